@@ -1,0 +1,274 @@
+"""Reading and writing weights: sharded safetensors, int8 with a scale for each row.
+
+A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and ``kron/``:
+
+    config.json            shape of the model, how it is stored, and the losses measured
+    model-00001-of-….safetensors   no file over 8 MB
+    log.jsonl              the training log
+    README.md              the model card
+
+Notable:
+
+- Safetensors only; nothing is unpickled, ever.
+- Matrices are stored as int8 with one float32 scale a row (``<name>.scale``); vectors as float32.
+- Whatever is wrong with a folder is said in one sentence (`CheckpointError`), so that the app can
+  start with what is left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from kronviz.model import GPT, ModelConfig
+
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+ARMS = ("bpe", "kron")
+SHARD_BYTES = 7_900_000
+"""Largest sum of tensors in a file, which leaves room for its header under 8 MB."""
+SCALE = ".scale"
+PIECE = "#"
+CONFIG = "config.json"
+LOG = "log.jsonl"
+FORMAT = "kronviz-1"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged or foreign; the message is one sentence for a person."""
+
+
+@dataclass(frozen=True)
+class PairInfo:
+    """What a pair's folder holds.
+
+    Attributes:
+        name: the folder's name.
+        path: the folder.
+        arms: arms that look complete (their shards are checked when they are loaded).
+        problems: one sentence for each arm that is not.
+    """
+
+    name: str
+    path: Path
+    arms: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def quantise(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix as int8 and one float32 scale a row, so that ``q * scale[:, None]`` is near it."""
+    scale = tensor.float().abs().amax(1) / 127
+    rounded = (tensor.float() / scale.clamp(min=1e-12)[:, None]).round()
+    return rounded.to(torch.int8), scale
+
+
+def save_arm(
+    model: GPT, folder: Path, about: dict[str, Any] | None = None, *, int8: bool = True
+) -> None:
+    """Write a model's weights and ``config.json``.
+
+    Args:
+        model: the model; tied weights are written once.
+        folder: made if missing; shards of an earlier save are removed.
+        about: further entries for ``config.json``, such as losses and training settings.
+        int8: store matrices as int8; else float32.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("model-*.safetensors"):
+        old.unlink()
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in _state(model).items():
+        tensor = tensor.detach().cpu().contiguous()
+        if int8 and tensor.dim() == 2:
+            tensors[name], tensors[name + SCALE] = quantise(tensor)
+        else:
+            tensors[name] = tensor.float()
+    shards = list(_shards(tensors))
+    hashes = {}
+    for number, shard in enumerate(shards, start=1):
+        path = folder / f"model-{number:05}-of-{len(shards):05}.safetensors"
+        save_file(shard, path)
+        hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    config = {
+        "format": FORMAT,
+        "model": dataclasses.asdict(model.config),
+        "storage": "int8" if int8 else "float32",
+        "sha256": hashes,
+        **(about or {}),
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The ``config.json`` of an arm. `CheckpointError` if missing, damaged or not ours."""
+    label = f"{folder.parent.name}/{folder.name}"
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        if config["format"] != FORMAT:
+            raise CheckpointError(
+                f"The checkpoint {label} has format {config['format']!r}; this version of kronviz "
+                f"reads {FORMAT!r}."
+            )
+        config["model"] = ModelConfig(**config["model"])
+        if not isinstance(config["sha256"], dict) or not config["sha256"]:
+            raise ValueError
+    except OSError:
+        raise CheckpointError(
+            f"The checkpoint {label} is missing; restore the folder or train it again."
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"The file config.json of checkpoint {label} is damaged or not kronviz's; restore it."
+        ) from None
+    return config
+
+
+def load_arm(folder: Path) -> GPT:
+    """Load one arm, in evaluation mode, on the CPU, in float32.
+
+    Raises:
+        CheckpointError: a file is missing, damaged (its SHA-256 is not the one in ``config.json``)
+            or does not fit the model's shape.
+    """
+    config = read_config(folder)
+    label = f"{folder.parent.name}/{folder.name}"
+    stored: dict[str, Tensor] = {}
+    for name, expected in config["sha256"].items():
+        path = folder / Path(name).name
+        try:
+            data = path.read_bytes()
+        except OSError:
+            raise CheckpointError(
+                f"The file {name} of checkpoint {label} is missing; restore it from the repository."
+            ) from None
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise CheckpointError(
+                f"The file {name} of checkpoint {label} is damaged: its SHA-256 differs from the "
+                "one in config.json; restore it from the repository."
+            )
+        try:
+            stored |= load_file(path)
+        except SafetensorError:
+            raise CheckpointError(
+                f"The file {name} of checkpoint {label} is no safetensors file; restore it."
+            ) from None
+    try:
+        tensors = _unpack(stored)
+    except (ValueError, KeyError, RuntimeError):
+        raise CheckpointError(
+            f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
+        ) from None
+    model = GPT(config["model"]).eval()
+    expected_names = set(_state(model))
+    if expected_names != set(tensors):
+        odd = sorted(expected_names ^ set(tensors))[0]
+        raise CheckpointError(
+            f"The weights of checkpoint {label} do not fit its config.json: {odd} is in one only."
+        )
+    try:
+        model.load_state_dict(tensors, strict=False)
+    except RuntimeError:
+        raise CheckpointError(
+            f"The weights of checkpoint {label} have other shapes than its config.json says."
+        ) from None
+    return model
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """The training log of an arm, a dict for each step; empty if there is none.
+
+    Raises:
+        CheckpointError: a line is no JSON object.
+    """
+    path = folder / LOG
+    if not path.is_file():
+        return []
+    try:
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        if not all(isinstance(record, dict) for record in records):
+            raise ValueError
+    except ValueError:
+        raise CheckpointError(
+            f"The training log of checkpoint {folder.parent.name}/{folder.name} is damaged; "
+            "restore log.jsonl from the repository."
+        ) from None
+    return records
+
+
+def list_pairs(root: Path = CHECKPOINTS) -> list[PairInfo]:
+    """The pairs of a folder, in order of name."""
+    pairs = []
+    for path in sorted(root.iterdir() if root.is_dir() else []):
+        if not path.is_dir() or path.name.startswith("."):
+            continue
+        arms, problems = [], []
+        for arm in ARMS:
+            try:
+                read_config(path / arm)
+                arms.append(arm)
+            except CheckpointError as error:
+                problems.append(str(error))
+        pairs.append(PairInfo(path.name, path, tuple(arms), tuple(problems)))
+    return pairs
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits that change whenever a weight of an arm changes."""
+    hashes = read_config(folder)["sha256"]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _state(model: GPT) -> dict[str, Tensor]:
+    """A model's tensors by name, a tied head left out."""
+    state = model.state_dict()
+    if model.lm_head.weight is model.input_weight():
+        del state["lm_head.weight"]
+    return state
+
+
+def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Group tensors, in order, into files of at most `SHARD_BYTES`.
+
+    A larger tensor is cut by rows into pieces named ``<name>#0``, ``<name>#1`` and so on.
+    """
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in tensors.items():
+        count = -(-tensor.nbytes // SHARD_BYTES)
+        pieces = {name: tensor}
+        if count > 1:
+            pieces = {f"{name}{PIECE}{i}": part for i, part in enumerate(tensor.chunk(count))}
+        for piece, part in pieces.items():
+            if shard and size + part.nbytes > SHARD_BYTES:
+                yield shard
+                shard, size = {}, 0
+            shard[piece] = part.contiguous()
+            size += part.nbytes
+    if shard:
+        yield shard
+
+
+def _unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Join the pieces of cut tensors, and multiply int8 matrices by their scales."""
+    pieces: dict[str, dict[int, Tensor]] = {}
+    for key, tensor in stored.items():
+        name, _, number = key.partition(PIECE)
+        pieces.setdefault(name, {})[int(number or 0)] = tensor
+    joined = {
+        name: torch.cat([parts[i] for i in sorted(parts)]) if len(parts) > 1 else parts[0]
+        for name, parts in pieces.items()
+    }
+    return {
+        name: tensor.float() * joined[name + SCALE][:, None] if name + SCALE in joined else tensor
+        for name, tensor in joined.items()
+        if not name.endswith(SCALE)
+    }

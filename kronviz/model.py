@@ -1,0 +1,223 @@
+"""One GPT for both arms, in the shape of nanoGPT's GPT-2.
+
+Notable:
+
+- The input embedding is the only thing that differs between the arms; `embedding.input_embedding`
+  makes it, and nothing below knows which one it got.
+- Pre-norm blocks, learned positions, GELU, no biases, no dropout; the head covers the vocabulary
+  padded to a multiple of 64, and logits are cut to the ids that exist.
+- Hidden states at every depth on request, a key-value cache for generation, and forced slots for
+  an embedding that knows how to force them.
+
+Sources: «Language Models are Unsupervised Multitask Learners» (Radford et al. 2019) and
+https://github.com/karpathy/nanoGPT for the shape and the initialisation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kronviz.embedding import Slot, input_embedding
+from kronviz.tokenizer import TokenBytes, Tokenizer, load_tokenizer
+
+PADDING_MULTIPLE = 64
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model.
+
+    Attributes:
+        arm: ``bpe`` or ``kron``.
+        vocabulary: name for `tokenizer.load_tokenizer`.
+        pos_dim: positions of the Kronecker code, P (carried, and unused, by the bpe arm).
+        n_ctx: longest sequence, in tokens.
+    """
+
+    arm: str
+    vocabulary: str
+    d_model: int
+    n_layer: int
+    n_head: int
+    n_ctx: int
+    pos_dim: int = 16
+
+
+@dataclass
+class KVCache:
+    """Keys and values of the tokens that a model has already read, one pair a layer."""
+
+    layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Tokens held."""
+        return self.layers[0][0].shape[2] if self.layers else 0
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append ``(batch, head, time, d_head)`` tensors of one layer and return all so far."""
+        if layer < len(self.layers):
+            past_key, past_value = self.layers[layer]
+            key, value = torch.cat([past_key, key], 2), torch.cat([past_value, value], 2)
+            self.layers[layer] = key, value
+        else:
+            self.layers.append((key, value))
+        return key, value
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a forward pass gives.
+
+    Attributes:
+        logits: ``(batch, time, n_vocab)``.
+        final: ``(batch, time, d_model)``, the final hidden states that the head reads.
+        hidden: the residual stream, ``n_layer + 1`` tensors of ``(batch, time, d_model)``: entering
+            the first block, then after each; empty unless asked for.
+    """
+
+    logits: Tensor
+    final: Tensor
+    hidden: tuple[Tensor, ...] = ()
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig, layer: int):
+        super().__init__()
+        self.layer, self.n_head = layer, config.n_head
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
+        self.proj = nn.Linear(config.d_model, config.d_model, bias=False)
+
+    def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
+        batch, time, width = x.shape
+        q, k, v = (
+            part.view(batch, time, self.n_head, -1).transpose(1, 2)
+            for part in self.qkv(x).split(width, dim=2)
+        )
+        past = 0
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)
+            past = k.shape[2] - time
+        mask = None
+        if past and time > 1:
+            mask = torch.ones(time, past + time, dtype=torch.bool, device=x.device).tril(past)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=past == 0)
+        return self.proj(y.transpose(1, 2).reshape(batch, time, width))
+
+
+class MLP(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.up = nn.Linear(config.d_model, 4 * config.d_model, bias=False)
+        self.proj = nn.Linear(4 * config.d_model, config.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(F.gelu(self.up(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig, layer: int):
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(config.d_model, bias=False)
+        self.attention = Attention(config, layer)
+        self.norm_2 = nn.LayerNorm(config.d_model, bias=False)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
+        x = x + self.attention(self.norm_1(x), cache)
+        return x + self.mlp(self.norm_2(x))
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer; see the module's notes and `ModelConfig` for its shape."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        tokenizer = load_tokenizer(config.vocabulary)
+        vocabulary = padded_vocabulary(tokenizer)
+        self.config = config
+        self.n_vocab = tokenizer.n_vocab
+        self.wte, tied = input_embedding(config.arm, vocabulary, config.d_model, config.pos_dim)
+        self.wpe = nn.Embedding(config.n_ctx, config.d_model)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.d_model, bias=False)
+        self.lm_head = nn.Linear(config.d_model, len(vocabulary), bias=False)
+        for name, parameter in self.named_parameters():
+            if name.endswith("proj.weight"):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layer))
+            elif parameter.dim() == 2 and not name.startswith("wte."):
+                nn.init.normal_(parameter, std=0.02)
+        if tied:
+            self.lm_head.weight = self.wte.weight  # type: ignore[assignment]
+
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        cache: KVCache | None = None,
+        forced: Mapping[Slot, bytes] | None = None,
+        hidden: bool = False,
+    ) -> ModelOutput:
+        """Read ids and predict each next token.
+
+        Args:
+            ids: integers of shape ``(batch, time)``.
+            cache: what was read before; extended in place.
+            forced: bytes in place of the ids at ``(row, position)``; needs an arm that embeds bytes.
+            hidden: also return the residual stream at every depth.
+
+        Raises:
+            ValueError: the sequence, with what the cache holds, is longer than ``n_ctx``.
+        """
+        past = cache.length if cache else 0
+        time = ids.shape[1]
+        if past + time > self.config.n_ctx:
+            raise ValueError(
+                f"the text has {past + time} tokens; this model reads {self.config.n_ctx}"
+            )
+        positions = torch.arange(past, past + time, device=ids.device)
+        embedded = self.wte(ids, forced) if forced else self.wte(ids)
+        x = embedded + self.wpe(positions)
+        states = [x]
+        for block in self.blocks:
+            x = block(x, cache)
+            if hidden:
+                states.append(x)
+        final = self.norm(x)
+        logits = self.lm_head(final)[..., : self.n_vocab]
+        return ModelOutput(logits, final, tuple(states) if hidden else ())
+
+    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats of the next tokens; both arguments ``(batch, time)``."""
+        # Over the padded head, as nanoGPT does: the padding's logits are pushed down in training.
+        x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]
+        for block in self.blocks:
+            x = block(x, None)
+        logits = self.lm_head(self.norm(x))
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm_head.weight.device
+
+    def input_weight(self) -> Tensor:
+        """The one trainable tensor of the input embedding: table or projection."""
+        return self.wte.weight  # type: ignore[return-value]
+
+
+def padded_vocabulary(tokenizer: Tokenizer) -> TokenBytes:
+    """A tokenizer's bytes, padded to a multiple of 64 ids by tokens without bytes."""
+    padding = -tokenizer.n_vocab % PADDING_MULTIPLE
+    vocabulary = tokenizer.vocabulary
+    return TokenBytes.of([vocabulary[i] for i in range(len(vocabulary))] + [b""] * padding)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Trainable numbers in a model; a tied tensor counts once."""
+    return sum(parameter.numel() for parameter in model.parameters())

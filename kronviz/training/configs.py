@@ -1,0 +1,181 @@
+"""Named training runs. A run is one data class; both arms of a pair share it to the last field."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from kronviz.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a run computes.
+
+    Attributes:
+        name: names the pair's folders.
+        mixture: token files in the order in which sequences are drawn from them, over and over:
+            ``("textbooks", "textbooks", "books-1")`` is two thirds textbooks.
+        batch_size: sequences a step, over all processes.
+        micro_batch: sequences a process holds in memory at once.
+        steps: optimizer steps.
+        warmup: steps of linear growth of the learning rate.
+        schedule: ``trapezoid`` (constant, then linear to zero over the last ``decay`` share of the
+            steps) or ``cosine`` (down to a tenth).
+        optimizer: ``muon`` (Muon for the blocks' matrices, AdamW for the rest) or ``adamw``.
+        adam_lr: peak learning rate of AdamW.
+        muon_lr: peak learning rate of Muon, scaled to AdamW's update size.
+        grad_clip: largest global gradient norm.
+        eval_every: steps between validation losses.
+        eval_sequences: sequences of each, spread evenly over the validation text; 0 takes all.
+        save_every: steps between resumable states.
+        seed: of initialisation and of the order of batches.
+        bf16: autocast to bfloat16.
+        compile: `torch.compile` the loss (on CUDA).
+    """
+
+    name: str
+    vocabulary: str
+    d_model: int
+    n_layer: int
+    n_head: int
+    n_ctx: int
+    mixture: tuple[str, ...]
+    steps: int
+    batch_size: int
+    micro_batch: int
+    pos_dim: int = 16
+    warmup: int = 50
+    schedule: str = "trapezoid"
+    decay: float = 0.3
+    optimizer: str = "muon"
+    adam_lr: float = 2e-3
+    muon_lr: float = 6e-3
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    eval_every: int = 100
+    eval_sequences: int = 128
+    save_every: int = 100
+    seed: int = 1
+    bf16: bool = True
+    compile: bool = False
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that one optimizer step reads."""
+        return self.batch_size * self.n_ctx
+
+    def model(self, arm: str) -> ModelConfig:
+        """The shape of one arm."""
+        return ModelConfig(
+            arm=arm,
+            vocabulary=self.vocabulary,
+            d_model=self.d_model,
+            n_layer=self.n_layer,
+            n_head=self.n_head,
+            n_ctx=self.n_ctx,
+            pos_dim=self.pos_dim,
+        )
+
+
+CONFIGS = {
+    config.name: config
+    for config in [
+        # Two CPU cores, an arm on each, about an hour and a half.
+        TrainConfig(
+            name="tiny",
+            vocabulary="r50k_base:8192",
+            d_model=256,
+            n_layer=6,
+            n_head=4,
+            n_ctx=256,
+            mixture=("textbooks", "textbooks", "books-1"),
+            steps=2400,
+            batch_size=16,
+            micro_batch=16,
+        ),
+        # One large CUDA GPU, about a quarter of an hour an arm.
+        TrainConfig(
+            name="gpt2",
+            vocabulary="r50k_base",
+            d_model=512,
+            n_layer=8,
+            n_head=8,
+            n_ctx=512,
+            mixture=("textbooks", "books-1", "textbooks", "books-2", "textbooks", "books-3"),
+            steps=2000,
+            batch_size=256,
+            micro_batch=128,
+            adam_lr=2e-3,
+            muon_lr=6e-3,
+            eval_every=50,
+            eval_sequences=256,
+            save_every=250,
+            compile=True,
+        ),
+        # The paper's own run (section 5): GPT-2 124M on 2.5 billion tokens of FineWeb-Edu.
+        TrainConfig(
+            name="paper",
+            vocabulary="r50k_base",
+            d_model=768,
+            n_layer=12,
+            n_head=12,
+            n_ctx=1024,
+            mixture=("fineweb-edu",),
+            steps=4623,
+            batch_size=512,
+            micro_batch=32,
+            warmup=200,
+            schedule="cosine",
+            optimizer="adamw",
+            adam_lr=6e-4,
+            eval_every=100,
+            eval_sequences=512,
+            save_every=250,
+            compile=True,
+        ),
+        # Seconds on a CPU: shows that a machine can do the whole job.
+        TrainConfig(
+            name="smoke",
+            vocabulary="r50k_base:512",
+            d_model=32,
+            n_layer=2,
+            n_head=2,
+            n_ctx=32,
+            mixture=("text",),
+            steps=6,
+            batch_size=4,
+            micro_batch=2,
+            warmup=2,
+            eval_every=3,
+            eval_sequences=4,
+            save_every=2,
+        ),
+    ]
+}
+
+
+def load_config(name: str, overrides: list[str] | None = None) -> TrainConfig:
+    """A named configuration, or a JSON file of one, with ``field=value`` overrides (JSON values).
+
+    Raises:
+        ValueError: the name, a field or a value is unknown.
+    """
+    if name in CONFIGS:
+        fields = dataclasses.asdict(CONFIGS[name])
+    elif Path(name).is_file():
+        fields = json.loads(Path(name).read_text())
+    else:
+        raise ValueError(f"there is no configuration {name!r}; there are {', '.join(CONFIGS)}")
+    for override in overrides or []:
+        key, _, value = override.partition("=")
+        if key not in TrainConfig.__dataclass_fields__:
+            raise ValueError(f"{override!r} sets no field of a configuration")
+        try:
+            fields[key] = json.loads(value)
+        except json.JSONDecodeError:
+            fields[key] = value
+    fields["mixture"] = tuple(fields["mixture"])
+    return TrainConfig(**fields)

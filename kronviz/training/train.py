@@ -1,0 +1,280 @@
+"""Train one arm: on a CPU, on one GPU, or on several through ``torchrun``.
+
+    python -m kronviz.training.train --config tiny --arm kron --data data/tiny --out runs/tiny/kron
+
+Notable:
+
+- A killed run goes on where it was and, on a CPU, prints the same losses to the last digit: the
+  batches of a step follow from its number alone, and model, optimizers and log are saved together.
+- States are safetensors, like everything else that the project writes.
+- The log is JSON Lines: ``step, tokens, seconds, train_loss, lr, norm`` and now and then
+  ``val_loss``; losses in nats a token, ``norm`` the Frobenius norm of table or projection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from kronviz.model import GPT
+from kronviz.training.configs import TrainConfig, load_config
+from kronviz.training.data import TokenFiles, split
+
+STATE = "state.safetensors"
+LOG = "log.jsonl"
+
+
+class Trainer:
+    """One arm in training. `run` is the loop; all else is what it needs.
+
+    Args:
+        config: the run.
+        arm: ``bpe`` or ``kron``.
+        data: folder of token files.
+        out: folder for the state and the log; a state found there is resumed.
+    """
+
+    def __init__(self, config: TrainConfig, arm: str, data: Path, out: Path):
+        self.config, self.arm, self.out = config, arm, out
+        self.rank, self.world = _join_world()
+        self.device = _device(self.rank)
+        self.files = TokenFiles(data, config)
+        if config.batch_size % (self.world * config.micro_batch):
+            raise ValueError(
+                f"batch_size {config.batch_size} must be a multiple of {self.world} processes × "
+                f"micro_batch {config.micro_batch}"
+            )
+        torch.manual_seed(config.seed)
+        torch.set_float32_matmul_precision("high")
+        self.model = GPT(config.model(arm)).to(self.device)
+        self.optimizers = _optimizers(self.model, config)
+        self.loss = self.model.loss
+        if config.compile and self.device.type == "cuda":
+            self.loss = torch.compile(self.loss)
+        self.step, self.seconds = 0, 0.0
+        self.out.mkdir(parents=True, exist_ok=True)
+        if (self.out / STATE).exists():
+            self._resume()
+
+    def run(self, stop_at: int | None = None) -> None:
+        """Train to the last step, or until ``stop_at`` steps are done (and saved)."""
+        config = self.config
+        last = min(stop_at or config.steps, config.steps)
+        bar = tqdm(total=last, initial=self.step, desc=self.arm, disable=self.rank > 0)
+        started = time.perf_counter() - self.seconds
+        while self.step < last:
+            rate = learning_rate(config, self.step)
+            train_loss = self._optimize(rate)
+            self.step += 1
+            done = self.step == last
+            record = {
+                "step": self.step,
+                "tokens": self.step * config.tokens_per_step,
+                "train_loss": train_loss,
+                "lr": rate * config.adam_lr,
+                "norm": self.model.input_weight().detach().norm().item(),
+            }
+            self.seconds = time.perf_counter() - started
+            if done or self.step % config.eval_every == 0:
+                # Validation does not count as training time.
+                before = time.perf_counter()
+                record["val_loss"] = self.evaluate()
+                started += time.perf_counter() - before
+            self._log({**record, "seconds": round(self.seconds, 3)})
+            if done or self.step % config.save_every == 0:
+                self._save()
+            bar.set_postfix(loss=f"{train_loss:.3f}", refresh=False)
+            bar.update()
+        bar.close()
+
+    @torch.no_grad()
+    def evaluate(self) -> float:
+        """Mean validation loss in nats a token, over the configuration's sequences."""
+        rows = self.files.val_rows(self.config.eval_sequences)[self.rank :: self.world]
+        total = torch.zeros(2, dtype=torch.float64)
+        for start in range(0, len(rows), self.config.micro_batch):
+            part = rows[start : start + self.config.micro_batch]
+            with self._precision():
+                loss = self.model.loss(*split(part, self.device))
+            total += torch.tensor([loss.double().item() * len(part), len(part)])
+        if self.world > 1:
+            dist.all_reduce(total := total.to(self.device))
+        return (total[0] / total[1]).item()
+
+    def _optimize(self, rate: float) -> float:
+        config = self.config
+        rows = self.files.rows(self.step)[self.rank :: self.world]
+        parts = len(rows) // config.micro_batch
+        total = torch.zeros((), device=self.device)
+        for start in range(0, len(rows), config.micro_batch):
+            with self._precision():
+                loss = self.loss(*split(rows[start : start + config.micro_batch], self.device))
+            (loss / parts).backward()
+            total += loss.detach() / parts
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        if self.world > 1:
+            for tensor in [total, *(p.grad for p in parameters)]:
+                dist.all_reduce(tensor)
+                tensor /= self.world
+        nn.utils.clip_grad_norm_(parameters, config.grad_clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return total.item()
+
+    def _precision(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
+
+    def _log(self, record: dict) -> None:
+        if self.rank == 0:
+            with (self.out / LOG).open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def _save(self) -> None:
+        if self.rank > 0:
+            return
+        tensors = {f"model.{name}": p for name, p in self.model.named_parameters()}
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for optimizer in self.optimizers:
+            for parameter, state in optimizer.state.items():
+                for key, value in state.items():
+                    tensors[f"optimizer.{key}.{names[id(parameter)]}"] = torch.as_tensor(value)
+        about = {
+            "step": str(self.step),
+            "seconds": repr(self.seconds),
+            "config": json.dumps(dataclasses.asdict(self.config)),
+        }
+        partial = self.out / f"{STATE}.partial"
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            partial,
+            metadata=about,
+        )
+        partial.replace(self.out / STATE)
+
+    def _resume(self) -> None:
+        with safe_open(self.out / STATE, "pt") as file:
+            about = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        self.step, self.seconds = int(about["step"]), float(about["seconds"])
+        load_weights(self.model, tensors)
+        parameters = dict(self.model.named_parameters())
+        owner = {
+            id(p): optimizer
+            for optimizer in self.optimizers
+            for group in optimizer.param_groups
+            for p in group["params"]
+        }
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimizer":
+                key, _, parameter_name = rest.partition(".")
+                parameter = parameters[parameter_name]
+                # AdamW keeps its step count on the CPU whatever the parameters' device.
+                place = tensor if key == "step" else tensor.to(parameter.device)
+                owner[id(parameter)].state[parameter][key] = place
+        # Lines that were logged after the state was saved will be logged again.
+        if self.rank == 0 and (self.out / LOG).exists():
+            lines = (self.out / LOG).read_text().splitlines()[: self.step]
+            (self.out / LOG).write_text("".join(line + "\n" for line in lines))
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The share of the peak learning rate at a step (from 0)."""
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    if config.schedule == "cosine":
+        return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
+    return min(1.0, (1 - progress) / config.decay)
+
+
+def load_weights(model: GPT, tensors: dict[str, Tensor]) -> None:
+    """Copy the ``model.*`` tensors of a training state into a model."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+
+
+def _optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    matrices = {
+        name: p for name, p in model.blocks.named_parameters(prefix="blocks") if p.dim() == 2
+    }
+    use_muon = config.optimizer == "muon"
+    rest = [p for name, p in model.named_parameters() if not (use_muon and name in matrices)]
+    decayed = [p for p in rest if p.dim() == 2]
+    plain = [p for p in rest if p.dim() < 2]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": config.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=config.adam_lr,
+            betas=(0.9, 0.95),
+            fused=True,
+        )
+    ]
+    if use_muon:
+        optimizers.append(
+            torch.optim.Muon(
+                list(matrices.values()),
+                lr=config.muon_lr,
+                weight_decay=config.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+def _join_world() -> tuple[int, int]:
+    if "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _device(rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+    torch.cuda.set_device(device)
+    return device
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--arm", choices=["bpe", "kron"], required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stop-at", type=int, help="stop and save after this many steps")
+    arguments = parser.parse_args()
+    config = load_config(arguments.config, arguments.set)
+    Trainer(config, arguments.arm, arguments.data, arguments.out).run(arguments.stop_at)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
