@@ -17,7 +17,7 @@ Notable:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -55,9 +55,7 @@ class KroneckerEmbedding(nn.Module):
         self.num_embeddings = len(vocabulary)
         self.embedding_dim = d_model
         self.pos_dim = pos_dim
-        cut = TokenBytes.of(
-            [codec.truncate(vocabulary[i], pos_dim) for i in range(len(vocabulary))]
-        )
+        cut = _cut((vocabulary[i] for i in range(len(vocabulary))), pos_dim)
         moments = [codec.moments(length, pos_dim) for length in range(pos_dim + 1)]
         for name, buffer in {
             "data": torch.tensor(cut.data),
@@ -104,7 +102,7 @@ class KroneckerEmbedding(nn.Module):
     def embed_bytes(self, strings: Sequence[bytes]) -> Tensor:
         """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
         device = self.weight.device
-        cut = TokenBytes.of([codec.truncate(string, self.pos_dim) for string in strings])
+        cut = _cut(strings, self.pos_dim)
         offsets = torch.tensor(cut.offsets, dtype=torch.int32, device=device)
         data = torch.tensor(cut.data, device=device)
         return self._encode(data, offsets[:-1], offsets.diff())
@@ -155,6 +153,10 @@ class KroneckerEmbedding(nn.Module):
             return
         with torch.no_grad():
             self.weight.copy_(transposed)
+
+
+def _cut(strings: Iterable[bytes], pos_dim: int) -> TokenBytes:
+    return TokenBytes.of([codec.truncate(string, pos_dim) for string in strings])
 
 
 def input_embedding(

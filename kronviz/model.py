@@ -169,37 +169,48 @@ class GPT(nn.Module):
         Args:
             ids: integers of shape ``(batch, time)``.
             cache: what was read before; extended in place.
-            forced: bytes in place of the ids at ``(row, position)``; needs an arm that embeds bytes.
+            forced: bytes in place of the ids at ``(row, position)``, for the kron arm.
             hidden: also return the residual stream at every depth.
 
         Raises:
             ValueError: the sequence, with what the cache holds, is longer than ``n_ctx``.
         """
+        states = self.residual_stream(ids, cache=cache, forced=forced)
+        final = self.norm(states[-1])
+        return ModelOutput(self.logits(final), final, tuple(states) if hidden else ())
+
+    def residual_stream(
+        self,
+        ids: Tensor,
+        *,
+        cache: KVCache | None = None,
+        forced: Mapping[Slot, bytes] | None = None,
+    ) -> list[Tensor]:
+        """The residual stream entering the first block, then after each; arguments of `forward`."""
         past = cache.length if cache else 0
         time = ids.shape[1]
         if past + time > self.config.n_ctx:
             raise ValueError(
                 f"the text has {past + time} tokens; this model reads {self.config.n_ctx}"
             )
-        positions = torch.arange(past, past + time, device=ids.device)
         embedded = self.wte(ids, forced) if forced else self.wte(ids)
-        x = embedded + self.wpe(positions)
-        states = [x]
+        states = [embedded + self.wpe.weight[past : past + time]]
         for block in self.blocks:
-            x = block(x, cache)
-            if hidden:
-                states.append(x)
-        final = self.norm(x)
-        logits = self.lm_head(final)[..., : self.n_vocab]
-        return ModelOutput(logits, final, tuple(states) if hidden else ())
+            states.append(block(states[-1], cache))
+        return states
+
+    def final_states(self, ids: Tensor) -> Tensor:
+        """Final hidden states ``(batch, time, d_model)`` of ids, without paying for logits."""
+        return self.norm(self.residual_stream(ids)[-1])
+
+    def logits(self, final: Tensor) -> Tensor:
+        """Logits ``(…, n_vocab)`` of final hidden states ``(…, d_model)``; the padding is cut."""
+        return self.lm_head(final)[..., : self.n_vocab]
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats of the next tokens; both arguments ``(batch, time)``."""
         # Over the padded head, as nanoGPT does: the padding's logits are pushed down in training.
-        x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]
-        for block in self.blocks:
-            x = block(x, None)
-        logits = self.lm_head(self.norm(x))
+        logits = self.lm_head(self.final_states(ids))
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
     @property

@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 @functools.cache
-def _adapter(cls: type) -> TypeAdapter:
+def _adapter(cls: Any) -> TypeAdapter:
     return TypeAdapter(cls)
 
 

@@ -128,7 +128,7 @@ class Tokenizer:
         return self.vocabulary[token_id]
 
     def token_text(self, token_id: int) -> str:
-        """An id as readable text; bytes that are no whole character are written ``\\xe2``."""
+        r"""An id as readable text; bytes that are no whole character are written ``\xe2``."""
         return self.token_bytes(token_id).decode("utf-8", errors="backslashreplace")
 
     @functools.cached_property

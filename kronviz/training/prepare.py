@@ -1,6 +1,6 @@
-"""Text to token files: JSONL, JSONL.xz, plain text, or FineWeb-Edu streamed from the Hub.
+r"""Text to token files: JSONL, JSONL.xz, plain text, or FineWeb-Edu streamed from the Hub.
 
-    python -m kronviz.training.prepare --vocabulary r50k_base:8192 --out data/tiny \\
+    python -m kronviz.training.prepare --vocabulary r50k_base:8192 --out data/tiny \
         textbooks.jsonl.xz books-1.jsonl.xz val.jsonl.xz
 
 writes ``data/tiny/textbooks.npy`` and so on: one row of ids, uint16 or uint32, every document

@@ -126,7 +126,7 @@ class Trainer:
             total += loss.detach() / parts
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         if self.world > 1:
-            for tensor in [total, *(p.grad for p in parameters)]:
+            for tensor in [total, *(p.grad for p in parameters if p.grad is not None)]:
                 dist.all_reduce(tensor)
                 tensor /= self.world
         nn.utils.clip_grad_norm_(parameters, config.grad_clip)
@@ -148,7 +148,9 @@ class Trainer:
     def _save(self) -> None:
         if self.rank > 0:
             return
-        tensors = {f"model.{name}": p for name, p in self.model.named_parameters()}
+        tensors: dict[str, Tensor] = {}
+        for name, p in self.model.named_parameters():
+            tensors[f"model.{name}"] = p
         names = {id(p): name for name, p in self.model.named_parameters()}
         for optimizer in self.optimizers:
             for parameter, state in optimizer.state.items():

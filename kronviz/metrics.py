@@ -1,0 +1,60 @@
+"""Numbers of a comparison between a clean run and a misspelled one (paper, section 6).
+
+All take logits or hidden states of one position or a batch of positions and compute in float64,
+because KL of two nearly equal distributions is a small difference of large sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class PairMetrics:
+    """The paper's four metrics of one clean/misspelled pair, all at the last position.
+
+    Attributes:
+        top1_kept: whether both texts have the same most probable next token.
+        kl_nats: KL(clean ‖ typo) over the whole vocabulary, in nats.
+        hidden_cosine: cosine of the two final hidden states.
+        logprob_drop_nats: how much log-probability the clean text's top token loses, in nats;
+            negative where it gains.
+    """
+
+    top1_kept: bool
+    kl_nats: float
+    hidden_cosine: float
+    logprob_drop_nats: float
+
+
+def kl_divergence(clean: Tensor, typo: Tensor) -> Tensor:
+    """KL(clean ‖ typo) in nats, from logits ``(..., vocab)``: float64 of shape ``(...)``."""
+    p, q = log_probs(clean), log_probs(typo)
+    return (p.exp() * (p - q)).sum(-1).clamp(min=0)
+
+
+def log_probs(logits: Tensor) -> Tensor:
+    """Natural log-probabilities over the whole vocabulary, float64, from logits."""
+    return logits.double().log_softmax(-1)
+
+
+def pair_metrics(
+    clean_logits: Tensor, typo_logits: Tensor, clean_hidden: Tensor, typo_hidden: Tensor
+) -> list[PairMetrics]:
+    """The four metrics of each pair.
+
+    Args:
+        clean_logits: ``(pairs, vocab)`` at the last position; ``typo_logits`` likewise.
+        clean_hidden: ``(pairs, d_model)``, final hidden states; ``typo_hidden`` likewise.
+    """
+    p, q = log_probs(clean_logits), log_probs(typo_logits)
+    top = p.argmax(-1, keepdim=True)
+    kept = (q.argmax(-1, keepdim=True) == top).squeeze(-1)
+    drop = (p.gather(-1, top) - q.gather(-1, top)).squeeze(-1)
+    cosine = F.cosine_similarity(clean_hidden.double(), typo_hidden.double(), dim=-1)
+    rows = torch.stack([kl_divergence(clean_logits, typo_logits), cosine, drop], -1).tolist()
+    return [PairMetrics(bool(k), *row) for k, row in zip(kept.tolist(), rows, strict=True)]

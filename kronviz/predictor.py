@@ -1,0 +1,273 @@
+"""A pair of arms, ready to answer: the comparison that everything on the first page shows.
+
+Notable:
+
+- The two arms share every line: tokens are read once, each arm reads all texts as one batch.
+- Texts of different lengths are padded on the right. The model is causal, so that padding changes
+  nothing at the last real position.
+- A problem with what a person typed is an `InputError`, whose message is one sentence for them.
+
+>>> predictor = Predictor.load("tiny")
+>>> comparison = predictor.compare("The capital of France is", "The captial of Frnace is")
+>>> comparison.arms[1].metrics.kl_nats  # doctest: +SKIP
+0.61
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs, load_arm
+from kronviz.metrics import PairMetrics, log_probs, pair_metrics
+from kronviz.model import GPT
+from kronviz.tokenizer import Tokenizer, load_tokenizer
+
+MAX_CHARS = 2_000
+TOP = 10
+
+
+class InputError(ValueError):
+    """A text cannot be answered; the message is one sentence saying why and what to do."""
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """A token of a text, for display.
+
+    Attributes:
+        text: readable form; bytes that are no whole character are written ``\\xe2``.
+        hex: the bytes, two digits each.
+        changed: indices of the bytes that differ from the other text.
+    """
+
+    id: int
+    text: str
+    hex: str
+    changed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """A possible next token, with its softmax probability and rank (from 1) after both texts."""
+
+    id: int
+    text: str
+    hex: str
+    clean_prob: float
+    typo_prob: float
+    clean_rank: int
+    typo_rank: int
+
+
+@dataclass(frozen=True)
+class ArmComparison:
+    """How one arm answers both texts.
+
+    Attributes:
+        arm: ``bpe`` or ``kron``.
+        next_tokens: the ten tokens with the largest probability after either text.
+        clean_top: the most probable next token after the clean text; ``typo_top`` likewise.
+    """
+
+    arm: str
+    next_tokens: tuple[NextToken, ...]
+    clean_top: NextToken
+    typo_top: NextToken
+    metrics: PairMetrics
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a pair of arms answers a clean text and a misspelled one.
+
+    Attributes:
+        pair: name of the pair.
+        seconds: time that the answer took.
+    """
+
+    pair: str
+    clean: str
+    typo: str
+    clean_tokens: tuple[TokenView, ...]
+    typo_tokens: tuple[TokenView, ...]
+    arms: tuple[ArmComparison, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an arm computed at the last position of each text.
+
+    Attributes:
+        logits: ``(texts, n_vocab)``.
+        final: ``(texts, d_model)``, final hidden states.
+    """
+
+    logits: Tensor
+    final: Tensor
+
+
+class Predictor:
+    """A pair of arms with their tokenizer. Make one with `load`.
+
+    Attributes:
+        pair: the pair's name.
+        arms: the models by arm, those that could be loaded.
+        tokenizer: shared by the arms.
+        problems: a sentence for each arm that could not be loaded.
+    """
+
+    def __init__(self, pair: str, arms: dict[str, GPT], problems: Sequence[str] = ()):
+        if not arms:
+            raise CheckpointError(" ".join(problems) or f"The pair {pair} has no arm.")
+        vocabularies = {model.config.vocabulary for model in arms.values()}
+        if len(vocabularies) > 1:
+            raise CheckpointError(f"The arms of {pair} have different vocabularies; train a pair.")
+        self.pair = pair
+        self.arms = arms
+        self.problems = tuple(problems)
+        self.tokenizer: Tokenizer = load_tokenizer(vocabularies.pop())
+        self.n_ctx = min(model.config.n_ctx for model in arms.values())
+
+    @classmethod
+    def load(cls, pair: str | Path, device: str | torch.device | None = None) -> Predictor:
+        """Load a pair by its name in ``checkpoints/`` or by its folder.
+
+        Args:
+            device: where to compute; CUDA if there is one, else the CPU.
+
+        Raises:
+            CheckpointError: no arm of the pair can be loaded.
+        """
+        folder = Path(pair) if Path(pair).is_dir() else CHECKPOINTS / pair
+        info = next((i for i in list_pairs(folder.parent) if i.name == folder.name), None)
+        if info is None:
+            raise CheckpointError(f"There is no pair {folder.name!r} in checkpoints.")
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        arms, problems = {}, list(info.problems)
+        for arm in info.arms:
+            try:
+                arms[arm] = load_arm(info.path / arm).to(device)
+            except CheckpointError as error:
+                problems.append(str(error))
+        return cls(info.name, arms, problems)
+
+    def compare(self, clean: str, typo: str) -> Comparison:
+        """Compare the answers of both arms to a clean text and a misspelled one.
+
+        Raises:
+            InputError: a text is empty or too long.
+        """
+        started = time.perf_counter()
+        clean, typo = clean_text(clean), clean_text(typo)
+        ids = [self.encode(clean, "clean reference"), self.encode(typo, "text to test")]
+        arms = []
+        for arm, model in self.arms.items():
+            reading = read(model, ids)
+            arms.append(self._compare_arm(arm, reading))
+        clean_tokens, typo_tokens = self._token_views(*ids)
+        return Comparison(
+            pair=self.pair,
+            clean=clean,
+            typo=typo,
+            clean_tokens=clean_tokens,
+            typo_tokens=typo_tokens,
+            arms=tuple(arms),
+            seconds=time.perf_counter() - started,
+        )
+
+    def encode(self, text: str, label: str = "text") -> list[int]:
+        """Ids of a typed text; `InputError` if it is empty, or longer than the model reads."""
+        if not text.strip():
+            raise InputError(f"The {label} is empty; type a few words.")
+        if len(text) > MAX_CHARS:
+            raise InputError(
+                f"The {label} has {len(text):,} characters; the limit is {MAX_CHARS:,}. Shorten it."
+            )
+        ids = self.tokenizer.encode(text)
+        if len(ids) > self.n_ctx:
+            raise InputError(
+                f"The {label} has {len(ids):,} tokens; this model reads {self.n_ctx}. Shorten it."
+            )
+        return ids
+
+    def _compare_arm(self, arm: str, reading: Reading) -> ArmComparison:
+        probabilities = log_probs(reading.logits).exp()
+        metrics = pair_metrics(
+            reading.logits[:1], reading.logits[1:], reading.final[:1], reading.final[1:]
+        )[0]
+        best = probabilities.amax(0).topk(TOP).indices.tolist()
+        clean_top, typo_top = probabilities.argmax(-1).tolist()
+
+        def view(token: int) -> NextToken:
+            clean, typo = probabilities[:, token].tolist()
+            ranks = (probabilities > probabilities[:, token, None]).sum(-1) + 1
+            return NextToken(
+                id=token,
+                text=self.tokenizer.token_text(token),
+                hex=self.tokenizer.token_bytes(token).hex(" "),
+                clean_prob=clean,
+                typo_prob=typo,
+                clean_rank=int(ranks[0]),
+                typo_rank=int(ranks[1]),
+            )
+
+        return ArmComparison(
+            arm=arm,
+            next_tokens=tuple(view(token) for token in best),
+            clean_top=view(clean_top),
+            typo_top=view(typo_top),
+            metrics=metrics,
+        )
+
+    def _token_views(self, *texts: list[int]) -> tuple[tuple[TokenView, ...], ...]:
+        streams = [[self.tokenizer.token_bytes(token) for token in ids] for ids in texts]
+        first, second = (b"".join(stream) for stream in streams)
+        # autojunk would give up on bytes that are frequent in a long text.
+        matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
+        changed: tuple[set[int], set[int]] = (set(), set())
+        for tag, i, i_end, j, j_end in matcher.get_opcodes():
+            if tag != "equal":
+                changed[0].update(range(i, i_end))
+                changed[1].update(range(j, j_end))
+        return tuple(
+            tuple(self._views(ids, stream, marks))
+            for ids, stream, marks in zip(texts, streams, changed, strict=True)
+        )
+
+    def _views(self, ids: list[int], stream: list[bytes], marks: set[int]) -> Iterator[TokenView]:
+        start = 0
+        for token, data in zip(ids, stream, strict=True):
+            changed = tuple(i for i in range(len(data)) if start + i in marks)
+            yield TokenView(token, self.tokenizer.token_text(token), data.hex(" "), changed)
+            start += len(data)
+
+
+@torch.inference_mode()
+def read(model: GPT, texts: Sequence[Sequence[int]]) -> Reading:
+    """Read several texts as one batch and keep what is at the last token of each.
+
+    Args:
+        texts: ids, at least one a text.
+    """
+    longest = max(map(len, texts))
+    ids = torch.zeros(len(texts), longest, dtype=torch.long)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = torch.tensor(text)
+    ids = ids.to(model.device)
+    rows = torch.arange(len(texts), device=model.device)
+    last = torch.tensor([len(text) - 1 for text in texts], device=model.device)
+    final = model.final_states(ids)[rows, last]
+    return Reading(model.logits(final), final)
+
+
+def clean_text(text: str) -> str:
+    """A typed text as valid Unicode: lone surrogates become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
