@@ -51,7 +51,7 @@ class TrainConfig:
     schedule: str = "trapezoid"
     decay: float = 0.3
     optimizer: str = "muon"
-    adam_lr: float = 2e-3
+    adam_lr: float = 3e-3
     muon_lr: float = 6e-3
     weight_decay: float = 0.1
     grad_clip: float = 1.0
@@ -92,7 +92,7 @@ CONFIGS = {
             n_head=4,
             n_ctx=256,
             mixture=("textbooks", "textbooks", "books-1"),
-            steps=2400,
+            steps=2000,
             batch_size=16,
             micro_batch=16,
         ),
@@ -108,8 +108,6 @@ CONFIGS = {
             steps=2000,
             batch_size=256,
             micro_batch=128,
-            adam_lr=2e-3,
-            muon_lr=6e-3,
             eval_every=50,
             eval_sequences=256,
             save_every=250,
