@@ -16,7 +16,7 @@ https://github.com/karpathy/nanoGPT for the shape and the initialisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -85,6 +85,19 @@ class ModelOutput:
     logits: Tensor
     final: Tensor
     hidden: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model has at the last token of each of several texts.
+
+    Attributes:
+        logits: ``(texts, n_vocab)``.
+        final: ``(texts, d_model)``, final hidden states.
+    """
+
+    logits: Tensor
+    final: Tensor
 
 
 class Attention(nn.Module):
@@ -206,6 +219,22 @@ class GPT(nn.Module):
     def logits(self, final: Tensor) -> Tensor:
         """Logits ``(…, n_vocab)`` of final hidden states ``(…, d_model)``; the padding is cut."""
         return self.lm_head(final)[..., : self.n_vocab]
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[Sequence[int]]) -> Reading:
+        """Read texts of any lengths as one batch and keep what is at the last token of each.
+
+        Args:
+            texts: ids, at least one a text and at most ``n_ctx``.
+        """
+        # Padded on the right: a causal model sees nothing of it at the last real token.
+        ids = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.long)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)] = torch.tensor(text)
+        rows = torch.arange(len(texts), device=self.device)
+        last = torch.tensor([len(text) - 1 for text in texts], device=self.device)
+        final = self.final_states(ids.to(self.device))[rows, last]
+        return Reading(self.logits(final), final)
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats of the next tokens; both arguments ``(batch, time)``."""

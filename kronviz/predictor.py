@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs, load_arm
 from kronviz.metrics import PairMetrics, log_probs, pair_metrics
-from kronviz.model import GPT
+from kronviz.model import GPT, Reading
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 
 MAX_CHARS = 2_000
@@ -39,10 +38,10 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class TokenView:
-    """A token of a text, for display.
+    r"""A token of a text, for display.
 
     Attributes:
-        text: readable form; bytes that are no whole character are written ``\\xe2``.
+        text: readable form; bytes that are no whole character are written ``\xe2``.
         hex: the bytes, two digits each.
         changed: indices of the bytes that differ from the other text.
     """
@@ -101,19 +100,6 @@ class Comparison:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What an arm computed at the last position of each text.
-
-    Attributes:
-        logits: ``(texts, n_vocab)``.
-        final: ``(texts, d_model)``, final hidden states.
-    """
-
-    logits: Tensor
-    final: Tensor
-
-
 class Predictor:
     """A pair of arms with their tokenizer. Make one with `load`.
 
@@ -170,8 +156,7 @@ class Predictor:
         ids = [self.encode(clean, "clean reference"), self.encode(typo, "text to test")]
         arms = []
         for arm, model in self.arms.items():
-            reading = read(model, ids)
-            arms.append(self._compare_arm(arm, reading))
+            arms.append(self._compare_arm(arm, model.read(ids)))
         clean_tokens, typo_tokens = self._token_views(*ids)
         return Comparison(
             pair=self.pair,
@@ -248,24 +233,6 @@ class Predictor:
             changed = tuple(i for i in range(len(data)) if start + i in marks)
             yield TokenView(token, self.tokenizer.token_text(token), data.hex(" "), changed)
             start += len(data)
-
-
-@torch.inference_mode()
-def read(model: GPT, texts: Sequence[Sequence[int]]) -> Reading:
-    """Read several texts as one batch and keep what is at the last token of each.
-
-    Args:
-        texts: ids, at least one a text.
-    """
-    longest = max(map(len, texts))
-    ids = torch.zeros(len(texts), longest, dtype=torch.long)
-    for row, text in enumerate(texts):
-        ids[row, : len(text)] = torch.tensor(text)
-    ids = ids.to(model.device)
-    rows = torch.arange(len(texts), device=model.device)
-    last = torch.tensor([len(text) - 1 for text in texts], device=model.device)
-    final = model.final_states(ids)[rows, last]
-    return Reading(model.logits(final), final)
 
 
 def clean_text(text: str) -> str:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
 Result = TypeVar("Result")
 
 
-@functools.cache
-def _adapter(cls: Any) -> TypeAdapter:
-    return TypeAdapter(cls)
-
-
 def to_dict(result: object) -> dict[str, Any]:
     """A result as plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
-    return _adapter(type(result)).dump_python(result, mode="json")
+    return _adapter(cast(Any, type(result))).dump_python(result, mode="json")
 
 
 def to_json(result: object, indent: int | None = None) -> str:
     """A result as a JSON text. Infinite and undefined numbers become ``null``."""
-    return _adapter(type(result)).dump_json(result, indent=indent).decode()
+    return _adapter(cast(Any, type(result))).dump_json(result, indent=indent).decode()
 
 
 def from_json(cls: type[Result], text: str | bytes) -> Result:
     """The result that `to_json` wrote. `pydantic.ValidationError` where the text is no such one."""
-    return _adapter(cls).validate_json(text)
+    return _adapter(cast(Any, cls)).validate_json(text)
+
+
+@functools.cache
+def _adapter(cls: Any) -> TypeAdapter:
+    return TypeAdapter(cls)

@@ -1,0 +1,149 @@
+"""The model card of an arm, written from its ``config.json``, its log and its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kronviz.checkpoint import ARMS, load_arm, read_config, read_log
+from kronviz.model import GPT
+from kronviz.tokenizer import load_tokenizer
+
+PROMPTS = (
+    "The capital of France is",
+    "Water boils at one hundred",
+    "There are seven days in a",
+    "The sun rises in the",
+    "Once upon a time there was a",
+    "The king and the",
+    "Two plus two is",
+    "The opposite of hot is",
+    "The largest planet in the solar system is",
+    "She opened the door and",
+    "The United States of",
+    "The population of the country is",
+    "The heart pumps",
+    "In the year of our",
+    "He was born in the city of",
+    "The cell membrane is made of",
+    "The sky is blue and the grass is",
+    "A triangle has three",
+    "The first president of the United States was",
+    "The speed of",
+    "Supply and",
+    "The mother kissed her",
+    "Plants make food by",
+    "Once more unto the",
+    "The price of a good rises when",
+)
+
+ABOUT = {
+    "bpe": "a learned table of one row a token, tied to the output head",
+    "kron": "the fixed Kronecker code of a token's bytes and one learned projection; "
+    "its output head is its own",
+}
+
+
+def model_card(pair: Path, arm: str, sources: str) -> str:
+    """The card of one arm as Markdown. Both arms of the pair must have been exported.
+
+    Args:
+        pair: the pair's folder.
+        sources: Markdown on the training text.
+    """
+    configs = {name: read_config(pair / name) for name in ARMS}
+    config = configs[arm]
+    model = load_arm(pair / arm)
+    training: dict[str, Any] = config["training"]
+    shape = config["model"]
+    command = f"python -m kronviz.training.pair --config {training['name']} --text FOLDER"
+    facts = [
+        ("Arm", f"`{arm}`: {ABOUT[arm]}"),
+        ("Shape", f"{shape.n_layer} layers, width {shape.d_model}, {shape.n_head} heads, "
+                  f"context {shape.n_ctx}, pos_dim {shape.pos_dim}"),
+        ("Vocabulary", f"`{shape.vocabulary}`, {model.n_vocab:,} tokens"),
+        ("Parameters", f"{config['parameters']:,}, of which input {config['input_parameters']:,}"),
+        ("Trained on", f"{training['tokens']:,} tokens, {training['steps']:,} steps of "
+                       f"{training['batch_size'] * training['n_ctx']:,}; the same batches in the "
+                       "same order for both arms"),
+        ("Optimizer", f"{training['optimizer']}, AdamW rate {training['adam_lr']}"
+                      + (f", Muon rate {training['muon_lr']}" if training["optimizer"] == "muon"
+                         else "")
+                      + f", {training['schedule']} schedule, seed {training['seed']}"),
+        ("Stored as", f"{config['storage']} safetensors"),
+    ]  # fmt: skip
+    lines = [
+        f"# kronviz {pair.name}, arm `{arm}`",
+        "",
+        "A small English GPT made to be compared with its twin, which differs in the input "
+        "embedding alone. It continues text; it was not tuned to follow instructions, and what it "
+        "says is often wrong.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        *(f"| {name} | {text} |" for name, text in facts),
+        "",
+        "## Validation loss",
+        "",
+        "| arm | nats a token | bits a byte | before int8, nats |",
+        "| --- | --- | --- | --- |",
+        *(_loss_row(name, configs[name]) for name in ARMS),
+        "",
+        _verdict(configs),
+        "",
+        f"Printed again by `python -m kronviz.training.evaluate checkpoints/{pair.name} "
+        "--text val.jsonl.xz`.",
+        "",
+        "## What it answers",
+        "",
+        "Its five most probable next tokens, good or bad.",
+        "",
+        "| prompt | top five |",
+        "| --- | --- |",
+        *(f"| {prompt} | {top} |" for prompt, top in answers(model)),
+        "",
+        "## Data",
+        "",
+        sources.strip(),
+        "",
+        "## Made by",
+        "",
+        f"    {command}",
+        "",
+        f"The log of every step is `log.jsonl` ({len(read_log(pair / arm)):,} lines). "
+        "Licence of the weights: Apache-2.0.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def answers(model: GPT) -> list[tuple[str, str]]:
+    """Each prompt with its five most probable next tokens and their probabilities."""
+    tokenizer = load_tokenizer(model.config.vocabulary)
+    reading = model.read([tokenizer.encode(prompt) for prompt in PROMPTS])
+    top = reading.logits.softmax(-1).topk(5)
+    rows = []
+    for prompt, ids, values in zip(PROMPTS, top.indices.tolist(), top.values.tolist(), strict=True):
+        cells = [
+            f"`{_visible(tokenizer.token_text(token))}` {value:.0%}"
+            for token, value in zip(ids, values, strict=True)
+        ]
+        rows.append((prompt, " · ".join(cells)))
+    return rows
+
+
+def _visible(text: str) -> str:
+    return text.replace("\n", "⏎").replace("|", "¦").replace("`", "ˋ").replace(" ", "␣")
+
+
+def _loss_row(arm: str, config: dict[str, Any]) -> str:
+    loss, exact = config["validation"], config["validation_float32"]
+    return f"| {arm} | {loss['loss']:.4f} | {loss['bits_per_byte']:.4f} | {exact['loss']:.4f} |"
+
+
+def _verdict(configs: dict[str, dict[str, Any]]) -> str:
+    bpe, kron = (configs[arm]["validation"]["loss"] for arm in ARMS)
+    gap = bpe - kron
+    if gap > 0:
+        return f"kron's loss is lower by {gap:.4f} nats ({gap / bpe:.2%})."
+    return f"kron's loss is not lower: it is higher by {-gap:.4f} nats ({-gap / bpe:.2%})."

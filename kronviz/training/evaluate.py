@@ -1,0 +1,84 @@
+"""Validation loss of a checkpoint, over every token of a validation text.
+
+    python -m kronviz.training.evaluate checkpoints/tiny --text val.jsonl.xz
+
+prints what the model cards and ``config.json`` quote, from the very files that the app loads.
+The text is read in windows of ``n_ctx`` tokens without overlap; losses are in float32 on the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kronviz.checkpoint import ARMS, load_arm
+from kronviz.model import GPT
+from kronviz.tokenizer import load_tokenizer
+from kronviz.training.prepare import documents, encode
+
+WINDOWS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A validation loss.
+
+    Attributes:
+        loss: nats a token.
+        bits_per_byte: the same in bits a byte of text, comparable between vocabularies.
+        tokens: predicted tokens.
+    """
+
+    loss: float
+    bits_per_byte: float
+    tokens: int
+
+
+def validation_tokens(text: Path, vocabulary: str) -> NDArray[np.integer]:
+    """The ids of a text, one document after the other."""
+    return np.concatenate([*encode(documents(text), load_tokenizer(vocabulary), text.name)])
+
+
+@torch.inference_mode()
+def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
+    """Validation loss of a model over ids: as many whole windows of ``n_ctx`` as there are."""
+    length = model.config.n_ctx
+    count = (len(tokens) - 1) // length
+    total = 0.0
+    for rows in _windows(tokens, length, count):
+        batch = torch.from_numpy(rows).to(model.device)
+        total += model.loss(batch[:, :-1], batch[:, 1:]).double().item() * len(rows)
+    loss = total / count
+    targets = tokens[1 : count * length + 1]
+    vocabulary = load_tokenizer(model.config.vocabulary).vocabulary
+    size = int(np.diff(vocabulary.offsets)[targets].sum())
+    return Validation(loss, loss * len(targets) / size / np.log(2).item(), len(targets))
+
+
+def _windows(tokens: NDArray[np.integer], length: int, count: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, count, WINDOWS_AT_ONCE):
+        numbers = range(start, min(start + WINDOWS_AT_ONCE, count))
+        rows = [tokens[i * length : (i + 1) * length + 1] for i in numbers]
+        yield np.stack(rows).astype(np.int64)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pair", type=Path, help="a folder with bpe/ and kron/")
+    parser.add_argument("--text", type=Path, required=True)
+    arguments = parser.parse_args()
+    for arm in ARMS:
+        model = load_arm(arguments.pair / arm)
+        tokens = validation_tokens(arguments.text, model.config.vocabulary)
+        print(json.dumps({"arm": arm, **asdict(validate(model, tokens))}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
