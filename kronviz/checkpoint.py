@@ -143,7 +143,8 @@ def load_arm(folder: Path) -> GPT:
     label = f"{folder.parent.name}/{folder.name}"
     stored: dict[str, Tensor] = {}
     for name, expected in config["sha256"].items():
-        path = folder / Path(name).name
+        name = Path(name).name
+        path = folder / name
         try:
             data = path.read_bytes()
         except OSError:
@@ -243,10 +244,10 @@ def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     shard: dict[str, Tensor] = {}
     size = 0
     for name, tensor in tensors.items():
-        count = -(-tensor.nbytes // SHARD_BYTES)
         pieces = {name: tensor}
-        if count > 1:
-            pieces = {f"{name}{PIECE}{i}": part for i, part in enumerate(tensor.chunk(count))}
+        if tensor.nbytes > SHARD_BYTES:
+            rows = max(1, SHARD_BYTES * len(tensor) // tensor.nbytes)
+            pieces = {f"{name}{PIECE}{i}": part for i, part in enumerate(tensor.split(rows))}
         for piece, part in pieces.items():
             if shard and size + part.nbytes > SHARD_BYTES:
                 yield shard

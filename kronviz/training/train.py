@@ -79,7 +79,7 @@ class Trainer:
             rate = learning_rate(config, self.step)
             train_loss = self._optimize(rate)
             self.step += 1
-            done = self.step == last
+            done = self.step == config.steps
             record = {
                 "step": self.step,
                 "tokens": self.step * config.tokens_per_step,
@@ -94,7 +94,7 @@ class Trainer:
                 record["val_loss"] = self.evaluate()
                 started += time.perf_counter() - before
             self._log({**record, "seconds": round(self.seconds, 3)})
-            if done or self.step % config.save_every == 0:
+            if self.step == last or self.step % config.save_every == 0:
                 self._save()
             bar.set_postfix(loss=f"{train_loss:.3f}", refresh=False)
             bar.update()

@@ -1,0 +1,50 @@
+"""Shared fixtures: a small random pair on disk, and the shipped pair where a test needs knowledge."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported: the suite runs on two cores, beside a browser and servers.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from kronviz.checkpoint import ARMS, CHECKPOINTS, save_arm
+from kronviz.model import GPT, ModelConfig
+from kronviz.predictor import Predictor
+
+# A slow machine is no fault of the code: properties are checked, never timed.
+settings.register_profile("kronviz", deadline=None)
+settings.load_profile("kronviz")
+
+
+def small_model(arm: str, seed: int = 0, **shape: int) -> GPT:
+    """A random model of the GPT-2 shape with a vocabulary of 1,025 tokens."""
+    torch.manual_seed(seed)
+    fields = {"d_model": 32, "n_layer": 2, "n_head": 2, "n_ctx": 64, **shape}
+    return GPT(ModelConfig(arm=arm, vocabulary="r50k_base:1024", **fields)).eval()
+
+
+@pytest.fixture(scope="session")
+def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair of small random models, saved as the app would find it. Do not write into it."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "small"
+    for arm in ARMS:
+        save_arm(small_model(arm), folder / arm)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_predictor(pair_folder: Path) -> Predictor:
+    return Predictor.load(pair_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_predictor() -> Predictor:
+    """The shipped tiny pair."""
+    return Predictor.load(CHECKPOINTS / "tiny", device="cpu")

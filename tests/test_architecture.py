@@ -1,0 +1,109 @@
+"""The laws of the house: imports go down, never up, and never in a circle."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FLOORS = {
+    "tokenizer": 0, "codec": 0, "metrics": 0, "typos": 0, "results": 0, "published": 0,
+    "encoders": 1, "embedding": 1,
+    "model": 2, "checkpoint": 2,
+    "predictor": 3,
+    "probes": 4, "projection": 4, "accounting": 4,
+    "figures": 5,
+    "ui": 6,
+    "training": 3,
+}  # fmt: skip
+HEAVY = {"gradio": {"ui"}, "plotly": {"figures", "ui"}, "umap": {"projection"}}
+
+
+def modules() -> list[Path]:
+    return sorted((ROOT / "kronviz").rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT / "kronviz").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    here = part(path)
+    if here == "__init__":
+        return
+    assert here in FLOORS, f"{here} has no floor"
+    for name in imports(path):
+        top, _, rest = name.partition(".")
+        if top == "kronviz" and rest:
+            there = rest.split(".")[0]
+            below = FLOORS[there] < FLOORS[here] or there == here
+            side_by_side = FLOORS[there] == FLOORS[here] and there != here
+            assert below or side_by_side, f"{path.name} ({here}) imports {there} above it"
+        elif top in HEAVY:
+            assert here in HEAVY[top], f"{path.name} imports {top}"
+
+
+def test_training_needs_nothing_of_the_app() -> None:
+    for path in (ROOT / "kronviz" / "training").glob("*.py"):
+        for name in imports(path):
+            if name.startswith("kronviz."):
+                there = name.split(".")[1]
+                assert there == "training" or FLOORS[there] <= 2, f"{path.name} imports {there}"
+
+
+def test_training_runs_where_the_app_cannot() -> None:
+    blocked = "gradio plotly umap pydantic pandas numba".split()
+    code = f"""
+import sys
+for name in {blocked!r}:
+    sys.modules[name] = None
+import kronviz.training.pair, kronviz.training.evaluate
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_no_circles() -> None:
+    graph = {}
+    for path in modules():
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        graph[name] = path
+    edges = {}
+    for name, path in graph.items():
+        edges[name] = {
+            target
+            for found in imports(path)
+            for target in (found, found.rpartition(".")[0])
+            if target in graph and target != name and target != "kronviz"
+        }
+    state: dict[str, int] = {}
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert state.get(name) != 1, f"import circle: {' → '.join((*trail, name))}"
+        if state.get(name) == 2:
+            return
+        state[name] = 1
+        for target in edges[name]:
+            # A package's own __init__ re-exports its parts; that is no circle of meaning.
+            if not name.startswith(target + "."):
+                visit(target, (*trail, name))
+        state[name] = 2
+
+    for name in graph:
+        visit(name, ())

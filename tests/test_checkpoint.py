@@ -1,0 +1,160 @@
+"""Weights survive the disk; whatever is wrong with a folder is one sentence, never a crash."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import small_model
+
+from kronviz import checkpoint
+from kronviz.checkpoint import (
+    ARMS,
+    CheckpointError,
+    fingerprint,
+    list_pairs,
+    load_arm,
+    quantise,
+    read_log,
+    save_arm,
+)
+from kronviz.predictor import Predictor
+
+IDS = torch.arange(30).reshape(2, 15)
+
+
+@pytest.fixture
+def pair(pair_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pair_folder, tmp_path / "pairs" / "small"))
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@torch.no_grad()
+def test_float32_round_trip_is_exact_and_int8_is_near(arm: str, tmp_path: Path) -> None:
+    model = small_model(arm)
+    save_arm(model, tmp_path / "p" / arm, int8=False)
+    assert torch.equal(load_arm(tmp_path / "p" / arm)(IDS).logits, model(IDS).logits)
+    save_arm(model, tmp_path / "p" / arm)
+    assert (load_arm(tmp_path / "p" / arm)(IDS).logits - model(IDS).logits).abs().max() < 0.05
+
+
+def test_quantisation_error_is_at_most_half_a_step() -> None:
+    matrix = torch.randn(50, 70) * torch.logspace(-6, 3, 50)[:, None]
+    matrix[7] = 0
+    rounded, scale = quantise(matrix)
+    error = (rounded.float() * scale[:, None] - matrix).abs()
+    assert (error <= scale[:, None] * 0.5001).all()
+
+
+@torch.no_grad()
+def test_tensors_larger_than_a_file_are_cut_and_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 40_000)
+    model = small_model("kron")
+    save_arm(model, tmp_path / "p" / "kron", int8=False)
+    sizes = [path.stat().st_size for path in (tmp_path / "p" / "kron").glob("*.safetensors")]
+    assert len(sizes) > 5
+    assert max(sizes) < 44_000
+    assert torch.equal(load_arm(tmp_path / "p" / "kron")(IDS).logits, model(IDS).logits)
+
+
+def test_one_weight_changes_the_answer_and_the_fingerprint(pair: Path) -> None:
+    before = Predictor.load(pair).compare("one text", "one tetx")
+    mark = fingerprint(pair / "kron")
+    model = load_arm(pair / "kron")
+    with torch.no_grad():
+        model.blocks[0].mlp.up.weight[3, 4] += 1.0
+    save_arm(model, pair / "kron")
+    after = Predictor.load(pair).compare("one text", "one tetx")
+    assert before.arms[0] == after.arms[0]
+    assert before.arms[1].metrics != after.arms[1].metrics
+    assert fingerprint(pair / "kron") != mark
+
+
+def _damage_shard(folder: Path) -> None:
+    path = next(folder.glob("*.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def _foreign_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"], "n_ctx": 1024}')
+
+
+def _other_shape(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["d_model"] = 64
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _pickle(folder: Path) -> None:
+    path = next(folder.glob("*.safetensors"))
+    path.write_bytes(pickle.dumps({"wte": [1.0]}))
+
+
+def _outside(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["sha256"] = {"../../../../etc/passwd": "0" * 64}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_damage_shard, "damaged"),
+        (_foreign_config, "config.json"),
+        (_other_shape, "shapes"),
+        (_pickle, "damaged"),
+        (_outside, "missing"),
+        (lambda folder: next(folder.glob("*.safetensors")).unlink(), "missing"),
+        (lambda folder: (folder / "config.json").write_text("{"), "damaged"),
+        (shutil.rmtree, "missing"),
+    ],
+)
+def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
+    pair: Path, damage, said: str
+) -> None:
+    damage(pair / "kron")
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load_arm(pair / "kron")
+    message = str(caught.value)
+    assert message.endswith(".")
+    assert str(pair.parent.parent) not in message
+    predictor = Predictor.load(pair)
+    assert list(predictor.arms) == ["bpe"]
+    assert len(predictor.problems) == 1
+    assert [arm.arm for arm in predictor.compare("a text", "a txet").arms] == ["bpe"]
+
+
+def test_list_pairs_names_what_is_there(pair: Path) -> None:
+    (pair.parent / "empty").mkdir()
+    (pair.parent / "notes.txt").write_text("not a pair")
+    empty, small = list_pairs(pair.parent)
+    assert (empty.name, empty.arms, len(empty.problems)) == ("empty", (), 2)
+    assert (small.name, small.arms, small.problems) == ("small", ("bpe", "kron"), ())
+    assert list_pairs(pair.parent / "nowhere") == []
+
+
+def test_logs(pair: Path) -> None:
+    assert read_log(pair / "bpe") == []
+    (pair / "bpe" / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
+    assert [record["step"] for record in read_log(pair / "bpe")] == [1, 2]
+    (pair / "bpe" / "log.jsonl").write_text('{"step": 1}\n{"st')
+    with pytest.raises(CheckpointError, match="log"):
+        read_log(pair / "bpe")
+
+
+def test_no_source_file_can_unpickle() -> None:
+    root = Path(__file__).parent.parent
+    for path in [*root.glob("kronviz/**/*.py"), root / "app.py"]:
+        source = path.read_text()
+        assert "pickle" not in source.replace("allow_pickle=False", "").replace("unpickled", ""), (
+            path
+        )
+        assert "torch.load(" not in source, path

@@ -1,0 +1,40 @@
+"""Oracles: SciPy and NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.spatial.distance
+import scipy.special
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kronviz.metrics import kl_divergence, pair_metrics
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 20))
+def test_metrics_are_scipys(seed: int, spread: float) -> None:
+    random = np.random.default_rng(seed)
+    logits = (random.normal(size=(2, 5, 300)) * spread).astype(np.float32)
+    hidden = random.normal(size=(2, 5, 16)).astype(np.float32)
+    ours = pair_metrics(*map(torch.tensor, [*logits, *hidden]))
+    clean, typo = (scipy.special.log_softmax(x.astype(np.float64), axis=-1) for x in logits)
+    for row, metrics in enumerate(ours):
+        p, q = clean[row], typo[row]
+        top = p.argmax()
+        assert metrics.top1_kept == (q.argmax() == top)
+        np.testing.assert_allclose(metrics.kl_nats, np.exp(p) @ (p - q), atol=1e-6)
+        np.testing.assert_allclose(
+            metrics.kl_nats, scipy.stats.entropy(np.exp(p), np.exp(q)), atol=1e-6, rtol=1e-6
+        )
+        np.testing.assert_allclose(metrics.logprob_drop_nats, p[top] - q[top], atol=1e-6)
+        cosine = 1 - scipy.spatial.distance.cosine(*hidden[:, row].astype(np.float64))
+        np.testing.assert_allclose(metrics.hidden_cosine, cosine, atol=1e-6)
+
+
+def test_kl_of_equal_distributions_is_zero() -> None:
+    logits = torch.randn(4, 100) * 10
+    assert torch.equal(kl_divergence(logits, logits + 3), torch.zeros(4, dtype=torch.float64)) or (
+        kl_divergence(logits, logits + 3).max() < 1e-5
+    )

@@ -1,0 +1,162 @@
+"""Training as a person meets it: commands, exact resume, two processes, one command for a pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kronviz.checkpoint import ARMS, load_arm, read_config
+from kronviz.predictor import Predictor
+from kronviz.tokenizer import load_tokenizer
+from kronviz.training.configs import CONFIGS, TrainConfig, load_config
+from kronviz.training.data import TokenFiles
+from kronviz.training.evaluate import validate, validation_tokens
+from kronviz.training.prepare import documents, prepare
+from kronviz.training.train import LOG, Trainer, learning_rate
+
+ROOT = Path(__file__).parent.parent
+SMOKE = CONFIGS["smoke"]
+PROSE = "\n\n".join(
+    f"In the year {1400 + i}, {i % 97} ships sailed from port number {i % 13} with {i} sacks of corn."
+    for i in range(1500)
+)
+
+
+@pytest.fixture(scope="module")
+def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "text.txt").write_text(PROSE)
+    lines = [json.dumps({"source": "s", "text": part}) for part in PROSE.split("\n\n")[::20]]
+    (folder / "val.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokens")
+    prepare([text_folder / "text.txt", text_folder / "val.jsonl"], SMOKE.vocabulary, folder)
+    return folder
+
+
+def losses(run: Path) -> list[tuple]:
+    records = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    return [(r["step"], r["train_loss"], r["norm"], r.get("val_loss")) for r in records]
+
+
+def test_prepared_tokens_decode_to_the_text(data: Path, text_folder: Path) -> None:
+    tokenizer = load_tokenizer(SMOKE.vocabulary)
+    tokens = np.load(data / "text.npy")
+    assert tokens.dtype == np.uint16
+    assert tokens[-1] == tokenizer.eot_id
+    assert tokenizer.decode(tokens[:-1].tolist()) == PROSE
+    val = np.load(data / "val.npy")
+    assert (val == tokenizer.eot_id).sum() == len(list(documents(text_folder / "val.jsonl")))
+
+
+def test_a_record_without_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
+    with pytest.raises(ValueError, match=r"bad.jsonl, line 2"):
+        list(documents(tmp_path / "bad.jsonl"))
+
+
+def test_an_epoch_reads_every_window_once(data: Path) -> None:
+    files = TokenFiles(data, SMOKE)
+    windows = (len(files.sources["text"]) - 1) // SMOKE.n_ctx - 1
+    rows = np.concatenate([files.rows(step) for step in range(windows // SMOKE.batch_size)])
+    assert rows.shape[1] == SMOKE.n_ctx + 1
+    starts = {row.tobytes() for row in rows}
+    assert len(starts) == len(rows)
+
+
+def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(2000, np.uint16))
+    np.save(tmp_path / "b.npy", np.ones(2000, np.uint16))
+    np.save(tmp_path / "val.npy", np.ones(2000, np.uint16))
+    config = load_config("smoke", ['mixture=["a", "a", "b"]', "batch_size=30"])
+    rows = TokenFiles(tmp_path, config).rows(3)
+    assert rows.mean() == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_killed_run_goes_on_with_the_same_losses(arm: str, data: Path, tmp_path: Path) -> None:
+    Trainer(SMOKE, arm, data, tmp_path / "whole").run()
+    # Killed after step 5: the state is of step 4, the log has a line too many.
+    Trainer(SMOKE, arm, data, tmp_path / "killed").run(stop_at=4)
+    with (tmp_path / "killed" / LOG).open("a") as log:
+        log.write('{"step": 5, "train_loss": 0}\n')
+    Trainer(SMOKE, arm, data, tmp_path / "killed").run()
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert len(losses(tmp_path / "whole")) == SMOKE.steps
+
+
+def test_training_learns(data: Path, tmp_path: Path) -> None:
+    config = load_config("smoke", ["steps=80", "batch_size=16", "micro_batch=16", "eval_every=80"])
+    for arm in ARMS:
+        Trainer(config, arm, data, tmp_path / arm).run()
+        first, *_, last = losses(tmp_path / arm)
+        assert first[1] == pytest.approx(np.log(576), abs=0.2)
+        assert last[3] < 3.5
+
+
+def test_both_arms_get_the_same_batches(data: Path) -> None:
+    again = TokenFiles(data, SMOKE)
+    for step in (0, 7, 500):
+        np.testing.assert_array_equal(TokenFiles(data, SMOKE).rows(step), again.rows(step))
+    assert not np.array_equal(again.rows(0), again.rows(1))
+
+
+def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+    arguments = ["--config", "smoke", "--arm", "kron", "--data", str(data), "--set", "bf16=false"]
+    module = ["-m", "kronviz.training.train", *arguments, "--out"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    subprocess.run([sys.executable, *module, tmp_path / "one"], check=True, cwd=ROOT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    torchrun += ["--master-addr", "127.0.0.1", "--master-port", "29513"]
+    subprocess.run([*torchrun, *module, tmp_path / "two"], check=True, cwd=ROOT, env=environment)
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    np.testing.assert_allclose([r[1] for r in one], [r[1] for r in two], atol=2e-4)
+    assert two[-1][3] == pytest.approx(one[-1][3], abs=2e-4)
+
+
+def test_one_command_makes_a_pair_that_answers(text_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kronviz.training.pair", "--config", "smoke"]
+    command += ["--text", text_folder, "--data", tmp_path / "d", "--runs", tmp_path / "r"]
+    subprocess.run([*command, "--out", tmp_path / "smoke"], check=True, cwd=ROOT)
+    tokens = validation_tokens(text_folder / "val.jsonl", SMOKE.vocabulary)
+    for arm in ARMS:
+        config = read_config(tmp_path / "smoke" / arm)
+        again = validate(load_arm(tmp_path / "smoke" / arm), tokens)
+        assert again.loss == pytest.approx(config["validation"]["loss"], abs=1e-6)
+        assert abs(again.loss - config["validation_float32"]["loss"]) < 0.005
+        card = (tmp_path / "smoke" / arm / "README.md").read_text()
+        assert f"{config['validation']['loss']:.4f}" in card
+        assert "CC BY 4.0" in card
+    assert Predictor.load(tmp_path / "smoke").compare("a ship", "a shpi").arms
+
+
+@pytest.mark.parametrize("schedule", ["trapezoid", "cosine"])
+def test_learning_rate_rises_and_falls(schedule: str) -> None:
+    config = load_config("tiny", [f"schedule={schedule}"])
+    rates = [learning_rate(config, step) for step in range(config.steps)]
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] < 0.11
+
+
+def test_configurations_say_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match="no configuration 'huge'"):
+        load_config("huge")
+    with pytest.raises(ValueError, match="sets no field"):
+        load_config("tiny", ["layers=3"])
+    paper = CONFIGS["paper"]
+    assert (paper.d_model, paper.n_layer, paper.n_ctx, paper.steps) == (768, 12, 1024, 4623)
+    assert paper.steps * paper.tokens_per_step == pytest.approx(2.5e9, rel=0.05)
+    assert isinstance(load_config("gpt2"), TrainConfig)
