@@ -1,4 +1,4 @@
-"""Shared fixtures: a small random pair on disk, and the shipped pair where a test needs knowledge."""
+"""Shared fixtures: a small random pair on disk, and the shipped tiny pair."""
 
 from __future__ import annotations
 

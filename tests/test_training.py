@@ -23,7 +23,7 @@ from kronviz.training.train import LOG, Trainer, learning_rate
 ROOT = Path(__file__).parent.parent
 SMOKE = CONFIGS["smoke"]
 PROSE = "\n\n".join(
-    f"In the year {1400 + i}, {i % 97} ships sailed from port number {i % 13} with {i} sacks of corn."
+    f"In the year {1400 + i}, {i % 97} ships left port number {i % 13} with {i} sacks of corn."
     for i in range(1500)
 )
 

@@ -92,7 +92,7 @@ CONFIGS = {
             n_head=4,
             n_ctx=256,
             mixture=("textbooks", "textbooks", "books-1"),
-            steps=2000,
+            steps=2400,
             batch_size=16,
             micro_batch=16,
         ),

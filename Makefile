@@ -1,0 +1,43 @@
+# Everything a visitor needs: `make run` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TEXT ?= text
+
+.PHONY: run test lint bench train-tiny screenshots
+
+run: $(VENV)/.installed
+	$(BIN)/python app.py
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Every figure that the README quotes.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/storage.py
+	$(BIN)/python benchmarks/encoder.py
+
+# Make the tiny pair anew: an hour and a half on two cores. TEXT is a folder with
+# textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
+train-tiny: $(VENV)/.installed
+	$(BIN)/python -m kronviz.training.pair --config tiny --text $(TEXT)
+
+screenshots: $(VENV)/.installed-dev
+	$(BIN)/python assets/screenshots.py
+
+$(VENV)/.installed: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements.txt requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -q -r requirements-dev.txt
+	touch $@ $(VENV)/.installed

@@ -1,0 +1,78 @@
+"""How long an answer takes: `Predictor.compare`, and the endpoint ``/compare`` of a running app.
+
+    python benchmarks/compare.py [--pair tiny] [--url http://127.0.0.1:7860]
+
+Prints medians (p50) and 95th percentiles in milliseconds, each text different so that no cache
+answers, and the ratio to the bare forward passes of both arms in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from kronviz.predictor import Predictor
+
+CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
+RUNS = 200
+
+
+def milliseconds(call: Callable[[int], object], runs: int) -> list[float]:
+    """Sorted times of ``runs`` calls, after ten to warm up."""
+    times = []
+    for number in range(runs + 10):
+        started = time.perf_counter()
+        call(number)
+        times.append((time.perf_counter() - started) * 1000)
+    return sorted(times[10:])
+
+
+def report(label: str, times: list[float], peer: float | None = None) -> float:
+    """Print one row and return the median."""
+    median = statistics.median(times)
+    ratio = f"{median / peer:6.2f}" if peer else "     1"
+    print(
+        f"{label:<34} p50 {median:8.2f} ms   p95 {times[int(len(times) * 0.95)]:8.2f} ms  {ratio}"
+    )
+    return median
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pair", default="tiny")
+    parser.add_argument("--url", help="also time the endpoint of an app that runs there")
+    arguments = parser.parse_args()
+    predictor = Predictor.load(arguments.pair, device="cpu")
+    print(
+        f"pair {predictor.pair}, {torch.get_num_threads()} threads, {RUNS} runs; last column: ratio"
+    )
+
+    def forward(number: int) -> None:
+        texts = [predictor.tokenizer.encode(f"{text} {number}") for text in (CLEAN, TYPO)]
+        for model in predictor.arms.values():
+            model.read(texts)
+
+    peer = report("forward passes of both arms", milliseconds(forward, RUNS))
+    compare = lambda number: predictor.compare(f"{CLEAN} {number}", f"{TYPO} {number}")  # noqa: E731
+    report("Predictor.compare", milliseconds(compare, RUNS), peer)
+    if arguments.url:
+        from gradio_client import Client
+
+        client = Client(arguments.url, verbose=False)
+
+        def endpoint(number: int) -> object:
+            return client.predict(f"{CLEAN} {number}", f"{TYPO} {number}", api_name="/compare")
+
+        report("/compare through gradio_client", milliseconds(endpoint, 100), peer)
+
+
+if __name__ == "__main__":
+    main()
