@@ -1,0 +1,135 @@
+"""What every look at a typed string needs: its bytes, its characters, its tokens, its vectors.
+
+Notable:
+
+- Everything that can be wrong with a string or with ``pos_dim`` is said here, once.
+- A vector is asked of an arm only where it exists: kron embeds any bytes at the ``pos_dim`` that
+  it was trained with, bpe has a row for a string that is one token and none for any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kronviz import codec
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.predictor import InputError, Predictor, TokenView, clean_text
+from kronviz.tokenizer import VOCABULARIES, Tokenizer, VocabularyError, load_tokenizer
+
+MAX_BYTES = 200
+MIN_POS_DIM, MAX_POS_DIM = 4, 64
+DEFAULT_POS_DIM = 16
+
+
+def string_bytes(text: str | bytes, label: str = "string") -> bytes:
+    """The bytes of a typed string; `InputError` if there are none, or more than `MAX_BYTES`."""
+    data = text if isinstance(text, bytes) else clean_text(text).encode()
+    if not data:
+        raise InputError(f"The {label} is empty, and an empty string lights no cell; type one.")
+    if len(data) > MAX_BYTES:
+        raise InputError(
+            f"The {label} has {len(data):,} bytes; this view takes {MAX_BYTES}. Shorten it."
+        )
+    return data
+
+
+def positions(pos_dim: int | None, predictor: Predictor | None = None) -> int:
+    """A checked ``pos_dim``; the pair's own, else 16, where it is left open."""
+    if pos_dim is None:
+        kron = kron_embedding(predictor)
+        return kron.pos_dim if kron else DEFAULT_POS_DIM
+    whole = not isinstance(pos_dim, bool) and isinstance(pos_dim, int | float) and pos_dim % 1 == 0
+    if not whole or not MIN_POS_DIM <= pos_dim <= MAX_POS_DIM:
+        raise InputError(
+            f"pos_dim is {pos_dim!r}; choose a whole number from {MIN_POS_DIM} to {MAX_POS_DIM}."
+        )
+    return int(pos_dim)
+
+
+def known_tokenizer(name: str) -> Tokenizer:
+    """A vocabulary by its name, GPT-2's for an empty one; `InputError` if there is none such."""
+    try:
+        return load_tokenizer(name or next(iter(VOCABULARIES)))
+    except VocabularyError as error:
+        raise InputError(str(error)) from None
+
+
+def kron_embedding(predictor: Predictor | None) -> KroneckerEmbedding | None:
+    """The input embedding of a pair's kron arm, if there is one."""
+    model = predictor.arms.get("kron") if predictor else None
+    wte = model.wte if model else None
+    return wte if isinstance(wte, KroneckerEmbedding) else None
+
+
+@torch.inference_mode()
+def kron_cosines(
+    predictor: Predictor | None, data: bytes, others: Sequence[bytes], pos_dim: int
+) -> list[float | None]:
+    """Cosines of a string's embedding with those of others; all ``None`` without a trained arm."""
+    kron = kron_embedding(predictor)
+    if kron is None or kron.pos_dim != pos_dim:
+        return [None] * len(others)
+    embedded = kron.embed_bytes([data, *others]).double()
+    return list(cosines(embedded[1:], embedded[0]))
+
+
+@torch.inference_mode()
+def bpe_cosines(
+    predictor: Predictor | None, data: bytes, others: Sequence[bytes]
+) -> list[float | None]:
+    """Cosines of a string's row in the bpe arm's table; ``None`` where a string is no one token."""
+    model = predictor.arms.get("bpe") if predictor else None
+    ids = [single_token(predictor, string) for string in (data, *others)]
+    found: list[float | None] = [None] * len(others)
+    whole = [(place, token) for place, token in enumerate(ids[1:]) if token is not None]
+    if model is None or ids[0] is None or not whole:
+        return found
+    rows = model.wte(torch.tensor([ids[0], *(token for _, token in whole)], device=model.device))
+    for (place, _), cosine in zip(whole, cosines(rows[1:].double(), rows[0].double()), strict=True):
+        found[place] = cosine
+    return found
+
+
+def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:
+    """How a pair's tokenizer cuts a string; nothing without a pair, or if it is no UTF-8."""
+    if predictor is None or not codec.is_utf8(data):
+        return ()
+    tokenizer = predictor.tokenizer
+    return tuple(
+        TokenView(token, tokenizer.token_text(token), tokenizer.token_bytes(token).hex(" "), ())
+        for token in tokenizer.encode(data.decode())
+    )
+
+
+def owners(data: bytes) -> list[tuple[str, int, int]]:
+    """For each byte, the character that it belongs to, its place in it from 1, and their number.
+
+    A byte that belongs to no whole character is ``("", 1, 1)``.
+    """
+    found: list[tuple[str, int, int]] = []
+    for character in data.decode("utf-8", "surrogateescape"):
+        if "\udc80" <= character <= "\udcff":
+            found.append(("", 1, 1))
+            continue
+        size = len(character.encode())
+        found += [(character, part, size) for part in range(1, size + 1)]
+    return found
+
+
+def readable(data: bytes) -> str:
+    r"""Bytes as text; those that are no whole character are written ``\xe2``."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def single_token(predictor: Predictor | None, data: bytes) -> int | None:
+    """The id of a string that is one token of a pair's vocabulary, else ``None``."""
+    found = tokens(predictor, data)
+    return found[0].id if len(found) == 1 else None
+
+
+def cosines(vectors: Tensor, other: Tensor) -> list[float]:
+    """Cosines of the rows of ``(n, d)`` with one vector ``(d,)``."""
+    return torch.nn.functional.cosine_similarity(vectors, other[None], dim=-1).tolist()
