@@ -1,0 +1,183 @@
+"""One edit, tried at every place of a word: where the byte code is steady and where it falls.
+
+Notable:
+
+- Six kinds of edit walk through the word; each point holds the similarity of the edited string to
+  the whole one in the code, in the kron arm, and in the bpe arm where both are one token.
+- The letter put in is one that the word does not hold, so that no cell is shared by luck.
+- Places are characters that begin before the cut: what happens behind it changes nothing.
+
+>>> walk = edit_walk("compute", pos_dim=16)
+>>> [round(point.code_cosine, 2) for point in walk.points if point.kind == "insert"]
+[0.0, 0.13, 0.27, 0.4, 0.53, 0.67, 0.8, 0.94]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kronviz import codec
+from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.probes.strings import (
+    bpe_cosines,
+    kron_cosines,
+    positions,
+    string_bytes,
+    tokens,
+)
+
+LETTERS = "xzqjkvwybpgfmcudlrhsnioate"
+
+
+@dataclass(frozen=True)
+class EditKind:
+    """A kind of edit: its label on a page, and what it does in a few words."""
+
+    label: str
+    description: str
+
+
+EDIT_KINDS = {
+    "substitute": EditKind("Substitute", "one letter becomes another"),
+    "insert": EditKind("Insert", "a letter is put in before this one"),
+    "delete": EditKind("Delete", "this letter is left out"),
+    "swap": EditKind("Swap", "this letter and the next change places"),
+    "case": EditKind("Change case", "a small letter becomes a capital, or the reverse"),
+    "space": EditKind("Add a space", "a space is put in before this letter"),
+}
+
+
+@dataclass(frozen=True)
+class EditPoint:
+    """One edited string.
+
+    Attributes:
+        kind: key of `EDIT_KINDS`.
+        position: of the character that is edited, from 1; one more than there are for an insertion
+            at the end.
+        n_tokens: how many tokens the edited string has; ``None`` without a pair.
+        code_cosine, kron_cosine, bpe_cosine: with the whole string, as in `Similarity`.
+    """
+
+    kind: str
+    position: int
+    text: str
+    n_tokens: int | None
+    code_cosine: float
+    kron_cosine: float | None
+    bpe_cosine: float | None
+
+
+@dataclass(frozen=True)
+class EditWalk:
+    """Every edit of a string at every place.
+
+    Attributes:
+        letter: what substitutions and insertions put in.
+        characters: those of the string that can be edited, in order.
+        n_tokens: of the whole string; ``None`` without a pair.
+        points: in order of kind, then position.
+    """
+
+    text: str
+    pos_dim: int
+    letter: str
+    characters: tuple[str, ...]
+    n_tokens: int | None
+    points: tuple[EditPoint, ...]
+    pair: str | None
+
+
+def edit_walk(
+    text: str,
+    predictor: Predictor | None = None,
+    *,
+    pos_dim: int | None = None,
+    kinds: Iterable[str] | None = None,
+) -> EditWalk:
+    """Walk edits through a string.
+
+    Args:
+        kinds: keys of `EDIT_KINDS`; all if left out.
+
+    Raises:
+        InputError: the string is empty or too long, or a kind is unknown.
+    """
+    text = clean_text(text)
+    data = string_bytes(text)
+    pos_dim = positions(pos_dim, predictor)
+    chosen = list(EDIT_KINDS if kinds is None else kinds)
+    for kind in chosen:
+        if kind not in EDIT_KINDS:
+            raise InputError(
+                f"There is no kind of edit called {kind!r}; choose from {', '.join(EDIT_KINDS)}."
+            )
+    letter = next((letter for letter in LETTERS if letter not in text.lower()), LETTERS[0])
+    places = _places(text, pos_dim)
+    edits = [
+        (kind, position, edited)
+        for kind in chosen
+        for position, edited in _edits(text, kind, places, letter, room=len(data) < pos_dim)
+    ]
+    strings = [edited.encode() for _, _, edited in edits]
+    return EditWalk(
+        text=text,
+        pos_dim=pos_dim,
+        letter=letter,
+        characters=tuple(text[:places]),
+        n_tokens=len(tokens(predictor, data)) if predictor else None,
+        points=tuple(_points(predictor, data, edits, strings, pos_dim)),
+        pair=predictor.pair if predictor else None,
+    )
+
+
+def _points(
+    predictor: Predictor | None,
+    data: bytes,
+    edits: Sequence[tuple[str, int, str]],
+    strings: Sequence[bytes],
+    pos_dim: int,
+) -> Iterator[EditPoint]:
+    kron = kron_cosines(predictor, data, strings, pos_dim)
+    bpe = bpe_cosines(predictor, data, strings)
+    for (kind, position, edited), string, by_kron, by_bpe in zip(
+        edits, strings, kron, bpe, strict=True
+    ):
+        yield EditPoint(
+            kind=kind,
+            position=position,
+            text=edited,
+            n_tokens=len(tokens(predictor, string)) if predictor else None,
+            code_cosine=codec.similarity(data, string, pos_dim),
+            kron_cosine=by_kron,
+            bpe_cosine=by_bpe,
+        )
+
+
+def _places(text: str, pos_dim: int) -> int:
+    """How many characters of a text begin before the cut."""
+    kept = codec.truncate(text.encode(), pos_dim)
+    return max(1, len(kept.decode("utf-8", "ignore")))
+
+
+def _edits(
+    text: str, kind: str, places: int, letter: str, *, room: bool
+) -> Iterator[tuple[int, str]]:
+    """Each position, from 1, with the text that the edit makes of it."""
+    for i in range(places):
+        character = text[i]
+        if kind == "substitute":
+            yield i + 1, text[:i] + letter + text[i + 1 :]
+        elif kind == "insert":
+            yield i + 1, text[:i] + letter + text[i:]
+        elif kind == "delete" and len(text) > 1:
+            yield i + 1, text[:i] + text[i + 1 :]
+        elif kind == "swap" and i + 1 < len(text) and text[i + 1] != character:
+            yield i + 1, text[:i] + text[i + 1] + character + text[i + 2 :]
+        elif kind == "case" and character.swapcase() != character:
+            yield i + 1, text[:i] + character.swapcase() + text[i + 1 :]
+        elif kind == "space":
+            yield i + 1, f"{text[:i]} {text[i:]}"
+    if room and kind in ("insert", "space"):
+        yield places + 1, text + (letter if kind == "insert" else " ")
