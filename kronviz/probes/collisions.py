@@ -1,0 +1,158 @@
+"""Which tokens of a vocabulary are one and the same to the code, and by whose fault.
+
+Notable:
+
+- Two rules for a token's bytes are counted: its true bytes, and the reference implementation's
+  ``decode([id]).encode()``, which turns every piece of a character into U+FFFD.
+- Tokens that stand for no text (end of text, ids without bytes) are not counted.
+
+>>> [collisions("r50k_base", rule=rule).n_codes for rule in RULES]
+[50226, 49893]
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from kronviz import codec
+from kronviz.predictor import InputError, TokenView
+from kronviz.probes.strings import known_tokenizer, positions
+from kronviz.tokenizer import load_tokenizer
+
+MAX_GROUPS = 500
+TOKENS_SHOWN = 12
+REPLACEMENT = "\ufffd".encode()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule for the bytes of a token: its label on a page, and what it does."""
+
+    label: str
+    description: str
+
+
+RULES = {
+    "true": Rule("True bytes", "the bytes that the token stands for"),
+    "reference": Rule(
+        "Reference rule", "decode([id]).encode(): a piece of a character becomes U+FFFD"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CollisionGroup:
+    """Tokens that share one code.
+
+    Attributes:
+        text, hex: the bytes that the code keeps, as text and in hexadecimal.
+        cause: ``cut`` where longer tokens were cut to the same bytes, ``replacement`` where U+FFFD
+            took the place of different bytes.
+        n_tokens: how many tokens share it.
+        tokens: the first `TOKENS_SHOWN` of them, with their true bytes.
+    """
+
+    text: str
+    hex: str
+    cause: str
+    n_tokens: int
+    tokens: tuple[TokenView, ...]
+
+
+@dataclass(frozen=True)
+class Collisions:
+    """How many tokens of a vocabulary share their code with another.
+
+    Attributes:
+        n_tokens: tokens that stand for text.
+        n_codes: distinct codes among them.
+        n_colliding: tokens whose code is not theirs alone.
+        n_groups: codes that are shared; the first of them, largest first, in ``groups``.
+    """
+
+    vocabulary: str
+    pos_dim: int
+    rule: str
+    n_tokens: int
+    n_codes: int
+    n_colliding: int
+    n_groups: int
+    groups: tuple[CollisionGroup, ...]
+
+
+def collisions(
+    vocabulary: str, *, pos_dim: int | None = None, rule: str = "true", limit: int = 20
+) -> Collisions:
+    """Count the tokens that share a code, and list the largest groups.
+
+    Args:
+        vocabulary: name for `tokenizer.load_tokenizer`.
+        pos_dim: positions of the code; 16 if left out.
+        rule: key of `RULES`.
+        limit: how many groups to list, 0 to `MAX_GROUPS`.
+
+    Raises:
+        InputError: an argument is unknown or out of range.
+    """
+    if rule not in RULES:
+        raise InputError(f"There is no rule called {rule!r}; choose {' or '.join(RULES)}.")
+    if isinstance(limit, bool) or limit % 1 or not 0 <= limit <= MAX_GROUPS:
+        raise InputError(f"limit is {limit!r}; choose a whole number from 0 to {MAX_GROUPS}.")
+    tokenizer = known_tokenizer(vocabulary)
+    pos_dim = positions(pos_dim)
+    n_tokens, n_codes, groups = _grouped(tokenizer.name, pos_dim, rule)
+
+    def view(token: int) -> TokenView:
+        true = tokenizer.token_bytes(token)
+        return TokenView(token, tokenizer.token_text(token), true.hex(" "), ())
+
+    return Collisions(
+        vocabulary=tokenizer.name,
+        pos_dim=pos_dim,
+        rule=rule,
+        n_tokens=n_tokens,
+        n_codes=n_codes,
+        n_colliding=sum(len(ids) for _, ids in groups),
+        n_groups=len(groups),
+        groups=tuple(
+            CollisionGroup(
+                text=kept.decode("utf-8", "backslashreplace"),
+                hex=kept.hex(),
+                cause=_cause(kept, [tokenizer.token_bytes(token) for token in ids]),
+                n_tokens=len(ids),
+                tokens=tuple(view(token) for token in ids[:TOKENS_SHOWN]),
+            )
+            for kept, ids in groups[: int(limit)]
+        ),
+    )
+
+
+@functools.lru_cache(maxsize=24)
+def _grouped(
+    vocabulary: str, pos_dim: int, rule: str
+) -> tuple[int, int, tuple[tuple[bytes, tuple[int, ...]], ...]]:
+    """Number of tokens, of codes, and the ids behind each shared code, largest group first."""
+    tokenizer = load_tokenizer(vocabulary)
+    packed = tokenizer.vocabulary
+    everything, ends = packed.data.tobytes(), packed.offsets.tolist()
+    by_code: dict[bytes, list[int]] = {}
+    count = 0
+    for token in range(len(packed)):
+        data = everything[ends[token] : ends[token + 1]]
+        if not data or token == tokenizer.eot_id:
+            continue
+        count += 1
+        if rule == "reference":
+            data = data.decode("utf-8", "replace").encode()
+        if len(data) > pos_dim:
+            data = codec.truncate(data, pos_dim)
+        by_code.setdefault(data, []).append(token)
+    shared = [(kept, tuple(ids)) for kept, ids in by_code.items() if len(ids) > 1]
+    shared.sort(key=lambda group: (-len(group[1]), group[1]))
+    return count, len(by_code), tuple(shared)
+
+
+def _cause(kept: bytes, members: list[bytes]) -> str:
+    pieces = REPLACEMENT in kept and any(not member.startswith(kept) for member in members)
+    return "replacement" if pieces else "cut"

@@ -1,0 +1,273 @@
+"""The tokens nearest to a string, in the code and in both trained tables (paper, section 6).
+
+Notable:
+
+- Any string has a place in the code and in the kron arm. In the bpe arm only a token has one;
+  for other strings the mean of their tokens' rows is asked, and the answer says so.
+- Similarity in the code is a count of shared cells over the whole vocabulary at once: one compare
+  a byte of the string, on a table of bytes held position by position.
+- `relation` is the paper's test by spelling: typographic where the canonical forms are equal,
+  morphological where one holds the other («shares the root as a substring»), other where neither.
+
+>>> nearest = neighbors("run", pos_dim=16, vocabulary="r50k_base", k=3)
+>>> [found.text for found in nearest.spaces[0].neighbors]
+['runs', 'ru', 'runner']
+"""
+
+from __future__ import annotations
+
+import functools
+import string as ascii_
+import unicodedata
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from kronviz import codec
+from kronviz.model import GPT
+from kronviz.predictor import InputError, Predictor, TokenView
+from kronviz.probes.strings import (
+    known_tokenizer,
+    kron_embedding,
+    positions,
+    readable,
+    string_bytes,
+    tokens,
+)
+from kronviz.tokenizer import Tokenizer, load_tokenizer
+
+MAX_NEIGHBORS = 100
+MIN_ROOT = 3
+"""Shortest canonical form, in characters, that counts as a root inside another one."""
+CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A token near a string.
+
+    Attributes:
+        hex: the token's bytes.
+        similarity: cosine with the string in the space that it was found in.
+        relation: ``typographic``, ``morphological`` or ``other``.
+    """
+
+    id: int
+    text: str
+    hex: str
+    similarity: float
+    relation: str
+
+
+@dataclass(frozen=True)
+class SpaceNeighbors:
+    """The nearest tokens in one space.
+
+    Attributes:
+        space: ``code``, ``kron`` or ``bpe``.
+        vocabulary: name of the vocabulary that was searched.
+        basis: what stood for the string: ``bytes``, ``token`` (its row of the table) or ``mean``
+            (the mean of its tokens' rows, which no model computes).
+        neighbors: nearest first; equal ones by id. Tokens with the string's own bytes are left out.
+    """
+
+    space: str
+    vocabulary: str
+    basis: str
+    neighbors: tuple[Neighbor, ...]
+
+
+@dataclass(frozen=True)
+class NeighborReport:
+    """The nearest tokens of a string in every space that the pair has.
+
+    Attributes:
+        canonical: the string without leading space and punctuation, in lower case.
+        tokens: how the pair's tokenizer cuts the string; empty without a pair.
+    """
+
+    text: str
+    canonical: str
+    pos_dim: int
+    spaces: tuple[SpaceNeighbors, ...]
+    tokens: tuple[TokenView, ...]
+    pair: str | None
+
+
+@dataclass(frozen=True)
+class CodeTable:
+    """The kept bytes of every token of a vocabulary, position by position.
+
+    Attributes:
+        columns: int16, shape ``(pos_dim, n_vocab)``; -1 where a token has ended.
+        lengths: int64, shape ``(n_vocab,)``.
+    """
+
+    columns: NDArray[np.int16]
+    lengths: NDArray[np.int64]
+
+    def similarities(self, data: bytes) -> NDArray[np.float64]:
+        """Similarity of the code of a string with every token's: float64, ``(n_vocab,)``."""
+        kept = codec.truncate(data, len(self.columns))
+        shared = np.zeros(self.columns.shape[1], np.int16)
+        for column, byte in zip(self.columns, kept, strict=False):
+            shared += column == byte
+        return shared / np.sqrt(np.maximum(self.lengths, 1) * max(len(kept), 1))
+
+
+def neighbors(
+    text: str | bytes,
+    predictor: Predictor | None = None,
+    *,
+    k: int = 10,
+    pos_dim: int | None = None,
+    vocabulary: str | None = None,
+) -> NeighborReport:
+    """Find the nearest tokens of a string in the code and in both trained tables.
+
+    Args:
+        text: a string, or any bytes.
+        predictor: the pair whose tables are asked; without one only the code is.
+        k: how many, 1 to `MAX_NEIGHBORS`.
+        pos_dim: of the code; the pair's own, or 16, if left out. The kron arm is always asked at
+            the ``pos_dim`` that it was trained with.
+        vocabulary: what the code is searched in: a name for `load_tokenizer`; the pair's own, or
+            GPT-2's, if left out. Trained tables are searched in the pair's own.
+
+    Raises:
+        InputError: the string is empty or too long, or an argument is out of range.
+    """
+    data = string_bytes(text)
+    pos_dim = positions(pos_dim, predictor)
+    if isinstance(k, bool) or k % 1 or not 1 <= k <= MAX_NEIGHBORS:
+        raise InputError(f"k is {k!r}; choose a whole number from 1 to {MAX_NEIGHBORS}.")
+    tokenizer = known_tokenizer(vocabulary or (predictor.tokenizer.name if predictor else ""))
+    found = [
+        _space(
+            "code",
+            tokenizer,
+            "bytes",
+            code_table(tokenizer.name, pos_dim).similarities(data),
+            data,
+            int(k),
+        )
+    ]
+    if predictor:
+        for arm in ("kron", "bpe"):
+            if arm in predictor.arms and (asked := _ask(predictor, arm, data)):
+                found.append(_space(arm, predictor.tokenizer, *asked, data, int(k)))
+    return NeighborReport(
+        text=readable(data),
+        canonical=canonical(data) or "",
+        pos_dim=pos_dim,
+        spaces=tuple(found),
+        tokens=tokens(predictor, data),
+        pair=predictor.pair if predictor else None,
+    )
+
+
+def canonical(data: bytes) -> str | None:
+    """A string without leading space and punctuation, in lower case (paper, section 6).
+
+    A string of nothing else keeps its punctuation; bytes that are no UTF-8 have no such form.
+    """
+    if not codec.is_utf8(data):
+        return None
+    text = data.decode().strip()
+    return "".join(c for c in text if not _is_punctuation(c)).lower() or text.lower()
+
+
+def relation(first: str | None, second: str | None) -> str:
+    """How two canonical forms are related: ``typographic``, ``morphological`` or ``other``."""
+    if not first or not second:
+        return "other"
+    if first == second:
+        return "typographic"
+    short, long = sorted((first, second), key=len)
+    return "morphological" if len(short) >= MIN_ROOT and short in long else "other"
+
+
+@functools.lru_cache(maxsize=16)
+def code_table(vocabulary: str, pos_dim: int) -> CodeTable:
+    """The `CodeTable` of a vocabulary, kept for the next question."""
+    packed = load_tokenizer(vocabulary).vocabulary
+    starts, lengths = packed.offsets[:-1], np.diff(packed.offsets)
+    # Only a token longer than pos_dim can be cut, and only there the cut must look at characters.
+    for token in np.flatnonzero(lengths > pos_dim):
+        lengths[token] = len(codec.truncate(packed[int(token)], pos_dim))
+    columns = np.full((pos_dim, len(packed)), -1, np.int16)
+    for position in range(pos_dim):
+        reach = lengths > position
+        columns[position, reach] = packed.data[starts[reach] + position]
+    return CodeTable(columns, lengths)
+
+
+@functools.lru_cache(maxsize=8)
+@torch.inference_mode()
+def unit_table(model: GPT) -> Tensor:
+    """A model's input embedding of every token, each of length 1: float32, ``(n_vocab, d_model)``.
+
+    A token without bytes, whose vector is zero, stays zero.
+    """
+    ids = torch.arange(model.n_vocab, device=model.device)
+    return torch.cat([F.normalize(model.wte(part).float(), dim=1) for part in ids.split(CHUNK)])
+
+
+@torch.inference_mode()
+def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.float64]] | None:
+    """What stands for a string in an arm, and its cosine with every token."""
+    model = predictor.arms[arm]
+    table = unit_table(model)
+    kron = kron_embedding(predictor)
+    if arm == "kron" and kron is not None:
+        basis, vector = "bytes", kron.embed_bytes([data])[0]
+    else:
+        ids = [view.id for view in tokens(predictor, data)]
+        if not ids:
+            return None
+        basis = "token" if len(ids) == 1 else "mean"
+        vector = model.wte(torch.tensor(ids, device=model.device)).mean(0)
+    return basis, (table @ F.normalize(vector.float(), dim=0)).double().cpu().numpy()
+
+
+def _space(
+    space: str,
+    tokenizer: Tokenizer,
+    basis: str,
+    similarities: NDArray[np.float64],
+    data: bytes,
+    k: int,
+) -> SpaceNeighbors:
+    form = canonical(data)
+    # One more than asked for: the string itself may be among them, and only once.
+    candidates = _top(similarities, min(k + 1, len(similarities)))
+    found = []
+    for token in candidates:
+        own = tokenizer.token_bytes(int(token))
+        if own == data or not own:
+            continue
+        found.append(
+            Neighbor(
+                int(token),
+                tokenizer.token_text(int(token)),
+                own.hex(),
+                float(similarities[token]),
+                relation(form, canonical(own)),
+            )
+        )
+    return SpaceNeighbors(space, tokenizer.name, basis, tuple(found[:k]))
+
+
+def _top(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Places of the k largest values, largest first, equal ones in order."""
+    floor = np.partition(values, len(values) - k)[len(values) - k]
+    candidates = np.flatnonzero(values >= floor)
+    return candidates[np.argsort(-values[candidates], kind="stable")[:k]]
+
+
+def _is_punctuation(character: str) -> bool:
+    return character in ascii_.punctuation or unicodedata.category(character).startswith("P")
