@@ -177,11 +177,15 @@ class Predictor:
                 f"The {label} has {len(text):,} characters; the limit is {MAX_CHARS:,}. Shorten it."
             )
         ids = self.tokenizer.encode(text)
-        if len(ids) > self.n_ctx:
-            raise InputError(
-                f"The {label} has {len(ids):,} tokens; this model reads {self.n_ctx}. Shorten it."
-            )
+        self.check_length(len(ids), label)
         return ids
+
+    def check_length(self, tokens: int, label: str = "text") -> None:
+        """`InputError` if so many tokens are more than the models read."""
+        if tokens > self.n_ctx:
+            raise InputError(
+                f"The {label} has {tokens:,} tokens; this model reads {self.n_ctx}. Shorten it."
+            )
 
     def _compare_arm(self, arm: str, reading: Reading) -> ArmComparison:
         probabilities = log_probs(reading.logits).exp()

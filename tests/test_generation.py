@@ -1,0 +1,125 @@
+"""The sampler against its definition, forced slots against the tokens whose bytes they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kronviz.generation import Sampler, continue_text, nucleus, read_prompt, sample
+from kronviz.predictor import InputError, Predictor
+
+PROMPT = "The king and the"
+
+
+def last(steps):
+    return list(steps)[-1]
+
+
+@pytest.mark.parametrize("arm", ["bpe", "kron"])
+def test_continuations_are_reproducible_and_streamed(small_predictor: Predictor, arm: str) -> None:
+    steps = list(continue_text(small_predictor, arm, PROMPT))
+    assert [len(step.tokens) for step in steps] == list(range(1, len(steps) + 1))
+    assert steps[-1] == last(continue_text(small_predictor, arm, PROMPT))
+    assert steps[-1] != last(continue_text(small_predictor, arm, PROMPT, Sampler(seed=1)))
+    assert steps[-1].text == small_predictor.tokenizer.decode([t.id for t in steps[-1].tokens])
+
+
+@torch.no_grad()
+def test_temperature_zero_is_the_models_own_choice(small_predictor: Predictor) -> None:
+    ids = small_predictor.tokenizer.encode(PROMPT)
+    model = small_predictor.arms["kron"]
+    made = last(
+        continue_text(small_predictor, "kron", PROMPT, Sampler(temperature=0, max_tokens=8))
+    )
+    for token in made.tokens:
+        logits = model(torch.tensor([ids])).logits[0, -1]
+        assert token.id == int(logits.argmax())
+        assert token.prob == pytest.approx(logits.softmax(-1)[token.id].item(), rel=1e-4)
+        ids.append(token.id)
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 3), st.floats(0.05, 1), st.floats(0, 0.999999))
+def test_nucleus_keeps_the_smallest_set_that_reaches_top_p(
+    seed: int, temperature: float, top_p: float, draw: float
+) -> None:
+    logits = np.random.default_rng(seed).normal(size=50) * 3
+    chosen = nucleus(torch.tensor(logits), Sampler(temperature, top_p), draw)
+    weights = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
+    order = np.argsort(-weights)
+    kept = order[: int(np.searchsorted(np.cumsum(weights[order]), top_p)) + 1]
+    assert chosen in kept
+
+
+def test_nucleus_draws_in_proportion() -> None:
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
+    draws = [nucleus(logits, Sampler(1.0, 0.9), i / 1000) for i in range(1000)]
+    counts = np.bincount(draws, minlength=4) / 1000
+    np.testing.assert_allclose(counts, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0], atol=0.002)
+
+
+def test_repetition_ends_in_greedy_steps(small_predictor: Predictor) -> None:
+    sampler = Sampler(temperature=5, top_p=1, max_tokens=20, repeat_limit=1)
+    prompt = read_prompt(small_predictor, "bpe", PROMPT)
+    model = small_predictor.arms["bpe"]
+    first, *rest = (token for token, _ in sample(model, prompt, sampler))
+    greedy = read_prompt(small_predictor, "bpe", PROMPT)
+    greedy.ids.append(first)
+    again = [t for t, _ in sample(model, greedy, Sampler(temperature=0, max_tokens=19))]
+    assert rest == again
+
+
+def test_a_slot_with_a_tokens_own_bytes_is_the_token(small_predictor: Predictor) -> None:
+    word = small_predictor.tokenizer.encode(" the")
+    assert len(word) == 1
+    slot = read_prompt(small_predictor, "kron", "The king and {} queen", "the")
+    plain = read_prompt(small_predictor, "kron", "The king and the queen")
+    assert slot.slot_tokens == 1
+    assert len(slot.ids) == len(plain.ids)
+    model = small_predictor.arms["kron"]
+    with torch.no_grad():
+        a = model(torch.tensor([slot.ids]), forced=slot.forced).logits
+        b = model(torch.tensor([plain.ids])).logits
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_a_novel_string_is_one_position_for_kron_and_its_tokens_for_bpe(
+    small_predictor: Predictor,
+) -> None:
+    made = {
+        arm: last(continue_text(small_predictor, arm, "We run {} in", forced="kubernetes"))
+        for arm in ("bpe", "kron")
+    }
+    tokens = small_predictor.tokenizer.encode(" kubernetes")
+    assert made["kron"].slot_tokens == 1
+    assert made["bpe"].slot_tokens == len(tokens) > 1
+    other = last(continue_text(small_predictor, "kron", "We run {} in", forced="xylophones"))
+    assert [t.prob for t in other.tokens] != [t.prob for t in made["kron"].tokens]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "forced", "said"),
+    [
+        ("", None, "empty"),
+        ("no slot", "x", "Write {} once"),
+        ("{} {}", "x", "Write {} once"),
+        ("a {}", "", "0 bytes"),
+        ("a {}", "x" * 65, "65 bytes"),
+        ("word " * 20, None, "continuation has"),
+    ],
+)
+def test_bad_prompts_are_refused(
+    small_predictor: Predictor, prompt: str, forced: str | None, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        list(continue_text(small_predictor, "kron", prompt, forced=forced))
+
+
+@pytest.mark.parametrize(
+    "knob", [{"temperature": -1}, {"top_p": 0}, {"max_tokens": 0}, {"max_tokens": 10_000}]
+)
+def test_knobs_have_limits(knob: dict) -> None:
+    with pytest.raises(InputError, match="choose"):
+        Sampler(**knob)
