@@ -132,6 +132,7 @@ def test_comes_back_from_json(small_predictor: Predictor) -> None:
         ("run", float("nan"), "whole number"),
         ("run", "16", "whole number"),
         ("run", True, "whole number"),
+        (None, 16, "no text but NoneType"),
     ],
 )
 def test_refuses_in_one_sentence(text: str, pos_dim: int, sentence: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import InputError, TokenView
-from kronviz.probes.strings import known_tokenizer, positions
+from kronviz.probes.strings import known_tokenizer, positions, whole_number
 from kronviz.tokenizer import load_tokenizer
 
 MAX_GROUPS = 500
@@ -97,8 +97,7 @@ def collisions(
     """
     if rule not in RULES:
         raise InputError(f"There is no rule called {rule!r}; choose {' or '.join(RULES)}.")
-    if isinstance(limit, bool) or limit % 1 or not 0 <= limit <= MAX_GROUPS:
-        raise InputError(f"limit is {limit!r}; choose a whole number from 0 to {MAX_GROUPS}.")
+    limit = whole_number(limit, "limit", 0, MAX_GROUPS)
     tokenizer = known_tokenizer(vocabulary)
     pos_dim = positions(pos_dim)
     n_tokens, n_codes, groups = _grouped(tokenizer.name, pos_dim, rule)
@@ -123,7 +122,7 @@ def collisions(
                 n_tokens=len(ids),
                 tokens=tuple(view(token) for token in ids[:TOKENS_SHOWN]),
             )
-            for kept, ids in groups[: int(limit)]
+            for kept, ids in groups[:limit]
         ),
     )
 

@@ -104,8 +104,8 @@ def edit_walk(
     Raises:
         InputError: the string is empty or too long, or a kind is unknown.
     """
-    text = clean_text(text)
     data = string_bytes(text)
+    text = clean_text(text)
     pos_dim = positions(pos_dim, predictor)
     chosen = list(EDIT_KINDS if kinds is None else kinds)
     for kind in chosen:

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from kronviz import codec
 from kronviz.model import GPT
-from kronviz.predictor import InputError, Predictor, TokenView
+from kronviz.predictor import Predictor, TokenView
 from kronviz.probes.strings import (
     known_tokenizer,
     kron_embedding,
@@ -37,6 +37,7 @@ from kronviz.probes.strings import (
     readable,
     string_bytes,
     tokens,
+    whole_number,
 )
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 
@@ -143,8 +144,7 @@ def neighbors(
     """
     data = string_bytes(text)
     pos_dim = positions(pos_dim, predictor)
-    if isinstance(k, bool) or k % 1 or not 1 <= k <= MAX_NEIGHBORS:
-        raise InputError(f"k is {k!r}; choose a whole number from 1 to {MAX_NEIGHBORS}.")
+    k = whole_number(k, "k", 1, MAX_NEIGHBORS)
     tokenizer = known_tokenizer(vocabulary or (predictor.tokenizer.name if predictor else ""))
     found = [
         _space(
@@ -153,13 +153,13 @@ def neighbors(
             "bytes",
             code_table(tokenizer.name, pos_dim).similarities(data),
             data,
-            int(k),
+            k,
         )
     ]
     if predictor:
         for arm in ("kron", "bpe"):
             if arm in predictor.arms and (asked := _ask(predictor, arm, data)):
-                found.append(_space(arm, predictor.tokenizer, *asked, data, int(k)))
+                found.append(_space(arm, predictor.tokenizer, *asked, data, k))
     return NeighborReport(
         text=readable(data),
         canonical=canonical(data) or "",

@@ -26,6 +26,8 @@ DEFAULT_POS_DIM = 16
 
 def string_bytes(text: str | bytes, label: str = "string") -> bytes:
     """The bytes of a typed string; `InputError` if there are none, or more than `MAX_BYTES`."""
+    if not isinstance(text, str | bytes):
+        raise InputError(f"The {label} is no text but {type(text).__name__}; give a text.")
     data = text if isinstance(text, bytes) else clean_text(text).encode()
     if not data:
         raise InputError(f"The {label} is empty, and an empty string lights no cell; type one.")
@@ -41,16 +43,21 @@ def positions(pos_dim: int | None, predictor: Predictor | None = None) -> int:
     if pos_dim is None:
         kron = kron_embedding(predictor)
         return kron.pos_dim if kron else DEFAULT_POS_DIM
-    whole = not isinstance(pos_dim, bool) and isinstance(pos_dim, int | float) and pos_dim % 1 == 0
-    if not whole or not MIN_POS_DIM <= pos_dim <= MAX_POS_DIM:
-        raise InputError(
-            f"pos_dim is {pos_dim!r}; choose a whole number from {MIN_POS_DIM} to {MAX_POS_DIM}."
-        )
-    return int(pos_dim)
+    return whole_number(pos_dim, "pos_dim", MIN_POS_DIM, MAX_POS_DIM)
+
+
+def whole_number(value: object, name: str, low: int, high: int) -> int:
+    """A checked whole number from ``low`` to ``high``; `InputError` by its name if it is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
+        return int(value)  # type: ignore[call-overload]
+    raise InputError(f"{name} is {value!r}; choose a whole number from {low} to {high}.")
 
 
 def known_tokenizer(name: str) -> Tokenizer:
     """A vocabulary by its name, GPT-2's for an empty one; `InputError` if there is none such."""
+    if not isinstance(name, str):
+        raise InputError(f"vocabulary is {name!r}; choose from {', '.join(VOCABULARIES)}.")
     try:
         return load_tokenizer(name or next(iter(VOCABULARIES)))
     except VocabularyError as error:
