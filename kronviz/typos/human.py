@@ -1,0 +1,46 @@
+"""Misspellings that people made: codespell's dictionary, read the other way round.
+
+Notable:
+- read from the installed package as a data file, on first use; codespell's own code (GPL) is
+  neither imported nor run, and its dictionary (CC BY-SA 3.0) is not copied into this project;
+- only entries of one word for one word, letters and apostrophes alone, are used.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def dictionary_path() -> Path | None:
+    """Where codespell keeps its dictionary, or None when codespell is not installed."""
+    spec = find_spec("codespell_lib")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "data" / "dictionary.txt"
+        if path.is_file():
+            return path
+    return None
+
+
+def misspellings(word: str) -> tuple[str, ...]:
+    """How people misspell `word`, in lower case; () when nobody is known to."""
+    return _by_word().get(word.lower().replace("\u2019", "'"), ())
+
+
+@cache
+def _by_word() -> dict[str, tuple[str, ...]]:
+    path = dictionary_path()
+    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    by_word: dict[str, list[str]] = {}
+    for line in lines:
+        wrong, _, meant = line.lower().partition("->")
+        # «aache->cache, ache,» offers several words for one misspelling.
+        for word in map(str.strip, meant.split(",")):
+            if _is_word(wrong) and _is_word(word) and wrong != word:
+                by_word.setdefault(word, []).append(wrong)
+    return {word: tuple(wrongs) for word, wrongs in by_word.items()}
+
+
+def _is_word(text: str) -> bool:
+    return len(text) > 1 and text.replace("'", "").isalpha()
