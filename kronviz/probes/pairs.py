@@ -1,0 +1,283 @@
+"""Clean/typo prompt pairs for the robustness probe (section 6.11): ours, or a file of one's own.
+
+Notable:
+- our set lies in `assets/pairs.jsonl`: one misspelled content word a pair, its edits reported;
+- a file may be JSON, JSON Lines, CSV or TSV, or the `robustness_results.json` that the paper's
+  reference repository publishes, whose pairs stand under `prompt_pairs`;
+- a file is never trusted: sizes are limited, archives refused, and whatever cannot be used is
+  named in a sentence, while the good rows still count. Nothing here raises over a file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from kronviz.typos import Edit, apply_edits
+
+OUR_PAIRS = Path(__file__).resolve().parents[2] / "assets" / "pairs.jsonl"
+MAX_BYTES = 2_000_000
+MAX_ROWS = 5_000
+MAX_CHARS = 2_000
+MAX_PROBLEMS = 20
+
+_NEEDED = ("clean", "typo")
+_FORMATS = (".json", ".jsonl", ".csv", ".tsv")
+_ARCHIVES = {
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7z",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"Rar!": "rar",
+}
+_NEEDS = "needs «clean», «typo» (and may have «category», «expected» and «id»)"
+_EDITS = TypeAdapter(tuple[Edit, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt and its misspelled version.
+
+    expected: the next word that the writer of the pair had in mind. edits: what makes `typo` of
+    `clean`, where the file says so; empty otherwise.
+    """
+
+    id: str
+    category: str
+    clean: str
+    typo: str
+    expected: str | None = None
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PairSet:
+    """The pairs that can be used, and a sentence for everything that cannot."""
+
+    pairs: tuple[Pair, ...]
+    problems: tuple[str, ...] = ()
+
+
+class _Refusal(Exception):
+    """One sentence on why a file, or a row, cannot be used."""
+
+
+class _Row(NamedTuple):
+    """What a file holds in one place: an object, or a refusal where it could not be read.
+
+    number: counted from 1; 0 stands for the file as a whole. line: of the file, where it has lines.
+    """
+
+    number: int
+    line: int | None
+    found: Any
+
+    def says(self, refusal: _Refusal) -> str:
+        """The refusal with the place to which it belongs."""
+        place = f"Row {self.number}" + (f" (line {self.line})" if self.line else "")
+        return f"{place}: {refusal}" if self.number else str(refusal)
+
+
+def load_pairs(path: str | Path | None = None) -> PairSet:
+    """The pairs of a file; without a path, the set that comes with the project."""
+    path = OUR_PAIRS if path is None else Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        return PairSet((), (f"{path.name} cannot be opened: {reason}.",))
+    return parse_pairs(data, path.name)
+
+
+def parse_pairs(data: bytes, filename: str) -> PairSet:
+    """The pairs in the bytes of a file, whose name tells its format.
+
+    Limits: `MAX_BYTES` a file, `MAX_ROWS` rows, `MAX_CHARS` characters a text. Of a longer file of
+    lines, the rows within the limits are taken.
+    """
+    pairs: list[Pair] = []
+    problems: list[str] = []
+    try:
+        for row in _rows(data, filename):
+            if row.number > MAX_ROWS:
+                raise _Refusal(f"Only the first {MAX_ROWS:,} rows are used; the file has more.")
+            try:
+                pairs.append(_pair(row))
+            except _Refusal as refusal:
+                problems.append(row.says(refusal))
+                continue
+            if pairs[-1].clean == pairs[-1].typo:
+                problems.append(row.says(_Refusal("clean and typo are the same; it still counts.")))
+    except _Refusal as refusal:
+        problems.append(str(refusal))
+    if not pairs and not problems:
+        problems.append(f"{_short(filename)} has no rows.")
+    if len(problems) > MAX_PROBLEMS:
+        problems[MAX_PROBLEMS:] = [f"There are {len(problems) - MAX_PROBLEMS:,} more problems."]
+    return PairSet(tuple(pairs), tuple(problems))
+
+
+def _rows(data: bytes, filename: str) -> Iterator[_Row]:
+    """Everything the file holds, in order; raises _Refusal where there is no reading on."""
+    name = _short(filename)
+    for magic, kind in _ARCHIVES.items():
+        if data.startswith(magic):
+            raise _Refusal(
+                f"{name} is an archive or office document ({kind}); give a plain "
+                f"{_either(_FORMATS)} file instead."
+            )
+    ending = Path(filename).suffix.lower()
+    if ending not in _FORMATS:
+        raise _Refusal(f"{name} is of no known format; it must end in {_either(_FORMATS)}.")
+    if len(data) > MAX_BYTES:
+        too_large = f"{name} is larger than the limit of {MAX_BYTES / 1e6:g} MB"
+        if ending == ".json":
+            raise _Refusal(f"{too_large}; cut it into smaller files.")
+        yield _Row(0, None, _Refusal(f"{too_large}; only the rows up to there are read."))
+        data = data[: data.rfind(b"\n", 0, MAX_BYTES) + 1]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _Refusal(f"{name} is UTF-16 text; save it as UTF-8.")
+    # Bytes that are not UTF-8 become lone surrogates, so that only their own rows are refused.
+    text = data.decode("utf-8-sig", "surrogateescape")
+    read = {".json": _json_rows, ".jsonl": _json_lines}.get(ending, _table_rows)
+    yield from read(text, name)
+
+
+def _json_rows(text: str, name: str) -> Iterator[_Row]:
+    found = _parsed(text)
+    if isinstance(found, _Refusal):
+        raise _Refusal(f"{name} is {found}")
+    if isinstance(found, dict):
+        found = found.get("prompt_pairs", found.get("pairs"))
+    if not isinstance(found, list):
+        raise _Refusal(f"{name} must hold a list of pairs, alone or under «prompt_pairs».")
+    for number, row in enumerate(found, 1):
+        yield _Row(number, None, row)
+
+
+def _json_lines(text: str, name: str) -> Iterator[_Row]:
+    filled = ((i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip())
+    for number, (line_number, line) in enumerate(filled, 1):
+        yield _Row(number, line_number, _parsed(line))
+
+
+def _parsed(text: str) -> Any:
+    """What a JSON text holds, or a refusal."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return _Refusal("not valid JSON: it is nested too deeply.")
+    except ValueError as error:
+        return _Refusal(f"not valid JSON: {str(error).partition(';')[0]}.")
+
+
+def _table_rows(text: str, name: str) -> Iterator[_Row]:
+    header = text.lstrip().partition("\n")[0]
+    separator = max("\t;,", key=header.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    columns: list[str] = []
+    number = 0
+    while True:
+        try:
+            cells = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            number += 1
+            yield _Row(number, lines.line_num, _Refusal(f"not a row of a table: {error}."))
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        if not columns:
+            columns = [cell.strip().lower() for cell in cells]
+            if not set(_NEEDED) <= set(columns):
+                raise _Refusal(f"{name} has the columns {_listed(columns)}, but {_NEEDS}.")
+            continue
+        number += 1
+        found: Any = dict(zip(columns, cells, strict=False))
+        if len(cells) != len(columns):
+            found = _Refusal(f"it has {len(cells)} cells where the header has {len(columns)}.")
+        yield _Row(number, lines.line_num, found)
+
+
+def _pair(row: _Row) -> Pair:
+    """A row as a pair; raises _Refusal when it is none."""
+    found = row.found
+    if isinstance(found, _Refusal):
+        raise found
+    if not isinstance(found, dict):
+        raise _Refusal(f"it is {_what(found)}, not an object with {_listed(_NEEDED)}.")
+    if not set(_NEEDED) <= set(found):
+        raise _Refusal(f"it has {_listed(found) or 'nothing'}, but {_NEEDS}.")
+    clean, typo = (_text(found, key) for key in _NEEDED)
+    for key, text in zip(_NEEDED, (clean, typo), strict=True):
+        if not text.strip():
+            raise _Refusal(f"«{key}» is empty.")
+    return Pair(
+        id=_text(found, "id").strip() or str(row.number),
+        category=_text(found, "category").strip() or "uncategorised",
+        clean=clean,
+        typo=typo,
+        expected=_text(found, "expected").strip() or None,
+        edits=_edits(found.get("edits") or (), clean, typo),
+    )
+
+
+def _text(found: dict[str, Any], key: str) -> str:
+    """A cell as text, empty when it is absent; raises _Refusal when it is not fit to be one."""
+    value = found.get(key)
+    if value is None and key not in _NEEDED:
+        return ""
+    if isinstance(value, int) and key == "id":
+        return str(value)
+    if not isinstance(value, str):
+        raise _Refusal(f"«{key}» is {_what(value)}, but must be text.")
+    if len(value) > MAX_CHARS:
+        raise _Refusal(f"«{key}» has {len(value):,} characters; the limit is {MAX_CHARS:,}.")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise _Refusal(f"«{key}» holds a broken character; save the text as UTF-8.")
+    return value
+
+
+def _edits(found: Any, clean: str, typo: str) -> tuple[Edit, ...]:
+    """The reported edits; a table has no way to hold them, so text there is passed over."""
+    if isinstance(found, str):
+        return ()
+    try:
+        edits = _EDITS.validate_python(found)
+    except ValidationError:
+        raise _Refusal("«edits» must list kind, start, end, before and after.") from None
+    if edits and apply_edits(clean, edits) != typo:
+        raise _Refusal("«edits» do not turn clean into typo.")
+    return edits
+
+
+def _what(value: object) -> str:
+    """The kind of a JSON value, never the value: that may be deep, long or both."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(f"«{_short(str(name))}»" for name in list(names)[:12])
+
+
+def _either(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " or " + names[-1]
+
+
+def _short(text: str) -> str:
+    """Text from a file as a sentence can hold it: short, on one line, nothing invisible."""
+    text = "".join(char if char.isprintable() else "\ufffd" for char in text[:61])
+    return text if len(text) <= 60 else text[:57] + "..."
