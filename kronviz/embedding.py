@@ -45,11 +45,6 @@ class KroneckerEmbedding(nn.Module):
             drawn from N(0, 1/√D). Row ``byte * P + position`` is what one cell contributes.
     """
 
-    learning_rate_scale = 1 / 3
-    """AdamW's rate for the projection, as a share of the rate for all else. A row of it serves
-    thousands of tokens, so that one step moves an embedding further than a table's row would move;
-    a third did best in the trials of ``training/LOG.md``."""
-
     data: Tensor
     offsets: Tensor
     mean: Tensor

@@ -25,7 +25,7 @@ class TrainConfig:
         schedule: ``trapezoid`` (constant, then linear to zero over the last ``decay`` share of the
             steps) or ``cosine`` (down to a tenth).
         optimizer: ``muon`` (Muon for the blocks' matrices, AdamW for the rest) or ``adamw``.
-        adam_lr: peak learning rate of AdamW; the projection gets its `learning_rate_scale` of it.
+        adam_lr: peak learning rate of AdamW.
         muon_lr: peak learning rate of Muon, scaled to AdamW's update size.
         grad_clip: largest global gradient norm.
         eval_every: steps between validation losses.
@@ -92,7 +92,7 @@ CONFIGS = {
             n_head=4,
             n_ctx=256,
             mixture=("textbooks", "textbooks", "books-1"),
-            steps=2000,
+            steps=1800,
             batch_size=16,
             micro_batch=16,
         ),

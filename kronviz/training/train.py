@@ -219,20 +219,13 @@ def _optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
     }
     use_muon = config.optimizer == "muon"
     rest = [p for name, p in model.named_parameters() if not (use_muon and name in matrices)]
-    table = model.input_weight()
-    decayed = [p for p in rest if p.dim() == 2 and p is not table]
+    decayed = [p for p in rest if p.dim() == 2]
     plain = [p for p in rest if p.dim() < 2]
-    scale = getattr(model.wte, "learning_rate_scale", 1.0)
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": config.weight_decay},
                 {"params": plain, "weight_decay": 0.0},
-                {
-                    "params": [table],
-                    "weight_decay": config.weight_decay,
-                    "lr": config.adam_lr * scale,
-                },
             ],
             lr=config.adam_lr,
             betas=(0.9, 0.95),
