@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kronviz.tokenizer import RANK_FILES, VOCABULARIES, rank_file  # noqa: E402
+from kronviz.tokenizer import RANK_FILES, VOCABULARIES, rank_file
 
 
 def rank_lines(packed: str) -> bytes:

@@ -1,0 +1,91 @@
+"""Pictures of every tab, light and dark, wide and on a phone: ``assets/screenshots/``.
+
+    python assets/screenshots.py [--tabs compare training] [--out FOLDER]
+
+Starts the app on a free port and drives headless Chromium (Debian's package ``chromium``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTHS = {1440: 900, 390: 844}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+def serve(port: int) -> subprocess.Popen:
+    """Start the app and wait for its first page."""
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
+    app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment)
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
+            return app
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    app.terminate()
+    raise SystemExit("the app did not start within a minute")
+
+
+def photograph(browser: Browser, url: str, out: Path, wanted: list[str]) -> None:
+    """Take each tab in both modes and at both widths."""
+    for width, height in WIDTHS.items():
+        for mode in ("light", "dark"):
+            page = browser.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme=mode,  # type: ignore[arg-type]
+                device_scale_factor=2 if width < 500 else 1,
+            )
+            page.goto(f"{url}/?__theme={mode}", wait_until="networkidle")
+            titles = page.get_by_role("tab").all_inner_texts()
+            for title in dict.fromkeys(titles):
+                name = title.lower().replace(" ", "-")
+                if wanted and name not in wanted:
+                    continue
+                tab = page.get_by_role("tab", name=title, exact=True).first
+                if not tab.is_visible():
+                    page.locator(".overflow-menu > button").first.click()
+                page.get_by_role("tab", name=title, exact=True).first.click()
+                page.wait_for_timeout(1500)
+                page.screenshot(path=out / f"{name}-{mode}-{width}.png", full_page=True)
+                print(f"{name}-{mode}-{width}.png", flush=True)
+            page.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tabs", nargs="*", default=[])
+    parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        raise SystemExit("chromium is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    app = serve(port)
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            photograph(browser, f"http://127.0.0.1:{port}", arguments.out, arguments.tabs)
+            browser.close()
+    finally:
+        app.terminate()
+        app.wait()
+
+
+if __name__ == "__main__":
+    main()
