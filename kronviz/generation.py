@@ -6,24 +6,32 @@ Notable:
 - A forced slot is written ``{}`` in the prompt: one position that stands for any string. The kron
   arm embeds the string's bytes there, as if it were one token. A learned table has no row for it,
   so the bpe arm reads the string's own tokens in its place, and the result says how many.
+- Several continuations are written in turns, a token each, so that a page can show them side by
+  side; all of them draw from the same random numbers.
 - Ids in the padding of the vocabulary are never produced.
+
+>>> steps = list(side_by_side(Predictor.load("tiny"), ["The king and the"], Sampler(max_tokens=3)))
+>>> len(steps[-1].continuations)
+2
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.model import GPT, KVCache
-from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.predictor import MAX_CHARS, InputError, Predictor, clean_text
 
 SLOT = "{}"
 MAX_NEW_TOKENS = 200
 MAX_SLOT_BYTES = 64
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -45,15 +53,40 @@ class Sampler:
     repeat_limit: int = 5
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("temperature", 0, 5),
-            ("top_p", 0.01, 1),
-            ("max_tokens", 1, MAX_NEW_TOKENS),
-            ("repeat_limit", 1, MAX_NEW_TOKENS),
-        ):
+        for name, low, high in KNOBS:
             value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name} is {value}; choose {low} to {high}.")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            whole = isinstance(getattr(Sampler, name), int)
+            if not number or not low <= value <= high or (whole and value != int(value)):
+                kind = "a whole number from " if whole else ""
+                raise InputError(f"{name} is {value!r}; choose {kind}{low:g} to {high:g}.")
+            object.__setattr__(self, name, int(value) if whole else float(value))
+
+
+KNOBS = (
+    ("temperature", 0, 5),
+    ("top_p", 0.01, 1),
+    ("max_tokens", 1, MAX_NEW_TOKENS),
+    ("seed", 0, MAX_SEED),
+    ("repeat_limit", 1, MAX_NEW_TOKENS),
+)
+"""What can be set, from the smallest value to the largest."""
+
+
+@dataclass(frozen=True)
+class ReadToken:
+    """A position of a prompt as an arm reads it.
+
+    Attributes:
+        id: of the token; ``None`` where bytes were forced.
+        hex: its bytes.
+        in_slot: whether it stands for the string of a forced slot.
+    """
+
+    id: int | None
+    text: str
+    hex: str
+    in_slot: bool
 
 
 @dataclass(frozen=True)
@@ -76,6 +109,8 @@ class Continuation:
         forced: the string in the slot, if there was one.
         slot_tokens: positions that the string took: 1 where its bytes were forced, the number of
             its tokens where the arm had to read those, 0 without a slot.
+        reads: the prompt, position by position.
+        ended: whether the arm ended the text itself.
     """
 
     arm: str
@@ -84,6 +119,25 @@ class Continuation:
     tokens: tuple[NewToken, ...]
     forced: str | None = None
     slot_tokens: int = 0
+    reads: tuple[ReadToken, ...] = ()
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Continuations that are written side by side.
+
+    Attributes:
+        continuations: for each prompt, every arm's, in order of the arms.
+        finished: whether anything is still to come.
+        seconds: since the first token was asked for.
+    """
+
+    pair: str
+    sampler: Sampler
+    continuations: tuple[Continuation, ...]
+    finished: bool
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -93,12 +147,26 @@ class Prompt:
     Attributes:
         ids: token ids; a forced position holds the first id of the vocabulary's padding.
         forced: bytes by ``(0, position)``.
-        slot_tokens: see `Continuation`.
+        slot_start, slot_tokens: where the string of a slot stands, in positions.
     """
 
     ids: list[int]
     forced: dict[tuple[int, ...], bytes] = field(default_factory=dict)
+    slot_start: int = 0
     slot_tokens: int = 0
+
+    def reads(self, predictor: Predictor) -> tuple[ReadToken, ...]:
+        """The prompt, position by position."""
+        found = []
+        for place, token in enumerate(self.ids):
+            data = self.forced.get((0, place))
+            known = data is None
+            if data is None:
+                data = predictor.tokenizer.token_bytes(token)
+            in_slot = self.slot_start <= place < self.slot_start + self.slot_tokens
+            text = data.decode("utf-8", "backslashreplace")
+            found.append(ReadToken(token if known else None, text, data.hex(" "), in_slot))
+        return tuple(found)
 
 
 def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = None) -> Prompt:
@@ -111,11 +179,17 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
     if forced is None:
         return Prompt(predictor.encode(text, "prompt"))
     forced = clean_text(forced)
-    size = len(forced.encode())
     if text.count(SLOT) != 1:
         raise InputError(f"Write {SLOT} once in the prompt, where the string is to stand.")
-    if not 0 < size <= MAX_SLOT_BYTES:
-        raise InputError(f"The string has {size} bytes; a slot takes 1 to {MAX_SLOT_BYTES}.")
+    if not forced.strip():
+        raise InputError("The string for the slot is empty; type a word.")
+    size = len(forced.encode())
+    if size > MAX_SLOT_BYTES:
+        raise InputError(f"The string has {size:,} bytes; a slot takes 1 to {MAX_SLOT_BYTES}.")
+    if len(text) > MAX_CHARS:
+        raise InputError(
+            f"The prompt has {len(text):,} characters; the limit is {MAX_CHARS:,}. Shorten it."
+        )
     before, after = text.split(SLOT)
     # A word inside a sentence carries its leading space, in the vocabulary and so in the slot.
     if before.endswith(" "):
@@ -128,7 +202,47 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
         slot, positions = encode(forced), {}
     ids = [*start, *slot, *end]
     predictor.check_length(len(ids), "prompt")
-    return Prompt(ids, positions, len(slot))
+    return Prompt(ids, positions, len(start), len(slot))
+
+
+def side_by_side(
+    predictor: Predictor,
+    prompts: Sequence[str],
+    sampler: Sampler | None = None,
+    forced: str | None = None,
+) -> Iterator[Generation]:
+    """Continue each prompt with every arm, a token each in turn.
+
+    Yields what there is: first the prompts as they are read, then after each round of tokens.
+
+    Raises:
+        InputError: at once, if a prompt cannot be read or leaves no room for new tokens.
+    """
+    sampler = sampler or Sampler()
+    writers = [
+        continue_text(predictor, arm, prompt, sampler, forced)
+        for prompt in prompts
+        for arm in predictor.arms
+    ]
+    return _in_turns(predictor.pair, sampler, writers)
+
+
+def _in_turns(
+    pair: str, sampler: Sampler, writers: list[Iterator[Continuation]]
+) -> Iterator[Generation]:
+    started = time.perf_counter()
+    written = [next(writer) for writer in writers]
+    open_ = dict(enumerate(writers))
+    while True:
+        seconds = time.perf_counter() - started
+        yield Generation(pair, sampler, tuple(written), not open_, seconds)
+        if not open_:
+            return
+        for place, writer in list(open_.items()):
+            if (step := next(writer, None)) is None:
+                del open_[place]
+            else:
+                written[place] = step
 
 
 def continue_text(
@@ -138,29 +252,42 @@ def continue_text(
     sampler: Sampler | None = None,
     forced: str | None = None,
 ) -> Iterator[Continuation]:
-    """Continue a prompt with one arm; yields the continuation so far after each new token.
+    """Continue a prompt with one arm.
+
+    Yields the continuation so far: first without a token, then after each.
 
     Raises:
-        InputError: the prompt cannot be read, or leaves no room for new tokens.
+        InputError: at once, if the prompt cannot be read, or leaves no room for new tokens.
     """
     sampler = sampler or Sampler()
     read = read_prompt(predictor, arm, prompt, forced)
     predictor.check_length(len(read.ids) + sampler.max_tokens, "prompt with its continuation")
+    return _written(predictor, arm, clean_text(prompt), read, sampler, forced)
+
+
+def _written(
+    predictor: Predictor,
+    arm: str,
+    prompt: str,
+    read: Prompt,
+    sampler: Sampler,
+    forced: str | None,
+) -> Iterator[Continuation]:
     tokenizer = predictor.tokenizer
+    begun = Continuation(
+        arm, prompt, "", (), forced, slot_tokens=read.slot_tokens, reads=read.reads(predictor)
+    )
+    yield begun
     tokens: list[NewToken] = []
     for token, probability in sample(predictor.arms[arm], read, sampler):
-        if token == tokenizer.eot_id:
-            break
-        data = tokenizer.token_bytes(token)
-        tokens.append(NewToken(token, tokenizer.token_text(token), data.hex(" "), probability))
-        yield Continuation(
-            arm=arm,
-            prompt=clean_text(prompt),
-            text=tokenizer.decode([token.id for token in tokens]),
-            tokens=tuple(tokens),
-            forced=forced,
-            slot_tokens=read.slot_tokens,
-        )
+        ended = token == tokenizer.eot_id
+        if not ended:
+            data = tokenizer.token_bytes(token)
+            tokens.append(NewToken(token, tokenizer.token_text(token), data.hex(" "), probability))
+        text = tokenizer.decode([token.id for token in tokens])
+        yield replace(begun, text=text, tokens=tuple(tokens), ended=ended)
+        if ended:
+            return
 
 
 @torch.inference_mode()
@@ -171,7 +298,7 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
     ids = torch.tensor([prompt.ids], device=model.device)
     logits = model(ids, cache=cache, forced=prompt.forced or None).logits[0, -1]
     run, last = 0, None
-    for _ in range(sampler.max_tokens):
+    for number in range(sampler.max_tokens):
         # One draw a token, used or not, so that a greedy stretch does not shift what follows.
         draw = torch.rand((), generator=random).item()
         greedy = sampler.temperature == 0 or run >= sampler.repeat_limit
@@ -180,12 +307,16 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
         yield token, probabilities[token].item()
         run = run + 1 if token == last else 1
         last = token
+        if number + 1 == sampler.max_tokens:
+            return
         logits = model(torch.tensor([[token]], device=model.device), cache=cache).logits[0, -1]
 
 
 def nucleus(logits: Tensor, sampler: Sampler, draw: float) -> int:
     """The id that a uniform ``draw`` in [0, 1) selects by temperature and top-p."""
-    values, order = (logits.double() / sampler.temperature).softmax(-1).sort(descending=True)
+    # The largest becomes 0 first, so that no temperature, however small, makes an infinity of it.
+    cooled = (logits.double() - logits.max()) / sampler.temperature
+    values, order = cooled.softmax(-1).sort(descending=True)
     mass = values.cumsum(-1)
     # The token that crosses top_p is the last one kept.
     kept = int((mass - values < sampler.top_p).sum())

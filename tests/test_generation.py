@@ -8,8 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronviz.generation import Sampler, continue_text, nucleus, read_prompt, sample
+from kronviz.generation import (
+    Generation,
+    Sampler,
+    continue_text,
+    nucleus,
+    read_prompt,
+    sample,
+    side_by_side,
+)
 from kronviz.predictor import InputError, Predictor
+from kronviz.results import from_json, to_json
 
 PROMPT = "The king and the"
 
@@ -21,7 +30,7 @@ def last(steps):
 @pytest.mark.parametrize("arm", ["bpe", "kron"])
 def test_continuations_are_reproducible_and_streamed(small_predictor: Predictor, arm: str) -> None:
     steps = list(continue_text(small_predictor, arm, PROMPT))
-    assert [len(step.tokens) for step in steps] == list(range(1, len(steps) + 1))
+    assert [len(step.tokens) for step in steps] == list(range(len(steps)))
     assert steps[-1] == last(continue_text(small_predictor, arm, PROMPT))
     assert steps[-1] != last(continue_text(small_predictor, arm, PROMPT, Sampler(seed=1)))
     assert steps[-1].text == small_predictor.tokenizer.decode([t.id for t in steps[-1].tokens])
@@ -105,7 +114,8 @@ def test_a_novel_string_is_one_position_for_kron_and_its_tokens_for_bpe(
         ("", None, "empty"),
         ("no slot", "x", "Write {} once"),
         ("{} {}", "x", "Write {} once"),
-        ("a {}", "", "0 bytes"),
+        ("a {}", "", "is empty"),
+        ("a {}", " \t", "is empty"),
         ("a {}", "x" * 65, "65 bytes"),
         ("word " * 20, None, "continuation has"),
     ],
@@ -118,8 +128,95 @@ def test_bad_prompts_are_refused(
 
 
 @pytest.mark.parametrize(
-    "knob", [{"temperature": -1}, {"top_p": 0}, {"max_tokens": 0}, {"max_tokens": 10_000}]
+    "knob",
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"temperature": "hot"},
+        {"top_p": 0},
+        {"top_p": None},
+        {"max_tokens": 0},
+        {"max_tokens": 10_000},
+        {"max_tokens": 1.5},
+        {"max_tokens": True},
+        {"seed": -1},
+        {"seed": 2**40},
+        {"seed": float("inf")},
+        {"repeat_limit": 0},
+    ],
 )
 def test_knobs_have_limits(knob: dict) -> None:
     with pytest.raises(InputError, match="choose"):
         Sampler(**knob)
+
+
+def test_whole_numbers_may_come_as_floats_and_stay_whole() -> None:
+    sampler = Sampler(temperature=1, max_tokens=7.0, seed=3.0)  # type: ignore[arg-type]
+    assert (sampler.temperature, sampler.max_tokens, sampler.seed) == (1.0, 7, 3)
+    assert isinstance(sampler.max_tokens, int)
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-12])
+def test_the_smallest_temperatures_take_the_most_probable(temperature: float) -> None:
+    logits = torch.tensor([1.0, 3.0, 2.0])
+    assert nucleus(logits, Sampler(temperature, 1.0), 0.999) == 1
+
+
+def test_side_by_side_is_what_each_arm_writes_alone(small_predictor: Predictor) -> None:
+    prompts = [PROMPT, "The knig and teh"]
+    steps = list(side_by_side(small_predictor, prompts, Sampler(max_tokens=6)))
+    assert [step.finished for step in steps] == [False] * (len(steps) - 1) + [True]
+    alone = [
+        last(continue_text(small_predictor, arm, prompt, Sampler(max_tokens=6)))
+        for prompt in prompts
+        for arm in small_predictor.arms
+    ]
+    assert list(steps[-1].continuations) == alone
+    assert [c.tokens for c in steps[0].continuations] == [()] * 4
+    assert from_json(Generation, to_json(steps[-1])) == steps[-1]
+
+
+def test_what_cannot_be_read_is_said_before_anything_is_written(
+    small_predictor: Predictor,
+) -> None:
+    with pytest.raises(InputError, match="empty"):
+        side_by_side(small_predictor, [PROMPT, " "])
+
+
+def test_the_page_is_told_how_each_arm_reads_a_slot(small_predictor: Predictor) -> None:
+    made = {
+        arm: next(iter(continue_text(small_predictor, arm, "We run {} in", forced="kubernetes")))
+        for arm in ("bpe", "kron")
+    }
+    spelled = {
+        arm: "".join(token.text for token in step.reads if token.in_slot)
+        for arm, step in made.items()
+    }
+    assert spelled == {"bpe": " kubernetes", "kron": " kubernetes"}
+    slots = {arm: [t for t in step.reads if t.in_slot] for arm, step in made.items()}
+    assert [token.id for token in slots["kron"]] == [None]
+    assert all(token.id is not None for token in slots["bpe"])
+    assert len(slots["bpe"]) == made["bpe"].slot_tokens
+    assert not any(t.in_slot for t in next(iter(continue_text(small_predictor, "bpe", "a"))).reads)
+
+
+def test_a_text_that_the_model_ends_says_so(small_predictor: Predictor) -> None:
+    model = small_predictor.arms["bpe"]
+    eot = small_predictor.tokenizer.eot_id
+    for seed in range(200):
+        draws = [
+            t
+            for t, _ in sample(
+                model,
+                read_prompt(small_predictor, "bpe", "a"),
+                Sampler(temperature=5, top_p=1, max_tokens=60, seed=seed),
+            )
+        ]
+        if eot in draws:
+            break
+    else:
+        pytest.skip("no seed ended the text")
+    sampler = Sampler(temperature=5, top_p=1, max_tokens=60, seed=seed)
+    made = last(continue_text(small_predictor, "bpe", "a", sampler))
+    assert made.ended
+    assert [token.id for token in made.tokens] == draws[: draws.index(eot)]
