@@ -7,6 +7,8 @@ import os
 # Before torch is imported: the suite runs on two cores, beside a browser and servers.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# Triton, which torch may import, reads this once: without a GPU its kernels are interpreted.
+os.environ.setdefault("TRITON_INTERPRET", "0" if os.path.exists("/dev/nvidia0") else "1")
 
 from pathlib import Path
 
@@ -23,11 +25,11 @@ settings.register_profile("kronviz", deadline=None)
 settings.load_profile("kronviz")
 
 
-def small_model(arm: str, seed: int = 0, **shape: int) -> GPT:
-    """A random model of the GPT-2 shape with a vocabulary of 1,025 tokens."""
+def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **shape: int) -> GPT:
+    """A random model of the GPT-2 shape, by default with a vocabulary of 1,025 tokens."""
     torch.manual_seed(seed)
     fields = {"d_model": 32, "n_layer": 2, "n_head": 2, "n_ctx": 64, **shape}
-    return GPT(ModelConfig(arm=arm, vocabulary="r50k_base:1024", **fields)).eval()
+    return GPT(ModelConfig(arm=arm, vocabulary=vocabulary, **fields)).eval()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,381 @@
+"""What is near a word at every depth of both arms, and where likeness of spelling ends (6.8).
+
+Notable:
+
+- Each token of the vocabulary is read alone, as a text of one token; its vector at a depth is the
+  residual stream there. The mean over the vocabulary is taken off before cosines are compared, and
+  with it the position, which all of these texts share.
+- Three shares of the ten nearest tokens, as in the paper's table 10: ``L`` is another canonical
+  form than the word's, ``M`` holds the root of its family, ``S`` belongs to the family.
+- Asked are the words of the families that are one token, bare or with a leading space. The paper
+  takes the first token of each word, which for «nations» is «n»: those words are left out here.
+- Three kinds of pairs answer where the reading is done: a word and its misspelling in the
+  same sentence, the ends of these two sentences, and two words one letter apart.
+
+Run it: ``python -m kronviz.probes.layers --pair tiny``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, takewhile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from kronviz.model import GPT
+from kronviz.predictor import Predictor
+from kronviz.probes.families import FAMILIES
+from kronviz.probes.neighbors import canonical
+from kronviz.probes.pairs import load_pairs
+from kronviz.results import to_json
+from kronviz.tokenizer import Tokenizer, load_tokenizer
+
+NEAREST = 10
+CHUNK = 1024
+"""Tokens read at once; progress, and a wish to stop, are heard between two of these."""
+MIN_LETTERS = 5
+KINDS = ("typo", "ending", "lookalike")
+
+
+@dataclass(frozen=True)
+class FamilyShares:
+    """The shares of one family at one depth, means over its words.
+
+    Attributes:
+        other_form, holds_root, in_family: L, M and S, each from 0 to 1.
+        example: one of its words, as the vocabulary has it.
+        nearest: the tokens nearest to the example, nearest first, readable.
+    """
+
+    family: str
+    other_form: float
+    holds_root: float
+    in_family: float
+    example: str
+    nearest: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DepthShares:
+    """What is near at one depth of an arm.
+
+    Attributes:
+        depth: 0 entering the first block, then the number of the block that has been passed.
+        other_form, holds_root, in_family: L, M and S, means over the families.
+        norm: mean length of the vectors after centring.
+    """
+
+    depth: int
+    other_form: float
+    holds_root: float
+    in_family: float
+    norm: float
+    families: tuple[FamilyShares, ...]
+
+
+@dataclass(frozen=True)
+class PairCosines:
+    """Mean cosine of pairs at every depth of an arm, after centring.
+
+    Attributes:
+        kind: ``typo`` (a word and its misspelling, at their last token, in the same sentence),
+            ``ending`` (the last position of the two sentences) or ``lookalike`` (two words one
+            letter apart, each read alone).
+        pairs: how many.
+        cosines: by depth; ``margins`` are the half widths of their 95 % intervals.
+        controls: the same for pairs that were put together at random.
+    """
+
+    kind: str
+    pairs: int
+    cosines: tuple[float, ...]
+    margins: tuple[float, ...]
+    controls: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ArmLayers:
+    """One arm, from its embedding to after its last block."""
+
+    arm: str
+    depths: tuple[DepthShares, ...]
+    pairs: tuple[PairCosines, ...]
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """The layered probe of a pair.
+
+    Attributes:
+        words: the tokens that were asked, readable, in order of family.
+        tokens: size of the vocabulary, all of which was searched.
+        nearest: how many of the nearest tokens were looked at.
+        seconds: time that it took.
+    """
+
+    pair: str
+    vocabulary: str
+    words: tuple[str, ...]
+    tokens: int
+    nearest: int
+    arms: tuple[ArmLayers, ...]
+    seconds: float
+
+    def arm(self, name: str) -> ArmLayers | None:
+        """One arm's layers, if the pair has it."""
+        return next((arm for arm in self.arms if arm.arm == name), None)
+
+
+_done: dict[tuple[GPT, ...], LayerReport] = {}
+
+
+def known_layers(predictor: Predictor) -> LayerReport | None:
+    """The report of a pair's models, if it was made since they were loaded."""
+    return _done.get(tuple(predictor.arms.values()))
+
+
+def layers(predictor: Predictor, progress: Callable[[float], None] | None = None) -> LayerReport:
+    """Run the layered probe on every arm of a pair.
+
+    Args:
+        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+    """
+    for step in layer_steps(predictor):
+        if isinstance(step, LayerReport):
+            return step
+        if progress:
+            progress(step)
+    raise AssertionError
+
+
+@torch.inference_mode()
+def layer_steps(predictor: Predictor) -> Iterator[float | LayerReport]:
+    """The layered probe step by step: shares that are done, at last the report."""
+    if known := known_layers(predictor):
+        yield known
+        return
+    started = time.perf_counter()
+    tokenizer = predictor.tokenizer
+    table = _spellings(tokenizer.name)
+    sentences = _sentences(tokenizer, predictor.n_ctx)
+    twins = _lookalikes(tokenizer.name)
+    arms = []
+    for number, (arm, model) in enumerate(predictor.arms.items()):
+        streams = []
+        parts = torch.arange(tokenizer.n_vocab, device=model.device).split(CHUNK)
+        for index, part in enumerate(parts):
+            streams.append(torch.stack([s[:, 0] for s in model.residual_stream(part[:, None])]))
+            yield (number + (index + 1) / (len(parts) + 2)) / len(predictor.arms)
+        vectors = torch.cat(streams, 1).float()
+        vectors -= vectors.mean(1, keepdim=True)
+        pairs = [
+            _cosines("typo", *_ends(model, sentences, 0)),
+            _cosines("ending", *_ends(model, sentences, 1)),
+            _cosines("lookalike", vectors[:, twins[:, 0]], vectors[:, twins[:, 1]]),
+        ]
+        depths = tuple(_shares(depth, vectors[depth], table) for depth in range(len(vectors)))
+        arms.append(ArmLayers(arm, depths, tuple(found for found in pairs if found)))
+    report = LayerReport(
+        pair=predictor.pair,
+        vocabulary=tokenizer.name,
+        words=tuple(tokenizer.token_text(int(token)) for token in table.words),
+        tokens=tokenizer.n_vocab,
+        nearest=NEAREST,
+        arms=tuple(arms),
+        seconds=time.perf_counter() - started,
+    )
+    while len(_done) >= 4:
+        _done.pop(next(iter(_done)))
+    _done[tuple(predictor.arms.values())] = report
+    yield report
+
+
+@dataclass(frozen=True)
+class _Spellings:
+    """What the spellings of a vocabulary say, worked out once.
+
+    Attributes:
+        forms: a number for each token's canonical form, int64 ``(n_vocab,)``.
+        texts: each token, readable.
+        words: ids that are asked, int64 ``(words,)``; ``families`` has the family of each.
+        roots, members: bool ``(families, n_vocab)``, what counts for M and for S.
+    """
+
+    forms: NDArray[np.int64]
+    texts: tuple[str, ...]
+    words: NDArray[np.int64]
+    families: NDArray[np.int64]
+    roots: NDArray[np.bool_]
+    members: NDArray[np.bool_]
+
+
+@functools.lru_cache(maxsize=4)
+def _spellings(vocabulary: str) -> _Spellings:
+    tokenizer = load_tokenizer(vocabulary)
+    data = [tokenizer.token_bytes(token) for token in range(tokenizer.n_vocab)]
+    # Bytes that are no text have no canonical form: each is a form of its own.
+    forms = [canonical(own) or f"\0{token}" for token, own in enumerate(data)]
+    numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
+    ids = {own: token for token, own in enumerate(data)}
+    asked = [
+        (ids[spelled.encode()], place)
+        for place, family in enumerate(FAMILIES)
+        for member in family.members
+        for spelled in (f" {member}", member)
+        if spelled.encode() in ids
+    ]
+    return _Spellings(
+        forms=np.array([numbers[form] for form in forms]),
+        texts=tuple(tokenizer.token_text(token) for token in range(tokenizer.n_vocab)),
+        words=np.array([token for token, _ in asked], np.int64),
+        families=np.array([place for _, place in asked], np.int64),
+        roots=np.array([[family.root in form for form in forms] for family in FAMILIES]),
+        members=np.array([[form in set(family.members) for form in forms] for family in FAMILIES]),
+    )
+
+
+def _shares(depth: int, vectors: Tensor, table: _Spellings) -> DepthShares:
+    """L, M and S of centred vectors ``(n_vocab, d_model)``."""
+    units = F.normalize(vectors, dim=1)
+    words = torch.from_numpy(table.words).to(units.device)
+    similar = units[words] @ units.T
+    similar[torch.arange(len(words), device=units.device), words] = -torch.inf
+    near = similar.topk(NEAREST, dim=1).indices.cpu().numpy()
+    rows = table.families[:, None]
+    counted = (
+        table.forms[near] != table.forms[table.words][:, None],
+        table.roots[rows, near],
+        table.members[rows, near],
+    )
+    families = []
+    for place, family in enumerate(FAMILIES):
+        own = np.flatnonzero(table.families == place)
+        if not len(own):
+            continue
+        shares = [float(marks[own].mean()) for marks in counted]
+        nearest = tuple(table.texts[token] for token in near[own[0]])
+        families.append(
+            FamilyShares(family.name, *shares, table.texts[table.words[own[0]]], nearest)
+        )
+    means = [
+        float(np.mean([getattr(family, share) for family in families])) if families else 0.0
+        for share in ("other_form", "holds_root", "in_family")
+    ]
+    return DepthShares(depth, *means, float(vectors.norm(dim=1).mean()), tuple(families))
+
+
+Cut = tuple[tuple[list[int], int], tuple[list[int], int]]
+"""Clean and misspelled ids of a sentence, each with the place of the word's last token."""
+
+
+def _sentences(tokenizer: Tokenizer, n_ctx: int) -> list[Cut]:
+    """Our clean/typo pairs, cut behind the word that differs."""
+    found = []
+    for pair in load_pairs().pairs:
+        backwards = zip(reversed(pair.clean), reversed(pair.typo), strict=False)
+        shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], backwards))
+        tail = pair.clean[len(pair.clean) - shared :]
+        rest = tail[tail.index(" ") :] if " " in tail else ""
+        sides = []
+        for text in (pair.clean, pair.typo):
+            ids = tokenizer.encode(text)
+            head = tokenizer.encode(text[: len(text) - len(rest)])
+            sides.append((ids, len(head) - 1))
+            whole = ids[: len(head)] == head and len(ids) <= n_ctx
+            if not whole:
+                break
+        else:
+            found.append((sides[0], sides[1]))
+    return found
+
+
+def _ends(model: GPT, sentences: Sequence[Cut], which: int) -> tuple[Tensor, Tensor]:
+    """Centred streams of both sides, ``(depth, sentences, d_model)``.
+
+    Args:
+        which: 0 at the last token of the word that differs, 1 at the end of the sentence.
+    """
+    sides = []
+    for side in (0, 1):
+        texts = [sentence[side] for sentence in sentences]
+        ids = torch.zeros(len(texts), max(len(text) for text, _ in texts), dtype=torch.long)
+        for row, (text, _) in enumerate(texts):
+            ids[row, : len(text)] = torch.tensor(text)
+        places = torch.tensor([(place, len(text) - 1)[which] for text, place in texts])
+        rows = torch.arange(len(texts))
+        streams = model.residual_stream(ids.to(model.device))
+        sides.append(torch.stack([stream[rows, places] for stream in streams]).float())
+    mean = torch.cat(sides, 1).mean(1, keepdim=True)
+    return sides[0] - mean, sides[1] - mean
+
+
+@functools.lru_cache(maxsize=4)
+def _lookalikes(vocabulary: str) -> NDArray[np.int64]:
+    """Ids of words of at least `MIN_LETTERS` letters that differ in one: ``(pairs, 2)``."""
+    tokenizer = load_tokenizer(vocabulary)
+    masked = defaultdict(list)
+    for token in range(tokenizer.n_vocab):
+        data = tokenizer.token_bytes(token)
+        word = data[1:]
+        if data[:1] == b" " and word.isalpha() and word.islower() and len(word) >= MIN_LETTERS:
+            for place in range(len(word)):
+                masked[word[:place] + b"_" + word[place + 1 :]].append(token)
+    pairs = [pair for tokens in masked.values() for pair in combinations(tokens, 2)]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _cosines(kind: str, first: Tensor, second: Tensor) -> PairCosines | None:
+    """Mean cosine by depth of vectors ``(depth, pairs, d_model)``; nothing of fewer than two."""
+    count = first.shape[1]
+    if count < 2:
+        return None
+    cosines = F.cosine_similarity(first, second, dim=-1).double()
+    # Each first of a pair with the second of another: the same words, put together at random.
+    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(first.device)
+    others = torch.empty_like(shuffled)
+    others[shuffled] = shuffled.roll(1)
+    controls = F.cosine_similarity(first, second[:, others], dim=-1).double()
+    return PairCosines(
+        kind,
+        count,
+        tuple(cosines.mean(1).tolist()),
+        tuple((1.96 * cosines.std(1) / count**0.5).tolist()),
+        tuple(controls.mean(1).tolist()),
+    )
+
+
+def main() -> None:
+    """Print the report of a pair, as a table or as JSON."""
+    parser = argparse.ArgumentParser(description="The layered probe (paper, section 6.8).")
+    parser.add_argument("--pair", default="tiny", help="name or folder of a pair")
+    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    arguments = parser.parse_args()
+    report = layers(Predictor.load(arguments.pair))
+    if arguments.json:
+        print(to_json(report, indent=2))
+        return
+    print(f"{report.pair}: {len(report.words)} words, {NEAREST} nearest of {report.tokens:,}")
+    kinds = "".join(f"{kind:>11}" for kind in KINDS)
+    print(f"{'arm':5} {'depth':>5} {'L':>6} {'M':>6} {'S':>6} {'norm':>7}{kinds}")
+    for arm in report.arms:
+        found = {pairs.kind: pairs for pairs in arm.pairs}
+        for at in arm.depths:
+            shares = f"{at.other_form:6.3f} {at.holds_root:6.3f} {at.in_family:6.3f} {at.norm:7.2f}"
+            means = [f"{found[k].cosines[at.depth]:11.3f}" if k in found else "" for k in KINDS]
+            print(f"{arm.arm:5} {at.depth:5} {shares}{''.join(means)}")
+    for pairs in report.arms[0].pairs:
+        print(f"{pairs.kind}: {pairs.pairs} pairs")
+    print(f"{report.seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The layered probe against its definitions, token by token and with NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_model
+
+from kronviz.predictor import Predictor
+from kronviz.probes import layers as probe
+from kronviz.probes.families import FAMILIES
+from kronviz.probes.layers import KINDS, LayerReport, layer_steps, layers
+from kronviz.probes.neighbors import canonical
+from kronviz.results import from_json, to_json
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    arms = {arm: small_model(arm, vocabulary="r50k_base:2048") for arm in ("bpe", "kron")}
+    return Predictor("layered", arms)
+
+
+@pytest.fixture(scope="module")
+def report(predictor: Predictor) -> LayerReport:
+    return layers(predictor)
+
+
+def test_the_report_covers_both_arms_at_every_depth(
+    predictor: Predictor, report: LayerReport
+) -> None:
+    assert [arm.arm for arm in report.arms] == ["bpe", "kron"]
+    for arm in report.arms:
+        assert [at.depth for at in arm.depths] == [0, 1, 2]
+        assert [pairs.kind for pairs in arm.pairs] == list(KINDS)
+        for pairs in arm.pairs:
+            assert len(pairs.cosines) == len(pairs.margins) == len(pairs.controls) == 3
+    assert report.tokens == predictor.tokenizer.n_vocab
+    assert from_json(LayerReport, to_json(report)) == report
+
+
+def test_shares_are_what_a_slow_reading_of_the_definition_gives(
+    predictor: Predictor, report: LayerReport
+) -> None:
+    tokenizer = predictor.tokenizer
+    model = predictor.arms["kron"]
+    forms = [canonical(tokenizer.token_bytes(token)) for token in range(tokenizer.n_vocab)]
+    with torch.inference_mode():
+        states = model(torch.arange(tokenizer.n_vocab)[:, None], hidden=True).hidden
+        alone = model(torch.tensor([[300]]), hidden=True).hidden
+    torch.testing.assert_close(states[2][300], alone[2][0])
+    for depth in range(3):
+        vectors = states[depth][:, 0].double().numpy()
+        vectors -= vectors.mean(0)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        by_family = []
+        for family in FAMILIES:
+            found = []
+            for word in family.members:
+                for spelled in (f" {word}", word):
+                    ids = tokenizer.encode(spelled)
+                    if len(ids) > 1:
+                        continue
+                    similar = vectors @ vectors[ids[0]]
+                    similar[ids[0]] = -2
+                    near = [forms[token] for token in np.argsort(-similar)[:10]]
+                    found.append(
+                        (
+                            np.mean([form != word for form in near]),
+                            np.mean([family.root in (form or "") for form in near]),
+                            np.mean([form in family.members for form in near]),
+                        )
+                    )
+            if found:
+                by_family.append(np.mean(found, axis=0))
+        arm = report.arm("kron")
+        assert arm is not None
+        at = arm.depths[depth]
+        ours = (at.other_form, at.holds_root, at.in_family)
+        np.testing.assert_allclose(ours, np.mean(by_family, axis=0), atol=2e-3)
+
+
+def test_every_word_is_one_token_of_its_family(report: LayerReport) -> None:
+    members = {member for family in FAMILIES for member in family.members}
+    assert len(report.words) > 3
+    assert {word.strip() for word in report.words} <= members
+
+
+def test_a_member_is_itself_other_tokens_are_its_neighbours(report: LayerReport) -> None:
+    for arm in report.arms:
+        for at in arm.depths:
+            for family in at.families:
+                assert len(family.nearest) == report.nearest
+                assert family.example not in family.nearest
+
+
+def test_the_same_pair_is_not_measured_twice_and_other_weights_are(
+    predictor: Predictor, report: LayerReport
+) -> None:
+    assert list(layer_steps(predictor)) == [report]
+    other = Predictor("layered", {"kron": small_model("kron", 1, vocabulary="r50k_base:2048")})
+    assert probe.known_layers(other) is None
+
+
+def test_progress_grows_and_may_stop_the_probe(predictor: Predictor) -> None:
+    other = Predictor("layered", {"bpe": small_model("bpe", 2, vocabulary="r50k_base:2048")})
+    seen: list[float] = []
+
+    def progress(share: float) -> None:
+        seen.append(share)
+        if len(seen) == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        layers(other, progress)
+    assert 0 < seen[0] < seen[1] < 1
+    assert probe.known_layers(other) is None
+
+
+def test_sentences_are_cut_behind_the_word_that_differs(predictor: Predictor) -> None:
+    tokenizer = predictor.tokenizer
+    cuts = probe._sentences(tokenizer, 64)
+    assert len(cuts) > 250
+    for clean, typo in cuts:
+        heads = [tokenizer.decode(ids[: place + 1]) for ids, place in (clean, typo)]
+        tails = [tokenizer.decode(ids[place + 1 :]) for ids, place in (clean, typo)]
+        assert heads[0] != heads[1]
+        assert tails[0] == tails[1]
+        assert not tails[0] or tails[0].startswith(" ")
+
+
+def test_lookalikes_differ_in_one_letter() -> None:
+    tokenizer = Predictor("p", {"bpe": small_model("bpe", vocabulary="r50k_base:2048")}).tokenizer
+    pairs = probe._lookalikes("r50k_base:2048")
+    assert len(pairs) > 10
+    for first, second in pairs:
+        a, b = tokenizer.token_bytes(int(first)), tokenizer.token_bytes(int(second))
+        assert len(a) == len(b) > probe.MIN_LETTERS
+        assert sum(x != y for x, y in zip(a, b, strict=True)) == 1
+
+
+def test_the_code_alone_explains_why_lookalikes_are_near_before_any_training(
+    report: LayerReport,
+) -> None:
+    bpe, kron = ({pairs.kind: pairs for pairs in arm.pairs} for arm in report.arms)
+    assert kron["lookalike"].cosines[0] > 0.6
+    assert abs(bpe["lookalike"].cosines[0]) < 0.2
+    assert kron["lookalike"].controls[0] < 0.3
+    assert kron["lookalike"].margins[0] < 0.1
+
+
+def test_a_vocabulary_without_any_of_the_words_still_has_a_report(
+    small_predictor: Predictor,
+) -> None:
+    found = layers(small_predictor)
+    assert set(found.words) <= {"act", " act"}
