@@ -1,0 +1,1 @@
+"""The app: one file a tab, a theme, shared components. Nothing is computed here."""

@@ -1,0 +1,142 @@
+r"""From strings to HTML: the only place that escapes, and the only way to build markup.
+
+Notable:
+
+- `element` escapes every child and attribute that is not `Markup` already, so text typed by a
+  person cannot reach a page unescaped without somebody writing ``Markup(...)`` around it.
+- `glyphs` makes any bytes readable: blanks, line ends and tabs get a sign, control characters,
+  zero-width and direction marks get their code, and bytes that are no whole character are written
+  ``\xe2``. It keeps the byte range of each sign, so that a changed byte can be marked.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+_VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "col"})
+_SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+class Markup(str):
+    """HTML that is safe to put on the page as it stands."""
+
+    __slots__ = ()
+
+
+def well_formed(text: str) -> str:
+    """A text that can be encoded: lone surrogates become U+FFFD, surrogate pairs one character.
+
+    JSON may carry half of a surrogate pair; UTF-8, and so a browser or a tokenizer, may not.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def escape(value: object) -> Markup:
+    """The one escaping function: any value as text that is inert in HTML, attributes included."""
+    if isinstance(value, Markup):
+        return value
+    return Markup(html.escape(well_formed(str(value)).replace("\0", "\ufffd"), quote=True))
+
+
+def join(parts: Iterable[object]) -> Markup:
+    """Parts one after another, each escaped unless it is markup."""
+    return Markup("".join(escape(part) for part in parts))
+
+
+def element(tag: str, *children: object, **attributes: object) -> Markup:
+    """An HTML element.
+
+    Args:
+        tag: name of the element.
+        children: markup, or anything else, which is escaped.
+        attributes: ``class_`` and ``for_`` lose the underscore, other underscores become hyphens;
+            ``None`` and ``False`` leave an attribute out, ``True`` gives it without a value.
+    """
+    written = []
+    for name, value in attributes.items():
+        if value is None or value is False:
+            continue
+        name = name.rstrip("_").replace("_", "-")
+        written.append(f" {name}" if value is True else f' {name}="{escape(value)}"')
+    opening = f"<{tag}{''.join(written)}>"
+    if tag in _VOID:
+        return Markup(opening)
+    return Markup(f"{opening}{join(children)}</{tag}>")
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """One readable sign.
+
+    Attributes:
+        text: what is shown.
+        kind: ``text``, ``space`` (a sign for a blank) or ``code`` (an escape for what has no look).
+        start, end: the bytes that it stands for.
+    """
+
+    text: str
+    kind: str
+    start: int
+    end: int
+
+
+def glyphs(data: bytes) -> tuple[Glyph, ...]:
+    """Bytes as readable signs, in order, with no byte left out."""
+    found: list[Glyph] = []
+    position = 0
+    while position < len(data):
+        character = _character_at(data, position)
+        if character is None:
+            found.append(Glyph(f"\\x{data[position]:02x}", "code", position, position + 1))
+            position += 1
+            continue
+        end = position + len(character.encode())
+        found.append(Glyph(*_sign(character, first=not found), position, end))
+        position = end
+    return tuple(found)
+
+
+def visible(data: bytes, changed: Container[int] = ()) -> Markup:
+    """Bytes as HTML, with blanks and codes set apart and the changed bytes in ``<mark>``."""
+    runs: list[tuple[str, bool, list[str]]] = []
+    for glyph in glyphs(data):
+        marked = any(index in changed for index in range(glyph.start, glyph.end))
+        if not runs or runs[-1][:2] != (glyph.kind, marked):
+            runs.append((glyph.kind, marked, []))
+        runs[-1][2].append(glyph.text)
+    parts = []
+    for kind, marked, texts in runs:
+        part: object = "".join(texts)
+        if kind != "text":
+            part = element("span", part, class_=f"kv-{kind}")
+        parts.append(element("mark", part) if marked else part)
+    return join(parts)
+
+
+def _character_at(data: bytes, position: int) -> str | None:
+    for size in range(1, 5):
+        try:
+            return data[position : position + size].decode()
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+def _sign(character: str, *, first: bool) -> tuple[str, str]:
+    if character in _SIGNS:
+        return _SIGNS[character], "space"
+    category = unicodedata.category(character)
+    if category in _HIDDEN_CATEGORIES or category == "Zs":
+        code = ord(character)
+        if code < 0x100:
+            return f"\\x{code:02x}", "code"
+        return (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"), "code"
+    if first and category.startswith("M"):
+        return f"◌{character}", "text"
+    return character, "text"
