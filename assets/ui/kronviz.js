@@ -1,0 +1,120 @@
+// kronviz in the browser: which answer is newest, the link that brings a view back, examples,
+// and the small float that tells a token's id and bytes. No library, no request of its own.
+() => {
+  if (window.kronviz) return;
+  const LINK_LIMIT = 6000; // characters of query that servers and chat programs carry safely
+  const fields = ["clean", "typo"];
+  const box = (name) => document.querySelector(`#kv-${name} textarea`);
+  let asked = 0;
+  let shown = { sequence: -1, html: "" };
+  let linkTimer;
+  const query = new URLSearchParams(location.search);
+  const waiting = fields.some((name) => query.has(name));
+  const showAgain = () => document.documentElement.classList.remove("kv-restoring");
+  if (waiting) document.documentElement.classList.add("kv-restoring");
+
+  // The newest answer wins: one that a later question has overtaken is never drawn.
+  const newest = (html) => {
+    const sequence = Number(/data-seq="(\d+)"/.exec(html)?.[1] ?? 0);
+    if (sequence >= shown.sequence) shown = { sequence, html };
+    if (shown.sequence > 0) showAgain();
+    return shown.html;
+  };
+
+  const wellFormed = (text) => {
+    const value = String(text ?? "");
+    return value.toWellFormed ? value.toWellFormed() : value;
+  };
+
+  const writeLink = (values) => {
+    clearTimeout(linkTimer);
+    linkTimer = setTimeout(() => {
+      const url = new URL(location.href);
+      for (const [name, value] of Object.entries(values)) {
+        if (value) url.searchParams.set(name, value);
+        else url.searchParams.delete(name);
+      }
+      if (url.search.length > LINK_LIMIT) fields.forEach((name) => url.searchParams.delete(name));
+      history.replaceState(history.state, "", url);
+    }, 250);
+  };
+
+  const ask = (clean, typo, pair) => {
+    const values = { clean: wellFormed(clean), typo: wellFormed(typo), pair };
+    if (asked > 0 || waiting) writeLink(values);
+    asked += 1;
+    return [values.clean, values.typo, pair, asked];
+  };
+
+  // A view from a link: the answer that the page came with stays out of sight until its own is in.
+  const restore = () => {
+    const pair = query.get("pair") ?? undefined;
+    if (!waiting) return [undefined, undefined, pair];
+    const texts = fields.map((name) => query.get(name) ?? box(name)?.value);
+    if (texts.every((text, index) => text === box(fields[index])?.value) && !pair) showAgain();
+    setTimeout(showAgain, 4000);
+    return [...texts, pair];
+  };
+
+  const type = (name, value) => {
+    const area = box(name);
+    if (!area) return;
+    area.value = value;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
+  document.addEventListener("click", (event) => {
+    const example = event.target.closest?.(".kv-example");
+    if (example) fields.forEach((name) => type(name, example.dataset[name]));
+    if (event.target.closest?.(".kv-theme")) document.body.classList.toggle("dark");
+    const copy = event.target.closest?.(".kv-copy");
+    if (copy) {
+      navigator.clipboard?.writeText(location.href).then(
+        () => { copy.textContent = "Link copied"; setTimeout(() => { copy.textContent = "Copy link to this view"; }, 1600); },
+        () => {},
+      );
+    }
+  });
+
+  // ---- the float ----
+  const float = document.createElement("div");
+  float.id = "kv-float";
+  float.hidden = true;
+  float.setAttribute("aria-hidden", "true");
+  document.body.append(float);
+  const tell = (target) => {
+    const { id, hex, note } = target.dataset;
+    float.textContent = `id ${id}\nbytes ${hex}${note ? `\n${note}` : ""}`;
+    float.hidden = false;
+    const at = target.getBoundingClientRect();
+    const own = float.getBoundingClientRect();
+    const above = at.top - own.height - 6;
+    float.style.left = `${Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`;
+    float.style.top = `${above > 8 ? above : at.bottom + 6}px`;
+  };
+  const hush = () => { float.hidden = true; };
+  for (const [enter, leave] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
+    document.addEventListener(enter, (event) => {
+      const target = event.target.closest?.("[data-hex]");
+      if (target) tell(target);
+    });
+    document.addEventListener(leave, (event) => { if (event.target.closest?.("[data-hex]")) hush(); });
+  }
+  addEventListener("scroll", hush, { passive: true, capture: true });
+
+  document.addEventListener("keydown", (event) => {
+    document.documentElement.classList.toggle("kv-escaped", event.key === "Escape");
+    if (event.key === "Escape") return hush();
+    const chip = event.target.closest?.(".kv-chip");
+    const step = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (!chip || !step) return;
+    const chips = [...chip.parentElement.children];
+    const index = Math.max(0, Math.min(chips.length - 1, chips.indexOf(chip) + step));
+    chip.tabIndex = -1;
+    chips[index].tabIndex = 0;
+    chips[index].focus();
+    event.preventDefault();
+  });
+
+  window.kronviz = { ask, newest, restore, writeLink };
+}

@@ -1,0 +1,51 @@
+"""The colours of kronviz, defined once for the page and for every figure.
+
+Notable:
+
+- Colour belongs to the two models. Everything else is ink on paper, so blue always means ``bpe``
+  and vermilion always means ``kron``. The pair is Okabe and Ito's, safe for the colour-blind.
+- Every colour has a light and a dark value. Text colours reach at least 4.5:1 on each background
+  that they stand on.
+- Within an arm, clean is hatched and misspelled is solid: no meaning hangs on colour alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Colour:
+    """One colour of the page, as ``#rrggbb``, in both themes."""
+
+    light: str
+    dark: str
+
+
+ARMS = {
+    "bpe": Colour("#0072B2", "#56B4E9"),
+    "kron": Colour("#B84A08", "#F0A35E"),
+}
+"""Colour of each model, by the name of the arm."""
+
+NEUTRALS = {
+    "paper": Colour("#F7F6F2", "#131518"),
+    "surface": Colour("#FFFFFF", "#1B1E22"),
+    "sunken": Colour("#EFEDE7", "#24282D"),
+    "line": Colour("#DDD9D0", "#33383E"),
+    "edge": Colour("#8C877D", "#767B82"),
+    "muted": Colour("#5F5B53", "#A6A29A"),
+    "ink": Colour("#1C1B19", "#ECE9E2"),
+    "mark": Colour("#FFE08A", "#5C4A12"),
+    "alarm": Colour("#A4262C", "#FF9A9A"),
+}
+"""The rest of the page: backgrounds, rules, edges of controls (3:1), text, the marker for changed
+bytes, and refusals."""
+
+SANS = "'IBM Plex Sans', system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
+MONO = "'IBM Plex Mono', ui-monospace, 'SF Mono', Menlo, Consolas, 'Noto Sans Mono', monospace"
+
+
+def arm_colour(arm: str) -> Colour:
+    """Colour of an arm; ink for one that has no colour of its own."""
+    return ARMS.get(arm, NEUTRALS["ink"])
