@@ -1,0 +1,186 @@
+"""The training of a pair as Plotly figures: losses, their gap, norms.
+
+Notable:
+
+- Everything is drawn in the palette's light colours; the page repaints each in its dark one.
+- Long logs are thinned to `POINTS` a line, which is what a screen can show; the page stays small.
+- The paper's figures appear as what they are: a labelled band, never a line of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
+from kronviz.probes.training import TrainingCurve, TrainingEvidence
+from kronviz.published import GAP_NATS
+
+POINTS = 240
+HEIGHT = 300
+
+
+def losses(evidence: TrainingEvidence) -> go.Figure:
+    """Validation loss of each arm by tokens read, over the loss of each training batch."""
+    figure = _figure("loss, nats a token")
+    for curve in evidence.curves:
+        thin = _thinned(len(curve.tokens))
+        figure.add_trace(
+            _line(
+                curve.arm,
+                [curve.tokens[i] for i in thin],
+                [curve.train_nats[i] for i in thin],
+                f"{curve.arm}, training batch",
+                width=1,
+                opacity=0.35,
+            )
+        )
+    for curve in evidence.curves:
+        figure.add_trace(
+            _line(
+                curve.arm,
+                curve.eval_tokens,
+                curve.eval_nats,
+                f"{curve.arm}, validation",
+                dash=_dash(curve),
+            )
+        )
+    ends = [(c.arm, c.eval_tokens[-1], c.eval_nats[-1]) for c in evidence.curves if c.eval_nats]
+    _name_ends(figure, ends)
+    highest = max((max(c.eval_nats) for c in evidence.curves if c.eval_nats), default=None)
+    lowest = min((min(c.train_nats) for c in evidence.curves if c.train_nats), default=None)
+    if highest is not None and lowest is not None:
+        figure.update_yaxes(range=[lowest - 0.1, highest + 0.3])
+    return figure
+
+
+def gap(evidence: TrainingEvidence) -> go.Figure:
+    """How much lower kron's validation loss is, with the paper's final gap as a band."""
+    figure = _figure("bpe’s loss less kron’s, nats")
+    low, high = GAP_NATS.value - GAP_NATS.spread, GAP_NATS.value + GAP_NATS.spread  # type: ignore[operator]
+    figure.add_hrect(
+        y0=low,
+        y1=high,
+        line_width=0,
+        fillcolor=NEUTRALS["edge"].light,
+        opacity=0.25,
+        annotation_text="the paper’s final gap, GPT-2 124M",
+        annotation_font_color=NEUTRALS["muted"].light,
+        annotation_position="top right",
+    )
+    figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
+    figure.add_trace(
+        _line(
+            "ink",
+            [point.tokens for point in evidence.gaps],
+            [point.nats for point in evidence.gaps],
+            "ours",
+        )
+    )
+    return figure
+
+
+def norms(evidence: TrainingEvidence) -> go.Figure:
+    """Norm of the learned table and of the projection, each relative to its first logged value."""
+    figure = _figure("norm, relative to the start")
+    names = {"bpe": "bpe’s table", "kron": "kron’s projection"}
+    for curve in evidence.curves:
+        thin = [i for i in _thinned(len(curve.tokens)) if i < len(curve.norm_ratios)]
+        figure.add_trace(
+            _line(
+                curve.arm,
+                [curve.tokens[i] for i in thin],
+                [curve.norm_ratios[i] for i in thin],
+                names.get(curve.arm, curve.arm),
+                dash=_dash(curve),
+            )
+        )
+    ends = [(c.arm, c.tokens[-1], c.norm_ratios[-1]) for c in evidence.curves if c.norm_ratios]
+    _name_ends(figure, ends)
+    return figure
+
+
+def _figure(y_title: str) -> go.Figure:
+    axis: dict[str, Any] = {
+        "showline": False,
+        "zeroline": False,
+        "gridcolor": NEUTRALS["line"].light,
+        "title": {"font": {"size": 12, "color": NEUTRALS["muted"].light}, "standoff": 8},
+        "tickfont": {"size": 12, "color": NEUTRALS["muted"].light},
+        "fixedrange": True,
+    }
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=HEIGHT,
+        margin={"l": 56, "r": 12, "t": 12, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
+        showlegend=False,
+        hovermode="x unified",
+        hoverlabel={
+            "bgcolor": NEUTRALS["surface"].light,
+            "bordercolor": NEUTRALS["edge"].light,
+            "font": {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
+        },
+        dragmode=False,
+    )
+    figure.update_xaxes(**axis, tickformat="~s")
+    figure.update_xaxes(title_text="tokens read", showgrid=False, rangemode="tozero")
+    figure.update_yaxes(**axis)
+    figure.update_yaxes(title_text=y_title)
+    return figure
+
+
+def _line(
+    arm: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    name: str,
+    *,
+    dash: str = "solid",
+    width: float = 2.5,
+    opacity: float = 1.0,
+) -> go.Scatter:
+    return go.Scatter(
+        x=list(x),
+        y=[round(value, 5) for value in y],
+        name=name,
+        mode="lines",
+        opacity=opacity,
+        line={"color": arm_colour(arm).light, "width": width, "dash": dash},
+        hovertemplate="%{y:.4f}",
+    )
+
+
+def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> None:
+    """Write each arm's name at the end of its line, the higher one above it."""
+    order = sorted(ends, key=lambda end: -end[2])
+    for (arm, x, y), anchor in zip(order, ("bottom", "top"), strict=False):
+        figure.add_annotation(
+            x=x,
+            y=y,
+            text=f"<b>{arm}</b>",
+            showarrow=False,
+            xanchor="right",
+            yanchor=anchor,
+            yshift=4 if anchor == "bottom" else -4,
+            font={"color": arm_colour(arm).light, "size": 12},
+        )
+
+
+def _dash(curve: TrainingCurve) -> str:
+    """Arms differ by dash too, so that no meaning hangs on colour alone."""
+    return "solid" if curve.arm == "kron" else "7px,3px"
+
+
+def _thinned(length: int) -> list[int]:
+    """At most `POINTS` + 1 indices over a length, the last one among them."""
+    step = max(1, -(-length // POINTS))
+    chosen = list(range(0, length, step))
+    if length and chosen[-1] != length - 1:
+        chosen.append(length - 1)
+    return chosen

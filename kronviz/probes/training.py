@@ -1,0 +1,236 @@
+"""What a pair's training logs show: losses, their gap, steps saved, norms, step time.
+
+Notable:
+
+- Everything is read from ``log.jsonl`` and ``config.json`` of the two arms; no weight is loaded.
+- «Steps saved» is the paper's measure: the bpe arm's last step over the step at which the kron arm
+  first reached the bpe arm's final loss, interpolated between the two validations around it.
+- Whatever a log does not hold is ``None`` or empty, never a guess.
+
+    python -m kronviz.probes.training checkpoints/tiny
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from kronviz.checkpoint import ARMS, CheckpointError, read_config, read_log
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """One arm's log. Sequences of the same prefix have the same length.
+
+    Attributes:
+        arm: ``bpe`` or ``kron``.
+        steps, tokens, train_nats: each logged step, tokens read until then, loss of its batch.
+        norms: Frobenius norm of the table (bpe) or of the projection (kron) at each logged step.
+        norm_ratios: ``norms`` over the first of them.
+        eval_steps, eval_tokens, eval_nats: each validation on the way.
+        final_nats: loss of the stored weights on the whole validation text; where the checkpoint
+            does not say it, the last validation on the way.
+        parameters, input_parameters: trainable numbers of the model, and of its input embedding.
+        step_seconds: median time of a step.
+        total_seconds: training time, validations left out.
+    """
+
+    arm: str
+    steps: tuple[int, ...]
+    tokens: tuple[int, ...]
+    train_nats: tuple[float, ...]
+    norms: tuple[float, ...]
+    norm_ratios: tuple[float, ...]
+    eval_steps: tuple[int, ...]
+    eval_tokens: tuple[int, ...]
+    eval_nats: tuple[float, ...]
+    final_nats: float | None
+    parameters: int | None
+    input_parameters: int | None
+    step_seconds: float | None
+    total_seconds: float | None
+
+
+@dataclass(frozen=True)
+class GapPoint:
+    """How much lower kron's validation loss is than bpe's at one step; negative where higher."""
+
+    step: int
+    tokens: int
+    nats: float
+    percent: float
+
+
+@dataclass(frozen=True)
+class TrainingEvidence:
+    """What the logs of a pair say. Comparisons are ``None`` where an arm or a log is missing.
+
+    Attributes:
+        pair: the folder's name.
+        curves: the arms that have a log.
+        gaps: at every step at which both arms were validated.
+        gap_nats, gap_percent: bpe's final loss less kron's, and that as a share of bpe's.
+        matched_step: the step, interpolated, at which kron first reached bpe's last logged
+            validation loss; ``None`` where it never did.
+        step_factor: bpe's last step over ``matched_step``.
+        step_time_percent: how much longer kron's median step takes than bpe's.
+        input_saving_percent: how much fewer trainable numbers kron's input embedding has.
+    """
+
+    pair: str
+    curves: tuple[TrainingCurve, ...]
+    gaps: tuple[GapPoint, ...]
+    gap_nats: float | None
+    gap_percent: float | None
+    matched_step: float | None
+    step_factor: float | None
+    step_time_percent: float | None
+    input_saving_percent: float | None
+
+    def curve(self, arm: str) -> TrainingCurve | None:
+        """The curve of an arm, if it has a log."""
+        return next((curve for curve in self.curves if curve.arm == arm), None)
+
+
+def training_evidence(pair_dir: Path) -> TrainingEvidence:
+    """Read what a pair's folder says about its training (paper, section 6.9).
+
+    Args:
+        pair_dir: folder with ``bpe/`` and ``kron/``.
+
+    Raises:
+        CheckpointError: a log is damaged.
+    """
+    try:
+        curves = tuple(curve for arm in ARMS if (curve := _curve(pair_dir / arm)) is not None)
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(
+            f"The training log of {pair_dir.name} lacks entries that a log of kronviz has; restore "
+            "log.jsonl from the repository."
+        ) from None
+    by_arm = {curve.arm: curve for curve in curves}
+    if len(by_arm) < len(ARMS):
+        return TrainingEvidence(pair_dir.name, curves, (), None, None, None, None, None, None)
+    bpe, kron = (by_arm[arm] for arm in ARMS)
+    gap_nats = _difference(bpe.final_nats, kron.final_nats)
+    matched = _first_reached(kron, bpe.eval_nats[-1]) if bpe.eval_nats else None
+    return TrainingEvidence(
+        pair=pair_dir.name,
+        curves=curves,
+        gaps=_gaps(bpe, kron),
+        gap_nats=gap_nats,
+        gap_percent=_percent(gap_nats, bpe.final_nats),
+        matched_step=matched,
+        step_factor=bpe.eval_steps[-1] / matched if matched else None,
+        step_time_percent=_percent(
+            _difference(kron.step_seconds, bpe.step_seconds), bpe.step_seconds
+        ),
+        input_saving_percent=_percent(
+            _difference(bpe.input_parameters, kron.input_parameters), bpe.input_parameters
+        ),
+    )
+
+
+def _curve(folder: Path) -> TrainingCurve | None:
+    log = read_log(folder)
+    if not log:
+        return None
+    try:
+        about: dict[str, Any] = read_config(folder)
+    except CheckpointError:
+        about = {}
+    evaluated = [record for record in log if record.get("val_loss") is not None]
+    norms = tuple(float(record["norm"]) for record in log)
+    seconds = [float(record["seconds"]) for record in log]
+    # A run that was killed and resumed has one long gap; a median does not see it.
+    durations = [
+        (after["seconds"] - before["seconds"]) / (after["step"] - before["step"])
+        for before, after in pairwise(log)
+        if after["step"] > before["step"]
+    ]
+    final = (about.get("validation") or {}).get("loss")
+    if final is None and evaluated:
+        final = evaluated[-1]["val_loss"]
+    return TrainingCurve(
+        arm=folder.name,
+        steps=tuple(int(record["step"]) for record in log),
+        tokens=tuple(int(record["tokens"]) for record in log),
+        train_nats=tuple(float(record["train_loss"]) for record in log),
+        norms=norms,
+        norm_ratios=tuple(norm / norms[0] for norm in norms) if norms[0] else (),
+        eval_steps=tuple(int(record["step"]) for record in evaluated),
+        eval_tokens=tuple(int(record["tokens"]) for record in evaluated),
+        eval_nats=tuple(float(record["val_loss"]) for record in evaluated),
+        final_nats=final,
+        parameters=about.get("parameters"),
+        input_parameters=about.get("input_parameters"),
+        step_seconds=statistics.median(durations) if durations else None,
+        total_seconds=seconds[-1] if seconds else None,
+    )
+
+
+def _gaps(bpe: TrainingCurve, kron: TrainingCurve) -> tuple[GapPoint, ...]:
+    reached = dict(zip(kron.eval_steps, kron.eval_nats, strict=True))
+    return tuple(
+        GapPoint(step, tokens, loss - reached[step], 100 * (loss - reached[step]) / loss)
+        for step, tokens, loss in zip(bpe.eval_steps, bpe.eval_tokens, bpe.eval_nats, strict=True)
+        if step in reached
+    )
+
+
+def _first_reached(curve: TrainingCurve, loss: float) -> float | None:
+    """The step at which a curve first comes down to a loss, linear between validations."""
+    points: Sequence[tuple[int, float]] = list(zip(curve.eval_steps, curve.eval_nats, strict=True))
+    if points and points[0][1] <= loss:
+        return float(points[0][0])
+    for (step, before), (next_step, after) in pairwise(points):
+        if after <= loss:
+            return step + (next_step - step) * (before - loss) / (before - after)
+    return None
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _percent(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else 100 * part / whole
+
+
+def main() -> None:
+    """Print the figures of the training tab."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
+    evidence = training_evidence(parser.parse_args().pair)
+    print(f"pair {evidence.pair}")
+    for curve in evidence.curves:
+        print(
+            f"{curve.arm}: final loss {_shown(curve.final_nats, '.4f')} nats, "
+            f"{curve.tokens[-1]:,} tokens, {curve.steps[-1]:,} steps, "
+            f"norm {curve.norms[0]:.2f} to {curve.norms[-1]:.2f}, "
+            f"median step {_shown(curve.step_seconds, '.4f')} s, "
+            f"input parameters {_shown(curve.input_parameters, ',')} "
+            f"of {_shown(curve.parameters, ',')}"
+        )
+    for name, value, form in (
+        ("gap, nats", evidence.gap_nats, "+.4f"),
+        ("gap, percent", evidence.gap_percent, "+.2f"),
+        ("kron reached bpe's last loss at step", evidence.matched_step, ".0f"),
+        ("times fewer steps", evidence.step_factor, ".3f"),
+        ("kron's step longer by, percent", evidence.step_time_percent, "+.2f"),
+        ("input parameters saved, percent", evidence.input_saving_percent, ".1f"),
+    ):
+        print(f"{name}: {_shown(value, form)}")
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "not recorded" if value is None else format(value, form)
+
+
+if __name__ == "__main__":
+    main()
