@@ -1,0 +1,35 @@
+"""Start kronviz: ``python app.py`` serves it on http://127.0.0.1:7860.
+
+On Hugging Face Spaces it listens on all addresses. ``GRADIO_SERVER_NAME`` and
+``GRADIO_SERVER_PORT`` change where. Nothing is downloaded, nothing is reported anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+# Read by Gradio and its client library when they are imported.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from kronviz.checkpoint import CHECKPOINTS
+from kronviz.ui.context import load_context
+from kronviz.ui.layout import build_app, launch
+
+
+def main() -> None:
+    """Load every pair of models, then serve the app until it is stopped."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--checkpoints", type=Path, default=CHECKPOINTS, help="folder that holds the pairs"
+    )
+    context = load_context(parser.parse_args().checkpoints)
+    for problem in context.problems:
+        print(problem)
+    launch(build_app(context))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The first tab: type misspelled text and watch both models answer.
+
+Notable:
+
+- One listener answers every change, typed or made by a button. A keystroke that arrives while an
+  answer is under way waits as the last one; each answer carries the number of its question, and
+  the page never draws an answer that is older than the one it shows.
+- A keystroke costs one call of the predictor and one piece of HTML.
+- `compare` is the same comparison for programs, under ``/compare``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from kronviz.predictor import InputError
+from kronviz.results import to_dict
+from kronviz.typos import KINDS, Kind, Misspelling, misspell
+from kronviz.ui.compare_view import refusal, result
+from kronviz.ui.context import Context
+from kronviz.ui.html import Markup, element, join, visible, well_formed
+
+CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
+EXAMPLES = (
+    ("captial of Frnace", CLEAN, TYPO),
+    ("one hunderd degrees", "Water boils at one hundred", "Watter boils at one hunderd"),
+    ("sevn days", "There are seven days in a", "There are sevn days in a"),
+    ("Teh sun", "The sun rises in the", "Teh sun rises in the"),
+    ("libary", "She went to the library to read a", "She went to the libary to read a"),
+    ("SHOUTED", "The opposite of hot is", "The OPPOSITE of hot is"),
+    ("run together", "Plants need water and sunlight to", "Plants need waterand sunlight to"),
+)
+DEFAULT_KINDS = ("swap", "drop", "double", "insert", "neighbour")
+MAX_EDITS = 8
+_ASK = "(clean, typo, pair, asked) => window.kronviz.ask(clean, typo, pair)"
+_RESTORE = "() => window.kronviz.restore()"
+_NEWEST = "${window.kronviz ? window.kronviz.newest(value) : value}"
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    with gr.Row(elem_id="kv-texts", equal_height=False):
+        with gr.Column(min_width=280):
+            clean = _textbox("Clean reference", CLEAN, "kv-clean", "Spelled as it should be")
+            gr.HTML(_examples(), apply_default_css=False, js_on_load=None)
+        with gr.Column(min_width=280):
+            typo = _textbox("Text to test", TYPO, "kv-typo", "The same, misspelled")
+            with gr.Row(elem_id="kv-tools"):
+                button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
+                edits = gr.HTML(_report(), apply_default_css=False, js_on_load=None)
+            with gr.Accordion("Kinds, strength and seed", open=False, elem_id="kv-how"):
+                kinds = gr.CheckboxGroup(
+                    [(_kind_label(kind), name) for name, kind in KINDS.items()],
+                    value=list(DEFAULT_KINDS),
+                    label="Kinds of misspelling",
+                )
+                with gr.Row():
+                    strength = gr.Slider(
+                        1, MAX_EDITS, 1, step=1, label="Strength: how many misspellings"
+                    )
+                    seed = gr.Number(1, label="Seed: repeats a misspelling", precision=0)
+    pair = context.selector or gr.Radio(
+        [context.default or ""], value=context.default, visible=False
+    )
+    asked = gr.Number(0, visible=False)
+    answer = gr.HTML(
+        _answer(context, CLEAN, TYPO, None, 0),
+        html_template=_NEWEST,
+        js_on_load=None,
+        apply_default_css=False,
+        elem_id="kv-answer",
+    )
+
+    def respond(clean: str, typo: str, pair: str | None, asked: float) -> str:
+        return _answer(context, clean, typo, pair, int(asked))
+
+    def spoil(
+        clean: str, kinds: list[str], edits: int, seed: float | None
+    ) -> tuple[Any, str, float]:
+        number = int(seed or 0)
+        try:
+            made = misspell(
+                well_formed(clean or ""), kinds=tuple(kinds), edits=int(edits), seed=number
+            )
+        except ValueError as error:
+            problem = element("p", str(error), class_="kv-edits kv-problem", role="alert")
+            return gr.skip(), problem, number
+        return made.text, _report(made), number + 1
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    gr.on(
+        [clean.change, typo.change, pair.change],
+        respond,
+        [clean, typo, pair, asked],
+        answer,
+        js=_ASK,
+        trigger_mode="always_last",
+        concurrency_limit=2,
+        concurrency_id="compare",
+        **quiet,
+    )
+    button.click(
+        spoil, [clean, kinds, strength, seed], [typo, edits, seed], trigger_mode="once", **quiet
+    )
+    blocks = gr.context.Context.root_block
+    if isinstance(blocks, gr.Blocks):
+        blocks.load(None, None, [clean, typo, pair], js=_RESTORE, api_visibility="private")
+    gr.api(
+        compare_endpoint(context),
+        api_name="compare",
+        concurrency_limit=2,
+        concurrency_id="compare",
+    )
+
+
+def compare_endpoint(context: Context) -> Callable[[str, str, str], dict[str, Any]]:
+    """The comparison as a function of plain strings for the API and for agents."""
+
+    def compare(clean: str, typo: str, pair: str = "") -> dict[str, Any]:
+        """Compare how two GPTs continue a clean and a misspelled text.
+
+        The models differ only in their input embedding: "bpe" looks tokens up in a learned table,
+        "kron" computes them from their bytes. The answer holds the tokens of both texts and, for
+        each model, ten next tokens with their probability after either text, whether the first
+        choice was kept, KL(clean || typo) in nats, the cosine of the final hidden states and the
+        drop in log-probability of the clean text's first choice.
+
+        Args:
+            clean: The text as it should be spelled.
+            typo: The same text, misspelled.
+            pair: Which pair of models answers; empty for the default pair.
+        """
+        for name, value in (("clean", clean), ("typo", typo), ("pair", pair or "")):
+            if not isinstance(value, str):
+                raise gr.Error(f"{name} must be a text in quotes.", print_exception=False)
+        try:
+            return to_dict(context.predictor(pair).compare(well_formed(clean), well_formed(typo)))
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return compare
+
+
+def _answer(context: Context, clean: str, typo: str, pair: str | None, asked: int) -> Markup:
+    try:
+        predictor = context.predictor(pair)
+        return result(predictor.compare(well_formed(clean or ""), well_formed(typo or "")), asked)
+    except InputError as error:
+        return refusal(str(error), context.predictor().arms, asked)
+
+
+def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label=label,
+        placeholder=placeholder,
+        lines=2,
+        max_lines=6,
+        elem_id=identifier,
+        html_attributes=gr.InputHTMLAttributes(
+            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+        ),
+    )
+
+
+def _examples() -> Markup:
+    chips = [
+        element(
+            "button", name, type="button", class_="kv-example", data_clean=clean, data_typo=typo
+        )
+        for name, clean, typo in EXAMPLES
+    ]
+    return element(
+        "div", element("span", "or try", class_="kv-quiet"), *chips, class_="kv-examples"
+    )
+
+
+def _kind_label(kind: Kind) -> str:
+    """What a kind is called and what it does to a word."""
+    return f"{kind.label}: {kind.example.rpartition(' → ')[2]}"
+
+
+def _report(made: Misspelling | None = None) -> Markup:
+    if made is None:
+        said: object = "Copies the clean text with mistakes in it."
+    elif not made.edits:
+        said = "Nothing in this text could be misspelled that way."
+    else:
+        items = [
+            element("li", f"{KINDS[edit.kind].label} ", _changed(edit.before, edit.after))
+            for edit in made.edits
+        ]
+        said = join([element("ul", *items), f" · seed {made.seed}"])
+    return element("div", said, class_="kv-edits", role="status")
+
+
+def _changed(before: str, after: str) -> Markup:
+    sides = [
+        element("bdi", visible(side.encode()) if side else "∅", class_="kv-piece")
+        for side in (before, after)
+    ]
+    return join([sides[0], " → ", sides[1]])

@@ -1,0 +1,87 @@
+"""What every tab is given: the pairs that answer, which one by default, and what went wrong.
+
+Notable:
+
+- Pairs are loaded once, before the first page is served, and never written to afterwards.
+- A damaged pair is a sentence in `Context.problems`; the app opens with what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs
+from kronviz.predictor import InputError, Predictor
+from kronviz.tokenizer import VocabularyError
+
+PREFERRED = ("gpt2", "tiny")
+
+
+@dataclass(frozen=True)
+class Context:
+    """The state of the app, all of it read-only.
+
+    Attributes:
+        predictors: a loaded pair by its name, the default one first.
+        problems: one sentence for each thing that could not be loaded.
+        root: the folder that the pairs came from.
+        selector: the control that names the pair on screen, once the page has one.
+    """
+
+    predictors: Mapping[str, Predictor]
+    problems: tuple[str, ...] = ()
+    root: Path = CHECKPOINTS
+    selector: gr.Radio | None = None
+
+    @property
+    def default(self) -> str | None:
+        """The pair that the page opens with; ``None`` where no pair could be loaded."""
+        return next(iter(self.predictors), None)
+
+    def predictor(self, pair: str | None = None) -> Predictor:
+        """The predictor of a pair, of the default one if none is named.
+
+        Raises:
+            InputError: there is no such pair.
+        """
+        name = pair or self.default
+        if name is None:
+            raise InputError("No model could be loaded, so there is nothing to compare with.")
+        if name in self.predictors:
+            return self.predictors[name]
+        raise InputError(
+            f"There is no pair of models called {pair!r}; choose {' or '.join(self.predictors)}."
+        )
+
+
+def load_context(root: Path = CHECKPOINTS) -> Context:
+    """Load every pair below a folder and let each answer once, so that no visitor waits for it."""
+    predictors: dict[str, Predictor] = {}
+    problems: list[str] = []
+    infos = {info.name: info for info in list_pairs(root)}
+    for name in sorted(infos, key=_preference):
+        if not infos[name].arms:
+            problems += infos[name].problems
+            continue
+        try:
+            predictor = Predictor.load(root / name)
+            predictor.compare("The first answer", "The frist answer")
+        except (CheckpointError, VocabularyError) as error:
+            problems.append(str(error))
+        else:
+            predictors[name] = predictor
+            problems += predictor.problems
+    if not infos:
+        problems.append(
+            "There are no trained models here; train a small pair with `make train-tiny` and "
+            "start again."
+        )
+    return Context(predictors, tuple(dict.fromkeys(problems)), root)
+
+
+def _preference(name: str) -> tuple[int, str]:
+    return (PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)), name

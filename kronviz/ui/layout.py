@@ -1,0 +1,164 @@
+"""The page around the tabs, and how it is served.
+
+Notable:
+
+- A tab is one file with ``build(context)``; `TABS` is the only list of them.
+- Nothing outside this machine is asked for: fonts are local, analytics are off, no file is served
+  beyond Gradio's own and the icon.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from kronviz.ui import compare, theme, training
+from kronviz.ui.context import Context
+from kronviz.ui.html import Markup, element, join
+
+TITLE = "kronviz: how two GPTs read misspelled text"
+SENTENCE = (
+    "Two GPTs, alike but for how they read a token: one looks it up, the other computes it from "
+    "its bytes. Misspell something and see who notices."
+)
+PAPER = "https://arxiv.org/abs/2605.29459"
+FIRST_PORT = 7860
+
+
+@dataclass(frozen=True)
+class TabPage:
+    """A tab: its name in links, its title, and what lays it out."""
+
+    name: str
+    title: str
+    build: Callable[[Context], None]
+
+
+TABS = (
+    TabPage("compare", "Compare", compare.build),
+    TabPage("training", "Training", training.build),
+)
+
+
+def build_app(context: Context) -> gr.Blocks:
+    """The whole app. It opens with an explanation where no pair could be loaded."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as app:
+        gr.HTML(_masthead(), apply_default_css=False, js_on_load=None)
+        if context.problems:
+            gr.HTML(_banner(context.problems), apply_default_css=False, js_on_load=None)
+        if context.predictors:
+            context = replace(context, selector=_selector(context))
+            with gr.Tabs(elem_id="kv-tabs"):
+                for page in TABS:
+                    with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
+                        page.build(context)
+        else:
+            gr.HTML(_nothing(), apply_default_css=False, js_on_load=None)
+        gr.HTML(_footer(), apply_default_css=False, js_on_load=None)
+    return app
+
+
+def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
+    """Serve the app.
+
+    Args:
+        app: what `build_app` made.
+        changes: arguments of `gr.Blocks.launch` that replace the ones used here.
+    """
+    settings: dict[str, Any] = {
+        "theme": theme.theme(),
+        "js": theme.script(),
+        "head": theme.head(SENTENCE),
+        "favicon_path": theme.ASSETS / "favicon.svg",
+        "server_name": os.environ.get("GRADIO_SERVER_NAME", _address()),
+        "footer_links": [],
+        "ssr_mode": False,
+        "share": False,
+        "pwa": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "max_file_size": "1mb",
+        "mcp_server": importlib.util.find_spec("mcp") is not None,
+    }
+    return app.queue(max_size=500).launch(**{**settings, **changes})
+
+
+def _selector(context: Context) -> gr.Radio:
+    return gr.Radio(
+        list(context.predictors),
+        value=context.default,
+        label="Pair of models",
+        visible=len(context.predictors) > 1,
+        elem_id="kv-pair",
+    )
+
+
+def _address() -> str:
+    return "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
+
+
+def _masthead() -> Markup:
+    return element(
+        "header",
+        element("h1", _mark(), "kronviz"),
+        element("p", SENTENCE),
+        element(
+            "nav",
+            element("a", "Paper", href=PAPER, target="_blank", rel="noopener"),
+            element("a", "API", href="?view=api"),
+            element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),
+            aria_label="About this page",
+        ),
+        class_="kv-masthead",
+    )
+
+
+def _mark() -> Markup:
+    """The sign of the Kronecker product, a stroke for each model."""
+    return element(
+        "svg",
+        element("circle", cx="12", cy="12", r="10", class_="kv-mark-ring"),
+        element("path", d="M5.6 5.6 18.4 18.4", class_="kv-mark-stroke", data_arm="bpe"),
+        element("path", d="M18.4 5.6 5.6 18.4", class_="kv-mark-stroke", data_arm="kron"),
+        viewBox="0 0 24 24",
+        width="20",
+        height="20",
+        aria_hidden="true",
+    )
+
+
+def _banner(problems: tuple[str, ...]) -> Markup:
+    return join(element("p", problem, class_="kv-banner", role="alert") for problem in problems)
+
+
+def _nothing() -> Markup:
+    return element(
+        "section",
+        element("h2", "There are no models to compare yet."),
+        element(
+            "p",
+            "kronviz compares two trained models and found none that it could load. The line above "
+            "says why. Once a pair is in place, start the app again.",
+        ),
+        class_="kv-empty",
+    )
+
+
+def _footer() -> Markup:
+    return element(
+        "footer",
+        element("button", "Copy link to this view", type="button", class_="kv-textbutton kv-copy"),
+        element(
+            "span",
+            "Method: Kronecker Embeddings, R. Shravan, ",
+            element("a", "arXiv 2605.29459", href=PAPER, target="_blank", rel="noopener"),
+            ". Models: trained for this page.",
+        ),
+        class_="kv-footer",
+    )

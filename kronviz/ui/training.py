@@ -1,0 +1,256 @@
+"""The training tab: what the logs of the pair say, beside what the paper says.
+
+Every figure of ours is printed again by the command under the table; every figure of the paper's
+is labelled as such, with where it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from kronviz import published
+from kronviz.checkpoint import CheckpointError
+from kronviz.figures import training as figures
+from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
+from kronviz.published import Published
+from kronviz.ui.compare_view import arm_name
+from kronviz.ui.context import Context
+from kronviz.ui.html import Markup, element, join
+
+_NONE = "not recorded"
+_PLOTS = (
+    (
+        "Loss",
+        figures.losses,
+        "Validation loss of both models as they read the same text in the same order, over the "
+        "loss of each training batch (faint). kron is the solid line, bpe the dashed one.",
+    ),
+    (
+        "The gap",
+        figures.gap,
+        "How much lower kron’s validation loss is than bpe’s at the same step. Above zero, kron "
+        "is ahead. The band is the paper’s final gap, at another scale.",
+    ),
+    (
+        "Norms",
+        figures.norms,
+        "Frobenius norm of bpe’s learned table and of kron’s projection, each divided by its "
+        "first logged value. Does the thing that a token is read with hold still?",
+    ),
+)
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    view = _view(context, context.default)
+    found = _html(view.finding)
+    plots = []
+    with gr.Row(elem_id="kv-plots"):
+        for (title, _, caption), picture in zip(_PLOTS, view.pictures, strict=True):
+            with gr.Column(min_width=300):
+                _html(element("h3", title, class_="kv-heading"))
+                plots.append(
+                    gr.Plot(picture, show_label=False, label=title, elem_classes="kv-plot")
+                )
+                _html(element("p", caption, class_="kv-caption"))
+    table = _html(view.table)
+    if context.selector is not None:
+
+        def redraw(pair: str) -> tuple[Any, ...]:
+            view = _view(context, pair)
+            return view.finding, view.table, *view.pictures
+
+        context.selector.change(
+            redraw,
+            context.selector,
+            [found, table, *plots],
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+
+@dataclass(frozen=True)
+class _View:
+    finding: Markup
+    table: Markup
+    pictures: list[go.Figure]
+
+
+def _view(context: Context, pair: str | None) -> _View:
+    name = pair or ""
+    try:
+        evidence = training_evidence(context.root / name)
+        problem = None if evidence.curves else f"The pair {name} came without training logs."
+    except CheckpointError as error:
+        evidence = TrainingEvidence(name, (), (), None, None, None, None, None, None)
+        problem = str(error)
+    pictures = [draw(evidence) for _, draw, _ in _PLOTS]
+    if problem:
+        words = element("p", problem, class_="kv-finding kv-refused", role="alert")
+        return _View(element("div", words, class_="kv-evidence"), Markup(""), pictures)
+    command = f"python -m kronviz.probes.training checkpoints/{name}"
+    finding = element(
+        "div",
+        element("p", _headline(evidence), class_="kv-finding"),
+        element("p", _differences(evidence)),
+        class_="kv-evidence",
+    )
+    table = element(
+        "div",
+        element("div", _table(evidence), class_="kv-scroll"),
+        element("p", "Printed again by ", element("code", command), class_="kv-command"),
+        class_="kv-evidence",
+    )
+    return _View(finding, table, pictures)
+
+
+def _html(value: Markup) -> gr.HTML:
+    return gr.HTML(value, apply_default_css=False, js_on_load=None)
+
+
+def _headline(evidence: TrainingEvidence) -> Markup:
+    gap, factor = evidence.gap_nats, evidence.step_factor
+    if gap is None:
+        return Markup("Only one of the two models of this pair has a training log.")
+    ends = f" ends {abs(gap):.3f} nats {'below' if gap > 0 else 'above'} "
+    parts = ["On the same text, ", arm_name("kron"), ends, arm_name("bpe")]
+    if gap <= 0:
+        parts.append(": no gain at this scale")
+    elif factor is not None:
+        parts.append(f" and reaches its final loss in {factor:.2f} times fewer steps")
+    return join([*parts, "."])
+
+
+def _differences(evidence: TrainingEvidence) -> str:
+    curve = evidence.curves[0]
+    return (
+        f"Ours and the paper’s are not the same experiment. Here: {_millions(curve.parameters)} "
+        f"parameters a model, {_millions(curve.tokens[-1])} tokens of books and textbooks, one "
+        f"seed. The paper: {published.TRAINING_RUN}. Compare the direction of an effect, not its "
+        "size."
+    )
+
+
+def _table(evidence: TrainingEvidence) -> Markup:
+    bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
+    rows: list[tuple[object, object, Published | None]] = [
+        (
+            join(["Final validation loss, ", arm_name("bpe")]),
+            _figure(bpe.final_nats if bpe else None, "{:.4f} nats"),
+            None,
+        ),
+        (
+            join(["Final validation loss, ", arm_name("kron")]),
+            _figure(kron.final_nats if kron else None, "{:.4f} nats"),
+            None,
+        ),
+        (
+            _named("Gap", "bpe’s loss less kron’s; above zero, kron is better"),
+            _figure(evidence.gap_nats, "{:+.4f} nats"),
+            published.GAP_NATS,
+        ),
+        (
+            _named("Gap, relative", "as a share of bpe’s loss"),
+            _figure(evidence.gap_percent, "{:+.2f} %"),
+            published.GAP_PERCENT,
+        ),
+        (
+            _named("Steps saved", "until kron reaches bpe’s last logged loss"),
+            _figure(evidence.step_factor, "{:.2f} times fewer"),
+            published.FEWER_STEPS,
+        ),
+        (
+            _named("Norm of bpe’s table", "first logged step to last"),
+            _norm(bpe),
+            published.TABLE_NORM,
+        ),
+        (
+            _named("Norm of kron’s projection", "first logged step to last"),
+            _norm(kron),
+            published.PROJECTION_NORM,
+        ),
+        (
+            _named("Step time, bpe and kron", "median, on the machine that trained them"),
+            join([_seconds(bpe), ", ", _seconds(kron)]),
+            None,
+        ),
+        (
+            _named("Step time, kron against bpe", "median step"),
+            _figure(evidence.step_time_percent, "{:+.1f} %"),
+            published.STEP_OVERHEAD,
+        ),
+        (
+            _named("Input parameters", "bpe’s table, kron’s projection"),
+            join(
+                [
+                    _millions(bpe.input_parameters if bpe else None),
+                    ", ",
+                    _millions(kron.input_parameters if kron else None),
+                ]
+            ),
+            published.INPUT_PARAMETERS,
+        ),
+        (
+            _named("Scale", "parameters, tokens, steps"),
+            _scale(bpe or kron),
+            published.SCALE,
+        ),
+    ]
+    return element(
+        "table",
+        element("caption", f"Training of the pair «{evidence.pair}», beside the paper’s run"),
+        element(
+            "thead",
+            element(
+                "tr",
+                element("th", "Figure", scope="col"),
+                element("th", "Ours", scope="col"),
+                element("th", "The paper’s", scope="col"),
+            ),
+        ),
+        element("tbody", *[_row(*row) for row in rows]),
+        class_="kv-table",
+    )
+
+
+def _row(name: object, ours: object, theirs: Published | None) -> Markup:
+    return element(
+        "tr",
+        element("th", name, scope="row"),
+        element("td", ours),
+        element("td", theirs.text, element("small", theirs.where))
+        if theirs
+        else element("td", "–"),
+    )
+
+
+def _named(name: str, note: str) -> Markup:
+    return join([name, element("small", note)])
+
+
+def _figure(value: float | None, form: str) -> str:
+    return _NONE if value is None else form.format(value).replace("-", "−")
+
+
+def _norm(curve: TrainingCurve | None) -> str:
+    if curve is None or not curve.norm_ratios:
+        return _NONE
+    return f"{curve.norms[0]:.1f} to {curve.norms[-1]:.1f} (×{curve.norm_ratios[-1]:.2f})"
+
+
+def _seconds(curve: TrainingCurve | None) -> str:
+    return _figure(curve.step_seconds if curve else None, "{:.3f} s")
+
+
+def _scale(curve: TrainingCurve | None) -> str:
+    if curve is None:
+        return _NONE
+    return f"{_millions(curve.parameters)}, {_millions(curve.tokens[-1])}, {curve.steps[-1]:,}"
+
+
+def _millions(count: float | None) -> str:
+    return _NONE if count is None else f"{count / 1e6:.1f} M"
