@@ -1,0 +1,314 @@
+"""How often a continuation repeats a string that no model has seen as a word (section 6.12).
+
+Notable:
+
+- A novel string is one that is no single token of the vocabulary. It is put into prompts and read
+  in up to three ways: by bpe and by kron as its own tokens, and by kron as one forced slot.
+- `Reading.echoed` counts whole repetitions. A small model seldom spells a long string without a
+  slip, so the longest piece of the string that the continuation holds is measured too, beside the
+  same figure for the other strings of the set, which is what chance gives.
+- Every reading of a string draws from the same random numbers.
+
+Run it: ``python -m kronviz.probes.echo --pair tiny``.
+
+>>> longest_piece("kubernetes", "A kubernet is a ship")
+8
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.generation import MAX_SLOT_BYTES, SLOT, Continuation, Sampler, continue_text
+from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.results import to_json
+
+STRINGS = (
+    *("kubernetes", "frobnicator", "glockenspiel", "quokkas", "petrichor", "zymurgy"),
+    *("blorptastic", "snorfle", "wugget", "brindlewock", "quixotry", "flumaxon"),
+    *("tardigrade", "xylophonist", "grelbing", "mizzenport", "dravokian", "plinthoid"),
+    *("vexillology", "oobleck"),
+)
+PROMPTS = (
+    "The {} is used to make a new",
+    "He had never seen a {} before, and asked what a",
+    "In this chapter we learn about the {}. The word",
+)
+MAX_STRINGS, MAX_PROMPTS, MAX_SEEDS, MAX_RUNS = 50, 10, 5, 300
+TOKENS, SLOTTED = "tokens", "slot"
+
+
+@dataclass(frozen=True)
+class EchoRun:
+    """One continuation.
+
+    Attributes:
+        reading: ``tokens`` where the string was read as its own tokens, ``slot`` as one position.
+        positions: that the string took.
+        echoed: whether the continuation holds the whole string, in any case of letters.
+        piece: longest piece of the string that it holds, as a share of the string's letters.
+        chance: mean of the same over the other strings of the set.
+    """
+
+    arm: str
+    reading: str
+    string: str
+    prompt: str
+    seed: int
+    positions: int
+    text: str
+    echoed: bool
+    piece: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class EchoRate:
+    """All continuations of one arm and reading.
+
+    Attributes:
+        share: of continuations that hold the whole string; ``low`` and ``high`` are its 95 %
+            interval (Wilson).
+        piece, chance: means of the same fields of the runs.
+    """
+
+    arm: str
+    reading: str
+    runs: int
+    echoed: int
+    share: float
+    low: float
+    high: float
+    piece: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class EchoReport:
+    """The echo probe of a pair.
+
+    Attributes:
+        strings: that were tried.
+        skipped: strings that are one token of this vocabulary, and so not novel.
+    """
+
+    pair: str
+    sampler: Sampler
+    strings: tuple[str, ...]
+    skipped: tuple[str, ...]
+    prompts: tuple[str, ...]
+    rates: tuple[EchoRate, ...]
+    runs: tuple[EchoRun, ...]
+    seconds: float
+
+
+def echo(
+    predictor: Predictor,
+    strings: Sequence[str] = STRINGS,
+    prompts: Sequence[str] | None = None,
+    *,
+    seeds: int = 1,
+    sampler: Sampler | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> EchoReport:
+    """Measure how often both arms repeat novel strings.
+
+    Args:
+        strings: tried one after the other; those that are one token are left out.
+        prompts: each with ``{}`` once, where the string is to stand.
+        seeds: continuations of each string in each prompt, from the sampler's seed upwards.
+        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+
+    Raises:
+        InputError: at once, if something cannot be run.
+    """
+    for step in echo_steps(predictor, strings, prompts, seeds=seeds, sampler=sampler):
+        if isinstance(step, EchoReport):
+            return step
+        if progress:
+            progress(step)
+    raise AssertionError
+
+
+def echo_steps(
+    predictor: Predictor,
+    strings: Sequence[str] = STRINGS,
+    prompts: Sequence[str] | None = None,
+    *,
+    seeds: int = 1,
+    sampler: Sampler | None = None,
+) -> Iterator[float | EchoReport]:
+    """The echo probe step by step: shares that are done, at last the report."""
+    sampler = sampler or Sampler()
+    strings = _checked(strings, "string", MAX_STRINGS, MAX_SLOT_BYTES)
+    prompts = _checked(PROMPTS if prompts is None else prompts, "prompt", MAX_PROMPTS, 500)
+    for prompt in prompts:
+        if prompt.count(SLOT) != 1:
+            raise InputError(f"Write {SLOT} once in each prompt, where the string is to stand.")
+    if isinstance(seeds, bool) or seeds not in range(1, MAX_SEEDS + 1):
+        raise InputError(f"seeds is {seeds!r}; choose a whole number from 1 to {MAX_SEEDS}.")
+    encode = predictor.tokenizer.encode
+    novel = [string for string in strings if len(encode(f" {string}")) > 1]
+    if not novel:
+        raise InputError("Each of these strings is one token, and so not novel; try a rarer one.")
+    total = len(novel) * len(prompts) * int(seeds)
+    if total > MAX_RUNS:
+        raise InputError(
+            f"That makes {total} continuations for each model; the limit is {MAX_RUNS}. Take fewer "
+            "strings, prompts or seeds."
+        )
+    plan = [
+        (string, prompt, replace(sampler, seed=sampler.seed + extra))
+        for string in novel
+        for prompt in prompts
+        for extra in range(int(seeds))
+    ]
+    readings = _readings(predictor)
+    # The longest of the prompts is read now: better a refusal before the work than in its midst.
+    for string in novel:
+        for prompt in prompts:
+            for arm, reading in readings:
+                _writer(predictor, arm, reading, string, prompt, sampler)
+    return _steps(predictor, plan, readings, tuple(set(strings) - set(novel)), sampler)
+
+
+Plan = list[tuple[str, str, Sampler]]
+
+
+def _steps(
+    predictor: Predictor,
+    plan: Plan,
+    readings: list[tuple[str, str]],
+    skipped: tuple[str, ...],
+    sampler: Sampler,
+) -> Iterator[float | EchoReport]:
+    started = time.perf_counter()
+    strings = tuple(dict.fromkeys(string for string, _, _ in plan))
+    runs: list[EchoRun] = []
+    for number, (string, prompt, drawn) in enumerate(plan):
+        for place, (arm, reading) in enumerate(readings):
+            *_, made = _writer(predictor, arm, reading, string, prompt, drawn)
+            positions = made.slot_tokens or len(predictor.tokenizer.encode(f" {string}"))
+            others = [_piece(other, made.text) for other in strings if other != string]
+            runs.append(
+                EchoRun(
+                    arm=arm,
+                    reading=reading,
+                    string=string,
+                    prompt=prompt,
+                    seed=drawn.seed,
+                    positions=positions,
+                    text=made.text,
+                    echoed=string.casefold() in made.text.casefold(),
+                    piece=_piece(string, made.text),
+                    chance=sum(others) / len(others) if others else 0.0,
+                )
+            )
+            yield (number + (place + 1) / len(readings)) / len(plan) * 0.999
+    yield EchoReport(
+        pair=predictor.pair,
+        sampler=sampler,
+        strings=strings,
+        skipped=tuple(sorted(skipped)),
+        prompts=tuple(dict.fromkeys(prompt for _, prompt, _ in plan)),
+        rates=tuple(_rate(arm, reading, runs) for arm, reading in readings),
+        runs=tuple(runs),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def longest_piece(string: str, text: str) -> int:
+    """Letters of the longest piece of a string that a text holds, whatever their case."""
+    first, second = string.casefold(), text.casefold()
+    matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
+    return matcher.find_longest_match().size
+
+
+def wilson(hits: int, runs: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927), which stays inside 0 to 1."""
+    z = 1.959964
+    share, weight = hits / runs, z * z / runs
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * (share * (1 - share) / runs + weight / (4 * runs)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _piece(string: str, text: str) -> float:
+    return longest_piece(string, text) / len(string.casefold())
+
+
+def _readings(predictor: Predictor) -> list[tuple[str, str]]:
+    found = [(arm, TOKENS) for arm in predictor.arms]
+    found += [
+        (arm, SLOTTED)
+        for arm, model in predictor.arms.items()
+        if isinstance(model.wte, KroneckerEmbedding)
+    ]
+    return found
+
+
+def _writer(
+    predictor: Predictor, arm: str, reading: str, string: str, prompt: str, sampler: Sampler
+) -> Iterator[Continuation]:
+    if reading == SLOTTED:
+        return continue_text(predictor, arm, prompt, sampler, string)
+    return continue_text(predictor, arm, prompt.replace(SLOT, string), sampler)
+
+
+def _rate(arm: str, reading: str, runs: Sequence[EchoRun]) -> EchoRate:
+    own = [run for run in runs if (run.arm, run.reading) == (arm, reading)]
+    echoed = sum(run.echoed for run in own)
+    return EchoRate(
+        arm,
+        reading,
+        len(own),
+        echoed,
+        echoed / len(own),
+        *wilson(echoed, len(own)),
+        sum(run.piece for run in own) / len(own),
+        sum(run.chance for run in own) / len(own),
+    )
+
+
+def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"The {what}s must be a list of texts.")
+    found = list(dict.fromkeys(cleaned for text in texts if (cleaned := clean_text(text).strip())))
+    if not 0 < len(found) <= most:
+        raise InputError(f"There are {len(found)} {what}s; give 1 to {most}.")
+    for text in found:
+        if len(text.encode()) > size:
+            raise InputError(
+                f"The {what} «{text[:20]}…» has {len(text.encode()):,} bytes; the limit is {size}."
+            )
+    return found
+
+
+def main() -> None:
+    """Print the report of a pair, as a table or as JSON."""
+    parser = argparse.ArgumentParser(description="Echo rate of novel strings (section 6.12).")
+    parser.add_argument("--pair", default="tiny", help="name or folder of a pair")
+    parser.add_argument("--seeds", type=int, default=1, help="continuations of each prompt")
+    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    arguments = parser.parse_args()
+    report = echo(Predictor.load(arguments.pair), seeds=arguments.seeds)
+    if arguments.json:
+        print(to_json(report, indent=2))
+        return
+    print(f"{report.pair}: {len(report.strings)} strings, {len(report.prompts)} prompts")
+    print(f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95 % interval':>16} {'piece':>6} chance")
+    for rate in report.rates:
+        count = f"{rate.echoed}/{rate.runs}"
+        interval = f"{rate.low:.1%} … {rate.high:.1%}"
+        figures = f"{count:>10} {interval:>16} {rate.piece:6.3f} {rate.chance:6.3f}"
+        print(f"{rate.arm:5} {rate.reading:12} {figures}")
+    print(f"{report.seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The echo probe: what counts as a repetition, how it is measured, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from kronviz.generation import Sampler, continue_text
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.echo import EchoReport, echo, echo_steps, longest_piece, wilson
+from kronviz.results import from_json, to_json
+
+STRINGS = ("kubernetes", "zyzzyva", "the")
+PROMPTS = ("We run {} in", "A {} is")
+
+
+@pytest.fixture(scope="module")
+def report(small_predictor: Predictor) -> EchoReport:
+    return echo(small_predictor, STRINGS, PROMPTS, seeds=2, sampler=Sampler(max_tokens=4))
+
+
+def test_every_string_prompt_seed_and_reading_is_run_once(report: EchoReport) -> None:
+    assert report.strings == ("kubernetes", "zyzzyva")
+    assert report.skipped == ("the",)
+    assert [(rate.arm, rate.reading) for rate in report.rates] == [
+        ("bpe", "tokens"),
+        ("kron", "tokens"),
+        ("kron", "slot"),
+    ]
+    keys = {(run.arm, run.reading, run.string, run.prompt, run.seed) for run in report.runs}
+    assert len(keys) == len(report.runs) == 3 * 2 * 2 * 2
+    assert all(rate.runs == 8 for rate in report.rates)
+    assert from_json(EchoReport, to_json(report)) == report
+
+
+def test_a_slot_is_one_position_and_tokens_are_several(report: EchoReport) -> None:
+    for run in report.runs:
+        assert (run.positions == 1) == (run.reading == "slot")
+
+
+def test_a_run_is_what_the_generator_writes(small_predictor: Predictor, report: EchoReport) -> None:
+    run = next(run for run in report.runs if run.reading == "slot" and run.seed == 43)
+    sampler = Sampler(max_tokens=4, seed=43)
+    *_, made = continue_text(small_predictor, "kron", run.prompt, sampler, run.string)
+    assert made.text == run.text
+    run = next(run for run in report.runs if run.arm == "bpe")
+    *_, made = continue_text(
+        small_predictor, "bpe", run.prompt.replace("{}", run.string), Sampler(max_tokens=4)
+    )
+    assert made.text == run.text
+
+
+def test_rates_add_up(report: EchoReport) -> None:
+    for rate in report.rates:
+        own = [r for r in report.runs if (r.arm, r.reading) == (rate.arm, rate.reading)]
+        assert rate.echoed == sum(run.echoed for run in own)
+        assert rate.share == pytest.approx(rate.echoed / rate.runs)
+        assert rate.piece == pytest.approx(sum(run.piece for run in own) / len(own))
+        assert rate.low <= rate.share <= rate.high
+
+
+def test_an_echo_is_a_whole_repetition_in_any_case(small_predictor: Predictor) -> None:
+    found = echo(small_predictor, ["zyzzyva"], ["A {} is"], sampler=Sampler(max_tokens=2))
+    assert not any(run.echoed for run in found.runs)
+    assert longest_piece("Zyzzyva", "a ZYZZYVA!") == 7
+
+
+@given(st.text(max_size=12), st.text(max_size=30))
+def test_the_longest_piece_is_in_the_text_and_none_is_longer(string: str, text: str) -> None:
+    found = longest_piece(string, text)
+    a, b = string.casefold(), text.casefold()
+    pieces = [a[i:j] for i in range(len(a)) for j in range(i + 1, len(a) + 1)]
+    assert found == max((len(piece) for piece in pieces if piece in b), default=0)
+
+
+@given(st.integers(1, 300), st.data())
+def test_wilson_is_scipys(runs: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, runs))
+    theirs = binomtest(hits, runs).proportion_ci(0.95, "wilson")
+    assert wilson(hits, runs) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"strings": []}, "0 strings"),
+        ({"strings": ["the"]}, "one token"),
+        ({"strings": "kubernetes"}, "list of texts"),
+        ({"strings": [1]}, "list of texts"),
+        ({"strings": ["x" * 65]}, "65 bytes"),
+        ({"strings": [f"zz{i}q" for i in range(51)]}, "51 strings"),
+        ({"prompts": ["no place"]}, "once in each prompt"),
+        ({"prompts": ["{} {}"]}, "once in each prompt"),
+        ({"prompts": ["word " * 60 + "{}"]}, "tokens"),
+        ({"seeds": 0}, "seeds is 0"),
+        ({"seeds": 1.5}, "seeds is 1.5"),
+        ({"seeds": True}, "seeds is True"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_at_once(
+    small_predictor: Predictor, arguments: dict, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        echo_steps(small_predictor, **{"strings": ["kubernetes"], **arguments})
+
+
+def test_progress_grows_and_may_stop_the_probe(small_predictor: Predictor) -> None:
+    seen: list[float] = []
+
+    def progress(share: float) -> None:
+        seen.append(share)
+        if len(seen) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        echo(small_predictor, sampler=Sampler(max_tokens=1), progress=progress)
+    assert 0 < seen[0] < seen[1] < seen[2] < 1
