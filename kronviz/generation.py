@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -225,6 +226,12 @@ def side_by_side(
         for arm in predictor.arms
     ]
     return _in_turns(predictor.pair, sampler, writers)
+
+
+def same_start(first: Continuation, second: Continuation) -> int:
+    """How many tokens two continuations begin with alike."""
+    pairs = zip(first.tokens, second.tokens, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0].id == pair[1].id, pairs))
 
 
 def _in_turns(
