@@ -40,3 +40,38 @@ INPUT_PARAMETERS = Published(
     "table 38.6 M, projection 3.1 M, 91 % fewer", "section 6.9, table 11", 91.0
 )
 SCALE = Published(TRAINING_RUN, "section 6.9")
+
+ROBUSTNESS_WHERE = "section 6.11, 110 pairs"
+ROBUSTNESS = {
+    "top1_kept": {
+        "bpe": Published("47.3 %", ROBUSTNESS_WHERE, 0.473),
+        "kron": Published("55.5 %", ROBUSTNESS_WHERE, 0.555),
+    },
+    "kl_nats": {
+        "bpe": Published("0.859 nats", ROBUSTNESS_WHERE, 0.859),
+        "kron": Published("0.794 nats", ROBUSTNESS_WHERE, 0.794),
+    },
+    "hidden_cosine": {
+        "bpe": Published("0.857", ROBUSTNESS_WHERE, 0.857),
+        "kron": Published("0.879", ROBUSTNESS_WHERE, 0.879),
+    },
+    "logprob_drop_nats": {
+        "bpe": Published("1.199 nats", ROBUSTNESS_WHERE, 1.199),
+        "kron": Published("1.058 nats", ROBUSTNESS_WHERE, 1.058),
+    },
+}
+"""Means over the paper's 110 clean/typo pairs, by metric and arm; top-1 kept is a share."""
+
+LAYERS_WHERE = "section 6.8, table 10, the 124M pair"
+LAYERS = {
+    share: {
+        arm: tuple(Published(f"{value:.3f}", LAYERS_WHERE, value) for value in values)
+        for arm, values in arms.items()
+    }
+    for share, arms in {
+        "other_form": {"bpe": (0.898, 0.906, 0.942), "kron": (0.967, 0.967, 0.967)},
+        "holds_root": {"bpe": (0.302, 0.285, 0.169), "kron": (0.244, 0.265, 0.258)},
+        "in_family": {"bpe": (0.283, 0.267, 0.156), "kron": (0.221, 0.237, 0.231)},
+    }.items()
+}
+"""Shares L, M and S of the ten nearest, by arm: at the input, after block 1, after block 2."""

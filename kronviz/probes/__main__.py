@@ -1,0 +1,50 @@
+"""Run a probe from the command line: ``python -m kronviz.probes <probe> --pair tiny``.
+
+Every probe prints its figures, and writes the same result as JSON (``--json``) and as a table
+(``--csv``) that the API and the page give for the same arguments and seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kronviz.checkpoint import CheckpointError
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.commands import COMMANDS
+from kronviz.probes.tables import csv_text
+from kronviz.results import to_json
+from kronviz.tokenizer import VocabularyError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the probe that the arguments name; 0 when it answered, 2 when it refused."""
+    parser = argparse.ArgumentParser(prog="python -m kronviz.probes", description=__doc__)
+    probes = parser.add_subparsers(dest="probe", required=True, metavar="probe")
+    for name, command in COMMANDS.items():
+        sub = probes.add_parser(name, help=command.help, description=command.help)
+        sub.add_argument("--pair", default="tiny", help="name or folder of a pair of models")
+        sub.add_argument("--seed", type=int, default=0, help="the same seed, the same figures")
+        sub.add_argument("--json", type=Path, metavar="FILE", help="write the whole result")
+        sub.add_argument("--csv", type=Path, metavar="FILE", help="write the result as a table")
+        command.add_arguments(sub)
+    options = parser.parse_args(arguments)
+    command = COMMANDS[options.probe]
+    try:
+        result = command.run(Predictor.load(options.pair), options)
+    except (CheckpointError, InputError, VocabularyError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    for line in command.lines(result):
+        print(line)
+    if options.json:
+        options.json.write_text(to_json(result, indent=1), encoding="utf-8")
+    if options.csv:
+        options.csv.write_text(csv_text(command.table(result)), encoding="utf-8", newline="")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,224 @@
+"""The probes that ``python -m kronviz.probes`` knows, each with its arguments and its printout.
+
+A probe joins by an entry in `COMMANDS`; ``--pair``, ``--seed``, ``--json`` and ``--csv`` are given
+to all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes import recovery, sensitivity, sweep, tables
+from kronviz.probes.intervals import Interval
+from kronviz.probes.pairs import load_pairs
+from kronviz.probes.robustness import Progress, Robustness, robustness, spoiled
+from kronviz.typos import KINDS
+
+
+@dataclass(frozen=True)
+class Command:
+    """A probe on the command line.
+
+    Attributes:
+        help: one sentence.
+        add_arguments: adds the probe's own arguments to a parser.
+        run: from a predictor and the parsed arguments to a result.
+        lines: the figures of a result, for printing.
+        table: a result as flat rows for CSV.
+    """
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Predictor, argparse.Namespace], Any]
+    lines: Callable[[Any], Iterable[str]]
+    table: Callable[[Any], Sequence[dict[str, object]]]
+
+
+def _progress() -> Progress | None:
+    """A counter on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda done, total: print(
+        f"\r{done:,} of {total:,}", end="\n" if done == total else "", file=sys.stderr
+    )
+
+
+def _sentences(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path.name} cannot be read as UTF-8 text.") from None
+
+
+def _kinds(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(KINDS), default=list(default), metavar="KIND"
+    )
+
+
+def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pairs", type=Path, help="file of pairs; ours by default")
+    parser.add_argument("--sentences", type=Path, help="clean sentences to misspell, one a line")
+    _kinds(parser, sensitivity.KINDS)
+    parser.add_argument("--edits", type=int, default=1, help="misspellings in each sentence")
+
+
+def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robustness:
+    sentences = _sentences(options.sentences)
+    if sentences is None:
+        pairs = load_pairs(options.pairs)
+    else:
+        pairs = spoiled(sentences, kinds=options.kinds, edits=options.edits, seed=options.seed)
+    return robustness(predictor, pairs, seed=options.seed, progress=_progress())
+
+
+def _robustness_lines(result: Robustness) -> Iterator[str]:
+    yield from result.problems
+    yield f"pair {result.pair}, {result.done} of {result.asked} pairs, seed {result.seed}"
+    for row in result.metrics:
+        arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in row.arms)
+        yield f"{row.metric}: {arms}"
+        if row.difference:
+            yield (
+                f"  kron less bpe {_shown(row.difference)}; kron steadier {row.kron_wins}, "
+                f"ties {row.ties}, bpe steadier {row.bpe_wins}"
+            )
+    if result.mcnemar:
+        yield (
+            f"McNemar: only bpe kept {result.mcnemar.only_bpe}, only kron "
+            f"{result.mcnemar.only_kron}, p = {result.mcnemar.p_value:.4g}"
+        )
+    if result.inflation:
+        yield (
+            f"tokens: {result.inflation.ratio:.3f} times as many when misspelled, "
+            f"{_shown(result.inflation.added)} a text"
+        )
+    for category in result.categories:
+        kept = "  ".join(f"{arm.arm} {arm.top1_kept}" for arm in category.arms)
+        yield f"  {category.category}: top-1 kept of {category.pairs}: {kept}"
+    yield f"{result.seconds:.1f} s"
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sentences", type=Path, help="clean sentences, one a line; else ours")
+    parser.add_argument("--count", type=int, default=sweep.SENTENCES, help="how many of ours")
+    _kinds(parser, list(KINDS))
+    parser.add_argument("--strengths", type=int, nargs="+", default=list(sweep.STRENGTHS))
+
+
+def _run_sweep(predictor: Predictor, options: argparse.Namespace) -> sweep.Sweep:
+    return sweep.sweep(
+        predictor,
+        _sentences(options.sentences) or sweep.our_sentences(options.count),
+        kinds=options.kinds,
+        strengths=options.strengths,
+        seed=options.seed,
+        progress=_progress(),
+    )
+
+
+def _sweep_lines(result: sweep.Sweep) -> Iterator[str]:
+    yield from result.problems
+    yield f"pair {result.pair}, {result.sentences} sentences, {result.done} of {result.asked} texts"
+    for point in result.points:
+        row = point.metric("kl_nats")
+        arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in row.arms)
+        yield f"{point.kind} × {point.strength} ({point.texts} texts): KL {arms}"
+    yield f"{result.seconds:.1f} s"
+
+
+def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--passages", type=Path, help="clean passages, one a line; else ours")
+    _kinds(parser, recovery.KINDS)
+    parser.add_argument("--repeats", type=int, default=recovery.REPEATS)
+    parser.add_argument("--later", type=int, default=recovery.LATER, help="tokens looked at")
+
+
+def _run_recovery(predictor: Predictor, options: argparse.Namespace) -> recovery.Recovery:
+    return recovery.recovery(
+        predictor,
+        _sentences(options.passages),
+        kinds=options.kinds,
+        repeats=options.repeats,
+        later=options.later,
+        seed=options.seed,
+        progress=_progress(),
+    )
+
+
+def _recovery_lines(result: recovery.Recovery) -> Iterator[str]:
+    yield from result.problems
+    yield f"pair {result.pair}, {result.done} of {result.asked} passages, {result.runs} runs"
+    for point in result.points:
+        arms = "  ".join(f"{arm.arm} {_shown(arm.kl_nats)}" for arm in point.arms)
+        yield f"{point.later} tokens later: KL {arms}"
+    for arm in result.arms:
+        yield (
+            f"{arm.arm}: half after {arm.half_after}, a tenth after {arm.tenth_after}, "
+            f"sum {arm.summed_nats:.4f} nats"
+        )
+    yield f"{result.seconds:.1f} s"
+
+
+def _sensitivity_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--text", required=True)
+    _kinds(parser, sensitivity.KINDS)
+    parser.add_argument("--tries", type=int, default=sensitivity.TRIES)
+
+
+def _run_sensitivity(predictor: Predictor, options: argparse.Namespace) -> sensitivity.Sensitivity:
+    return sensitivity.sensitivity(
+        predictor, options.text, kinds=options.kinds, tries=options.tries, seed=options.seed
+    )
+
+
+def _sensitivity_lines(result: sensitivity.Sensitivity) -> Iterator[str]:
+    for word in result.words:
+        arms = "  ".join(
+            f"{arm.arm} {arm.kl_nats:.4f} nats, kept {arm.top1_kept:.0%}" for arm in word.arms
+        )
+        yield f"{word.word} ({', '.join(word.variants) or 'cannot be misspelled so'}): {arms}"
+
+
+def _shown(interval: Interval) -> str:
+    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+COMMANDS: dict[str, Command] = {
+    "robustness": Command(
+        "Clean and misspelled pairs through both arms: the paper's table (section 6.11).",
+        _robustness_arguments,
+        _run_robustness,
+        _robustness_lines,
+        tables.robustness_rows,
+    ),
+    "sweep": Command(
+        "Every kind of misspelling at every strength.",
+        _sweep_arguments,
+        _run_sweep,
+        _sweep_lines,
+        tables.sweep_rows,
+    ),
+    "recovery": Command(
+        "How many tokens after a typo the models still feel it.",
+        _recovery_arguments,
+        _run_recovery,
+        _recovery_lines,
+        tables.recovery_rows,
+    ),
+    "sensitivity": Command(
+        "Every word of a text misspelled in turn.",
+        _sensitivity_arguments,
+        _run_sensitivity,
+        _sensitivity_lines,
+        tables.sensitivity_rows,
+    ),
+}

@@ -1,0 +1,81 @@
+"""How sure a mean is, and whether two models' yes/no answers differ: seeded, in NumPy alone.
+
+Notable:
+
+- One set of resampled pairs serves every column, so differences between arms stay paired.
+- McNemar's test is exact: binomial sums in whole numbers, no approximation.
+
+>>> mcnemar_exact(3, 12)
+0.03515625
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RESAMPLES = 2_000
+LEVEL = 0.95
+_BLOCK = 250
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the bounds of its 95 % bootstrap interval, all three in the same unit."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap_intervals(
+    values: ArrayLike, seed: int, resamples: int = RESAMPLES
+) -> tuple[Interval, ...]:
+    """Mean of each column with its percentile bootstrap interval at 95 %.
+
+    Args:
+        values: ``(n, columns)``, n ≥ 1; rows are drawn with replacement, columns together.
+        seed: the same values and seed give the same bounds everywhere.
+        resamples: how often n rows are drawn.
+    """
+    table = np.asarray(values, np.float64)
+    if table.ndim != 2 or not len(table):
+        raise ValueError(f"values has shape {table.shape}; it must be (n, columns) with n ≥ 1.")
+    if len(table) == 1:
+        return tuple(Interval(mean, mean, mean) for mean in table[0].tolist())
+    drawn = _resampled_means(table, np.random.default_rng(abs(seed)), resamples)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0).tolist()
+    return tuple(map(Interval, table.mean(0).tolist(), low, high))
+
+
+def _resampled_means(
+    table: NDArray[np.float64], rng: np.random.Generator, resamples: int
+) -> NDArray[np.float64]:
+    n = len(table)
+    means = np.empty((resamples, table.shape[1]))
+    for start in range(0, resamples, _BLOCK):
+        size = min(_BLOCK, resamples - start)
+        # How often each row is drawn, which costs one product instead of a gather per column.
+        drawn = rng.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
+        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        means[start : start + size] = times @ table / n
+    return means
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    """Two-sided p-value of McNemar's exact test.
+
+    Args:
+        only_first: how many items only the first of two models got right; ``only_second`` likewise.
+    """
+    n, smaller = only_first + only_second, min(only_first, only_second)
+    if n == 0:
+        return 1.0
+    term = tail = 1
+    for i in range(smaller):
+        term = term * (n - i) // (i + 1)
+        tail += term
+    return min(1.0, 2 * tail / 2**n)

@@ -1,0 +1,361 @@
+"""How long a model remembers a typo: KL between clean and misspelled runs at every later token.
+
+Notable:
+
+- Both runs are compared where both have read up to the same character: a place counts if a token
+  ends there in the clean text and in the misspelled one, so differently cut words do no harm.
+- The curve is an average over passages, several misspellings in each. Intervals resample passages,
+  because misspellings in one passage are not independent of each other.
+- `recovery_strip` is the same for one text, place by place.
+
+    python -m kronviz.probes recovery --pair tiny --seed 1 --json recovery.json
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kronviz.metrics import kl_divergence
+from kronviz.model import GPT, parameter_count
+from kronviz.predictor import InputError, Predictor, TokenView, clean_text
+from kronviz.probes.alignment import Place, aligned, changed_bytes
+from kronviz.probes.intervals import Interval, bootstrap_intervals
+from kronviz.probes.robustness import BATCH_FLOP, MAX_SENTENCES, Progress
+from kronviz.typos import misspell
+
+PASSAGES = Path(__file__).resolve().parents[2] / "assets" / "passages.txt"
+KINDS = ("swap", "drop", "double", "insert", "neighbour")
+LATER = 24
+MAX_LATER = 64
+REPEATS = 4
+MAX_REPEATS = 16
+
+
+@dataclass(frozen=True)
+class ArmKL:
+    """KL(clean ‖ misspelled) of one arm's prediction, in nats."""
+
+    arm: str
+    kl_nats: float
+
+
+@dataclass(frozen=True)
+class ArmInterval:
+    """Mean KL(clean ‖ misspelled) of one arm, in nats, with its 95 % interval."""
+
+    arm: str
+    kl_nats: Interval
+
+
+@dataclass(frozen=True)
+class RecoveryPoint:
+    """All runs, so many tokens after the misspelled word; ``runs`` of them reach so far."""
+
+    later: int
+    runs: int
+    arms: tuple[ArmInterval, ...]
+
+
+@dataclass(frozen=True)
+class RecoveryArm:
+    """How long one arm remembers.
+
+    Attributes:
+        half_after, tenth_after: tokens until the mean KL is at most a half, a tenth of what it was
+            right after the misspelled word; ``None`` where it is not within the tokens looked at.
+        summed_nats: mean KL added up over all tokens looked at.
+    """
+
+    arm: str
+    half_after: int | None
+    tenth_after: int | None
+    summed_nats: float
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Curves of forgetting. ``asked`` and ``done`` count passages."""
+
+    pair: str
+    seed: int
+    kinds: tuple[str, ...]
+    repeats: int
+    asked: int
+    done: int
+    runs: int
+    points: tuple[RecoveryPoint, ...]
+    arms: tuple[RecoveryArm, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StripToken:
+    """A token of the misspelled text and how far the prediction after it has moved.
+
+    Attributes:
+        token: as it is shown; ``changed`` are the bytes that the clean text has not.
+        later: tokens since the last misspelled one; ``None`` before the first and inside one.
+        arms: empty where the clean text has no token that ends here.
+    """
+
+    token: TokenView
+    later: int | None
+    arms: tuple[ArmKL, ...]
+
+
+@dataclass(frozen=True)
+class RecoveryStrip:
+    """One text, token by token."""
+
+    pair: str
+    clean: str
+    typo: str
+    tokens: tuple[StripToken, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PassageRuns:
+    """KLs of one passage: arm → one list a misspelling, from right after the misspelled word."""
+
+    kls: dict[str, list[list[float]]]
+
+
+def recovery(
+    predictor: Predictor,
+    passages: Iterable[str] | None = None,
+    *,
+    kinds: Sequence[str] = KINDS,
+    repeats: int = REPEATS,
+    later: int = LATER,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Recovery:
+    """Misspell one word in the first half of each passage and follow both arms through the rest.
+
+    Args:
+        passages: clean texts; `our_passages` if ``None``.
+        kinds: names in `typos.KINDS`, one of them drawn for each misspelling.
+        repeats: misspellings tried in each passage, 1 to `MAX_REPEATS`.
+        later: tokens looked at after the misspelled word, 1 to `MAX_LATER`.
+        progress: called after each passage; what was read stays when it says stop.
+
+    Raises:
+        InputError: an argument is of no use.
+    """
+    started = time.perf_counter()
+    texts, problems = fitting_passages(predictor, passages)
+    read: list[PassageRuns] = []
+    steps = passage_runs(predictor, texts, kinds=kinds, repeats=repeats, later=later, seed=seed)
+    for runs in steps:
+        read.append(runs)
+        if progress is not None and progress(len(read), len(texts)) is False:
+            break
+    return summarise_recovery(
+        predictor,
+        read,
+        asked=len(texts),
+        kinds=kinds,
+        repeats=repeats,
+        seed=seed,
+        problems=problems,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def our_passages() -> tuple[str, ...]:
+    """The passages that come with the project: prose of about fifty words each, one a line."""
+    return tuple(PASSAGES.read_text(encoding="utf-8").splitlines())
+
+
+def fitting_passages(
+    predictor: Predictor, passages: Iterable[str] | None
+) -> tuple[list[str], tuple[str, ...]]:
+    """The passages that the models can read whole, and a sentence for each that they cannot."""
+    lines = our_passages() if passages is None else [p.strip() for p in passages if p.strip()]
+    if not lines:
+        raise InputError("There are no passages; type at least one.")
+    if len(lines) > MAX_SENTENCES:
+        raise InputError(f"There are {len(lines):,} passages; the limit is {MAX_SENTENCES:,}.")
+    fitting, problems = [], []
+    for number, line in enumerate(map(clean_text, lines), 1):
+        try:
+            predictor.encode(line, f"passage {number}")
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            fitting.append(line)
+    return fitting, tuple(problems)
+
+
+def passage_runs(
+    predictor: Predictor,
+    passages: Sequence[str],
+    *,
+    kinds: Sequence[str],
+    repeats: int,
+    later: int,
+    seed: int,
+) -> Iterator[PassageRuns]:
+    """Read passage after passage, each clean and misspelled ``repeats`` times."""
+    for name, value, most in (("repeats", repeats, MAX_REPEATS), ("later", later, MAX_LATER)):
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise InputError(f"{name} is {value!r}; give a whole number from 1 to {most}.")
+    for number, clean in enumerate(passages):
+        half = len(clean[: len(clean) // 2].rpartition(" ")[0]) or len(clean)
+        typos = []
+        for repeat in range(repeats):
+            draw = seed + number * MAX_REPEATS + repeat
+            try:
+                made = misspell(clean[:half], kinds=tuple(kinds), edits=1, seed=draw)
+            except (TypeError, ValueError) as error:
+                raise InputError(str(error)) from None
+            if made.edits:
+                typos.append(made.text + clean[half:])
+        yield _read_passage(predictor, clean, typos, later)
+
+
+def _read_passage(
+    predictor: Predictor, clean: str, typos: Sequence[str], later: int
+) -> PassageRuns:
+    ids = predictor.tokenizer.encode(clean)
+    # A misspelling may need more tokens than there is room for; its end is what is cut.
+    runs = [predictor.tokenizer.encode(typo)[: predictor.n_ctx] for typo in typos]
+    first, *others = ([predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, *runs))
+    places = [aligned(first, other) for other in others]
+    after = [
+        [place for place in found if place.later is not None and place.later < later]
+        for found in places
+    ]
+    kls: dict[str, list[list[float]]] = {}
+    for arm, model in predictor.arms.items():
+        finals = _final_states(model, [ids, *runs])
+        kls[arm] = [
+            _kls(model, finals[0], final, found)
+            for final, found in zip(finals[1:], after, strict=True)
+            if found
+        ]
+    return PassageRuns(kls)
+
+
+@torch.inference_mode()
+def _final_states(model: GPT, texts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """Final hidden states ``(tokens, d_model)`` of each text."""
+    longest = max(map(len, texts))
+    size = max(1, int(BATCH_FLOP / (2 * parameter_count(model) * longest)))
+    found: list[torch.Tensor] = []
+    for start in range(0, len(texts), size):
+        batch = texts[start : start + size]
+        # Padded on the right, which a causal model does not see.
+        ids = torch.zeros(len(batch), max(map(len, batch)), dtype=torch.long)
+        for row, text in enumerate(batch):
+            ids[row, : len(text)] = torch.tensor(text)
+        states = model.final_states(ids.to(model.device))
+        found += [states[row, : len(text)] for row, text in enumerate(batch)]
+    return found
+
+
+@torch.inference_mode()
+def _kls(
+    model: GPT, clean: torch.Tensor, typo: torch.Tensor, places: Sequence[Place]
+) -> list[float]:
+    if not places:
+        return []
+    p = model.logits(clean[[place.clean for place in places]])
+    q = model.logits(typo[[place.typo for place in places]])
+    return kl_divergence(p, q).tolist()
+
+
+def summarise_recovery(
+    predictor: Predictor,
+    read: Sequence[PassageRuns],
+    *,
+    asked: int,
+    kinds: Sequence[str],
+    repeats: int,
+    seed: int,
+    problems: tuple[str, ...] = (),
+    seconds: float = 0.0,
+) -> Recovery:
+    """The curves of what was read so far."""
+    arms = list(predictor.arms)
+    points = []
+    lengths = [len(run) for passage in read for run in passage.kls[arms[0]]]
+    for place in range(max(lengths, default=0)):
+        by_passage = []
+        for passage in read:
+            reaching = [
+                [run[place] for run in passage.kls[arm] if len(run) > place] for arm in arms
+            ]
+            if reaching[0]:
+                by_passage.append([sum(values) / len(values) for values in reaching])
+        intervals = bootstrap_intervals(by_passage, seed)
+        runs = sum(length > place for length in lengths)
+        points.append(RecoveryPoint(place, runs, tuple(map(ArmInterval, arms, intervals))))
+    return Recovery(
+        pair=predictor.pair,
+        seed=seed,
+        kinds=tuple(kinds),
+        repeats=repeats,
+        asked=asked,
+        done=len(read),
+        runs=len(lengths),
+        points=tuple(points),
+        arms=tuple(
+            _arm(arm, [point.arms[i].kl_nats.mean for point in points])
+            for i, arm in enumerate(arms)
+        ),
+        problems=problems,
+        seconds=seconds,
+    )
+
+
+def _arm(arm: str, means: Sequence[float]) -> RecoveryArm:
+    def first_below(share: float) -> int | None:
+        return next((i for i, mean in enumerate(means) if mean <= share * means[0]), None)
+
+    return RecoveryArm(arm, first_below(0.5), first_below(0.1), sum(means))
+
+
+def recovery_strip(predictor: Predictor, clean: str, typo: str) -> RecoveryStrip:
+    """Follow both arms through one misspelled text, token by token.
+
+    Raises:
+        InputError: a text is empty or too long.
+    """
+    started = time.perf_counter()
+    clean, typo = clean_text(clean), clean_text(typo)
+    ids = predictor.encode(clean, "clean text")
+    run = predictor.encode(typo, "misspelled text")
+    streams = [[predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, run)]
+    places = aligned(*streams)
+    by_arm: dict[str, list[float]] = {}
+    for arm, model in predictor.arms.items():
+        finals = _final_states(model, [ids, run])
+        by_arm[arm] = _kls(model, finals[0], finals[1], places)
+    at = {place.typo: i for i, place in enumerate(places)}
+    changed = changed_bytes(*streams)
+    tokens = []
+    for index, token in enumerate(run):
+        place = at.get(index)
+        tokens.append(
+            StripToken(
+                token=TokenView(
+                    token,
+                    predictor.tokenizer.token_text(token),
+                    predictor.tokenizer.token_bytes(token).hex(" "),
+                    changed[index],
+                ),
+                later=None if place is None else places[place].later,
+                arms=()
+                if place is None
+                else tuple(ArmKL(arm, kls[place]) for arm, kls in by_arm.items()),
+            )
+        )
+    return RecoveryStrip(predictor.pair, clean, typo, tuple(tokens), time.perf_counter() - started)

@@ -1,0 +1,404 @@
+"""Clean and misspelled prompts through both arms: the paper's robustness table (section 6.11).
+
+Notable:
+
+- `outcomes` reads batch after batch, so whoever asks can show progress and stop; `summarise` turns
+  whatever was read by then into the result. `robustness` is the two of them in one call.
+- A batch is as large as a fixed amount of arithmetic allows, so that a stop is heard within about
+  a second whatever the size of the models; a text that several pairs share is read once.
+- Intervals are paired: every arm and every difference is resampled over the same pairs.
+
+    python -m kronviz.probes robustness --pair tiny --seed 1 --json robustness.json
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kronviz.checkpoint import ARMS
+from kronviz.metrics import PairMetrics, pair_metrics
+from kronviz.model import Reading, parameter_count
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.intervals import RESAMPLES, Interval, bootstrap_intervals, mcnemar_exact
+from kronviz.probes.pairs import Pair, PairSet
+from kronviz.typos import KINDS, misspell
+
+TIE = 1e-6
+BATCH_FLOP = 1e10
+MAX_SENTENCES = 500
+METRICS = ("top1_kept", "kl_nats", "hidden_cosine", "logprob_drop_nats")
+LARGER_IS_STEADIER = frozenset({"top1_kept", "hidden_cosine"})
+Progress = Callable[[int, int], object]
+"""Told how many are done, of how many; an answer of ``False`` stops the run."""
+
+
+@dataclass(frozen=True)
+class ArmOutcome:
+    """How one arm answered one pair: its first choices, readable, and the paper's four metrics."""
+
+    arm: str
+    clean_top: str
+    typo_top: str
+    metrics: PairMetrics
+
+
+@dataclass(frozen=True)
+class PairOutcome:
+    """How every arm answered one pair. ``clean_tokens`` and ``typo_tokens`` are counts."""
+
+    id: str
+    category: str
+    clean: str
+    typo: str
+    clean_tokens: int
+    typo_tokens: int
+    arms: tuple[ArmOutcome, ...]
+
+
+@dataclass(frozen=True)
+class ArmMean:
+    """Mean of one metric for one arm."""
+
+    arm: str
+    value: Interval
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One of the four metrics over many pairs, in the unit that its name says.
+
+    Attributes:
+        metric: ``top1_kept`` (its mean is a share, 0 to 1), ``kl_nats``, ``hidden_cosine`` or
+            ``logprob_drop_nats``.
+        difference: kron less bpe, pair by pair; ``None`` where an arm is missing.
+        kron_wins, ties, bpe_wins: pairs on which the arm is steadier by more than `TIE`.
+    """
+
+    metric: str
+    arms: tuple[ArmMean, ...]
+    difference: Interval | None
+    kron_wins: int
+    ties: int
+    bpe_wins: int
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Pairs by which arm kept its first choice, and the exact two-sided p-value."""
+
+    both_kept: int
+    only_bpe: int
+    only_kron: int
+    neither: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Inflation:
+    """What misspelling does to the number of tokens, which both arms share.
+
+    Attributes:
+        ratio: tokens of all misspelled texts over tokens of all clean ones.
+        added: tokens that misspelling adds to a text.
+        inflated_pairs: pairs whose misspelled text has more tokens.
+    """
+
+    ratio: float
+    added: Interval
+    inflated_pairs: int
+
+
+@dataclass(frozen=True)
+class CategoryRow:
+    """The four metrics of one category; each arm's values are means over its pairs."""
+
+    category: str
+    pairs: int
+    arms: tuple[CategoryArm, ...]
+
+
+@dataclass(frozen=True)
+class CategoryArm:
+    """Means over the pairs of a category; ``top1_kept`` counts pairs."""
+
+    arm: str
+    top1_kept: int
+    kl_nats: float
+    hidden_cosine: float
+    logprob_drop_nats: float
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What a run over pairs found, finished or stopped.
+
+    Attributes:
+        pair: name of the pair of models.
+        asked, done: pairs that were to be read, and that were.
+        problems: a sentence for each thing that could not be used.
+        seconds: time that the run took.
+    """
+
+    pair: str
+    seed: int
+    resamples: int
+    asked: int
+    done: int
+    metrics: tuple[MetricRow, ...]
+    mcnemar: McNemar | None
+    inflation: Inflation | None
+    categories: tuple[CategoryRow, ...]
+    outcomes: tuple[PairOutcome, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+    def metric(self, name: str) -> MetricRow | None:
+        """The row of a metric, if anything was read."""
+        return next((row for row in self.metrics if row.metric == name), None)
+
+
+def robustness(
+    predictor: Predictor, pairs: PairSet, *, seed: int = 0, progress: Progress | None = None
+) -> Robustness:
+    """Read every pair with every arm and sum up.
+
+    Args:
+        pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `spoiled`.
+        seed: of the bootstrap; the same pairs and seed give the same figures.
+        progress: called after each batch; what was read stays when it says stop.
+    """
+    started = time.perf_counter()
+    fitting = fitted(predictor, pairs)
+    read: list[PairOutcome] = []
+    for batch in outcomes(predictor, fitting.pairs):
+        read += batch
+        if progress is not None and progress(len(read), len(fitting.pairs)) is False:
+            break
+    return summarise(predictor, fitting, read, seed=seed, seconds=time.perf_counter() - started)
+
+
+def spoiled(
+    sentences: Iterable[str],
+    *,
+    kinds: Sequence[str],
+    edits: int = 1,
+    seed: int = 0,
+    keyboard: str = "qwerty",
+) -> PairSet:
+    """Pairs made of clean sentences by the misspelling engine; a pair's category is its kind.
+
+    Raises:
+        InputError: an argument is of no use to the engine, or there are too many sentences.
+    """
+    pairs, problems = [], []
+    lines = [line.strip() for line in sentences if line.strip()]
+    if len(lines) > MAX_SENTENCES:
+        raise InputError(f"There are {len(lines):,} sentences; the limit is {MAX_SENTENCES:,}.")
+    for number, clean in enumerate(lines, 1):
+        try:
+            # Another seed for each line, or one draw would fall on the same place in all of them.
+            made = misspell(
+                clean, kinds=tuple(kinds), edits=edits, seed=seed + number - 1, keyboard=keyboard
+            )
+        except (TypeError, ValueError) as error:
+            raise InputError(str(error)) from None
+        if not made.edits:
+            problems.append(f"Sentence {number} could not be misspelled that way.")
+            continue
+        names = dict.fromkeys(KINDS[edit.kind].label for edit in made.edits)
+        pairs.append(Pair(str(number), " + ".join(names), clean, made.text, None, made.edits))
+    return PairSet(tuple(pairs), tuple(problems))
+
+
+def fitted(predictor: Predictor, pairs: PairSet) -> PairSet:
+    """The pairs that the models can read whole, with a sentence for each that they cannot."""
+    fitting, problems = [], list(pairs.problems)
+    for pair in pairs.pairs:
+        try:
+            predictor.encode(pair.clean, "clean text")
+            predictor.encode(pair.typo, "misspelled text")
+        except InputError as error:
+            problems.append(f"Pair {pair.id[:40]!r} is left out: {error}")
+        else:
+            fitting.append(pair)
+    return PairSet(tuple(fitting), tuple(problems))
+
+
+def outcomes(predictor: Predictor, pairs: Sequence[Pair]) -> Iterator[tuple[PairOutcome, ...]]:
+    """Read pairs that fit the models, in their order, and yield those of each batch."""
+    encode = predictor.tokenizer.encode
+    encoded = [(tuple(encode(pair.clean)), tuple(encode(pair.typo))) for pair in pairs]
+    start = 0
+    for size in batch_sizes(predictor, [max(map(len, ids)) * 2 for ids in encoded]):
+        chosen = slice(start, start + size)
+        yield _read_batch(predictor, pairs[chosen], encoded[chosen])
+        start += size
+
+
+def batch_sizes(predictor: Predictor, tokens: Sequence[int]) -> Iterator[int]:
+    """How many items each batch takes, when padded to its longest it may cost `BATCH_FLOP`.
+
+    Args:
+        tokens: what each item costs.
+    """
+    largest = max(parameter_count(model) for model in predictor.arms.values())
+    budget = BATCH_FLOP / (2 * largest)
+    size = longest = 0
+    for cost in tokens:
+        if size and max(longest, cost) * (size + 1) > budget:
+            yield size
+            size = longest = 0
+        size, longest = size + 1, max(longest, cost)
+    if size:
+        yield size
+
+
+Ids = tuple[int, ...]
+
+
+def _read_batch(
+    predictor: Predictor, pairs: Sequence[Pair], encoded: Sequence[tuple[Ids, Ids]]
+) -> tuple[PairOutcome, ...]:
+    texts = list(dict.fromkeys(ids for both in encoded for ids in both))
+    row = {ids: i for i, ids in enumerate(texts)}
+    clean, typo = ([row[both[side]] for both in encoded] for side in (0, 1))
+    found = []
+    for arm, model in predictor.arms.items():
+        found.append(_arm_outcomes(predictor, arm, model.read(texts), clean, typo))
+    return tuple(
+        PairOutcome(
+            id=pair.id,
+            category=pair.category,
+            clean=pair.clean,
+            typo=pair.typo,
+            clean_tokens=len(ids[0]),
+            typo_tokens=len(ids[1]),
+            arms=tuple(by_arm),
+        )
+        for pair, ids, by_arm in zip(pairs, encoded, zip(*found, strict=True), strict=True)
+    )
+
+
+def _arm_outcomes(
+    predictor: Predictor, arm: str, reading: Reading, clean: list[int], typo: list[int]
+) -> list[ArmOutcome]:
+    logits, final = reading.logits, reading.final
+    metrics = pair_metrics(logits[clean], logits[typo], final[clean], final[typo])
+    tops = [predictor.tokenizer.token_text(token) for token in logits.argmax(-1).tolist()]
+    return [
+        ArmOutcome(arm, tops[c], tops[t], values)
+        for c, t, values in zip(clean, typo, metrics, strict=True)
+    ]
+
+
+def summarise(
+    predictor: Predictor,
+    pairs: PairSet,
+    read: Sequence[PairOutcome],
+    *,
+    seed: int = 0,
+    seconds: float = 0.0,
+) -> Robustness:
+    """The result of what was read of ``pairs`` so far."""
+    return Robustness(
+        pair=predictor.pair,
+        seed=seed,
+        resamples=RESAMPLES,
+        asked=len(pairs.pairs),
+        done=len(read),
+        metrics=metric_rows([outcome.arms for outcome in read], seed),
+        mcnemar=_mcnemar(read),
+        inflation=_inflation(read, seed),
+        categories=_categories(read),
+        outcomes=tuple(read),
+        problems=pairs.problems,
+        seconds=seconds,
+    )
+
+
+def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[MetricRow, ...]:
+    """The four metrics over pairs, each an entry of the arms' outcomes in the same order."""
+    if not read:
+        return ()
+    names = [outcome.arm for outcome in read[0]]
+    both = all(arm in names for arm in ARMS)
+    columns: list[list[float]] = []
+    for metric in METRICS:
+        by_arm = {
+            name: [float(getattr(arms[i].metrics, metric)) for arms in read]
+            for i, name in enumerate(names)
+        }
+        columns += by_arm.values()
+        if both:
+            columns.append([k - b for b, k in zip(by_arm["bpe"], by_arm["kron"], strict=True)])
+    intervals = bootstrap_intervals(list(zip(*columns, strict=True)), seed)
+    width = len(names) + both
+    rows = []
+    for i, metric in enumerate(METRICS):
+        at = i * width
+        steadier = [0.0] if not both else columns[at + len(names)]
+        sign = 1 if metric in LARGER_IS_STEADIER else -1
+        rows.append(
+            MetricRow(
+                metric=metric,
+                arms=tuple(map(ArmMean, names, intervals[at : at + len(names)])),
+                difference=intervals[at + len(names)] if both else None,
+                kron_wins=sum(sign * d > TIE for d in steadier),
+                ties=sum(abs(d) <= TIE for d in steadier) if both else 0,
+                bpe_wins=sum(sign * d < -TIE for d in steadier),
+            )
+        )
+    return tuple(rows)
+
+
+def _mcnemar(read: Sequence[PairOutcome]) -> McNemar | None:
+    counts = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0)
+    for outcome in read:
+        kept = {arm.arm: arm.metrics.top1_kept for arm in outcome.arms}
+        if not all(arm in kept for arm in ARMS):
+            return None
+        counts[kept["bpe"], kept["kron"]] += 1
+    only_bpe, only_kron = counts[True, False], counts[False, True]
+    return McNemar(
+        both_kept=counts[True, True],
+        only_bpe=only_bpe,
+        only_kron=only_kron,
+        neither=counts[False, False],
+        p_value=mcnemar_exact(only_bpe, only_kron),
+    )
+
+
+def _inflation(read: Sequence[PairOutcome], seed: int) -> Inflation | None:
+    if not read:
+        return None
+    added = [outcome.typo_tokens - outcome.clean_tokens for outcome in read]
+    return Inflation(
+        ratio=sum(o.typo_tokens for o in read) / sum(o.clean_tokens for o in read),
+        added=bootstrap_intervals([[more] for more in added], seed)[0],
+        inflated_pairs=sum(more > 0 for more in added),
+    )
+
+
+def _categories(read: Sequence[PairOutcome]) -> tuple[CategoryRow, ...]:
+    grouped: dict[str, list[PairOutcome]] = {}
+    for outcome in read:
+        grouped.setdefault(outcome.category, []).append(outcome)
+    return tuple(
+        CategoryRow(name, len(group), tuple(_category_arms(group)))
+        for name, group in grouped.items()
+    )
+
+
+def _category_arms(group: Sequence[PairOutcome]) -> Iterator[CategoryArm]:
+    for i, first in enumerate(group[0].arms):
+        metrics = [outcome.arms[i].metrics for outcome in group]
+        n = len(metrics)
+        yield CategoryArm(
+            arm=first.arm,
+            top1_kept=sum(m.top1_kept for m in metrics),
+            kl_nats=sum(m.kl_nats for m in metrics) / n,
+            hidden_cosine=sum(m.hidden_cosine for m in metrics) / n,
+            logprob_drop_nats=sum(m.logprob_drop_nats for m in metrics) / n,
+        )

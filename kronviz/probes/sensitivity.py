@@ -1,0 +1,160 @@
+"""Where it hurts: every word of a text misspelled in turn, and how far the prediction moves.
+
+Notable:
+
+- Only one word is misspelled at a time, a few times each with different draws; what is reported is
+  the mean. A word in which nothing could be misspelled has no figures.
+- All variants are read as one batch with the clean text.
+
+    python -m kronviz.probes sensitivity --pair tiny --text "The capital of France is"
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.probes.pairs import Pair
+from kronviz.probes.robustness import PairOutcome, outcomes
+from kronviz.typos import misspell
+from kronviz.typos.words import find_words
+
+KINDS = ("swap", "drop", "double", "insert", "neighbour")
+TRIES = 3
+MAX_TRIES = 10
+MAX_WORDS = 60
+
+
+@dataclass(frozen=True)
+class ArmHurt:
+    """One arm, when this word is misspelled: means over the variants.
+
+    Attributes:
+        kl_nats: KL(clean ‖ misspelled) at the end of the text.
+        top1_kept: share of the variants, 0 to 1, after which the first choice is the same.
+    """
+
+    arm: str
+    kl_nats: float
+    top1_kept: float
+
+
+@dataclass(frozen=True)
+class WordHurt:
+    """One word: characters ``start`` to ``end`` of the text, and what it was turned into."""
+
+    word: str
+    start: int
+    end: int
+    variants: tuple[str, ...]
+    arms: tuple[ArmHurt, ...]
+
+
+@dataclass(frozen=True)
+class ArmChoice:
+    """The first choice of one arm after the clean text, readable."""
+
+    arm: str
+    clean_top: str
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A text and what each of its words is worth to each arm's prediction."""
+
+    pair: str
+    text: str
+    seed: int
+    kinds: tuple[str, ...]
+    words: tuple[WordHurt, ...]
+    arms: tuple[ArmChoice, ...]
+    seconds: float
+
+
+def sensitivity(
+    predictor: Predictor,
+    text: str,
+    *,
+    kinds: Sequence[str] = KINDS,
+    tries: int = TRIES,
+    seed: int = 0,
+) -> Sensitivity:
+    """Misspell every word of a text in turn.
+
+    Args:
+        text: at most `MAX_WORDS` words.
+        kinds: names in `typos.KINDS`, one of them drawn for each variant.
+        tries: variants of each word, 1 to `MAX_TRIES`; equal ones count once.
+
+    Raises:
+        InputError: the text is empty or too long, or an argument is of no use.
+    """
+    started = time.perf_counter()
+    text = clean_text(text)
+    predictor.encode(text, "text")
+    if not isinstance(tries, int) or isinstance(tries, bool) or not 1 <= tries <= MAX_TRIES:
+        raise InputError(f"tries is {tries!r}; give a whole number from 1 to {MAX_TRIES}.")
+    words = find_words(text)
+    if len(words) > MAX_WORDS:
+        raise InputError(
+            f"The text has {len(words):,} words; «where it hurts» takes {MAX_WORDS}. Shorten it."
+        )
+    variants = [word_variants(word.text, kinds, tries, seed) for word in words]
+    # The clean text against itself gives the first choices, even where no word can be misspelled.
+    pairs = [Pair("", "", text, text)]
+    for number, (word, made) in enumerate(zip(words, variants, strict=True)):
+        for variant in made:
+            typo = text[: word.start] + variant + text[word.end :]
+            if len(predictor.tokenizer.encode(typo)) <= predictor.n_ctx:
+                pairs.append(Pair(str(number), "", text, typo))
+    read = [outcome for batch in outcomes(predictor, pairs) for outcome in batch]
+    by_word: dict[str, list[PairOutcome]] = {}
+    for outcome in read[1:]:
+        by_word.setdefault(outcome.id, []).append(outcome)
+    return Sensitivity(
+        pair=predictor.pair,
+        text=text,
+        seed=seed,
+        kinds=tuple(kinds),
+        words=tuple(
+            WordHurt(word.text, word.start, word.end, made, _arms(by_word.get(str(number), [])))
+            for number, (word, made) in enumerate(zip(words, variants, strict=True))
+        ),
+        arms=tuple(ArmChoice(arm.arm, arm.clean_top) for arm in read[0].arms),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def word_variants(word: str, kinds: Sequence[str], tries: int, seed: int) -> tuple[str, ...]:
+    """Different misspellings of one word, at most ``tries``; none where it cannot be misspelled so.
+
+    Raises:
+        InputError: an argument is of no use to the engine.
+    """
+    made = []
+    for draw in range(tries):
+        try:
+            found = misspell(word, kinds=tuple(kinds), edits=1, seed=seed * MAX_TRIES + draw)
+        except (TypeError, ValueError) as error:
+            raise InputError(str(error)) from None
+        if found.edits:
+            made.append(found.text)
+    return tuple(dict.fromkeys(made))
+
+
+def _arms(read: Sequence[PairOutcome]) -> tuple[ArmHurt, ...]:
+    if not read:
+        return ()
+    found = []
+    for i, first in enumerate(read[0].arms):
+        metrics = [outcome.arms[i].metrics for outcome in read]
+        found.append(
+            ArmHurt(
+                first.arm,
+                sum(m.kl_nats for m in metrics) / len(metrics),
+                sum(m.top1_kept for m in metrics) / len(metrics),
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,204 @@
+"""Every kind of misspelling at every strength: where does the byte code help, where does it hurt?
+
+Notable:
+
+- Sentence by sentence, all kinds and strengths of each, so that a run that is stopped has every
+  curve, from fewer sentences.
+- A text in which fewer edits could be made than asked for does not count: each point says how
+  many texts it stands on.
+
+    python -m kronviz.probes sweep --pair tiny --sentences 40 --json sweep.json
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.pairs import Pair, PairSet, load_pairs
+from kronviz.probes.robustness import (
+    MAX_SENTENCES,
+    MetricRow,
+    PairOutcome,
+    Progress,
+    fitted,
+    metric_rows,
+    outcomes,
+)
+from kronviz.typos import KINDS, misspell
+
+STRENGTHS = (1, 2, 3, 4)
+MAX_STRENGTH = 8
+SENTENCES = 40
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One kind at one strength.
+
+    Attributes:
+        strength: misspellings in a text, all of this kind.
+        texts: sentences that could be misspelled so often in this way.
+        metrics: the four metrics over those texts, with 95 % intervals.
+    """
+
+    kind: str
+    strength: int
+    texts: int
+    metrics: tuple[MetricRow, ...]
+
+    def metric(self, name: str) -> MetricRow:
+        """The row of a metric."""
+        return next(row for row in self.metrics if row.metric == name)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Curves over strength, one a kind. ``asked`` and ``done`` count misspelled texts."""
+
+    pair: str
+    seed: int
+    sentences: int
+    kinds: tuple[str, ...]
+    strengths: tuple[int, ...]
+    asked: int
+    done: int
+    points: tuple[SweepPoint, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+    def curve(self, kind: str) -> tuple[SweepPoint, ...]:
+        """The points of a kind, weakest first."""
+        return tuple(point for point in self.points if point.kind == kind)
+
+
+def sweep(
+    predictor: Predictor,
+    sentences: Iterable[str] | None = None,
+    *,
+    kinds: Sequence[str] = tuple(KINDS),
+    strengths: Sequence[int] = STRENGTHS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Misspell sentences in every way asked for and read them with every arm.
+
+    Args:
+        sentences: clean texts; `our_sentences` if ``None``.
+        kinds: names in `typos.KINDS`.
+        strengths: misspellings in a text, each 1 to `MAX_STRENGTH`.
+        progress: called after each batch; what was read stays when it says stop.
+
+    Raises:
+        InputError: an argument is of no use.
+    """
+    started = time.perf_counter()
+    jobs = sweep_jobs(
+        predictor,
+        our_sentences() if sentences is None else sentences,
+        kinds=kinds,
+        strengths=strengths,
+        seed=seed,
+    )
+    read: list[PairOutcome] = []
+    for batch in outcomes(predictor, jobs.pairs):
+        read += batch
+        if progress is not None and progress(len(read), len(jobs.pairs)) is False:
+            break
+    return summarise_sweep(predictor, jobs, read, seed=seed, seconds=time.perf_counter() - started)
+
+
+def our_sentences(count: int = SENTENCES) -> tuple[str, ...]:
+    """So many clean sentences of our own set of pairs, taken evenly from all its categories."""
+    pairs = load_pairs().pairs
+    count = max(1, min(count, len(pairs)))
+    return tuple(pairs[i * len(pairs) // count].clean for i in range(count))
+
+
+def sweep_jobs(
+    predictor: Predictor,
+    sentences: Iterable[str],
+    *,
+    kinds: Sequence[str],
+    strengths: Sequence[int],
+    seed: int,
+) -> PairSet:
+    """Every text of a sweep, as pairs whose category is the kind and whose id ends in the strength.
+
+    Raises:
+        InputError: an argument is of no use.
+    """
+    lines = [line.strip() for line in sentences if line.strip()]
+    if not lines:
+        raise InputError("There are no sentences; type at least one.")
+    if len(lines) > MAX_SENTENCES:
+        raise InputError(f"There are {len(lines):,} sentences; the limit is {MAX_SENTENCES:,}.")
+    wrong = [s for s in strengths if not isinstance(s, int) or not 1 <= s <= MAX_STRENGTH]
+    if wrong or not strengths:
+        raise InputError(
+            f"strengths is {list(strengths)!r}; give whole numbers from 1 to {MAX_STRENGTH}."
+        )
+    if not kinds:
+        raise InputError(f"No kind of misspelling is chosen; choose from {', '.join(KINDS)}.")
+    whole = fitted(
+        predictor,
+        PairSet(tuple(Pair(str(i), "", line, line) for i, line in enumerate(lines, 1))),
+    )
+    found = tuple(
+        pair for clean in whole.pairs for pair in _variants(clean, kinds, strengths, seed)
+    )
+    return replace(fitted(predictor, PairSet(found)), problems=whole.problems)
+
+
+def _variants(
+    clean: Pair, kinds: Sequence[str], strengths: Sequence[int], seed: int
+) -> Iterator[Pair]:
+    for kind in dict.fromkeys(kinds):
+        for strength in dict.fromkeys(strengths):
+            try:
+                made = misspell(
+                    clean.clean, kinds=(kind,), edits=strength, seed=seed + int(clean.id) - 1
+                )
+            except (TypeError, ValueError) as error:
+                raise InputError(str(error)) from None
+            if len(made.edits) == strength:
+                yield replace(clean, id=f"{clean.id}/{strength}", category=kind, typo=made.text)
+
+
+def summarise_sweep(
+    predictor: Predictor,
+    jobs: PairSet,
+    read: Sequence[PairOutcome],
+    *,
+    seed: int = 0,
+    seconds: float = 0.0,
+) -> Sweep:
+    """The curves of what was read of the jobs so far."""
+    grouped: dict[tuple[str, int], list[PairOutcome]] = {}
+    for pair in jobs.pairs:
+        grouped.setdefault((pair.category, _strength(pair.id)), [])
+    for outcome in read:
+        grouped[outcome.category, _strength(outcome.id)].append(outcome)
+    points = [
+        SweepPoint(kind, strength, len(group), metric_rows([o.arms for o in group], seed))
+        for (kind, strength), group in grouped.items()
+        if group
+    ]
+    return Sweep(
+        pair=predictor.pair,
+        seed=seed,
+        sentences=len({outcome.clean for outcome in read}),
+        kinds=tuple(dict.fromkeys(kind for kind, _ in grouped)),
+        strengths=tuple(sorted({strength for _, strength in grouped})),
+        asked=len(jobs.pairs),
+        done=len(read),
+        points=tuple(sorted(points, key=lambda p: (list(KINDS).index(p.kind), p.strength))),
+        problems=jobs.problems,
+        seconds=seconds,
+    )
+
+
+def _strength(identifier: str) -> int:
+    return int(identifier.rpartition("/")[2])

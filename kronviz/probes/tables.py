@@ -1,0 +1,119 @@
+"""Results of the lab as flat tables: one dict a row, the same keys in every row.
+
+Notable:
+
+- The command line, the page and the API write CSV from these and from nothing else.
+- Cells that a spreadsheet would take for a formula get a leading apostrophe.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from kronviz.probes.recovery import Recovery
+from kronviz.probes.robustness import MetricRow, Robustness
+from kronviz.probes.sensitivity import Sensitivity
+from kronviz.probes.sweep import Sweep
+
+Row = dict[str, object]
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Rows as CSV with a header; nothing where there are no rows."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def robustness_rows(result: Robustness) -> list[Row]:
+    """One row a pair, with the four metrics of each arm."""
+    rows = []
+    for outcome in result.outcomes:
+        row: Row = {
+            "id": outcome.id,
+            "category": outcome.category,
+            "clean": outcome.clean,
+            "typo": outcome.typo,
+            "clean_tokens": outcome.clean_tokens,
+            "typo_tokens": outcome.typo_tokens,
+        }
+        for arm in outcome.arms:
+            row |= {
+                f"{arm.arm}_clean_top": arm.clean_top,
+                f"{arm.arm}_typo_top": arm.typo_top,
+                f"{arm.arm}_top1_kept": int(arm.metrics.top1_kept),
+                f"{arm.arm}_kl_nats": arm.metrics.kl_nats,
+                f"{arm.arm}_hidden_cosine": arm.metrics.hidden_cosine,
+                f"{arm.arm}_logprob_drop_nats": arm.metrics.logprob_drop_nats,
+            }
+        rows.append(row)
+    return rows
+
+
+def sweep_rows(result: Sweep) -> list[Row]:
+    """One row a kind, strength and metric, with means and intervals of each arm."""
+    return [
+        {"kind": point.kind, "strength": point.strength, "texts": point.texts, **_metric(metric)}
+        for point in result.points
+        for metric in point.metrics
+    ]
+
+
+def recovery_rows(result: Recovery) -> list[Row]:
+    """One row a number of tokens after the misspelling."""
+    rows = []
+    for point in result.points:
+        row: Row = {"later": point.later, "runs": point.runs}
+        for arm in point.arms:
+            row |= {
+                f"{arm.arm}_kl_nats": arm.kl_nats.mean,
+                f"{arm.arm}_low": arm.kl_nats.low,
+                f"{arm.arm}_high": arm.kl_nats.high,
+            }
+        rows.append(row)
+    return rows
+
+
+def sensitivity_rows(result: Sensitivity) -> list[Row]:
+    """One row a word; figures are empty where a word could not be misspelled."""
+    rows = []
+    for word in result.words:
+        row: Row = {
+            "word": word.word,
+            "start": word.start,
+            "end": word.end,
+            "variants": " ".join(word.variants),
+        }
+        hurt = {arm.arm: arm for arm in word.arms}
+        for choice in result.arms:
+            found = hurt.get(choice.arm)
+            row[f"{choice.arm}_kl_nats"] = found.kl_nats if found else None
+            row[f"{choice.arm}_top1_kept"] = found.top1_kept if found else None
+        rows.append(row)
+    return rows
+
+
+def _metric(row: MetricRow) -> Row:
+    found: Row = {"metric": row.metric}
+    for arm in row.arms:
+        found |= {
+            f"{arm.arm}_mean": arm.value.mean,
+            f"{arm.arm}_low": arm.value.low,
+            f"{arm.arm}_high": arm.value.high,
+        }
+    if row.difference:
+        found |= {
+            "kron_less_bpe": row.difference.mean,
+            "difference_low": row.difference.low,
+            "difference_high": row.difference.high,
+        }
+    return found | {"kron_wins": row.kron_wins, "ties": row.ties, "bpe_wins": row.bpe_wins}
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

@@ -1,0 +1,206 @@
+"""Alignment by character, forgetting curves, the strip of one text, and words in turn."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kronviz.metrics import kl_divergence
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.alignment import aligned, changed_bytes
+from kronviz.probes.recovery import (
+    Recovery,
+    our_passages,
+    recovery,
+    recovery_strip,
+)
+from kronviz.probes.sensitivity import Sensitivity, sensitivity
+from kronviz.probes.tables import recovery_rows, sensitivity_rows
+from kronviz.results import from_json, to_json
+from kronviz.typos.words import find_words
+
+CLEAN = "The capital of France is a big city on the river"
+TYPO = "The captial of France is a big city on the river"
+
+
+def split(text: str) -> list[bytes]:
+    return [piece.encode() for piece in text.split("|")]
+
+
+def test_places_are_where_both_have_read_the_same() -> None:
+    places = aligned(split("The| capital| of| France"), split("The| capt|ial| of| France"))
+    assert [(p.clean, p.typo, p.later) for p in places] == [
+        (0, 0, None),
+        (1, 2, 0),
+        (2, 3, 1),
+        (3, 4, 2),
+    ]
+
+
+def test_a_typo_at_the_very_end_still_has_a_place() -> None:
+    places = aligned(split("a| run"), split("a| ru|nz"))
+    assert [(p.clean, p.typo, p.later) for p in places] == [(0, 0, None), (1, 2, 0)]
+
+
+def test_a_second_typo_starts_the_count_again() -> None:
+    places = aligned(split("one| two| three| four"), split("oen| two| thre| four"))
+    assert [p.later for p in places] == [0, 1, 0, 1]
+
+
+def test_equal_texts_have_every_place_and_no_typo() -> None:
+    places = aligned(split("a| b| c"), split("a| b| c"))
+    assert [p.later for p in places] == [None] * 3
+    assert changed_bytes(split("a| b"), split("a| b")) == [(), ()]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=4)), st.lists(st.binary(min_size=1, max_size=4)))
+def test_places_rise_in_both_texts(clean: list[bytes], typo: list[bytes]) -> None:
+    places = aligned(clean, typo)
+    for one, next_one in itertools.pairwise(places):
+        assert one.clean <= next_one.clean
+        assert one.typo < next_one.typo
+    for place in places:
+        assert 0 <= place.clean < len(clean)
+        assert 0 <= place.typo < len(typo)
+    if clean and typo and clean[-1][-1:] == typo[-1][-1:]:
+        assert places[-1].typo == len(typo) - 1
+
+
+def test_a_letter_left_out_at_the_end_is_compared_with_the_whole_word() -> None:
+    places = aligned(split("a| ru|n"), split("a| ru"))
+    assert [(p.clean, p.typo, p.later) for p in places] == [(0, 0, None), (2, 1, 0)]
+
+
+def test_changed_bytes_are_those_that_are_new() -> None:
+    assert changed_bytes(split("cat"), split("c|oat")) == [(), (0,)]
+    assert changed_bytes(split("a capital b"), split("a capt|ial b")) == [(5,), (0,)]
+
+
+def test_the_strip_is_what_reading_each_beginning_gives(small_predictor: Predictor) -> None:
+    strip = recovery_strip(small_predictor, CLEAN, TYPO)
+    assert "".join(token.token.text for token in strip.tokens) == TYPO
+    clean_ids, ids = map(small_predictor.tokenizer.encode, (CLEAN, TYPO))
+    # The two texts are equally long, so a place is the same number of letters in both.
+    sizes = [len(small_predictor.tokenizer.token_text(token)) for token in clean_ids]
+    ends = list(itertools.accumulate(sizes))
+    seen = 0
+    for index, token in enumerate(strip.tokens):
+        seen += len(token.token.text)
+        if not token.arms:
+            continue
+        beginning = clean_ids[: ends.index(seen) + 1]
+        for arm in token.arms:
+            with torch.inference_mode():
+                model = small_predictor.arms[arm.arm]
+                q = model(torch.tensor([ids[: index + 1]])).logits[0, -1]
+                p = model(torch.tensor([beginning])).logits[0, -1]
+            assert arm.kl_nats == pytest.approx(float(kl_divergence(p, q)), abs=1e-6)
+            if token.later is None:
+                assert arm.kl_nats < 1e-9
+    assert [token.later for token in strip.tokens][-3:] == [6, 7, 8] or strip.tokens[-1].later > 4
+    assert from_json(type(strip), to_json(strip)) == strip
+
+
+@pytest.mark.parametrize(("clean", "typo"), [("", TYPO), (CLEAN, " "), ("x " * 3000, TYPO)])
+def test_the_strip_refuses_in_a_sentence(small_predictor: Predictor, clean: str, typo: str) -> None:
+    with pytest.raises(InputError, match=r"\.$"):
+        recovery_strip(small_predictor, clean, typo)
+
+
+@pytest.fixture(scope="module")
+def curve(small_predictor: Predictor) -> Recovery:
+    texts = [passage[:150] for passage in our_passages()[:4]]
+    return recovery(small_predictor, texts, repeats=2, later=6, seed=1)
+
+
+def test_curves_average_over_passages(curve: Recovery, small_predictor: Predictor) -> None:
+    assert curve.done == curve.asked == 4
+    assert curve.runs == 8
+    assert [point.later for point in curve.points] == list(range(6))
+    for point in curve.points:
+        for arm in point.arms:
+            assert 0 <= arm.kl_nats.low <= arm.kl_nats.mean <= arm.kl_nats.high
+    for i, arm in enumerate(curve.arms):
+        means = [point.arms[i].kl_nats.mean for point in curve.points]
+        assert arm.summed_nats == pytest.approx(sum(means))
+        if arm.half_after is not None:
+            assert means[arm.half_after] <= means[0] / 2
+            assert all(mean > means[0] / 2 for mean in means[: arm.half_after])
+    texts = [passage[:150] for passage in our_passages()[:4]]
+    again = recovery(small_predictor, texts, repeats=2, later=6, seed=1)
+    assert replace(again, seconds=0) == replace(curve, seconds=0)
+    assert from_json(Recovery, to_json(curve)) == curve
+    assert len(recovery_rows(curve)) == 6
+
+
+def test_a_stopped_run_keeps_its_passages(small_predictor: Predictor) -> None:
+    texts = [passage[:150] for passage in our_passages()[:4]]
+    found = recovery(small_predictor, texts, repeats=1, later=3, progress=lambda *_: False)
+    assert (found.done, found.asked) == (1, 4)
+    assert found.points
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"repeats": 0}, {"repeats": True}, {"later": 65}, {"kinds": ("nothing",)}, {"passages": []}],
+)
+def test_recovery_refuses_in_a_sentence(small_predictor: Predictor, arguments: dict) -> None:
+    with pytest.raises(InputError):
+        recovery(small_predictor, **{"passages": [CLEAN], **arguments})
+
+
+def test_a_passage_that_is_too_long_is_named(small_predictor: Predictor) -> None:
+    found = recovery(small_predictor, ["word " * 200, CLEAN], repeats=1, later=2)
+    assert found.done == 1
+    assert "passage 1" in found.problems[0]
+
+
+def test_our_passages_are_prose_that_the_models_can_read() -> None:
+    passages = our_passages()
+    assert len(passages) == len(set(passages)) == 24
+    assert all(40 <= len(find_words(passage)) <= 70 for passage in passages)
+
+
+def test_every_word_is_misspelled_in_turn(small_predictor: Predictor) -> None:
+    found = sensitivity(small_predictor, CLEAN, tries=2, seed=1)
+    assert [word.word for word in found.words] == [word.text for word in find_words(CLEAN)]
+    for word in found.words:
+        assert CLEAN[word.start : word.end] == word.word
+        assert bool(word.arms) == bool(word.variants)
+        assert word.word not in word.variants
+    hurt = next(word for word in found.words if word.word == "capital")
+    expected = []
+    for variant in hurt.variants:
+        comparison = small_predictor.compare(CLEAN, CLEAN.replace("capital", variant))
+        expected.append(comparison.arms[1].metrics.kl_nats)
+    assert hurt.arms[1].kl_nats == pytest.approx(sum(expected) / len(expected), abs=1e-6)
+    assert from_json(Sensitivity, to_json(found)) == found
+    assert len(sensitivity_rows(found)) == len(found.words)
+
+
+def test_a_text_without_words_has_first_choices_and_no_figures(small_predictor: Predictor) -> None:
+    found = sensitivity(small_predictor, "1 + 1 =")
+    assert found.words == ()
+    assert len(found.arms) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("", {}),
+        ("a b " * 31, {}),
+        (CLEAN, {"tries": 0}),
+        (CLEAN, {"tries": 11}),
+        (CLEAN, {"kinds": ()}),
+    ],
+)
+def test_sensitivity_refuses_in_a_sentence(
+    small_predictor: Predictor, text: str, arguments: dict
+) -> None:
+    with pytest.raises(InputError, match=r"\.$"):
+        sensitivity(small_predictor, text, **arguments)
