@@ -4,10 +4,10 @@ Notable:
 
 - Drop-in for `torch.nn.Embedding`; the projection is its one trainable tensor.
 - The D-vector of the paper's section 3 never exists. A z-normalised code times the projection is
-  a sum of at most ``pos_dim`` rows of it and one rank-1 correction:
-
-      z(b) · W = (1/σ) · ( (1/√L) · Σ_p W[cell_p] − μ · Σ_rows W ),   μ, σ = codec.moments(L)
-
+  a sum of at most ``pos_dim`` of its rows, minus as many times their mean, scaled by a factor that
+  follows from the token's length (`encoders.plain` has the formula).
+- Interchangeable ways to compute that, the same to rounding: a compiled loop on a CPU, Triton
+  kernels on a GPU, a cached table, plain PyTorch.
 - Token bytes are stored ragged, as bytes and offsets.
 - Any position of a batch can be forced to stand for any byte string (paper, section 6.12).
 - `state_dict` speaks the reference implementation's language, in both directions: one key
@@ -17,14 +17,16 @@ Notable:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kronviz import codec
+from kronviz import codec, encoders
+from kronviz.encoders import plain
+from kronviz.encoders.operator import encode as fused_encode
 from kronviz.tokenizer import TokenBytes
 
 REFERENCE_KEY = "projection.weight"
@@ -39,34 +41,43 @@ class KroneckerEmbedding(nn.Module):
         vocabulary: the bytes of every id; an id without bytes embeds to zero.
         d_model: width of the embedding.
         pos_dim: positions of the code, P; longer tokens are cut by `codec.truncate`.
+        encoder: how to compute: ``fused`` (numba on a CPU, Triton on a GPU), ``cached`` (all tokens
+            embedded once, then looked up; for inference, while gradients are wanted it computes
+            like ``auto``), ``reference`` (plain PyTorch), or ``auto``: fused where its package is
+            there, else the reference, which is logged once.
 
     Attributes:
         weight: the projection W, the only parameter: shape ``(D, d_model)`` with ``D = 256 * P``,
             drawn from N(0, 1/√D). Row ``byte * P + position`` is what one cell contributes.
+        data, offsets: the cut bytes of all tokens, uint8, and where each begins, int32.
+
+    In evaluation mode, without gradients, the mean of the projection's rows (and the table of
+    ``cached``) is kept until the projection changes. A change is seen by the tensor's version
+    counter, which writing through ``weight.data`` or PyTorch's fused optimizers does not move:
+    switch to training mode and back, as one does for training anyway, and it is forgotten.
     """
 
     data: Tensor
     offsets: Tensor
-    mean: Tensor
-    scale: Tensor
 
-    def __init__(self, vocabulary: TokenBytes, d_model: int, pos_dim: int = 16):
+    def __init__(
+        self, vocabulary: TokenBytes, d_model: int, pos_dim: int = 16, encoder: str = "auto"
+    ):
         super().__init__()
+        encoders.check_name(encoder)
         self.num_embeddings = len(vocabulary)
         self.embedding_dim = d_model
         self.pos_dim = pos_dim
-        cut = _cut((vocabulary[i] for i in range(len(vocabulary))), pos_dim)
-        moments = [codec.moments(length, pos_dim) for length in range(pos_dim + 1)]
-        for name, buffer in {
-            "data": torch.tensor(cut.data),
-            "offsets": torch.tensor(cut.offsets, dtype=torch.int32),
-            "mean": torch.tensor([mean for mean, _ in moments]),
-            "scale": torch.tensor([1 / deviation for _, deviation in moments]),
-        }.items():
-            self.register_buffer(name, buffer, persistent=False)
+        self.encoder = encoder
         size = codec.dimension(pos_dim)
+        cut = _cut((vocabulary[i] for i in range(len(vocabulary))), pos_dim)
+        self.register_buffer("data", torch.tensor(cut.data), persistent=False)
+        self.register_buffer(
+            "offsets", torch.tensor(cut.offsets, dtype=torch.int32), persistent=False
+        )
         self.weight = nn.Parameter(torch.empty(size, d_model))
         nn.init.normal_(self.weight, std=1 / math.sqrt(size))
+        self._kept: dict[str, tuple[object, Tensor]] = {}
 
     def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
         """Embed ids.
@@ -79,51 +90,112 @@ class KroneckerEmbedding(nn.Module):
             Shape ``(*ids.shape, d_model)``, dtype of the weight.
 
         Raises:
-            IndexError: an id or a forced index is out of range.
+            IndexError: an id is out of range (on a CPU; on a GPU the fused encoder gives a row of
+                NaN, the others fail as `nn.Embedding` does), or a forced index is.
+            TypeError: ids are no integers.
         """
-        flat = ids.reshape(-1)
-        if flat.numel() and not torch.compiler.is_compiling() and flat.device.type == "cpu":
-            low, high = int(flat.min()), int(flat.max())
-            if low < 0 or high >= self.num_embeddings:
-                raise IndexError(
-                    f"ids hold {low if low < 0 else high}; this vocabulary has ids "
-                    f"0 … {self.num_embeddings - 1}"
-                )
-        starts = self.offsets[flat]
-        embedded = self._encode(self.data, starts, self.offsets[flat + 1] - starts)
-        embedded = embedded.view(*ids.shape, self.embedding_dim)
+        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+            raise TypeError(f"ids are {ids.dtype}; they must be integers")
+        ids = ids.long()
         if forced:
-            index = tuple(
-                torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True)
-            )
-            embedded = embedded.index_put(index, self.embed_bytes(list(forced.values())))
-        return embedded
+            embedded = self._embed_forced(ids, forced)
+        elif self.encoder == "cached" and self._frozen():
+            self._check(ids)
+            embedded = F.embedding(ids.reshape(-1), self._keep("table", self._embed_all))
+        else:
+            embedded = self._encode(ids.reshape(-1), self.data, self.offsets)
+        return embedded.view(*ids.shape, self.embedding_dim)
 
     def embed_bytes(self, strings: Sequence[bytes]) -> Tensor:
         """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
-        device = self.weight.device
-        cut = _cut(strings, self.pos_dim)
-        offsets = torch.tensor(cut.offsets, dtype=torch.int32, device=device)
-        data = torch.tensor(cut.data, device=device)
-        return self._encode(data, offsets[:-1], offsets.diff())
+        data, offsets = self._pack(strings)
+        ids = torch.arange(len(strings), device=data.device)
+        return self._encode(ids, data, offsets)
 
-    def _encode(self, data: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-        ends = lengths.cumsum(0)
-        bag_starts = ends - lengths
-        bags = torch.repeat_interleave(lengths)
-        positions = torch.arange(bags.numel(), device=bags.device) - bag_starts[bags]
-        values = data[starts[bags] + positions].long()
-        # embedding_bag wants one integer type for both; int64 is what gives every backend.
-        sums = F.embedding_bag(
-            values * self.pos_dim + positions, self.weight, bag_starts.long(), mode="sum"
-        )
-        lengths = lengths.long()
-        roots = lengths.clamp(min=1).to(sums.dtype).rsqrt()
-        centred = sums * roots[:, None] - self.mean[lengths, None] * self.weight.sum(0)
-        return centred * self.scale[lengths, None]
+    @torch.no_grad()
+    def warm_up(self) -> None:
+        """Compile and cache whatever the first call would, so that it need not wait for it."""
+        self.embed_bytes([b" "])
+        if self.num_embeddings:
+            self(torch.zeros(1, dtype=torch.long, device=self.weight.device))
+
+    def _encode(self, ids: Tensor, data: Tensor, offsets: Tensor) -> Tensor:
+        weight = self.weight
+        mean = self._keep("mean", self._mean) if self._frozen() else None
+        if encoders.is_fused(self.encoder, weight.device, weight.dtype):
+            return fused_encode(weight, mean, ids, data, offsets, self.pos_dim)
+        self._check(ids, len(offsets) - 1)
+        return plain.encode(weight, mean, ids, data, offsets, self.pos_dim)
+
+    def _embed_forced(self, ids: Tensor, forced: Mapping[Slot, bytes]) -> Tensor:
+        """Forced strings as further tokens behind the vocabulary, so that one pass embeds all."""
+        self._check(ids)
+        extra, extra_offsets = self._pack(list(forced.values()))
+        index = tuple(torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True))
+        further = torch.arange(len(forced), device=ids.device) + self.num_embeddings
+        data = torch.cat([self.data, extra])
+        offsets = torch.cat([self.offsets, self.offsets[-1] + extra_offsets[1:]])
+        return self._encode(ids.index_put(index, further).reshape(-1), data, offsets)
+
+    def _embed_all(self) -> Tensor:
+        ids = torch.arange(self.num_embeddings, device=self.weight.device)
+        return self._encode(ids, self.data, self.offsets)
+
+    def _mean(self) -> Tensor:
+        precise = torch.promote_types(self.weight.dtype, torch.float32)
+        return self.weight.mean(0, dtype=precise)
+
+    def _pack(self, strings: Sequence[bytes]) -> tuple[Tensor, Tensor]:
+        cut = _cut(strings, self.pos_dim)
+        device = self.weight.device
+        offsets = torch.tensor(cut.offsets, dtype=torch.int32, device=device)
+        return torch.tensor(cut.data, device=device), offsets
+
+    def _check(self, ids: Tensor, known: int | None = None) -> None:
+        if not ids.numel() or ids.device.type != "cpu" or torch.compiler.is_compiling():
+            return
+        known = self.num_embeddings if known is None else known
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= known:
+            raise IndexError(
+                f"ids hold {low if low < 0 else high}; this vocabulary has ids 0 … {known - 1}"
+            )
+
+    def _frozen(self) -> bool:
+        """Whether what follows from the projection may be kept."""
+        wants_grad = torch.is_grad_enabled() and self.weight.requires_grad
+        return not (self.training or wants_grad or torch.compiler.is_compiling())
+
+    def _keep(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        weight = self.weight
+        capturing = weight.is_cuda and torch.cuda.is_current_stream_capturing()
+        if weight.is_inference() or capturing:
+            # The one has no version counter; memory of the other is reused by its graph.
+            return make()
+        state = weight.data_ptr(), weight._version
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != state:
+            with torch.no_grad():
+                self._kept[name] = kept = state, make()
+        return kept[1]
+
+    def train(self, mode: bool = True) -> KroneckerEmbedding:
+        """Switch to training or evaluation mode, and forget what was kept."""
+        self._kept.clear()
+        return super().train(mode)
+
+    def _apply(self, *arguments: Any, **options: Any) -> KroneckerEmbedding:
+        self._kept.clear()
+        return super()._apply(*arguments, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}
 
     def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}, pos_dim={self.pos_dim}"
+        return (
+            f"{self.num_embeddings}, {self.embedding_dim}, pos_dim={self.pos_dim}, "
+            f"encoder={self.encoder!r}"
+        )
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         weight = self.weight if keep_vars else self.weight.detach()

@@ -1,0 +1,71 @@
+"""Ways to compute one and the same embedding, and the choice between them.
+
+- `plain`: PyTorch's own operations, on any device. The reference of the others.
+- `cpu` (numba loops) and `gpu` (Triton kernels): fused, one pass from ids to vectors.
+- `operator`: the fused paths as one registered PyTorch operator with its derivative.
+
+`KroneckerEmbedding` is given the name of an encoder once; `is_fused` says what that means on a
+device.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+
+import torch
+
+log = logging.getLogger(__name__)
+
+ENCODERS = ("auto", "fused", "cached", "reference")
+NEEDS = {"cpu": ("cpu", "numba"), "cuda": ("gpu", "triton")}
+"""For a type of device: the module of its fused encoder, and the package that this stands on."""
+
+
+def check_name(encoder: str) -> None:
+    """`ValueError` unless there is such an encoder."""
+    if encoder not in ENCODERS:
+        raise ValueError(f"encoder is {encoder!r}; it must be one of {', '.join(ENCODERS)}")
+
+
+def is_fused(encoder: str, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether an encoder computes fused on a device, or in plain PyTorch.
+
+    Half precision on a CPU is always computed the plain way.
+
+    Raises:
+        ImportError: the encoder is ``fused`` and what it needs on this device is missing.
+    """
+    if encoder == "reference" or (device.type == "cpu" and not _has_loops(dtype)):
+        return False
+    problem = _missing(device.type)
+    if problem and encoder == "fused":
+        raise ImportError(problem)
+    return not problem
+
+
+def _has_loops(dtype: torch.dtype) -> bool:
+    return dtype in (torch.float32, torch.float64)
+
+
+@torch.compiler.assume_constant_result
+def _missing(device_type: str) -> str:
+    """Why there is no fused encoder for a type of device; empty if there is one."""
+    # A function of its own: the compiler would look through the cache and into the imports.
+    return _look_for(device_type)
+
+
+@functools.cache
+def _look_for(device_type: str) -> str:
+    if device_type not in NEEDS:
+        problem = f"there is no fused encoder for the device {device_type!r}"
+    else:
+        module, package = NEEDS[device_type]
+        try:
+            importlib.import_module(f"kronviz.encoders.{module}")
+            return ""
+        except ImportError as error:
+            problem = f"the fused encoder on {device_type!r} needs {package} ({error})"
+    log.warning("%s; embeddings are computed in plain PyTorch", problem)
+    return problem

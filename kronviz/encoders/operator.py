@@ -1,0 +1,90 @@
+"""The fused encoders as one PyTorch operator, ``kronviz::encode``, with its derivative.
+
+Notable:
+
+- Registered, so that `torch.compile` and `torch.export` take it as a whole, without a break, and
+  know the shape of what it gives without running it.
+- The projection is the one argument with a derivative. Centring is its own adjoint: the gradient is
+  each cell's sum of scaled gradients, minus the mean of these sums over all cells.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kronviz import codec
+
+_ARGUMENTS = "Tensor ids, Tensor data, Tensor offsets, int pos_dim"
+
+
+@torch.library.custom_op(
+    "kronviz::encode",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor weight, Tensor? mean, {_ARGUMENTS}) -> Tensor",
+)
+def encode(
+    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Tensor:
+    """Embed ids; arguments, result and errors as for `plain.encode`."""
+    from kronviz.encoders import cpu
+
+    return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
+
+
+@torch.library.custom_op(
+    "kronviz::encode_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor grad, {_ARGUMENTS}) -> Tensor",
+)
+def encode_backward(
+    grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Tensor:
+    """Gradient of the projection, ``(D, d_model)``, in the type of ``grad``."""
+    from kronviz.encoders import cpu
+
+    return cpu.backward(grad, ids, data, offsets, pos_dim)
+
+
+@encode.register_kernel("cuda")
+def _(
+    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Tensor:
+    from kronviz.encoders import gpu
+
+    return gpu.encode(weight, mean, ids, data, offsets, pos_dim)
+
+
+@encode_backward.register_kernel("cuda")
+def _(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
+    from kronviz.encoders import gpu
+
+    return gpu.backward(grad, ids, data, offsets, pos_dim)
+
+
+@encode.register_fake
+def _(
+    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Tensor:
+    return weight.new_empty(ids.numel(), weight.shape[1])
+
+
+@encode_backward.register_fake
+def _(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
+    return grad.new_empty(codec.dimension(pos_dim), grad.shape[1])
+
+
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    _, _, ids, data, offsets, ctx.pos_dim = inputs
+    ctx.save_for_backward(ids, data, offsets)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple:
+    return encode_backward(grad, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None, None
+
+
+encode.register_autograd(_backward, setup_context=_setup)

@@ -1,0 +1,118 @@
+"""Compile the Triton kernels for GPUs that need not be there, and print what they take.
+
+    python tests/compile_kernels.py
+
+Fails if one does not compile or keeps registers in memory. A row a kernel: registers a thread,
+bytes of stack (spilled registers), and the widths of its memory accesses.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from kronviz.encoders import gpu, kernels
+
+TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+INTEGERS = {"rows": "i32", "known": "i32", "width": "i32", "count": "i32", "limit": "i32"}
+CONSTANTS = {
+    "POS_DIM": 16,
+    "TOKENS": gpu.TOKENS,
+    "COLUMNS": gpu.COLUMNS,
+    "INDEX": tl.int32,
+    "PRECISE": tl.float32,
+    "CHUNK": gpu.CHUNK,
+    "SPAN": gpu.SPAN,
+}
+
+
+def compile_for(kernel: Any, target: int, pointers: dict[str, str], **constants: Any) -> None:
+    """Compile a kernel and print a row; exit if it spills."""
+    warps = constants.pop("num_warps", 4)
+    values = {**CONSTANTS, **constants}
+    names = [parameter.name for parameter in kernel.params]
+    signature = {
+        name: f"*{pointers[name]}" if name in pointers else INTEGERS.get(name, "constexpr")
+        for name in names
+    }
+    aligned = [*pointers, "width"]
+    made = triton.compile(
+        ASTSource(
+            kernel,
+            signature,
+            {(i,): values[name] for i, name in enumerate(names) if name in values},
+            {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in aligned},
+        ),
+        target=GPUTarget("cuda", target, 32),
+        options={"num_warps": warps},
+    )
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(made.asm["cubin"])
+        file.flush()
+        usage, code = (
+            subprocess.run([TOOL, option, file.name], capture_output=True, text=True).stdout
+            for option in ("-res-usage", "-sass")
+        )
+    registers, stack = (int(re.findall(rf"{name}:(\d+)", usage)[-1]) for name in ("REG", "STACK"))
+    accesses = Counter(re.findall(r"\b(?:LDG|STG|LDL|STL|LDGSTS)\.[\w.]+", code))
+    widths = " ".join(f"{name}×{count}" for name, count in sorted(accesses.items()))
+    types = ",".join(sorted(set(pointers.values())))
+    print(
+        f"sm_{target} {kernel.__name__:<12} {types:<20} REG {registers:<4} STACK {stack} {widths}"
+    )
+    if stack or any(name.startswith(("LDL", "STL")) for name in accesses):
+        sys.exit(f"{kernel.__name__} keeps registers in memory")
+
+
+def main() -> None:
+    for target in (80, 90):
+        for number in ("bf16", "fp32"):
+            compile_for(
+                kernels.encode,
+                target,
+                {"weight": number, "mean": "fp32", "ids": "i64", "data": "u8", "offsets": "i32"}
+                | {"out": number},
+            )
+            precise = {"gains": "fp32", "out": "fp32", "heads": "fp32"}
+            compile_for(
+                kernels.add_chunks,
+                target,
+                {"source": number, "rows": "i64", "keys": "i32", **precise},
+                SCALED=False,
+                COLUMNS=gpu.WIDE,
+                num_warps=1,
+            )
+        compile_for(
+            kernels.add_chunks,
+            target,
+            {"source": "fp32", "rows": "i32", "keys": "i16", **precise},
+            SCALED=True,
+            COLUMNS=gpu.WIDE,
+            num_warps=1,
+        )
+        sums = {"ends": "i64", "heads": "fp32", "out": "fp32"}
+        for keys in ("i16", "i32"):
+            compile_for(kernels.join_chunks, target, {"keys": keys, **sums}, COLUMNS=gpu.WIDE)
+        lists = {"data": "u8", "starts": "i32", "lengths": "i32", "slots": "i32"}
+        compile_for(
+            kernels.list_cells,
+            target,
+            {**lists, "cells": "i16", "owners": "i32", "gains": "fp32"},
+            TOKENS=gpu.COLUMNS,
+        )
+
+
+if __name__ == "__main__":
+    main()

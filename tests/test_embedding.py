@@ -1,0 +1,288 @@
+"""The embedding as a module: the reference's numbers and weights, forced slots, what is kept."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from kronviz import codec
+from kronviz.embedding import KroneckerEmbedding, input_embedding
+from kronviz.encoders import ENCODERS
+from kronviz.tokenizer import TokenBytes, load_tokenizer
+
+WORDS = [b"one", b" two", b"", b"x", "naïve café Straße".encode(), b"\xff\xfe", b"a" * 40]
+each_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+
+
+def embedding(encoder: str = "auto", pos_dim: int = 16, d_model: int = 12) -> KroneckerEmbedding:
+    torch.manual_seed(1)
+    return KroneckerEmbedding(TokenBytes.of(WORDS), d_model, pos_dim, encoder)
+
+
+def oracle(module: KroneckerEmbedding, strings: list[bytes]) -> Tensor:
+    dense = np.stack([codec.z_code(string, module.pos_dim) for string in strings])
+    return torch.tensor(dense) @ module.weight.detach().double()
+
+
+def near(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-5, atol=1e-5)
+
+
+def test_against_the_reference_package() -> None:
+    """All of GPT-2's tokens whose bytes the reference has right, and the weights both ways."""
+    reference = pytest.importorskip("kronecker_embeddings")
+    tokenizer = load_tokenizer("r50k_base")
+    count = tokenizer.n_vocab
+    buffer = torch.zeros(count, 16, dtype=torch.uint8)
+    lengths = torch.zeros(count, dtype=torch.int16)
+    right = torch.zeros(count, dtype=torch.bool)
+    for token in range(count):
+        data = tokenizer.token_bytes(token)
+        seen = reference.utf8_safe_truncate(tokenizer.decode([token]).encode(), 16)
+        buffer[token, : len(seen)] = torch.tensor(list(seen), dtype=torch.uint8)
+        lengths[token] = len(seen)
+        right[token] = seen == codec.truncate(data, 16)
+    assert right.sum() > 49_900
+    theirs = reference.KroneckerEmbedding(
+        count, 24, pos_dim=16, byte_buffer=buffer, length_buffer=lengths
+    )
+    every = [KroneckerEmbedding(tokenizer.vocabulary, 24, 16, name).eval() for name in ENCODERS]
+    for ours in every:
+        ours.load_state_dict(theirs.state_dict())
+    with torch.no_grad():
+        for ids in right.nonzero()[:, 0].split(4096):
+            expected = theirs(ids)
+            for ours in every:
+                near(ours(ids), expected)
+        for ours in every:
+            ours.weight.copy_(torch.randn(4096, 24) / 64)
+            theirs.load_state_dict(ours.state_dict())
+            assert torch.equal(theirs.projection.weight, ours.weight.t())
+            near(ours(ids), theirs(ids))
+
+
+@each_encoder
+@pytest.mark.parametrize("pos_dim", [1, 2, 3, 5, 16, 32, 40])
+def test_values_and_gradients(encoder: str, pos_dim: int) -> None:
+    module = embedding(encoder, pos_dim)
+    ids = torch.tensor([[0, 1, 2], [3, 4, 5], [6, 0, 0]])
+    expected = oracle(module, [WORDS[i] for i in ids.flatten()]).view(3, 3, 12)
+    grad = torch.randn(3, 3, 12)
+    made = module(ids)
+    near(made, expected)
+    made.backward(grad)
+    dense = np.stack([codec.z_code(WORDS[i], pos_dim) for i in ids.flatten()])
+    exact = torch.tensor(dense).t() @ grad.view(9, 12).double()
+    assert module.weight.grad is not None
+    assert (module.weight.grad - exact).abs().max() < 1e-5 * exact.abs().max()
+    with torch.no_grad():
+        near(module.eval()(ids), expected)
+
+
+@each_encoder
+@pytest.mark.parametrize("shape", [(0,), (1,), (2, 0), (1, 1, 3), ()])
+def test_shapes(encoder: str, shape: tuple[int, ...]) -> None:
+    module = embedding(encoder)
+    ids = torch.zeros(shape, dtype=torch.int32)
+    made = module(ids)
+    assert made.shape == (*shape, 12)
+    made.sum().backward()
+    assert module.weight.grad is not None
+    assert module.weight.grad.isfinite().all()
+    with torch.no_grad():
+        assert module.eval()(ids).shape == (*shape, 12)
+
+
+@each_encoder
+@pytest.mark.parametrize("stranger", [-1, len(WORDS)])
+@pytest.mark.parametrize("training", [True, False])
+def test_unknown_id(encoder: str, stranger: int, training: bool) -> None:
+    module = embedding(encoder).train(training)
+    message = rf"ids hold {stranger}; this vocabulary has ids 0 … {len(WORDS) - 1}"
+    with torch.set_grad_enabled(training):
+        with pytest.raises(IndexError, match=message):
+            module(torch.tensor([0, stranger]))
+        with pytest.raises(IndexError, match=message):
+            module(torch.tensor([0, stranger]), {(0,): b"forced"})
+
+
+def test_odd_arguments() -> None:
+    with pytest.raises(TypeError, match="integers"):
+        embedding()(torch.tensor([0.0]))
+    with pytest.raises(ValueError, match="encoder is 'quick'"):
+        embedding("quick")
+    with pytest.raises(ValueError, match="pos_dim"):
+        embedding(pos_dim=0)
+    with pytest.raises(ValueError, match="arm"):
+        input_embedding("both", TokenBytes.of(WORDS), 4, 4)
+
+
+@each_encoder
+@settings(max_examples=10)
+@given(string=st.binary(max_size=30), pos_dim=st.integers(1, 20))
+def test_forced_slots(encoder: str, string: bytes, pos_dim: int) -> None:
+    module = embedding(encoder, pos_dim).eval()
+    ids = torch.tensor([[0, 1, 3], [4, 5, 6]])
+    with torch.no_grad():
+        plain = module(ids)
+        # A token's own bytes change nothing, any other string stands for itself.
+        near(module(ids, {(1, 0): WORDS[4], (0, 2): WORDS[3]}), plain)
+        forced = module(ids, {(1, 2): string, (0, 0): b"coined"})
+        near(module.embed_bytes([string, b"coined"]), oracle(module, [string, b"coined"]))
+    changed = torch.tensor([[True, False, False], [False, False, True]])
+    assert torch.equal(forced[~changed], plain[~changed]) or encoder == "cached"
+    near(forced[~changed], plain[~changed])
+    near(forced[changed], oracle(module, [b"coined", string]))
+
+
+@each_encoder
+def test_forced_slots_have_gradients(encoder: str) -> None:
+    module, other = embedding(encoder), embedding("reference")
+    ids = torch.tensor([0, 1, 3])
+    module(ids, {(1,): b"coined", (-1,): b""}).sum().backward()
+    other.embed_bytes([WORDS[0], b"coined", b""]).sum().backward()
+    assert module.weight.grad is not None
+    torch.testing.assert_close(module.weight.grad, other.weight.grad, rtol=1e-5, atol=1e-3)
+
+
+def test_forced_index_out_of_range() -> None:
+    with pytest.raises(IndexError):
+        embedding()(torch.tensor([0, 1]), {(2,): b"far"})
+
+
+def test_no_strings() -> None:
+    assert embedding().embed_bytes([]).shape == (0, 12)
+
+
+@each_encoder
+def test_a_changed_projection_is_noticed(encoder: str) -> None:
+    module = embedding(encoder).eval()
+    ids = torch.tensor([0, 1])
+    with torch.no_grad():
+        module(ids)
+        module.weight.mul_(2).add_(0.5)
+        near(module(ids), oracle(module, WORDS[:2]))
+        module.load_state_dict(embedding(encoder).state_dict())
+        near(module(ids), oracle(module, WORDS[:2]))
+        module.weight.data = torch.randn_like(module.weight)
+        near(module(ids), oracle(module, WORDS[:2]))
+    with torch.inference_mode():
+        near(module(ids), oracle(module, WORDS[:2]))
+
+
+@each_encoder
+def test_a_step_of_a_fused_optimizer_is_noticed(encoder: str) -> None:
+    """It moves no version counter."""
+    module = embedding(encoder)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1, fused=True)
+    ids = torch.tensor([0, 1])
+    for _ in range(3):
+        module.train()
+        module(ids).square().sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            near(module(ids), oracle(module, WORDS[:2]))
+            near(module.eval()(ids), oracle(module, WORDS[:2]))
+
+
+def test_training_goes_the_same_way() -> None:
+    """The losses of a small regression, step by step, whatever computes the embedding."""
+    losses = {}
+    for encoder in ENCODERS:
+        module = embedding(encoder)
+        torch.manual_seed(2)
+        target, ids = torch.randn(7, 12), torch.arange(7)
+        optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)
+        losses[encoder] = []
+        for _ in range(10):
+            loss = (module(ids) - target).square().mean()
+            losses[encoder].append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for encoder in ENCODERS:
+        assert losses[encoder] == pytest.approx(losses["reference"], rel=1e-4)
+
+
+@each_encoder
+def test_copies_and_pickles(encoder: str) -> None:
+    module = embedding(encoder).eval()
+    ids = torch.arange(7)
+    with torch.no_grad():
+        expected = module(ids)
+        file = io.BytesIO()
+        pickle.dump(module, file)
+        for other in (copy.deepcopy(module), pickle.loads(file.getvalue())):
+            near(other(ids), expected)
+            other.weight.zero_()
+            assert other(ids).abs().max() == 0
+        near(module(ids), expected)
+
+
+@each_encoder
+def test_half_precision(encoder: str) -> None:
+    module = embedding(encoder).eval()
+    ids = torch.arange(7)
+    with torch.no_grad():
+        exact = module(ids)
+        made = module.bfloat16()(ids)
+    assert made.dtype == torch.bfloat16
+    assert (made - exact).norm() < 1e-2 * exact.norm()
+
+
+@each_encoder
+def test_warm_up(encoder: str) -> None:
+    embedding(encoder).warm_up()
+    embedding(encoder).eval().warm_up()
+    KroneckerEmbedding(TokenBytes.of([]), 4, 4, encoder).warm_up()
+
+
+@each_encoder
+def test_compiled_as_a_whole(encoder: str) -> None:
+    """No graph break, forward and backward, in training and in evaluation."""
+    module = embedding(encoder)
+    whole = torch.compile(module, fullgraph=True, backend="aot_eager")
+    for ids in (torch.tensor([0, 1, 4]), torch.tensor([[3, 4], [6, 0]])):
+        if encoder != "reference":
+            near(whole(ids), module(ids))
+            whole(ids).sum().backward()
+            found = module.weight.grad.clone()
+            module.weight.grad = None
+            module(ids).sum().backward()
+            torch.testing.assert_close(found, module.weight.grad, rtol=1e-5, atol=1e-3)
+            module.weight.grad = None
+
+
+def test_it_is_the_one_parameter_and_speaks_the_reference_names() -> None:
+    module = embedding()
+    assert [name for name, _ in module.named_parameters()] == ["weight"]
+    state = module.state_dict()
+    assert list(state) == ["projection.weight"]
+    assert state["projection.weight"].shape == (12, 4096)
+    outer = nn.Module()
+    outer.wte = module
+    assert list(outer.state_dict()) == ["wte.projection.weight"]
+    with pytest.raises(RuntimeError, match=r"has shape \(3, 4\).*need \(12, 4096\)"):
+        module.load_state_dict({"projection.weight": torch.zeros(3, 4)})
+    with pytest.raises(RuntimeError, match="Missing"):
+        module.load_state_dict({})
+
+
+@pytest.mark.parametrize(
+    ("name", "pos_dim", "most"),
+    [("r50k_base", 16, 600_000), ("o200k_base", 32, 1_600_000)],
+)
+def test_storage(name: str, pos_dim: int, most: int) -> None:
+    vocabulary = load_tokenizer(name).vocabulary
+    count = min(len(vocabulary), 131_072)
+    first = TokenBytes.of([vocabulary[i] for i in range(count)])
+    module = KroneckerEmbedding(first, 1, pos_dim)
+    assert sum(buffer.nbytes for buffer in module.buffers()) <= most

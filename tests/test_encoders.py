@@ -1,0 +1,327 @@
+"""Every way to compute an embedding gives the numbers of a float64 oracle, forward and backward.
+
+The Triton kernels run in Triton's interpreter where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from kronviz import codec, encoders
+from kronviz.encoders import cpu, plain
+from kronviz.encoders.operator import encode as operator
+from kronviz.tokenizer import TokenBytes
+
+gpu = pytest.importorskip("kronviz.encoders.gpu")
+ROOT = Path(__file__).parent.parent
+GPU = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+Encode = Callable[..., Tensor]
+Backward = Callable[..., Tensor]
+
+
+def on_gpu(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of `gpu` with its tensors moved there and its answer moved back."""
+
+    def call(*arguments: object) -> Tensor:
+        moved = [a.to(GPU) if isinstance(a, Tensor) else a for a in arguments]
+        return function(*moved).cpu()
+
+    return call
+
+
+def plain_backward(
+    grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Tensor:
+    weight = torch.zeros(256 * pos_dim, grad.shape[1], dtype=grad.dtype, requires_grad=True)
+    plain.encode(weight, None, ids, data, offsets, pos_dim).backward(grad)
+    assert weight.grad is not None
+    return weight.grad
+
+
+PATHS = {
+    "plain": (plain.encode, plain_backward),
+    "cpu": (cpu.encode, cpu.backward),
+    "gpu": (on_gpu(gpu.encode), on_gpu(gpu.backward)),
+}
+each_path = pytest.mark.parametrize(("encode", "backward"), PATHS.values(), ids=PATHS)
+
+
+def store(tokens: Sequence[bytes], pos_dim: int) -> tuple[Tensor, Tensor]:
+    packed = TokenBytes.of([codec.truncate(token, pos_dim) for token in tokens])
+    return torch.tensor(packed.data), torch.tensor(packed.offsets, dtype=torch.int32)
+
+
+def codes(tokens: Sequence[bytes], ids: Sequence[int], pos_dim: int) -> np.ndarray:
+    """The oracle's dense z-normalised codes, a row for each id."""
+    rows = [codec.z_code(tokens[i], pos_dim) for i in ids]
+    return np.stack(rows) if rows else np.zeros((0, codec.dimension(pos_dim)))
+
+
+def close(found: Tensor, expected: np.ndarray, tolerance: float = 1e-5) -> None:
+    assert found.isfinite().all()
+    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    assert np.abs(found.double().numpy() - expected).max(initial=0) <= tolerance * scale
+
+
+TOKENS = st.lists(st.binary(max_size=48) | st.text(max_size=12).map(str.encode), min_size=1)
+
+
+@each_path
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    tokens=TOKENS,
+    picks=st.lists(st.integers(0, 2**32), max_size=40),
+    pos_dim=st.integers(1, 40),
+    d_model=st.integers(1, 33),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(tokens=[b""], picks=[0], pos_dim=3, d_model=2, seed=0)
+@example(tokens=[b"a"], picks=[], pos_dim=1, d_model=1, seed=0)
+@example(tokens=[b"one", "é".encode() * 20], picks=[1, 0, 1], pos_dim=1, d_model=300, seed=1)
+def test_path_is_the_oracle(
+    encode: Encode,
+    backward: Backward,
+    tokens: list[bytes],
+    picks: list[int],
+    pos_dim: int,
+    d_model: int,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    ids = [pick % len(tokens) for pick in picks]
+    dense = codes(tokens, ids, pos_dim)
+    size = codec.dimension(pos_dim)
+    weight = rng.normal(0, size**-0.5, (size, d_model))
+    grad = rng.normal(size=(len(ids), d_model))
+    arguments = torch.tensor(ids, dtype=torch.long), *store(tokens, pos_dim), pos_dim
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-11)):
+        made = encode(torch.tensor(weight, dtype=dtype), None, *arguments)
+        assert made.dtype == dtype
+        close(made, dense @ weight, tolerance)
+        close(backward(torch.tensor(grad, dtype=dtype), *arguments), dense.T @ grad, tolerance)
+
+
+@each_path
+def test_half_precision_is_near(encode: Encode, backward: Backward) -> None:
+    if encode is cpu.encode:
+        pytest.skip("half precision on a CPU is computed in plain PyTorch")
+    rng = np.random.default_rng(5)
+    tokens = [b" token", b"", b"a", b" the", "日本語の文字列".encode()]
+    ids = rng.integers(0, len(tokens), 37).tolist()
+    dense = codes(tokens, ids, 16)
+    weight = rng.normal(0, 1 / 64, (4096, 24))
+    arguments = torch.tensor(ids), *store(tokens, 16), 16
+    made = encode(torch.tensor(weight, dtype=torch.bfloat16), None, *arguments)
+    exact = dense @ weight
+    assert np.linalg.norm(made.double().numpy() - exact) < 1e-2 * np.linalg.norm(exact)
+    grad = torch.tensor(rng.normal(size=(37, 24)), dtype=torch.bfloat16)
+    made, exact = backward(grad, *arguments), dense.T @ grad.double().numpy()
+    assert np.linalg.norm(made.double().numpy() - exact) < 2e-2 * np.linalg.norm(exact)
+
+
+def test_sums_that_cross_many_chunks() -> None:
+    """One blank in front of everything: a cell that most rows share, over many chunks."""
+    rng = np.random.default_rng(2)
+    tokens = [b" " + bytes([65 + i]) for i in range(26)] + [b"x"]
+    ids = torch.tensor(rng.integers(0, 27, 90).tolist() + [3] * 700)
+    dense = codes(tokens, ids.tolist(), 2)
+    grad = rng.normal(size=(len(ids), 3))
+    found = on_gpu(gpu.backward)(torch.tensor(grad, dtype=torch.float32), ids, *store(tokens, 2), 2)
+    close(found, dense.T @ grad)
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "ALONE", 1)
+    rng = np.random.default_rng(3)
+    tokens = [rng.bytes(rng.integers(0, 9)) for _ in range(50)]
+    ids = torch.tensor(rng.integers(0, 50, 301))
+    arguments = ids, *store(tokens, 8), 8
+    weight = torch.randn(2048, 100)
+    grad = torch.randn(301, 100)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 7):
+            torch.set_num_threads(threads)
+            results.append((cpu.encode(weight, None, *arguments), cpu.backward(grad, *arguments)))
+    finally:
+        torch.set_num_threads(before)
+    for embedded, gradient in results[1:]:
+        assert torch.equal(embedded, results[0][0])
+        assert torch.equal(gradient, results[0][1])
+
+
+def test_many_callers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "ALONE", 1)
+    weight = torch.randn(4096, 32)
+    data, offsets = store([b"one", b"two", b" three"], 16)
+    batches = [torch.randint(0, 3, (200,)) for _ in range(8)]
+    expected = [plain.encode(weight, None, ids, data, offsets, 16) for ids in batches]
+    found: list[Tensor | None] = [None] * 8
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            found[number] = cpu.encode(weight, None, batches[number], data, offsets, 16)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("stranger", [-1, 3, 2**40])
+def test_unknown_ids(stranger: int) -> None:
+    tokens = [b"one", b"two", b"three"]
+    weight = torch.randn(4096, 5)
+    arguments = torch.tensor([0, stranger, 2]), *store(tokens, 16), 16
+    with pytest.raises(IndexError, match=rf"ids hold {stranger}; this vocabulary has ids 0 … 2"):
+        cpu.encode(weight, None, *arguments)
+    with pytest.raises(IndexError, match="ids hold"):
+        cpu.backward(torch.ones(3, 5), *arguments)
+    made = on_gpu(gpu.encode)(weight, None, *arguments)
+    assert made[1].isnan().all()
+    close(made[[0, 2]], codes(tokens, [0, 2], 16) @ weight.double().numpy())
+    gradient = on_gpu(gpu.backward)(torch.ones(3, 5), *arguments)
+    close(gradient, codes(tokens, [0, 2], 16).T @ np.ones((2, 5)))
+
+
+def test_arguments_need_not_be_contiguous() -> None:
+    data, offsets = store([b"one", b"two", b"three"], 16)
+    weight, ids = torch.randn(6, 4096).t(), torch.tensor([[0, 1], [2, 0]]).t().reshape(-1)[::2]
+    grad = torch.ones(1, 1).expand(2, 6)
+    expected = plain.encode(weight, None, ids, data, offsets, 16)
+    for encode, backward in PATHS.values():
+        torch.testing.assert_close(encode(weight, None, ids, data, offsets, 16), expected)
+        torch.testing.assert_close(
+            backward(grad, ids, data, offsets, 16),
+            plain_backward(grad.contiguous(), ids, data, offsets, 16),
+        )
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The operator over the compiled loops, and over the kernels."""
+    if request.param == "gpu":
+        monkeypatch.setattr(cpu, "encode", on_gpu(gpu.encode))
+        monkeypatch.setattr(cpu, "backward", on_gpu(gpu.backward))
+    return request.param
+
+
+def test_gradcheck(backend: str) -> None:
+    torch.manual_seed(4)
+    data, offsets = store([b"ab", b"", b"a", b"cab"], 2)
+    ids = torch.tensor([0, 1, 2, 3, 0, 0])
+    weight = torch.randn(512, 3, dtype=torch.float64, requires_grad=True)
+    # Fast mode checks the derivative along random directions.
+    assert torch.autograd.gradcheck(
+        lambda w: operator(w, None, ids, data, offsets, 2), [weight], fast_mode=True, eps=1e-4
+    )
+
+
+def test_operator_is_registered_rightly() -> None:
+    data, offsets = store([b"ab", b"", b"a", b"cab"], 2)
+    ids = torch.tensor([0, 1, 2, 3])
+    weight = torch.randn(512, 3, requires_grad=True)
+    torch.library.opcheck(operator, (weight, None, ids, data, offsets, 2))
+    mean = weight.detach().mean(0)
+    torch.library.opcheck(operator, (weight.detach(), mean, ids, data, offsets, 2))
+
+
+def test_the_kernels_compile_for_a_gpu() -> None:
+    """No GPU is needed to compile for one: H100 and A100, without a register spilled."""
+    script = ROOT / "tests" / "compile_kernels.py"
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+COMPARE = """
+import torch
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.tokenizer import TokenBytes
+words = TokenBytes.of([b"one", b"two"])
+torch.manual_seed(0)
+fast = KroneckerEmbedding(words, 8)
+slow = KroneckerEmbedding(words, 8, encoder="reference")
+slow.load_state_dict(fast.state_dict())
+ids = torch.tensor([0, 1, 1])
+"""
+CHECK = "torch.testing.assert_close(fast(ids), slow(ids), rtol=1e-5, atol=1e-5)\n"
+
+
+def test_numba_missing() -> None:
+    printed = run(
+        "import sys; sys.modules['numba'] = None\n" + COMPARE + CHECK * 3 + "strict = "
+        "KroneckerEmbedding(words, 8, encoder='fused')\n"
+        "try: strict(ids)\n"
+        "except ImportError as error: print('refused:', error)\n"
+    )
+    assert printed.count("embeddings are computed in plain PyTorch") == 1
+    assert "refused: the fused encoder on 'cpu' needs numba" in printed
+
+
+def test_numba_cannot_write() -> None:
+    run(
+        "from numba.core import caching\n"
+        "def refuse(self): raise OSError('read-only file system')\n"
+        "caching._CacheLocator.ensure_cache_path = refuse\n" + COMPARE + CHECK
+    )
+
+
+def test_numba_is_not_imported_before_it_is_needed() -> None:
+    run(
+        COMPARE + "import sys; assert 'numba' not in sys.modules\nfast(ids); import numba\n" + CHECK
+    )
+
+
+def test_forked_child_can_encode() -> None:
+    # The mean is kept: PyTorch's own threads, which would compute it, do not outlive a fork.
+    run(
+        "import os, warnings; warnings.simplefilter('ignore')\n"
+        "from kronviz.encoders import cpu; cpu.ALONE = 1\n"
+        + COMPARE
+        + "torch.set_num_threads(2); ids = ids.repeat(100)\n"
+        "with torch.no_grad():\n"
+        "    fast.eval()(ids)\n"
+        "    if os.fork() == 0:\n"
+        "        import signal; signal.alarm(60)\n"
+        "        fast(ids)\n"
+        "        os._exit(0)\n"
+        "assert os.wait()[1] == 0\n"
+    )
+
+
+def test_unknown_device_falls_back(caplog: pytest.LogCaptureFixture) -> None:
+    encoders._look_for.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert not encoders.is_fused("auto", torch.device("meta"), torch.float32)
+    assert len(caplog.records) == 1
+    with pytest.raises(ImportError, match="meta"):
+        encoders.is_fused("fused", torch.device("meta"), torch.float32)
