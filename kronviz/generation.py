@@ -197,10 +197,12 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
         before, forced = before[:-1], " " + forced
     encode = predictor.tokenizer.encode
     start, end = encode(before), encode(after)
+    positions: dict[tuple[int, ...], bytes] = {}
     if isinstance(predictor.arms[arm].wte, KroneckerEmbedding):
-        slot, positions = [predictor.tokenizer.n_vocab], {(0, len(start)): forced.encode()}
+        slot = [predictor.tokenizer.n_vocab]
+        positions[0, len(start)] = forced.encode()
     else:
-        slot, positions = encode(forced), {}
+        slot = encode(forced)
     ids = [*start, *slot, *end]
     predictor.check_length(len(ids), "prompt")
     return Prompt(ids, positions, len(start), len(slot))

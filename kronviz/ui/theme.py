@@ -30,7 +30,7 @@ _FONTS = (
 
 
 def style_sheet() -> str:
-    """The whole style sheet: fonts, the palette as custom properties, then ``kronviz.css``."""
+    """The whole style sheet: fonts, the palette as custom properties, then ``assets/ui/*.css``."""
     fonts = "\n".join(
         f"@font-face {{ font-family: '{family}'; font-weight: {weight}; font-style: normal; "
         f"font-display: swap; src: url('static/fonts/{file}.woff2') format('woff2'); }}"
@@ -53,7 +53,7 @@ def style_sheet() -> str:
             f":root {{ color-scheme: light; {type_faces}{light}}}",
             f":root.dark, :root .dark {{ color-scheme: dark; {dark}}}",
             repainted,
-            (ASSETS / "kronviz.css").read_text(encoding="utf-8"),
+            *_parts("css"),
         )
     )
 
@@ -65,7 +65,14 @@ def _rgb(colour: str) -> str:
 
 def script() -> str:
     """What runs in the browser once the page is there."""
-    return (ASSETS / "kronviz.js").read_text(encoding="utf-8")
+    return f"() => {{ {' '.join(f'({part})();' for part in _parts('js'))} }}"
+
+
+def _parts(kind: str) -> list[str]:
+    """The files of a kind in ``assets/ui``, the page's own first, then each tab's."""
+    own = ASSETS / f"kronviz.{kind}"
+    tabs = sorted(path for path in ASSETS.glob(f"*.{kind}") if path != own)
+    return [path.read_text(encoding="utf-8").strip() for path in (own, *tabs)]
 
 
 def head(description: str) -> Markup:

@@ -1,0 +1,116 @@
+"""The layered probe as Plotly figures: shares and cosines by depth, ours beside the paper's.
+
+Notable:
+
+- Ours are lines with dots, kron's solid and bpe's dashed. The paper's are open diamonds on dotted
+  lines, three depths of models of another size, and named as the paper's in the key.
+- Everything is drawn in the palette's light colours; the page repaints each in its dark one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
+from kronviz.probes.layers import LayerReport
+from kronviz.published import LAYERS
+
+HEIGHT = 290
+ARMS = ("bpe", "kron")
+
+
+def shares(report: LayerReport | None, share: str) -> go.Figure:
+    """One share of the nearest tokens by depth.
+
+    Args:
+        report: ours; only the paper's are drawn without it.
+        share: ``other_form``, ``holds_root`` or ``in_family``.
+    """
+    figure = _figure("share of the 10 nearest", len(report.arms[0].depths) if report else 3)
+    figure.update_yaxes(range=[0, 1.02] if share == "other_form" else None, rangemode="tozero")
+    for arm in ARMS:
+        theirs = [float(found.value or 0) for found in LAYERS[share][arm]]
+        figure.add_trace(_line(arm, theirs, f"{arm}, the paper’s", paper=True))
+    for found in report.arms if report else ():
+        ours = [getattr(at, share) for at in found.depths]
+        figure.add_trace(_line(found.arm, ours, f"{found.arm}, ours"))
+    return figure
+
+
+def cosines(report: LayerReport | None, kind: str) -> go.Figure:
+    """Mean cosine of one kind of pairs by depth, with its 95 % interval and chance."""
+    figure = _figure("mean cosine", len(report.arms[0].depths) if report else 3)
+    figure.update_yaxes(range=[-0.25, 1.02])
+    figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
+    for found in report.arms if report else ():
+        for pairs in found.pairs:
+            if pairs.kind == kind:
+                chance = f"{found.arm}, put together at random"
+                figure.add_trace(_line(found.arm, pairs.controls, chance, thin=True))
+                trace = _line(found.arm, pairs.cosines, f"{found.arm}, {pairs.pairs} pairs")
+                trace.error_y = {
+                    "array": list(pairs.margins), "thickness": 1, "width": 3,
+                    "color": arm_colour(found.arm).light,
+                }  # fmt: skip
+                figure.add_trace(trace)
+    return figure
+
+
+def _line(
+    arm: str, values: Sequence[float], name: str, *, paper: bool = False, thin: bool = False
+) -> go.Scatter:
+    colour = arm_colour(arm).light
+    dash = "2px,3px" if paper or thin else "solid" if arm == "kron" else "7px,3px"
+    return go.Scatter(
+        x=list(range(len(values))),
+        y=[round(value, 4) for value in values],
+        name=name,
+        mode="lines" if thin else "lines+markers",
+        line={"color": colour, "width": 1.2 if paper or thin else 2.5, "dash": dash},
+        marker={
+            "symbol": "diamond-open" if paper else "circle",
+            "size": 9 if paper else 6,
+            "color": colour,
+        },
+        hovertemplate="%{y:.3f}",
+    )
+
+
+def _figure(y_title: str, depths: int) -> go.Figure:
+    muted = NEUTRALS["muted"].light
+    font: dict[str, Any] = {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light}
+    axis: dict[str, Any] = {
+        "showline": False,
+        "zeroline": False,
+        "gridcolor": NEUTRALS["line"].light,
+        "title": {"font": {"size": 12, "color": muted}, "standoff": 8},
+        "tickfont": {"size": 12, "color": muted},
+        "fixedrange": True,
+    }
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=HEIGHT,
+        margin={"l": 56, "r": 12, "t": 8, "b": 88},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font=font,
+        legend={"orientation": "h", "y": -0.3, "x": 0, "font": {"size": 11}},
+        showlegend=True,
+        hovermode="x unified",
+        hoverlabel={
+            "bgcolor": NEUTRALS["surface"].light,
+            "bordercolor": NEUTRALS["edge"].light,
+            "font": font,
+        },
+        dragmode=False,
+    )
+    names = ["input", *[str(depth) for depth in range(1, depths)]]
+    figure.update_xaxes(**axis, showgrid=False, tickvals=list(range(depths)), ticktext=names)
+    figure.update_xaxes(title_text="after block", range=[-0.2, depths - 0.8])
+    figure.update_yaxes(**axis)
+    figure.update_yaxes(title_text=y_title)
+    return figure

@@ -1,0 +1,188 @@
+"""Continuations as HTML: what each model reads, and what it writes, token by token.
+
+Notable:
+
+- Continuations are prose: blanks are blanks, so that a text can be read. Everything else that has
+  no look of its own is written out, as everywhere on the page.
+- Under each new token runs a line as long as its probability; the text itself keeps its full
+  contrast, and the number stands in the float.
+- A token that a slot was forced into, and the tokens that are read in its place, are framed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kronviz.generation import Continuation, Generation, NewToken, ReadToken, same_start
+from kronviz.ui.compare_view import ARM_NOTES, arm_name
+from kronviz.ui.html import Markup, element, glyphs, join
+
+MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Forced slot"}
+
+
+def view(generation: Generation, mode: str) -> Markup:
+    """The page's answer: a finding, then a panel for each prompt and arm."""
+    found = generation.continuations
+    arms = len({made.arm for made in found})
+    rows = [found[start : start + arms] for start in range(0, len(found), arms)]
+    names = ["Clean", "Misspelled"] if mode == "typo" else [MODES[mode]]
+    sections = [
+        _row(name if len(rows) > 1 else None, row) for name, row in zip(names, rows, strict=False)
+    ]
+    return element(
+        "div",
+        element("p", _finding(generation, mode), class_="kv-finding"),
+        *sections,
+        class_="kv-gen-result",
+        data_finished=generation.finished,
+    )
+
+
+def refusal(sentence: str) -> Markup:
+    """One sentence that says what was wrong and what to do."""
+    return element(
+        "div",
+        element("p", sentence, class_="kv-finding kv-refused", role="alert"),
+        class_="kv-gen-result",
+    )
+
+
+def status(words: object) -> Markup:
+    """The line beside the buttons, which is also what a screen reader hears."""
+    return element("p", words, class_="kv-gen-status kv-quiet", role="status")
+
+
+def progress(generation: Generation) -> Markup:
+    """The status of continuations that are being written, or are done."""
+    count = max((len(c.tokens) for c in generation.continuations), default=0)
+    if not generation.finished:
+        return status(f"Writing … {count} of {generation.sampler.max_tokens} tokens")
+    words = f"{count} tokens each in {generation.seconds:.1f} s, seed {generation.sampler.seed}."
+    return status(words)
+
+
+def _finding(generation: Generation, mode: str) -> Markup:
+    found = generation.continuations
+    if mode == "slot":
+        string = element("bdi", found[0].forced or "", class_="kv-piece")
+        return join([string, ": ", *_list([_slot_clause(made) for made in found]), "."])
+    if mode == "typo":
+        half = len(found) // 2
+        pairs = list(zip(found[:half], found[half:], strict=True))
+        clauses = [
+            join([arm_name(clean.arm), " for ", _tokens(same_start(clean, typo))])
+            for clean, typo in pairs
+        ]
+        words = "The misspelled text is continued like the clean one by "
+        return join([words, *_list(clauses), "."])
+    names = [part for made in found for part in (" and ", arm_name(made.arm))][1:]
+    many = len(found) > 1
+    words = f" {'go' if many else 'goes'} on with the text"
+    drawn = ", drawing from the same random numbers" if many else ""
+    return join(
+        [
+            *names,
+            words,
+            drawn,
+            ". The longer the line under a token, the surer the model was of it.",
+        ]
+    )
+
+
+def _slot_clause(made: Continuation) -> Markup:
+    if any(token.id is None for token in made.reads):
+        words = " reads it as one position, made of its bytes"
+    elif made.slot_tokens == 1:
+        words = " reads the one token that it is"
+    else:
+        words = f" has no row for it and reads its {made.slot_tokens} tokens instead"
+    return join([arm_name(made.arm), words])
+
+
+def _list(parts: Sequence[object]) -> list[object]:
+    joined: list[object] = []
+    for index, part in enumerate(parts):
+        joined += [part] if index == 0 else ["; ", part]
+    return joined
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token" + ("" if count == 1 else "s")
+
+
+def _row(name: str | None, row: Sequence[Continuation]) -> Markup:
+    heading = [element("h3", name, class_="kv-heading")] if name else []
+    return element(
+        "section",
+        *heading,
+        element("div", *[_panel(made) for made in row], class_="kv-arms"),
+        class_="kv-gen-row",
+    )
+
+
+def _panel(made: Continuation) -> Markup:
+    note = ARM_NOTES.get(made.arm, "")
+    count = len(made.reads)
+    end = [element("span", "the model ended the text", class_="kv-gen-end")] if made.ended else []
+    return element(
+        "section",
+        element(
+            "h4", arm_name(made.arm), element("span", f" {note}", class_="kv-quiet"),
+            class_="kv-heading",
+        ),
+        element(
+            "p",
+            element("span", f"reads {count} position" + ("" if count == 1 else "s")),
+            class_="kv-gen-count kv-quiet",
+        ),
+        element(
+            "div",
+            *[_read(token) for token in made.reads],
+            *[_written(token, first=index == 0) for index, token in enumerate(made.tokens)],
+            *end,
+            class_="kv-gen-text",
+            dir="auto",
+        ),
+        class_="kv-panel",
+        data_arm=made.arm,
+    )  # fmt: skip
+
+
+def _read(token: ReadToken) -> Markup:
+    kinds = ["kv-gen-read"]
+    if token.in_slot:
+        kinds.append("kv-gen-slot" if token.id is None else "kv-gen-instead")
+    return element(
+        "span",
+        _prose(bytes.fromhex(token.hex)),
+        class_=" ".join(kinds),
+        data_id="none: forced bytes" if token.id is None else token.id,
+        data_hex=token.hex,
+    )
+
+
+def _written(token: NewToken, *, first: bool) -> Markup:
+    return element(
+        "span",
+        _prose(bytes.fromhex(token.hex)),
+        class_="kv-gen-token",
+        style=f"--p: {token.prob:.4f}",
+        tabindex="0" if first else "-1",
+        data_id=token.id,
+        data_hex=token.hex,
+        data_note=f"probability {token.prob:.1%}",
+    )
+
+
+def _prose(data: bytes) -> Markup:
+    parts: list[object] = []
+    for glyph in glyphs(data):
+        if glyph.text == "␣":
+            parts.append(" ")
+        elif glyph.text == "⏎":
+            parts += [element("span", glyph.text, class_="kv-space", aria_hidden="true"), "\n"]
+        elif glyph.kind == "text":
+            parts.append(glyph.text)
+        else:
+            parts.append(element("span", glyph.text, class_=f"kv-{glyph.kind}"))
+    return join(parts)

@@ -1,0 +1,296 @@
+"""The tab «Layers»: what is near a word at every depth of both models, and where look-alikes part.
+
+The probe runs at the press of a button, on the weights that answer in every other tab, and is
+remembered as long as they are loaded. Until then the page shows the paper's figures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from kronviz.figures import layers as figures
+from kronviz.predictor import InputError
+from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layer_steps
+from kronviz.published import LAYERS
+from kronviz.ui.compare_view import arm_name, info
+from kronviz.ui.context import Context
+from kronviz.ui.html import Markup, element, join, visible
+
+_SHARES = (
+    (
+        "other_form",
+        "Other words",
+        "L: of the ten nearest tokens, how many are another word, once leading blanks, "
+        "punctuation and case are taken off. A table tends to keep «Run» and « run» near «run».",
+    ),
+    (
+        "holds_root",
+        "Sharing the root",
+        "M: of the ten nearest, how many hold the family’s root among their letters, such as "
+        "«comput».",
+    ),
+    (
+        "in_family",
+        "Of the family",
+        "S: of the ten nearest, how many belong to the word’s family, such as «ran» to «run».",
+    ),
+)
+_PAIRS = (
+    (
+        "typo",
+        "A word and its misspelling",
+        "In the same sentence, at the word’s last token. High means that the model takes the "
+        "misspelling for the word.",
+    ),
+    (
+        "ending",
+        "The ends of these sentences",
+        "Clean and misspelled, where the next word is predicted. What is left of the typo there?",
+    ),
+    (
+        "lookalike",
+        "Two words one letter apart",
+        "Such as «house» and «horse», each read alone. The bytes say that they are alike; the "
+        "blocks have to tell them apart.",
+    ),
+)
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    view = _view(context, context.default)
+    with gr.Row(elem_id="kv-lay-tools"):
+        start = gr.Button("Measure", variant="primary", elem_id="kv-lay-start")
+        stop = gr.Button("Stop", elem_id="kv-lay-stop")
+        status = _html(_status(_hint(context, context.default)), "kv-lay-status")
+    finding = _html(view[0], "kv-lay-finding")
+    plots = []
+    for group, draw in ((_SHARES, figures.shares), (_PAIRS, figures.cosines)):
+        with gr.Row(elem_classes="kv-lay-plots"):
+            for name, title, caption in group:
+                with gr.Column(min_width=300):
+                    _html(element("h3", title, class_="kv-heading"), None)
+                    figure = draw(_known(context, context.default), name)
+                    plots.append(
+                        gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot")
+                    )
+                    _html(element("p", caption, class_="kv-caption"), None)
+    details = _html(view[1], "kv-lay-details")
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    parts = [status, finding, details, *plots]
+
+    def measure(pair: str | None) -> Iterator[list[Any]]:
+        yield from _measured(context, pair, len(plots))
+
+    def shown(pair: str | None) -> list[Any]:
+        finding, details, *pictures = _view(context, pair)
+        return [_status(_hint(context, pair)), finding, details, *pictures]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    run = start.click(
+        measure,
+        pair,
+        parts,
+        trigger_mode="once",
+        concurrency_limit=1,
+        concurrency_id="layers",
+        **quiet,
+    )
+    # Said only once the run is over, or its last picture would come after these words.
+    over = stop.click(None, None, None, cancels=[run], api_visibility="private")
+    over.then(_stopped, None, status, **quiet)
+    if context.selector is not None:
+        context.selector.change(shown, context.selector, parts, **quiet)
+
+
+def _measured(context: Context, pair: str | None, plots: int) -> Iterator[list[Any]]:
+    still = [gr.skip()] * (plots + 2)
+    try:
+        for step in layer_steps(context.predictor(pair)):
+            if isinstance(step, LayerReport):
+                words = f"Measured in {step.seconds:.1f} s."
+                finding, details, *pictures = _view(context, pair)
+                yield [_status(words), finding, details, *pictures]
+            else:
+                yield [_status(f"Reading every token at every depth … {step:.0%}", step), *still]
+    except InputError as error:
+        yield [element("p", str(error), class_="kv-refused", role="alert"), *still]
+
+
+def _stopped() -> Markup:
+    return _status("Stopped. Press Measure to start again.")
+
+
+def _known(context: Context, pair: str | None) -> LayerReport | None:
+    return known_layers(context.predictor(pair))
+
+
+def _hint(context: Context, pair: str | None) -> str:
+    if _known(context, pair):
+        return "Measured."
+    return "Reads every token of the vocabulary alone, in both models: some seconds."
+
+
+def _view(context: Context, pair: str | None) -> tuple[Any, ...]:
+    """The finding, the tables, and the six figures."""
+    report = _known(context, pair)
+    pictures: list[go.Figure] = [figures.shares(report, name) for name, _, _ in _SHARES]
+    pictures += [figures.cosines(report, name) for name, _, _ in _PAIRS]
+    words = (
+        _finding(report)
+        if report
+        else "Press Measure to put these two models beside the paper’s, which are drawn below."
+    )
+    finding = element("p", words, class_="kv-finding")
+    method = element(
+        "p",
+        "Every token is read alone; the vectors’ mean is taken off before cosines are compared. "
+        "The paper’s pair has 124 million parameters and 50,257 tokens and was asked 48 words, the "
+        "first token of each; ours is asked the words of the same six families that are one token "
+        "of its vocabulary. Compare the direction of an effect, not its size.",
+    )
+    tables: list[Markup] = [_table(report)]
+    if report:
+        command = f"python -m kronviz.probes.layers --pair {report.pair}"
+        printed = element("p", "Printed again by ", element("code", command), class_="kv-command")
+        tables += [printed, _nearest(report)]
+    return (
+        element("div", finding, method, class_="kv-lay-page"),
+        element("div", *tables, class_="kv-lay-page"),
+        *pictures,
+    )
+
+
+def _finding(report: LayerReport) -> Markup:
+    parts: list[object] = []
+    for arm in report.arms:
+        found = next((pairs for pairs in arm.pairs if pairs.kind == "lookalike"), None)
+        if found is None:
+            continue
+        parts += ["; " if parts else "Words one letter apart: ", arm_name(arm.arm), *_way(found)]
+    return join([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes to ask.")
+
+
+def _way(pairs: PairCosines) -> list[object]:
+    first, last = pairs.cosines[0], pairs.cosines[-1]
+    fall = pairs.largest_fall
+    return [
+        f" has them at {_signed(first)} at its input and {_signed(last)} after its last block, ",
+        f"the largest fall in block {fall}" if fall else "and no block parts them",
+    ]
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def _table(report: LayerReport | None) -> Markup:
+    depths = len(report.arms[0].depths) if report else 3
+    head = [element("th", "Share of the ten nearest", scope="col"), element("th", "", scope="col")]
+    head += [
+        element("th", "input" if depth == 0 else f"block {depth}", scope="col")
+        for depth in range(depths)
+    ]
+    rows = []
+    for share, title, explanation in _SHARES:
+        found: list[tuple[Markup, list[str], bool]] = []
+        for arm in figures.ARMS:
+            if report and (ours := report.arm(arm)):
+                values = [f"{getattr(at, share):.3f}" for at in ours.depths]
+                found.append((join([arm_name(arm), ", ours"]), values, False))
+            theirs = [figure.text for figure in LAYERS[share][arm]]
+            theirs += ["–"] * (depths - len(theirs))
+            found.append((join([arm_name(arm), ", the paper’s"]), theirs, True))
+        label = element(
+            "th",
+            title,
+            info(f"kv-tip-lay-{share}", title, explanation),
+            scope="rowgroup",
+            rowspan=len(found),
+        )
+        rows += [_row(label if place == 0 else Markup(""), *row) for place, row in enumerate(found)]
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", "The same as numbers"),
+            element("thead", element("tr", *head)),
+            element("tbody", *rows),
+            class_="kv-table kv-lay-numbers",
+        ),
+        class_="kv-scroll",
+    )
+
+
+def _row(label: Markup, whose: Markup, values: list[str], theirs: bool) -> Markup:
+    cells = [element("td", value) for value in values]
+    row_class = "kv-lay-theirs" if theirs else None
+    return element("tr", label, element("th", whose, scope="row"), *cells, class_=row_class)
+
+
+def _nearest(report: LayerReport) -> Markup:
+    """The nearest tokens of one word a family: at the input and after the last block."""
+    rows = []
+    for arm in report.arms:
+        for at in (arm.depths[0], arm.depths[-1]):
+            for family in at.families:
+                nearest = join(
+                    join([" · " if index else "", visible(text.encode())])
+                    for index, text in enumerate(family.nearest)
+                )
+                where = "input" if at.depth == 0 else f"after block {at.depth}"
+                rows.append(
+                    element(
+                        "tr",
+                        element("th", arm_name(arm.arm), scope="row"),
+                        element("td", where),
+                        element("td", visible(family.example.encode())),
+                        element("td", element("bdi", nearest)),
+                    )
+                )
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", "The ten nearest tokens of one word of each family"),
+            element(
+                "thead",
+                element(
+                    "tr",
+                    *[
+                        element("th", name, scope="col")
+                        for name in ("Model", "Depth", "Word", "Nearest first")
+                    ],
+                ),
+            ),
+            element("tbody", *rows),
+            class_="kv-table kv-lay-near",
+        ),
+        class_="kv-scroll",
+    )
+
+
+def _status(words: str, share: float | None = None) -> Markup:
+    if share is None:
+        return element("p", words, class_="kv-gen-status kv-quiet", role="status")
+    bar = element(
+        "div",
+        element("span", style=f"--p: {share:.3f}"),
+        class_="kv-lay-bar",
+        role="progressbar",
+        aria_label="Share that is measured",
+        aria_valuenow=round(share * 100),
+        aria_valuemin="0",
+        aria_valuemax="100",
+    )
+    return element("div", element("p", words, class_="kv-gen-status kv-quiet"), bar)
+
+
+def _html(value: Markup, identifier: str | None) -> gr.HTML:
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
