@@ -27,6 +27,7 @@ from kronviz.typos import KINDS, misspell
 
 TIE = 1e-6
 BATCH_FLOP = 1e10
+BATCH_TOKENS = 2_048
 MAX_SENTENCES = 500
 METRICS = ("top1_kept", "kl_nats", "hidden_cosine", "logprob_drop_nats")
 LARGER_IS_STEADIER = frozenset({"top1_kept", "hidden_cosine"})
@@ -244,7 +245,7 @@ def batch_sizes(predictor: Predictor, tokens: Sequence[int]) -> Iterator[int]:
         tokens: what each item costs.
     """
     largest = max(parameter_count(model) for model in predictor.arms.values())
-    budget = BATCH_FLOP / (2 * largest)
+    budget = min(BATCH_FLOP / (2 * largest), BATCH_TOKENS)
     size = longest = 0
     for cost in tokens:
         if size and max(longest, cost) * (size + 1) > budget:

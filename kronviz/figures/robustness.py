@@ -1,0 +1,163 @@
+"""What the lab measured, as Plotly figures: advantage by kind of misspelling, and forgetting.
+
+Notable:
+
+- Everything is drawn in the palette's light colours; the page repaints each in its dark one.
+- Intervals are drawn as bars of error, which are strokes, so that they are repainted like lines.
+- kron is solid with filled marks, bpe dashed with open ones: no meaning hangs on colour alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
+from kronviz.probes.recovery import Recovery
+from kronviz.probes.robustness import LARGER_IS_STEADIER
+from kronviz.probes.sweep import Sweep
+from kronviz.typos import KINDS
+
+ROW = 26
+HEIGHT = 320
+AXES = {
+    "top1_kept": ("first choice kept more often by kron, share", 1),
+    "kl_nats": ("bpe’s KL less kron’s, nats", -1),
+    "hidden_cosine": ("kron’s cosine less bpe’s", 1),
+    "logprob_drop_nats": ("bpe’s drop less kron’s, nats", -1),
+}
+"""Words for the axis of `advantages`, and the sign that turns kron less bpe to «right is kron»."""
+
+
+def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
+    """How much steadier kron is for each kind, at every strength together with its interval.
+
+    Args:
+        metric: one of `robustness.METRICS`; right of zero kron is steadier, left of it bpe.
+    """
+    words, sign = AXES[metric]
+    assert (sign == 1) == (metric in LARGER_IS_STEADIER)
+    strength = min(result.strengths, default=1)
+    found = [
+        (KINDS[point.kind].label, difference)
+        for point in result.points
+        if point.strength == strength and (difference := point.metric(metric).difference)
+    ]
+    found.sort(key=lambda entry: sign * entry[1].mean)
+    figure = _figure(70 + ROW * max(len(found), 4))
+    figure.add_vline(x=0, line_width=1, line_color=NEUTRALS["edge"].light)
+    for arm in ("bpe", "kron"):
+        chosen = [e for e in found if (sign * e[1].mean > 0) == (arm == "kron")]
+        low = [min(sign * d.low, sign * d.high) for _, d in chosen]
+        high = [max(sign * d.low, sign * d.high) for _, d in chosen]
+        mean = [sign * d.mean for _, d in chosen]
+        figure.add_trace(
+            go.Scatter(
+                x=mean,
+                y=[label for label, _ in chosen],
+                mode="markers",
+                name=f"{arm} steadier",
+                marker=_marker(arm),
+                error_x=_errors(arm, mean, low, high),
+                customdata=list(zip(low, high, strict=True)),
+                hovertemplate="%{x:.3f} (95 %: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
+            )
+        )
+    figure.update_xaxes(title_text=f"← bpe steadier · {words} · kron steadier →")
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=[label for label, _ in found], automargin=True
+    )
+    figure.update_layout(hovermode="closest", margin_l=100)
+    return figure
+
+
+def forgetting(result: Recovery) -> go.Figure:
+    """Mean KL between clean and misspelled runs at every token after the misspelling."""
+    figure = _figure(HEIGHT)
+    for i, arm in enumerate(entry.arm for entry in result.arms):
+        intervals = [point.arms[i].kl_nats for point in result.points]
+        mean = [interval.mean for interval in intervals]
+        figure.add_trace(
+            go.Scatter(
+                x=[point.later for point in result.points],
+                y=mean,
+                mode="lines+markers",
+                name=arm,
+                line={
+                    "color": arm_colour(arm).light,
+                    "width": 2.5,
+                    "dash": "solid" if arm == "kron" else "7px,3px",
+                },
+                marker=_marker(arm),
+                error_y=_errors(arm, mean, [n.low for n in intervals], [n.high for n in intervals]),
+                hovertemplate="%{y:.3f} nats",
+            )
+        )
+    if result.points:
+        ends = sorted(
+            ((a.kl_nats.mean, a.arm) for a in result.points[0].arms), key=lambda end: -end[0]
+        )
+        for (y, arm), shift in zip(ends, (8, -8), strict=False):
+            figure.add_annotation(
+                x=0,
+                y=y,
+                text=f"<b>{arm}</b>",
+                showarrow=False,
+                xanchor="left",
+                xshift=10,
+                yshift=shift,
+                font={"color": arm_colour(arm).light, "size": 12},
+            )
+    figure.update_xaxes(title_text="tokens after the misspelling", dtick=4)
+    figure.update_yaxes(title_text="KL(clean ‖ misspelled), nats", rangemode="tozero")
+    return figure
+
+
+def _marker(arm: str) -> dict[str, Any]:
+    colour = arm_colour(arm).light
+    fill = colour if arm == "kron" else NEUTRALS["paper"].light
+    return {"size": 8, "color": fill, "line": {"color": colour, "width": 2}}
+
+
+def _errors(arm: str, mean: list[float], low: list[float], high: list[float]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [h - m for m, h in zip(mean, high, strict=True)],
+        "arrayminus": [m - least for m, least in zip(mean, low, strict=True)],
+        "color": arm_colour(arm).light,
+        "thickness": 1.2,
+        "width": 0,
+    }
+
+
+def _figure(height: int) -> go.Figure:
+    axis: dict[str, Any] = {
+        "showline": False,
+        "zeroline": False,
+        "gridcolor": NEUTRALS["line"].light,
+        "title": {"font": {"size": 12, "color": NEUTRALS["muted"].light}, "standoff": 8},
+        "tickfont": {"size": 12, "color": NEUTRALS["muted"].light},
+        "fixedrange": True,
+    }
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 56, "r": 12, "t": 12, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
+        showlegend=False,
+        hovermode="x unified",
+        hoverlabel={
+            "bgcolor": NEUTRALS["surface"].light,
+            "bordercolor": NEUTRALS["edge"].light,
+            "font": {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
+        },
+        dragmode=False,
+    )
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure

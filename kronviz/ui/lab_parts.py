@@ -1,0 +1,77 @@
+"""Small parts that the sections of the lab have in common: heads, buttons, seeds, empty states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from kronviz.typos import KINDS
+from kronviz.ui import robustness_view
+from kronviz.ui.html import Markup, element
+from kronviz.ui.lab_runs import Stage
+
+
+def running(stage: Stage[Any], noun: str) -> Markup:
+    """A run that has no result yet: how far it is."""
+    return element(
+        "div",
+        robustness_view.progress(stage.done, stage.asked, True, noun),
+        element(
+            "p", f"Reading every {noun} with both models …", class_="kv-finding", role="status"
+        ),
+        class_="kv-lab-result",
+    )
+
+
+def empty(sentence: str) -> Markup:
+    """What stands where nothing was run yet, or where a run waits for its turn."""
+    return element(
+        "div",
+        element("p", sentence, class_="kv-lab-empty", role="status"),
+        class_="kv-lab-result",
+    )
+
+
+def head(title: str, explanation: str, *, first: bool = False) -> None:
+    """Title and first sentence of a section."""
+    html_part(
+        element(
+            "header",
+            element("h2", title, class_="kv-title kv-title-first" if first else "kv-title"),
+            element("p", explanation, class_="kv-lead"),
+        )
+    )
+
+
+def buttons(label: str, identifier: str) -> tuple[gr.Button, gr.Button]:
+    """The two buttons of a run, named ``identifier`` and ``identifier-cancel``."""
+    with gr.Row(elem_classes="kv-lab-buttons"):
+        run = gr.Button(label, variant="primary", elem_id=identifier)
+        cancel = gr.Button(
+            "Cancel", variant="secondary", interactive=False, elem_id=f"{identifier}-cancel"
+        )
+    return run, cancel
+
+
+def seed_part() -> gr.Number:
+    """A field for a seed."""
+    return gr.Number(1, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed")
+
+
+def kinds_part(chosen: tuple[str, ...], label: str) -> gr.CheckboxGroup:
+    """Every kind of misspelling, those of ``chosen`` ticked."""
+    return gr.CheckboxGroup(
+        [
+            (f"{kind.label}: {kind.example.rpartition(' → ')[2]}", name)
+            for name, kind in KINDS.items()
+        ],
+        value=list(chosen),
+        label=label,
+        elem_classes="kv-lab-kinds",
+    )
+
+
+def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
+    """Markup on the page."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)

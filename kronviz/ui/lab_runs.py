@@ -1,0 +1,107 @@
+"""Long runs on a page: partial results while they last, a stop that keeps what was done, a cache.
+
+Notable:
+
+- A run is a generator over batches; between two of them it looks whether its visitor said stop.
+- Finished results are kept in a bounded cache by what was asked. They depend on nothing else, so
+  another process without that cache gives the same answer, only later.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+SHOW_EVERY_S = 0.8
+KEPT = 24
+QUEUE = "lab"
+
+
+@dataclass(frozen=True)
+class Stage(Generic[Result]):
+    """A run at one moment: what was found so far, how far it is, and whether more is to come."""
+
+    result: Result | None
+    done: int
+    asked: int
+    running: bool
+
+
+@dataclass
+class Runs:
+    """Who said stop, and what was found before."""
+
+    _stopped: set[str] = field(default_factory=set)
+    _found: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, visitor: str) -> None:
+        """Forget that a visitor said stop to an earlier run."""
+        with self._lock:
+            self._stopped.discard(visitor)
+
+    def stop(self, visitor: str) -> None:
+        """End the visitor's run after the batch under way."""
+        with self._lock:
+            self._stopped.add(visitor)
+
+    def found(self, key: Hashable) -> Any:
+        """A finished result, or ``None``."""
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+            return self._found.get(key)
+
+    def keep(self, key: Hashable, result: object) -> None:
+        """Keep a finished result; the one asked for longest ago goes."""
+        with self._lock:
+            self._found[key] = result
+            while len(self._found) > KEPT:
+                self._found.popitem(last=False)
+
+    def stages(
+        self,
+        visitor: str,
+        key: Hashable,
+        batches: Callable[[], Iterable[Sequence[Item]]],
+        asked: int,
+        summarise: Callable[[list[Item], float], Result],
+        *,
+        partial: bool = True,
+    ) -> Iterator[Stage[Result]]:
+        """Run through batches, now and then showing how far it is.
+
+        Args:
+            visitor: whose stop ends the run.
+            key: all that the result depends on.
+            batches: starts the run.
+            summarise: a result from what was read and the seconds it took.
+            partial: whether a stage on the way carries a result.
+        """
+        known = self.found(key)
+        if known is not None:
+            yield Stage(known, asked, asked, False)
+            return
+        started = shown = time.perf_counter()
+        read: list[Item] = []
+        yield Stage(None, 0, asked, True)
+        for batch in batches():
+            read += batch
+            now = time.perf_counter()
+            if visitor in self._stopped:
+                break
+            if now - shown > SHOW_EVERY_S and len(read) < asked:
+                so_far = summarise(read, now - started) if partial else None
+                yield Stage(so_far, len(read), asked, True)
+                shown = time.perf_counter()
+        result = summarise(read, time.perf_counter() - started)
+        if len(read) == asked:
+            self.keep(key, result)
+        self.begin(visitor)
+        yield Stage(result, len(read), asked, False)

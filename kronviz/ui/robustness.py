@@ -1,0 +1,371 @@
+"""The tab «Robustness»: many misspelled texts through both models, and one sentence word by word.
+
+Notable:
+
+- Long runs wait in a queue of their own, one at a time, so typing elsewhere is never behind them.
+  «Cancel» is heard between two batches and keeps what was read.
+- What follows typing is one call: the words, and the strip of the one that is misspelled.
+- `lab_api` has the same answers for programs, `python -m kronviz.probes` for the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from kronviz.figures.robustness import advantages, forgetting
+from kronviz.predictor import InputError
+from kronviz.probes import recovery, sensitivity, sweep
+from kronviz.probes.pairs import MAX_BYTES, PairSet, load_pairs, parse_pairs
+from kronviz.probes.robustness import METRICS, fitted, outcomes, spoiled, summarise
+from kronviz.typos import KINDS
+from kronviz.typos.words import find_words
+from kronviz.ui import lab_sweep, lab_words, robustness_view
+from kronviz.ui.context import Context
+from kronviz.ui.html import Markup, well_formed
+from kronviz.ui.lab_api import MAX_SEED, add_endpoints, whole
+from kronviz.ui.lab_parts import (
+    buttons,
+    empty,
+    head,
+    html_part,
+    kinds_part,
+    running,
+    seed_part,
+)
+from kronviz.ui.lab_runs import QUEUE, Runs
+
+OURS, FILE, SENTENCES = "ours", "file", "sentences"
+TEXT = "The capital of France is called Paris, and the river there is the"
+WORD = 2
+MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
+_WAITING = "Waiting for a free place …"
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    runs = Runs()
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    _pairs_section(context, runs, pair)
+    _sweep_section(context, runs, pair)
+    _recovery_section(context, runs, pair)
+    _sentence_section(context, pair)
+    add_endpoints(context)
+
+
+def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+    ours = len(load_pairs().pairs)
+    head(
+        "Run the pairs",
+        "The paper’s test of spelling: each clean text and its misspelled twin through both "
+        "models. How often does the first choice stay, and how far does the prediction move?",
+        first=True,
+    )
+    with gr.Row(elem_id="kv-lab-pairs", elem_classes="kv-lab-controls"):
+        source = gr.Radio(
+            [(f"Our {ours} pairs", OURS), ("A file", FILE), ("My sentences", SENTENCES)],
+            value=OURS,
+            label="What is read",
+            elem_id="kv-lab-source",
+        )
+        seed = seed_part()
+    with gr.Column(visible=False, elem_classes="kv-lab-given") as with_file:
+        file = gr.File(
+            label="JSON, JSONL, CSV or TSV with «clean» and «typo»",
+            file_types=[".json", ".jsonl", ".csv", ".tsv"],
+            type="filepath",
+            height=120,
+            elem_id="kv-lab-file",
+        )
+    with gr.Column(visible=False, elem_classes="kv-lab-given") as with_sentences:
+        sentences = gr.Textbox(
+            MINE, label="Clean sentences, one a line", lines=4, max_lines=10, elem_id="kv-lab-mine"
+        )
+        kinds = kinds_part(sensitivity.KINDS, "Kinds of misspelling")
+        edits = gr.Slider(1, 8, 1, step=1, label="Misspellings in each sentence")
+    run, cancel = buttons("Run the pairs", "kv-lab-run")
+    shown = html_part(robustness_view.pairs_view(None), "kv-lab-table")
+
+    source.change(
+        lambda chosen: (gr.Column(visible=chosen == FILE), gr.Column(visible=chosen == SENTENCES)),
+        source,
+        [with_file, with_sentences],
+        queue=False,
+        **_QUIET,
+    )
+
+    def steps(
+        chosen: str, path: str | None, lines: str, kinds: list[str], edits: int, seed: Any,
+        models: str | None, visitor: str,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        predictor = context.predictor(models)
+        number = whole(seed, "The seed", 0, MAX_SEED)
+        pairs = fitted(predictor, _given(chosen, path, lines, kinds, edits, number))
+        stages = runs.stages(
+            visitor,
+            ("pairs", predictor.pair, pairs, number),
+            lambda: outcomes(predictor, pairs.pairs),
+            len(pairs.pairs),
+            lambda read, seconds: summarise(predictor, pairs, read, seed=number, seconds=seconds),
+        )
+        for stage in stages:
+            found = stage.result or summarise(predictor, pairs, [], seed=number)
+            yield stage, robustness_view.pairs_view(found, running=stage.running)
+
+    inputs = [source, file, sentences, kinds, edits, seed, pair]
+    _connect(runs, run, cancel, steps, inputs, [shown])
+
+
+def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+    head(
+        "Where the byte code helps, and where it hurts",
+        "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
+        "letter is a small step in bytes; a letter more or less moves all that follow.",
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        metric = gr.Radio(
+            [(robustness_view.NAMES[name][0], name) for name in METRICS],
+            value="kl_nats",
+            label="Measured by",
+        )
+        count = gr.Slider(10, 320, sweep.SENTENCES, step=10, label="Sentences, from our pairs")
+        seed = seed_part()
+    with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
+        kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
+    run, cancel = buttons("Run the sweep", "kv-lab-sweep")
+    plot = gr.Plot(
+        visible=False, show_label=False, label="Advantage by kind", elem_classes="kv-plot"
+    )
+    shown = html_part(
+        empty(
+            "No curve yet. A sweep reads about 2,500 misspelled texts with both models; it can be "
+            "cancelled at any time and keeps what it has."
+        ),
+        "kv-lab-curves",
+    )
+
+    def steps(
+        metric: str, count: float, kinds: list[str], seed: Any, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        number = whole(seed, "The seed", 0, MAX_SEED)
+        jobs = sweep.sweep_jobs(
+            predictor,
+            sweep.our_sentences(int(count)),
+            kinds=kinds,
+            strengths=sweep.STRENGTHS,
+            seed=number,
+        )
+        stages = runs.stages(
+            visitor,
+            ("sweep", predictor.pair, jobs, number),
+            lambda: outcomes(predictor, jobs.pairs),
+            len(jobs.pairs),
+            lambda read, seconds: sweep.summarise_sweep(
+                predictor, jobs, read, seed=number, seconds=seconds
+            ),
+            partial=False,
+        )
+        for stage in stages:
+            if stage.result is None:
+                yield stage, gr.Plot(visible=False), running(stage, "text")
+            else:
+                picture = gr.Plot(advantages(stage.result, metric), visible=True)
+                yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
+
+    _connect(runs, run, cancel, steps, [metric, count, kinds, seed, pair], [plot, shown])
+
+
+def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+    head(
+        "How long a typo is remembered",
+        "One word in the first half of a passage is misspelled. With every correct word that "
+        "follows, both models should care less. How soon do they?",
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        repeats = gr.Slider(
+            1, recovery.MAX_REPEATS, recovery.REPEATS, step=1, label="Misspellings of each passage"
+        )
+        seed = seed_part()
+    run, cancel = buttons("Run the passages", "kv-lab-recovery")
+    plot = gr.Plot(
+        visible=False, show_label=False, label="KL by token", elem_classes="kv-plot kv-plot-narrow"
+    )
+    shown = html_part(
+        empty(
+            f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
+            "clean and misspelled, and compared at every token after the misspelling."
+        ),
+        "kv-lab-forgetting",
+    )
+
+    def steps(
+        repeats: float, seed: Any, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        number = whole(seed, "The seed", 0, MAX_SEED)
+        passages, problems = recovery.fitting_passages(predictor, None)
+        asked: dict[str, Any] = {
+            "kinds": recovery.KINDS, "repeats": int(repeats), "seed": number,
+        }  # fmt: skip
+        stages = runs.stages(
+            visitor,
+            ("recovery", predictor.pair, int(repeats), number),
+            lambda: (
+                [found]
+                for found in recovery.passage_runs(
+                    predictor, passages, later=recovery.LATER, **asked
+                )
+            ),
+            len(passages),
+            lambda read, seconds: recovery.summarise_recovery(
+                predictor, read, asked=len(passages), problems=problems, seconds=seconds, **asked
+            ),
+            partial=False,
+        )
+        for stage in stages:
+            if stage.result is None:
+                yield stage, gr.Plot(visible=False), running(stage, "passage")
+            else:
+                picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
+                yield stage, picture, lab_sweep.recovery_view(stage.result)
+
+    _connect(runs, run, cancel, steps, [repeats, seed, pair], [plot, shown])
+
+
+def _sentence_section(context: Context, pair: gr.Radio) -> None:
+    head(
+        "One sentence",
+        "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
+        "typo is followed through the rest of the sentence.",
+    )
+    with gr.Row(elem_classes="kv-lab-controls", elem_id="kv-lab-one"):
+        text = gr.Textbox(
+            TEXT,
+            label="Any sentence",
+            placeholder="Type a sentence",
+            max_lines=3,
+            elem_id="kv-lab-text",
+            html_attributes=gr.InputHTMLAttributes(
+                spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+            ),
+        )
+        word = gr.Slider(
+            1, len(find_words(TEXT)), WORD, step=1, label="Word to follow", elem_id="kv-lab-word"
+        )
+    first = _words(context, TEXT, WORD, None)
+    words = html_part(first.words, "kv-lab-words")
+    strip = html_part(first.strip, "kv-lab-strip")
+
+    def answer(text: str, word: float, models: str | None) -> tuple[Any, ...]:
+        found = _words(context, text, word, models)
+        if found.last is None:
+            return found.words, found.strip, gr.skip()
+        return found.words, found.strip, gr.Slider(maximum=found.last, value=found.chosen)
+
+    gr.on(
+        [text.input, word.input, pair.change],
+        answer,
+        [text, word, pair],
+        [words, strip, word],
+        trigger_mode="always_last",
+        concurrency_limit=1,
+        concurrency_id="lab-typing",
+        **_QUIET,
+    )
+
+
+class _Words(NamedTuple):
+    """Both pictures of one sentence; the last word and the chosen one, counted from 1."""
+
+    words: Markup
+    strip: Markup
+    last: int | None = None
+    chosen: int = 1
+
+
+def _words(context: Context, text: str, word: float | None, models: str | None) -> _Words:
+    try:
+        predictor = context.predictor(models)
+        found = sensitivity.sensitivity(predictor, well_formed(text or ""))
+        chosen = max(1, min(int(word or 1), len(found.words)))
+        strip = Markup("")
+        if found.words and found.words[chosen - 1].variants:
+            at = found.words[chosen - 1]
+            typo = found.text[: at.start] + at.variants[0] + found.text[at.end :]
+            strip = lab_words.strip_view(recovery.recovery_strip(predictor, found.text, typo))
+    except InputError as error:
+        return _Words(lab_words.words_refused(str(error)), Markup(""))
+    words = lab_words.words_view(found, chosen - 1)
+    return _Words(words, strip, max(len(found.words), 2), chosen)
+
+
+def _connect(
+    runs: Runs,
+    run: gr.Button,
+    cancel: gr.Button,
+    steps: Callable[..., Iterator[tuple[Any, ...]]],
+    inputs: list[Any],
+    outputs: list[Any],
+) -> None:
+    """Let a button start a run, another stop it; the last output is where sentences go."""
+    name = str(run.elem_id)
+    others = len(outputs) - 1
+
+    def visitor(request: gr.Request) -> str:
+        return f"{name}/{request.session_hash}"
+
+    def begin(request: gr.Request) -> tuple[Any, ...]:
+        runs.begin(visitor(request))
+        return gr.Button(interactive=False), gr.Button(interactive=True), empty(_WAITING)
+
+    def work(request: gr.Request, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        idle = gr.Button(interactive=True), gr.Button(interactive=False)
+        busy = gr.Button(interactive=False), gr.Button(interactive=True)
+        try:
+            for stage, *found in steps(*arguments, visitor(request)):
+                yield (*found, *(busy if stage.running else idle))
+        except InputError as error:
+            yield (*[gr.skip()] * others, robustness_view.refused(str(error)), *idle)
+
+    def stop(request: gr.Request) -> Any:
+        runs.stop(visitor(request))
+        return gr.Button(interactive=False)
+
+    run.click(
+        begin, None, [run, cancel, outputs[-1]], queue=False, trigger_mode="once", **_QUIET
+    ).then(
+        work,
+        inputs,
+        [*outputs, run, cancel],
+        concurrency_limit=1,
+        concurrency_id=QUEUE,
+        **_QUIET,
+    )
+    cancel.click(stop, None, cancel, queue=False, **_QUIET)
+
+
+def _given(
+    chosen: str, path: str | None, lines: str, kinds: list[str], edits: float, seed: int
+) -> PairSet:
+    """The pairs that a visitor asked for; `InputError` where there is nothing to begin with."""
+    if chosen == SENTENCES:
+        return spoiled(
+            well_formed(lines or "").splitlines(), kinds=kinds, edits=int(edits), seed=seed
+        )
+    if chosen != FILE:
+        return load_pairs()
+    if not path:
+        raise InputError("There is no file yet; choose one, or run our pairs.")
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError:
+        raise InputError("The file is no longer here; choose it again.") from None
+    return parse_pairs(data, Path(path).name)

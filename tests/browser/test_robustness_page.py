@@ -1,0 +1,88 @@
+"""The lab in a real browser: a run, a stop, a file, and a sentence that is followed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kronviz.ui import robustness as tab
+
+Visit = Callable[..., Any]
+
+
+@pytest.fixture
+def lab(visit: Visit) -> Any:
+    page = visit()
+    page.get_by_role("tab", name="Robustness").click()
+    page.wait_for_selector("#kv-lab-run")
+    return page
+
+
+def test_the_pairs_run_and_can_be_saved(lab: Any) -> None:
+    assert "47.3 %" in lab.locator("#kv-lab-table").inner_text()
+    lab.click("#kv-lab-run")
+    lab.wait_for_selector("#kv-lab-table .kv-downloads")
+    assert "320 pairs, all read" in lab.locator("#kv-lab-table .kv-progress").inner_text()
+    with lab.expect_download() as saved:
+        lab.click("#kv-lab-table .kv-downloads a:has-text('CSV')")
+    assert len(Path(saved.value.path()).read_text().splitlines()) == 321
+    assert lab.locator("#kv-lab-run").is_enabled()
+    assert lab.errors == []
+
+
+def test_a_stop_is_heard_within_two_seconds_and_keeps_what_was_read(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = tab.outcomes
+
+    def slowly(*arguments: Any) -> Iterator[Any]:
+        for batch in read(*arguments):
+            time.sleep(0.5)
+            yield batch
+
+    monkeypatch.setattr(tab, "outcomes", slowly)
+    monkeypatch.setattr("kronviz.probes.robustness.BATCH_TOKENS", 200)
+    lab.fill("#kv-lab-pairs input[type=number]", "7")
+    lab.click("#kv-lab-run")
+    lab.wait_for_selector("#kv-lab-table progress")
+    lab.wait_for_timeout(1500)
+    started = time.monotonic()
+    lab.click("#kv-lab-run-cancel")
+    lab.wait_for_selector("#kv-lab-table .kv-downloads")
+    assert time.monotonic() - started < 2
+    assert "Stopped:" in lab.locator("#kv-lab-table .kv-progress").inner_text()
+
+
+def test_a_file_with_a_bad_row_runs_and_names_the_row(lab: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("clean,typo\nThe sun is,The snu is\n,nothing\nThe sky is,<b>The syk</b> is\n")
+    lab.get_by_text("A file", exact=True).click()
+    lab.set_input_files("#kv-lab-file input[type=file]", file)
+    lab.wait_for_selector("#kv-lab-file :text('mine')")
+    lab.click("#kv-lab-run")
+    lab.wait_for_selector("#kv-lab-table .kv-problems")
+    assert "Row 2" in lab.locator("#kv-lab-table .kv-problems").inner_text()
+    assert "2 pairs, all read" in lab.locator("#kv-lab-table .kv-progress").inner_text()
+    assert lab.locator("#kv-lab-table .kv-more b").count() == 0
+
+
+def test_words_follow_typing_and_a_pressed_word_is_followed(lab: Any) -> None:
+    lab.fill("#kv-lab-text textarea, #kv-lab-text input", "Seven days make one whole week")
+    lab.wait_for_function("document.querySelectorAll('#kv-lab-words .kv-hurt').length === 12")
+    before = lab.locator("#kv-lab-strip").inner_text()
+    lab.locator("#kv-lab-words .kv-hurt").nth(4).click()
+    lab.wait_for_function(
+        "before => document.querySelector('#kv-lab-strip').innerText !== before", arg=before
+    )
+    assert lab.locator("#kv-lab-words .kv-hurt").nth(4).get_attribute("aria-pressed") == "true"
+
+
+def test_nothing_is_wider_than_a_phone(visit: Visit) -> None:
+    page = visit(width=390, height=844)
+    page.get_by_role("tab", name="Robustness").click()
+    page.wait_for_selector("#kv-lab-words .kv-hurt")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
