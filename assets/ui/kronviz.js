@@ -8,9 +8,13 @@
   let asked = 0;
   let shown = { sequence: -1, html: "" };
   let linkTimer;
+  let linked = {};
   const query = new URLSearchParams(location.search);
   const waiting = fields.some((name) => query.has(name));
-  const showAgain = () => document.documentElement.classList.remove("kv-restoring");
+  const showAgain = () => {
+    document.documentElement.classList.remove("kv-restoring");
+    document.querySelector(".kv-waiting")?.classList.remove("kv-waiting");
+  };
   if (waiting) document.documentElement.classList.add("kv-restoring");
 
   // The newest answer wins: one that a later question has overtaken is never drawn.
@@ -27,13 +31,15 @@
   };
 
   const writeLink = (values) => {
+    Object.assign(linked, values);
     clearTimeout(linkTimer);
     linkTimer = setTimeout(() => {
       const url = new URL(location.href);
-      for (const [name, value] of Object.entries(values)) {
+      for (const [name, value] of Object.entries(linked)) {
         if (value) url.searchParams.set(name, value);
         else url.searchParams.delete(name);
       }
+      linked = {};
       if (url.search.length > LINK_LIMIT) fields.forEach((name) => url.searchParams.delete(name));
       history.replaceState(history.state, "", url);
     }, 250);
@@ -48,6 +54,7 @@
 
   // A view from a link: the answer that the page came with stays out of sight until its own is in.
   const restore = () => {
+    document.getElementById(`kv-tab-${query.get("tab")}-button`)?.click();
     const pair = query.get("pair") ?? undefined;
     if (!waiting) return [undefined, undefined, pair];
     const texts = fields.map((name) => query.get(name) ?? box(name)?.value);
@@ -67,6 +74,8 @@
     const example = event.target.closest?.(".kv-example");
     if (example) fields.forEach((name) => type(name, example.dataset[name]));
     if (event.target.closest?.(".kv-theme")) document.body.classList.toggle("dark");
+    const tab = event.target.closest?.('[role="tab"][data-tab-id]');
+    if (tab) writeLink({ tab: tab.previousElementSibling ? tab.dataset.tabId : "" });
     const copy = event.target.closest?.(".kv-copy");
     if (copy) {
       navigator.clipboard?.writeText(location.href).then(

@@ -37,7 +37,11 @@ DEFAULT_KINDS = ("swap", "drop", "double", "insert", "neighbour")
 MAX_EDITS = 8
 _ASK = "(clean, typo, pair, asked) => window.kronviz.ask(clean, typo, pair)"
 _RESTORE = "() => window.kronviz.restore()"
-_NEWEST = "${window.kronviz ? window.kronviz.newest(value) : value}"
+_NEWEST = (
+    "${window.kronviz ? window.kronviz.newest(value)"
+    " : /[?&](clean|typo)=/.test(location.search)"
+    " ? value.replace('kv-result', 'kv-result kv-waiting') : value}"
+)
 
 
 def build(context: Context) -> None:
@@ -58,10 +62,8 @@ def build(context: Context) -> None:
                     label="Kinds of misspelling",
                 )
                 with gr.Row():
-                    strength = gr.Slider(
-                        1, MAX_EDITS, 1, step=1, label="Strength: how many misspellings"
-                    )
-                    seed = gr.Number(1, label="Seed: repeats a misspelling", precision=0)
+                    strength = gr.Slider(1, MAX_EDITS, 1, step=1, label="Strength: misspellings")
+                    seed = gr.Number(1, label="Seed", precision=0)
     pair = context.selector or gr.Radio(
         [context.default or ""], value=context.default, visible=False
     )

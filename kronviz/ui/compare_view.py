@@ -175,7 +175,7 @@ def _sign(sign: str, meaning: str) -> Markup:
         "span",
         element("span", sign, aria_hidden="true", class_="kv-sign"),
         element("span", meaning, class_="kv-word"),
-        class_=f"kv-{meaning}",
+        class_=f"kv-top-{meaning}",
     )
 
 
@@ -239,7 +239,7 @@ def _readings(clean: Sequence[TokenView], typo: Sequence[TokenView]) -> Markup:
     return element(
         "section",
         element(
-            "h3",
+            "h2",
             "What both models read",
             info(
                 "kv-tip-tokens",
@@ -291,7 +291,7 @@ def _predictions(arm: str, tokens: Sequence[NextToken]) -> Markup:
     return element(
         "section",
         element(
-            "h3",
+            "h2",
             arm_name(arm),
             element("span", f" {ARM_NOTES.get(arm, '')}", class_="kv-quiet"),
             class_="kv-heading",

@@ -52,7 +52,7 @@ def build(context: Context) -> None:
     with gr.Row(elem_id="kv-plots"):
         for (title, _, caption), picture in zip(_PLOTS, view.pictures, strict=True):
             with gr.Column(min_width=300):
-                _html(element("h3", title, class_="kv-heading"))
+                _html(element("h2", title, class_="kv-heading"))
                 plots.append(
                     gr.Plot(picture, show_label=False, label=title, elem_classes="kv-plot")
                 )
