@@ -1,0 +1,116 @@
+"""A real browser on the real app, over small random models.
+
+Skipped with a clear line where no browser is installed; where ``CI=true`` a missing one fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kronviz.predictor import Comparison, Predictor
+from kronviz.ui.context import load_context
+from kronviz.ui.layout import build_app, launch
+
+SLOW = "slow"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run"
+).split()
+
+
+def _missing(what: str) -> None:
+    sentence = f"browser tests need {what}; install requirements-dev.txt and Debian's chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+class Unhurried:
+    """A predictor that takes its time over texts with «slow» in them, as a busy machine would."""
+
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def compare(self, clean: str, typo: str) -> Comparison:
+        self.asked.append(typo)
+        if SLOW in typo:
+            time.sleep(1.5)
+        return self._predictor.compare(clean, typo)
+
+
+@pytest.fixture(scope="session")
+def unhurried(small_predictor: Predictor) -> Unhurried:
+    return Unhurried(small_predictor)
+
+
+@pytest.fixture(scope="session")
+def address(
+    pair_folder: Path, unhurried: Unhurried, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    root = tmp_path_factory.mktemp("pairs")
+    shutil.copytree(pair_folder, root / "small")
+    for arm, drift in (("bpe", 0.02), ("kron", 0.001)):
+        lines = [
+            f'{{"step": {step}, "tokens": {step * 4096}, "seconds": {step * 0.5}, "lr": 0.001, '
+            f'"train_loss": {6 / step**0.1:.4f}, "norm": {40 + drift * step}, '
+            f'"val_loss": {6 / step**0.1 + drift:.4f}}}'
+            for step in range(1, 40)
+        ]
+        (root / "small" / arm / "log.jsonl").write_text("\n".join(lines))
+    context = dataclasses.replace(
+        load_context(root),
+        predictors={"small": unhurried},  # type: ignore[dict-item]
+    )
+    app = build_app(context)
+    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True)
+    yield url
+    app.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _missing("the package playwright")
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        _missing("Chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Open the app and wait for its first result: ``visit("?clean=…", width=390)``."""
+    contexts = []
+
+    def open_page(query: str = "", *, width: int = 1440, height: int = 900, **settings: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(90_000)
+        page.requests, page.errors = [], []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(address + query)
+        page.wait_for_selector(".kv-result", state="attached")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

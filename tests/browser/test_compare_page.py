@@ -1,0 +1,317 @@
+"""The first tab in a real browser: what a visitor sees, types, follows and breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from odd_inputs import MARKUP
+
+from kronviz.figures.palette import NEUTRALS
+from kronviz.ui.compare import CLEAN, EXAMPLES, TYPO
+
+Visit = Callable[..., Any]
+CLEAN_BOX, TYPO_BOX = "#kv-clean textarea", "#kv-typo textarea"
+TYPO_TOKENS = ".kv-reading:nth-of-type(2) .kv-chips"
+
+
+def rgb(colour: str) -> str:
+    return f"rgb({', '.join(str(part) for part in bytes.fromhex(colour[1:]))})"
+
+
+READ = """(which) => [...document.querySelectorAll(".kv-chips")[which].children]
+    .map((chip) => chip.dataset.hex).join(" ")"""
+
+
+def read_tokens(page: Any, which: int = 1) -> str:
+    """The text that the page says the models read: 0 is the clean one, 1 the misspelled one."""
+    return bytes.fromhex(page.evaluate(READ, which)).decode()
+
+
+def wait_for(page: Any, text: str, which: int = 1) -> None:
+    """Until the answer on the page is the answer to this text."""
+    page.wait_for_function(
+        f"([text, which]) => ({READ})(which) === text", arg=[text.encode().hex(" "), which]
+    )
+
+
+def test_the_first_screen_shows_a_result_before_anything_is_asked(visit: Visit) -> None:
+    page = visit()
+    assert page.locator(".kv-result").get_attribute("data-seq") == "0", "it came with the page"
+    assert page.input_value(CLEAN_BOX) == CLEAN
+    assert page.input_value(TYPO_BOX) == TYPO
+    assert page.locator(".kv-panel").count() == 2
+    assert page.locator(".kv-bars tbody tr").count() == 20
+    assert page.locator(".kv-numbers").first.inner_text().count("%") == 2
+    assert page.locator(".kv-score").count() == 8
+    assert read_tokens(page, 0) == CLEAN
+    assert read_tokens(page, 1) == TYPO
+    verdict = page.locator(".kv-verdict").bounding_box()
+    assert verdict["y"] + verdict["height"] < 900
+    assert page.locator(".kv-bars").first.bounding_box()["y"] < 760
+    assert page.errors == []
+
+
+def test_no_request_leaves_this_machine(visit: Visit, address: str) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Training").click()
+    page.wait_for_selector(".kv-plot svg.main-svg")
+    outside = [url for url in page.requests if not url.startswith((address, "data:", "blob:"))]
+    assert outside == []
+
+
+def test_answers_follow_typing_in_both_fields(visit: Visit) -> None:
+    page = visit()
+    before = page.locator(".kv-verdict").inner_text()
+    page.fill(TYPO_BOX, "The cpaital of France")
+    wait_for(page, "The cpaital of France")
+    page.fill(CLEAN_BOX, "The capital of Spain")
+    wait_for(page, "The capital of Spain", 0)
+    assert page.locator(".kv-verdict").inner_text() != before
+    page.fill(TYPO_BOX, "The capital of Spain")
+    wait_for(page, "The capital of Spain")
+    page.wait_for_selector("text=Both texts are the same")
+    assert page.errors == []
+
+
+def test_the_last_keystroke_wins_and_an_overtaken_answer_is_never_drawn(
+    visit: Visit, unhurried: Any
+) -> None:
+    page = visit()
+    page.evaluate(
+        """() => {
+            window.seen = [];
+            new MutationObserver(() => {
+                const text = [...document.querySelectorAll(".kv-chips")[1].children]
+                    .map((chip) => chip.textContent).join("");
+                if (window.seen.at(-1) !== text) window.seen.push(text);
+            }).observe(document.querySelector("#kv-answer"), {subtree: true, childList: true,
+                                                            characterData: true});
+        }"""
+    )
+    unhurried.asked.clear()
+    page.fill(TYPO_BOX, "a slow text")
+    page.wait_for_timeout(300)
+    for end in ("o", "on", "one", "one t", "one two"):
+        page.fill(TYPO_BOX, f"quick {end}")
+    wait_for(page, "quick one two")
+    page.wait_for_timeout(2500)
+    assert read_tokens(page) == "quick one two"
+    seen = [text.replace("␣", " ") for text in page.evaluate("window.seen")]
+    assert seen[-1] == "quick one two"
+    assert "a slow text" not in seen[seen.index("quick one two") :]
+    assert len(unhurried.asked) <= 4, "keystrokes that were overtaken were still computed"
+
+
+def test_an_older_answer_cannot_replace_a_newer_one(visit: Visit) -> None:
+    page = visit()
+    page.wait_for_function("window.kronviz")
+    kept = page.evaluate(
+        """() => {
+            const {newest} = window.kronviz;
+            newest('<div data-seq="900">new</div>');
+            return newest('<div data-seq="899">old</div>');
+        }"""
+    )
+    assert "new" in kept
+
+
+def test_nothing_moves_and_nothing_is_rebuilt_while_answers_change(visit: Visit) -> None:
+    page = visit()
+    page.evaluate("window.first = document.querySelector('.kv-result')")
+
+    def places() -> list[float]:
+        return page.evaluate(
+            """[".kv-verdict", ".kv-readings", ".kv-panel", ".kv-footer"].map(
+                (name) => Math.round(document.querySelector(name).getBoundingClientRect().top))"""
+        )
+
+    before = places()
+    for text in ("The", "The capital of Frnce", "", "Teh captal of Frnc"):
+        page.fill(TYPO_BOX, text)
+        if text:
+            wait_for(page, text)
+        else:
+            page.wait_for_selector(".kv-refused")
+        assert places() == before, text
+    assert page.evaluate("window.first === document.querySelector('.kv-result')")
+
+
+def test_bad_input_is_one_sentence_in_place_and_the_input_stays(visit: Visit) -> None:
+    page = visit()
+    page.fill(TYPO_BOX, "")
+    page.wait_for_selector(".kv-refused")
+    assert page.locator(".kv-refused").inner_text() == (
+        "The text to test is empty; type a few words."
+    )
+    long = "a" * 100_000
+    page.fill(TYPO_BOX, long)
+    page.wait_for_selector("text=100,000 characters")
+    assert page.input_value(TYPO_BOX) == long
+    assert page.locator(".kv-bars tbody tr").count() == 20
+    page.fill(TYPO_BOX, TYPO)
+    wait_for(page, TYPO)
+    assert page.locator(".kv-refused").count() == 0
+    assert page.locator("text=Traceback").count() == 0
+
+
+def test_lone_surrogates_reach_the_models_as_replacement_characters(visit: Visit) -> None:
+    page = visit()
+    page.evaluate(
+        """(box) => {
+            const area = document.querySelector(box);
+            area.value = "half \\ud800 pair";
+            area.dispatchEvent(new Event("input", {bubbles: true}));
+        }""",
+        TYPO_BOX,
+    )
+    wait_for(page, "half \ufffd pair")
+    assert page.errors == []
+
+
+def test_a_link_restores_the_view_and_typing_keeps_it_current(visit: Visit) -> None:
+    clean, typo = "Two plus two is", "Tow plus two is <b>&amp; \u2603"
+    page = visit(f"?clean={quote(clean)}&typo={quote(typo)}")
+    wait_for(page, typo)
+    assert page.input_value(CLEAN_BOX) == clean
+    assert page.locator(".kv-result").is_visible()
+    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+    page.fill(TYPO_BOX, "Two plsu two is 100% + more")
+    page.wait_for_function("location.search.includes('plsu')")
+    query = parse_qs(urlsplit(page.url).query)
+    assert query["typo"] == ["Two plsu two is 100% + more"]
+    assert query["clean"] == [clean]
+
+
+def test_a_link_to_what_the_page_shows_anyway_is_shown_at_once(visit: Visit) -> None:
+    page = visit(f"?clean={quote(CLEAN)}&typo={quote(TYPO)}")
+    page.wait_for_function("!document.documentElement.classList.contains('kv-restoring')")
+    assert page.locator(".kv-result").is_visible()
+
+
+def test_a_link_names_its_tab(visit: Visit) -> None:
+    page = visit("?tab=training")
+    page.wait_for_selector("#kv-plots", state="visible")
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_function("!location.search.includes('tab')")
+    page.get_by_role("tab", name="Training").click()
+    page.wait_for_function("location.search.includes('tab=training')")
+
+
+def test_a_text_too_long_for_a_link_leaves_the_address_alone(visit: Visit) -> None:
+    page = visit()
+    page.fill(TYPO_BOX, "é" * 1900)
+    page.wait_for_timeout(1500)
+    assert len(page.url) < 7000
+
+
+def test_an_example_fills_both_fields(visit: Visit) -> None:
+    page = visit()
+    name, clean, typo = EXAMPLES[1]
+    page.get_by_role("button", name=name).click()
+    wait_for(page, typo)
+    wait_for(page, clean, 0)
+    assert page.input_value(CLEAN_BOX) == clean
+
+
+def test_misspell_it_for_me_changes_the_text_says_how_and_can_be_repeated(visit: Visit) -> None:
+    page = visit()
+    page.fill(CLEAN_BOX, "Plants need water and sunlight")
+    page.fill(TYPO_BOX, "Plants need water and sunlight")
+    page.click("#kv-misspell")
+    page.wait_for_selector(".kv-edits li")
+    first = page.input_value(TYPO_BOX)
+    assert first != "Plants need water and sunlight"
+    wait_for(page, first)
+    assert "seed 1" in page.locator(".kv-edits").inner_text()
+    page.click("text=Kinds, strength and seed")
+    page.get_by_label("Seed").fill("1")
+    page.click("#kv-misspell")
+    page.wait_for_timeout(1500)
+    assert page.input_value(TYPO_BOX) == first
+
+
+@pytest.mark.parametrize("start", range(0, len(MARKUP), 10))
+def test_markup_in_the_fields_and_in_links_is_text(visit: Visit, start: int) -> None:
+    dialogs = []
+    page = visit(f"?clean={quote(MARKUP[start])}&typo={quote(MARKUP[start])}")
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    for text in MARKUP[start : start + 10]:
+        page.fill(CLEAN_BOX, text)
+        page.fill(TYPO_BOX, text)
+        wait_for(page, text)
+    assert page.evaluate("window.__ran") is None
+    assert dialogs == []
+    assert page.locator("#kv-answer :is(script, img, iframe, svg, style, a, form)").count() == 0
+
+
+@pytest.mark.parametrize("tab", ["Compare", "Training"])
+def test_a_phone_needs_no_sideways_scroll(visit: Visit, tab: str) -> None:
+    page = visit(width=390, height=844, is_mobile=True, has_touch=True)
+    page.fill(TYPO_BOX, "w" * 48)
+    wait_for(page, "w" * 48)
+    page.get_by_role("tab", name=tab).click()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_follow_the_system_and_the_button_switches(visit: Visit, scheme: str) -> None:
+    page = visit(color_scheme=scheme)
+    other = {"light": "dark", "dark": "light"}[scheme]
+
+    def paper() -> str:
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    assert paper() == rgb(getattr(NEUTRALS["paper"], scheme))
+    page.get_by_role("button", name="Light / dark").click()
+    assert paper() == rgb(getattr(NEUTRALS["paper"], other))
+
+
+def test_figures_are_repainted_in_the_dark(visit: Visit) -> None:
+    page = visit(color_scheme="dark")
+    page.get_by_role("tab", name="Training").click()
+    page.wait_for_selector(".kv-plot .js-line")
+    strokes = page.evaluate(
+        "[...document.querySelectorAll('.kv-plot .js-line')].map(e => getComputedStyle(e).stroke)"
+    )
+    from kronviz.figures.palette import ARMS
+
+    assert set(strokes) == {
+        rgb(ARMS["bpe"].dark), rgb(ARMS["kron"].dark), rgb(NEUTRALS["ink"].dark),
+    }  # fmt: skip
+
+
+def test_the_keyboard_reaches_tokens_and_explanations(visit: Visit) -> None:
+    page = visit()
+    page.locator(".kv-chip").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.id") is not None
+    assert "bytes" in page.locator("#kv-float").inner_text()
+    page.locator(".kv-info").nth(1).focus()
+    tip = page.locator("#kv-tip-kl")
+    page.wait_for_timeout(200)
+    assert tip.is_visible()
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()
+
+
+def test_every_control_has_a_name(visit: Visit) -> None:
+    page = visit()
+    nameless = page.evaluate(
+        """[...document.querySelectorAll("button, input, textarea, select, a")]
+            .filter((e) => e.checkVisibility() && !e.ariaLabel && !e.innerText?.trim()
+                           && !e.labels?.length && !e.title)
+            .map((e) => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+
+
+def test_reduced_motion_is_respected(visit: Visit) -> None:
+    page = visit(reduced_motion="reduce")
+    durations = page.evaluate(
+        "[...document.querySelectorAll('.kv-bar')].map(e => getComputedStyle(e).transitionDuration)"
+    )
+    assert set(durations) == {"0s"}
