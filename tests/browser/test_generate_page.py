@@ -31,7 +31,7 @@ def mode(page: Any, name: str) -> None:
 def run(page: Any) -> None:
     page.evaluate("document.querySelector('.kv-gen-result').removeAttribute('data-finished')")
     page.click("#kv-gen-start")
-    page.wait_for_selector(DONE)
+    page.wait_for_selector(f"{DONE}, .kv-gen-result .kv-refused")
 
 
 def texts(page: Any) -> list[str]:
