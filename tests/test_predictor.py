@@ -65,7 +65,7 @@ def test_any_text_is_answered_or_refused_in_a_sentence(
     try:
         comparison = small_predictor.compare(clean, typo)
     except InputError as error:
-        assert str(error).endswith(".")  # noqa: PT017
+        assert str(error).endswith(".")
         return
     assert from_json(Comparison, to_json(comparison)) == comparison
     assert to_dict(comparison)["clean"] == comparison.clean
