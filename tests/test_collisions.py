@@ -73,8 +73,8 @@ def test_the_references_largest_group_are_pieces_of_characters() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"vocabulary": "klingon"}, "no vocabulary 'klingon'"),
-        ({"vocabulary": "r50k_base", "rule": "mine"}, "no rule called 'mine'; choose true or"),
+        ({"vocabulary": "klingon"}, "no vocabulary called 'klingon'"),
+        ({"vocabulary": "r50k_base", "rule": "mine"}, "no rule called 'mine'; choose from true"),
         ({"vocabulary": "r50k_base", "limit": 501}, "from 0 to 500"),
         ({"vocabulary": "r50k_base", "pos_dim": 1}, "from 4 to 64"),
     ],

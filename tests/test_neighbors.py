@@ -123,7 +123,7 @@ def test_a_whole_vocabulary_in_under_300_ms(vocabulary: str) -> None:
         ({"text": ""}, "empty"),
         ({"text": "run", "k": 0}, "k is 0; choose a whole number from 1 to 100"),
         ({"text": "run", "k": 2.5}, "k is 2.5"),
-        ({"text": "run", "vocabulary": "klingon"}, "no vocabulary 'klingon'"),
+        ({"text": "run", "vocabulary": "klingon"}, "no vocabulary called 'klingon'"),
         ({"text": "run", "vocabulary": "r50k_base:7"}, "256"),
         ({"text": "run", "pos_dim": 0}, "pos_dim is 0"),
     ],

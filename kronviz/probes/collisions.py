@@ -16,8 +16,8 @@ import functools
 from dataclasses import dataclass
 
 from kronviz import codec
-from kronviz.predictor import InputError, TokenView
-from kronviz.probes.strings import known_tokenizer, positions, whole_number
+from kronviz.predictor import TokenView
+from kronviz.probes.strings import known_tokenizer, one_of, positions, whole_number
 from kronviz.tokenizer import load_tokenizer
 
 MAX_GROUPS = 500
@@ -95,8 +95,7 @@ def collisions(
     Raises:
         InputError: an argument is unknown or out of range.
     """
-    if rule not in RULES:
-        raise InputError(f"There is no rule called {rule!r}; choose {' or '.join(RULES)}.")
+    rule = one_of(rule, "rule", RULES)
     limit = whole_number(limit, "limit", 0, MAX_GROUPS)
     tokenizer = known_tokenizer(vocabulary)
     pos_dim = positions(pos_dim)

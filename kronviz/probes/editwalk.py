@@ -18,10 +18,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kronviz import codec
-from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.predictor import Predictor, clean_text
 from kronviz.probes.strings import (
     bpe_cosines,
     kron_cosines,
+    one_of,
     positions,
     string_bytes,
     tokens,
@@ -107,12 +108,7 @@ def edit_walk(
     data = string_bytes(text)
     text = clean_text(text)
     pos_dim = positions(pos_dim, predictor)
-    chosen = list(EDIT_KINDS if kinds is None else kinds)
-    for kind in chosen:
-        if kind not in EDIT_KINDS:
-            raise InputError(
-                f"There is no kind of edit called {kind!r}; choose from {', '.join(EDIT_KINDS)}."
-            )
+    chosen = [one_of(kind, "kind of edit", EDIT_KINDS) for kind in kinds or EDIT_KINDS]
     letter = next((letter for letter in LETTERS if letter not in text.lower()), LETTERS[0])
     places = _places(text, pos_dim)
     edits = [

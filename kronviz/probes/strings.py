@@ -9,7 +9,8 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -51,13 +52,26 @@ def whole_number(value: object, name: str, low: int, high: int) -> int:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
         return int(value)  # type: ignore[call-overload]
-    raise InputError(f"{name} is {value!r}; choose a whole number from {low} to {high}.")
+    raise InputError(f"{name} is {shown(value)}; choose a whole number from {low} to {high}.")
+
+
+def one_of(value: object, name: str, choices: Iterable[str]) -> str:
+    """A checked name out of several; `InputError` by what it names if it is none of them."""
+    names = list(choices)
+    if isinstance(value, str) and value in names:
+        return value
+    raise InputError(f"There is no {name} called {shown(value)}; choose from {', '.join(names)}.")
+
+
+def shown(value: object) -> str:
+    """A value as a refusal quotes it: short, whatever was sent."""
+    return reprlib.repr(value)
 
 
 def known_tokenizer(name: str) -> Tokenizer:
     """A vocabulary by its name, GPT-2's for an empty one; `InputError` if there is none such."""
-    if not isinstance(name, str):
-        raise InputError(f"vocabulary is {name!r}; choose from {', '.join(VOCABULARIES)}.")
+    base = name.partition(":")[0] if isinstance(name, str) else name
+    one_of(base or next(iter(VOCABULARIES)), "vocabulary", VOCABULARIES)
     try:
         return load_tokenizer(name or next(iter(VOCABULARIES)))
     except VocabularyError as error:
