@@ -17,7 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.ui import compare, generate, layers, theme, training
+from kronviz.ui import compare, encode, generate, layers, theme, training
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join
 
@@ -41,6 +41,7 @@ class TabPage:
 
 TABS = (
     TabPage("compare", "Compare", compare.build),
+    TabPage("bytes", "Byte view", encode.build),
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
     TabPage("training", "Training", training.build),

@@ -1,0 +1,141 @@
+// The byte view in the browser: explanations in the float, one Tab stop a group, examples, the
+// columns of the walk, and the link that brings a view back. No request of its own.
+() => {
+  if (window.kronvizBytes) return;
+  const field = (id) => document.querySelector(`#kv-byte-${id} :is(input, textarea)`); // a slider's number
+  const chosen = (id) => document.querySelector(`#kv-byte-${id} input:checked`)?.value;
+
+  const type = (id, value) => {
+    const box = field(id);
+    if (!box || value === undefined) return;
+    box.value = value;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
+  // ---- the link ----
+  let timer;
+  const remember = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const url = new URL(location.href);
+      const values = {
+        tab: "bytes",
+        text: field("text")?.value,
+        with: field("with")?.value,
+        positions: chosen("positions"),
+        edit: chosen("kind"),
+        at: field("place")?.value,
+        vocabulary: chosen("vocabulary"),
+      };
+      for (const [name, value] of Object.entries(values)) {
+        if (value) url.searchParams.set(name, value.toWellFormed?.() ?? value);
+      }
+      history.replaceState(history.state, "", url);
+    }, 300);
+  };
+  for (const name of ["input", "change"]) {
+    document.addEventListener(name, (event) => {
+      const part = event.target.closest?.("[id^='kv-byte-']");
+      if (part) remember();
+    });
+  }
+  // A view from a link: the tab is opened and its fields are filled in, as a person would.
+  const follow = async () => {
+    const query = new URLSearchParams(location.search);
+    if (query.get("tab") !== "bytes") return;
+    document.documentElement.classList.add("kv-byte-following");
+    const pause = (time) => new Promise((done) => { setTimeout(done, time); });
+    const wait = async (find) => {
+      for (let tries = 0; tries < 200; tries += 1) {
+        const found = find();
+        if (found) return found;
+        await pause(50);
+      }
+      return null;
+    };
+    (await wait(() => document.querySelector("#kv-tab-bytes-button")))?.click();
+    const wanted = [["positions", "positions"], ["edit", "kind"], ["vocabulary", "vocabulary"]];
+    const shown = () => document.querySelector("#kv-byte-sheet .kv-bytes");
+    const answered = () => {
+      const radio = (name, id) => !query.has(name) || chosen(id) === query.get(name) || !radios(id, name);
+      const right = shown()?.dataset.of === field("text").value && shown().dataset.positions === chosen("positions");
+      return wanted.every(([name, id]) => radio(name, id)) && (right || shown()?.querySelector(".kv-refused"))
+        && field("text").value === (query.get("text") ?? field("text").value)
+        && field("with").value === (query.get("with") ?? field("with").value);
+    };
+    const radios = (id, name) => [...document.querySelectorAll(`#kv-byte-${id} input`)].find((one) => one.value === query.get(name));
+    if (await wait(() => shown() && field("with") && document.querySelector("#kv-byte-near .kv-near"))) {
+      // A page that is still being set up may drop what is typed into it: ask until it answers.
+      for (let tries = 0; tries < 8 && !answered(); tries += 1) {
+        for (const [name, id] of wanted) {
+          const radio = radios(id, name);
+          if (radio && !radio.checked) radio.click();
+        }
+        type("text", query.get("text") ?? undefined);
+        type("with", query.get("with") ?? undefined);
+        for (let turn = 0; turn < 20 && !answered(); turn += 1) await pause(50);
+      }
+      type("place", query.get("at") ?? undefined);
+    }
+    document.documentElement.classList.remove("kv-byte-following");
+  };
+
+  // ---- examples and the walk ----
+  document.addEventListener("click", (event) => {
+    const example = event.target.closest?.(".kv-try");
+    if (example) {
+      type("text", example.dataset.text);
+      type("with", example.dataset.with);
+    }
+    const column = event.target.closest?.(".kv-column");
+    if (column) {
+      document.querySelector(`#kv-byte-kind input[value="${column.dataset.kind}"]`)?.click();
+      type("place", column.dataset.place);
+    }
+  });
+
+  // ---- explanations ----
+  const float = document.getElementById("kv-float");
+  const tell = (target) => {
+    if (!float) return;
+    float.textContent = target.dataset.words ?? target.getAttribute("aria-label");
+    float.hidden = false;
+    const at = target.getBoundingClientRect();
+    const own = float.getBoundingClientRect();
+    const above = at.top - own.height - 6;
+    float.style.left = `${Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`;
+    float.style.top = `${above > 8 ? above : at.bottom + 6}px`;
+  };
+  const told = (event) => event.target.closest?.("[data-told], .kv-column");
+  for (const name of ["mouseover", "focusin"]) {
+    document.addEventListener(name, (event) => { const target = told(event); if (target) tell(target); });
+  }
+  for (const name of ["mouseout", "focusout"]) {
+    document.addEventListener(name, (event) => { if (float && told(event)) float.hidden = true; });
+  }
+
+  // ---- one Tab stop a group ----
+  const members = (group) =>
+    [...group.querySelectorAll("[data-told]")].filter((item) => item.closest("[data-keys]") === group);
+  const settle = () => {
+    for (const group of document.querySelectorAll("[data-keys]:not([data-settled])")) {
+      group.dataset.settled = "";
+      members(group).forEach((item, index) => { item.tabIndex = index ? -1 : 0; });
+    }
+  };
+  new MutationObserver(settle).observe(document.body, { childList: true, subtree: true });
+  settle();
+  document.addEventListener("keydown", (event) => {
+    const group = event.target.closest?.("[data-told]")?.closest("[data-keys]");
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (!group || !step) return;
+    const items = members(group);
+    const from = items.indexOf(event.target.closest("[data-told]"));
+    const to = Math.max(0, Math.min(items.length - 1, from + step));
+    items.forEach((item, index) => { item.tabIndex = index === to ? 0 : -1; });
+    items[to].focus();
+    event.preventDefault();
+  });
+
+  window.kronvizBytes = { follow };
+}

@@ -1,0 +1,285 @@
+"""The tab «Byte view»: type any string and see what the model is given for it.
+
+Notable:
+
+- What follows typing (the sheet, the second string, the walk) is one call, so that its parts never
+  contradict each other; the search through a vocabulary follows it, and holds nothing back.
+- The tab opens with an answer and asks for nothing until somebody types. A link is followed by the
+  page itself, which opens the tab and fills the fields in as a person would.
+- `encode_api` has the same answers for programs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from kronviz.predictor import InputError
+from kronviz.probes.byteview import encode
+from kronviz.probes.collisions import RULES, Collisions, collisions
+from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
+from kronviz.probes.neighbors import neighbors
+from kronviz.probes.stringpair import compare_strings
+from kronviz.probes.strings import DEFAULT_POS_DIM, kron_embedding
+from kronviz.tokenizer import VOCABULARIES
+from kronviz.ui import bytes_grid, bytes_lists, bytes_pair, bytes_walk
+from kronviz.ui.context import Context
+from kronviz.ui.encode_api import add_endpoints
+from kronviz.ui.html import Markup, element, visible, well_formed
+
+TEXT, SECOND, KIND, PLACE, OWN = "compute", "commute", "insert", 1, "own"
+POSITIONS = (8, 16, 32)
+EXAMPLES = (
+    "run",
+    " run",
+    "naïve",
+    "नमस्ते",
+    "👩‍🚀",
+    "\x07",
+    "The quick brown fox jumps over the lazy dog and runs again.",
+)
+PAIRS = (
+    ("compute", "commute"),
+    ("nation", "ration"),
+    ("run", "runs"),
+    ("code", "codes"),
+    ("run", " run"),
+    ("hundred", "hunderd"),
+)
+_FOLLOW = "() => { window.kronvizBytes?.follow(); }"
+_SHORT = 12
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    trained = kron_embedding(context.predictor())
+    own = trained.pos_dim if trained else DEFAULT_POS_DIM
+    sizes = sorted({*POSITIONS, own})
+    first = _views(context, TEXT, SECOND, own, KIND, PLACE, None)
+
+    with gr.Row(elem_id="kv-byte-controls"):
+        text = _textbox("Any string", TEXT, "kv-byte-text", "Type a word")
+        pos_dim = gr.Radio(
+            [
+                (f"{size}, as trained" if trained and size == own else str(size), size)
+                for size in sizes
+            ],
+            value=own,
+            label="Positions",
+            elem_id="kv-byte-positions",
+        )
+        gr.Checkbox(False, label="All 256 rows", elem_id="kv-byte-rows", container=False)
+    _html(_tries([(text, None) for text in EXAMPLES]), "kv-byte-tries")
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    sheet = _html(first[0], "kv-byte-sheet")
+
+    _head(
+        "Two strings",
+        "What two strings have in common is the cells that they share. Nothing else counts.",
+    )
+    second = _textbox("Second string", SECOND, "kv-byte-with", "Type another word")
+    _html(_tries(PAIRS), "kv-byte-pairs")
+    both = _html(first[1], "kv-byte-both")
+
+    _head(
+        "One edit, at every place",
+        "The strong side of the code and its weak side: another letter is a small step wherever it "
+        "stands, but a letter more or less moves every later byte to another position.",
+    )
+    with gr.Row(elem_id="kv-byte-walk-controls"):
+        kind = gr.Radio(
+            [(edit.label, name) for name, edit in EDIT_KINDS.items()],
+            value=KIND,
+            label="Kind of edit",
+            elem_id="kv-byte-kind",
+        )
+        place = gr.Slider(
+            1, len(TEXT) + 1, PLACE, step=1, label="Place of the edit", elem_id="kv-byte-place"
+        )
+    walk = _html(first[2], "kv-byte-walk")
+
+    _head(
+        "Nearest tokens",
+        "The vocabulary searched for what is most like the string: in the bare code, in the "
+        "embeddings that kron makes of it, and in the table that bpe learned.",
+    )
+    vocabulary = gr.Radio(
+        [("the models’ own", OWN)] + [(bytes_lists.vocabulary_name(n), n) for n in VOCABULARIES],
+        value=OWN,
+        label="Vocabulary that the code is searched in; the trained models know their own",
+        elem_id="kv-byte-vocabulary",
+    )
+    near = _html(_near(context, TEXT, own, OWN, None), "kv-byte-near")
+
+    with gr.Accordion("Tokens that share a code", open=False, elem_id="kv-byte-collisions") as more:
+        with gr.Row(elem_id="kv-byte-collision-controls"):
+            listed = gr.Radio(
+                [(bytes_lists.vocabulary_name(n), n) for n in VOCABULARIES],
+                value=next(iter(VOCABULARIES)),
+                label="List the tokens of",
+            )
+            rule = gr.Radio(
+                [(rule.label, name) for name, rule in RULES.items()],
+                value="reference",
+                label="with bytes by",
+            )
+        shared = _html(
+            element("p", "Counting takes a few seconds the first time.", class_="kv-quiet"),
+            "kv-byte-shared",
+        )
+
+    unfolded = gr.State(False)
+
+    def typed(*state: Any) -> tuple[Any, ...]:
+        return _views(context, *state)
+
+    def walked(text: str, size: int, kind: str, place: float, models: str | None) -> Markup:
+        return _walk(context, text, size, kind, place, models)[0]
+
+    def searched(text: str, size: int, words: str, models: str | None) -> Markup:
+        return _near(context, text, size, words, models)
+
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "trigger_mode": "always_last",
+        "concurrency_limit": 2,
+        "concurrency_id": "bytes",
+    }
+    state = [text, second, pos_dim, kind, place, pair]
+    views = [sheet, both, walk, place]
+    where = [text, pos_dim, vocabulary, pair]
+    # One listener an event: two that both wait as the last one would wake each other for ever.
+    answered = gr.on([text.change, second.change, pos_dim.input], typed, state, views, **quiet)
+    answered.then(searched, where, near, **quiet)
+    gr.on([kind.input, place.input], walked, [text, pos_dim, kind, place, pair], walk, **quiet)
+    vocabulary.input(searched, where, near, **quiet)
+    switched = pair.change(typed, state, views, **{**quiet, "trigger_mode": "multiple"})
+    switched.then(searched, where, near, **quiet)
+    counted = [listed, rule, pos_dim]
+    quiet["show_progress"] = "minimal"
+    gr.on([more.expand, listed.input, rule.input], _shared, counted, shared, **quiet)
+    more.expand(lambda: True, None, unfolded, api_visibility="private", queue=False)
+    more.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
+    pos_dim.change(
+        lambda unfolded, *state: _shared(*state) if unfolded else gr.skip(),
+        [unfolded, *counted],
+        shared,
+        **quiet,
+    )
+    blocks = gr.context.Context.root_block
+    if isinstance(blocks, gr.Blocks):
+        blocks.load(None, js=_FOLLOW, api_visibility="private")
+    add_endpoints(context)
+
+
+def _views(
+    context: Context,
+    text: str,
+    second: str,
+    size: int,
+    kind: str,
+    place: float,
+    models: str | None,
+) -> tuple[Any, ...]:
+    """The sheet, the second string, the walk, and the slider that walks."""
+    text, second = well_formed(text or ""), well_formed(second or "")
+    try:
+        predictor = context.predictor(models)
+        sheet = bytes_grid.view(encode(text, predictor, pos_dim=size))
+    except InputError as error:
+        sheet = bytes_grid.refusal(str(error))
+    try:
+        predictor = context.predictor(models)
+        both = bytes_pair.view(compare_strings(text, second, predictor, pos_dim=size))
+    except InputError as error:
+        both = bytes_pair.refusal(str(error))
+    return (sheet, both, *_walk(context, text, size, kind, place, models))
+
+
+def _walk(
+    context: Context, text: str, size: int, kind: str, place: float, models: str | None
+) -> tuple[Markup, Any]:
+    try:
+        predictor = context.predictor(models)
+        walk = edit_walk(well_formed(text or ""), predictor, pos_dim=size)
+        point = bytes_walk.nearest(walk, kind, int(place or 1))
+        pair = compare_strings(walk.text, point.text, predictor, pos_dim=size) if point else None
+    except InputError as error:
+        return bytes_walk.refusal(str(error)), gr.skip()
+    last = max((found.position for found in walk.points), default=1)
+    slider = gr.update(maximum=max(last, 2), value=min(int(place or 1), max(last, 2)))
+    return bytes_walk.view(walk, kind, point, pair), slider
+
+
+def _near(context: Context, text: str, size: int, words: str, models: str | None) -> Markup:
+    try:
+        found = neighbors(
+            well_formed(text or ""),
+            context.predictor(models),
+            pos_dim=size,
+            vocabulary=None if words == OWN else words,
+        )
+    except InputError as error:
+        return bytes_lists.nearest_refusal(str(error))
+    return bytes_lists.nearest(found)
+
+
+def _shared(listed: str, rule: str, size: int) -> Markup:
+    def counted(name: str, rule: str) -> Collisions:
+        return collisions(name, pos_dim=size, rule=rule, limit=0)
+
+    counts = [(counted(name, "true"), counted(name, "reference")) for name in VOCABULARIES]
+    return bytes_lists.shared_codes(counts, collisions(listed, pos_dim=size, rule=rule))
+
+
+def _head(title: str, explanation: str) -> None:
+    _html(
+        element(
+            "header",
+            element("h2", title, class_="kv-title"),
+            element("p", explanation, class_="kv-lead"),
+        ),
+        None,
+    )
+
+
+def _html(value: Markup, identifier: str | None) -> gr.HTML:
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
+
+
+def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label=label,
+        placeholder=placeholder,
+        max_lines=1,
+        elem_id=identifier,
+        html_attributes=gr.InputHTMLAttributes(
+            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+        ),
+    )
+
+
+def _tries(examples: Any) -> Markup:
+    buttons = []
+    for text, second in examples:
+        shown: list[object] = [_shown(text)]
+        if second is not None:
+            shown += [" / ", _shown(second)]
+        buttons.append(
+            element(
+                "button", *shown, type="button", class_="kv-try", data_text=text, data_with=second
+            )
+        )
+    return element("div", element("span", "try", class_="kv-quiet"), *buttons, class_="kv-examples")
+
+
+def _shown(text: str) -> Markup:
+    """A string on a button: as it looks, with signs only for what has no look."""
+    short = text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+    plain = (short.strip() == short and short.isprintable()) or len(short.encode()) > len(short) + 3
+    return element("bdi", short if plain else visible(short.encode()))
