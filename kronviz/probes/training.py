@@ -78,19 +78,22 @@ class TrainingEvidence:
         matched_step: the step, interpolated, at which kron first reached bpe's last logged
             validation loss; ``None`` where it never did.
         step_factor: bpe's last step over ``matched_step``.
+        reverse_factor: the same with the arms' parts exchanged: how many times fewer steps bpe
+            needed to reach kron's last logged validation loss.
         step_time_percent: how much longer kron's median step takes than bpe's.
         input_saving_percent: how much fewer trainable numbers kron's input embedding has.
     """
 
     pair: str
     curves: tuple[TrainingCurve, ...]
-    gaps: tuple[GapPoint, ...]
-    gap_nats: float | None
-    gap_percent: float | None
-    matched_step: float | None
-    step_factor: float | None
-    step_time_percent: float | None
-    input_saving_percent: float | None
+    gaps: tuple[GapPoint, ...] = ()
+    gap_nats: float | None = None
+    gap_percent: float | None = None
+    matched_step: float | None = None
+    step_factor: float | None = None
+    reverse_factor: float | None = None
+    step_time_percent: float | None = None
+    input_saving_percent: float | None = None
 
     def curve(self, arm: str) -> TrainingCurve | None:
         """The curve of an arm, if it has a log."""
@@ -115,10 +118,10 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         ) from None
     by_arm = {curve.arm: curve for curve in curves}
     if len(by_arm) < len(ARMS):
-        return TrainingEvidence(pair_dir.name, curves, (), None, None, None, None, None, None)
+        return TrainingEvidence(pair_dir.name, curves)
     bpe, kron = (by_arm[arm] for arm in ARMS)
     gap_nats = _difference(bpe.final_nats, kron.final_nats)
-    matched = _first_reached(kron, bpe.eval_nats[-1]) if bpe.eval_nats else None
+    matched, step_factor = _steps_saved(kron, bpe)
     return TrainingEvidence(
         pair=pair_dir.name,
         curves=curves,
@@ -126,7 +129,8 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         gap_nats=gap_nats,
         gap_percent=_percent(gap_nats, bpe.final_nats),
         matched_step=matched,
-        step_factor=bpe.eval_steps[-1] / matched if matched else None,
+        step_factor=step_factor,
+        reverse_factor=_steps_saved(bpe, kron)[1],
         step_time_percent=_percent(
             _difference(kron.step_seconds, bpe.step_seconds), bpe.step_seconds
         ),
@@ -183,6 +187,12 @@ def _gaps(bpe: TrainingCurve, kron: TrainingCurve) -> tuple[GapPoint, ...]:
     )
 
 
+def _steps_saved(fast: TrainingCurve, slow: TrainingCurve) -> tuple[float | None, float | None]:
+    """Where one arm reached the other's last loss, and the other's last step over that."""
+    reached = _first_reached(fast, slow.eval_nats[-1]) if slow.eval_nats else None
+    return reached, slow.eval_steps[-1] / reached if reached else None
+
+
 def _first_reached(curve: TrainingCurve, loss: float) -> float | None:
     """The step at which a curve first comes down to a loss, linear between validations."""
     points: Sequence[tuple[int, float]] = list(zip(curve.eval_steps, curve.eval_nats, strict=True))
@@ -221,7 +231,8 @@ def main() -> None:
         ("gap, nats", evidence.gap_nats, "+.4f"),
         ("gap, percent", evidence.gap_percent, "+.2f"),
         ("kron reached bpe's last loss at step", evidence.matched_step, ".0f"),
-        ("times fewer steps", evidence.step_factor, ".3f"),
+        ("times fewer steps with kron", evidence.step_factor, ".3f"),
+        ("times fewer steps with bpe", evidence.reverse_factor, ".3f"),
         ("kron's step longer by, percent", evidence.step_time_percent, "+.2f"),
         ("input parameters saved, percent", evidence.input_saving_percent, ".1f"),
     ):
@@ -229,7 +240,7 @@ def main() -> None:
 
 
 def _shown(value: float | None, form: str) -> str:
-    return "not recorded" if value is None else format(value, form)
+    return "none" if value is None else format(value, form)
 
 
 if __name__ == "__main__":

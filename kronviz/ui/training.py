@@ -86,7 +86,7 @@ def _view(context: Context, pair: str | None) -> _View:
         evidence = training_evidence(context.root / name)
         problem = None if evidence.curves else f"The pair {name} came without training logs."
     except CheckpointError as error:
-        evidence = TrainingEvidence(name, (), (), None, None, None, None, None, None)
+        evidence = TrainingEvidence(name, ())
         problem = str(error)
     pictures = [draw(evidence) for _, draw, _ in _PLOTS]
     if problem:
@@ -159,8 +159,8 @@ def _table(evidence: TrainingEvidence) -> Markup:
             published.GAP_PERCENT,
         ),
         (
-            _named("Steps saved", "until kron reaches bpe’s last logged loss"),
-            _figure(evidence.step_factor, "{:.2f} times fewer"),
+            _named("Steps saved with kron", "until it reaches bpe’s last logged loss"),
+            _steps(evidence),
             published.FEWER_STEPS,
         ),
         (
@@ -234,6 +234,12 @@ def _named(name: str, note: str) -> Markup:
 
 def _figure(value: float | None, form: str) -> str:
     return _NONE if value is None else form.format(value).replace("-", "−")
+
+
+def _steps(evidence: TrainingEvidence) -> str:
+    if evidence.step_factor is None and evidence.reverse_factor is not None:
+        return f"none; bpe reached kron’s with {evidence.reverse_factor:.2f} times fewer"
+    return _figure(evidence.step_factor, "{:.2f} times fewer")
 
 
 def _norm(curve: TrainingCurve | None) -> str:

@@ -1,0 +1,123 @@
+"""The figures of the training tab, from logs whose answers are known beforehand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kronviz.checkpoint import CheckpointError
+from kronviz.figures import training as figures
+from kronviz.probes import training
+from kronviz.probes.training import TrainingEvidence, training_evidence
+from kronviz.results import from_json, to_json
+
+
+def write_log(folder: Path, losses: list[float], norm: float, step_seconds: float) -> None:
+    folder.mkdir(parents=True)
+    lines = []
+    for number, loss in enumerate(losses, start=1):
+        for step in (2 * number - 1, 2 * number):
+            record = {
+                "step": step,
+                "tokens": 100 * step,
+                "seconds": step * step_seconds,
+                "train_loss": loss + 0.5,
+                "lr": 0.001,
+                "norm": norm * step,
+            }
+            if step % 2 == 0:
+                record["val_loss"] = loss
+            lines.append(json.dumps(record))
+    (folder / "log.jsonl").write_text("\n".join(lines))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    write_log(tmp_path / "p" / "bpe", [5.0, 4.0, 3.0, 2.0], norm=2.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5, 1.5, 1.0], norm=1.0, step_seconds=1.25)
+    return tmp_path / "p"
+
+
+def test_the_gap_is_the_difference_of_the_final_losses(pair: Path) -> None:
+    evidence = training_evidence(pair)
+    assert evidence.gap_nats == 1.0
+    assert evidence.gap_percent == 50.0
+    assert [(point.step, point.nats) for point in evidence.gaps] == [
+        (2, 1.0), (4, 1.5), (6, 1.5), (8, 1.0),
+    ]  # fmt: skip
+
+
+def test_steps_saved_are_interpolated_between_validations(pair: Path) -> None:
+    evidence = training_evidence(pair)
+    # kron falls from 2.5 at step 4 to 1.5 at step 6, so it is at bpe's final 2.0 at step 5.
+    assert evidence.matched_step == 5.0
+    assert evidence.step_factor == 8 / 5
+    assert evidence.reverse_factor is None
+
+
+def test_an_arm_that_never_catches_up_saves_no_steps(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+    evidence = training_evidence(tmp_path / "p")
+    assert evidence.gap_nats == -0.5
+    assert evidence.step_factor is None
+    # bpe falls from 3.0 at step 2 to 2.0 at step 4, so it is at kron's final 2.5 at step 3.
+    assert evidence.reverse_factor == 4 / 3
+
+
+def test_norms_and_step_time_are_relative(pair: Path) -> None:
+    evidence = training_evidence(pair)
+    kron = evidence.curve("kron")
+    assert kron is not None
+    assert kron.norm_ratios[0] == 1.0
+    assert kron.norm_ratios[-1] == 8.0
+    assert kron.step_seconds == 1.25
+    assert evidence.step_time_percent == 25.0
+
+
+def test_evidence_survives_json(pair: Path) -> None:
+    evidence = training_evidence(pair)
+    assert from_json(TrainingEvidence, to_json(evidence)) == evidence
+
+
+def test_one_arm_alone_has_a_curve_and_no_comparison(pair: Path) -> None:
+    (pair / "kron" / "log.jsonl").unlink()
+    evidence = training_evidence(pair)
+    assert [curve.arm for curve in evidence.curves] == ["bpe"]
+    assert evidence.gap_nats is None
+    assert evidence.gaps == ()
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"step": 1}', '{"step": "x", "tokens": 1}'])
+def test_a_damaged_log_is_one_sentence(pair: Path, line: str) -> None:
+    (pair / "bpe" / "log.jsonl").write_text(line)
+    with pytest.raises(CheckpointError, match=r"^The training log .*restore"):
+        training_evidence(pair)
+
+
+def test_the_command_prints_what_the_page_shows(
+    pair: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["training", str(pair)])
+    training.main()
+    said = capsys.readouterr().out
+    assert "gap, nats: +1.0000" in said
+    assert "times fewer steps with kron: 1.600" in said
+
+
+@pytest.mark.parametrize("draw", [figures.losses, figures.gap, figures.norms])
+def test_figures_draw_what_there_is_and_nothing_else(pair: Path, draw: object) -> None:
+    full = draw(training_evidence(pair))  # type: ignore[operator]
+    assert full.data
+    assert len(full.to_json()) < 40_000
+    empty = draw(TrainingEvidence("none", ()))  # type: ignore[operator]
+    assert all(len(trace.x) == 0 for trace in empty.data)
+
+
+def test_long_logs_are_thinned_and_keep_their_last_point() -> None:
+    for length in (0, 1, 239, 240, 241, 5000):
+        thin = figures._thinned(length)
+        assert len(thin) <= figures.POINTS + 1
+        assert thin[-1:] == ([length - 1] if length else [])

@@ -1,0 +1,64 @@
+"""The training tab says what the logs say, names the paper's figures as the paper's, and opens
+whatever the logs are like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_probe_training import write_log
+from test_ui_html import read
+
+from kronviz import published
+from kronviz.ui import training
+from kronviz.ui.context import Context
+
+
+def view(root: Path) -> training._View:
+    return training._view(Context({}, (), root), "p")
+
+
+def test_ours_and_the_papers_stand_in_columns_of_their_own(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "bpe", [5.0, 4.0, 3.0, 2.0], norm=2.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5, 1.5, 1.0], norm=1.0, step_seconds=1.25)
+    seen = view(tmp_path)
+    assert "ends 1.000 nats below" in read(seen.finding).said
+    assert "not the same experiment" in read(seen.finding).said
+    table = read(seen.table).said
+    assert "Ours" in table
+    assert "The paper’s" in table
+    assert "1.60 times fewer" in table
+    for figure in (published.GAP_NATS, published.FEWER_STEPS, published.STEP_OVERHEAD):
+        assert figure.text + figure.where in table
+    assert "python -m kronviz.probes.training checkpoints/p" in table
+
+
+def test_a_pair_without_a_gain_is_said_to_have_none(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+    seen = view(tmp_path)
+    assert "ends 0.500 nats above bpe: no gain at this scale." in read(seen.finding).said
+    assert "none; bpe reached kron’s with 1.33 times fewer" in read(seen.table).said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [(None, "came without training logs"), ("{", "is damaged"), ('{"step": 1}', "lacks entries")],
+)
+def test_missing_and_damaged_logs_are_a_sentence(
+    tmp_path: Path, text: str | None, sentence: str
+) -> None:
+    (tmp_path / "p" / "bpe").mkdir(parents=True)
+    if text is not None:
+        (tmp_path / "p" / "bpe" / "log.jsonl").write_text(text)
+    seen = view(tmp_path)
+    assert sentence in seen.finding
+    assert seen.table == ""
+    assert len(seen.pictures) == 3
+
+
+def test_one_arm_alone_is_shown_without_a_comparison(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+    seen = view(tmp_path)
+    assert "Only one of the two models" in seen.finding
+    assert "not recorded" in seen.table
