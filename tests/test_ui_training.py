@@ -1,5 +1,6 @@
 """The training tab says what the logs say, names the paper's figures as the paper's, and opens
-whatever the logs are like."""
+whatever the logs are like.
+"""
 
 from __future__ import annotations
 
