@@ -48,7 +48,8 @@ def photograph(browser: Browser, url: str, out: Path, wanted: list[str]) -> None
                 color_scheme=mode,  # type: ignore[arg-type]
                 device_scale_factor=2 if width < 500 else 1,
             )
-            page.goto(f"{url}/?__theme={mode}", wait_until="networkidle")
+            page.goto(f"{url}/?__theme={mode}", wait_until="load")
+            page.get_by_role("tab").first.wait_for()
             titles = page.get_by_role("tab").all_inner_texts()
             for title in dict.fromkeys(titles):
                 name = title.lower().replace(" ", "-")

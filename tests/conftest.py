@@ -13,23 +13,15 @@ os.environ.setdefault("TRITON_INTERPRET", "0" if os.path.exists("/dev/nvidia0") 
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import settings
+from small import small_model
 
 from kronviz.checkpoint import ARMS, CHECKPOINTS, save_arm
-from kronviz.model import GPT, ModelConfig
 from kronviz.predictor import Predictor
 
 # A slow machine is no fault of the code: properties are checked, never timed.
 settings.register_profile("kronviz", deadline=None)
 settings.load_profile("kronviz")
-
-
-def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **shape: int) -> GPT:
-    """A random model of the GPT-2 shape, by default with a vocabulary of 1,025 tokens."""
-    torch.manual_seed(seed)
-    fields = {"d_model": 32, "n_layer": 2, "n_head": 2, "n_ctx": 64, **shape}
-    return GPT(ModelConfig(arm=arm, vocabulary=vocabulary, **fields)).eval()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import small_model
+from small import small_model
 
 from kronviz import checkpoint
 from kronviz.checkpoint import (

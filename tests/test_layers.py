@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import small_model
+from small import small_model
 
 from kronviz.predictor import Predictor
 from kronviz.probes import layers as probe

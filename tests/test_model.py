@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import small_model
+from small import small_model
 
 from kronviz.checkpoint import ARMS
 from kronviz.model import KVCache, parameter_count

@@ -1,0 +1,14 @@
+"""Models small enough for every test to have its own."""
+
+from __future__ import annotations
+
+import torch
+
+from kronviz.model import GPT, ModelConfig
+
+
+def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **shape: int) -> GPT:
+    """A random model of the GPT-2 shape, by default with a vocabulary of 1,025 tokens."""
+    torch.manual_seed(seed)
+    fields = {"d_model": 32, "n_layer": 2, "n_head": 2, "n_ctx": 64, **shape}
+    return GPT(ModelConfig(arm=arm, vocabulary=vocabulary, **fields)).eval()
