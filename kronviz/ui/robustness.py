@@ -270,7 +270,7 @@ def _sentence_section(context: Context, pair: gr.Radio) -> None:
         return found.words, found.strip, gr.Slider(maximum=found.last, value=found.chosen)
 
     gr.on(
-        [text.input, word.input, pair.change],
+        [text.change, word.input, pair.change],
         answer,
         [text, word, pair],
         [words, strip, word],
