@@ -2,12 +2,14 @@
 
 Notable:
 
-- A word's or a token's tint is its KL over the largest one of both models, so tints can be
-  compared between the models; every tint has its number below it.
+- A tint is the root of a KL over the largest one of both models, so that small ones are seen and
+  models can be compared; every tint has its number below it.
 - Words are buttons: the one that is chosen is misspelled in the strip.
 """
 
 from __future__ import annotations
+
+import math
 
 from kronviz.probes.recovery import RecoveryStrip, StripToken
 from kronviz.probes.sensitivity import Sensitivity, WordHurt
@@ -200,4 +202,4 @@ def _token(token: StripToken, index: int, top: float) -> Markup:
 
 
 def _tint(value: float, top: float) -> str:
-    return f"--tint: {TINT * value / top if top > 0 else 0:.1f}%"
+    return f"--tint: {TINT * math.sqrt(value / top) if top > 0 else 0:.1f}%"
