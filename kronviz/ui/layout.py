@@ -17,7 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.ui import compare, encode, generate, layers, theme, training
+from kronviz.ui import compare, encode, generate, layers, robustness, theme, training
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join
 
@@ -44,6 +44,7 @@ TABS = (
     TabPage("bytes", "Byte view", encode.build),
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
+    TabPage("robustness", "Robustness", robustness.build),
     TabPage("training", "Training", training.build),
 )
 
@@ -86,7 +87,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        "max_file_size": "1mb",
+        "max_file_size": "8mb",
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
     return app.queue(max_size=500).launch(**{**settings, **changes})
