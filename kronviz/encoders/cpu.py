@@ -25,8 +25,12 @@ from kronviz.encoders import loops
 
 ALONE = 1 << 17
 """Numbers of output below which a second thread costs more than it saves."""
+ROWS, COLUMNS = 64, 96
+"""Least part that a thread takes of a batch, and of the width of a gradient."""
+PARTS = 4
+"""Parts a thread."""
 LINE = 16
-"""Bands of columns start at multiples of this, so that threads share no cache line."""
+"""Parts begin at multiples of this, so that threads share no cache line."""
 
 
 def warm_up() -> None:
@@ -50,10 +54,10 @@ def encode(
         flat,
         data.numpy(),
         offsets.numpy(),
-        gains(pos_dim, matrix.dtype.name),
+        *factors(pos_dim, matrix.dtype.name),
         out.numpy(),
     )
-    _share(functools.partial(compiled.encode, *arguments), len(flat), out.numel())
+    _share(functools.partial(compiled.encode, *arguments), len(flat), out.numel(), ROWS)
     return out
 
 
@@ -69,18 +73,20 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: 
         flat,
         data.numpy(),
         offsets.numpy(),
-        gains(pos_dim, array.dtype.name),
+        factors(pos_dim, array.dtype.name)[0],
         out.numpy(),
     )
-    _share(functools.partial(compiled.backward, *arguments), width, out.numel(), LINE)
+    _share(functools.partial(compiled.backward, *arguments), width, out.numel(), COLUMNS)
     return out
 
 
 @functools.lru_cache(maxsize=64)
-def gains(pos_dim: int, dtype: str) -> NDArray:
-    """``1 / (σ √L)`` for every length: shape ``(pos_dim + 1,)``, 0 for a token without bytes."""
-    factors = [1 / (codec.moments(n, pos_dim)[1] * n**0.5) for n in range(1, pos_dim + 1)]
-    return np.array([0.0, *factors], dtype)
+def factors(pos_dim: int, dtype: str) -> tuple[NDArray, NDArray]:
+    """For every length L: ``1 / (σ √L)``, and L times that; 0 for a token without bytes."""
+    lengths = np.arange(pos_dim + 1)
+    gains = [1 / (codec.moments(n, pos_dim)[1] * n**0.5) for n in range(1, pos_dim + 1)]
+    exact = np.array([0.0, *gains])
+    return exact.astype(dtype), (exact * lengths).astype(dtype)
 
 
 def _known_ids(compiled: loops.Loops, ids: Tensor, offsets: Tensor) -> NDArray:
@@ -97,22 +103,31 @@ def unknown_id(token: int, known: int) -> IndexError:
     return IndexError(f"ids hold {token}; this vocabulary has ids 0 … {known - 1}")
 
 
-def _share(work: Callable[[int, int], None], total: int, size: int, unit: int = 1) -> None:
-    """Do ``work(first, last)`` for ``[0, total)`` on as many threads as the size deserves."""
-    threads = min(torch.get_num_threads(), size // ALONE + 1, -(-total // unit))
+def _share(work: Callable[[int, int], None], total: int, size: int, unit: int) -> None:
+    """Do ``work(first, last)`` for ``[0, total)``, on several threads if there is enough to do.
+
+    Threads take a part of at least ``unit`` as they become free, so that one which the system holds
+    up holds up nobody.
+    """
+    threads = min(torch.get_num_threads(), size // ALONE + 1, total // unit)
     if threads < 2:
         if total:
             work(0, total)
         return
-    edges = [min(-(-total * i // (threads * unit)) * unit, total) for i in range(threads + 1)]
-    waiting = [
-        _pool().submit(work, first, last)
-        for first, last in itertools.pairwise(edges[1:])
-        if first < last
-    ]
-    work(0, edges[1])
-    for future in waiting:
-        future.result()
+    count = min(PARTS * threads, total // unit)
+    edges = [total * part // count // LINE * LINE for part in range(count)] + [total]
+    parts = iter(list(itertools.pairwise(edges)))
+
+    def take() -> None:
+        # The next item of a list's iterator is handed out once, whoever asks.
+        for first, last in parts:
+            work(first, last)
+
+    helpers = [_pool().submit(take) for _ in range(threads - 1)]
+    take()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
 
 
 @functools.lru_cache(maxsize=1)

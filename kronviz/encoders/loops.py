@@ -64,7 +64,7 @@ def _run_once(loops: Loops, dtype: str) -> None:
     ids, data = np.zeros(1, np.int64), np.zeros(1, np.uint8)
     offsets, gains = np.array([0, 1], np.int32), np.ones(2, dtype)
     loops.first_unknown(ids, 1)
-    loops.encode(one, one[0], ids, data, offsets, gains, np.empty((1, 1), dtype), 0, 1)
+    loops.encode(one, one[0], ids, data, offsets, gains, gains, np.empty((1, 1), dtype), 0, 1)
     loops.backward(one[:1], ids, data, offsets, gains, np.empty((256, 1), dtype), 0, 1)
 
 
@@ -83,24 +83,42 @@ def _encode(
     data: Any,
     offsets: Any,
     gains: Any,
+    shares: Any,
     out: Any,
     first: int,
     last: int,
 ) -> None:
-    """Rows ``first … last - 1`` of the embedding: ``gain * (sum of rows - L * mean)``."""
+    """Rows ``first … last - 1`` of the embedding: ``gain * sum of rows - share * mean``."""
     pos_dim = len(gains) - 1
     width = weight.shape[1]
     for i in range(first, last):
         start = offsets[ids[i]]
         length = offsets[ids[i] + 1] - start
-        gain = gains[length]
-        share = gain * length
+        # Of the weight's own type: numba would widen a product with an integer to float64.
+        gain, share = gains[length], shares[length]
         row = out[i]
-        for j in range(width):
-            row[j] = -share * mean[j]
-        p = 0
-        # Four rows at a time: a quarter of the loads and stores of the output.
-        while p + 4 <= length:
+        # Each pass adds as many rows as it can, for loads and stores of the output cost as much as
+        # a row; the first adds what the passes of four leave over.
+        p = length % 4
+        if p == 0:
+            for j in range(width):
+                row[j] = -share * mean[j]
+        elif p == 1:
+            a = weight[data[start] * pos_dim]
+            for j in range(width):
+                row[j] = gain * a[j] - share * mean[j]
+        elif p == 2:
+            a = weight[data[start] * pos_dim]
+            b = weight[data[start + 1] * pos_dim + 1]
+            for j in range(width):
+                row[j] = gain * (a[j] + b[j]) - share * mean[j]
+        else:
+            a = weight[data[start] * pos_dim]
+            b = weight[data[start + 1] * pos_dim + 1]
+            c = weight[data[start + 2] * pos_dim + 2]
+            for j in range(width):
+                row[j] = gain * ((a[j] + b[j]) + c[j]) - share * mean[j]
+        while p < length:
             a = weight[data[start + p] * pos_dim + p]
             b = weight[data[start + p + 1] * pos_dim + p + 1]
             c = weight[data[start + p + 2] * pos_dim + p + 2]
@@ -108,11 +126,6 @@ def _encode(
             for j in range(width):
                 row[j] += gain * ((a[j] + b[j]) + (c[j] + d[j]))
             p += 4
-        while p < length:
-            a = weight[data[start + p] * pos_dim + p]
-            for j in range(width):
-                row[j] += gain * a[j]
-            p += 1
 
 
 def _backward(
@@ -144,8 +157,8 @@ def _backward(
         row = band[cell]
         for j in range(width):
             centre[j] += row[j]
-    centre /= len(band)
+    shift = (centre / len(band)).astype(out.dtype)
     for cell in range(len(band)):
         row = band[cell]
         for j in range(width):
-            row[j] -= centre[j]
+            row[j] -= shift[j]
