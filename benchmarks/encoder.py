@@ -1,0 +1,361 @@
+"""How fast and how large: kron's encoders, the reference implementation, tables of PyTorch.
+
+    python benchmarks/encoder.py [--quick] [--markdown] [--device cpu|cuda] [--seconds 3]
+
+Each table varies one thing around a centre (8,192 tokens, d = 768, GPT-2's vocabulary, P = 16),
+forward alone and forward with backward. A cell is the median time of a call in milliseconds and
+its ratio to `nn.Embedding` in the same run; contestants take turns, so that what else the machine
+does slows them all. Every contestant's numbers are checked against float64 before it is timed.
+On a GPU it also prints the physical floors, and the time of a training step of both arms.
+
+Needs torch, numpy, tiktoken and safetensors. What needs numba, Triton or the package
+``kronecker-embeddings`` is left out with a line where these are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import gc
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import encoder_gpu
+
+from kronviz import codec
+from kronviz.accounting.timing import Timing, machine, rounds, summarise, zipf_ids
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.tokenizer import TokenBytes, load_tokenizer
+
+NAMES = {"r50k_base": "50 k", "cl100k_base": "100 k", "o200k_base": "200 k"}
+OURS = "kron, fused"
+TABLE = "nn.Embedding"
+DYNAMIC, CACHED = "reference, dynamic", "reference, cached"
+MAX_DENSE = 1_500_000_000
+"""Bytes of dense codes beyond which the reference is not asked: it holds several copies."""
+MAX_MODULE = 6_000_000_000
+Module = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one column measures."""
+
+    tokens: int = 8192
+    d_model: int = 768
+    vocabulary: str = "r50k_base"
+    pos_dim: int = 16
+    dtype: torch.dtype = torch.float32
+    device: str = "cpu"
+    text: bool = True
+
+    def ids(self, seed: int = 0) -> Tensor:
+        count = load_tokenizer(self.vocabulary).n_vocab
+        if self.text:
+            return zipf_ids(count, self.tokens, seed).to(self.device)
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randint(count, (self.tokens,), generator=generator).to(self.device)
+
+
+@functools.lru_cache(maxsize=2)
+def words(name: str) -> TokenBytes:
+    return load_tokenizer(name).vocabulary
+
+
+@functools.lru_cache(maxsize=2)
+def padded(name: str, pos_dim: int) -> tuple[Tensor, Tensor]:
+    """A vocabulary's true bytes as the reference stores them."""
+    vocabulary = words(name)
+    rows = np.zeros((len(vocabulary), pos_dim), np.uint8)
+    lengths = np.zeros(len(vocabulary), np.int16)
+    for token in range(len(vocabulary)):
+        data = codec.truncate(vocabulary[token], pos_dim)
+        rows[token, : len(data)] = np.frombuffer(data, np.uint8)
+        lengths[token] = len(data)
+    return torch.tensor(rows), torch.tensor(lengths)
+
+
+def contestants(case: Case, *, training: bool) -> tuple[dict[str, nn.Module], list[str]]:
+    """Modules to time at a case, all with the same projection, and a line for each left out."""
+    vocabulary, notes = words(case.vocabulary), []
+    torch.manual_seed(0)
+    made: dict[str, nn.Module] = {}
+    number = torch.finfo(case.dtype).bits // 8
+    if len(vocabulary) * case.d_model * number <= MAX_MODULE:
+        made[TABLE] = nn.Embedding(len(vocabulary), case.d_model)
+        made["nn.EmbeddingBag"] = Bag(len(vocabulary), case.d_model)
+    for encoder in ("fused", "cached", "reference"):
+        if encoder == "cached" and training:
+            continue
+        made[f"kron, {encoder}"] = KroneckerEmbedding(
+            vocabulary, case.d_model, case.pos_dim, encoder
+        )
+    if importlib.util.find_spec("kronecker_embeddings") is None:
+        notes.append("The package kronecker-embeddings is not installed: reference left out.")
+    else:
+        size = codec.dimension(case.pos_dim)
+        for mode, rows in (("dynamic", case.tokens), ("cached", len(vocabulary))):
+            if rows * size * 4 > MAX_DENSE or case.tokens * size * 4 > MAX_DENSE:
+                notes.append(
+                    f"reference, {mode}, at {case.tokens:,} tokens and a vocabulary of "
+                    f"{len(vocabulary):,}: left out, its dense codes take "
+                    f"{rows * size * 4 / 1e9:.1f} GB."
+                )
+            else:
+                made[f"reference, {mode}"] = reference(case, mode)
+    ours = made[OURS]
+    for name, module in made.items():
+        if name.startswith(("kron", "reference")):
+            module.load_state_dict(ours.state_dict())
+        module.to(case.device, case.dtype).train(training)
+    for name in [name for name in made if name.startswith("kron")]:
+        try:
+            made[name].warm_up()  # type: ignore[operator]
+        except ImportError as error:
+            notes.append(f"{name} left out: {error}.")
+            del made[name]
+    return made, notes
+
+
+def reference(case: Case, mode: str) -> nn.Module:
+    """The reference implementation, given the true bytes of the vocabulary."""
+    from kronecker_embeddings import KroneckerEmbedding as Reference
+
+    data, lengths = padded(case.vocabulary, case.pos_dim)
+    return Reference(
+        len(lengths),
+        case.d_model,
+        pos_dim=case.pos_dim,
+        mode=mode,
+        byte_buffer=data,
+        length_buffer=lengths,
+    )
+
+
+class Bag(nn.EmbeddingBag):
+    """`nn.EmbeddingBag` with one id in each bag."""
+
+    def __init__(self, count: int, width: int):
+        super().__init__(count, width, mode="sum")
+
+    def forward(self, ids: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(ids[:, None])
+
+
+def check(case: Case, made: dict[str, nn.Module]) -> None:
+    """Stop unless everything that computes kron gives float64's numbers for fresh ids."""
+    ids = replace(case, tokens=min(case.tokens, 64)).ids(seed=int(time.time()))
+    vocabulary = words(case.vocabulary)
+    dense = np.stack([codec.z_code(vocabulary[i], case.pos_dim) for i in ids.tolist()])
+    for name, module in made.items():
+        if not name.startswith(("kron", "reference")):
+            continue
+        projection = module.state_dict()["projection.weight"].double().cpu()
+        exact = torch.tensor(dense) @ projection.t()
+        with torch.no_grad():
+            found = module(ids).double().cpu()
+        error = float((found - exact).norm() / exact.norm())
+        limit = 1e-5 if case.dtype == torch.float32 else 1e-2
+        if not error < limit:
+            sys.exit(f"{name} is wrong at {case}: relative error {error:.2e}")
+
+
+def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timing], list[str]]:
+    """Median of a call of each contestant."""
+    made, notes = contestants(case, training=training)
+    check(case, made)
+    ids = case.ids()
+    gradient = torch.randn(case.tokens, case.d_model, dtype=case.dtype, device=case.device)
+
+    def step(module: nn.Module) -> None:
+        for parameter in module.parameters():
+            parameter.grad = None
+        module(ids).backward(gradient)
+
+    calls = {
+        name: functools.partial(step, module) if training else functools.partial(module, ids)
+        for name, module in made.items()
+    }
+    with torch.inference_mode(not training):
+        for call in calls.values():
+            call()
+        found = rounds(calls, seconds=seconds, device=torch.device(case.device), most=2000)
+    return {timing.name: timing for timing in summarise(found)}, notes
+
+
+def peak_bytes(case: Case, *, training: bool) -> dict[str, int]:
+    """Most memory that one call of each contestant takes beyond what stands before it."""
+    made, _ = contestants(case, training=training)
+    ids = case.ids()
+    found = {}
+    for name, module in made.items():
+
+        def call(module: nn.Module = module) -> None:
+            with torch.inference_mode(not training):
+                out = module(ids)
+            if training:
+                out.sum().backward()
+
+        call()
+        for parameter in module.parameters():
+            parameter.grad = None
+        gc.collect()
+        found[name] = _peak(call, torch.device(case.device))
+        for parameter in module.parameters():
+            parameter.grad = None
+    return found
+
+
+def _peak(call: Callable[[], None], device: torch.device) -> int:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    # The allocator's own record: what the process holds also counts pages that it merely keeps.
+    with _silence(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        call()
+    held = most = 0
+    for event in record.profiler.kineto_results.events():  # type: ignore[union-attr]
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the profiler's own messages, which do not go through Python, off the terminal."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        for number in (1, 2):
+            os.dup2(nowhere.fileno(), number)
+        try:
+            yield
+        finally:
+            for number, saved in enumerate(kept, start=1):
+                os.dup2(saved, number)
+                os.close(saved)
+
+
+def cell(timing: Timing | None, peer: Timing | None) -> str:
+    if timing is None:
+        return "–"
+    number = timing.milliseconds
+    text = f"{number:.4f}" if number < 0.1 else f"{number:.3g}" if number < 100 else f"{number:.0f}"
+    return f"{text} (×{timing.milliseconds / peer.milliseconds:.2f})" if peer else text
+
+
+def show(title: str, head: Iterable[str], rows: list[list[str]], markdown: bool) -> None:
+    """Print one table."""
+    head = list(head)
+    print(f"\n{'### ' if markdown else ''}{title}\n")
+    if markdown:
+        lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        return
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for first, *rest in [head, *rows]:
+        cells = (text.rjust(width) for text, width in zip(rest, widths[1:], strict=True))
+        print(first.ljust(widths[0]), *cells, sep="  ")
+
+
+def sweep(
+    title: str, cases: dict[str, Case], arguments: argparse.Namespace
+) -> dict[tuple[str, bool], dict[str, Timing]]:
+    """Print a table of cases, forward and with backward."""
+    every, all_notes = {}, []
+    for training in (False, True):
+        for label, case in cases.items():
+            found, notes = timed(case, training=training, seconds=arguments.seconds)
+            every[label, training] = found
+            all_notes += [note for note in notes if note not in all_notes]
+        columns = [every[label, training] for label in cases]
+        names = dict.fromkeys(name for column in columns for name in column)
+        rows = [
+            [name, *(cell(column.get(name), column.get(TABLE)) for column in columns)]
+            for name in names
+        ]
+        what = "forward and backward" if training else "forward"
+        show(f"{title}, {what}, ms (ratio to {TABLE})", ["", *cases], rows, arguments.markdown)
+    for note in all_notes:
+        print(note)
+    return every
+
+
+def verdict(every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
+    """The figures that the fused encoder has to show."""
+    centre, typing = every["8,192", False], every.get(("16", False))
+    lines: list[tuple[str, Any]] = []
+    if OURS in centre and DYNAMIC in centre:
+        factor = centre[DYNAMIC].milliseconds / centre[OURS].milliseconds
+        lines.append(("reference, dynamic, over ours at 8,192 tokens (at least 200)", factor))
+    if OURS in centre:
+        factor = centre[OURS].milliseconds / centre[TABLE].milliseconds
+        lines.append((f"ours over {TABLE} at 8,192 tokens (at most 1)", factor))
+    if typing and OURS in typing:
+        lines.append(("ours at 16 tokens, ms (under 0.1)", typing[OURS].milliseconds))
+    print("\nForward, in short:")
+    for text, value in lines:
+        print(f"  {text}: {value:.3g}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="the centre and 16 tokens alone")
+    parser.add_argument("--markdown", action="store_true", help="tables for a README")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: by device")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time for each column")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    dtype = getattr(torch, arguments.dtype or ("bfloat16" if device.type == "cuda" else "float32"))
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(
+        f"{machine(device)}, {str(dtype).removeprefix('torch.')}, torch {torch.__version__}, {load}"
+    )
+    base = Case(device=arguments.device, dtype=dtype)
+    tokens = (16, 8192) if arguments.quick else (16, 128, 1024, 8192, 65_536)
+    by_tokens = {f"{count:,}": replace(base, tokens=count) for count in tokens}
+    every = sweep("Tokens as text uses them, d = 768, 50 k", by_tokens, arguments)
+    if not arguments.quick:
+        even = {label: replace(case, text=False) for label, case in by_tokens.items()}
+        sweep("Tokens drawn evenly, d = 768, 50 k", even, arguments)
+        widths = {
+            f"d = {width:,}": replace(base, d_model=width) for width in (256, 768, 2048, 4096)
+        }
+        sweep("Widths, 8,192 tokens, 50 k", widths, arguments)
+        sizes = {label: replace(base, vocabulary=name) for name, label in NAMES.items()}
+        sweep("Vocabularies, 8,192 tokens, d = 768", sizes, arguments)
+    peaks = [peak_bytes(base, training=training) for training in (False, True)]
+    rows = [
+        [name, *(f"{peak[name] / 1e6:.1f}" if name in peak else "–" for peak in peaks)]
+        for name in peaks[0]
+    ]
+    head = ["", "forward", "forward and backward"]
+    show("Peak memory of a call at the centre, MB", head, rows, arguments.markdown)
+    verdict(every)
+    if device.type == "cuda":
+        encoder_gpu.report(base, contestants(base, training=False)[0], base.ids)
+
+
+if __name__ == "__main__":
+    main()

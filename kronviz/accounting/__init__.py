@@ -1,0 +1,204 @@
+"""What an input embedding costs: parameters and bytes of a table, and of kron in its place.
+
+Notable:
+
+- Nothing is measured here; every number is a sum over a vocabulary and a few sizes. What it costs
+  in time is `accounting.timing`.
+- Bytes of text are counted, not guessed: each token of the vocabulary is cut as the codec cuts it.
+  A vocabulary given as a number is the first so many ids of o200k; beyond its end, the rest is
+  taken to be as long as its mean, and the result says so.
+- kron needs an output head of its own, where bpe's table serves as its head too. That is no input
+  cost and is in no sum here, but `InputCost.head_parameters` says how large it is.
+
+>>> cost = input_cost("r50k_base", pos_dim=16, d_model=768)
+>>> cost.table_parameters, cost.projection_parameters
+(38597376, 3145728)
+>>> round(cost.parameters_saved, 4)
+0.9185
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronviz import codec
+from kronviz.predictor import InputError
+from kronviz.tokenizer import VOCABULARIES, load_tokenizer
+
+DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes a number, by the name of its type."""
+LARGEST = "o200k_base"
+MAX_VOCABULARY, MAX_POS_DIM, MAX_D_MODEL = 10_000_000, 256, 65_536
+OFFSET_BYTES = 4
+PADDED_LENGTH_BYTES = 2
+DENSE_CODE_BYTES = 4
+"""The reference keeps its codes in float32, whatever the projection's type."""
+
+
+@dataclass(frozen=True)
+class InputCost:
+    """What a table costs, and what kron costs in its place. All sizes are bytes.
+
+    Attributes:
+        vocabulary: the name or number that was asked for.
+        estimated: whether part of the text's length is an estimate (see the module's notes).
+        table_parameters: ``n_vocab * d_model``.
+        projection_parameters: ``256 * pos_dim * d_model``.
+        parameters_saved: share of the table's parameters that kron does without; below 0, kron has
+            more.
+        break_even: size of a vocabulary whose table has as many parameters as the projection.
+        table_bytes: the table in ``dtype``; kron's ``cached`` encoder keeps as much, for speed.
+        projection_bytes: the projection in ``dtype``.
+        text_bytes: the cut bytes of all tokens, end to end.
+        offset_bytes: where each token begins, 4 bytes each.
+        ragged_bytes: both; what kron's fused encoder keeps of a vocabulary.
+        padded_bytes: the reference's storage: ``pos_dim`` bytes and a 2-byte length a token.
+        dense_code_bytes: the reference's ``cached`` mode: D float32 numbers a token.
+        kron_bytes: projection and ragged bytes.
+        bytes_saved: share of the table's bytes that kron does without.
+        training_bytes: weights, gradients and AdamW's two moments of the table, all in float32.
+        kron_training_bytes: the same of the projection, and the ragged bytes.
+        head_parameters: kron's own output head, ``n_vocab * d_model``; bpe ties its to the table.
+        cut_tokens: tokens longer than ``pos_dim`` bytes, of which the code sees the front alone.
+    """
+
+    vocabulary: str
+    n_vocab: int
+    pos_dim: int
+    d_model: int
+    dtype: str
+    estimated: bool
+    table_parameters: int
+    projection_parameters: int
+    parameters_saved: float
+    break_even: int
+    table_bytes: int
+    projection_bytes: int
+    text_bytes: int
+    offset_bytes: int
+    ragged_bytes: int
+    padded_bytes: int
+    dense_code_bytes: int
+    kron_bytes: int
+    bytes_saved: float
+    training_bytes: int
+    kron_training_bytes: int
+    head_parameters: int
+    cut_tokens: int
+
+
+def input_cost(
+    vocabulary: str | int = "r50k_base",
+    pos_dim: int = 16,
+    d_model: int = 768,
+    dtype: str = "float32",
+) -> InputCost:
+    """The costs of a vocabulary at a shape.
+
+    Args:
+        vocabulary: a name for `load_tokenizer`, or a number of tokens.
+        pos_dim: positions of the code, P, 1 to 256.
+        d_model: width of the model, 1 to 65,536.
+        dtype: type of the weights: float32, bfloat16 or float16.
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
+    name, count = read_vocabulary(vocabulary)
+    pos_dim = whole("pos_dim", pos_dim, 1, MAX_POS_DIM)
+    d_model = whole("d_model", d_model, 1, MAX_D_MODEL)
+    if dtype not in DTYPES:
+        raise InputError(f"dtype is {dtype!r}; choose {', '.join(DTYPES)}.")
+    text, cut, estimated = _text(name, count, pos_dim)
+    size = codec.dimension(pos_dim)
+    table, projection = count * d_model, size * d_model
+    offsets = (count + 1) * OFFSET_BYTES
+    ragged = text + offsets
+    kron = projection * DTYPES[dtype] + ragged
+    return InputCost(
+        vocabulary=str(vocabulary),
+        n_vocab=count,
+        pos_dim=pos_dim,
+        d_model=d_model,
+        dtype=dtype,
+        estimated=estimated,
+        table_parameters=table,
+        projection_parameters=projection,
+        parameters_saved=saved_share(count, pos_dim),
+        break_even=size,
+        table_bytes=table * DTYPES[dtype],
+        projection_bytes=projection * DTYPES[dtype],
+        text_bytes=text,
+        offset_bytes=offsets,
+        ragged_bytes=ragged,
+        padded_bytes=count * (pos_dim + PADDED_LENGTH_BYTES),
+        dense_code_bytes=count * size * DENSE_CODE_BYTES,
+        kron_bytes=kron,
+        bytes_saved=1 - kron / (table * DTYPES[dtype]),
+        training_bytes=table * 4 * DTYPES["float32"],
+        kron_training_bytes=projection * 4 * DTYPES["float32"] + ragged,
+        head_parameters=table,
+        cut_tokens=cut,
+    )
+
+
+def saved_share(n_vocab: int, pos_dim: int) -> float:
+    """Share of a table's parameters that the projection does without; any ``d_model``."""
+    return 1 - codec.dimension(pos_dim) / n_vocab
+
+
+def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
+    """The name of a vocabulary to count in, and how many of its tokens.
+
+    Raises:
+        InputError: there is no such vocabulary, or the number is out of range.
+    """
+    text = str(vocabulary).strip().replace(",", "").replace("_", "")
+    if text.isascii() and text.isdecimal():
+        return LARGEST, whole("the vocabulary", int(text[:20]), 1, MAX_VOCABULARY)
+    if vocabulary not in VOCABULARIES:
+        raise InputError(
+            f"There is no vocabulary {str(vocabulary)[:40]!r}; choose {', '.join(VOCABULARIES)}, "
+            "or give a number of tokens."
+        )
+    name = str(vocabulary)
+    return name, len(_lengths(name))
+
+
+def whole(name: str, value: int, least: int, most: int) -> int:
+    """A whole number within bounds, both included; `InputError` for anything else."""
+    if isinstance(value, bool) or value != value or value not in range(least, most + 1):
+        raise InputError(
+            f"{name} is {value!r}; it must be a whole number from {least:,} to {most:,}."
+        )
+    return int(value)
+
+
+def _text(name: str, count: int, pos_dim: int) -> tuple[int, int, bool]:
+    """Bytes of the first ``count`` tokens, how many are cut, and whether that is an estimate."""
+    lengths, cut = _cut_lengths(name, pos_dim), _lengths(name) > pos_dim
+    known = min(count, len(lengths))
+    rest = count - known
+    return (
+        int(lengths[:known].sum()) + round(rest * float(lengths.mean())),
+        int(cut[:known].sum()) + round(rest * float(cut.mean())),
+        rest > 0,
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _lengths(name: str) -> NDArray[np.int64]:
+    return np.diff(load_tokenizer(name).vocabulary.offsets)
+
+
+@functools.lru_cache(maxsize=64)
+def _cut_lengths(name: str, pos_dim: int) -> NDArray[np.int64]:
+    lengths = _lengths(name).copy()
+    vocabulary = load_tokenizer(name).vocabulary
+    for token in np.flatnonzero(lengths > pos_dim).tolist():
+        lengths[token] = len(codec.truncate(vocabulary[token], pos_dim))
+    return lengths

@@ -1,0 +1,232 @@
+"""What an embedding costs in time, on the machine that this runs on.
+
+Notable:
+
+- All contestants embed the same ids in the same run, in turn, round after round, so that a noisy
+  neighbour slows them all. A turn is several calls, because what ran before has emptied the caches;
+  each contestant is given the median of all its calls.
+- Ids are drawn as text uses them: rank r of a vocabulary about as often as 1/r (Zipf), or evenly.
+- A GPU is waited for before a clock is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from kronviz.accounting import DTYPES, read_vocabulary, whole
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.predictor import InputError
+from kronviz.tokenizer import TokenBytes, load_tokenizer
+
+MAX_TOKENS = 65_536
+MAX_BYTES = 700_000_000
+"""Largest table that a measurement makes, in bytes."""
+TURN = 0.02
+"""Seconds of a contestant's turn; one call, if that takes longer."""
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one contestant took.
+
+    Attributes:
+        name: what was timed.
+        milliseconds: median of the rounds.
+        fastest, slowest: the shortest and the longest round, in milliseconds.
+        ratio: median over that of the first contestant.
+    """
+
+    name: str
+    milliseconds: float
+    fastest: float
+    slowest: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement on one machine.
+
+    Attributes:
+        machine: processor or GPU, and threads.
+        tokens: ids embedded by each call.
+        timings: a learned table first.
+        calls: of the contestant that was called least.
+        notes: a sentence for each contestant that could not take part.
+        seconds: how long the whole measurement took.
+    """
+
+    machine: str
+    n_vocab: int
+    pos_dim: int
+    d_model: int
+    dtype: str
+    tokens: int
+    timings: tuple[Timing, ...]
+    calls: int
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def measure(
+    vocabulary: str | int = "r50k_base",
+    pos_dim: int = 16,
+    d_model: int = 768,
+    dtype: str = "float32",
+    tokens: int = 1024,
+    seconds: float = 2.0,
+) -> Measurement:
+    """Time a learned table and kron's encoders, for inference, on the device that answers here.
+
+    Args:
+        vocabulary: as for `accounting.input_cost`, up to the ids that o200k has.
+        tokens: ids that each call embeds, 1 to 65,536, drawn as text uses them.
+        seconds: about how long to take.
+
+    Raises:
+        InputError: an argument is out of its range, or the table would not fit.
+    """
+    started = time.perf_counter()
+    name, count = read_vocabulary(vocabulary)
+    pos_dim, d_model = whole("pos_dim", pos_dim, 1, 64), whole("d_model", d_model, 1, 8192)
+    tokens = whole("tokens", tokens, 1, MAX_TOKENS)
+    if dtype not in DTYPES:
+        raise InputError(f"dtype is {dtype!r}; choose {', '.join(DTYPES)}.")
+    known = load_tokenizer(name).vocabulary
+    if count > len(known):
+        raise InputError(f"Only {len(known):,} tokens have bytes to measure with; ask for fewer.")
+    if count * d_model * DTYPES[dtype] > MAX_BYTES:
+        raise InputError(
+            f"A table of {count:,} × {d_model:,} in {dtype} takes "
+            f"{count * d_model * DTYPES[dtype] / 1e9:.1f} GB; the limit here is "
+            f"{MAX_BYTES / 1e9:.1f} GB. Ask for a smaller vocabulary or width."
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    number = getattr(torch, dtype)
+    words = known if count == len(known) else TokenBytes.of([known[i] for i in range(count)])
+    ids = zipf_ids(count, tokens).to(device)
+    contestants, notes = _contestants(words, pos_dim, d_model, number, device)
+    with torch.inference_mode():
+        for call in contestants.values():
+            call(ids)
+        spent = time.perf_counter() - started
+        times = rounds(
+            {label: functools.partial(call, ids) for label, call in contestants.items()},
+            seconds=max(seconds - spent, 0.3),
+            device=device,
+        )
+    return Measurement(
+        machine=machine(device),
+        n_vocab=count,
+        pos_dim=pos_dim,
+        d_model=d_model,
+        dtype=dtype,
+        tokens=tokens,
+        timings=summarise(times),
+        calls=min(map(len, times.values())),
+        notes=notes,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _contestants(
+    words: TokenBytes, pos_dim: int, d_model: int, dtype: torch.dtype, device: torch.device
+) -> tuple[dict[str, Callable[[Tensor], Tensor]], tuple[str, ...]]:
+    # Filled with ones: pages that were never written to would all be one page of zeros.
+    table = nn.Embedding(len(words), d_model, _weight=torch.ones(len(words), d_model, dtype=dtype))
+    made: dict[str, Callable[[Tensor], Tensor]] = {"table": table.to(device)}
+    notes = []
+    for encoder in ("fused", "cached", "reference"):
+        kron = KroneckerEmbedding(words, d_model, pos_dim, encoder).eval().to(device, dtype)
+        try:
+            kron.warm_up()
+            made[f"kron, {encoder}"] = kron
+        except ImportError as error:
+            notes.append(f"{encoder} is left out: {error}.")
+    return made, tuple(notes)
+
+
+def rounds(
+    calls: Mapping[str, Call], *, seconds: float, device: torch.device, most: int = 1000
+) -> dict[str, list[float]]:
+    """Call each in turn, over and over: sorted milliseconds of each.
+
+    Args:
+        calls: what to time; call each once before, for all that is only done the first time.
+        seconds: stop after this long, though not before each had three turns.
+        most: stop after this many calls of each.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    deadline = time.perf_counter() + seconds
+    turns = 0
+    while turns < 3 or (
+        time.perf_counter() < deadline and any(len(found) < most for found in times.values())
+    ):
+        for name, call in calls.items():
+            ended = time.perf_counter() + TURN
+            times[name].append(_milliseconds(call, device))
+            while time.perf_counter() < ended and len(times[name]) < most:
+                times[name].append(_milliseconds(call, device))
+        turns += 1
+    return {name: sorted(found) for name, found in times.items()}
+
+
+def _milliseconds(call: Call, device: torch.device) -> float:
+    if device.type == "cuda":
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        call()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end)
+    started = time.perf_counter()
+    call()
+    return (time.perf_counter() - started) * 1000
+
+
+def summarise(times: Mapping[str, list[float]]) -> tuple[Timing, ...]:
+    """Medians and ratios of what `rounds` gave, in its order."""
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    first = next(iter(medians.values()))
+    return tuple(
+        Timing(name, medians[name], found[0], found[-1], medians[name] / max(first, 1e-9))
+        for name, found in times.items()
+    )
+
+
+def zipf_ids(n_vocab: int, tokens: int, seed: int = 0) -> Tensor:
+    """Ids drawn about as text uses them: id r with a probability that goes as ``1 / (r + 1)``.
+
+    Byte-pair ids are ranks of merges, and early merges are the frequent ones.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    uniform = torch.rand(tokens, generator=generator, dtype=torch.float64)
+    return ((n_vocab + 1) ** uniform - 1).long().clamp(max=n_vocab - 1)
+
+
+def machine(device: torch.device | None = None) -> str:
+    """The processor's or GPU's own name, and how many threads compute on it."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine() or "unknown processor"
