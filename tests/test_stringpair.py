@@ -36,7 +36,7 @@ def test_marks_and_cosines_are_those_of_the_dense_codes(first: bytes, second: by
     assert found.code_cosine == pytest.approx(float(a @ b), abs=1e-12)
     za, zb = codec.z_code(first, 16), codec.z_code(second, 16)
     dense = float(za @ zb / np.linalg.norm(za) / np.linalg.norm(zb))
-    assert found.centred_cosine == pytest.approx(dense, abs=1e-9)
+    assert found.z_cosine == pytest.approx(dense, abs=1e-9)
     assert found.shared + found.moved + found.lost == found.first_length == len(found.first_bytes)
     assert found.shared + found.moved + found.new == found.second_length == len(found.second_bytes)
     for byte in found.first_bytes:
@@ -66,6 +66,18 @@ def test_trained_cosines_are_those_of_the_vectors(small_predictor: Predictor) ->
     assert found.kron_cosine == pytest.approx(
         float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)), abs=1e-6
     )
+
+
+def test_centred_cosines_are_those_without_the_mean_of_all_tokens(
+    small_predictor: Predictor,
+) -> None:
+    found = compare_strings(" the", " and", small_predictor)
+    ids = [small_predictor.tokenizer.encode(text)[0] for text in (" the", " and")]
+    for arm, cosine in (("kron", found.kron_centred), ("bpe", found.bpe_centred)):
+        model = small_predictor.arms[arm]
+        vectors = model.wte(torch.arange(model.n_vocab)).detach().double()
+        a, b = (vectors - vectors.mean(0))[ids]
+        assert cosine == pytest.approx(float(a @ b / a.norm() / b.norm()), abs=1e-5)
 
 
 def test_bpe_has_no_similarity_for_more_than_one_token(small_predictor: Predictor) -> None:

@@ -31,6 +31,7 @@ from kronviz import codec
 from kronviz.model import GPT
 from kronviz.predictor import Predictor, TokenView
 from kronviz.probes.strings import (
+    CHUNK,
     known_tokenizer,
     kron_embedding,
     positions,
@@ -44,7 +45,6 @@ from kronviz.tokenizer import Tokenizer, load_tokenizer
 MAX_NEIGHBORS = 100
 MIN_ROOT = 3
 """Shortest canonical form, in characters, that counts as a root inside another one."""
-CHUNK = 8192
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,11 @@ class Similarity:
     Attributes:
         shared, moved, lost, new: how many bytes carry each mark; moved ones count once.
         code_cosine: of the codes, ``shared / √(L₁ L₂)``.
-        centred_cosine: of the z-normalised codes.
+        z_cosine: of the z-normalised codes.
         kron_cosine: of the kron arm's embeddings; ``None`` without an arm trained at ``pos_dim``.
         bpe_cosine: of the rows of the bpe arm's table; ``None`` unless each string is one token.
+        kron_centred, bpe_centred: the same after the mean vector of all tokens is taken away, which
+            is what makes any two vectors of an arm alike.
         first_tokens, second_tokens: how the pair's tokenizer cuts the strings.
     """
 
@@ -70,9 +72,11 @@ class Similarity:
     lost: int
     new: int
     code_cosine: float
-    centred_cosine: float
+    z_cosine: float
     kron_cosine: float | None
     bpe_cosine: float | None
+    kron_centred: float | None
+    bpe_centred: float | None
     first_bytes: tuple[MarkedByte, ...]
     second_bytes: tuple[MarkedByte, ...]
     first_tokens: tuple[TokenView, ...]
@@ -110,9 +114,11 @@ def compare_strings(
         lost=len(kept_a) - len(partners),
         new=len(kept_b) - len(partners),
         code_cosine=codec.similarity(a, b, pos_dim),
-        centred_cosine=codec.similarity(a, b, pos_dim, centred=True),
+        z_cosine=codec.similarity(a, b, pos_dim, centred=True),
         kron_cosine=kron_cosines(predictor, a, [b], pos_dim)[0],
         bpe_cosine=bpe_cosines(predictor, a, [b])[0],
+        kron_centred=kron_cosines(predictor, a, [b], pos_dim, centred=True)[0],
+        bpe_centred=bpe_cosines(predictor, a, [b], centred=True)[0],
         first_bytes=first_bytes,
         second_bytes=second_bytes,
         first_tokens=tokens(predictor, a),

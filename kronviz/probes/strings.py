@@ -9,6 +9,7 @@ Notable:
 
 from __future__ import annotations
 
+import functools
 import reprlib
 from collections.abc import Iterable, Sequence
 
@@ -17,12 +18,14 @@ from torch import Tensor
 
 from kronviz import codec
 from kronviz.embedding import KroneckerEmbedding
+from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.tokenizer import VOCABULARIES, Tokenizer, VocabularyError, load_tokenizer
 
 MAX_BYTES = 200
 MIN_POS_DIM, MAX_POS_DIM = 4, 64
 DEFAULT_POS_DIM = 16
+CHUNK = 8192
 
 
 def string_bytes(text: str | bytes, label: str = "string") -> bytes:
@@ -87,31 +90,56 @@ def kron_embedding(predictor: Predictor | None) -> KroneckerEmbedding | None:
 
 @torch.inference_mode()
 def kron_cosines(
-    predictor: Predictor | None, data: bytes, others: Sequence[bytes], pos_dim: int
+    predictor: Predictor | None,
+    data: bytes,
+    others: Sequence[bytes],
+    pos_dim: int,
+    *,
+    centred: bool = False,
 ) -> list[float | None]:
-    """Cosines of a string's embedding with those of others; all ``None`` without a trained arm."""
+    """Cosines of a string's embedding with those of others; all ``None`` without a trained arm.
+
+    With ``centred``, after the mean embedding of all tokens is taken away: what every vector of an
+    arm has in common makes any two of them alike.
+    """
     kron = kron_embedding(predictor)
-    if kron is None or kron.pos_dim != pos_dim:
+    if predictor is None or kron is None or kron.pos_dim != pos_dim:
         return [None] * len(others)
     embedded = kron.embed_bytes([data, *others]).double()
+    if centred:
+        embedded = embedded - mean_embedding(predictor.arms["kron"])
     return list(cosines(embedded[1:], embedded[0]))
 
 
 @torch.inference_mode()
 def bpe_cosines(
-    predictor: Predictor | None, data: bytes, others: Sequence[bytes]
+    predictor: Predictor | None, data: bytes, others: Sequence[bytes], *, centred: bool = False
 ) -> list[float | None]:
-    """Cosines of a string's row in the bpe arm's table; ``None`` where a string is no one token."""
+    """Cosines of a string's row in the bpe arm's table; ``None`` where a string is no one token.
+
+    ``centred`` as for `kron_cosines`.
+    """
     model = predictor.arms.get("bpe") if predictor else None
     ids = [single_token(predictor, string) for string in (data, *others)]
     found: list[float | None] = [None] * len(others)
     whole = [(place, token) for place, token in enumerate(ids[1:]) if token is not None]
     if model is None or ids[0] is None or not whole:
         return found
-    rows = model.wte(torch.tensor([ids[0], *(token for _, token in whole)], device=model.device))
-    for (place, _), cosine in zip(whole, cosines(rows[1:].double(), rows[0].double()), strict=True):
+    ids_there = torch.tensor([ids[0], *(token for _, token in whole)], device=model.device)
+    rows = model.wte(ids_there).double()
+    if centred:
+        rows = rows - mean_embedding(model)
+    for (place, _), cosine in zip(whole, cosines(rows[1:], rows[0]), strict=True):
         found[place] = cosine
     return found
+
+
+@functools.lru_cache(maxsize=8)
+@torch.inference_mode()
+def mean_embedding(model: GPT) -> Tensor:
+    """The mean input embedding of all tokens of a model: float64, ``(d_model,)``."""
+    ids = torch.arange(model.n_vocab, device=model.device)
+    return sum(model.wte(part).double().sum(0) for part in ids.split(CHUNK)) / model.n_vocab  # type: ignore[return-value]
 
 
 def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:

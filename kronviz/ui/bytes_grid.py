@@ -32,6 +32,8 @@ from kronviz.ui.html import Markup, element, join, visible
 
 BAR_PIXELS = 72
 HEADER_ROWS = 4
+COMMON = 0.05
+"""Share of an embedding from which on the headline speaks of what all strings have in common."""
 
 
 def view(found: ByteView) -> Markup:
@@ -61,10 +63,13 @@ def _finding(found: ByteView) -> Markup:
     if len(kept) < found.n_bytes:
         parts.append(f", for {found.length} of its {found.n_bytes} bytes")
     shares = _character_shares(found)
-    if len(shares) > 1:
+    if len(shares) > 1 and found.background:
         best, share = max(shares, key=lambda entry: entry[1])
-        parts += ["; ", piece(best), f" carries {percent(share)} of what "]
-        parts += [arm_name("kron"), " makes of them"]
+        parts += [". ", piece(best), f" carries {percent(share)} of what ", arm_name("kron")]
+        parts.append(" makes of them")
+        if found.background.share >= COMMON:
+            parts.append(f"; {percent(found.background.share)} is the same for any ")
+            parts.append(count(found.length, "byte"))
     return join([*parts, "."])
 
 
@@ -333,9 +338,9 @@ def _facts(found: ByteView) -> Markup:
             ),
             (
                 term(
-                    "Same for every string",
-                    "the share of it that all strings of this length have in common: what the "
-                    "cells that are not lit add together.",
+                    "Common to all",
+                    f"the share of it that all strings of {count(found.length, 'byte')} have: what "
+                    "normalising makes of the cells that are not lit.",
                 ),
                 percent(found.background.share, 1),
             ),

@@ -27,7 +27,11 @@ from kronviz.ui.bytes_parts import (
 )
 from kronviz.ui.html import Markup, element, join, visible
 
-WORDS = {"shared": "shared", "moved": "moved", "lost": "lost", "new": "new"}
+_CENTRED = term(
+    "centred",
+    "the same cosine after the mean vector of all tokens is taken away. Training gives all vectors "
+    "of a model much in common, which makes any two of them alike.",
+)
 
 
 def view(found: Similarity) -> Markup:
@@ -160,6 +164,7 @@ def _table(found: Similarity) -> Markup:
         _line(
             term("code", "cosine of the two codes, in closed form: shared cells over √(L₁ L₂)."),
             found.code_cosine,
+            None,
             join([f"{found.shared} shared / {lengths}"]),
             None,
         )
@@ -168,11 +173,14 @@ def _table(found: Similarity) -> Markup:
         why = "cosine of its two trained embeddings"
         if found.kron_cosine is None:
             why = "not trained with this number of positions"
-        rows.append(_line(arm_name("kron"), found.kron_cosine, why, "kron"))
-        rows.append(_line(arm_name("bpe"), found.bpe_cosine, _bpe_note(found), "bpe"))
+        rows.append(_line(arm_name("kron"), found.kron_cosine, found.kron_centred, why, "kron"))
+        rows.append(
+            _line(arm_name("bpe"), found.bpe_cosine, found.bpe_centred, _bpe_note(found), "bpe")
+        )
     head = [
         element("th", "Similarity by", scope="col"),
         element("th", "cosine", scope="col"),
+        element("th", _CENTRED, scope="col"),
         element("td", class_="kv-like-track"),
         element("th", "how", scope="col"),
     ]
@@ -189,7 +197,9 @@ def _table(found: Similarity) -> Markup:
     )
 
 
-def _line(name: Markup, cosine: float | None, how: object, arm: str | None) -> Markup:
+def _line(
+    name: Markup, cosine: float | None, centred: float | None, how: object, arm: str | None
+) -> Markup:
     bar = Markup("")
     if cosine is not None:
         bar = element("span", class_="kv-like-bar", style=f"width: {max(cosine, 0) * 100:.1f}%")
@@ -197,6 +207,7 @@ def _line(name: Markup, cosine: float | None, how: object, arm: str | None) -> M
         "tr",
         element("th", name, scope="row"),
         element("td", number(cosine), class_="kv-like-number"),
+        element("td", "" if arm is None else number(centred), class_="kv-like-number"),
         element("td", bar, class_="kv-like-track", aria_hidden="true"),
         element("td", how, class_="kv-like-how"),
         data_arm=arm,

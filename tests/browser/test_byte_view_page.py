@@ -1,0 +1,210 @@
+"""The byte view in a real browser: cells read off the page, typing, walking, links, keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from odd_inputs import MARKUP
+
+from kronviz import codec
+
+Visit = Callable[..., Any]
+TEXT, SECOND = "#kv-byte-text input", "#kv-byte-with input"
+SIXTY = "A string of sixty bytes, all of them letters or blanks, so s"
+SEVEN = ("run", " run", "naïve", "नमस्ते", "👩‍🚀", "\x07", SIXTY)
+CELLS = """() => [...document.querySelectorAll("#kv-byte-sheet .kv-lit")]
+    .map((cell) => [Number(cell.dataset.position), cell.dataset.byte])"""
+
+
+def open_bytes(visit: Visit, query: str = "", **settings: Any) -> Any:
+    page = visit(f"?tab=bytes{query}", **settings)
+    page.wait_for_selector("#kv-byte-sheet .kv-lit, #kv-byte-sheet .kv-refused", state="visible")
+    page.wait_for_selector("#kv-byte-near .kv-near")
+    return page
+
+
+def wait_for(page: Any, text: str) -> None:
+    """Until the sheet on the page is that of this text."""
+    page.wait_for_function(
+        "(text) => document.querySelector('#kv-byte-sheet .kv-bytes')?.dataset.of === text",
+        arg=text,
+    )
+
+
+def cosine(page: Any) -> str:
+    return page.locator("#kv-byte-both tbody .kv-like-number").first.inner_text()
+
+
+@pytest.mark.parametrize("text", SEVEN)
+def test_the_cells_on_the_page_are_those_of_the_string(visit: Visit, text: str) -> None:
+    page = open_bytes(visit)
+    page.fill(TEXT, text)
+    wait_for(page, text)
+    kept = codec.truncate(text.encode(), 16)
+    cells = sorted((place, byte) for place, byte in page.evaluate(CELLS))
+    assert cells == [(place, f"{byte:02x}") for place, byte in enumerate(kept, start=1)]
+    cut = len(kept) < len(text.encode())
+    assert page.locator(".kv-cut-line").count() == cut
+    if cut:
+        words = f"Cut after byte {len(kept)} of {len(text.encode())}"
+        assert words in page.locator("#kv-byte-sheet .kv-cut-note").inner_text()
+    assert page.locator("#kv-byte-sheet").get_by_text("✓ exact").count() == 1
+    assert page.errors == []
+
+
+def test_similarities_of_the_papers_pairs_are_on_the_page(visit: Visit) -> None:
+    page = open_bytes(visit)
+    found = {}
+    for button in page.locator("#kv-byte-pairs .kv-try").all():
+        button.click()
+        first, second = button.get_attribute("data-text"), button.get_attribute("data-with")
+        wait_for(page, first)
+        page.wait_for_function(
+            "(size) => document.querySelectorAll('#kv-byte-both [data-mark]').length === size",
+            arg=len(first) + len(second),
+        )
+        found[first, second] = cosine(page)
+    assert found["compute", "commute"] == "0.857"
+    assert found["nation", "ration"] == "0.833"
+    assert found["run", "runs"] == "0.866"
+    assert found["code", "codes"] == "0.894"
+    assert found["run", " run"] == "0.000"
+
+
+def test_typing_asks_once_and_then_rests(visit: Visit) -> None:
+    page = open_bytes(visit)
+    page.locator(TEXT).press_sequentially("and more", delay=30)
+    page.wait_for_timeout(3000)
+    asked = len([url for url in page.requests if "/queue/join" in url])
+    assert 2 <= asked <= 2 * len("and more")
+    page.wait_for_timeout(1500)
+    assert len([url for url in page.requests if "/queue/join" in url]) == asked
+
+
+def test_opening_the_tab_asks_for_nothing(visit: Visit) -> None:
+    page = visit()
+    page.wait_for_timeout(1000)
+    page.requests.clear()
+    page.get_by_role("tab", name="Byte view").click()
+    page.wait_for_selector("#kv-byte-sheet .kv-lit", state="visible")
+    page.wait_for_timeout(500)
+    assert not [url for url in page.requests if "/queue/" in url]
+
+
+def test_the_slider_and_a_click_walk_through_the_word(visit: Visit) -> None:
+    page = open_bytes(visit, "&text=magnet")
+    wait_for(page, "magnet")
+    edit = page.locator("#kv-byte-walk .kv-walk-edit")
+    page.get_by_role("radio", name="Substitute").check()
+    page.wait_for_function("document.querySelector('.kv-fall-here')?.dataset.kind === 'substitute'")
+    assert "xagnet" in edit.inner_text()
+    slider = page.locator("#kv-byte-place input[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    page.wait_for_selector("#kv-byte-walk .kv-walk-edit >> text=mxgnet")
+    page.locator('.kv-column[data-kind="delete"][data-place="4"]').click()
+    page.wait_for_selector("#kv-byte-walk .kv-walk-edit >> text=maget")
+    assert page.locator(".kv-column-here").get_attribute("data-place") == "4"
+    page.fill(TEXT, "ox")
+    wait_for(page, "ox")
+    assert page.locator("#kv-byte-place input[type=range]").get_attribute("max") == "3"
+
+
+def test_all_256_rows_are_one_gesture_away(visit: Visit) -> None:
+    page = open_bytes(visit)
+    height = "() => document.querySelector('#kv-byte-sheet .kv-sheet').offsetHeight"
+    before = page.evaluate(height)
+    page.get_by_label("All 256 rows").check()
+    page.wait_for_function(f"({height})() > {before} + 1500")
+    page.fill(TEXT, "kept")
+    wait_for(page, "kept")
+    assert page.evaluate(height) > before + 1500, "typing folded the rows again"
+    page.get_by_label("All 256 rows").uncheck()
+    page.wait_for_function(f"({height})() < 900")
+
+
+def test_bad_input_is_one_sentence_in_place(visit: Visit) -> None:
+    page = open_bytes(visit)
+    page.fill(TEXT, "é" * 101)
+    page.wait_for_selector("#kv-byte-sheet .kv-refused >> text=202 bytes; this view takes 200")
+    page.fill(TEXT, "")
+    page.wait_for_selector("#kv-byte-sheet .kv-refused >> text=empty")
+    page.fill(SECOND, "")
+    page.fill(TEXT, "run")
+    page.wait_for_selector("#kv-byte-both .kv-refused >> text=second string is empty")
+    assert page.errors == []
+
+
+def test_a_link_brings_the_view_back_and_typing_keeps_it_current(visit: Visit) -> None:
+    page = open_bytes(visit, f"&text={quote('naïve & <b>')}&with=%20run&positions=8&edit=swap&at=2")
+    wait_for(page, "naïve & <b>")
+    assert page.input_value(SECOND) == " run"
+    assert page.locator("#kv-byte-sheet .kv-position").count() == 8
+    page.wait_for_selector("#kv-byte-walk .kv-walk-edit >> text=nïave")
+    page.fill(TEXT, "👩‍🚀")
+    page.wait_for_function("location.search.includes(encodeURIComponent('👩‍🚀'))")
+    query = parse_qs(urlsplit(page.url).query)
+    assert query["tab"] == ["bytes"]
+    assert query["with"] == [" run"]
+    assert (query["positions"], query["edit"]) == (["8"], ["swap"])
+
+
+def test_a_link_that_makes_no_sense_opens_the_tab_all_the_same(visit: Visit) -> None:
+    page = open_bytes(visit, "&text=run&positions=99&edit=melt&at=-7&vocabulary=klingon")
+    wait_for(page, "run")
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("start", range(0, len(MARKUP), 10))
+def test_markup_in_fields_and_links_is_text(visit: Visit, start: int) -> None:
+    page = open_bytes(visit, f"&text={quote(MARKUP[start])}&with={quote(MARKUP[start])}")
+    wait_for(page, MARKUP[start])
+    for text in MARKUP[start : start + 10]:
+        page.fill(TEXT, text)
+        page.fill(SECOND, text)
+        wait_for(page, text)
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.__ran") is None
+    assert page.errors == []
+
+
+def test_the_keyboard_moves_through_cells_and_hears_what_they_are(visit: Visit) -> None:
+    page = open_bytes(visit, "&text=run")
+    wait_for(page, "run")
+    sheet = page.locator("#kv-byte-sheet .kv-sheet")
+    assert sheet.locator('[data-told][tabindex="0"]').count() == 1
+    page.locator("#kv-byte-sheet .kv-lit").first.focus()
+    told = page.locator("#kv-float")
+    assert "Position 3, n, byte 6e" in told.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert "Position 1, r, byte 72: cell 1,824 of 4,096 (114 × 16 + 0)" in told.inner_text()
+    assert "1/√3 = 0.577; 36.93 once normalised" in told.inner_text()
+    page.keyboard.press("Tab")
+    assert not page.evaluate("document.activeElement.closest('.kv-sheet')")
+
+
+def test_every_explained_number_has_a_name(visit: Visit) -> None:
+    page = open_bytes(visit)
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('[data-told]')].filter((e) => !e.ariaLabel).length"
+    )
+    assert nameless == 0
+
+
+def test_tokens_that_share_a_code_are_counted(visit: Visit) -> None:
+    page = open_bytes(visit)
+    page.get_by_role("button", name="Tokens that share a code").click()
+    page.wait_for_selector("#kv-byte-shared .kv-counts", timeout=120_000)
+    shown = page.locator("#kv-byte-shared").inner_text()
+    for figure in ("50,226", "49,893", "GPT-2", "cl100k", "o200k"):
+        assert figure in shown
+
+
+@pytest.mark.parametrize("text", ["run", SIXTY, "नमस्ते"])
+def test_a_phone_needs_no_sideways_scroll(visit: Visit, text: str) -> None:
+    page = open_bytes(visit, f"&text={quote(text)}&positions=32", width=390, height=844)
+    wait_for(page, text)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
