@@ -17,6 +17,8 @@ from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 from kronviz.ui.html import Markup, element, join, visible
 
 ROWS = 10
+ABOUT_AS_MUCH = 0.9
+"""The share of the larger KL from which the smaller one is not called less."""
 ARM_NOTES = {
     "bpe": "looks each token up in a learned table",
     "kron": "computes each token from its bytes",
@@ -136,12 +138,12 @@ def _headline(comparison: Comparison) -> Markup:
             for a in lost
         ]
         parts = [_list(clauses, last="; ")]
-    if len(arms) > 1:
-        steadier = min(arms, key=lambda arm: arm.metrics.kl_nats)
-        parts += ["; ", arm_name(steadier.arm), " moved less overall."]
-    else:
-        parts.append(".")
-    return join(parts)
+    if len(arms) == 1:
+        return join([*parts, "."])
+    steadier, other = sorted(arms, key=lambda arm: arm.metrics.kl_nats)[:2]
+    if steadier.metrics.kl_nats > ABOUT_AS_MUCH * other.metrics.kl_nats:
+        return join([*parts, "; both moved about as much."])
+    return join([*parts, "; ", arm_name(steadier.arm), " moved less overall."])
 
 
 def _list(parts: Sequence[Markup], last: str = ", ") -> Markup:

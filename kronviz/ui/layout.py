@@ -23,8 +23,8 @@ from kronviz.ui.html import Markup, element, join
 
 TITLE = "kronviz: how two GPTs read misspelled text"
 SENTENCE = (
-    "Two GPTs, alike but for how they read a token: one looks it up, the other computes it from "
-    "its bytes. Misspell something and see who notices."
+    "Twin GPTs: one looks a token up in a table, the other computes it from its bytes. "
+    "Misspell something and see who notices."
 )
 PAPER = "https://arxiv.org/abs/2605.29459"
 FIRST_PORT = 7860
@@ -57,7 +57,7 @@ def build_app(context: Context) -> gr.Blocks:
             gr.HTML(_banner(context.problems), apply_default_css=False, js_on_load=None)
         if context.predictors:
             context = replace(context, selector=_selector(context))
-            with gr.Tabs(elem_id="kv-tabs"):
+            with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
                 for page in TABS:
                     with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
                         page.build(context)
