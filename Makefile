@@ -22,7 +22,8 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/storage.py
-	$(BIN)/python benchmarks/encoder.py
+	$(BIN)/python benchmarks/encoder.py --quick
+	$(BIN)/python -m kronviz.probes robustness --pair tiny --seed 1
 
 # Make the tiny pair anew: an hour and a half on two cores. TEXT is a folder with
 # textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
