@@ -31,6 +31,8 @@ from kronviz.tokenizer import VOCABULARIES, load_tokenizer
 
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a number, by the name of its type."""
+SIZES = {"r50k_base": 50_257, "cl100k_base": 100_277, "o200k_base": 200_019}
+"""Tokens of each vocabulary, for whoever needs no more of it: to load one takes up to seconds."""
 LARGEST = "o200k_base"
 MAX_VOCABULARY, MAX_POS_DIM, MAX_D_MODEL = 10_000_000, 256, 65_536
 OFFSET_BYTES = 4
@@ -111,8 +113,7 @@ def input_cost(
     name, count = read_vocabulary(vocabulary)
     pos_dim = whole("pos_dim", pos_dim, 1, MAX_POS_DIM)
     d_model = whole("d_model", d_model, 1, MAX_D_MODEL)
-    if dtype not in DTYPES:
-        raise InputError(f"dtype is {dtype!r}; choose {', '.join(DTYPES)}.")
+    dtype = read_dtype(dtype)
     text, cut, estimated = _text(name, count, pos_dim)
     size = codec.dimension(pos_dim)
     table, projection = count * d_model, size * d_model
@@ -157,6 +158,8 @@ def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
     Raises:
         InputError: there is no such vocabulary, or the number is out of range.
     """
+    if isinstance(vocabulary, bool) or not isinstance(vocabulary, str | int):
+        vocabulary = repr(vocabulary)
     text = str(vocabulary).strip().replace(",", "").replace("_", "")
     if text.isascii() and text.isdecimal():
         return LARGEST, whole("the vocabulary", int(text[:20]), 1, MAX_VOCABULARY)
@@ -166,14 +169,21 @@ def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
             "or give a number of tokens."
         )
     name = str(vocabulary)
-    return name, len(_lengths(name))
+    return name, SIZES[name]
+
+
+def read_dtype(dtype: str) -> str:
+    """The name of a type of weights; `InputError` if there is none such."""
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise InputError(f"dtype is {str(dtype)[:40]!r}; choose {', '.join(DTYPES)}.")
+    return dtype
 
 
 def whole(name: str, value: int, least: int, most: int) -> int:
     """A whole number within bounds, both included; `InputError` for anything else."""
-    if isinstance(value, bool) or value != value or value not in range(least, most + 1):
+    if isinstance(value, bool) or value not in range(least, most + 1):
         raise InputError(
-            f"{name} is {value!r}; it must be a whole number from {least:,} to {most:,}."
+            f"{name} is {str(value)[:40]!r}; it must be a whole number from {least:,} to {most:,}."
         )
     return int(value)
 
@@ -197,8 +207,12 @@ def _lengths(name: str) -> NDArray[np.int64]:
 
 @functools.lru_cache(maxsize=64)
 def _cut_lengths(name: str, pos_dim: int) -> NDArray[np.int64]:
-    lengths = _lengths(name).copy()
     vocabulary = load_tokenizer(name).vocabulary
-    for token in np.flatnonzero(lengths > pos_dim).tolist():
+    lengths = _lengths(name)
+    long = np.flatnonzero(lengths > pos_dim)
+    lengths = np.minimum(lengths, pos_dim)
+    # The codec cuts anywhere but in front of a byte that continues a character.
+    behind = vocabulary.data[vocabulary.offsets[long] + pos_dim]
+    for token in long[behind & 0xC0 == 0x80].tolist():
         lengths[token] = len(codec.truncate(vocabulary[token], pos_dim))
     return lengths

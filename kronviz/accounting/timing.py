@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kronviz.accounting import DTYPES, read_vocabulary, whole
+from kronviz.accounting import DTYPES, read_dtype, read_vocabulary, whole
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.predictor import InputError
 from kronviz.tokenizer import TokenBytes, load_tokenizer
@@ -100,8 +100,7 @@ def measure(
     name, count = read_vocabulary(vocabulary)
     pos_dim, d_model = whole("pos_dim", pos_dim, 1, 64), whole("d_model", d_model, 1, 8192)
     tokens = whole("tokens", tokens, 1, MAX_TOKENS)
-    if dtype not in DTYPES:
-        raise InputError(f"dtype is {dtype!r}; choose {', '.join(DTYPES)}.")
+    dtype = read_dtype(dtype)
     known = load_tokenizer(name).vocabulary
     if count > len(known):
         raise InputError(f"Only {len(known):,} tokens have bytes to measure with; ask for fewer.")
@@ -169,9 +168,7 @@ def rounds(
     times: dict[str, list[float]] = {name: [] for name in calls}
     deadline = time.perf_counter() + seconds
     turns = 0
-    while turns < 3 or (
-        time.perf_counter() < deadline and any(len(found) < most for found in times.values())
-    ):
+    while (turns < 3 or time.perf_counter() < deadline) and min(map(len, times.values())) < most:
         for name, call in calls.items():
             ended = time.perf_counter() + TURN
             times[name].append(_milliseconds(call, device))

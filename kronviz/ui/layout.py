@@ -17,7 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.ui import compare, encode, generate, layers, robustness, theme, training
+from kronviz.ui import compare, cost, encode, generate, layers, robustness, theme, training
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join
 
@@ -46,6 +46,7 @@ TABS = (
     TabPage("layers", "Layers", layers.build),
     TabPage("robustness", "Robustness", robustness.build),
     TabPage("training", "Training", training.build),
+    TabPage("cost", "Cost", cost.build),
 )
 
 

@@ -1,0 +1,234 @@
+"""What an input embedding costs, as Plotly figures: memory, and the saving by vocabulary.
+
+Notable:
+
+- Sizes span decades, so they are dots on a logarithmic axis, never bars: a bar's length
+  would mean nothing there. Each dot has its number beside it.
+- Names stand above their dots, inside the picture, where a phone has room for them.
+- The paper's figures are open diamonds and named as the paper's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from kronviz.accounting import SIZES, InputCost, saved_share
+from kronviz.figures.palette import MONO, NEUTRALS, SANS, arm_colour
+from kronviz.published import SAVINGS
+
+ROW = 54
+HEIGHT = 330
+CURVE = [round(2 ** (i / 6)) for i in range(12 * 6, 20 * 6 + 1)]
+"""Vocabularies of a curve: 4,096 to 1,048,576 tokens."""
+UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, three digits: ``520916`` is ``521 kB``."""
+    for unit, scale in UNITS:
+        if count >= scale * 0.9995:
+            return f"{_digits(count / scale)} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def duration(milliseconds: float) -> str:
+    """A time in a fitting unit, three digits."""
+    if milliseconds >= 999.5:
+        return f"{_digits(milliseconds / 1000)} s"
+    if milliseconds >= 0.9995:
+        return f"{_digits(milliseconds)} ms"
+    return f"{_digits(milliseconds * 1000)} µs"
+
+
+def _digits(value: float) -> str:
+    return (
+        f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+    )
+
+
+def memory(cost: InputCost) -> go.Figure:
+    """What has to be held in memory: bpe's table, and the parts of kron beside the reference's."""
+    return _dots(
+        [
+            ("bpe: the table", "bpe", cost.table_bytes, False),
+            ("kron: the projection", "kron", cost.projection_bytes, False),
+            ("kron: every token’s bytes, end to end", "kron", cost.ragged_bytes, False),
+            ("the reference: the same bytes, padded", "reference", cost.padded_bytes, True),
+            ("the reference, cached: dense codes", "reference", cost.dense_code_bytes, True),
+        ],
+        size,
+    )
+
+
+def savings(cost: InputCost) -> go.Figure:
+    """Share of input parameters saved, by size of the vocabulary; the paper's points beside it."""
+    ink, muted, kron = (
+        NEUTRALS["ink"].light,
+        NEUTRALS["muted"].light,
+        arm_colour("kron").light,
+    )
+    figure = _figure(HEIGHT)
+    figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
+    others = sorted({point.pos_dim for point in SAVINGS} - {cost.pos_dim})
+    for pos_dim in (*others, cost.pos_dim):
+        own = pos_dim == cost.pos_dim
+        figure.add_trace(
+            go.Scatter(
+                x=CURVE,
+                y=[saved_share(count, pos_dim) for count in CURVE],
+                mode="lines",
+                name=f"P = {pos_dim}",
+                line={
+                    "color": kron if own else NEUTRALS["edge"].light,
+                    "width": 2.5 if own else 1.2,
+                    "dash": "solid" if own else "2px,3px",
+                },
+                hovertemplate="%{x:,} tokens: %{y:.1%}" if own else None,
+                hoverinfo=None if own else "skip",
+            )
+        )
+    figure.add_trace(
+        go.Scatter(
+            x=list(SIZES.values()),
+            y=[saved_share(count, cost.pos_dim) for count in SIZES.values()],
+            mode="markers",
+            name="GPT-2, cl100k, o200k",
+            marker={"size": 6, "color": kron},
+            hoverinfo="skip",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[cost.n_vocab],
+            y=[max(cost.parameters_saved, -0.5)],
+            mode="markers",
+            name="yours",
+            marker={"size": 13, "color": kron, "line": {"color": ink, "width": 2}},
+            hovertemplate=f"{cost.n_vocab:,} tokens, P = {cost.pos_dim}: "
+            f"{cost.parameters_saved:.1%}",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[point.n_vocab for point in SAVINGS],
+            y=[point.share for point in SAVINGS],
+            mode="markers",
+            name="the paper’s",
+            marker={"symbol": "diamond-open", "size": 11, "color": ink, "line": {"width": 2}},
+            customdata=[[point.text, point.pos_dim, point.where] for point in SAVINGS],
+            hovertemplate="the paper’s: %{customdata[0]}, P = %{customdata[1]} (%{customdata[2]})",
+        )
+    )
+    figure.update_layout(
+        showlegend=True, legend={"orientation": "h", "x": 0, "y": -0.24, "font": {"size": 12}}
+    )
+    figure.update_xaxes(type="log", range=[3.61, 6.02], title_text="tokens in the vocabulary")
+    figure.update_xaxes(tickvals=[1e4, 1e5, 1e6], ticktext=["10,000", "100,000", "1,000,000"])
+    figure.update_yaxes(range=[-0.5, 1.03], tickformat=".0%", title_text="input parameters saved")
+    figure.add_annotation(
+        x=1,
+        y=-0.03,
+        xref="paper",
+        yanchor="top",
+        xanchor="right",
+        text="below the line, kron has more",
+        showarrow=False,
+        font={"size": 12, "color": muted},
+    )
+    return figure
+
+
+def _dots(
+    rows: Sequence[tuple[str, str, float, bool]], written: Callable[[float], str]
+) -> go.Figure:
+    """Rows of (name, whose, value, hollow) on a logarithmic axis, the first on top."""
+    figure = _figure(ROW * max(len(rows), 4) + 20)
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 12}, hovermode=False)
+    figure.update_yaxes(visible=False, range=[len(rows) - 0.6, -0.72])
+    figure.update_xaxes(visible=False)
+    if not rows:
+        return figure
+    low, high = (edge([row[2] for row in rows]) for edge in (min, max))
+    low, high = max(low, 1e-6), max(high, low * 10, 1e-5)
+    # Room on the right for the longest label, which stands beside its dot.
+    span = math.log10(high) - math.log10(low)
+    figure.update_xaxes(
+        type="log", range=[math.log10(low) - 0.06 * span, math.log10(high) + 0.45 * span]
+    )
+    for place, (name, whose, value, hollow) in enumerate(rows):
+        colour = arm_colour(whose).light
+        figure.add_shape(
+            type="line",
+            x0=0,
+            x1=1,
+            xref="paper",
+            y0=place + 0.36,
+            y1=place + 0.36,
+            line={"color": NEUTRALS["line"].light, "width": 1},
+            layer="below",
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=[max(value, low)],
+                y=[place],
+                mode="markers+text",
+                text=[f"  {written(value)}"],
+                textposition="middle right",
+                textfont={"family": MONO, "size": 13, "color": NEUTRALS["ink"].light},
+                marker={
+                    "size": 12,
+                    "color": NEUTRALS["paper"].light if hollow else colour,
+                    "line": {"color": colour, "width": 2},
+                },
+                name=name,
+                cliponaxis=False,
+            )
+        )
+        figure.add_annotation(
+            x=0,
+            xref="paper",
+            y=place,
+            yshift=20,
+            text=name,
+            showarrow=False,
+            xanchor="left",
+            font={"size": 12, "color": NEUTRALS["muted"].light},
+        )
+    return figure
+
+
+def _figure(height: int) -> go.Figure:
+    muted = NEUTRALS["muted"].light
+    font: dict[str, Any] = {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light}
+    axis: dict[str, Any] = {
+        "showline": False,
+        "zeroline": False,
+        "gridcolor": NEUTRALS["line"].light,
+        "title": {"font": {"size": 12, "color": muted}, "standoff": 8},
+        "tickfont": {"size": 12, "color": muted},
+        "fixedrange": True,
+    }
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 56, "r": 16, "t": 12, "b": 84},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font=font,
+        showlegend=False,
+        hovermode="closest",
+        hoverlabel={
+            "bgcolor": NEUTRALS["surface"].light,
+            "bordercolor": NEUTRALS["edge"].light,
+            "font": font,
+        },
+        dragmode=False,
+    )
+    figure.update_xaxes(**axis, showgrid=False)
+    figure.update_yaxes(**axis)
+    return figure

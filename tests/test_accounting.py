@@ -1,0 +1,215 @@
+"""The sums of an input embedding against counting, and times that are measured rightly."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from kronviz import codec
+from kronviz.accounting import (
+    DTYPES,
+    SIZES,
+    InputCost,
+    input_cost,
+    read_vocabulary,
+    saved_share,
+)
+from kronviz.accounting.timing import Measurement, measure, rounds, summarise, zipf_ids
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.predictor import InputError
+from kronviz.published import SAVINGS
+from kronviz.results import from_json, to_json
+from kronviz.tokenizer import TokenBytes, load_tokenizer
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("pos_dim", [1, 7, 16, 32])
+def test_sums_are_what_modules_hold(name: str, pos_dim: int) -> None:
+    vocabulary = load_tokenizer(name).vocabulary
+    assert SIZES[name] == len(vocabulary)
+    cost = input_cost(name, pos_dim, 3)
+    kron = KroneckerEmbedding(vocabulary, 3, pos_dim)
+    assert cost.ragged_bytes == sum(buffer.nbytes for buffer in kron.buffers())
+    assert cost.text_bytes == kron.data.nbytes
+    assert cost.projection_parameters == kron.weight.numel()
+    assert cost.projection_bytes == kron.weight.nbytes
+    table = nn.Embedding(len(vocabulary), 3)
+    assert cost.table_parameters == table.weight.numel() == cost.head_parameters
+    assert cost.table_bytes == table.weight.nbytes
+    assert cost.cut_tokens == sum(len(vocabulary[i]) > pos_dim for i in range(len(vocabulary)))
+    assert not cost.estimated
+    assert cost.kron_bytes == cost.projection_bytes + cost.ragged_bytes
+
+
+def test_a_number_of_tokens_is_the_first_of_o200k() -> None:
+    vocabulary = load_tokenizer("o200k_base").vocabulary
+    cost = input_cost(1000, 8)
+    packed = TokenBytes.of([codec.truncate(vocabulary[i], 8) for i in range(1000)])
+    assert cost.text_bytes == len(packed.data)
+    assert cost == InputCost(**{**vars(input_cost("1,000", 8)), "vocabulary": "1000"})
+    assert not cost.estimated
+    beyond = input_cost(400_038, 8)
+    assert beyond.estimated
+    assert beyond.text_bytes == pytest.approx(2 * input_cost("o200k_base", 8).text_bytes, abs=2)
+
+
+def test_the_papers_numbers_follow() -> None:
+    gpt2 = input_cost("r50k_base", 16, 768)
+    assert (gpt2.table_parameters, gpt2.projection_parameters) == (38_597_376, 3_145_728)
+    assert gpt2.ragged_bytes <= 600_000
+    large = input_cost(131_072, 32, 4096)
+    assert large.table_bytes == pytest.approx(2.15e9, rel=0.002)
+    assert large.padded_bytes == pytest.approx(4.5e6, rel=0.01)
+    assert large.ragged_bytes <= 1_600_000
+    for point in SAVINGS:
+        ours = saved_share(point.n_vocab, point.pos_dim)
+        # The paper cuts 91.8 to 91 and rounds 93.75 to 94.
+        assert abs(ours - point.share) < 0.01
+
+
+@given(
+    count=st.integers(1, 10_000_000), pos_dim=st.integers(1, 256), d_model=st.integers(1, 65_536)
+)
+def test_sums_hang_together(count: int, pos_dim: int, d_model: int) -> None:
+    cost = input_cost(count, pos_dim, d_model, "bfloat16")
+    assert (cost.parameters_saved > 0) == (count > cost.break_even)
+    assert cost.text_bytes <= count * pos_dim
+    assert cost.ragged_bytes - 4 <= cost.padded_bytes + 2 * count
+    assert from_json(InputCost, to_json(cost)) == cost
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_widths_of_numbers(dtype: str) -> None:
+    assert DTYPES[dtype] == torch.empty((), dtype=getattr(torch, dtype)).element_size()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("gpt5",), "There is no vocabulary 'gpt5'"),
+        (("",), "There is no vocabulary"),
+        ((0,), "the vocabulary is '0'; it must be a whole number from 1 to 10,000,000"),
+        (("99999999999999999999999999",), "the vocabulary is"),
+        ((True,), "There is no vocabulary"),
+        ((["r50k_base"],), "There is no vocabulary"),
+        (("\ud800",), "There is no vocabulary"),
+        (("²",), "There is no vocabulary"),
+        (("r50k_base", 0), "pos_dim is '0'"),
+        (("r50k_base", 257), "pos_dim is '257'"),
+        (("r50k_base", "x" * 1000), "pos_dim is 'xxx"),
+        (("r50k_base", math.nan), "pos_dim is 'nan'"),
+        (("r50k_base", 16.5), "pos_dim is '16.5'"),
+        (("r50k_base", None), "pos_dim is 'None'"),
+        (("r50k_base", 16, math.inf), "d_model is 'inf'"),
+        (("r50k_base", 16, 768, "float8"), "dtype is 'float8'"),
+        (("r50k_base", 16, 768, ["float32"]), "dtype is"),
+    ],
+)
+def test_odd_arguments(arguments: tuple, sentence: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        input_cost(*arguments)
+    assert sentence in str(refusal.value)
+    assert len(str(refusal.value)) < 200
+
+
+def test_read_vocabulary_takes_numbers_as_people_write_them() -> None:
+    for text in ("131072", "131,072", " 131_072 ", 131_072):
+        assert read_vocabulary(text) == ("o200k_base", 131_072)
+
+
+def test_measure() -> None:
+    started = time.perf_counter()
+    found = measure("r50k_base", 16, 32, "float32", 64, seconds=0.5)
+    assert [timing.name for timing in found.timings] == [
+        "table",
+        "kron, fused",
+        "kron, cached",
+        "kron, reference",
+    ]
+    assert found.timings[0].ratio == 1
+    for timing in found.timings:
+        assert 0 < timing.fastest <= timing.milliseconds <= timing.slowest
+    assert found.calls >= 3
+    assert found.seconds <= time.perf_counter() - started
+    assert from_json(Measurement, to_json(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("r50k_base", 16, 8192, "float32"), "takes 1.6 GB; the limit here is 0.7 GB"),
+        ((300_000, 16, 64, "float32"), "Only 200,019 tokens"),
+        (("r50k_base", 65, 64, "float32"), "pos_dim is '65'"),
+        (("r50k_base", 16, 64, "int4"), "dtype is 'int4'"),
+        (("r50k_base", 16, 64, "float32", 0), "tokens is '0'"),
+        (("r50k_base", 16, 64, "float32", 10**9), "tokens is"),
+    ],
+)
+def test_odd_measurements(arguments: tuple, sentence: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        measure(*arguments)
+    assert sentence in str(refusal.value)
+
+
+def test_rounds_take_turns() -> None:
+    order: list[str] = []
+    calls = {name: (lambda name=name: (order.append(name), time.sleep(0.001))) for name in "ab"}
+    found = rounds(calls, seconds=0.1, device=torch.device("cpu"))
+    switches = sum(one != other for one, other in itertools.pairwise(order))
+    assert switches >= 5
+    for times in found.values():
+        assert times == sorted(times)
+        assert times[0] >= 1
+    first, second = summarise({"a": [1.0, 2.0, 9.0], "b": [4.0, 4.0, 4.0]})
+    assert (first.milliseconds, first.ratio, second.ratio) == (2.0, 1.0, 2.0)
+
+
+def test_rounds_stop_at_a_number_of_calls() -> None:
+    found = rounds({"a": lambda: None}, seconds=5, device=torch.device("cpu"), most=7)
+    assert len(found["a"]) <= 7
+
+
+def test_zipf_ids() -> None:
+    ids = zipf_ids(50_257, 20_000)
+    assert ids.min() >= 0
+    assert ids.max() < 50_257
+    assert torch.equal(ids, zipf_ids(50_257, 20_000))
+    # Between two ids, the probability goes as the logarithm of their ratio.
+    share = (ids < 223).float().mean().item()
+    assert share == pytest.approx(math.log(224) / math.log(50_258), abs=0.02)
+    assert zipf_ids(1, 5).tolist() == [0] * 5
+
+
+def test_the_command_line() -> None:
+    line = [sys.executable, "-m", "kronviz.accounting", "--vocabulary", "131072", "--pos-dim", "32"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert from_json(InputCost, done.stdout) == input_cost("131072", 32)
+    done = subprocess.run([*line, "--d-model", "0"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "d_model is '0'" in done.stderr
+
+
+def test_the_benchmark_of_storage_prints_what_is_held() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/storage.py", "--markdown"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert "| r50k_base | 50,257 | 16 | 72 | 0.320 | 0.201 | 0.521 | 0.905 | 0.58 |" in done.stdout
+    assert "131,072 | 32" in done.stdout
