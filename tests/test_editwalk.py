@@ -69,6 +69,8 @@ def test_arms_agree_with_a_single_comparison(small_predictor: Predictor) -> None
         single = compare_strings(" the", point.text, small_predictor)
         assert point.kron_cosine == pytest.approx(single.kron_cosine, abs=1e-6)
         assert point.bpe_cosine == pytest.approx(single.bpe_cosine)
+        assert point.kron_centred == pytest.approx(single.kron_centred, abs=1e-6)
+        assert point.bpe_centred == pytest.approx(single.bpe_centred)
         assert point.n_tokens == len(single.second_tokens)
 
 

@@ -58,7 +58,8 @@ class EditPoint:
         position: of the character that is edited, from 1; one more than there are for an insertion
             at the end.
         n_tokens: how many tokens the edited string has; ``None`` without a pair.
-        code_cosine, kron_cosine, bpe_cosine: with the whole string, as in `Similarity`.
+        code_cosine, kron_cosine, bpe_cosine: with the whole string, as in `Similarity`;
+            ``kron_centred`` and ``bpe_centred`` likewise.
     """
 
     kind: str
@@ -68,6 +69,8 @@ class EditPoint:
     code_cosine: float
     kron_cosine: float | None
     bpe_cosine: float | None
+    kron_centred: float | None
+    bpe_centred: float | None
 
 
 @dataclass(frozen=True)
@@ -135,20 +138,19 @@ def _points(
     strings: Sequence[bytes],
     pos_dim: int,
 ) -> Iterator[EditPoint]:
-    kron = kron_cosines(predictor, data, strings, pos_dim)
-    bpe = bpe_cosines(predictor, data, strings)
-    for (kind, position, edited), string, by_kron, by_bpe in zip(
-        edits, strings, kron, bpe, strict=True
-    ):
-        yield EditPoint(
-            kind=kind,
-            position=position,
-            text=edited,
-            n_tokens=len(tokens(predictor, string)) if predictor else None,
-            code_cosine=codec.similarity(data, string, pos_dim),
-            kron_cosine=by_kron,
-            bpe_cosine=by_bpe,
-        )
+    columns = zip(
+        edits,
+        strings,
+        kron_cosines(predictor, data, strings, pos_dim),
+        bpe_cosines(predictor, data, strings),
+        kron_cosines(predictor, data, strings, pos_dim, centred=True),
+        bpe_cosines(predictor, data, strings, centred=True),
+        strict=True,
+    )
+    for (kind, position, edited), string, *trained in columns:
+        count = len(tokens(predictor, string)) if predictor else None
+        similarity = codec.similarity(data, string, pos_dim)
+        yield EditPoint(kind, position, edited, count, similarity, *trained)
 
 
 def _places(text: str, pos_dim: int) -> int:

@@ -57,8 +57,8 @@ class Similarity:
         z_cosine: of the z-normalised codes.
         kron_cosine: of the kron arm's embeddings; ``None`` without an arm trained at ``pos_dim``.
         bpe_cosine: of the rows of the bpe arm's table; ``None`` unless each string is one token.
-        kron_centred, bpe_centred: the same after the mean vector of all tokens is taken away, which
-            is what makes any two vectors of an arm alike.
+        kron_centred, bpe_centred: the same after the mean vector of all tokens is taken away, so
+            that what all vectors of an arm have in common counts no longer.
         first_tokens, second_tokens: how the pair's tokenizer cuts the strings.
     """
 

@@ -99,8 +99,8 @@ def kron_cosines(
 ) -> list[float | None]:
     """Cosines of a string's embedding with those of others; all ``None`` without a trained arm.
 
-    With ``centred``, after the mean embedding of all tokens is taken away: what every vector of an
-    arm has in common makes any two of them alike.
+    With ``centred``, after the mean embedding of all tokens is taken away, so that what all vectors
+    of an arm have in common counts no longer.
     """
     kron = kron_embedding(predictor)
     if predictor is None or kron is None or kron.pos_dim != pos_dim:

@@ -183,11 +183,11 @@ def _bars(found: ByteView) -> Iterator[Markup]:
     scale = BAR_PIXELS / max(top + bottom, 1e-9)
     yield element(
         "span",
-        told(
+        term(
             join(["share of ", arm_name("kron")]),
-            "share of kron: how much of the trained embedding each cell carries, in per cent: the "
-            "length of its vector along the whole. A bar below the line pulls the other way.",
-            class_="kv-term",
+            "how much of the trained embedding each cell carries, in per cent: the length of its "
+            "vector along the whole. A bar below the line pulls the other way.",
+            called="share of kron",
         ),
         class_="kv-row-name",
         style=f"grid-row: {HEADER_ROWS}",
@@ -300,11 +300,17 @@ def _facts(found: ByteView) -> Markup:
     kept = bytes(cell.byte for cell in found.cells)
     rows: list[tuple[Markup, object]] = [
         (
-            term("Bytes kept, L", "the bytes of the string that fit the positions of the code."),
+            term(
+                "Bytes kept, L",
+                "the bytes of the string that fit the positions of the code.",
+            ),
             f"{found.length} of {found.n_bytes}",
         ),
         (
-            term("A lit cell, 1/√L", "what each lit cell holds; all other cells hold 0."),
+            term(
+                "A lit cell, 1/√L",
+                "what each lit cell holds; all other cells hold 0.",
+            ),
             number(found.value),
         ),
         (
@@ -348,7 +354,10 @@ def _facts(found: ByteView) -> Markup:
     elif found.trained_pos_dim:
         rows.append(
             (
-                term("Shares of kron", "what each cell adds to the trained embedding."),
+                term(
+                    "Shares of kron",
+                    "what each cell adds to the trained embedding.",
+                ),
                 f"only at {found.trained_pos_dim} positions, as it was trained",
             )
         )

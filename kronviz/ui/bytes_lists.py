@@ -13,6 +13,7 @@ from kronviz.ui.bytes_parts import (
     number,
     piece,
     refused,
+    scrolling,
     short_piece,
     told,
 )
@@ -63,7 +64,7 @@ def _finding(report: NeighborReport) -> Markup:
         [
             "Of the ten tokens nearest to ",
             short_piece(report.text.encode()),
-            ", so many are the same word in other dress: ",
+            ", the same word in another form: ",
             listing(clauses, ", "),
             ".",
         ]
@@ -158,8 +159,8 @@ def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collis
     below = [element("th", word, scope="col") for word in ("codes", "tokens that share") * 2]
     return element(
         "div",
-        element(
-            "div",
+        scrolling(
+            "How many tokens share a code",
             element(
                 "table",
                 element(
@@ -171,7 +172,6 @@ def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collis
                 element("tbody", *[_count_row(true, other) for true, other in counts]),
                 class_="kv-table kv-counts",
             ),
-            class_="kv-scroll",
         ),
         _groups(listed),
         class_="kv-section-result",

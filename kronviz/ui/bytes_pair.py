@@ -18,6 +18,7 @@ from kronviz.ui.bytes_parts import (
     listing,
     number,
     refused,
+    scrolling,
     short_piece,
     sign,
     spoken,
@@ -27,10 +28,10 @@ from kronviz.ui.bytes_parts import (
 )
 from kronviz.ui.html import Markup, element, join, visible
 
-_CENTRED = term(
+CENTRED = term(
     "centred",
-    "the same cosine after the mean vector of all tokens is taken away. Training gives all vectors "
-    "of a model much in common, which makes any two of them alike.",
+    "the same cosine after the mean vector of all tokens is taken away, so that what a whole model "
+    "has in common counts no longer.",
 )
 
 
@@ -180,12 +181,12 @@ def _table(found: Similarity) -> Markup:
     head = [
         element("th", "Similarity by", scope="col"),
         element("th", "cosine", scope="col"),
-        element("th", _CENTRED, scope="col"),
+        element("th", CENTRED, scope="col"),
         element("td", class_="kv-like-track"),
         element("th", "how", scope="col"),
     ]
-    return element(
-        "div",
+    return scrolling(
+        "How alike the two strings are",
         element(
             "table",
             element("caption", "How alike the two strings are", class_="kv-hidden"),
@@ -193,7 +194,6 @@ def _table(found: Similarity) -> Markup:
             element("tbody", *rows),
             class_="kv-likeness",
         ),
-        class_="kv-scroll",
     )
 
 

@@ -2,9 +2,9 @@
 
 Notable:
 
-- A thing that explains itself is a `told` button: its explanation is its accessible name, and the
-  page shows the same words in a float on hover, focus or tap, so that they are written once.
-- A group of such buttons is one stop for the Tab key; arrow keys move inside it.
+- A thing that explains itself is `told`: its explanation is its accessible name, and the page
+  shows the same words in a float on hover, focus or tap, so that they are written once.
+- A group of such things is one stop for the Tab key; arrow keys move inside it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,36 @@ DASH = "–"
 HEADLINE_BYTES = 24
 
 
-def told(content: object, explanation: str, *, tag: str = "button", **attributes: object) -> Markup:
-    """Something that says what it is when it is pointed at, reached by keyboard or tapped."""
-    kind = {"type": "button"} if tag == "button" else {}
-    return element(tag, content, **kind, **attributes, aria_label=explanation, data_told=True)
+def told(content: object, explanation: str, **attributes: object) -> Markup:
+    """Something pictured that says what it is when it is pointed at, focused or tapped."""
+    return element(
+        "span",
+        content,
+        role="img",
+        tabindex=0,
+        aria_label=explanation,
+        data_told=True,
+        **attributes,
+    )
 
 
-def term(name: str, explanation: str) -> Markup:
-    """A word that explains itself, underlined with dots."""
-    return told(name, f"{name}: {explanation}", class_="kv-term")
+def term(name: object, explanation: str, *, called: str = "") -> Markup:
+    """A word that explains itself, underlined with dots.
+
+    Args:
+        called: the word as plain text, where ``name`` is markup.
+    """
+    words = f"{called or name}: {explanation}"
+    return element(
+        "button", name, type="button", class_="kv-term", aria_label=words, data_told=True
+    )
+
+
+def scrolling(label: str, *children: object) -> Markup:
+    """Something wide that scrolls sideways in its own frame, by keyboard too."""
+    return element(
+        "div", *children, class_="kv-scroll", role="region", aria_label=label, tabindex=0
+    )
 
 
 def piece(data: bytes) -> Markup:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from kronviz.probes.editwalk import EDIT_KINDS, EditPoint, EditWalk
 from kronviz.probes.stringpair import Similarity
-from kronviz.ui.bytes_pair import strips
+from kronviz.ui.bytes_pair import CENTRED, strips
 from kronviz.ui.bytes_parts import arm_name, count, number, piece, refused, short_piece
 from kronviz.ui.html import Markup, element, join, visible
 
@@ -84,33 +84,35 @@ def _edit(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity |
 def _numbers(walk: EditWalk, point: EditPoint) -> Markup:
     parts: list[object] = ["code ", element("b", number(point.code_cosine))]
     if point.kron_cosine is not None:
-        parts += [" · ", arm_name("kron"), " ", element("b", number(point.kron_cosine))]
+        parts += [" · ", arm_name("kron"), " ", *_both(point.kron_cosine, point.kron_centred)]
     if walk.n_tokens is not None and point.n_tokens is not None:
         parts += [" · ", arm_name("bpe"), " "]
         if point.bpe_cosine is not None:
-            parts.append(element("b", number(point.bpe_cosine)))
+            parts += _both(point.bpe_cosine, point.bpe_centred)
         else:
             parts.append(f"{count(walk.n_tokens, 'token')} → {count(point.n_tokens, 'token')}")
     return join(parts)
 
 
+def _both(cosine: float | None, centred: float | None) -> list[object]:
+    return [element("b", number(cosine)), ", centred ", element("b", number(centred))]
+
+
 def _key(walk: EditWalk) -> Markup:
     entries = [element("li", element("span", class_="kv-dot kv-dot-code"), " code")]
     if any(point.kron_cosine is not None for point in walk.points):
-        entries.append(
-            element("li", element("span", class_="kv-dot kv-dot-kron"), " ", arm_name("kron"))
-        )
+        entries.append(_entry("kron", CENTRED))
     if walk.n_tokens is not None:
-        entries.append(
-            element(
-                "li",
-                element("span", class_="kv-dot kv-dot-bpe"),
-                " ",
-                arm_name("bpe"),
-                ", where both are one token",
-            )
-        )
-    return element("ul", *entries, class_="kv-legend")
+        entries.append(_entry("bpe", CENTRED, " where both are one token"))
+    return element("ul", *entries, class_="kv-legend", data_keys=True)
+
+
+def _entry(arm: str, *notes: object) -> Markup:
+    return element(
+        "li",
+        element("span", class_=f"kv-dot kv-dot-{arm}"),
+        element("span", arm_name(arm), " ", *notes),
+    )
 
 
 def _panel(walk: EditWalk, kind: str, chosen: EditPoint | None) -> Markup:
@@ -158,24 +160,38 @@ def _drawing(points: Sequence[EditPoint], slots: int) -> Markup:
     drawn: list[Markup] = []
     for name, values in (
         ("code", [(p.position, p.code_cosine) for p in points]),
-        ("kron", [(p.position, p.kron_cosine) for p in points if p.kron_cosine is not None]),
-        ("bpe", [(p.position, p.bpe_cosine) for p in points if p.bpe_cosine is not None]),
+        ("kron", [(p.position, p.kron_centred) for p in points if p.kron_centred is not None]),
     ):
-        places = [(x - 0.5, round(HEIGHT * (1 - max(y, 0.0)), 1)) for x, y in values]
+        places = [(x - 0.5, _down(y)) for x, y in values]
         if not places:
             continue
-        if name != "bpe":
-            path = " L".join(f"{x} {y}" for x, y in places)
-            drawn.append(_path(f"M{path}", f"kv-fall-line kv-fall-{name}"))
+        path = " L".join(f"{x} {y}" for x, y in places)
+        drawn.append(_path(f"M{path}", f"kv-fall-line kv-fall-{name}"))
         dots = "".join(f"M{x} {y}h0" for x, y in places)
         drawn.append(_path(dots, f"kv-fall-dots kv-fall-{name}"))
-    return element(
+    picture = element(
         "svg",
         *drawn,
         viewBox=f"0 0 {slots} {HEIGHT}",
         preserveAspectRatio="none",
         aria_hidden="true",
     )
+    # The picture is stretched to its frame; a diamond would not stay one inside it.
+    diamonds = [
+        element(
+            "span",
+            class_="kv-dot kv-dot-bpe kv-dot-placed",
+            style=f"left: {(p.position - 0.5) / slots * 100:.2f}%; top: {_down(p.bpe_centred)}%",
+        )
+        for p in points
+        if p.bpe_centred is not None
+    ]
+    return join([picture, *diamonds])
+
+
+def _down(cosine: float) -> float:
+    """How far below the top of the plot a cosine is drawn; one below 0 stands on the line."""
+    return round(HEIGHT * (1 - max(cosine, 0.0)), 1)
 
 
 def _path(path: str, class_: str) -> Markup:
@@ -185,9 +201,9 @@ def _path(path: str, class_: str) -> Markup:
 def _column(walk: EditWalk, point: EditPoint, chosen: bool) -> Markup:
     words = f"{point.text}: code {number(point.code_cosine)}"
     if point.kron_cosine is not None:
-        words += f", kron {number(point.kron_cosine)}"
+        words += f", kron {number(point.kron_cosine)}, centred {number(point.kron_centred)}"
     if point.bpe_cosine is not None:
-        words += f", bpe {number(point.bpe_cosine)}"
+        words += f", bpe {number(point.bpe_cosine)}, centred {number(point.bpe_centred)}"
     elif point.n_tokens is not None:
         words += f", bpe has {count(point.n_tokens, 'token')}"
     return element(

@@ -28,9 +28,10 @@ from kronviz.ui.context import Context
 from kronviz.ui.encode_api import add_endpoints
 from kronviz.ui.html import Markup, element, visible, well_formed
 
-TEXT, SECOND, KIND, PLACE, OWN = "compute", "commute", "insert", 1, "own"
+TEXT, SECOND, KIND, PLACE, OWN = " house", " horse", "insert", 1, "own"
 POSITIONS = (8, 16, 32)
 EXAMPLES = (
+    " house",
     "run",
     " run",
     "naïve",
@@ -40,6 +41,7 @@ EXAMPLES = (
     "The quick brown fox jumps over the lazy dog and runs again.",
 )
 PAIRS = (
+    (" house", " horse"),
     ("compute", "commute"),
     ("nation", "ration"),
     ("run", "runs"),
@@ -206,12 +208,16 @@ def _walk(
     try:
         predictor = context.predictor(models)
         walk = edit_walk(well_formed(text or ""), predictor, pos_dim=size)
-        point = bytes_walk.nearest(walk, kind, int(place or 1))
+        place = int(place or 1)
+        point = bytes_walk.nearest(walk, kind, place)
         pair = compare_strings(walk.text, point.text, predictor, pos_dim=size) if point else None
     except InputError as error:
         return bytes_walk.refusal(str(error)), gr.skip()
     last = max((found.position for found in walk.points), default=1)
-    slider = gr.update(maximum=max(last, 2), value=min(int(place or 1), max(last, 2)))
+    # The value only where it has to change: an answer may arrive after the slider was moved on.
+    slider = gr.update(maximum=max(last, 2))
+    if place > max(last, 2):
+        slider["value"] = max(last, 2)
     return bytes_walk.view(walk, kind, point, pair), slider
 
 
