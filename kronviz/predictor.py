@@ -123,11 +123,18 @@ class Predictor:
         self.n_ctx = min(model.config.n_ctx for model in arms.values())
 
     @classmethod
-    def load(cls, pair: str | Path, device: str | torch.device | None = None) -> Predictor:
+    def load(
+        cls,
+        pair: str | Path,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Predictor:
         """Load a pair by its name in ``checkpoints/`` or by its folder.
 
         Args:
             device: where to compute; CUDA if there is one, else the CPU.
+            dtype: type of the weights and of what is computed with them; bfloat16 on CUDA, else
+                float32. ``benchmarks/serve.py`` prints how far the one strays from the other.
 
         Raises:
             CheckpointError: no arm of the pair can be loaded.
@@ -137,10 +144,11 @@ class Predictor:
         if info is None:
             raise CheckpointError(f"There is no pair {folder.name!r} in checkpoints.")
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
         arms, problems = {}, list(info.problems)
         for arm in info.arms:
             try:
-                arms[arm] = load_arm(info.path / arm).to(device)
+                arms[arm] = load_arm(info.path / arm).to(device, dtype)
             except CheckpointError as error:
                 problems.append(str(error))
         return cls(info.name, arms, problems)
@@ -188,10 +196,10 @@ class Predictor:
             )
 
     def _compare_arm(self, arm: str, reading: Reading) -> ArmComparison:
-        probabilities = log_probs(reading.logits).exp()
-        metrics = pair_metrics(
-            reading.logits[:1], reading.logits[1:], reading.final[:1], reading.final[1:]
-        )[0]
+        # One transfer here, in place of a wait for the GPU at every number below.
+        logits, final = reading.logits.cpu(), reading.final.cpu()
+        probabilities = log_probs(logits).exp()
+        metrics = pair_metrics(logits[:1], logits[1:], final[:1], final[1:])[0]
         best = probabilities.amax(0).topk(TOP).indices.tolist()
         clean_top, typo_top = probabilities.argmax(-1).tolist()
 

@@ -1,0 +1,173 @@
+"""How many comparisons a second a pair answers, how late, and how far bfloat16 strays from float32.
+
+    python benchmarks/serve.py [--pair tiny] [--device cpu|cuda] [--markdown]
+
+A comparison is a clean text and a misspelled one, read by both arms, with the four metrics; texts
+are the project's own pairs. «Answer» is `Predictor.compare`, everything that the first page shows;
+«batch» reads several comparisons at once, as the lab does. Without ``--device`` it goes through
+the CPU and, where there is one, the GPU; each in float32 and in bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from kronviz.accounting.timing import machine
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.metrics import kl_divergence, pair_metrics
+from kronviz.predictor import Predictor
+from kronviz.probes.pairs import Pair, load_pairs
+
+BATCHES = (1, 4, 16, 64)
+SECONDS = 2.0
+DTYPES = (torch.float32, torch.bfloat16)
+Row = list[str]
+
+
+def timed(call: Callable[[int], object], seconds: float) -> list[float]:
+    """Sorted seconds of calls, numbered from 0, after three to warm up."""
+    for number in range(3):
+        call(number)
+    times: list[float] = []
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline or len(times) < 5:
+        started = time.perf_counter()
+        call(len(times))
+        times.append(time.perf_counter() - started)
+    return sorted(times)
+
+
+def read_batch(predictor: Predictor, pairs: list[Pair]) -> None:
+    """The metrics of several comparisons, both arms, as one batch an arm."""
+    texts = [predictor.encode(pair.clean) for pair in pairs]
+    texts += [predictor.encode(pair.typo) for pair in pairs]
+    for model in predictor.arms.values():
+        reading = model.read(texts)
+        half = len(pairs)
+        pair_metrics(
+            reading.logits[:half],
+            reading.logits[half:],
+            reading.final[:half],
+            reading.final[half:],
+        )
+
+
+def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
+    """A row for whole answers, and one for each size of batch."""
+    rows = []
+
+    def answer(number: int) -> None:
+        pair = pairs[number % len(pairs)]
+        predictor.compare(pair.clean, pair.typo)
+
+    rows.append(["answer", *_numbers(timed(answer, seconds), 1)])
+    for size in BATCHES:
+
+        def batch(number: int, size: int = size) -> None:
+            first = number * size
+            read_batch(predictor, [pairs[(first + i) % len(pairs)] for i in range(size)])
+
+        rows.append([f"batch of {size}", *_numbers(timed(batch, seconds), size)])
+    return rows
+
+
+def _numbers(times: list[float], size: int) -> list[str]:
+    median = statistics.median(times)
+    late = times[min(int(len(times) * 0.95), len(times) - 1)]
+    return [f"{size / median:,.0f}", f"{median * 1e3:.2f}", f"{late * 1e3:.2f}"]
+
+
+def logits(predictor: Predictor, arm: str, pairs: list[Pair]) -> Tensor:
+    """Logits ``(texts, vocab)`` of all clean and misspelled texts, float64 on the CPU."""
+    texts = [predictor.encode(text) for pair in pairs for text in (pair.clean, pair.typo)]
+    parts = [texts[i : i + 64] for i in range(0, len(texts), 64)]
+    return torch.cat([predictor.arms[arm].read(part).logits.double().cpu() for part in parts])
+
+
+def straying(exact: Predictor, rounded: Predictor, pairs: list[Pair]) -> list[Row]:
+    """How far an arm's answers in bfloat16 are from those in float32."""
+    rows = []
+    for arm in exact.arms:
+        one, other = (logits(predictor, arm, pairs) for predictor in (exact, rounded))
+        kept = (one.argmax(-1) == other.argmax(-1)).double().mean().item()
+        divergence = kl_divergence(one, other)
+        halves = [(found[0::2], found[1::2]) for found in (one, other)]
+        moved = [kl_divergence(clean, typo).mean().item() for clean, typo in halves]
+        rows.append(
+            [
+                arm,
+                f"{kept:.1%}",
+                f"{divergence.mean().item():.2e}",
+                f"{divergence.max().item():.2e}",
+                f"{moved[0]:.4f}",
+                f"{moved[1]:.4f}",
+            ]
+        )
+    return rows
+
+
+def show(title: str, head: Row, rows: list[Row], markdown: bool) -> None:
+    """Print one table."""
+    print(f"\n{title}\n")
+    if markdown:
+        lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        return
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for first, *rest in [head, *rows]:
+        cells = (text.rjust(width) for text, width in zip(rest, widths[1:], strict=True))
+        print(first.ljust(widths[0]), *cells, sep="  ")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pair", default="tiny")
+    parser.add_argument("--device", choices=["cpu", "cuda"])
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time for each row")
+    parser.add_argument("--markdown", action="store_true")
+    arguments = parser.parse_args()
+    pairs = list(load_pairs().pairs)
+    devices = [arguments.device] if arguments.device else ["cpu"]
+    if not arguments.device and torch.cuda.is_available():
+        devices.append("cuda")
+    for device in devices:
+        made = {}
+        for dtype in DTYPES:
+            predictor = made[dtype] = Predictor.load(arguments.pair, device, dtype)
+            for model in predictor.arms.values():
+                if isinstance(model.wte, KroneckerEmbedding):
+                    model.wte.warm_up()
+            name = str(dtype).removeprefix("torch.")
+            show(
+                f"Pair {predictor.pair}, {machine(torch.device(device))}, {name}",
+                ["", "comparisons/s", "median ms", "95 % ms"],
+                speed(predictor, pairs, arguments.seconds),
+                arguments.markdown,
+            )
+        show(
+            f"bfloat16 against float32 on {device}, over {2 * len(pairs)} texts; KL in nats",
+            [
+                "arm",
+                "top-1 the same",
+                "mean KL",
+                "largest KL",
+                "KL(clean ‖ typo), float32",
+                "in bfloat16",
+            ],
+            straying(made[torch.float32], made[torch.bfloat16], pairs),
+            arguments.markdown,
+        )
+
+
+if __name__ == "__main__":
+    main()
