@@ -25,7 +25,7 @@ from kronviz.probes.strings import (
     one_of,
     positions,
     string_bytes,
-    tokens,
+    token_ids,
 )
 
 LETTERS = "xzqjkvwybpgfmcudlrhsnioate"
@@ -125,7 +125,7 @@ def edit_walk(
         pos_dim=pos_dim,
         letter=letter,
         characters=tuple(text[:places]),
-        n_tokens=len(tokens(predictor, data)) if predictor else None,
+        n_tokens=len(token_ids(predictor, data)) if predictor else None,
         points=tuple(_points(predictor, data, edits, strings, pos_dim)),
         pair=predictor.pair if predictor else None,
     )
@@ -148,7 +148,7 @@ def _points(
         strict=True,
     )
     for (kind, position, edited), string, *trained in columns:
-        count = len(tokens(predictor, string)) if predictor else None
+        count = len(token_ids(predictor, string)) if predictor else None
         similarity = codec.similarity(data, string, pos_dim)
         yield EditPoint(kind, position, edited, count, similarity, *trained)
 

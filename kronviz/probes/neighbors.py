@@ -37,6 +37,7 @@ from kronviz.probes.strings import (
     positions,
     readable,
     string_bytes,
+    token_ids,
     tokens,
     whole_number,
 )
@@ -226,7 +227,7 @@ def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.f
     if arm == "kron" and kron is not None:
         basis, vector = "bytes", kron.embed_bytes([data])[0]
     else:
-        ids = [view.id for view in tokens(predictor, data)]
+        ids = token_ids(predictor, data)
         if not ids:
             return None
         basis = "token" if len(ids) == 1 else "mean"

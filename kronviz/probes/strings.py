@@ -144,13 +144,20 @@ def mean_embedding(model: GPT) -> Tensor:
 
 def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:
     """How a pair's tokenizer cuts a string; nothing without a pair, or if it is no UTF-8."""
-    if predictor is None or not codec.is_utf8(data):
+    if predictor is None:
         return ()
     tokenizer = predictor.tokenizer
     return tuple(
         TokenView(token, tokenizer.token_text(token), tokenizer.token_bytes(token).hex(" "), ())
-        for token in tokenizer.encode(data.decode())
+        for token in token_ids(predictor, data)
     )
+
+
+def token_ids(predictor: Predictor | None, data: bytes) -> list[int]:
+    """The ids alone of `tokens`."""
+    if predictor is None or not codec.is_utf8(data):
+        return []
+    return predictor.tokenizer.encode(data.decode())
 
 
 def owners(data: bytes) -> list[tuple[str, int, int]]:
@@ -175,8 +182,8 @@ def readable(data: bytes) -> str:
 
 def single_token(predictor: Predictor | None, data: bytes) -> int | None:
     """The id of a string that is one token of a pair's vocabulary, else ``None``."""
-    found = tokens(predictor, data)
-    return found[0].id if len(found) == 1 else None
+    ids = token_ids(predictor, data)
+    return ids[0] if len(ids) == 1 else None
 
 
 def cosines(vectors: Tensor, other: Tensor) -> list[float]:

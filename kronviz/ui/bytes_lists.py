@@ -159,15 +159,17 @@ def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collis
     below = [element("th", word, scope="col") for word in ("codes", "tokens that share") * 2]
     return element(
         "div",
+        element(
+            "p",
+            f"Distinct codes with {listed.pos_dim} positions, and how many tokens have one that is "
+            "not theirs alone.",
+            class_="kv-lead",
+        ),
         scrolling(
             "How many tokens share a code",
             element(
                 "table",
-                element(
-                    "caption",
-                    f"Distinct codes with {listed.pos_dim} positions, and how many tokens have one "
-                    "that is not theirs alone",
-                ),
+                element("caption", "How many tokens share a code", class_="kv-hidden"),
                 element("thead", element("tr", *above), element("tr", *below)),
                 element("tbody", *[_count_row(true, other) for true, other in counts]),
                 class_="kv-table kv-counts",
