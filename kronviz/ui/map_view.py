@@ -278,12 +278,10 @@ def _near(side: Side, found: LookUp) -> Markup:
     basis = BASES[standing.basis]
     if standing.basis == "token":
         basis = f"token {standing.token:,}" if standing.token is not None else "one token"
-    kept = (
-        f"{standing.kept} of these {len(standing.neighbors)} are among its {len(standing.neighbors)} "
-        "nearest in the picture"
-        if standing.kept is not None
-        else "not a token here: placed by its nearest, in the original space"
-    )
+    asked = len(standing.neighbors)
+    kept = "not a token here: placed by its nearest, in the original space"
+    if standing.kept is not None:
+        kept = f"{standing.kept} of these {asked} are among its {asked} nearest in the picture"
     words = side.shares.words
     lit = "this word" if words == 1 else f"the {words} forms and relatives that are lit"
     return element(
