@@ -108,6 +108,7 @@
   const show = (side) => {
     const { about, points } = maps[side];
     plots[side].set(points, 65535);
+    plots[side].look(plots[side].home, false);
     colour(side);
     const { k, trustworthiness, overlap } = about.faith;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
@@ -279,10 +280,10 @@
   const anew = (fresh) => {
     shown.fresh = fresh;
     SIDES.forEach((side, number) => {
-      plots[side].view = { x: 0.5, y: 0.5, z: fresh ? 0.85 : 1 };
       if (fresh) {
         plots[side].set(Float32Array.from(fresh.sides[number].points.flat()), 1);
         plots[side].paint(new Uint8Array(4 * plots[side].count));
+        plots[side].look(plots[side].home, false);
         caption(side, `Only your words, laid out by UMAP${fresh.sides[number].basis.includes("mean") ? "; dashed: mean of several tokens" : ""}.`);
         say(side, "");
       } else if (maps[side]?.points) show(side);
@@ -303,7 +304,7 @@
         "map.right": chosen("right"),
         "map.colour": shown.colour === "arm" ? "" : shown.colour,
         "map.words": words.length <= 3000 ? words : "",
-        "map.at": shown.fresh || looks.every((look) => look === "0.5000,0.5000,1.0000") ? "" : looks.join(";"),
+        "map.at": shown.fresh || SIDES.every((side) => plots[side].view.z === plots[side].home?.z && plots[side].view.x === plots[side].home?.x) ? "" : looks.join(";"),
       });
     }, 300);
   };
@@ -454,7 +455,7 @@
       const side = zoom.closest(".kv-map").dataset.side;
       const way = zoom.dataset.zoom;
       if (way === "in" || way === "out") plots[side].zoom(way === "in" ? 1.6 : 1 / 1.6);
-      else SIDES.forEach((one) => (way === "family" ? plots[one].fit(relatives(one)) : plots[one].look({ x: 0.5, y: 0.5, z: 1 })));
+      else SIDES.forEach((one) => (way === "family" ? plots[one].fit(relatives(one)) : plots[one].look({ x: 0.5, y: 0.5, z: shown.fresh ? 0.85 : 1 })));
     }
     const only = target.closest("[data-only]");
     if (only) {

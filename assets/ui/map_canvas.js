@@ -76,6 +76,7 @@
       this.places = Float32Array.from(points, (value) => value / steps);
       this.colours = new Uint8Array(4 * this.count);
       this.index();
+      this.home = this.bulk();
       if (this.program) this.fill(0, "at", this.places, 2, this.gl.FLOAT, false);
       this.later();
     }
@@ -108,6 +109,19 @@
       this.order = new Uint32Array(this.count);
       for (let i = 0; i < this.count; i += 1) this.order[next[cells[i]]++] = i;
       this.starts = starts;
+    }
+
+    // Where nearly all points are: islands far out would shrink the rest to a blot.
+    bulk() {
+      if (this.count < 500) return { x: 0.5, y: 0.5, z: 0.85 };
+      const ends = [0, 1].map((axis) => {
+        const sorted = Float32Array.from({ length: this.count }, (_, i) => this.places[2 * i + axis]).sort();
+        return [sorted[Math.floor(this.count * 0.015)], sorted[Math.floor(this.count * 0.985)]];
+      });
+      const [[left, right], [low, high]] = ends;
+      const side = Math.min(this.width, this.height) * 0.93;
+      const z = Math.min((0.9 * this.width) / (right - left || 1), (0.9 * this.height) / (high - low || 1)) / side;
+      return { x: (left + right) / 2, y: (low + high) / 2, z: clamp(z, 1, 4) };
     }
 
     get unit() { return Math.min(this.width, this.height) * 0.93 * this.view.z; }
@@ -303,7 +317,7 @@
         if (go) this.look({ x: x + go[0], y: y + go[1], z });
         else if (event.key === "+" || event.key === "=") this.zoom(1.5);
         else if (event.key === "-") this.zoom(1 / 1.5);
-        else if (event.key === "0") this.look({ x: 0.5, y: 0.5, z: 1 });
+        else if (event.key === "0") this.look(this.home);
         else return;
         event.preventDefault();
       });

@@ -53,7 +53,9 @@ def opening() -> Markup:
 def families() -> Markup:
     """The eight probe families, one click each."""
     buttons = [
-        element("button", family.name, type="button", class_="kv-map-try", data_word=family.name)
+        element(
+            "button", family.name, type="button", class_="kv-map-try", data_word=f" {family.name}"
+        )
         for family in PROBES
     ]
     return element("div", element("span", "try", class_="kv-quiet"), *buttons, class_="kv-examples")
@@ -163,7 +165,7 @@ def answer(found: LookUp) -> Markup:
     )
 
 
-def figures(sides: Sequence[Sequence[FamilyFigures]]) -> Markup:
+def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
     """The eight families, both sides: what the nearest to their tokens are."""
     by_name = [{one.family: one for one in side} for side in sides]
     rows = []
@@ -174,7 +176,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]]) -> Markup:
             family.name,
             type="button",
             class_="kv-map-try kv-textbutton",
-            data_word=family.name,
+            data_word=f" {family.name}",
         )
         cells = [cell for one in shown for cell in _figure_cells(one)]
         tokens = next((str(one.tokens) for one in shown if one), "none")
@@ -191,7 +193,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]]) -> Markup:
         for _ in sides
         for name in names
     ]
-    command = "curl -s localhost:7860/gradio_api/call/map_families -d '{\"data\": []}'"
+    named = " ".join(f"--space {side[0].space}" for side in sides if side)
+    command = f"python -m kronviz.projection --pair {pair} --families {named}"
     return element(
         "section",
         element("h2", "The probe families", class_="kv-title"),
