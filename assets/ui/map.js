@@ -159,7 +159,7 @@
       const value = way.values ? way.values[i] : 0;
       const aside = (shown.only !== null && !way.scale && value !== shown.only) || (way.quiet === value && shown.only === null && shown.colour === "family");
       colours.set(way.colours[value] ?? way.colours.at(-1), 4 * i);
-      colours[4 * i + 3] = aside ? 26 : way.values ? 200 : dim ? 120 : 150;
+      colours[4 * i + 3] = aside ? 56 : way.values ? 200 : dim ? 120 : 150;
     }
     plots[side].paint(colours);
     if (side === "left") key(way);
@@ -293,7 +293,7 @@
 
   // ---- the link ----
   const remember = () => {
-    if (!started || started === "following") return;
+    if (!started || started === "following" || !SIDES.every((side) => plots[side]?.home)) return;
     clearTimeout(linkTimer);
     linkTimer = setTimeout(() => {
       const words = field("words")?.value ?? "";
@@ -304,12 +304,11 @@
         "map.right": chosen("right"),
         "map.colour": shown.colour === "arm" ? "" : shown.colour,
         "map.words": words.length <= 3000 ? words : "",
-        "map.at": shown.fresh || SIDES.every((side) => plots[side].view.z === plots[side].home?.z && plots[side].view.x === plots[side].home?.x) ? "" : looks.join(";"),
+        "map.at": shown.fresh || SIDES.every((side) => plots[side].view.z === plots[side].home.z && plots[side].view.x === plots[side].home.x) ? "" : looks.join(";"),
       });
     }, 300);
   };
-  const follow = async () => {
-    const query = new URLSearchParams(location.search);
+  const follow = async (query) => {
     if (query.get("tab") !== "map") return;
     started = "following";
     await wait(() => document.querySelector("#kv-map-near [data-answer], #kv-map-near .kv-refused"));
@@ -342,6 +341,7 @@
       if ([x, y, z].every(Number.isFinite) && plots[SIDES[number]]) plots[SIDES[number]].look({ x, y, z }, false);
     });
     started = true;
+    remember();
   };
 
   // ---- saving ----
@@ -483,6 +483,7 @@
   const open = async () => {
     if (started) return;
     started = true;
+    const query = new URLSearchParams(location.search);
     const there = await wait(() => SIDES.every((side) => frame(side)?.clientWidth > 0 && chosen(side)) && find("near"));
     if (!there) { started = false; return; }
     for (const side of SIDES) {
@@ -497,7 +498,7 @@
     shown.answer = JSON.parse(document.querySelector("#kv-map-near [data-answer]")?.dataset.answer ?? "null");
     await Promise.all(SIDES.map((side) => load(side)));
     performance.mark("kronviz-map-ready");
-    follow();
+    follow(query);
   };
 
   window.kronvizMap = { open, plots, save: (table) => save(table, "kronviz-distances.csv", "text/csv") };

@@ -89,7 +89,9 @@ def in_family(family: Family, form: str) -> bool:
 
 
 def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, ...], int]:
-    """The tokens that belong to a word, closest spellings first, and how many relatives there are.
+    """The tokens that belong to a word, and how many relatives there are.
+
+    Of the relatives, words that begin with this one come first, then the closest in length.
 
     Args:
         data: the word; a token with the very same bytes is not among its members.
@@ -100,7 +102,7 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
     alike = [t for t in table.by_form.get(form, ()) if tokenizer.token_bytes(t) != data]
     kin = sorted(
         (
-            (abs(len(other) - len(form)), other)
+            (not other.startswith(form), abs(len(other) - len(form)), other)
             for other in table.by_form
             if form
             and other != form
@@ -108,7 +110,7 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
             and (form in other or other in form)
         ),
     )
-    related = [token for _, other in kin for token in table.by_form[other]]
+    related = [token for _, _, other in kin for token in table.by_form[other]]
     found = [(token, "typographic") for token in alike[:MAX_MEMBERS]]
     found += [(token, "morphological") for token in related[:MAX_MEMBERS]]
     taken = {token for token, _ in found} | set(alike) | set(related)

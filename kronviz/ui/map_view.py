@@ -23,7 +23,9 @@ COLOURS = (
 RELATIONS = (
     ("typographic", "same word, written otherwise"),
     ("morphological", "one word holds the other"),
-    ("byte", "near in the raw code, otherwise unrelated"),
+    ("byte", "near in the raw code, no relative"),
+    ("near", "among the ten nearest here"),
+    ("own", "your word; dashed: mean of tokens"),
 )
 BASES = {
     "bytes": "computed from its bytes",
@@ -92,7 +94,8 @@ def mark(relation: str) -> Markup:
         "typographic": ("rect", {"x": "2", "y": "2", "width": "10", "height": "10"}),
         "morphological": ("path", {"d": "M7 1.5 13 12.5H1Z"}),
         "byte": ("path", {"d": "M7 .8 13.2 7 7 13.2 .8 7Z"}),
-        "self": ("circle", {"cx": "7", "cy": "7", "r": "5"}),
+        "near": ("circle", {"cx": "7", "cy": "7", "r": "5"}),
+        "own": ("path", {"d": "M1 5H5V1H9V5H13V9H9V13H5V9H1Z"}),
     }
     tag, attributes = shapes[relation]
     return element(
@@ -108,7 +111,7 @@ def mark(relation: str) -> Markup:
 
 def side_label(side: str) -> str:
     """What the choice of a space is called."""
-    return "Left map" if side == "left" else "Right map"
+    return "Left map: bpe" if side == "left" else "Right map: kron"
 
 
 def frame(side: str, pair: str) -> Markup:
