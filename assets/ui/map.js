@@ -270,13 +270,26 @@
       last = now;
       shown.answer = read("#kv-map-near [data-answer]", "answer");
       shown.placed = read("#kv-map-placed [data-placed]", "placed");
-      if (fresh !== before[2]) anew(fresh ? JSON.parse(fresh) : null);
+      if (source !== before[0]) reveal();
+      if (fresh !== (before[2] ?? "")) anew(fresh ? JSON.parse(fresh) : null);
       if (drawn !== before[3]) SIDES.forEach((side, number) => { if (drawn.split(",")[number] === chosen(side) && drawn !== (before[3] ?? "")) load(side, true); });
       SIDES.forEach((side) => load(side));
       mark();
       remember();
     }).observe(find("near").closest(".tabitem") ?? document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-answer", "data-placed", "data-fresh", "data-drawn"] });
   };
+  // A word that was searched is brought into view: from the start view by a step back, else by a move.
+  const reveal = () => SIDES.forEach((side, number) => {
+    const plot = plots[side];
+    const at = shown.answer?.sides[number].at;
+    if (!at || !plot.home || shown.fresh || started === "following" || shown.answer.sides[number].space !== maps[side]?.about?.space) return;
+    const [left, top] = plot.toScreen(...at);
+    if (left > 24 && top > 24 && left < plot.width - 70 && top < plot.height - 24) return;
+    const { x, y, z } = plot.home;
+    const [wide, high] = [plot.width / 2, plot.height / 2].map((half) => (0.9 * half) / plot.unit);
+    if (plot.view.x === x && plot.view.z === z) plot.fit([at, [x - wide, y - high], [x + wide, y + high]]);
+    else plot.look({ x: at[0], y: at[1], z: plot.view.z });
+  });
   const anew = (fresh) => {
     shown.fresh = fresh;
     SIDES.forEach((side, number) => {

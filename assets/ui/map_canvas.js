@@ -1,5 +1,5 @@
-// A map that can be moved: points by WebGL (by plain canvas where there is none), marks and labels
-// as SVG above them. It knows places from 0 to 1, nothing of words.
+// A map that can be moved: points by WebGL (in memory where there is none, or only an emulated one),
+// marks and labels as SVG above them. It knows places from 0 to 1, nothing of words.
 () => {
   if (window.kronvizCanvas) return;
   const VERTEX = `attribute vec2 at; attribute vec4 ink; uniform vec2 scale, shift; uniform mediump float size;
@@ -33,6 +33,18 @@
     return gl.getProgramParameter(made, gl.LINK_STATUS) ? made : null;
   };
 
+  let known;
+  const emulated = () => {
+    if (window.kronvizCanvas.always) return false;
+    if (known === undefined) {
+      const gl = document.createElement("canvas").getContext("webgl");
+      const facts = gl?.getExtension("WEBGL_debug_renderer_info");
+      known = !gl || /swiftshader|llvmpipe|software/i.test(facts ? gl.getParameter(facts.UNMASKED_RENDERER_WEBGL) : "");
+      gl?.getExtension("WEBGL_lose_context")?.loseContext();
+    }
+    return known;
+  };
+
   class Plot {
     constructor(frame, heard) {
       this.frame = frame;
@@ -41,9 +53,10 @@
       this.svg = frame.querySelector(".kv-map-marks");
       this.view = { x: 0.5, y: 0.5, z: 1 };
       this.count = 0;
+      this.places = new Float32Array(0);
+      this.colours = new Uint8Array(0);
       this.items = { lines: [], marks: [] };
-      const asked = { antialias: false, premultipliedAlpha: true };
-      const gl = this.canvas.getContext("webgl", asked);
+      const gl = emulated() ? null : this.canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true });
       this.gl = gl;
       this.program = gl && program(gl);
       if (this.program) {
@@ -184,17 +197,27 @@
       gl.drawArrays(gl.POINTS, 0, this.count);
     }
 
+    // Points written into memory: where the graphics card is emulated, this is several times faster.
     drawPlain() {
-      const pen = this.plain;
-      pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-      pen.clearRect(0, 0, this.width, this.height);
+      const { width, height } = this.canvas;
+      if (this.image?.width !== width || this.image.height !== height) this.image = new ImageData(width, height);
+      const cells = new Uint32Array(this.image.data.buffer);
+      cells.fill(0);
+      const inks = new Uint32Array(this.colours.buffer);
+      const scale = this.unit * this.ratio;
+      const [left, top] = [width / 2 - this.view.x * scale, height / 2 + this.view.y * scale];
+      const size = Math.max(1, Math.round(this.size * this.ratio));
       for (let i = 0; i < this.count; i += 1) {
-        const [left, top] = this.toScreen(this.places[2 * i], this.places[2 * i + 1]);
-        if (left < 0 || top < 0 || left > this.width || top > this.height) continue;
-        const [r, g, b, a] = this.colours.subarray(4 * i, 4 * i + 4);
-        pen.fillStyle = `rgba(${r},${g},${b},${a / 255})`;
-        pen.fillRect(left - this.size / 2, top - this.size / 2, this.size, this.size);
+        const column = (left + this.places[2 * i] * scale - size / 2) | 0;
+        const row = (top - this.places[2 * i + 1] * scale - size / 2) | 0;
+        if (column < 0 || row < 0 || column + size > width || row + size > height) continue;
+        for (let down = 0; down < size; down += 1) {
+          const start = (row + down) * width + column;
+          // Where points overlap they are opaque, so that dense places stand out.
+          for (let at = start; at < start + size; at += 1) cells[at] = cells[at] ? inks[i] | 0xff000000 : inks[i];
+        }
       }
+      this.plain.putImageData(this.image, 0, 0);
     }
 
     drawMarks() {

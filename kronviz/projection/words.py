@@ -88,6 +88,7 @@ def in_family(family: Family, form: str) -> bool:
     return form in family.members if family.members else family.root in form
 
 
+@functools.lru_cache(maxsize=64)
 def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, ...], int]:
     """The tokens that belong to a word, and how many relatives there are.
 
@@ -115,15 +116,18 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
     found += [(token, "morphological") for token in related[:MAX_MEMBERS]]
     taken = {token for token, _ in found} | set(alike) | set(related)
     similar = code_table(vocabulary, pos_dim).similarities(data)
-    for token in np.argsort(-similar, kind="stable"):
-        if (
-            len(found)
-            >= BYTE_NEIGHBORS + min(len(alike), MAX_MEMBERS) + min(len(related), MAX_MEMBERS)
-            or similar[token] <= 0
-        ):
-            break
-        if int(token) not in taken and tokenizer.token_bytes(int(token)) != data:
-            found.append((int(token), "byte"))
+    # As many as are taken already may come first among the nearest, and the word itself.
+    asked = min(len(taken) + BYTE_NEIGHBORS + 1, len(similar))
+    near = np.sort(np.argpartition(-similar, asked - 1)[:asked])
+    near = near[np.argsort(-similar[near], kind="stable")]
+    others = [
+        int(token)
+        for token in near
+        if int(token) not in taken
+        and similar[token] > 0
+        and tokenizer.token_bytes(int(token)) != data
+    ]
+    found += [(token, "byte") for token in others[:BYTE_NEIGHBORS]]
     views = tuple(
         Member(token, tokenizer.token_text(token), tokenizer.token_bytes(token).hex(), relation)
         for token, relation in found

@@ -21,11 +21,11 @@ COLOURS = (
     ("frequency", "log frequency"),
 )
 RELATIONS = (
-    ("typographic", "same word, written otherwise"),
-    ("morphological", "one word holds the other"),
-    ("byte", "near in the raw code, no relative"),
-    ("near", "among the ten nearest here"),
-    ("own", "your word; dashed: mean of tokens"),
+    ("typographic", "another form", "the same word but for case, leading space, punctuation"),
+    ("morphological", "a relative", "one word holds the other"),
+    ("byte", "near in bytes", "among the nearest in the raw code, and neither form nor relative"),
+    ("near", "ten nearest", "among the ten nearest in the original space"),
+    ("own", "your word", "a word of yours; dashed where it is the mean of several tokens"),
 )
 BASES = {
     "bytes": "computed from its bytes",
@@ -71,7 +71,8 @@ def tools() -> Markup:
         for kind, label in (("png", "PNG"), ("svg", "SVG"), ("csv", "CSV"))
     ]
     signs = [
-        element("li", mark(name), element("span", label), title=label) for name, label in RELATIONS
+        element("li", mark(name), element("span", label), title=meaning)
+        for name, label, meaning in RELATIONS
     ]
     return element(
         "div",

@@ -74,7 +74,7 @@ def test_a_click_selects_a_token_in_both_maps(visit: Callable[..., Any], maps: P
     )
     expected = look_up(text, maps)
     for panel, side in zip(
-        page.locator(".kv-map-nears .kv-panel").all(), expected.sides, strict=False
+        page.locator("#kv-map-near .kv-panel").all(), expected.sides, strict=True
     ):
         ids = [int(one.get_attribute("data-id")) for one in panel.locator(".kv-map-token").all()]
         assert ids == [one.id for one in side.standing.neighbors]
