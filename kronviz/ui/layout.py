@@ -3,8 +3,8 @@
 Notable:
 
 - A tab is one file with ``build(context)``; `TABS` is the only list of them.
-- Nothing outside this machine is asked for: fonts are local, analytics are off, no file is served
-  beyond Gradio's own and the icon.
+- Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
+  own files and the icon only the maps are served, out of memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.ui import compare, cost, encode, generate, layers, robustness, theme, training
+from kronviz.ui import (
+    compare,
+    cost,
+    encode,
+    generate,
+    layers,
+    map_files,
+    robustness,
+    theme,
+    training,
+)
+from kronviz.ui import map as map_tab
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join
 
@@ -42,6 +53,7 @@ class TabPage:
 TABS = (
     TabPage("compare", "Compare", compare.build),
     TabPage("bytes", "Byte view", encode.build),
+    TabPage("map", "Map", map_tab.build),
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
     TabPage("robustness", "Robustness", robustness.build),
@@ -53,6 +65,7 @@ TABS = (
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as app:
+        app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
         gr.HTML(_masthead(), apply_default_css=False, js_on_load=None)
         if context.problems:
             gr.HTML(_banner(context.problems), apply_default_css=False, js_on_load=None)
@@ -89,6 +102,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": "8mb",
+        "app_kwargs": {"routes": list(getattr(app, "kronviz_routes", ()))},
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
     return app.queue(max_size=500).launch(**{**settings, **changes})
