@@ -9,7 +9,7 @@ Notable:
   same figure for the other strings of the set, which is what chance gives.
 - Every reading of a string draws from the same random numbers.
 
-Run it: ``python -m kronviz.probes.echo --pair tiny``.
+Run it: ``python -m kronviz.probes echo --pair tiny``.
 
 >>> longest_piece("kubernetes", "A kubernet is a ship")
 8
@@ -17,7 +17,6 @@ Run it: ``python -m kronviz.probes.echo --pair tiny``.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,6 @@ from dataclasses import dataclass, replace
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.generation import MAX_SLOT_BYTES, SLOT, Continuation, Sampler, continue_text
 from kronviz.predictor import InputError, Predictor, clean_text
-from kronviz.results import to_json
 
 STRINGS = (
     *("kubernetes", "frobnicator", "glockenspiel", "quokkas", "petrichor", "zymurgy"),
@@ -289,26 +287,13 @@ def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]
     return found
 
 
-def main() -> None:
-    """Print the report of a pair, as a table or as JSON."""
-    parser = argparse.ArgumentParser(description="Echo rate of novel strings (section 6.12).")
-    parser.add_argument("--pair", default="tiny", help="name or folder of a pair")
-    parser.add_argument("--seeds", type=int, default=1, help="continuations of each prompt")
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
-    arguments = parser.parse_args()
-    report = echo(Predictor.load(arguments.pair), seeds=arguments.seeds)
-    if arguments.json:
-        print(to_json(report, indent=2))
-        return
-    print(f"{report.pair}: {len(report.strings)} strings, {len(report.prompts)} prompts")
-    print(f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95 % interval':>16} {'piece':>6} chance")
+def lines(report: EchoReport) -> Iterator[str]:
+    """The figures of a report, for printing."""
+    yield f"{report.pair}: {len(report.strings)} strings, {len(report.prompts)} prompts"
+    yield f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95 % interval':>16} {'piece':>6} chance"
     for rate in report.rates:
         count = f"{rate.echoed}/{rate.runs}"
         interval = f"{rate.low:.1%} … {rate.high:.1%}"
         figures = f"{count:>10} {interval:>16} {rate.piece:6.3f} {rate.chance:6.3f}"
-        print(f"{rate.arm:5} {rate.reading:12} {figures}")
-    print(f"{report.seconds:.1f} s")
-
-
-if __name__ == "__main__":
-    main()
+        yield f"{rate.arm:5} {rate.reading:12} {figures}"
+    yield f"{report.seconds:.1f} s"

@@ -157,7 +157,7 @@ def _view(context: Context, pair: str | None) -> tuple[Any, ...]:
     )
     tables: list[Markup] = [_table(report)]
     if report:
-        command = f"python -m kronviz.probes.layers --pair {report.pair}"
+        command = f"python -m kronviz.probes layers --pair {report.pair}"
         printed = element("p", "Printed again by ", element("code", command), class_="kv-command")
         tables += [printed, _nearest(report)]
     return (

@@ -17,7 +17,17 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.ui import compare, cost, encode, generate, layers, robustness, theme, training
+from kronviz.ui import (
+    compare,
+    cost,
+    encode,
+    generate,
+    layers,
+    robustness,
+    theme,
+    training,
+    your_model,
+)
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join
 
@@ -45,6 +55,7 @@ TABS = (
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
     TabPage("robustness", "Robustness", robustness.build),
+    TabPage("your-model", "Your model", your_model.build),
     TabPage("training", "Training", training.build),
     TabPage("cost", "Cost", cost.build),
 )
@@ -52,7 +63,9 @@ TABS = (
 
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as app:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)
+    ) as app:
         gr.HTML(_masthead(), apply_default_css=False, js_on_load=None)
         if context.problems:
             gr.HTML(_banner(context.problems), apply_default_css=False, js_on_load=None)
@@ -88,7 +101,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        "max_file_size": "8mb",
+        "max_file_size": "600mb",
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
     return app.queue(max_size=500).launch(**{**settings, **changes})
