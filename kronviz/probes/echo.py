@@ -142,6 +142,45 @@ def echo_steps(
     sampler: Sampler | None = None,
 ) -> Iterator[float | EchoReport]:
     """The echo probe step by step: shares that are done, at last the report."""
+    plan = echo_plan(predictor, strings, prompts, seeds=seeds, sampler=sampler)
+    return _steps(predictor, plan)
+
+
+@dataclass(frozen=True)
+class EchoPlan:
+    """What the probe will run, checked from end to end.
+
+    Attributes:
+        cases: string, prompt and sampler of each continuation.
+        readings: arm and reading that each case is run with.
+        skipped: as in `EchoReport`; ``sampler`` is the one of the first seed.
+    """
+
+    cases: tuple[tuple[str, str, Sampler], ...]
+    readings: tuple[tuple[str, str], ...]
+    skipped: tuple[str, ...]
+    sampler: Sampler
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """The strings that are tried."""
+        return tuple(dict.fromkeys(string for string, _, _ in self.cases))
+
+    @property
+    def size(self) -> int:
+        """Continuations in all."""
+        return len(self.cases) * len(self.readings)
+
+
+def echo_plan(
+    predictor: Predictor,
+    strings: Sequence[str] = STRINGS,
+    prompts: Sequence[str] | None = None,
+    *,
+    seeds: int = 1,
+    sampler: Sampler | None = None,
+) -> EchoPlan:
+    """Check what is to be run; arguments and errors as for `echo`."""
     sampler = sampler or Sampler()
     strings = _checked(strings, "string", MAX_STRINGS, MAX_SLOT_BYTES)
     prompts = _checked(PROMPTS if prompts is None else prompts, "prompt", MAX_PROMPTS, 500)
@@ -160,64 +199,70 @@ def echo_steps(
             f"That makes {total} continuations for each model; the limit is {MAX_RUNS}. Take fewer "
             "strings, prompts or seeds."
         )
-    plan = [
-        (string, prompt, replace(sampler, seed=sampler.seed + extra))
-        for string in novel
-        for prompt in prompts
-        for extra in range(int(seeds))
-    ]
     readings = _readings(predictor)
     # The longest of the prompts is read now: better a refusal before the work than in its midst.
     for string in novel:
         for prompt in prompts:
             for arm, reading in readings:
                 _writer(predictor, arm, reading, string, prompt, sampler)
-    return _steps(predictor, plan, readings, tuple(set(strings) - set(novel)), sampler)
-
-
-Plan = list[tuple[str, str, Sampler]]
-
-
-def _steps(
-    predictor: Predictor,
-    plan: Plan,
-    readings: list[tuple[str, str]],
-    skipped: tuple[str, ...],
-    sampler: Sampler,
-) -> Iterator[float | EchoReport]:
-    started = time.perf_counter()
-    strings = tuple(dict.fromkeys(string for string, _, _ in plan))
-    runs: list[EchoRun] = []
-    for number, (string, prompt, drawn) in enumerate(plan):
-        for place, (arm, reading) in enumerate(readings):
-            *_, made = _writer(predictor, arm, reading, string, prompt, drawn)
-            positions = made.slot_tokens or len(predictor.tokenizer.encode(f" {string}"))
-            others = [_piece(other, made.text) for other in strings if other != string]
-            runs.append(
-                EchoRun(
-                    arm=arm,
-                    reading=reading,
-                    string=string,
-                    prompt=prompt,
-                    seed=drawn.seed,
-                    positions=positions,
-                    text=made.text,
-                    echoed=string.casefold() in made.text.casefold(),
-                    piece=_piece(string, made.text),
-                    chance=sum(others) / len(others) if others else 0.0,
-                )
-            )
-            yield (number + (place + 1) / len(readings)) / len(plan) * 0.999
-    yield EchoReport(
-        pair=predictor.pair,
-        sampler=sampler,
-        strings=strings,
-        skipped=tuple(sorted(skipped)),
-        prompts=tuple(dict.fromkeys(prompt for _, prompt, _ in plan)),
-        rates=tuple(_rate(arm, reading, runs) for arm, reading in readings),
-        runs=tuple(runs),
-        seconds=time.perf_counter() - started,
+    cases = tuple(
+        (string, prompt, replace(sampler, seed=sampler.seed + extra))
+        for string in novel
+        for prompt in prompts
+        for extra in range(int(seeds))
     )
+    skipped = tuple(sorted(set(strings) - set(novel)))
+    return EchoPlan(cases, tuple(readings), skipped, sampler)
+
+
+def echo_runs(predictor: Predictor, plan: EchoPlan) -> Iterator[EchoRun]:
+    """The continuations of a plan, one after the other."""
+    strings = plan.strings
+    for string, prompt, drawn in plan.cases:
+        for arm, reading in plan.readings:
+            *_, made = _writer(predictor, arm, reading, string, prompt, drawn)
+            others = [_piece(other, made.text) for other in strings if other != string]
+            yield EchoRun(
+                arm=arm,
+                reading=reading,
+                string=string,
+                prompt=prompt,
+                seed=drawn.seed,
+                positions=made.slot_tokens or len(predictor.tokenizer.encode(f" {string}")),
+                text=made.text,
+                echoed=string.casefold() in made.text.casefold(),
+                piece=_piece(string, made.text),
+                chance=sum(others) / len(others) if others else 0.0,
+            )
+
+
+def echo_report(
+    predictor: Predictor, plan: EchoPlan, runs: Sequence[EchoRun], seconds: float
+) -> EchoReport:
+    """The report of the continuations that were run, which need not be all of the plan's."""
+    return EchoReport(
+        pair=predictor.pair,
+        sampler=plan.sampler,
+        strings=plan.strings,
+        skipped=plan.skipped,
+        prompts=tuple(dict.fromkeys(prompt for _, prompt, _ in plan.cases)),
+        rates=tuple(
+            _rate(arm, reading, runs)
+            for arm, reading in plan.readings
+            if any((run.arm, run.reading) == (arm, reading) for run in runs)
+        ),
+        runs=tuple(runs),
+        seconds=seconds,
+    )
+
+
+def _steps(predictor: Predictor, plan: EchoPlan) -> Iterator[float | EchoReport]:
+    started = time.perf_counter()
+    runs: list[EchoRun] = []
+    for run in echo_runs(predictor, plan):
+        runs.append(run)
+        yield len(runs) / plan.size * 0.999
+    yield echo_report(predictor, plan, runs, time.perf_counter() - started)
 
 
 def longest_piece(string: str, text: str) -> int:

@@ -20,10 +20,15 @@ import gradio as gr
 
 MAX_QUERY = 8_000
 MAX_TEXT = 2_000
+MAX_NUMBER = 2**31 - 1
 
 
 def remember(
-    tab: str, parts: Mapping[str, gr.components.Component], runs: Mapping[str, gr.Button]
+    tab: str,
+    parts: Mapping[str, gr.components.Component],
+    runs: Mapping[str, gr.Button],
+    *,
+    highest: Mapping[str, int] | None = None,
 ) -> None:
     """Keep the controls of a tab in the page's address. Call inside a `gr.Blocks`.
 
@@ -31,6 +36,7 @@ def remember(
         tab: name of the tab, see `layout.TABS`.
         parts: controls by the name that they have in the address.
         runs: buttons by the name that the run which they start has there.
+        highest: largest value of a control whose own maximum follows another control.
     """
     blocks = gr.context.Context.root_block
     if not isinstance(blocks, gr.Blocks):
@@ -40,17 +46,18 @@ def remember(
     buttons = {name: str(button.elem_id) for name, button in runs.items()}
     known = f"{json.dumps(tab)}, {json.dumps(names)}, {json.dumps(defaults)}"
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on(
-        [control.change for control in controls],  # type: ignore[attr-defined]
-        None,
-        controls,
-        None,
-        js=f"(...values) => {{ window.kronvizLinks?.write({known}, values); }}",
-        **quiet,
-    )
+    if controls:
+        gr.on(
+            [control.change for control in controls],  # type: ignore[attr-defined]
+            None,
+            controls,
+            None,
+            js=f"(...values) => {{ window.kronvizLinks?.write({known}, values); }}",
+            **quiet,
+        )
     search = gr.Textbox(visible=False)
     blocks.load(
-        lambda query: restored(str(query or ""), tab, parts),
+        lambda query: restored(str(query or ""), tab, parts, highest or {}),
         search,
         controls,
         js=f"() => [window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? '']",
@@ -64,17 +71,25 @@ def remember(
     )
 
 
-def restored(query: str, tab: str, parts: Mapping[str, gr.components.Component]) -> Any:
+def restored(
+    query: str,
+    tab: str,
+    parts: Mapping[str, gr.components.Component],
+    highest: Mapping[str, int],
+) -> Any:
     """What each control becomes by a link; nothing where the link is not about this tab."""
     values = {name: found[0] for name, found in parse_qs(query.lstrip("?")[:MAX_QUERY]).items()}
     if values.get("tab") != tab:
         made = [gr.skip()] * len(parts)
     else:
-        made = [_taken(control, values.get(f"{tab}.{name}")) for name, control in parts.items()]
+        made = [
+            _taken(control, values.get(f"{tab}.{name}"), highest.get(name))
+            for name, control in parts.items()
+        ]
     return made[0] if len(made) == 1 else made
 
 
-def _taken(control: gr.components.Component, text: str | None) -> Any:
+def _taken(control: gr.components.Component, text: str | None, highest: int | None) -> Any:
     """The value that a text stands for; `gr.skip()` where the control could not have it."""
     if text is None:
         return gr.skip()
@@ -89,8 +104,8 @@ def _taken(control: gr.components.Component, text: str | None) -> Any:
         except ValueError:
             return gr.skip()
         low = control.minimum if control.minimum is not None else float("-inf")
-        high = control.maximum if control.maximum is not None else float("inf")
-        whole = value == value and abs(value) < 2**53 and value % 1 == 0
+        high = highest or (control.maximum if control.maximum is not None else MAX_NUMBER)
+        whole = value == value and abs(value) <= MAX_NUMBER and value % 1 == 0
         if not whole or not low <= value <= high:
             return gr.skip()
         return int(value)

@@ -10,7 +10,7 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from kronviz.probes.pairs import MAX_BYTES, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import METRICS, fitted, outcomes, spoiled, summarise
 from kronviz.typos import KINDS
 from kronviz.typos.words import find_words
-from kronviz.ui import lab_sweep, lab_words, robustness_view
+from kronviz.ui import lab_sweep, lab_words, links, robustness_view
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, well_formed
 from kronviz.ui.lab_api import MAX_SEED, add_endpoints, whole
@@ -46,20 +46,33 @@ WORD = 2
 MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
 
 
+Section = tuple[Mapping[str, gr.components.Component], gr.Button]
+"""The controls of a section by name, and the button that runs it."""
+
+
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     runs = Runs()
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
-    _pairs_section(context, runs, pair)
-    _sweep_section(context, runs, pair)
-    _recovery_section(context, runs, pair)
-    _sentence_section(context, pair)
+    sections = {
+        "pairs": _pairs_section(context, runs, pair),
+        "sweep": _sweep_section(context, runs, pair),
+        "recovery": _recovery_section(context, runs, pair),
+    }
+    parts = {
+        f"{name}-{part}": control
+        for name, (controls, _) in sections.items()
+        for part, control in controls.items()
+    }
+    parts |= _sentence_section(context, pair)
+    started = {name: run for name, (_, run) in sections.items()}
+    links.remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
     add_endpoints(context)
 
 
-def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     ours = len(load_pairs().pairs)
     head(
         "Run the pairs",
@@ -120,9 +133,13 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
 
     inputs = [source, file, sentences, kinds, edits, seed, pair]
     connect(runs, run, cancel, steps, inputs, [shown])
+    controls = {
+        "source": source, "sentences": sentences, "kinds": kinds, "edits": edits, "seed": seed,
+    }  # fmt: skip
+    return controls, run
 
 
-def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     head(
         "Where the byte code helps, and where it hurts",
         "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
@@ -180,9 +197,10 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
                 yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
 
     connect(runs, run, cancel, steps, [metric, count, kinds, seed, pair], [plot, shown])
+    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, run
 
 
-def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     head(
         "How long a typo is remembered",
         "One word in the first half of a passage is misspelled. With every correct word that "
@@ -237,9 +255,10 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
                 yield stage, picture, lab_sweep.recovery_view(stage.result)
 
     connect(runs, run, cancel, steps, [repeats, seed, pair], [plot, shown])
+    return {"repeats": repeats, "seed": seed}, run
 
 
-def _sentence_section(context: Context, pair: gr.Radio) -> None:
+def _sentence_section(context: Context, pair: gr.Radio) -> dict[str, gr.components.Component]:
     head(
         "One sentence",
         "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
@@ -279,6 +298,7 @@ def _sentence_section(context: Context, pair: gr.Radio) -> None:
         concurrency_id="lab-typing",
         **QUIET,
     )
+    return {"text": text, "word": word}
 
 
 class _Words(NamedTuple):

@@ -75,9 +75,7 @@ def build(context: Context) -> None:
         words = gr.Textbox(
             ", ".join(WORDS), label="Words to look at", max_lines=1, elem_id="kv-table-words"
         )
-        count = gr.Slider(
-            0, MAX_MAP_TOKENS, MAP_TOKENS, step=100, label="Tokens on the map, 0 for no map"
-        )
+        count = gr.Slider(0, MAX_MAP_TOKENS, MAP_TOKENS, step=100, label="Tokens on the map")
         seed = seed_part()
     with (
         gr.Accordion("More settings", open=False, elem_classes="kv-lab-fold"),

@@ -67,7 +67,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             model: A public model on the Hugging Face Hub, whose table is fetched; empty for the
                 bpe model of the pair.
             tensor: Name of the table, where it is not found by itself.
-            words: Words whose nearest tokens are listed; empty for six words of the paper.
+            words: Words whose nearest tokens are listed; empty for six common ones.
             pos_dim: Positions of the byte code, 4 to 64.
             map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
             seed: Of the words, the pairs, the intervals and the map.
@@ -102,7 +102,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             vectors: The vectors, as .safetensors or .npy.
             tokens: The tokens: tokenizer.json, vocab.json, vocab.txt or a JSON list.
             tensor: Name of the table in a safetensors file, where it is not found by itself.
-            words: Words whose nearest tokens are listed; empty for six words of the paper.
+            words: Words whose nearest tokens are listed; empty for six common ones.
             pos_dim: Positions of the byte code, 4 to 64.
             map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
             seed: Of the words, the pairs, the intervals and the map.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kronviz.probes.foreign import Foreign
-from kronviz.probes.foreign.probe import Asked, Bucket
+from kronviz.probes.foreign.report import Asked, Bucket
 from kronviz.probes.foreign.tokens import WORDPIECE
 from kronviz.probes.intervals import Interval
 from kronviz.probes.neighbors import Neighbor
@@ -202,17 +202,22 @@ def _word(asked: Asked) -> Markup:
         "section",
         element("h3", piece(bytes.fromhex(asked.hex)), class_="kv-heading"),
         *[
-            element(
-                "p",
-                element("span", name.removeprefix("the "), class_="kv-arm-name", data_arm=arm),
-                " ",
-                *[_neighbor(found) for found in (asked.table if space == "table" else asked.code)],
-                class_="kv-foreign-near",
-                role="group",
-                aria_label=f"Nearest to {asked.word} in {name}",
-                data_keys=True,
-            )
+            cell
             for space, (arm, name) in SPACES.items()
+            for cell in (
+                element("span", name.removeprefix("the "), class_="kv-arm-name", data_arm=arm),
+                element(
+                    "p",
+                    *[
+                        _neighbor(found)
+                        for found in (asked.table if space == "table" else asked.code)
+                    ],
+                    class_="kv-foreign-near",
+                    role="group",
+                    aria_label=f"Nearest to {asked.word} in {name}",
+                    data_keys=True,
+                ),
+            )
         ],
     )
 

@@ -14,7 +14,8 @@ Notable:
 
 from __future__ import annotations
 
-from kronviz.probes.foreign.probe import Foreign, MapPoint, figures, foreign, lay_out
+from kronviz.probes.foreign.probe import figures, foreign, lay_out
+from kronviz.probes.foreign.report import Foreign, MapPoint
 from kronviz.probes.foreign.tokens import TokenList, read_tokens
 from kronviz.probes.foreign.vectors import VectorTable, read_vectors
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.foreign.hub import fetch
 from kronviz.probes.foreign.own import own_table
-from kronviz.probes.foreign.probe import WORDS, Foreign, foreign
+from kronviz.probes.foreign.probe import WORDS, foreign
+from kronviz.probes.foreign.report import Foreign
 from kronviz.probes.foreign.tokens import MAX_FILE_BYTES, TokenList, read_tokens
 from kronviz.probes.foreign.vectors import VectorTable, read_vectors
 from kronviz.probes.intervals import Interval

@@ -14,9 +14,10 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import httpx
 from huggingface_hub import get_session, hf_hub_url
+from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import build_hf_headers
 
 from kronviz.predictor import InputError
@@ -48,7 +49,12 @@ class HubModel:
 
 
 def fetch(
-    name: str, tensor: str = "", *, revision: str = "main", progress: Progress | None = None
+    name: str,
+    tensor: str = "",
+    *,
+    revision: str = "main",
+    endpoint: str | None = None,
+    progress: Progress | None = None,
 ) -> HubModel:
     """Fetch the token table and the token list of a public model.
 
@@ -56,6 +62,7 @@ def fetch(
         name: such as ``openai-community/gpt2``.
         tensor: name of the table; found by itself where it is left empty.
         revision: a branch, a tag or a commit.
+        endpoint: another server that speaks as the Hub does; else ``HF_ENDPOINT`` or the Hub.
         progress: told about the bytes of the table.
 
     Raises:
@@ -69,7 +76,7 @@ def fetch(
         )
     if not _REVISION.fullmatch(revision) or ".." in revision:
         raise InputError("The revision must be the name of a branch, a tag or a commit.")
-    hub = _Hub(name, revision)
+    hub = _Hub(name, revision, endpoint)
     try:
         tokens = hub.whole("tokenizer.json", MAX_FILE_BYTES)
         if tokens is None:
@@ -85,7 +92,7 @@ def fetch(
             file = weights[tensor]
         found = read_safetensors(hub.ranges(file, progress), None, tensor, label=f"{name}/{file}")
         return HubModel(name, found, read_tokens(tokens), hub.transferred)
-    except httpx.HTTPError:
+    except (HTTPError, ConnectionError):
         raise InputError(
             "The Hugging Face Hub cannot be reached from here; check the network, or choose the "
             "model’s files instead."
@@ -95,8 +102,8 @@ def fetch(
 class _Hub:
     """One model on the Hub, read by whole small files and by ranges of large ones."""
 
-    def __init__(self, name: str, revision: str):
-        self.name, self.revision = name, revision
+    def __init__(self, name: str, revision: str, endpoint: str | None):
+        self.name, self.revision, self.endpoint = name, revision, endpoint
         self.transferred = 0
         self._headers = build_hf_headers(token=False, library_name="kronviz")
 
@@ -131,13 +138,13 @@ class _Hub:
     def _ask(self, file: str, headers: dict[str, str]):  # type: ignore[no-untyped-def]
         return get_session().stream(
             "GET",
-            hf_hub_url(self.name, file, revision=self.revision),
+            hf_hub_url(self.name, file, revision=self.revision, endpoint=self.endpoint),
             headers={**self._headers, **headers},
             follow_redirects=True,
             timeout=TIMEOUT_S,
         )
 
-    def _body(self, answer: httpx.Response, limit: int, progress: Progress | None = None) -> bytes:
+    def _body(self, answer: Any, limit: int, progress: Progress | None = None) -> bytes:
         body = bytearray()
         for part in answer.iter_bytes(1 << 20):
             body += part

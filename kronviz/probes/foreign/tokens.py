@@ -84,9 +84,11 @@ def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
             "The token list is no text but an archive or a binary file; give tokenizer.json, "
             "vocab.json or vocab.txt."
         )
-    if data.lstrip()[:1] in (b"{", b"["):
-        return _from_json(_parsed(data))
     lines = data.splitlines()
+    # BERT's vocab.txt begins with the token «[PAD]», which is no JSON.
+    listed = filename.endswith(".txt") or _SPECIAL.fullmatch(lines[0].decode("latin-1"))
+    if data.lstrip()[:1] in (b"{", b"[") and not listed:
+        return _from_json(_parsed(data))
     if all(_RANK.fullmatch(line) for line in islice(filter(None, lines), 20)):
         return _from_ranks(lines)
     try:
