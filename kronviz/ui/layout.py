@@ -27,6 +27,7 @@ from kronviz.ui import (
     robustness,
     theme,
     training,
+    your_model,
 )
 from kronviz.ui import map as map_tab
 from kronviz.ui.context import Context
@@ -57,6 +58,7 @@ TABS = (
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
     TabPage("robustness", "Robustness", robustness.build),
+    TabPage("your-model", "Your model", your_model.build),
     TabPage("training", "Training", training.build),
     TabPage("cost", "Cost", cost.build),
 )
@@ -64,7 +66,9 @@ TABS = (
 
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as app:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)
+    ) as app:
         app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
         gr.HTML(_masthead(), apply_default_css=False, js_on_load=None)
         if context.problems:
@@ -101,7 +105,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        "max_file_size": "8mb",
+        "max_file_size": "600mb",
         "app_kwargs": {"routes": list(getattr(app, "kronviz_routes", ()))},
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
