@@ -50,7 +50,7 @@
       .map((row) => cells(row).map(quoted).join(","))
       .join("\r\n");
   const nameOf = (table) =>
-    (table.caption?.textContent ?? table.getAttribute("aria-label") ?? "").split(":")[0].trim();
+    (table.dataset.name ?? table.caption?.textContent ?? table.getAttribute("aria-label") ?? "").split(":")[0].trim();
 
   // ---- pictures ----
   const base64 = (buffer) => {

@@ -49,17 +49,15 @@ LICENCES = (
 
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
-    shown = gr.HTML(
-        _page(context, context.default),
-        apply_default_css=False,
-        js_on_load=None,
-        elem_id="kv-about",
-    )
+    parts = [
+        gr.HTML(part, apply_default_css=False, js_on_load=None, elem_id=f"kv-about-{name}")
+        for name, part in _page(context, context.default).items()
+    ]
     if context.selector is not None:
         context.selector.change(
-            lambda pair: _page(context, pair),
+            lambda pair: list(_page(context, pair).values()),
             context.selector,
-            shown,
+            parts,
             show_progress="hidden",
             api_visibility="private",
         )
@@ -92,21 +90,20 @@ def method_endpoint(context: Context) -> Callable[..., dict[str, Any]]:
     return method_
 
 
-def _page(context: Context, pair: str | None) -> Markup:
+def _page(context: Context, pair: str | None) -> dict[str, Markup]:
+    """Each part of the page by its name, a component each: what it shows can be saved alone."""
     name = pair or ""
-    return element(
-        "div",
-        _section("The method in one picture", _picture(context, pair)),
-        _section("Our figures beside the paper’s", _figures(context, name)),
-        _section("Limits", element("ul", *[element("li", limit) for limit in LIMITS])),
-        _section("How to cite", _citation()),
-        _section(
-            "Data and licences",
-            _sources(training_sources(context.root / name / "kron"), name),
-            _licences(),
-        ),
-        class_="kv-about",
-    )
+    sources = training_sources(context.root / name / "kron")
+    parts: dict[str, list[Markup]] = {
+        "picture": [_section("The method in one picture", _picture(context, pair))],
+        "figures": [_section("Our figures beside the paper’s", _figures(context, name))],
+        "words": [
+            _section("Limits", element("ul", *[element("li", limit) for limit in LIMITS])),
+            _section("How to cite", _citation()),
+        ],
+        "sources": [_section("Data and licences", _sources(sources, name), _licences())],
+    }
+    return {part: element("div", *shown, class_="kv-about") for part, shown in parts.items()}
 
 
 def _section(title: str, *parts: object) -> Markup:
@@ -181,6 +178,7 @@ def _figures(context: Context, name: str) -> Markup:
                     ),
                     element("tbody", *body),
                     class_="kv-table",
+                    data_name="figures",
                 ),
                 class_="kv-scroll",
             ),
@@ -276,6 +274,7 @@ def _sources(sources: tuple[Source, ...], name: str) -> Markup:
             ),
             element("tbody", *rows),
             class_="kv-table kv-words",
+            data_name="texts",
         ),
         class_="kv-scroll",
     )
@@ -295,6 +294,7 @@ def _licences() -> Markup:
             element("thead", element("tr", *head)),
             element("tbody", *rows),
             class_="kv-table kv-words",
+            data_name="licences",
         ),
         class_="kv-scroll",
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from kronviz.probes.method import Method
 from kronviz.ui.html import Markup, element, glyphs, join
 
-WIDTH, HEIGHT = 260, 224
+WIDTH, HEIGHT, LOW = 260, 224, 118
 _LEFT, _TOP, _BOTTOM = 26, 8, 20
 _MOST_CELLS = 9
 
@@ -23,7 +23,8 @@ def picture(found: Method) -> Markup:
     panels = (
         (
             "A token is its bytes",
-            f"“{_visible(found)}”: {shown} bytes, in order, each at a position from 1.",
+            f"“{_visible(found)}”: {shown} bytes, written in two "
+            "hexadecimal digits each, in order, at positions from 1.",
             _bytes(found),
         ),
         (
@@ -41,7 +42,7 @@ def picture(found: Method) -> Markup:
         (
             "The sum is the vector",
             "The rows added up, on the same scale: what the first block of kron reads. bpe looks "
-            "this vector up in a table instead.",
+            "its vector up in a table instead.",
             _vector(found),
         ),
     )
@@ -61,10 +62,9 @@ def _visible(found: Method) -> str:
     return "".join(glyph.text for glyph in glyphs(found.text.encode()))
 
 
-def _svg(label: str, *parts: object) -> Markup:
-    return element(
-        "svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=label
-    )  # fmt: skip
+def _svg(label: str, *parts: object, height: int = HEIGHT) -> Markup:
+    box = f"0 0 {WIDTH} {height}"
+    return element("svg", *parts, viewBox=box, role="img", aria_label=label)
 
 
 def _bytes(found: Method) -> Markup:
@@ -74,15 +74,14 @@ def _bytes(found: Method) -> Markup:
     for place, cell in enumerate(cells):
         middle = 2 + step * (place + 0.5)
         parts += [
-            _text(middle, 52, _sign(cell.byte), "kv-method-letter"),
-            element("rect", x=f"{middle - step / 2 + 2:.1f}", y=68, width=f"{step - 4:.1f}",
+            _text(middle, 30, _sign(cell.byte), "kv-method-letter"),
+            element("rect", x=f"{middle - step / 2 + 2:.1f}", y=44, width=f"{step - 4:.1f}",
                     height=36, rx=4, class_="kv-method-cell"),
-            _text(middle, 91, cell.hex, "kv-method-hex"),
-            _text(middle, 124, str(cell.position), "kv-method-small"),
+            _text(middle, 67, cell.hex, "kv-method-hex"),
+            _text(middle, 98, str(cell.position), "kv-method-small"),
         ]  # fmt: skip
-    parts.append(_text(2, 148, "byte in two hex digits, and its position", "kv-method-note"))
     spoken = ", ".join(f"{cell.hex} at position {cell.position}" for cell in cells)
-    return _svg(f"Bytes: {spoken}", *parts)
+    return _svg(f"Bytes: {spoken}", *parts, height=LOW)
 
 
 def _grid(found: Method) -> Markup:
@@ -128,8 +127,8 @@ def _rows(found: Method) -> Markup:
 
 
 def _vector(found: Method) -> Markup:
-    bars = _bars(found, found.vector, HEIGHT / 2)
-    return _svg("The vector: the sum of the rows, as bars", bars)
+    bars = _bars(found, found.vector, LOW / 2)
+    return _svg("The vector: the sum of the rows, as bars", bars, height=LOW)
 
 
 def _bars(found: Method, values: Sequence[float], middle: float) -> Markup:
@@ -137,7 +136,7 @@ def _bars(found: Method, values: Sequence[float], middle: float) -> Markup:
     tallest = max(abs(value) for row in (*found.rows, found.common) for value in row) or 1.0
     highest = max(abs(value) for value in found.vector) or 1.0
     room = (HEIGHT - _TOP) / (len(found.rows) + 1) / 2 - 1
-    unit = min(room / tallest, (HEIGHT / 2 - 4) / highest)
+    unit = min(room / tallest, (LOW / 2 - 2) / highest)
     step = (WIDTH - _LEFT - 2) / len(values)
     bars = [
         element(
