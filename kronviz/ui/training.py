@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from kronviz import published
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures import training as figures
+from kronviz.probes.seeds import SeedSpread, Spread
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name
@@ -103,6 +104,7 @@ def _view(context: Context, pair: str | None) -> _View:
     table = element(
         "div",
         element("div", _table(evidence), class_="kv-scroll"),
+        *([_seeds(evidence.seeds)] if evidence.seeds else []),
         element("p", "Printed again by ", element("code", command), class_="kv-command"),
         class_="kv-evidence",
     )
@@ -222,6 +224,59 @@ def _table(evidence: TrainingEvidence) -> Markup:
         element("tbody", *[_row(*row) for row in rows]),
         class_="kv-table",
         data_name="training",
+    )
+
+
+def _seeds(found: SeedSpread) -> Markup:
+    """The same comparison over several seeds at a smaller size, with the control."""
+    bpe, kron, control = (found.losses[name] for name in ("bpe", "kron", "bpe-untied"))
+    plain, signed = "{:.3f}", "{:+.3f}"
+    rows: list[tuple[object, Spread, str]] = [
+        (join(["Loss of ", arm_name("bpe")]), bpe, plain),
+        (join(["Loss of ", arm_name("kron")]), kron, plain),
+        (
+            _named("Loss of the control", "bpe with an output head of its own, as kron has"),
+            control,
+            plain,
+        ),
+        (_named("Gap", "bpe’s loss less kron’s; above zero, kron is better"), found.gap, signed),
+        (_named("of which the head", "bpe’s loss less the control’s"), found.head, signed),
+        (_named("of which the code", "the control’s loss less kron’s"), found.code, signed),
+    ]
+    body = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            element("td", f"{_figure(spread.mean, form)} ± {spread.deviation:.3f}"),
+            *[element("td", _figure(value, form)) for value in spread.values],
+        )
+        for name, spread, form in rows
+    ]
+    titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in found.seeds]]
+    return element(
+        "section",
+        element(
+            "h2", f"{len(found.seeds)} seeds at a smaller size, and a control", class_="kv-heading"
+        ),
+        element(
+            "p",
+            "The paper’s two models differ in two things: how a token is read, and that bpe’s "
+            "output head is tied to its table while kron has a head of its own. The control is bpe "
+            "with a head of its own, so that the two can be told apart. Width "
+            f"{found.d_model}, {found.n_layer} layers, {_millions(found.tokens)} tokens a run.",
+        ),
+        element(
+            "div",
+            element(
+                "table",
+                element("caption", "Validation loss, nats a token"),
+                element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
+                element("tbody", *body),
+                class_="kv-table",
+            ),
+            class_="kv-scroll",
+        ),
+        class_="kv-evidence",
     )
 
 
