@@ -160,7 +160,8 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[dict[str, Any]
                 raise gr.Error(f"{name} must be a text in quotes.", print_exception=False)
         try:
             waiting = context.comparisons(pair).submit(well_formed(clean), well_formed(typo))
-            return to_dict(await asyncio.wrap_future(waiting))
+            found = await asyncio.wrap_future(waiting)
+            return to_dict(found)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
