@@ -9,8 +9,9 @@ TEXT ?= text
 run: $(VENV)/.installed
 	$(BIN)/python app.py
 
+# A file of tests stays in one process, which keeps its app and its browser.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

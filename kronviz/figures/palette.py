@@ -31,7 +31,7 @@ ARMS = {
 NEUTRALS = {
     "paper": Colour("#F7F6F2", "#131518"),
     "surface": Colour("#FFFFFF", "#1B1E22"),
-    "sunken": Colour("#EFEDE7", "#24282D"),
+    "sunken": Colour("#F2F0EB", "#24282D"),
     "line": Colour("#DDD9D0", "#33383E"),
     "edge": Colour("#8C877D", "#767B82"),
     "muted": Colour("#5F5B53", "#A6A29A"),

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kronviz.generation import Sampler
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes import recovery, sensitivity, sweep, tables
+from kronviz.probes import echo, layers, recovery, sensitivity, sweep, tables
+from kronviz.probes.foreign import command as foreign
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import Progress, Robustness, robustness, spoiled
@@ -31,6 +33,7 @@ class Command:
         run: from a predictor and the parsed arguments to a result.
         lines: the figures of a result, for printing.
         table: a result as flat rows for CSV.
+        seed: that is taken where none is given.
     """
 
     help: str
@@ -38,6 +41,7 @@ class Command:
     run: Callable[[Predictor, argparse.Namespace], Any]
     lines: Callable[[Any], Iterable[str]]
     table: Callable[[Any], Sequence[dict[str, object]]]
+    seed: int = 0
 
 
 def _progress() -> Progress | None:
@@ -188,6 +192,16 @@ def _sensitivity_lines(result: sensitivity.Sensitivity) -> Iterator[str]:
         yield f"{word.word} ({', '.join(word.variants) or 'cannot be misspelled so'}): {arms}"
 
 
+def _echo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strings", nargs="+", default=list(echo.STRINGS))
+    parser.add_argument("--seeds", type=int, default=1, help="continuations of each prompt")
+
+
+def _run_echo(predictor: Predictor, options: argparse.Namespace) -> echo.EchoReport:
+    sampler = Sampler(seed=options.seed)
+    return echo.echo(predictor, options.strings, seeds=options.seeds, sampler=sampler)
+
+
 def _shown(interval: Interval) -> str:
     return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
@@ -220,5 +234,28 @@ COMMANDS: dict[str, Command] = {
         _run_sensitivity,
         _sensitivity_lines,
         tables.sensitivity_rows,
+    ),
+    "echo": Command(
+        "How often a continuation repeats a string that no model has seen (section 6.12).",
+        _echo_arguments,
+        _run_echo,
+        echo.lines,
+        tables.echo_rows,
+        seed=Sampler().seed,
+    ),
+    "layers": Command(
+        "What is near a word at every depth of both arms (section 6.8). It draws nothing.",
+        lambda parser: None,
+        lambda predictor, options: layers.layers(predictor),
+        layers.lines,
+        tables.layer_rows,
+    ),
+    "table": Command(
+        "The cross-model probe on any model's table (section 6).",
+        foreign.add_arguments,
+        foreign.run,
+        foreign.lines,
+        tables.foreign_rows,
+        seed=1,
     ),
 }

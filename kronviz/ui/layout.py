@@ -18,6 +18,7 @@ from typing import Any
 import gradio as gr
 
 from kronviz.ui import (
+    about,
     compare,
     cost,
     encode,
@@ -27,15 +28,18 @@ from kronviz.ui import (
     robustness,
     theme,
     training,
+    your_model,
 )
 from kronviz.ui import map as map_tab
 from kronviz.ui.context import Context
+from kronviz.ui.explain import explained
+from kronviz.ui.guide import guide
 from kronviz.ui.html import Markup, element, join
 
 TITLE = "kronviz: how two GPTs read misspelled text"
 SENTENCE = (
-    "Twin GPTs: one looks a token up in a table, the other computes it from its bytes. "
-    "Misspell something and see who notices."
+    "Two GPTs, alike but for one thing: one looks every token up in a table, the other computes "
+    "it from its bytes. Misspell a text and see which of them minds."
 )
 PAPER = "https://arxiv.org/abs/2605.29459"
 FIRST_PORT = 7860
@@ -57,27 +61,35 @@ TABS = (
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
     TabPage("robustness", "Robustness", robustness.build),
+    TabPage("your-model", "Your model", your_model.build),
     TabPage("training", "Training", training.build),
     TabPage("cost", "Cost", cost.build),
+    TabPage("about", "About", about.build),
 )
 
 
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as app:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)
+    ) as app:
         app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
-        gr.HTML(_masthead(), apply_default_css=False, js_on_load=None)
+        _html(_masthead())
         if context.problems:
-            gr.HTML(_banner(context.problems), apply_default_css=False, js_on_load=None)
+            _html(_banner(context.problems))
         if context.predictors:
+            _html(guide(), "kv-path")
             context = replace(context, selector=_selector(context))
             with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
                 for page in TABS:
                     with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
+                        words = explained(page.name)
+                        if words:
+                            _html(words)
                         page.build(context)
         else:
-            gr.HTML(_nothing(), apply_default_css=False, js_on_load=None)
-        gr.HTML(_footer(), apply_default_css=False, js_on_load=None)
+            _html(_nothing())
+        _html(_footer())
     return app
 
 
@@ -101,11 +113,15 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        "max_file_size": "8mb",
+        "max_file_size": "600mb",
         "app_kwargs": {"routes": list(getattr(app, "kronviz_routes", ()))},
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
     return app.queue(max_size=500).launch(**{**settings, **changes})
+
+
+def _html(value: Markup, identifier: str | None = None) -> gr.HTML:
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def _selector(context: Context) -> gr.Radio:
@@ -126,14 +142,15 @@ def _masthead() -> Markup:
     return element(
         "header",
         element("h1", _mark(), "kronviz"),
-        element("p", SENTENCE),
         element(
             "nav",
+            element("button", "New here? Five steps", type="button", class_="kv-path-start"),
             element("a", "Paper", href=PAPER, target="_blank", rel="noopener"),
             element("a", "API", href="?view=api"),
             element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),
             aria_label="About this page",
         ),
+        element("p", SENTENCE),
         class_="kv-masthead",
     )
 
