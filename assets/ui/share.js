@@ -187,7 +187,7 @@
   };
   const settle = () => {
     for (const block of document.querySelectorAll(".tabitem .block")) {
-      if (block.querySelector(".block")) continue;
+      if (block.querySelector(".block, [data-saves]")) continue; // the latter see to it themselves
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
       if (!plot && !block.querySelector(PICTURES)) {

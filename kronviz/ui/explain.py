@@ -39,7 +39,7 @@ EXPLANATIONS = {
         "The tokens as points, placed so that tokens with like vectors lie close together.",
         "Close points have like vectors. Look for what gathers: spellings, endings, subjects.",
         "Distances. Axes have no meaning, nor has the gap between far groups, and a flat picture "
-        "of many dimensions tears some neighbours apart. Exact cosines stand in Byte view.",
+        "of many dimensions tears some neighbours apart: the tables below have the true ones.",
     ),
     "generate": Explanation(
         "How both models go on with a text, and with a string that no vocabulary has.",

@@ -110,6 +110,9 @@ def build(context: Context) -> None:
             return view.refusal(str(error))
         return map_words.placed(found, apart)
 
+    def followed(word: str, words: str, *where: Any) -> tuple[Markup, ...]:
+        return asked(word, *where), place(words, *where), compared(*where)
+
     def lay_out(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
         try:
             yield map_words.progress("Starting UMAP …", 0.0)
@@ -145,15 +148,24 @@ def build(context: Context) -> None:
         "concurrency_limit": 2,
         "concurrency_id": "map",
     }
-    last = {**quiet, "trigger_mode": "always_last"}
+    # An answer of some milliseconds does not wait behind a layout of some seconds.
+    last: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "trigger_mode": "always_last",
+        "queue": False,
+    }
     where = [*choices, pair]
     if isinstance(tab, gr.Tab):
         tab.select(None, js=_OPEN, api_visibility="private")
         opened = tab.select(asked, [word, *where], near, **quiet)
         opened.then(compared, where, figures, **quiet)
-    gr.on([word.change, *(c.change for c in choices)], asked, [word, *where], near, **last)
-    gr.on([c.change for c in choices], compared, where, figures, **last)
-    gr.on([words.change, *(c.change for c in choices)], place, [words, *where], placed, **last)
+    # One listener an event: two that both wait as the last one would wake each other for ever.
+    word.change(asked, [word, *where], near, **last)
+    words.change(place, [words, *where], placed, **last)
+    moved = {**last, "trigger_mode": "multiple"}
+    changes = [choice.change for choice in choices]
+    gr.on(changes, followed, [word, words, *where], [near, placed, figures], **moved)
     if context.selector is not None:
         context.selector.change(switched, pair, choices, **quiet)
     gr.on([add.click, base.submit], _varied, [words, base, rules], words, **quiet)

@@ -35,20 +35,15 @@ BASES = {
 
 
 def opening() -> Markup:
-    """What the tab shows, how to read it, what it does not show."""
+    """What stands where."""
     return element(
-        "header",
-        element("h2", "All tokens at once", class_="kv-title kv-title-first"),
-        element(
-            "p",
-            "Each point is a token; tokens with like vectors lie together. Left, where ",
-            arm_name("bpe"),
-            " has learned to put them; right, where their bytes put them in ",
-            arm_name("kron"),
-            ". A word lights its family in both. Neighbourhoods mean something here; the distance "
-            "between far groups, their size and the axes do not.",
-            class_="kv-lead",
-        ),
+        "p",
+        "Left, where ",
+        arm_name("bpe"),
+        " has learned to put its tokens; right, where their bytes put them in ",
+        arm_name("kron"),
+        ". Search a word or click a point: its family lights in both.",
+        class_="kv-lead",
     )
 
 
@@ -144,6 +139,7 @@ def frame(side: str, pair: str) -> Markup:
         class_="kv-map",
         data_side=side,
         data_pair=pair,
+        data_saves="",
         data_arm="bpe" if side == "left" else "kron",
     )
 
