@@ -100,6 +100,7 @@ def _page(
         element("div", *panels, class_="kv-arms"),
         class_="kv-result",
         data_seq=sequence,
+        data_title="comparison",
         style=f"--top: {top:.6f}",
     )
 
