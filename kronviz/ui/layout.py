@@ -24,6 +24,7 @@ from kronviz.ui import (
     encode,
     generate,
     layers,
+    preview,
     robustness,
     theme,
     training,
@@ -106,6 +107,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": "8mb",
+        "app_kwargs": preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png"),
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
     return app.queue(max_size=500).launch(**{**settings, **changes})

@@ -230,8 +230,8 @@ def _table(evidence: TrainingEvidence) -> Markup:
 def _seeds(found: SeedSpread) -> Markup:
     """The same comparison over several seeds at a smaller size, with the control."""
     bpe, kron, control = (found.losses[name] for name in ("bpe", "kron", "bpe-untied"))
-    plain, signed = "{:.3f}", "{:+.3f}"
-    rows: list[tuple[object, Spread, str]] = [
+    plain, signed = False, True
+    rows: list[tuple[object, Spread, bool]] = [
         (join(["Loss of ", arm_name("bpe")]), bpe, plain),
         (join(["Loss of ", arm_name("kron")]), kron, plain),
         (
@@ -247,10 +247,10 @@ def _seeds(found: SeedSpread) -> Markup:
         element(
             "tr",
             element("th", name, scope="row"),
-            element("td", f"{_figure(spread.mean, form)} ± {spread.deviation:.3f}"),
-            *[element("td", _figure(value, form)) for value in spread.values],
+            element("td", number(spread.mean, 3, sign=sign), " ± ", number(spread.deviation, 3)),
+            *[element("td", _figure(value, 3, "", sign=sign)) for value in spread.values],
         )
-        for name, spread, form in rows
+        for name, spread, sign in rows
     ]
     titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in found.seeds]]
     return element(
