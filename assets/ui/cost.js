@@ -43,7 +43,7 @@
     const needed = ([, id]) => id !== "number" || query.get("of") === "number";
     const right = ([key, id]) => !needed([key, id]) || value(id) === query.get(key);
     restoring = true;
-    for (let tries = 0; tries < 40 && !busy; tries += 1) {
+    for (let tries = 0; tries < 200 && !busy; tries += 1) {
       await pause(100);
       if (!part("dtype")) continue;
       if (wanted.every(right)) break;

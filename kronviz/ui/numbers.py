@@ -11,7 +11,9 @@ import re
 
 from kronviz.ui.html import Markup, element, join
 
-_WRITTEN = re.compile(r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?![\w])")
+_WRITTEN = re.compile(
+    r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
+)
 
 
 def number(value: float, digits: int = 0, *, percent: bool = False, sign: bool = False) -> Markup:
