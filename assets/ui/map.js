@@ -108,6 +108,7 @@
   const show = (side) => {
     const { about, points } = maps[side];
     plots[side].set(points, 65535);
+    plots[side].look(plots[side].home, false);
     colour(side);
     const { k, trustworthiness, overlap } = about.faith;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
@@ -158,7 +159,7 @@
       const value = way.values ? way.values[i] : 0;
       const aside = (shown.only !== null && !way.scale && value !== shown.only) || (way.quiet === value && shown.only === null && shown.colour === "family");
       colours.set(way.colours[value] ?? way.colours.at(-1), 4 * i);
-      colours[4 * i + 3] = aside ? 26 : way.values ? 200 : dim ? 120 : 150;
+      colours[4 * i + 3] = aside ? 56 : way.values ? 200 : dim ? 120 : 150;
     }
     plots[side].paint(colours);
     if (side === "left") key(way);
@@ -269,20 +270,33 @@
       last = now;
       shown.answer = read("#kv-map-near [data-answer]", "answer");
       shown.placed = read("#kv-map-placed [data-placed]", "placed");
-      if (fresh !== before[2]) anew(fresh ? JSON.parse(fresh) : null);
+      if (source !== before[0]) reveal();
+      if (fresh !== (before[2] ?? "")) anew(fresh ? JSON.parse(fresh) : null);
       if (drawn !== before[3]) SIDES.forEach((side, number) => { if (drawn.split(",")[number] === chosen(side) && drawn !== (before[3] ?? "")) load(side, true); });
       SIDES.forEach((side) => load(side));
       mark();
       remember();
     }).observe(find("near").closest(".tabitem") ?? document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-answer", "data-placed", "data-fresh", "data-drawn"] });
   };
+  // A word that was searched is brought into view: from the start view by a step back, else by a move.
+  const reveal = () => SIDES.forEach((side, number) => {
+    const plot = plots[side];
+    const at = shown.answer?.sides[number].at;
+    if (!at || !plot.home || shown.fresh || started === "following" || shown.answer.sides[number].space !== maps[side]?.about?.space) return;
+    const [left, top] = plot.toScreen(...at);
+    if (left > 24 && top > 24 && left < plot.width - 70 && top < plot.height - 24) return;
+    const { x, y, z } = plot.home;
+    const [wide, high] = [plot.width / 2, plot.height / 2].map((half) => (0.9 * half) / plot.unit);
+    if (plot.view.x === x && plot.view.z === z) plot.fit([at, [x - wide, y - high], [x + wide, y + high]]);
+    else plot.look({ x: at[0], y: at[1], z: plot.view.z });
+  });
   const anew = (fresh) => {
     shown.fresh = fresh;
     SIDES.forEach((side, number) => {
-      plots[side].view = { x: 0.5, y: 0.5, z: fresh ? 0.85 : 1 };
       if (fresh) {
         plots[side].set(Float32Array.from(fresh.sides[number].points.flat()), 1);
         plots[side].paint(new Uint8Array(4 * plots[side].count));
+        plots[side].look(plots[side].home, false);
         caption(side, `Only your words, laid out by UMAP${fresh.sides[number].basis.includes("mean") ? "; dashed: mean of several tokens" : ""}.`);
         say(side, "");
       } else if (maps[side]?.points) show(side);
@@ -292,7 +306,7 @@
 
   // ---- the link ----
   const remember = () => {
-    if (!started || started === "following") return;
+    if (!started || started === "following" || !SIDES.every((side) => plots[side]?.home)) return;
     clearTimeout(linkTimer);
     linkTimer = setTimeout(() => {
       const words = field("words")?.value ?? "";
@@ -303,12 +317,11 @@
         "map.right": chosen("right"),
         "map.colour": shown.colour === "arm" ? "" : shown.colour,
         "map.words": words.length <= 3000 ? words : "",
-        "map.at": shown.fresh || looks.every((look) => look === "0.5000,0.5000,1.0000") ? "" : looks.join(";"),
+        "map.at": shown.fresh || SIDES.every((side) => plots[side].view.z === plots[side].home.z && plots[side].view.x === plots[side].home.x) ? "" : looks.join(";"),
       });
     }, 300);
   };
-  const follow = async () => {
-    const query = new URLSearchParams(location.search);
+  const follow = async (query) => {
     if (query.get("tab") !== "map") return;
     started = "following";
     await wait(() => document.querySelector("#kv-map-near [data-answer], #kv-map-near .kv-refused"));
@@ -341,6 +354,7 @@
       if ([x, y, z].every(Number.isFinite) && plots[SIDES[number]]) plots[SIDES[number]].look({ x, y, z }, false);
     });
     started = true;
+    remember();
   };
 
   // ---- saving ----
@@ -454,7 +468,7 @@
       const side = zoom.closest(".kv-map").dataset.side;
       const way = zoom.dataset.zoom;
       if (way === "in" || way === "out") plots[side].zoom(way === "in" ? 1.6 : 1 / 1.6);
-      else SIDES.forEach((one) => (way === "family" ? plots[one].fit(relatives(one)) : plots[one].look({ x: 0.5, y: 0.5, z: 1 })));
+      else SIDES.forEach((one) => (way === "family" ? plots[one].fit(relatives(one)) : plots[one].look({ x: 0.5, y: 0.5, z: shown.fresh ? 0.85 : 1 })));
     }
     const only = target.closest("[data-only]");
     if (only) {
@@ -482,6 +496,7 @@
   const open = async () => {
     if (started) return;
     started = true;
+    const query = new URLSearchParams(location.search);
     const there = await wait(() => SIDES.every((side) => frame(side)?.clientWidth > 0 && chosen(side)) && find("near"));
     if (!there) { started = false; return; }
     for (const side of SIDES) {
@@ -496,7 +511,7 @@
     shown.answer = JSON.parse(document.querySelector("#kv-map-near [data-answer]")?.dataset.answer ?? "null");
     await Promise.all(SIDES.map((side) => load(side)));
     performance.mark("kronviz-map-ready");
-    follow();
+    follow(query);
   };
 
   window.kronvizMap = { open, plots, save: (table) => save(table, "kronviz-distances.csv", "text/csv") };

@@ -1,5 +1,5 @@
-// A map that can be moved: points by WebGL (by plain canvas where there is none), marks and labels
-// as SVG above them. It knows places from 0 to 1, nothing of words.
+// A map that can be moved: points by WebGL (in memory where there is none, or only an emulated one),
+// marks and labels as SVG above them. It knows places from 0 to 1, nothing of words.
 () => {
   if (window.kronvizCanvas) return;
   const VERTEX = `attribute vec2 at; attribute vec4 ink; uniform vec2 scale, shift; uniform mediump float size;
@@ -33,6 +33,18 @@
     return gl.getProgramParameter(made, gl.LINK_STATUS) ? made : null;
   };
 
+  let known;
+  const emulated = () => {
+    if (window.kronvizCanvas.always) return false;
+    if (known === undefined) {
+      const gl = document.createElement("canvas").getContext("webgl");
+      const facts = gl?.getExtension("WEBGL_debug_renderer_info");
+      known = !gl || /swiftshader|llvmpipe|software/i.test(facts ? gl.getParameter(facts.UNMASKED_RENDERER_WEBGL) : "");
+      gl?.getExtension("WEBGL_lose_context")?.loseContext();
+    }
+    return known;
+  };
+
   class Plot {
     constructor(frame, heard) {
       this.frame = frame;
@@ -41,9 +53,10 @@
       this.svg = frame.querySelector(".kv-map-marks");
       this.view = { x: 0.5, y: 0.5, z: 1 };
       this.count = 0;
+      this.places = new Float32Array(0);
+      this.colours = new Uint8Array(0);
       this.items = { lines: [], marks: [] };
-      const asked = { antialias: false, premultipliedAlpha: true };
-      const gl = this.canvas.getContext("webgl", asked);
+      const gl = emulated() ? null : this.canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true });
       this.gl = gl;
       this.program = gl && program(gl);
       if (this.program) {
@@ -76,6 +89,7 @@
       this.places = Float32Array.from(points, (value) => value / steps);
       this.colours = new Uint8Array(4 * this.count);
       this.index();
+      this.home = this.bulk();
       if (this.program) this.fill(0, "at", this.places, 2, this.gl.FLOAT, false);
       this.later();
     }
@@ -108,6 +122,19 @@
       this.order = new Uint32Array(this.count);
       for (let i = 0; i < this.count; i += 1) this.order[next[cells[i]]++] = i;
       this.starts = starts;
+    }
+
+    // Where nearly all points are: islands far out would shrink the rest to a blot.
+    bulk() {
+      if (this.count < 500) return { x: 0.5, y: 0.5, z: 0.85 };
+      const ends = [0, 1].map((axis) => {
+        const sorted = Float32Array.from({ length: this.count }, (_, i) => this.places[2 * i + axis]).sort();
+        return [sorted[Math.floor(this.count * 0.015)], sorted[Math.floor(this.count * 0.985)]];
+      });
+      const [[left, right], [low, high]] = ends;
+      const side = Math.min(this.width, this.height) * 0.93;
+      const z = Math.min((0.9 * this.width) / (right - left || 1), (0.9 * this.height) / (high - low || 1)) / side;
+      return { x: (left + right) / 2, y: (low + high) / 2, z: clamp(z, 1, 4) };
     }
 
     get unit() { return Math.min(this.width, this.height) * 0.93 * this.view.z; }
@@ -170,17 +197,27 @@
       gl.drawArrays(gl.POINTS, 0, this.count);
     }
 
+    // Points written into memory: where the graphics card is emulated, this is several times faster.
     drawPlain() {
-      const pen = this.plain;
-      pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-      pen.clearRect(0, 0, this.width, this.height);
+      const { width, height } = this.canvas;
+      if (this.image?.width !== width || this.image.height !== height) this.image = new ImageData(width, height);
+      const cells = new Uint32Array(this.image.data.buffer);
+      cells.fill(0);
+      const inks = new Uint32Array(this.colours.buffer);
+      const scale = this.unit * this.ratio;
+      const [left, top] = [width / 2 - this.view.x * scale, height / 2 + this.view.y * scale];
+      const size = Math.max(1, Math.round(this.size * this.ratio));
       for (let i = 0; i < this.count; i += 1) {
-        const [left, top] = this.toScreen(this.places[2 * i], this.places[2 * i + 1]);
-        if (left < 0 || top < 0 || left > this.width || top > this.height) continue;
-        const [r, g, b, a] = this.colours.subarray(4 * i, 4 * i + 4);
-        pen.fillStyle = `rgba(${r},${g},${b},${a / 255})`;
-        pen.fillRect(left - this.size / 2, top - this.size / 2, this.size, this.size);
+        const column = (left + this.places[2 * i] * scale - size / 2) | 0;
+        const row = (top - this.places[2 * i + 1] * scale - size / 2) | 0;
+        if (column < 0 || row < 0 || column + size > width || row + size > height) continue;
+        for (let down = 0; down < size; down += 1) {
+          const start = (row + down) * width + column;
+          // Where points overlap they are opaque, so that dense places stand out.
+          for (let at = start; at < start + size; at += 1) cells[at] = cells[at] ? inks[i] | 0xff000000 : inks[i];
+        }
       }
+      this.plain.putImageData(this.image, 0, 0);
     }
 
     drawMarks() {
@@ -190,7 +227,7 @@
         const [a, b] = [this.toScreen(...line.from), this.toScreen(...line.to)];
         drawn.push(`<line class="kv-map-line kv-map-line-${line.kind}" x1="${a[0].toFixed(1)}" y1="${a[1].toFixed(1)}" x2="${b[0].toFixed(1)}" y2="${b[1].toFixed(1)}"/>`);
       }
-      const boxes = [];
+      const boxes = [[this.width - 52, this.height - 170, this.width, this.height]]; // the zoom buttons
       const labels = [];
       for (const mark of this.items.marks) {
         const at = this.toScreen(...mark.at);
@@ -303,7 +340,7 @@
         if (go) this.look({ x: x + go[0], y: y + go[1], z });
         else if (event.key === "+" || event.key === "=") this.zoom(1.5);
         else if (event.key === "-") this.zoom(1 / 1.5);
-        else if (event.key === "0") this.look({ x: 0.5, y: 0.5, z: 1 });
+        else if (event.key === "0") this.look(this.home);
         else return;
         event.preventDefault();
       });

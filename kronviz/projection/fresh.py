@@ -84,7 +84,7 @@ def lay_out_steps(
                 flat = step
         assert flat is not None
         low, high = flat.min(0), flat.max(0)
-        unit = (flat - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5
+        unit = ((flat - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5).clip(0, 1)
         points = tuple((float(x), float(y)) for x, y in unit)
         sides.append(FreshSide(name, space.arm, space.title, points, basis))
     texts = tuple(map(readable, data))

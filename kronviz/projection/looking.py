@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kronviz.codec import cells
@@ -351,7 +352,7 @@ def _map(predictor: Predictor, space: Space) -> Map | None:
 
 def _top(similar: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """The columns of the ``k`` largest of every row, largest first, equal ones in order."""
-    near = np.sort(np.argpartition(-similar, k - 1, axis=1)[:, :k], axis=1)
+    near = np.sort(torch.from_numpy(similar).topk(k, dim=1).indices.numpy(), axis=1)
     order = np.argsort(-np.take_along_axis(similar, near, 1), axis=1, kind="stable")
     return np.take_along_axis(near, order, 1)
 

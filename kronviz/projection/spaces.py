@@ -66,9 +66,9 @@ SPACES = {
         Space("kron", "kron", 0, "projected code"),
         Space("kron-1", "kron", 1, "after block 1"),
         Space("kron-2", "kron", 2, "after block 2"),
-        Space("code", "kron", 0, "raw code, untrained"),
-        Space("kron-whole", "kron", 0, "projected code, all of GPT-2’s tokens", whole=True),
-        Space("code-whole", "kron", 0, "raw code, all of GPT-2’s tokens", whole=True),
+        Space("code", "kron", 0, "raw code"),
+        Space("kron-whole", "kron", 0, "projected, all of GPT-2’s tokens", whole=True),
+        Space("code-whole", "kron", 0, "raw, all of GPT-2’s tokens", whole=True),
     )
 }
 

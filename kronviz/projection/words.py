@@ -88,8 +88,11 @@ def in_family(family: Family, form: str) -> bool:
     return form in family.members if family.members else family.root in form
 
 
+@functools.lru_cache(maxsize=64)
 def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, ...], int]:
-    """The tokens that belong to a word, closest spellings first, and how many relatives there are.
+    """The tokens that belong to a word, and how many relatives there are.
+
+    Of the relatives, words that begin with this one come first, then the closest in length.
 
     Args:
         data: the word; a token with the very same bytes is not among its members.
@@ -100,7 +103,7 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
     alike = [t for t in table.by_form.get(form, ()) if tokenizer.token_bytes(t) != data]
     kin = sorted(
         (
-            (abs(len(other) - len(form)), other)
+            (not other.startswith(form), abs(len(other) - len(form)), other)
             for other in table.by_form
             if form
             and other != form
@@ -108,20 +111,23 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
             and (form in other or other in form)
         ),
     )
-    related = [token for _, other in kin for token in table.by_form[other]]
+    related = [token for _, _, other in kin for token in table.by_form[other]]
     found = [(token, "typographic") for token in alike[:MAX_MEMBERS]]
     found += [(token, "morphological") for token in related[:MAX_MEMBERS]]
     taken = {token for token, _ in found} | set(alike) | set(related)
     similar = code_table(vocabulary, pos_dim).similarities(data)
-    for token in np.argsort(-similar, kind="stable"):
-        if (
-            len(found)
-            >= BYTE_NEIGHBORS + min(len(alike), MAX_MEMBERS) + min(len(related), MAX_MEMBERS)
-            or similar[token] <= 0
-        ):
-            break
-        if int(token) not in taken and tokenizer.token_bytes(int(token)) != data:
-            found.append((int(token), "byte"))
+    # As many as are taken already may come first among the nearest, and the word itself.
+    asked = min(len(taken) + BYTE_NEIGHBORS + 1, len(similar))
+    near = np.sort(np.argpartition(-similar, asked - 1)[:asked])
+    near = near[np.argsort(-similar[near], kind="stable")]
+    others = [
+        int(token)
+        for token in near
+        if int(token) not in taken
+        and similar[token] > 0
+        and tokenizer.token_bytes(int(token)) != data
+    ]
+    found += [(token, "byte") for token in others[:BYTE_NEIGHBORS]]
     views = tuple(
         Member(token, tokenizer.token_text(token), tokenizer.token_bytes(token).hex(), relation)
         for token, relation in found

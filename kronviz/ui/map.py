@@ -28,7 +28,7 @@ from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, well_formed
 from kronviz.ui.map_api import add_endpoints
 
-WORD = "run"
+WORD = " nation"
 SIDES = ("left", "right")
 _OPEN = "() => { window.kronvizMap?.open(); }"
 
@@ -94,9 +94,10 @@ def build(context: Context) -> None:
     def compared(left: str, right: str, pair: str | None) -> Markup:
         predictor = context.predictor(pair)
         try:
-            return view.figures([looking.family_figures(predictor, name) for name in (left, right)])
+            found = [looking.family_figures(predictor, name) for name in (left, right)]
         except InputError as error:
             return view.refusal(str(error))
+        return view.figures(found, predictor.pair)
 
     def place(words: str, left: str, right: str, pair: str | None) -> Markup:
         if not (words or "").strip():

@@ -21,9 +21,11 @@ COLOURS = (
     ("frequency", "log frequency"),
 )
 RELATIONS = (
-    ("typographic", "same word, written otherwise"),
-    ("morphological", "one word holds the other"),
-    ("byte", "near in the raw code, otherwise unrelated"),
+    ("typographic", "another form", "the same word but for case, leading space, punctuation"),
+    ("morphological", "a relative", "one word holds the other"),
+    ("byte", "near in bytes", "among the nearest in the raw code, and neither form nor relative"),
+    ("near", "ten nearest", "among the ten nearest in the original space"),
+    ("own", "your word", "a word of yours; dashed where it is the mean of several tokens"),
 )
 BASES = {
     "bytes": "computed from its bytes",
@@ -53,7 +55,9 @@ def opening() -> Markup:
 def families() -> Markup:
     """The eight probe families, one click each."""
     buttons = [
-        element("button", family.name, type="button", class_="kv-map-try", data_word=family.name)
+        element(
+            "button", family.name, type="button", class_="kv-map-try", data_word=f" {family.name}"
+        )
         for family in PROBES
     ]
     return element("div", element("span", "try", class_="kv-quiet"), *buttons, class_="kv-examples")
@@ -67,7 +71,8 @@ def tools() -> Markup:
         for kind, label in (("png", "PNG"), ("svg", "SVG"), ("csv", "CSV"))
     ]
     signs = [
-        element("li", mark(name), element("span", label), title=label) for name, label in RELATIONS
+        element("li", mark(name), element("span", label), title=meaning)
+        for name, label, meaning in RELATIONS
     ]
     return element(
         "div",
@@ -90,7 +95,8 @@ def mark(relation: str) -> Markup:
         "typographic": ("rect", {"x": "2", "y": "2", "width": "10", "height": "10"}),
         "morphological": ("path", {"d": "M7 1.5 13 12.5H1Z"}),
         "byte": ("path", {"d": "M7 .8 13.2 7 7 13.2 .8 7Z"}),
-        "self": ("circle", {"cx": "7", "cy": "7", "r": "5"}),
+        "near": ("circle", {"cx": "7", "cy": "7", "r": "5"}),
+        "own": ("path", {"d": "M1 5H5V1H9V5H13V9H9V13H5V9H1Z"}),
     }
     tag, attributes = shapes[relation]
     return element(
@@ -106,7 +112,7 @@ def mark(relation: str) -> Markup:
 
 def side_label(side: str) -> str:
     """What the choice of a space is called."""
-    return "Left map" if side == "left" else "Right map"
+    return "Left map: bpe" if side == "left" else "Right map: kron"
 
 
 def frame(side: str, pair: str) -> Markup:
@@ -163,7 +169,7 @@ def answer(found: LookUp) -> Markup:
     )
 
 
-def figures(sides: Sequence[Sequence[FamilyFigures]]) -> Markup:
+def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
     """The eight families, both sides: what the nearest to their tokens are."""
     by_name = [{one.family: one for one in side} for side in sides]
     rows = []
@@ -174,7 +180,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]]) -> Markup:
             family.name,
             type="button",
             class_="kv-map-try kv-textbutton",
-            data_word=family.name,
+            data_word=f" {family.name}",
         )
         cells = [cell for one in shown for cell in _figure_cells(one)]
         tokens = next((str(one.tokens) for one in shown if one), "none")
@@ -191,7 +197,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]]) -> Markup:
         for _ in sides
         for name in names
     ]
-    command = "curl -s localhost:7860/gradio_api/call/map_families -d '{\"data\": []}'"
+    named = " ".join(f"--space {side[0].space}" for side in sides if side)
+    command = f"python -m kronviz.projection --pair {pair} --families {named}"
     return element(
         "section",
         element("h2", "The probe families", class_="kv-title"),
