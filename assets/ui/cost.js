@@ -9,9 +9,11 @@
   const number = (id) => part(id)?.querySelector("input[type='number']");
   const value = (id) => number(id)?.value ?? part(id)?.querySelector("input:checked")?.value;
 
+  let restoring = false;
+
   for (const name of ["input", "change"]) {
     document.addEventListener(name, (event) => {
-      if (!event.target.closest?.("#kv-cost-controls, #kv-cost-tools")) return;
+      if (restoring || !event.target.closest?.("#kv-cost-controls, #kv-cost-tools")) return;
       const values = Object.entries(CONTROLS).map(([key, id]) => [key, value(id) ?? ""]);
       window.kronviz?.writeLink({ tab: "cost", ...Object.fromEntries(values) });
     });
@@ -36,13 +38,18 @@
   let busy = false; // a visitor's own hand goes before the link
   for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => { busy = true; }, { once: true });
   const restore = async () => {
-    for (let tries = 0; tries < 60 && !busy; tries += 1) {
+    const wanted = Object.entries(CONTROLS).filter(([key]) => query.has(key));
+    // The field for a number of tokens comes once «a number» is chosen.
+    const needed = ([, id]) => id !== "number" || query.get("of") === "number";
+    const right = ([key, id]) => !needed([key, id]) || value(id) === query.get(key);
+    restoring = true;
+    for (let tries = 0; tries < 200 && !busy; tries += 1) {
       await pause(100);
       if (!part("dtype")) continue;
-      const wanted = Object.entries(CONTROLS).filter(([key]) => query.has(key));
+      if (wanted.every(right)) break;
       wanted.forEach(([key, id]) => set(id, query.get(key)));
-      if (wanted.every(([key, id]) => !part(id) || value(id) === query.get(key)) && tries > 3) return;
     }
+    restoring = false;
   };
   restore();
 }

@@ -23,7 +23,7 @@
   // A cell that a spreadsheet would take for a formula is made inert; a number stays a number.
   const inert = (text) => {
     const plain = text.replace(/^([+-]?)−/, "$1-");
-    if (/^[+-]?(\d[\d,]*)?(\.\d+)?$/.test(plain) && /\d/.test(plain)) return plain;
+    if (/^[+-]?\d[\d,]*(\.\d+)?( ?(%|\p{L}{1,8}))?$/u.test(plain)) return plain;
     return /^[=+\-@\t\r]/.test(plain) ? `'${text}` : text;
   };
   const quoted = (text) => {
@@ -59,22 +59,19 @@
     return btoa(text);
   };
   let sheet;
+  // The page's own style sheet as it was written (rules read back from a browser lose shorthands
+  // that hold custom properties), its fonts put in.
   const styles = () => {
     sheet ??= (async () => {
-      const rules = [...document.styleSheets].flatMap((found) => {
-        try { return [...found.cssRules].map((rule) => ({ rule, base: found.href ?? location.href })); }
-        catch { return []; }
-      });
-      const parts = [];
-      for (const { rule, base } of rules) {
-        if (rule instanceof CSSFontFaceRule) {
-          const [, address] = /url\("?([^")]+)"?\)/.exec(rule.cssText) ?? [];
-          if (!address || !rule.cssText.includes("IBM Plex")) continue;
-          const font = await fetch(new URL(address, base)).then((answer) => answer.arrayBuffer(), () => null);
-          if (font) parts.push(rule.cssText.replace(/url\([^)]+\)/, `url(data:font/woff2;base64,${base64(font)})`));
-        } else if (/kv-|:root|gradio-container/.test(rule.cssText)) parts.push(rule.cssText);
+      const link = [...document.querySelectorAll("link[rel='stylesheet']")]
+        .find((one) => new URL(one.href).pathname.endsWith("/theme.css"));
+      let text = await fetch(link.href).then((answer) => answer.text());
+      for (const [written, address] of text.matchAll(/url\('([^']+\.woff2)'\)/g)) {
+        if (!written.includes("IBMPlex") || !text.includes(written)) continue;
+        const font = await fetch(new URL(address, link.href)).then((answer) => answer.arrayBuffer(), () => null);
+        if (font) text = text.replaceAll(written, `url(data:font/woff2;base64,${base64(font)})`);
       }
-      return [...new Set(parts)].join("\n");
+      return text;
     })();
     return sheet;
   };
@@ -108,7 +105,7 @@
     ground.setAttribute("height", "100%");
     ground.setAttribute("fill", paper);
     const style = document.createElementNS(space, "style");
-    style.textContent = await styles();
+    style.textContent = `*, ::before, ::after { box-sizing: border-box; border: 0 solid; }\n${await styles()}`;
     const frame = document.createElementNS(space, "foreignObject");
     frame.setAttribute("width", "100%");
     frame.setAttribute("height", "100%");
@@ -147,8 +144,9 @@
   // ---- the line under a result ----
   const title = (block) => {
     const label = block.querySelector("[data-testid='block-label']");
-    const words = label ?? block.querySelector("caption, h2, h3, .kv-finding");
-    return words?.textContent.trim().split(":")[0].slice(0, 60) || "picture";
+    const named = block.querySelector("[data-title]:not(.modebar-btn)")?.dataset.title;
+    const words = named ?? (label ?? block.querySelector("h2, h3, caption"))?.textContent;
+    return words?.trim().split(":")[0].slice(0, 60) || "picture";
   };
   const button = (words, spoken, press) => {
     const made = document.createElement("button");

@@ -10,6 +10,7 @@ Notable:
 from __future__ import annotations
 
 import html
+from collections.abc import Container
 from typing import Any
 
 import plotly.graph_objects as go
@@ -31,8 +32,9 @@ def token_map(report: Foreign | None, space: str) -> go.Figure:
     """
     figure = _frame()
     points = report.points if report else ()
+    named = {asked.id for asked in report.asked} if report else set()
     figure.add_trace(_dots([p for p in points if not p.word], space))
-    figure.add_trace(_dots([p for p in points if p.word], space, asked=True))
+    figure.add_trace(_dots([p for p in points if p.word], space, asked=True, named=named))
     return figure
 
 
@@ -43,7 +45,10 @@ def label(text: str) -> str:
     return html.escape(shown.replace(" ", "␣"), quote=False)
 
 
-def _dots(points: list[MapPoint], space: str, *, asked: bool = False) -> go.Scatter:
+def _dots(
+    points: list[MapPoint], space: str, *, asked: bool = False, named: Container[int] = ()
+) -> go.Scatter:
+    """The dots of some tokens; a label stands at those whose id is in ``named``."""
     colour = arm_colour(ARM[space]).light
     marker: dict[str, Any] = {"size": 4, "color": colour, "opacity": 0.45}
     if space == "table":
@@ -53,17 +58,17 @@ def _dots(points: list[MapPoint], space: str, *, asked: bool = False) -> go.Scat
         }  # fmt: skip
     if asked:
         ink = NEUTRALS["ink"].light
-        marker = {"size": 9, "symbol": "diamond", "color": ink, "opacity": 1}
+        marker = {"size": 8, "symbol": "diamond", "color": ink, "opacity": 1}
     return go.Scatter(
         x=[getattr(point, f"{space}_x") for point in points],
         y=[getattr(point, f"{space}_y") for point in points],
         mode="markers+text" if asked else "markers",
-        text=[label(point.text) for point in points],
-        customdata=[point.id for point in points],
+        text=[label(point.text) if point.id in named else "" for point in points],
+        customdata=[(label(point.text), point.id) for point in points],
         textposition="top center",
-        textfont={"family": SANS, "size": 11, "color": NEUTRALS["ink"].light},
+        textfont={"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
         marker=marker,
-        hovertemplate="%{text}<br>id %{customdata}<extra></extra>",
+        hovertemplate="%{customdata[0]}<br>id %{customdata[1]}<extra></extra>",
         cliponaxis=False,
     )
 
@@ -90,5 +95,5 @@ def _frame() -> go.Figure:
     # Distances on a map mean little and axes nothing, so they are not drawn.
     axis: dict[str, Any] = {"visible": False, "fixedrange": True}
     figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis, scaleanchor="x")
+    figure.update_yaxes(**axis)
     return figure

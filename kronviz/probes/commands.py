@@ -20,7 +20,7 @@ from kronviz.probes.foreign import command as foreign
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import Progress, Robustness, robustness, spoiled
-from kronviz.typos import KINDS
+from kronviz.typos import KEYBOARDS, KINDS
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,9 @@ def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sentences", type=Path, help="clean sentences to misspell, one a line")
     _kinds(parser, sensitivity.KINDS)
     parser.add_argument("--edits", type=int, default=1, help="misspellings in each sentence")
+    parser.add_argument("--share", type=float, help="of the words of each, 0 to 1, for --edits")
+    parser.add_argument("--keyboard", choices=list(KEYBOARDS), default="qwerty")
+    parser.add_argument("--open-first", action="store_true", help="first letters may change too")
 
 
 def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robustness:
@@ -80,7 +83,15 @@ def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robust
     if sentences is None:
         pairs = load_pairs(options.pairs)
     else:
-        pairs = spoiled(sentences, kinds=options.kinds, edits=options.edits, seed=options.seed)
+        pairs = spoiled(
+            sentences,
+            kinds=options.kinds,
+            edits=options.edits,
+            seed=options.seed,
+            share=options.share,
+            protect_first=not options.open_first,
+            keyboard=options.keyboard,
+        )
     return robustness(predictor, pairs, seed=options.seed, progress=_progress())
 
 

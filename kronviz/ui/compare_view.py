@@ -112,6 +112,7 @@ def _page(
         class_="kv-result",
         data_seq=sequence,
         data_again=None if again_s is None else f"{again_s:.1f}",
+        data_title="comparison",
         style=f"--top: {top:.6f}",
     )
 

@@ -61,6 +61,9 @@ def build(context: Context, pair: gr.Radio) -> None:
             elem_id="kv-echo-strings",
         )
         seeds = gr.Slider(1, MAX_SEEDS, 1, step=1, label="Continuations of each prompt")
+        seed = gr.Number(
+            Sampler().seed, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed"
+        )
     prompts = gr.Textbox(
         "\n".join(PROMPTS),
         label=f"Prompts, one a line, with {SLOT} for the string",
@@ -68,10 +71,6 @@ def build(context: Context, pair: gr.Radio) -> None:
         max_lines=6,
         elem_id="kv-echo-prompts",
     )
-    with gr.Row(elem_classes="kv-lab-controls"):
-        seed = gr.Number(
-            Sampler().seed, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed"
-        )
     run, cancel = buttons("Measure the echo", "kv-echo-run")
     shown = html_part(
         empty(

@@ -25,6 +25,7 @@ from kronviz.ui import (
     generate,
     layers,
     map_files,
+    preview,
     robustness,
     theme,
     training,
@@ -100,6 +101,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         app: what `build_app` made.
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
+    served = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
+    served["routes"] += getattr(app, "kronviz_routes", ())
     settings: dict[str, Any] = {
         "theme": theme.theme(),
         "js": theme.script(),
@@ -114,7 +117,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": "600mb",
-        "app_kwargs": {"routes": list(getattr(app, "kronviz_routes", ()))},
+        "app_kwargs": served,
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
     return app.queue(max_size=500).launch(**{**settings, **changes})

@@ -96,6 +96,8 @@ def _taken(control: gr.components.Component, text: str | None, highest: int | No
     if isinstance(control, gr.CheckboxGroup):
         known = {value for _, value in control.choices}
         return [name for name in text.split(",") if name in known]
+    if isinstance(control, gr.Checkbox):
+        return text == "true" if text in ("true", "false") else gr.skip()
     if isinstance(control, gr.Radio):
         return text if text in {value for _, value in control.choices} else gr.skip()
     if isinstance(control, gr.Slider | gr.Number):
@@ -116,6 +118,8 @@ def _written(value: Any) -> str:
     """A value as the address holds it; the same as ``write`` in links.js makes of it."""
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float) and value % 1 == 0:
         value = int(value)
     return "" if value is None else str(value)

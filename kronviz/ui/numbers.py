@@ -7,7 +7,13 @@ in the reader's locale. The exact value stays in the markup, for whoever copies 
 
 from __future__ import annotations
 
-from kronviz.ui.html import Markup, element
+import re
+
+from kronviz.ui.html import Markup, element, join
+
+_WRITTEN = re.compile(
+    r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
+)
 
 
 def number(value: float, digits: int = 0, *, percent: bool = False, sign: bool = False) -> Markup:
@@ -28,3 +34,21 @@ def number(value: float, digits: int = 0, *, percent: bool = False, sign: bool =
         data_percent=percent,
         data_sign=sign,
     )
+
+
+def marked(text: str) -> Markup:
+    """A sentence or a figure with its numbers as elements.
+
+    Only numbers with a decimal point or a separator of thousands, which is what locales write each
+    in their own way; names such as ``GPT-2`` or ``o200k`` hold none.
+    """
+    parts: list[object] = []
+    end = 0
+    for found in _WRITTEN.finditer(text):
+        sign, whole, fraction = found.groups()
+        value = float(f"{whole.replace(',', '')}.{fraction or 0}") * (
+            -1 if sign in "−-" and sign else 1
+        )
+        parts += [text[end : found.start()], number(value, len(fraction or ""), sign=sign == "+")]
+        end = found.end()
+    return join([*parts, text[end:]])

@@ -21,7 +21,7 @@ from kronviz.predictor import InputError
 from kronviz.probes import recovery, sensitivity, sweep
 from kronviz.probes.pairs import MAX_BYTES, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import METRICS, fitted, outcomes, spoiled, summarise
-from kronviz.typos import KINDS
+from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
 from kronviz.ui import lab_sweep, lab_words, links, robustness_view
 from kronviz.ui.context import Context
@@ -101,7 +101,13 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             MINE, label="Clean sentences, one a line", lines=4, max_lines=10, elem_id="kv-lab-mine"
         )
         kinds = kinds_part(sensitivity.KINDS, "Kinds of misspelling")
-        edits = gr.Slider(1, 8, 1, step=1, label="Misspellings in each sentence")
+        with gr.Row(elem_classes="kv-lab-controls"):
+            edits = gr.Slider(1, 8, 1, step=1, label="Misspellings in each sentence")
+            share = gr.Slider(0, 100, 0, step=5, label="Or in so many per cent of its words")
+            keyboard = gr.Radio(
+                [(name.upper(), name) for name in KEYBOARDS], value="qwerty", label="Keyboard"
+            )
+            first = gr.Checkbox(True, label="First letters stay")
     run, cancel = buttons("Run the pairs", "kv-lab-run")
     shown = html_part(robustness_view.pairs_view(None), "kv-lab-table")
 
@@ -114,12 +120,16 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     )
 
     def steps(
-        chosen: str, path: str | None, lines: str, kinds: list[str], edits: int, seed: Any,
-        models: str | None, visitor: str,
+        chosen: str, path: str | None, lines: str, kinds: list[str], edits: float, share: float,
+        keyboard: str, first: bool, seed: Any, models: str | None, visitor: str,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         predictor = context.predictor(models)
         number = whole(seed, "The seed", 0, MAX_SEED)
-        pairs = fitted(predictor, _given(chosen, path, lines, kinds, edits, number))
+        manner: dict[str, Any] = {
+            "kinds": kinds, "edits": int(edits), "seed": number, "keyboard": keyboard,
+            "share": share / 100 or None, "protect_first": first,
+        }  # fmt: skip
+        pairs = fitted(predictor, _given(chosen, path, lines, manner))
         stages = runs.stages(
             visitor,
             ("pairs", predictor.pair, pairs, number),
@@ -131,10 +141,11 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             found = stage.result or summarise(predictor, pairs, [], seed=number)
             yield stage, robustness_view.pairs_view(found, running=stage.running)
 
-    inputs = [source, file, sentences, kinds, edits, seed, pair]
+    inputs = [source, file, sentences, kinds, edits, share, keyboard, first, seed, pair]
     connect(runs, run, cancel, steps, inputs, [shown])
     controls = {
-        "source": source, "sentences": sentences, "kinds": kinds, "edits": edits, "seed": seed,
+        "source": source, "sentences": sentences, "kinds": kinds, "edits": edits, "share": share,
+        "keyboard": keyboard, "first": first, "seed": seed,
     }  # fmt: skip
     return controls, run
 
@@ -326,14 +337,10 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
     return _Words(words, strip, max(len(found.words), 2), chosen)
 
 
-def _given(
-    chosen: str, path: str | None, lines: str, kinds: list[str], edits: float, seed: int
-) -> PairSet:
+def _given(chosen: str, path: str | None, lines: str, manner: dict[str, Any]) -> PairSet:
     """The pairs that a visitor asked for; `InputError` where there is nothing to begin with."""
     if chosen == SENTENCES:
-        return spoiled(
-            well_formed(lines or "").splitlines(), kinds=kinds, edits=int(edits), seed=seed
-        )
+        return spoiled(well_formed(lines or "").splitlines(), **manner)
     if chosen != FILE:
         return load_pairs()
     if not path:

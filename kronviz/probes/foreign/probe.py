@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from kronviz import codec
-from kronviz.predictor import InputError
+from kronviz.predictor import InputError, clean_text
 from kronviz.probes.foreign.lexicon import BUCKETS, Lexicon, lexicon, pairs_of
 from kronviz.probes.foreign.report import (
     SPECTRUM_ROWS,
@@ -113,8 +113,8 @@ def figures(
             "No token is a whole word of letters in lower case, so no neighbours are counted."
         )
     return Foreign(
-        source=source,
-        tensor=table.name,
+        source=clean_text(source),
+        tensor=clean_text(table.name),
         dtype=table.dtype,
         rows=table.rows,
         dims=table.vectors.shape[1],
@@ -380,7 +380,7 @@ def _mapped(
 def _checked_words(words: Sequence[str]) -> list[str]:
     if isinstance(words, str) or not all(isinstance(word, str) for word in words):
         raise InputError("The words must be a list of texts.")
-    found = list(dict.fromkeys(word.strip().lower() for word in words if word.strip()))
+    found = list(dict.fromkeys(clean_text(word).strip().lower() for word in words if word.strip()))
     if len(found) > MAX_WORDS:
         raise InputError(f"There are {len(found)} words; give at most {MAX_WORDS}.")
     long = next((word for word in found if len(word.encode()) > MAX_WORD_BYTES), None)
