@@ -232,7 +232,8 @@
         const [a, b] = [this.toScreen(...line.from), this.toScreen(...line.to)];
         drawn.push(`<line class="kv-map-line kv-map-line-${line.kind}" x1="${a[0].toFixed(1)}" y1="${a[1].toFixed(1)}" x2="${b[0].toFixed(1)}" y2="${b[1].toFixed(1)}"/>`);
       }
-      const boxes = [[this.width - 52, this.height - 170, this.width, this.height]]; // the zoom buttons
+      const zoom = this.frame.querySelector(".kv-map-zoom");
+      const boxes = zoom ? [[zoom.offsetLeft - 4, zoom.offsetTop - 4, this.width, this.height]] : [];
       const labels = [];
       for (const mark of this.items.marks) {
         const at = this.toScreen(...mark.at);
