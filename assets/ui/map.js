@@ -163,6 +163,7 @@
     }
     plots[side].paint(colours);
     if (side === "left") key(way);
+    else if (shown.colour === "frequency" && !way.values) document.querySelector(".kv-map-key").insertAdjacentText("beforeend", " (right: not counted)");
   };
   const key = (way) => {
     const list = document.querySelector(".kv-map-key");
@@ -228,12 +229,14 @@
     if (shown.fresh || !found?.at) return [];
     return [found.at, ...found.family.filter(([, kind]) => kind !== "byte").slice(0, 24).map(([id]) => place(side, id))];
   };
+  // Bytes that a field cannot hold are typed as the page writes them: \xe2\x80.
+  const typable = (value) => !/[\r\n\0]|^#\d+$|\\x[0-9a-f]{2}/.test(value);
+  const spelled = (data) => [...data].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
   const select = (side, id) => {
     if (shown.fresh) return;
     const { words } = maps[side];
     const value = text(words, id);
-    const plain = value !== null && !/[\r\n]/.test(value) && value !== "" && !/^#\d+$/.test(value);
-    type("word", plain ? value : `#${id}`);
+    type("word", value !== null && typable(value) ? value : spelled(bytes(words, id)));
   };
   const hover = (side, id, event) => {
     const float = document.getElementById("kv-float");
@@ -270,6 +273,7 @@
       last = now;
       shown.answer = read("#kv-map-near [data-answer]", "answer");
       shown.placed = read("#kv-map-placed [data-placed]", "placed");
+      if (source !== before[0] && before[0] && shown.fresh) anew(null);
       if (source !== before[0]) reveal();
       if (fresh !== (before[2] ?? "")) anew(fresh ? JSON.parse(fresh) : null);
       if (drawn !== before[3]) SIDES.forEach((side, number) => { if (drawn.split(",")[number] === chosen(side) && drawn !== (before[3] ?? "")) load(side, true); });
@@ -338,7 +342,7 @@
       if (word && field("word").value !== word) type("word", word);
       if (words && field("words").value !== words) type("words", words);
       const answered = () => (!words || document.querySelector("#kv-map-placed [data-placed], #kv-map-placed .kv-refused"))
-        && (!word || word.startsWith("#") || shown.answer?.word === word || document.querySelector("#kv-map-near .kv-refused"));
+        && (!word || /^#|\\x/.test(word) || shown.answer?.word === word || document.querySelector("#kv-map-near .kv-refused"));
       if (right && await wait(answered, 60)) break;
       if (words) type("words", `${words}\n`);
     }
@@ -367,8 +371,8 @@
     if (token) {
       const data = Uint8Array.from(token.dataset.hex.split(" "), (two) => parseInt(two, 16));
       let value = null;
-      try { value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data); } catch { /* bytes that are no text are asked by id */ }
-      type("word", value !== null && !/[\r\n]/.test(value) ? value : `#${token.dataset.id}`);
+      try { value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data); } catch { /* bytes that are no text are spelled out */ }
+      type("word", value !== null && typable(value) ? value : spelled(data));
     }
     const zoom = target.closest("[data-zoom]");
     if (zoom) {

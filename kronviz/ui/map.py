@@ -167,7 +167,8 @@ def build(context: Context) -> None:
     changes = [choice.change for choice in choices]
     gr.on(changes, followed, [word, words, *where], [near, placed, figures], **moved)
     if context.selector is not None:
-        context.selector.change(switched, pair, choices, **quiet)
+        other = context.selector.change(switched, pair, choices, **quiet)
+        other.then(followed, [word, words, *where], [near, placed, figures], **quiet)
     gr.on([add.click, base.submit], _varied, [words, base, rules], words, **quiet)
     anew.click(lay_out, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
     saved = table.click(_distances(context), [words, *where], csv, **quiet)
