@@ -13,6 +13,9 @@ from pathlib import Path
 # Read by Gradio and its client library when they are imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Gradio's queue sums up its last 10,000 requests after each one: more work than an answer.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 
 from kronviz.checkpoint import CHECKPOINTS
 from kronviz.serving import share_cores

@@ -5,8 +5,8 @@
 
 Starts the app (or several processes of it behind a proxy that sends each request to the next one,
 whoever asked before), and lets every visitor open the page and compare a text of their own every
-two seconds. ``page`` asks as the page does, ``queue`` as programs do, through Gradio's queue. All of
-it stays on 127.0.0.1 and ends by itself.
+two seconds. ``page`` asks as the page does, ``queue`` as programs do, through Gradio's queue. All
+of it stays on 127.0.0.1 and ends by itself.
 
 ``--flood`` sends so many different comparisons at the same moment instead, while one visitor types
 in the byte view and another lets the models write, and says what each of them was told.

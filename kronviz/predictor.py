@@ -327,7 +327,7 @@ def _differences(first: list[bytes], second: list[bytes]) -> tuple[set[int], set
         parts = [first, second]
         places = [[0, *itertools.accumulate(map(len, stream))] for stream in (first, second)]
     # autojunk would give up on bytes that are frequent in a long text.
-    matcher = difflib.SequenceMatcher(None, *parts, autojunk=False)
+    matcher = difflib.SequenceMatcher(None, parts[0], parts[1], autojunk=False)
     for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag != "equal":
             changed[0].update(range(places[0][i], places[0][i_end]))

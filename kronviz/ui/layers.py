@@ -106,7 +106,7 @@ def build(context: Context) -> None:
     over = stop.click(None, None, None, cancels=[run], api_visibility="private")
     over.then(_stopped, None, status, **quiet)
     if context.selector is not None:
-        context.selector.change(shown, context.selector, parts, **quiet)
+        context.selector.change(shown, context.selector, parts, queue=False, **quiet)
 
 
 def _measured(context: Context, pair: str | None, plots: int) -> Iterator[list[Any]]:

@@ -5,20 +5,22 @@ Notable:
 - A tab is one file with ``build(context)``; `TABS` is the only list of them.
 - Nothing outside this machine is asked for: fonts are local, analytics are off, no file is served
   beyond Gradio's own and the icon.
+- Every request passes the `door` first.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-from kronviz.ui import compare, cost, encode, generate, layers, robustness, theme, training
+from kronviz.ui import agents, compare, cost, encode, generate, layers, robustness, theme, training
 from kronviz.ui.context import Context
+from kronviz.ui.door import Door
 from kronviz.ui.html import Markup, element, join
 
 TITLE = "kronviz: how two GPTs read misspelled text"
@@ -27,7 +29,8 @@ SENTENCE = (
     "Misspell something and see who notices."
 )
 PAPER = "https://arxiv.org/abs/2605.29459"
-FIRST_PORT = 7860
+UPLOADS_KEPT_S = 1800
+"""How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ TABS = (
 
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as app:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
+    ) as app:
         gr.HTML(_masthead(), apply_default_css=False, js_on_load=None)
         if context.problems:
             gr.HTML(_banner(context.problems), apply_default_css=False, js_on_load=None)
@@ -89,9 +94,17 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": "8mb",
-        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "mcp_server": agents.available(),
+        "app_kwargs": {"middleware": [Middleware(Door, blocks=lambda: app)]},
     }
-    return app.queue(max_size=500).launch(**{**settings, **changes})
+    wanted = {"prevent_thread_lock": False, **changes}
+    # The door counts what waits, each kind by itself; calls that pass the queue by are closed.
+    app.queue(max_size=None, api_open=False)
+    served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
+    agents.answer_in_json(app)
+    if not wanted["prevent_thread_lock"]:
+        app.block_thread()
+    return served
 
 
 def _selector(context: Context) -> gr.Radio:
