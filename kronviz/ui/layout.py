@@ -10,7 +10,9 @@ Notable:
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +24,7 @@ from kronviz.ui import agents, compare, cost, encode, generate, layers, robustne
 from kronviz.ui.context import Context
 from kronviz.ui.door import Door
 from kronviz.ui.html import Markup, element, join
+from kronviz.ui.sessions import Sessions
 
 TITLE = "kronviz: how two GPTs read misspelled text"
 SENTENCE = (
@@ -73,6 +76,13 @@ def build_app(context: Context) -> gr.Blocks:
     return app
 
 
+def _absent(*packages: str) -> None:
+    """Say once that packages are not there, which Gradio would look for on disk at each request."""
+    for name in packages:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment]
+
+
 def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     """Serve the app.
 
@@ -97,10 +107,12 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "mcp_server": agents.available(),
         "app_kwargs": {"middleware": [Middleware(Door, blocks=lambda: app)]},
     }
+    _absent("bokeh", "matplotlib")
     wanted = {"prevent_thread_lock": False, **changes}
     # The door counts what waits, each kind by itself; calls that pass the queue by are closed.
     app.queue(max_size=None, api_open=False)
     served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
+    served[0].state_holder = Sessions(app)
     agents.answer_in_json(app)
     if not wanted["prevent_thread_lock"]:
         app.block_thread()
