@@ -19,6 +19,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 
 from kronviz.checkpoint import CHECKPOINTS
 from kronviz.serving import share_cores
+from kronviz.ui import hardware
 from kronviz.ui.context import load_context
 from kronviz.ui.layout import build_app, launch
 
@@ -30,7 +31,7 @@ def main() -> None:
         "--checkpoints", type=Path, default=CHECKPOINTS, help="folder that holds the pairs"
     )
     share_cores()
-    context = load_context(parser.parse_args().checkpoints)
+    context = load_context(parser.parse_args().checkpoints, hardware.device())
     for problem in context.problems:
         print(problem)
     launch(build_app(context))
