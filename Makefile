@@ -4,13 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEXT ?= text
 
-.PHONY: run test lint bench train-tiny screenshots
+.PHONY: run test lint bench train-tiny maps screenshots
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
 
+# A file of tests stays in one process, which keeps its app and its browser.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -31,6 +32,11 @@ bench: $(VENV)/.installed-dev
 # textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
 train-tiny: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config tiny --text $(TEXT)
+	$(BIN)/python -m kronviz.projection --pair tiny
+
+# Draw the maps anew: after a training, a minute or two on two cores.
+maps: $(VENV)/.installed
+	$(BIN)/python -m kronviz.projection --pair tiny
 
 screenshots: $(VENV)/.installed-dev
 	$(BIN)/python assets/screenshots.py

@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs, load_arm
+from kronviz.checkpoint import (
+    CHECKPOINTS,
+    CheckpointError,
+    fingerprint,
+    list_pairs,
+    load_arm,
+)
 from kronviz.metrics import PairMetrics, log_probs, pair_metrics
 from kronviz.model import GPT, Reading
 from kronviz.tokenizer import Tokenizer, load_tokenizer
@@ -116,9 +122,16 @@ class Predictor:
         arms: the models by arm, those that could be loaded.
         tokenizer: shared by the arms.
         problems: a sentence for each arm that could not be loaded.
+        fingerprints: of the weights by arm, as `kronviz.checkpoint.fingerprint` gives them.
     """
 
-    def __init__(self, pair: str, arms: dict[str, GPT], problems: Sequence[str] = ()):
+    def __init__(
+        self,
+        pair: str,
+        arms: dict[str, GPT],
+        problems: Sequence[str] = (),
+        fingerprints: Mapping[str, str] | None = None,
+    ):
         if not arms:
             raise CheckpointError(" ".join(problems) or f"The pair {pair} has no arm.")
         vocabularies = {model.config.vocabulary for model in arms.values()}
@@ -127,6 +140,7 @@ class Predictor:
         self.pair = pair
         self.arms = arms
         self.problems = tuple(problems)
+        self.fingerprints = dict(fingerprints or {})
         self.tokenizer: Tokenizer = load_tokenizer(vocabularies.pop())
         self.n_ctx = min(model.config.n_ctx for model in arms.values())
 
@@ -153,13 +167,14 @@ class Predictor:
             raise CheckpointError(f"There is no pair {folder.name!r} in checkpoints.")
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
-        arms, problems = {}, list(info.problems)
+        arms, prints, problems = {}, {}, list(info.problems)
         for arm in info.arms:
             try:
                 arms[arm] = load_arm(info.path / arm).to(device, dtype)
+                prints[arm] = fingerprint(info.path / arm)
             except CheckpointError as error:
                 problems.append(str(error))
-        return cls(info.name, arms, problems)
+        return cls(info.name, arms, problems, prints)
 
     def compare(self, clean: str, typo: str) -> Comparison:
         """Compare the answers of both arms to a clean text and a misspelled one.

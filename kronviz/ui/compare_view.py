@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.numbers import number
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
@@ -111,6 +112,7 @@ def _page(
         class_="kv-result",
         data_seq=sequence,
         data_again=None if again_s is None else f"{again_s:.1f}",
+        data_title="comparison",
         style=f"--top: {top:.6f}",
     )
 
@@ -178,9 +180,9 @@ def _scores(arm: ArmComparison) -> list[Markup]:
         )
     return [
         first,
-        join([f"{metrics.kl_nats:.3f}", _unit("nats")]),
-        join([f"{metrics.hidden_cosine:.3f}"]),
-        join([f"{metrics.logprob_drop_nats:+.3f}".replace("-", "−"), _unit("nats")]),
+        join([number(metrics.kl_nats, 3), _unit("nats")]),
+        number(metrics.hidden_cosine, 3),
+        join([number(metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
     ]
 
 
@@ -327,6 +329,7 @@ def _predictions(arm: str, tokens: Sequence[NextToken]) -> Markup:
                         "misspelled",
                         scope="col",
                         colspan=2,
+                        data_csv="clean|misspelled",
                     ),
                 ),
             ),
@@ -340,10 +343,11 @@ def _predictions(arm: str, tokens: Sequence[NextToken]) -> Markup:
 
 def _row(token_: NextToken | None) -> Markup:
     if token_ is None:
-        label, clean, typo, words = Markup("&nbsp;"), 0.0, 0.0, (_DASH, _DASH)
+        label, clean, typo = Markup("&nbsp;"), 0.0, 0.0
+        words: tuple[object, object] = (_DASH, _DASH)
     else:
         label, clean, typo = token(token_.hex), token_.clean_prob, token_.typo_prob
-        words = (f"{clean:.1%}", f"{typo:.1%}")
+        words = (number(clean, 1, percent=True), number(typo, 1, percent=True))
     first = [
         name
         for name, rank in (

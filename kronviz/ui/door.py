@@ -30,8 +30,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_JSON = 4_000_000
-MAX_UPLOAD = 8_200_000
-"""Bytes of a request's body: of any request, and of an upload with what wraps the file."""
+MORE = 200_000
+"""Bytes of a request's body, and what an upload may be larger than its file."""
 WAITING = 500
 _API = "/gradio_api"
 _CLOSED = re.compile(
@@ -122,7 +122,8 @@ class Door:
             raise Refused(404, "There is nothing here.")
         if scope["method"] != "POST":
             return receive
-        limit = MAX_UPLOAD if path.startswith(f"{_API}/upload") else MAX_JSON
+        uploads = path.startswith(f"{_API}/upload")
+        limit = self._blocks().max_file_size + MORE if uploads else MAX_JSON
         headers = dict(scope["headers"])
         if _number(headers.get(b"content-length")) > limit:
             raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
