@@ -16,6 +16,15 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from gradio.context import LocalContext
+
+
+def runs_ahead(concurrency_id: str) -> int:
+    """How many runs of a kind are under way or wait in Gradio's queue, seen from a listener."""
+    blocks = LocalContext.blocks.get()
+    queue = blocks and blocks._queue.event_queue_per_concurrency_id.get(concurrency_id)
+    return len(queue.queue) + queue.current_concurrency if queue else 0
+
 
 class Line:
     """A few threads for one kind of work; wraps the functions that do it.
