@@ -25,6 +25,7 @@ from kronviz.projection.words import RULES, variants
 from kronviz.ui import map_view as view
 from kronviz.ui import map_words
 from kronviz.ui.context import Context
+from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, element, well_formed
 from kronviz.ui.map_api import add_endpoints
 
@@ -145,20 +146,27 @@ def build(context: Context) -> None:
         "concurrency_limit": 2,
         "concurrency_id": "map",
     }
-    last = {**quiet, "trigger_mode": "always_last"}
+    direct: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "queue": False,
+    }
+    last = {**direct, "trigger_mode": "always_last"}
     where = [*choices, pair]
+    line = Line("map")
+    near_of, figures_of, placed_of = line(asked), line(compared), line(place)
     if isinstance(tab, gr.Tab):
         tab.select(None, js=_OPEN, api_visibility="private")
-        opened = tab.select(asked, [word, *where], near, **quiet)
-        opened.then(compared, where, figures, **quiet)
-    gr.on([word.change, *(c.change for c in choices)], asked, [word, *where], near, **last)
-    gr.on([c.change for c in choices], compared, where, figures, **last)
-    gr.on([words.change, *(c.change for c in choices)], place, [words, *where], placed, **last)
+        opened = tab.select(near_of, [word, *where], near, **direct)
+        opened.then(figures_of, where, figures, **direct)
+    gr.on([word.change, *(c.change for c in choices)], near_of, [word, *where], near, **last)
+    gr.on([c.change for c in choices], figures_of, where, figures, **last)
+    gr.on([words.change, *(c.change for c in choices)], placed_of, [words, *where], placed, **last)
     if context.selector is not None:
-        context.selector.change(switched, pair, choices, **quiet)
-    gr.on([add.click, base.submit], _varied, [words, base, rules], words, **quiet)
+        context.selector.change(switched, pair, choices, **direct)
+    gr.on([add.click, base.submit], _varied, [words, base, rules], words, **direct)
     anew.click(lay_out, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
-    saved = table.click(_distances(context), [words, *where], csv, **quiet)
+    saved = table.click(line(_distances(context)), [words, *where], csv, **direct)
     saved.then(None, csv, None, js="(text) => { window.kronvizMap?.save(text); }")
     for choice, button, shown in zip(choices, redraw, drawing, strict=True):
         button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
