@@ -17,11 +17,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python assets/audit.py
 
 # Every figure that the README quotes.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/load.py --minutes 1
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/encoder.py --quick
 	$(BIN)/python -m kronviz.probes robustness --pair tiny --seed 1

@@ -27,7 +27,7 @@ from kronviz.predictor import Comparison, InputError, Predictor
 BATCH = 16
 WAITING = 500
 KEPT = 512
-PATIENCE_S = 2.0
+PATIENCE_S = 4.0
 _SLOWEST_S, _WEIGHT = 0.02, 0.2
 """Seconds a comparison before one was timed, and the weight of the last batch in their mean."""
 

@@ -88,7 +88,8 @@ def build(context: Context) -> None:
         found: Comparison | InputError
         try:
             waiting = context.comparisons(pair).submit(*texts, asker=request.session_hash)
-            found = await asyncio.wrap_future(waiting)
+            comparison = await asyncio.wrap_future(waiting)
+            found = comparison
         except Overtaken:
             return gr.skip()
         except InputError as error:
@@ -160,8 +161,8 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[dict[str, Any]
                 raise gr.Error(f"{name} must be a text in quotes.", print_exception=False)
         try:
             waiting = context.comparisons(pair).submit(well_formed(clean), well_formed(typo))
-            found = await asyncio.wrap_future(waiting)
-            return to_dict(found)
+            comparison = await asyncio.wrap_future(waiting)
+            return to_dict(comparison)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+import torch
 
 from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs
 from kronviz.predictor import InputError, Predictor
@@ -69,8 +70,13 @@ def _comparisons(predictor: Predictor) -> Comparisons:
     return Comparisons(predictor)
 
 
-def load_context(root: Path = CHECKPOINTS) -> Context:
-    """Load every pair below a folder and let each answer once, so that no visitor waits for it."""
+def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -> Context:
+    """Load every pair below a folder and let each answer once, so that no visitor waits for it.
+
+    Args:
+        root: the folder that holds the pairs.
+        device: as for `Predictor.load`.
+    """
     predictors: dict[str, Predictor] = {}
     problems: list[str] = []
     infos = {info.name: info for info in list_pairs(root)}
@@ -79,7 +85,7 @@ def load_context(root: Path = CHECKPOINTS) -> Context:
             problems += infos[name].problems
             continue
         try:
-            predictor = Predictor.load(root / name)
+            predictor = Predictor.load(root / name, device)
             predictor.compare("The first answer", "The frist answer")
         except (CheckpointError, VocabularyError) as error:
             problems.append(str(error))

@@ -110,7 +110,7 @@ def build(context: Context) -> None:
     over.then(_stopped, None, status, **quiet)
     links.remember("layers", {}, {"measured": start})
     if context.selector is not None:
-        context.selector.change(shown, context.selector, parts, **quiet)
+        context.selector.change(shown, context.selector, parts, queue=False, **quiet)
 
 
 def _measured(context: Context, pair: str | None, plots: int) -> Iterator[list[Any]]:

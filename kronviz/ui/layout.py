@@ -5,20 +5,24 @@ Notable:
 - A tab is one file with ``build(context)``; `TABS` is the only list of them.
 - Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
   own files and the icon only the maps are served, out of memory.
+- Every request passes the `door` first.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from kronviz.ui import (
     about,
+    agents,
     compare,
     cost,
     encode,
@@ -33,9 +37,11 @@ from kronviz.ui import (
 )
 from kronviz.ui import map as map_tab
 from kronviz.ui.context import Context
+from kronviz.ui.door import Door
 from kronviz.ui.explain import explained
 from kronviz.ui.guide import guide
 from kronviz.ui.html import Markup, element, join
+from kronviz.ui.sessions import Sessions
 
 TITLE = "kronviz: how two GPTs read misspelled text"
 SENTENCE = (
@@ -43,7 +49,8 @@ SENTENCE = (
     "it from its bytes. Misspell a text and see which of them minds."
 )
 PAPER = "https://arxiv.org/abs/2605.29459"
-FIRST_PORT = 7860
+UPLOADS_KEPT_S = 1800
+"""How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ TABS = (
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
     with gr.Blocks(
-        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
     ) as app:
         app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
         _html(_masthead())
@@ -94,6 +101,13 @@ def build_app(context: Context) -> gr.Blocks:
     return app
 
 
+def _absent(*packages: str) -> None:
+    """Say once that packages are not there, which Gradio would look for on disk at each request."""
+    for name in packages:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment]
+
+
 def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     """Serve the app.
 
@@ -101,8 +115,9 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         app: what `build_app` made.
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
-    served = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
-    served["routes"] += getattr(app, "kronviz_routes", ())
+    app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
+    app_settings["routes"] += getattr(app, "kronviz_routes", ())
+    app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))
     settings: dict[str, Any] = {
         "theme": theme.theme(),
         "js": theme.script(),
@@ -117,10 +132,19 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": "600mb",
-        "app_kwargs": served,
-        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "app_kwargs": app_settings,
+        "mcp_server": agents.available(),
     }
-    return app.queue(max_size=500).launch(**{**settings, **changes})
+    _absent("bokeh", "matplotlib")
+    wanted = {"prevent_thread_lock": False, **changes}
+    # The door counts what waits, each kind by itself; calls that pass the queue by are closed.
+    app.queue(max_size=None, api_open=False)
+    served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
+    served[0].state_holder = Sessions(app)
+    agents.answer_in_json(app)
+    if not wanted["prevent_thread_lock"]:
+        app.block_thread()
+    return served
 
 
 def _html(value: Markup, identifier: str | None = None) -> gr.HTML:

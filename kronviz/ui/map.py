@@ -25,6 +25,7 @@ from kronviz.projection.words import RULES, variants
 from kronviz.ui import map_view as view
 from kronviz.ui import map_words
 from kronviz.ui.context import Context
+from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, element, well_formed
 from kronviz.ui.map_api import add_endpoints
 
@@ -148,30 +149,32 @@ def build(context: Context) -> None:
         "concurrency_limit": 2,
         "concurrency_id": "map",
     }
-    # An answer of some milliseconds does not wait behind a layout of some seconds.
-    last: dict[str, Any] = {
+    direct: dict[str, Any] = {
         "show_progress": "hidden",
         "api_visibility": "private",
-        "trigger_mode": "always_last",
         "queue": False,
     }
+    last = {**direct, "trigger_mode": "always_last"}
     where = [*choices, pair]
+    line = Line("map")
+    near_of, figures_of, placed_of = line(asked), line(compared), line(place)
+    all_of = line(followed)
     if isinstance(tab, gr.Tab):
         tab.select(None, js=_OPEN, api_visibility="private")
-        opened = tab.select(asked, [word, *where], near, **quiet)
-        opened.then(compared, where, figures, **quiet)
+        opened = tab.select(near_of, [word, *where], near, **direct)
+        opened.then(figures_of, where, figures, **direct)
     # One listener an event: two that both wait as the last one would wake each other for ever.
-    word.change(asked, [word, *where], near, **last)
-    words.change(place, [words, *where], placed, **last)
-    moved = {**last, "trigger_mode": "multiple"}
-    changes = [choice.change for choice in choices]
-    gr.on(changes, followed, [word, words, *where], [near, placed, figures], **moved)
+    word.change(near_of, [word, *where], near, **last)
+    words.change(placed_of, [words, *where], placed, **last)
+    changes, every = [choice.change for choice in choices], [word, words, *where]
+    moved = {**direct, "trigger_mode": "multiple"}
+    gr.on(changes, all_of, every, [near, placed, figures], **moved)
     if context.selector is not None:
-        other = context.selector.change(switched, pair, choices, **quiet)
-        other.then(followed, [word, words, *where], [near, placed, figures], **quiet)
-    gr.on([add.click, base.submit], _varied, [words, base, rules], words, **quiet)
+        other = context.selector.change(switched, pair, choices, **direct)
+        other.then(all_of, every, [near, placed, figures], **direct)
+    gr.on([add.click, base.submit], _varied, [words, base, rules], words, **direct)
     anew.click(lay_out, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
-    saved = table.click(_distances(context), [words, *where], csv, **quiet)
+    saved = table.click(line(_distances(context)), [words, *where], csv, **direct)
     saved.then(None, csv, None, js="(text) => { window.kronvizMap?.save(text); }")
     for choice, button, shown in zip(choices, redraw, drawing, strict=True):
         button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})

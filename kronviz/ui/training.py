@@ -72,6 +72,7 @@ def build(context: Context) -> None:
             [found, table, *plots],
             show_progress="hidden",
             api_visibility="private",
+            queue=False,
         )
 
 
