@@ -179,7 +179,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
             data_word=f" {family.name}",
         )
         cells = [cell for one in shown for cell in _figure_cells(one)]
-        tokens = next((str(one.tokens) for one in shown if one), "none")
+        counts = dict.fromkeys(str(one.tokens) if one else "none" for one in shown)
+        tokens = " and ".join(counts)
         rows.append(
             element("tr", element("th", button, scope="row"), element("td", tokens), *cells)
         )
@@ -284,7 +285,9 @@ def _near(side: Side, found: LookUp) -> Markup:
         basis = f"token {standing.token:,}" if standing.token is not None else "one token"
     asked = len(standing.neighbors)
     kept = "not a token here: placed by its nearest, in the original space"
-    if standing.kept is not None:
+    if standing.x is None:
+        kept = "this map has not been drawn"
+    elif standing.kept is not None:
         kept = f"{standing.kept} of these {asked} are among its {asked} nearest in the picture"
     words = side.shares.words
     lit = "this word" if words == 1 else f"the {words} forms and relatives that are lit"
