@@ -129,3 +129,39 @@ def test_what_is_typed_is_text_and_saving_works(visit: Callable[..., Any], maps:
             assert data.startswith({"svg": b"<svg", "png": b"\x89PNG"}[kind])
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert all(urlsplit(url).hostname in (None, "", "127.0.0.1") for url in page.requests)
+
+
+@pytest.mark.parametrize("webgl", [True, False])
+def test_a_point_is_drawn_where_it_is_with_a_graphics_card_and_without(
+    visit: Callable[..., Any], webgl: bool
+) -> None:
+    page = visit()
+    inks = page.evaluate(
+        """(webgl) => {
+        const frame = document.createElement("div");
+        frame.style.cssText = "position: fixed; width: 200px; height: 100px";
+        frame.innerHTML = "<canvas></canvas><svg class='kv-map-marks'></svg>";
+        document.body.append(frame);
+        window.kronvizCanvas.always = webgl;
+        const plot = new window.kronvizCanvas.Plot(frame, {});
+        window.kronvizCanvas.always = false;
+        plot.set(new Uint16Array([32768, 32768, 65535, 0]), 65535);
+        plot.look({ x: 0.5, y: 0.5, z: 1 });
+        plot.paint(new Uint8Array([255, 0, 0, 255, 0, 0, 255, 255]));
+        plot.draw();
+        const read = (left, top) => {
+          if (!webgl) return [...plot.plain.getImageData(left, top, 1, 1).data];
+          const ink = new Uint8Array(4);
+          plot.gl.readPixels(left, 99 - top, 1, 1, plot.gl.RGBA, plot.gl.UNSIGNED_BYTE, ink);
+          return [...ink];
+        };
+        const near = plot.nearest(100, 50);
+        return [Boolean(plot.program), near, read(100, 50), read(146, 96), read(20, 20)];
+        }""",
+        webgl,
+    )
+    drawn, near, middle, corner, empty = inks
+    assert (drawn, near) == (webgl, 0)
+    assert middle[0] > 100 > middle[2]
+    assert corner[2] > 100 > corner[0]
+    assert empty[3] == 0
