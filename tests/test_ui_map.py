@@ -19,7 +19,7 @@ from kronviz.projection.maps import read_map
 from kronviz.results import to_dict
 from kronviz.ui import map_view, map_words
 from kronviz.ui.context import Context
-from kronviz.ui.map import _listed, _varied
+from kronviz.ui.map import _listed, _varied, build
 from kronviz.ui.map_api import endpoints
 from kronviz.ui.map_files import routes, vocabulary_file
 
@@ -109,6 +109,13 @@ def test_endpoints_give_what_python_gives(published: dict[str, Any], context: Co
     assert len(part["points"]) == 5
     assert published["word_variants"]("run", ["plural"]) == ["run", "runs"]
     assert {one["family"] for one in published["map_families"]("kron")}
+
+
+def test_the_app_publishes_them_by_name(context: Context, published: dict[str, Any]) -> None:
+    with gr.Blocks() as app:
+        build(context)
+    public = {fn.api_name for fn in app.fns.values() if fn.api_visibility == "public"}
+    assert public == set(published)
 
 
 def test_endpoints_refuse_in_a_sentence(published: dict[str, Any]) -> None:

@@ -254,7 +254,7 @@ def distances(
     for name in (left, right):
         units = word_vectors(predictor, name, data)
         units = units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
-        apart = (1 - units @ units.T).clip(0, 2)
+        apart = (1 - units @ units.T).astype(np.float64).clip(0, 2)
         np.fill_diagonal(apart, 0)
         tables.append(tuple(tuple(row) for row in apart.round(4).tolist()))
     return Distances(tuple(map(readable, data)), (left, right), tables[0], tables[1])

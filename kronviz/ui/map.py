@@ -114,7 +114,7 @@ def build(context: Context) -> None:
     def followed(word: str, words: str, *where: Any) -> tuple[Markup, ...]:
         return asked(word, *where), place(words, *where), compared(*where)
 
-    def lay_out(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
+    def arranged(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
         try:
             yield map_words.progress("Starting UMAP …", 0.0)
             for step in lay_out_steps(_listed(words), context.predictor(pair), left, right):
@@ -173,7 +173,7 @@ def build(context: Context) -> None:
         other = context.selector.change(switched, pair, choices, **direct)
         other.then(all_of, every, [near, placed, figures], **direct)
     gr.on([add.click, base.submit], _varied, [words, base, rules], words, **direct)
-    anew.click(lay_out, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
+    anew.click(arranged, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
     saved = table.click(line(_distances(context)), [words, *where], csv, **direct)
     saved.then(None, csv, None, js="(text) => { window.kronvizMap?.save(text); }")
     for choice, button, shown in zip(choices, redraw, drawing, strict=True):
