@@ -273,6 +273,13 @@ def test_layers_shows_the_papers_figures_alone_and_then_ours_beside_them(
         picture.to_json()
 
 
+def test_a_stop_leaves_the_layers_as_they_were(small_predictor: Predictor, tmp_path: Path) -> None:
+    fresh = Predictor("stopped", dict(reversed(small_predictor.arms.items())))
+    context = Context({"stopped": fresh}, root=tmp_path)
+    *_, last = layers._measured(context, "stopped", 6, lambda: True)
+    assert "Stopped" in last[0]
+
+
 def test_a_missing_arm_is_drawn_without(small_predictor: Predictor, tmp_path: Path) -> None:
     alone = Predictor("alone", {"kron": small_predictor.arms["kron"]})
     context = Context({"alone": alone}, root=tmp_path)
