@@ -4,23 +4,26 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEXT ?= text
 
-.PHONY: run test lint bench train-tiny screenshots
+.PHONY: run test lint bench train-tiny maps screenshots
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
 
+# A file of tests stays in one process, which keeps its app and its browser.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python assets/audit.py
 
 # Every figure that the README quotes.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/load.py --minutes 1
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/encoder.py --quick
 	$(BIN)/python -m kronviz.probes robustness --pair tiny --seed 1
@@ -29,6 +32,11 @@ bench: $(VENV)/.installed-dev
 # textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
 train-tiny: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config tiny --text $(TEXT)
+	$(BIN)/python -m kronviz.projection --pair tiny
+
+# Draw the maps anew: after a training, a minute or two on two cores.
+maps: $(VENV)/.installed
+	$(BIN)/python -m kronviz.projection --pair tiny
 
 screenshots: $(VENV)/.installed-dev
 	$(BIN)/python assets/screenshots.py

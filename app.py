@@ -13,8 +13,13 @@ from pathlib import Path
 # Read by Gradio and its client library when they are imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Gradio's queue sums up its last 10,000 requests after each one: more work than an answer.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 
 from kronviz.checkpoint import CHECKPOINTS
+from kronviz.serving import share_cores
+from kronviz.ui import hardware
 from kronviz.ui.context import load_context
 from kronviz.ui.layout import build_app, launch
 
@@ -25,7 +30,8 @@ def main() -> None:
     parser.add_argument(
         "--checkpoints", type=Path, default=CHECKPOINTS, help="folder that holds the pairs"
     )
-    context = load_context(parser.parse_args().checkpoints)
+    share_cores()
+    context = load_context(parser.parse_args().checkpoints, hardware.device())
     for problem in context.problems:
         print(problem)
     launch(build_app(context))

@@ -1,6 +1,7 @@
 """Pictures of every tab, light and dark, wide and on a phone: ``assets/screenshots/``.
 
     python assets/screenshots.py [--tabs compare training] [--out FOLDER]
+    python assets/screenshots.py --preview     the picture of a link, assets/ui/preview.png
 
 Starts the app on a free port and drives headless Chromium (Debian's package ``chromium``).
 """
@@ -18,10 +19,17 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTHS = {1440: 900, 390: 844}
+PREVIEW_STYLE = """
+.kv-masthead nav, .kv-explained, .kv-examples, #kv-tools, #kv-how, .kv-readings,
+.kv-infobox, #kv-tabs > .tab-wrapper { display: none !important; }
+.kv-masthead h1 { font-size: 30px !important; } .kv-masthead p { font-size: 20px !important; }
+#kv-texts textarea { height: 48px !important; min-height: 0 !important; }
+.kv-result { gap: 8px !important; } .kv-finding { height: auto !important; }
+"""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -59,15 +67,39 @@ def photograph(browser: Browser, url: str, out: Path, wanted: list[str]) -> None
                 if not tab.is_visible():
                     page.locator(".overflow-menu > button").first.click()
                 page.get_by_role("tab", name=title, exact=True).first.click()
-                page.wait_for_timeout(1500)
+                settle(page)
                 page.screenshot(path=out / f"{name}-{mode}-{width}.png", full_page=True)
                 print(f"{name}-{mode}-{width}.png", flush=True)
             page.close()
 
 
+def settle(page: Page) -> None:
+    """Until every figure of the open tab is drawn and what follows it has found its place."""
+    page.wait_for_timeout(700)
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".kv-plot")].filter((plot) => plot.checkVisibility())
+            .every((plot) => plot.querySelector(".trace, .js-line, .points"))""",
+        timeout=60_000,
+    )
+    page.wait_for_timeout(700)
+
+
+def preview(browser: Browser, url: str, out: Path) -> None:
+    """The top of the first tab, as large as readers of links want it."""
+    page = browser.new_page(viewport={"width": 1200, "height": 630}, color_scheme="light")
+    page.goto(f"{url}/?__theme=light", wait_until="load")
+    page.locator(".kv-result").wait_for()
+    page.add_style_tag(content=PREVIEW_STYLE)
+    settle(page)
+    page.screenshot(path=out)
+    page.close()
+    print(out.relative_to(ROOT))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tabs", nargs="*", default=[])
+    parser.add_argument("--preview", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -81,7 +113,10 @@ def main() -> None:
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            photograph(browser, f"http://127.0.0.1:{port}", arguments.out, arguments.tabs)
+            if arguments.preview:
+                preview(browser, f"http://127.0.0.1:{port}", ROOT / "assets" / "ui" / "preview.png")
+            else:
+                photograph(browser, f"http://127.0.0.1:{port}", arguments.out, arguments.tabs)
             browser.close()
     finally:
         app.terminate()

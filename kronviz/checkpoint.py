@@ -7,6 +7,8 @@ A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and `
     log.jsonl              the training log
     README.md              the model card
 
+and, where the gap was measured with several seeds at a smaller size, ``seeds.json`` beside them.
+
 Notable:
 
 - Safetensors only; nothing is unpickled, ever.
@@ -40,6 +42,7 @@ SCALE = ".scale"
 PIECE = "#"
 CONFIG = "config.json"
 LOG = "log.jsonl"
+SEEDS = "seeds.json"
 FORMAT = "kronviz-1"
 
 

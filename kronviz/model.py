@@ -38,6 +38,7 @@ class ModelConfig:
         vocabulary: name for `tokenizer.load_tokenizer`.
         pos_dim: positions of the Kronecker code, P (carried, and unused, by the bpe arm).
         n_ctx: longest sequence, in tokens.
+        untied: gives the bpe arm a head of its own, as kron's is: a control, never an arm.
     """
 
     arm: str
@@ -47,6 +48,7 @@ class ModelConfig:
     n_head: int
     n_ctx: int
     pos_dim: int = 16
+    untied: bool = False
 
 
 @dataclass
@@ -166,7 +168,7 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layer))
             elif parameter.dim() == 2 and not name.startswith("wte."):
                 nn.init.normal_(parameter, std=0.02)
-        if tied:
+        if tied and not config.untied:
             self.lm_head.weight = self.wte.weight  # type: ignore[assignment]
 
     def forward(

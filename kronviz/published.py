@@ -10,6 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PAPER = "https://arxiv.org/abs/2605.29459"
+TITLE = (
+    "Kronecker Embeddings: Byte-Level Structured Token Representations for Parameter-Efficient "
+    "Language Models"
+)
+BIBTEX = f"""@misc{{shravan2026kronecker,
+  title         = {{{TITLE}}},
+  author        = {{Shravan, R.}},
+  year          = {{2026}},
+  eprint        = {{2605.29459}},
+  archivePrefix = {{arXiv}},
+  url           = {{{PAPER}}}
+}}"""
 TRAINING_RUN = "GPT-2 124M, 2.5 billion tokens of FineWeb-Edu, 4,623 steps, 3 seeds"
 
 

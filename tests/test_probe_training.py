@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kronviz.checkpoint import CheckpointError
@@ -121,3 +122,33 @@ def test_long_logs_are_thinned_and_keep_their_last_point() -> None:
         thin = figures._thinned(length)
         assert len(thin) <= figures.POINTS + 1
         assert thin[-1:] == ([length - 1] if length else [])
+
+
+def write_seeds(pair: Path, losses: dict[str, list[float]]) -> None:
+    runs = [
+        {"variant": variant, "seed": seed, "val_loss": loss, "tokens": 1000, "norm": 1.0}
+        for variant, values in losses.items()
+        for seed, loss in enumerate(values, start=1)
+    ]
+    config = {"name": "small", "d_model": 8, "n_layer": 2}
+    (pair / "seeds.json").write_text(json.dumps({"config": config, "runs": runs}))
+
+
+def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> None:
+    write_seeds(pair, {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]})
+    evidence = training_evidence(pair)
+    found = evidence.seeds
+    assert found is not None
+    assert found.gap.values == pytest.approx((0.2, 0.3))
+    assert found.gap.mean == pytest.approx(0.25)
+    assert found.gap.deviation == pytest.approx(np.std([0.2, 0.3], ddof=1))
+    for gap, head, code in zip(found.gap.values, found.head.values, found.code.values, strict=True):
+        assert head + code == pytest.approx(gap)
+    assert from_json(TrainingEvidence, to_json(evidence)) == evidence
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"config": {}, "runs": []}'])
+def test_damaged_seeds_are_one_sentence(pair: Path, text: str) -> None:
+    (pair / "seeds.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"seeds\.json of p is damaged; restore"):
+        training_evidence(pair)

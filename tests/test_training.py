@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from kronviz.checkpoint import ARMS, load_arm, read_config
+from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import CONFIGS, TrainConfig, load_config
 from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import validate, validation_tokens
 from kronviz.training.prepare import documents, prepare
+from kronviz.training.throughput import flops_per_token, throughput
 from kronviz.training.train import LOG, Trainer, learning_rate
 
 ROOT = Path(__file__).parent.parent
@@ -160,3 +162,26 @@ def test_configurations_say_what_is_wrong() -> None:
     assert (paper.d_model, paper.n_layer, paper.n_ctx, paper.steps) == (768, 12, 1024, 4623)
     assert paper.steps * paper.tokens_per_step == pytest.approx(2.5e9, rel=0.05)
     assert isinstance(load_config("gpt2"), TrainConfig)
+
+
+def test_seeds_are_trained_with_a_control_whose_head_is_its_own(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seeds.json"
+    command = [sys.executable, "-m", "kronviz.training.seeds", "--config", "smoke"]
+    command += ["--seeds", "1", "--data", data, "--runs", tmp_path / "runs", "--out", out]
+    subprocess.run(command, check=True, cwd=ROOT)
+    runs = json.loads(out.read_text())["runs"]
+    assert [run["variant"] for run in runs] == ["bpe", "kron", "bpe-untied"]
+    assert len({run["val_loss"] for run in runs}) == 3
+    tied, untied = (GPT(load_config("smoke", set_).model("bpe")) for set_ in ([], ["untied=true"]))
+    own = untied.lm_head.weight.numel()
+    assert parameter_count(untied) == parameter_count(tied) + own
+
+
+def test_throughput_counts_what_the_model_needs() -> None:
+    found = throughput(SMOKE, "kron", seconds=0.1)
+    assert found.tokens_per_second == pytest.approx(SMOKE.tokens_per_step / found.step_seconds)
+    assert 0 < found.utilisation < 1
+    width, layers = SMOKE.d_model, SMOKE.n_layer
+    head = 576 * width
+    expected = 6 * (12 * width**2 * layers + head) + 12 * layers * width * SMOKE.n_ctx
+    assert flops_per_token(GPT(SMOKE.model("bpe"))) == expected

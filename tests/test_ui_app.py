@@ -111,7 +111,8 @@ def test_odd_text_is_answered_or_refused_in_one_sentence(context: Context, text:
 
 
 PAGE_TAGS = set(
-    "div p span section h2 button table caption colgroup col thead tbody tr th td bdi mark".split()
+    "div p span section h2 button table caption colgroup col thead tbody tr th td bdi mark "
+    "data".split()
 )
 
 

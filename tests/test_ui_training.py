@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_probe_training import write_log
+from test_probe_training import write_log, write_seeds
 from test_ui_html import read
 
 from kronviz import published
@@ -63,3 +63,13 @@ def test_one_arm_alone_is_shown_without_a_comparison(tmp_path: Path) -> None:
     seen = view(tmp_path)
     assert "Only one of the two models" in seen.finding
     assert "not recorded" in seen.table
+
+
+def test_seeds_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+    assert "smaller size" not in read(view(tmp_path).table).said
+    write_seeds(tmp_path / "p", {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]})
+    said = read(view(tmp_path).table).said
+    assert "2 seeds at a smaller size" in said
+    assert "+0.250 ± 0.071" in said

@@ -2,6 +2,12 @@
 () => {
   if (window.kronvizLab) return;
   window.kronvizLab = true;
+  document.addEventListener("keydown", (event) => {
+    const word = event.target.closest?.("[data-word][role='button']");
+    if (!word || (event.key !== "Enter" && event.key !== " ")) return;
+    event.preventDefault();
+    word.click();
+  });
   document.addEventListener("click", (event) => {
     const word = event.target.closest?.("[data-word]");
     const box = document.querySelector("#kv-lab-word input[type=number]");

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
 from kronviz.accounting import SIZES, InputCost, saved_share
-from kronviz.figures.palette import MONO, NEUTRALS, SANS, arm_colour
+from kronviz.figures.axes import plain_chart
+from kronviz.figures.palette import MONO, NEUTRALS, arm_colour
 from kronviz.published import SAVINGS
 
 ROW = 54
@@ -202,33 +202,7 @@ def _dots(
 
 
 def _figure(height: int) -> go.Figure:
-    muted = NEUTRALS["muted"].light
-    font: dict[str, Any] = {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light}
-    axis: dict[str, Any] = {
-        "showline": False,
-        "zeroline": False,
-        "gridcolor": NEUTRALS["line"].light,
-        "title": {"font": {"size": 12, "color": muted}, "standoff": 8},
-        "tickfont": {"size": 12, "color": muted},
-        "fixedrange": True,
-    }
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 56, "r": 16, "t": 12, "b": 84},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font=font,
-        showlegend=False,
-        hovermode="closest",
-        hoverlabel={
-            "bgcolor": NEUTRALS["surface"].light,
-            "bordercolor": NEUTRALS["edge"].light,
-            "font": font,
-        },
-        dragmode=False,
-    )
-    figure.update_xaxes(**axis, showgrid=False)
-    figure.update_yaxes(**axis)
+    figure = plain_chart(height, right=16, below=84)
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(showgrid=False)
     return figure

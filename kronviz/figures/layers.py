@@ -10,11 +10,11 @@ Notable:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
-from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
+from kronviz.figures.axes import plain_chart
+from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.layers import LayerReport
 from kronviz.published import LAYERS
 
@@ -80,37 +80,15 @@ def _line(
 
 
 def _figure(y_title: str, depths: int) -> go.Figure:
-    muted = NEUTRALS["muted"].light
-    font: dict[str, Any] = {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light}
-    axis: dict[str, Any] = {
-        "showline": False,
-        "zeroline": False,
-        "gridcolor": NEUTRALS["line"].light,
-        "title": {"font": {"size": 12, "color": muted}, "standoff": 8},
-        "tickfont": {"size": 12, "color": muted},
-        "fixedrange": True,
-    }
-    figure = go.Figure()
+    figure = plain_chart(HEIGHT, x_title="after block", y_title=y_title, below=88)
     figure.update_layout(
-        template="none",
-        height=HEIGHT,
-        margin={"l": 56, "r": 12, "t": 8, "b": 88},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font=font,
-        legend={"orientation": "h", "y": -0.3, "x": 0, "font": {"size": 11}},
-        showlegend=True,
-        hovermode="x unified",
-        hoverlabel={
-            "bgcolor": NEUTRALS["surface"].light,
-            "bordercolor": NEUTRALS["edge"].light,
-            "font": font,
-        },
-        dragmode=False,
+        showlegend=True, legend={"orientation": "h", "y": -0.3, "x": 0, "font": {"size": 11}}
     )
     names = ["input", *[str(depth) for depth in range(1, depths)]]
-    figure.update_xaxes(**axis, showgrid=False, tickvals=list(range(depths)), ticktext=names)
-    figure.update_xaxes(title_text="after block", range=[-0.2, depths - 0.8])
-    figure.update_yaxes(**axis)
-    figure.update_yaxes(title_text=y_title)
+    figure.update_xaxes(
+        showgrid=False,
+        tickvals=list(range(depths)),
+        ticktext=names,
+        range=[-0.2, depths - 0.8],
+    )
     return figure

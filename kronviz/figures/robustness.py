@@ -13,7 +13,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
+from kronviz.figures.axes import plain_chart
+from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.recovery import Recovery
 from kronviz.probes.robustness import LARGER_IS_STEADIER
 from kronviz.probes.sweep import Sweep
@@ -45,7 +46,7 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
         if point.strength == strength and (difference := point.metric(metric).difference)
     ]
     found.sort(key=lambda entry: sign * entry[1].mean)
-    figure = _figure(70 + ROW * max(len(found), 4))
+    figure = plain_chart(70 + ROW * max(len(found), 4))
     figure.add_vline(x=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for arm in ("bpe", "kron"):
         chosen = [e for e in found if (sign * e[1].mean > 0) == (arm == "kron")]
@@ -74,7 +75,7 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
 
 def forgetting(result: Recovery) -> go.Figure:
     """Mean KL between clean and misspelled runs at every token after the misspelling."""
-    figure = _figure(HEIGHT)
+    figure = plain_chart(HEIGHT)
     for i, arm in enumerate(entry.arm for entry in result.arms):
         intervals = [point.arms[i].kl_nats for point in result.points]
         mean = [interval.mean for interval in intervals]
@@ -130,34 +131,3 @@ def _errors(arm: str, mean: list[float], low: list[float], high: list[float]) ->
         "thickness": 1.2,
         "width": 0,
     }
-
-
-def _figure(height: int) -> go.Figure:
-    axis: dict[str, Any] = {
-        "showline": False,
-        "zeroline": False,
-        "gridcolor": NEUTRALS["line"].light,
-        "title": {"font": {"size": 12, "color": NEUTRALS["muted"].light}, "standoff": 8},
-        "tickfont": {"size": 12, "color": NEUTRALS["muted"].light},
-        "fixedrange": True,
-    }
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 56, "r": 12, "t": 12, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
-        showlegend=False,
-        hovermode="x unified",
-        hoverlabel={
-            "bgcolor": NEUTRALS["surface"].light,
-            "bordercolor": NEUTRALS["edge"].light,
-            "font": {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
-        },
-        dragmode=False,
-    )
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    return figure

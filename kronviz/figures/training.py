@@ -10,11 +10,11 @@ Notable:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
-from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
+from kronviz.figures.axes import plain_chart
+from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.training import TrainingCurve, TrainingEvidence
 from kronviz.published import GAP_NATS
 
@@ -103,35 +103,8 @@ def norms(evidence: TrainingEvidence) -> go.Figure:
 
 
 def _figure(y_title: str) -> go.Figure:
-    axis: dict[str, Any] = {
-        "showline": False,
-        "zeroline": False,
-        "gridcolor": NEUTRALS["line"].light,
-        "title": {"font": {"size": 12, "color": NEUTRALS["muted"].light}, "standoff": 8},
-        "tickfont": {"size": 12, "color": NEUTRALS["muted"].light},
-        "fixedrange": True,
-    }
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        height=HEIGHT,
-        margin={"l": 56, "r": 12, "t": 12, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
-        showlegend=False,
-        hovermode="x unified",
-        hoverlabel={
-            "bgcolor": NEUTRALS["surface"].light,
-            "bordercolor": NEUTRALS["edge"].light,
-            "font": {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
-        },
-        dragmode=False,
-    )
-    figure.update_xaxes(**axis, tickformat="~s")
-    figure.update_xaxes(title_text="tokens read", showgrid=False, rangemode="tozero")
-    figure.update_yaxes(**axis)
-    figure.update_yaxes(title_text=y_title)
+    figure = plain_chart(HEIGHT, x_title="tokens read", y_title=y_title)
+    figure.update_xaxes(tickformat="~s", showgrid=False, rangemode="tozero")
     return figure
 
 

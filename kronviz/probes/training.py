@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kronviz.checkpoint import ARMS, CheckpointError, read_config, read_log
+from kronviz.probes.seeds import SeedSpread, seed_spread
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class TrainingEvidence:
             needed to reach kron's last logged validation loss.
         step_time_percent: how much longer kron's median step takes than bpe's.
         input_saving_percent: how much fewer trainable numbers kron's input embedding has.
+        seeds: the gap over several seeds at a smaller size, where it was measured.
     """
 
     pair: str
@@ -94,6 +96,7 @@ class TrainingEvidence:
     reverse_factor: float | None = None
     step_time_percent: float | None = None
     input_saving_percent: float | None = None
+    seeds: SeedSpread | None = None
 
     def curve(self, arm: str) -> TrainingCurve | None:
         """The curve of an arm, if it has a log."""
@@ -117,8 +120,9 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
             "log.jsonl from the repository."
         ) from None
     by_arm = {curve.arm: curve for curve in curves}
+    seeds = seed_spread(pair_dir)
     if len(by_arm) < len(ARMS):
-        return TrainingEvidence(pair_dir.name, curves)
+        return TrainingEvidence(pair_dir.name, curves, seeds=seeds)
     bpe, kron = (by_arm[arm] for arm in ARMS)
     gap_nats = _difference(bpe.final_nats, kron.final_nats)
     matched, step_factor = _steps_saved(kron, bpe)
@@ -137,6 +141,7 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         input_saving_percent=_percent(
             _difference(bpe.input_parameters, kron.input_parameters), bpe.input_parameters
         ),
+        seeds=seeds,
     )
 
 
@@ -237,6 +242,19 @@ def main() -> None:
         ("input parameters saved, percent", evidence.input_saving_percent, ".1f"),
     ):
         print(f"{name}: {_shown(value, form)}")
+    if evidence.seeds:
+        _print_seeds(evidence.seeds)
+
+
+def _print_seeds(found: SeedSpread) -> None:
+    print(f"{found.config}, {found.tokens:,} tokens, seeds {', '.join(map(str, found.seeds))}:")
+    for name, spread in (
+        *((f"loss of {variant}", losses) for variant, losses in found.losses.items()),
+        ("gap, bpe less kron", found.gap),
+        ("of which the head of its own", found.head),
+        ("of which the code", found.code),
+    ):
+        print(f"  {name}: {spread.mean:+.4f} ± {spread.deviation:.4f} nats")
 
 
 def _shown(value: float | None, form: str) -> str:

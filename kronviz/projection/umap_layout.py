@@ -24,6 +24,8 @@ from kronviz.projection.nearest import Nearest, nearest
 SEARCH_SHARE = 0.3
 """Share of a layout's progress that the search for neighbours stands for."""
 SPREAD = 10.0
+EPOCHS, MANY = 200, 1000
+"""Rounds for more than `MANY` points; fewer get umap-learn's own 500."""
 _one_at_a_time = threading.Lock()
 
 
@@ -105,6 +107,7 @@ def lay_out(
             n_neighbors=ids.shape[1],
             min_dist=min_dist,
             init=start,
+            n_epochs=EPOCHS if len(start) > MANY else None,
             random_state=seed,
             n_jobs=1,
             precomputed_knn=(ids, apart.astype(np.float32), None),

@@ -34,6 +34,7 @@ class TrainConfig:
         seed: of initialisation and of the order of batches.
         bf16: autocast to bfloat16.
         compile: `torch.compile` the loss (on CUDA).
+        untied: the bpe arm's head is not tied to its table: the control of `training.seeds`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class TrainConfig:
     seed: int = 1
     bf16: bool = True
     compile: bool = False
+    untied: bool = False
 
     @property
     def tokens_per_step(self) -> int:
@@ -77,6 +79,7 @@ class TrainConfig:
             n_head=self.n_head,
             n_ctx=self.n_ctx,
             pos_dim=self.pos_dim,
+            untied=self.untied,
         )
 
 
@@ -96,6 +99,22 @@ CONFIGS = {
             batch_size=16,
             micro_batch=16,
         ),
+        # The tiny pair made smaller, for several seeds: minutes a run on one CPU core.
+        TrainConfig(
+            name="tiny-seeds",
+            vocabulary="r50k_base:8192",
+            d_model=128,
+            n_layer=4,
+            n_head=2,
+            n_ctx=128,
+            mixture=("textbooks", "textbooks", "books-1"),
+            steps=600,
+            batch_size=16,
+            micro_batch=16,
+            adam_lr=2e-3,
+            eval_every=100,
+            eval_sequences=512,
+        ),
         # One large CUDA GPU, about a quarter of an hour an arm.
         TrainConfig(
             name="gpt2",
@@ -104,13 +123,29 @@ CONFIGS = {
             n_layer=8,
             n_head=8,
             n_ctx=512,
-            mixture=("textbooks", "books-1", "textbooks", "books-2", "textbooks", "books-3"),
+            mixture=("textbooks", "books-1", "books-2", "books-3"),
             steps=2000,
             batch_size=256,
             micro_batch=128,
             eval_every=50,
             eval_sequences=256,
             save_every=250,
+            compile=True,
+        ),
+        # The same made smaller, for several seeds: about half a minute a run on such a GPU.
+        TrainConfig(
+            name="gpt2-seeds",
+            vocabulary="r50k_base",
+            d_model=256,
+            n_layer=4,
+            n_head=4,
+            n_ctx=256,
+            mixture=("textbooks", "books-1", "books-2", "books-3"),
+            steps=400,
+            batch_size=128,
+            micro_batch=128,
+            eval_every=50,
+            eval_sequences=512,
             compile=True,
         ),
         # The paper's own run (section 5): GPT-2 124M on 2.5 billion tokens of FineWeb-Edu.

@@ -22,8 +22,10 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -48,10 +50,17 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, arm: str, data: Path, out: Path):
-        self.config, self.arm, self.out = config, arm, out
+        self.files, self.out = TokenFiles(data, config), out
+        self.start(config, arm)
+        self.out.mkdir(parents=True, exist_ok=True)
+        if (self.out / STATE).exists():
+            self._resume()
+
+    def start(self, config: TrainConfig, arm: str) -> None:
+        """Make the model and its optimizers, at step 0."""
+        self.config, self.arm = config, arm
         self.rank, self.world = _join_world()
         self.device = _device(self.rank)
-        self.files = TokenFiles(data, config)
         if config.batch_size % (self.world * config.micro_batch):
             raise ValueError(
                 f"batch_size {config.batch_size} must be a multiple of {self.world} processes × "
@@ -65,9 +74,6 @@ class Trainer:
         if config.compile and self.device.type == "cuda":
             self.loss = torch.compile(self.loss)
         self.step, self.seconds = 0, 0.0
-        self.out.mkdir(parents=True, exist_ok=True)
-        if (self.out / STATE).exists():
-            self._resume()
 
     def run(self, stop_at: int | None = None) -> None:
         """Train to the last step, or until ``stop_at`` steps are done (and saved)."""
@@ -77,7 +83,7 @@ class Trainer:
         started = time.perf_counter() - self.seconds
         while self.step < last:
             rate = learning_rate(config, self.step)
-            train_loss = self._optimize(rate)
+            train_loss = self.optimize(rate)
             self.step += 1
             done = self.step == config.steps
             record = {
@@ -114,9 +120,14 @@ class Trainer:
             dist.all_reduce(total := total.to(self.device))
         return (total[0] / total[1]).item()
 
-    def _optimize(self, rate: float) -> float:
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """The rows of a step, over all processes: ``(batch_size, n_ctx + 1)``."""
+        return self.files.rows(step)
+
+    def optimize(self, rate: float) -> float:
+        """One step at a share of the peak learning rates; the mean loss of its rows, in nats."""
         config = self.config
-        rows = self.files.rows(self.step)[self.rank :: self.world]
+        rows = self.rows(self.step)[self.rank :: self.world]
         parts = len(rows) // config.micro_batch
         total = torch.zeros((), device=self.device)
         for start in range(0, len(rows), config.micro_batch):

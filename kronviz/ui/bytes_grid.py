@@ -44,6 +44,7 @@ def view(found: ByteView) -> Markup:
         _cut_note(found),
         element("div", _sheet(found), _facts(found), class_="kv-sheet-and-facts"),
         class_="kv-result kv-bytes",
+        data_title="code",
         data_of=found.text,
         data_positions=found.pos_dim,
     )

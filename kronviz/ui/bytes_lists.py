@@ -39,6 +39,7 @@ def nearest(report: NeighborReport) -> Markup:
         element("p", _finding(report), class_="kv-finding kv-smaller", role="status"),
         element("div", *[_space(space, report) for space in report.spaces], class_="kv-nears"),
         class_="kv-section-result",
+        data_title="nearest tokens",
     )
 
 
@@ -177,6 +178,7 @@ def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collis
         ),
         _groups(listed),
         class_="kv-section-result",
+        data_title="shared codes",
     )
 
 

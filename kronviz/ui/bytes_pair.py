@@ -44,6 +44,7 @@ def view(found: Similarity) -> Markup:
         legend(),
         _table(found),
         class_="kv-section-result",
+        data_title="two strings",
     )
 
 

@@ -19,12 +19,12 @@ DASH = "–"
 HEADLINE_BYTES = 24
 
 
-def told(content: object, explanation: str, **attributes: object) -> Markup:
+def told(content: object, explanation: str, role: str = "img", **attributes: object) -> Markup:
     """Something pictured that says what it is when it is pointed at, focused or tapped."""
     return element(
         "span",
         content,
-        role="img",
+        role=role,
         tabindex=0,
         aria_label=explanation,
         data_told=True,

@@ -37,6 +37,7 @@ def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | 
         _key(walk),
         element("div", *[_panel(walk, name, point) for name in EDIT_KINDS], class_="kv-panels"),
         class_="kv-section-result",
+        data_title="one edit",
     )
 
 

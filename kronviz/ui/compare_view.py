@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.numbers import number
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
@@ -69,8 +70,17 @@ def result(comparison: Comparison, sequence: int = 0) -> Markup:
     )
 
 
-def refusal(sentence: str, arms: Iterable[str], sequence: int = 0) -> Markup:
-    """The empty skeleton with one sentence that says what was wrong and what to do."""
+def refusal(
+    sentence: str, arms: Iterable[str], sequence: int = 0, *, again_s: float | None = None
+) -> Markup:
+    """The empty skeleton with one sentence that says what was wrong and what to do.
+
+    Args:
+        sentence: what was wrong.
+        arms: names of the models.
+        sequence: as for `result`.
+        again_s: after how many seconds the page asks again by itself, if it does.
+    """
     names = list(arms)
     return _page(
         sequence,
@@ -78,6 +88,7 @@ def refusal(sentence: str, arms: Iterable[str], sequence: int = 0) -> Markup:
         _verdict([(name, [_DASH] * len(METRICS)) for name in names]),
         _readings((), ()),
         [(name, ()) for name in names],
+        again_s,
     )
 
 
@@ -87,6 +98,7 @@ def _page(
     verdict: Markup,
     readings: Markup,
     predictions: Sequence[tuple[str, Sequence[NextToken]]],
+    again_s: float | None = None,
 ) -> Markup:
     top = max(
         (max(t.clean_prob, t.typo_prob) for _, tokens in predictions for t in tokens), default=1.0
@@ -99,6 +111,8 @@ def _page(
         element("div", *panels, class_="kv-arms"),
         class_="kv-result",
         data_seq=sequence,
+        data_again=None if again_s is None else f"{again_s:.1f}",
+        data_title="comparison",
         style=f"--top: {top:.6f}",
     )
 
@@ -166,9 +180,9 @@ def _scores(arm: ArmComparison) -> list[Markup]:
         )
     return [
         first,
-        join([f"{metrics.kl_nats:.3f}", _unit("nats")]),
-        join([f"{metrics.hidden_cosine:.3f}"]),
-        join([f"{metrics.logprob_drop_nats:+.3f}".replace("-", "−"), _unit("nats")]),
+        join([number(metrics.kl_nats, 3), _unit("nats")]),
+        number(metrics.hidden_cosine, 3),
+        join([number(metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
     ]
 
 
@@ -315,6 +329,7 @@ def _predictions(arm: str, tokens: Sequence[NextToken]) -> Markup:
                         "misspelled",
                         scope="col",
                         colspan=2,
+                        data_csv="clean|misspelled",
                     ),
                 ),
             ),
@@ -328,10 +343,11 @@ def _predictions(arm: str, tokens: Sequence[NextToken]) -> Markup:
 
 def _row(token_: NextToken | None) -> Markup:
     if token_ is None:
-        label, clean, typo, words = Markup("&nbsp;"), 0.0, 0.0, (_DASH, _DASH)
+        label, clean, typo = Markup("&nbsp;"), 0.0, 0.0
+        words: tuple[object, object] = (_DASH, _DASH)
     else:
         label, clean, typo = token(token_.hex), token_.clean_prob, token_.typo_prob
-        words = (f"{clean:.1%}", f"{typo:.1%}")
+        words = (number(clean, 1, percent=True), number(typo, 1, percent=True))
     first = [
         name
         for name, rank in (

@@ -8,14 +8,17 @@ Notable:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+import torch
 
 from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs
 from kronviz.predictor import InputError, Predictor
+from kronviz.serving import Comparisons
 from kronviz.tokenizer import VocabularyError
 
 PREFERRED = ("gpt2", "tiny")
@@ -57,9 +60,23 @@ class Context:
             f"There is no pair of models called {pair!r}; choose {' or '.join(self.predictors)}."
         )
 
+    def comparisons(self, pair: str | None = None) -> Comparisons:
+        """The comparisons of a pair, which all visitors share; arguments as `predictor`."""
+        return _comparisons(self.predictor(pair))
 
-def load_context(root: Path = CHECKPOINTS) -> Context:
-    """Load every pair below a folder and let each answer once, so that no visitor waits for it."""
+
+@functools.lru_cache(maxsize=8)
+def _comparisons(predictor: Predictor) -> Comparisons:
+    return Comparisons(predictor)
+
+
+def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -> Context:
+    """Load every pair below a folder and let each answer once, so that no visitor waits for it.
+
+    Args:
+        root: the folder that holds the pairs.
+        device: as for `Predictor.load`.
+    """
     predictors: dict[str, Predictor] = {}
     problems: list[str] = []
     infos = {info.name: info for info in list_pairs(root)}
@@ -68,7 +85,7 @@ def load_context(root: Path = CHECKPOINTS) -> Context:
             problems += infos[name].problems
             continue
         try:
-            predictor = Predictor.load(root / name)
+            predictor = Predictor.load(root / name, device)
             predictor.compare("The first answer", "The frist answer")
         except (CheckpointError, VocabularyError) as error:
             problems.append(str(error))

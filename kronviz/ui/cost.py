@@ -27,6 +27,7 @@ from kronviz.predictor import InputError
 from kronviz.results import to_dict
 from kronviz.ui import cost_view as view
 from kronviz.ui.context import Context
+from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, element, well_formed
 
 ANY = "number"
@@ -104,12 +105,11 @@ def build(context: Context) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
         [control.change for control in controls],
-        _follow,
+        Line("cost")(_follow),
         controls,
         [head, count, memory, savings, price, sums],
         trigger_mode="always_last",
-        concurrency_limit=2,
-        concurrency_id="cost",
+        queue=False,
         **quiet,
     )
     start.click(

@@ -9,6 +9,7 @@ from kronviz.figures.cost import duration, size
 from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.html import Markup, element, join
+from kronviz.ui.numbers import marked, number
 
 NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
 """How the vocabularies are called on the page; each name has the number of tokens beside it."""
@@ -39,7 +40,8 @@ def finding(cost: InputCost) -> Markup:
         f" The bytes that it computes from take {about}{size(cost.ragged_bytes)}, for all tokens "
         "together."
     )
-    return element("p", *parts, class_="kv-finding", role="status")
+    said = [part if isinstance(part, Markup) else marked(str(part)) for part in parts]
+    return element("p", *said, class_="kv-finding", role="status")
 
 
 def sums(cost: InputCost) -> Markup:
@@ -122,6 +124,7 @@ def sums(cost: InputCost) -> Markup:
             ),
             element("tbody", *rows),
             class_="kv-table kv-cost-sums",
+            data_name="sums",
         ),
         class_="kv-scroll",
     )
@@ -135,8 +138,9 @@ def price(cost: InputCost) -> Markup:
         arm_name("bpe"),
         " uses its table a second time, as its output head; ",
         arm_name("kron"),
-        f" needs a head of its own, so that the whole model has "
-        f"{_count(cost.projection_parameters)} parameters more, unless ",
+        " needs a head of its own, so that the whole model has ",
+        marked(_count(cost.projection_parameters)),
+        " parameters more, unless ",
         arm_name("bpe"),
         "’s head is untied too.",
         class_="kv-caption",
@@ -152,9 +156,9 @@ def measured(found: Measurement) -> Markup:
             element(
                 "tr",
                 element("th", arm_name(arm), f": {how}", element("small", note), scope="row"),
-                element("td", duration(timing.milliseconds)),
-                element("td", f"{timing.ratio:.2f}"),
-                element("td", f"{duration(timing.fastest)} to {duration(timing.slowest)}"),
+                element("td", marked(duration(timing.milliseconds))),
+                element("td", number(timing.ratio, 2)),
+                element("td", marked(f"{duration(timing.fastest)} to {duration(timing.slowest)}")),
             )
         )
     where = (
@@ -187,6 +191,7 @@ def measured(found: Measurement) -> Markup:
             ),
             element("tbody", *rows),
             class_="kv-table kv-cost-times",
+            data_name="times",
         ),
         *[element("p", note, class_="kv-caption") for note in found.notes],
         class_="kv-scroll",
@@ -221,9 +226,9 @@ def _row(name: str, note: str, bpe: str, kron: str, theirs: Published | None) ->
     paper = join([theirs.text, element("small", theirs.where)]) if theirs else _DASH
     return element(
         "tr",
-        element("th", name, element("small", note), scope="row"),
-        element("td", bpe, data_label="bpe"),
-        element("td", kron, data_label="kron"),
+        element("th", name, element("small", marked(note)), scope="row"),
+        element("td", marked(bpe), data_label="bpe"),
+        element("td", marked(kron), data_label="kron"),
         element(
             "td",
             paper,

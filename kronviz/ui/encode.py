@@ -25,6 +25,7 @@ from kronviz.probes.strings import DEFAULT_POS_DIM, kron_embedding
 from kronviz.tokenizer import VOCABULARIES
 from kronviz.ui import bytes_grid, bytes_lists, bytes_pair, bytes_walk
 from kronviz.ui.context import Context
+from kronviz.ui.direct import Line
 from kronviz.ui.encode_api import add_endpoints
 from kronviz.ui.html import Markup, element, visible, well_formed
 
@@ -133,7 +134,9 @@ def build(context: Context) -> None:
             "kv-byte-shared",
         )
 
-    unfolded = gr.State(False)
+    # A component and no state: the browser keeps it, so that any process can answer.
+    unfolded = gr.Checkbox(False, label="Tokens that share a code", elem_classes="kv-gone")
+    line, counting = Line("bytes"), Line("collisions", 1)
 
     def typed(*state: Any) -> tuple[Any, ...]:
         return _views(context, *state)
@@ -148,26 +151,27 @@ def build(context: Context) -> None:
         "show_progress": "hidden",
         "api_visibility": "private",
         "trigger_mode": "always_last",
-        "concurrency_limit": 2,
-        "concurrency_id": "bytes",
+        "queue": False,
     }
+    views_of, walk_of, near_of = line(typed), line(walked), line(searched)
+    shared_of = counting(_shared)
     state = [text, second, pos_dim, kind, place, pair]
     views = [sheet, both, walk, place]
     where = [text, pos_dim, vocabulary, pair]
     # One listener an event: two that both wait as the last one would wake each other for ever.
-    answered = gr.on([text.change, second.change, pos_dim.input], typed, state, views, **quiet)
-    answered.then(searched, where, near, **quiet)
-    gr.on([kind.input, place.input], walked, [text, pos_dim, kind, place, pair], walk, **quiet)
-    vocabulary.input(searched, where, near, **quiet)
-    switched = pair.change(typed, state, views, **{**quiet, "trigger_mode": "multiple"})
-    switched.then(searched, where, near, **quiet)
+    answered = gr.on([text.change, second.change, pos_dim.input], views_of, state, views, **quiet)
+    answered.then(near_of, where, near, **quiet)
+    gr.on([kind.input, place.input], walk_of, [text, pos_dim, kind, place, pair], walk, **quiet)
+    vocabulary.input(near_of, where, near, **quiet)
+    switched = pair.change(views_of, state, views, **{**quiet, "trigger_mode": "multiple"})
+    switched.then(near_of, where, near, **quiet)
     counted = [listed, rule, pos_dim]
     quiet["show_progress"] = "minimal"
-    gr.on([more.expand, listed.input, rule.input], _shared, counted, shared, **quiet)
+    gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)
     more.expand(lambda: True, None, unfolded, api_visibility="private", queue=False)
     more.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
     pos_dim.change(
-        lambda unfolded, *state: _shared(*state) if unfolded else gr.skip(),
+        counting(lambda unfolded, *state: _shared(*state) if unfolded else gr.skip()),
         [unfolded, *counted],
         shared,
         **quiet,

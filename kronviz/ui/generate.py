@@ -136,7 +136,7 @@ def build(context: Context) -> None:
     blocks = gr.context.Context.root_block
     if isinstance(blocks, gr.Blocks):
         search = gr.Textbox(visible=False)
-        blocks.load(opened, search, [*fields, pair], js=_OPEN, **quiet).then(
+        blocks.load(opened, search, [*fields, pair], js=_OPEN, queue=False, **quiet).then(
             None, None, None, js=_GO, api_visibility="private"
         )
     echo.build(context, pair)

@@ -10,6 +10,7 @@ import gradio as gr
 from kronviz.predictor import InputError
 from kronviz.typos import KINDS
 from kronviz.ui import robustness_view
+from kronviz.ui.direct import runs_ahead
 from kronviz.ui.html import Markup, element
 from kronviz.ui.lab_runs import QUEUE, Runs, Stage
 
@@ -99,7 +100,9 @@ def connect(
 
     def begin(request: gr.Request) -> tuple[Any, ...]:
         runs.begin(visitor(request))
-        return gr.Button(interactive=False), gr.Button(interactive=True), empty(_WAITING)
+        ahead = runs_ahead(QUEUE)
+        place = f"Number {ahead + 1} in the queue. It starts by itself." if ahead else _WAITING
+        return gr.Button(interactive=False), gr.Button(interactive=True), empty(place)
 
     def work(request: gr.Request, *arguments: Any) -> Iterator[tuple[Any, ...]]:
         idle = gr.Button(interactive=True), gr.Button(interactive=False)

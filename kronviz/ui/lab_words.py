@@ -154,6 +154,7 @@ def _word(word: WordHurt, index: int, arm: str, top: float, chosen: int) -> Mark
     return told(
         join([element("bdi", visible(word.word.encode())), element("small", shown)]),
         said,
+        role="button",
         class_="kv-hurt",
         data_word=index + 1,
         aria_pressed="true" if index == chosen else "false",

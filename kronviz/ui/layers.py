@@ -116,7 +116,7 @@ def build(context: Context) -> None:
     stop.click(end, None, None, queue=False, **quiet)
     links.remember("layers", {}, {"measured": start})
     if context.selector is not None:
-        context.selector.change(shown, context.selector, parts, **quiet)
+        context.selector.change(shown, context.selector, parts, queue=False, **quiet)
 
 
 def _measured(

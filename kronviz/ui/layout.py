@@ -3,41 +3,54 @@
 Notable:
 
 - A tab is one file with ``build(context)``; `TABS` is the only list of them.
-- Nothing outside this machine is asked for: fonts are local, analytics are off, no file is served
-  beyond Gradio's own and the icon.
+- Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
+  own files and the icon only the maps are served, out of memory.
+- Every request passes the `door` first.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from kronviz.ui import (
+    about,
+    agents,
     compare,
     cost,
     encode,
     generate,
     layers,
+    map_files,
+    preview,
     robustness,
     theme,
     training,
     your_model,
 )
+from kronviz.ui import map as map_tab
 from kronviz.ui.context import Context
+from kronviz.ui.door import Door
+from kronviz.ui.explain import explained
+from kronviz.ui.guide import guide
 from kronviz.ui.html import Markup, element, join
+from kronviz.ui.sessions import Sessions
 
 TITLE = "kronviz: how two GPTs read misspelled text"
 SENTENCE = (
-    "Twin GPTs: one looks a token up in a table, the other computes it from its bytes. "
-    "Misspell something and see who notices."
+    "Two GPTs, alike but for one thing: one looks every token up in a table, the other computes "
+    "it from its bytes. Misspell a text and see which of them minds."
 )
 PAPER = "https://arxiv.org/abs/2605.29459"
-FIRST_PORT = 7860
+UPLOADS_KEPT_S = 1800
+"""How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
 
 
 @dataclass(frozen=True)
@@ -52,33 +65,47 @@ class TabPage:
 TABS = (
     TabPage("compare", "Compare", compare.build),
     TabPage("bytes", "Byte view", encode.build),
+    TabPage("map", "Map", map_tab.build),
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
     TabPage("robustness", "Robustness", robustness.build),
     TabPage("your-model", "Your model", your_model.build),
     TabPage("training", "Training", training.build),
     TabPage("cost", "Cost", cost.build),
+    TabPage("about", "About", about.build),
 )
 
 
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
     with gr.Blocks(
-        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
     ) as app:
-        gr.HTML(_masthead(), apply_default_css=False, js_on_load=None)
+        app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
+        _html(_masthead())
         if context.problems:
-            gr.HTML(_banner(context.problems), apply_default_css=False, js_on_load=None)
+            _html(_banner(context.problems))
         if context.predictors:
+            _html(guide(), "kv-path")
             context = replace(context, selector=_selector(context))
             with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
                 for page in TABS:
                     with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
+                        words = explained(page.name)
+                        if words:
+                            _html(words)
                         page.build(context)
         else:
-            gr.HTML(_nothing(), apply_default_css=False, js_on_load=None)
-        gr.HTML(_footer(), apply_default_css=False, js_on_load=None)
+            _html(_nothing())
+        _html(_footer())
     return app
+
+
+def _absent(*packages: str) -> None:
+    """Say once that packages are not there, which Gradio would look for on disk at each request."""
+    for name in packages:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment]
 
 
 def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
@@ -88,6 +115,9 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         app: what `build_app` made.
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
+    app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
+    app_settings["routes"] += getattr(app, "kronviz_routes", ())
+    app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))
     settings: dict[str, Any] = {
         "theme": theme.theme(),
         "js": theme.script(),
@@ -102,9 +132,23 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": "600mb",
-        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "app_kwargs": app_settings,
+        "mcp_server": agents.available(),
     }
-    return app.queue(max_size=500).launch(**{**settings, **changes})
+    _absent("bokeh", "matplotlib")
+    wanted = {"prevent_thread_lock": False, **changes}
+    # The door counts what waits, each kind by itself; calls that pass the queue by are closed.
+    app.queue(max_size=None, api_open=False)
+    served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
+    served[0].state_holder = Sessions(app)
+    agents.answer_in_json(app)
+    if not wanted["prevent_thread_lock"]:
+        app.block_thread()
+    return served
+
+
+def _html(value: Markup, identifier: str | None = None) -> gr.HTML:
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def _selector(context: Context) -> gr.Radio:
@@ -125,14 +169,15 @@ def _masthead() -> Markup:
     return element(
         "header",
         element("h1", _mark(), "kronviz"),
-        element("p", SENTENCE),
         element(
             "nav",
+            element("button", "New here? Five steps", type="button", class_="kv-path-start"),
             element("a", "Paper", href=PAPER, target="_blank", rel="noopener"),
             element("a", "API", href="?view=api"),
             element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),
             aria_label="About this page",
         ),
+        element("p", SENTENCE),
         class_="kv-masthead",
     )
 

@@ -61,6 +61,7 @@ def remember(
         search,
         controls,
         js=f"() => [window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? '']",
+        queue=False,
         **quiet,
     ).then(
         None,

@@ -25,6 +25,7 @@ from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
 from kronviz.ui import lab_sweep, lab_words, links, robustness_view
 from kronviz.ui.context import Context
+from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, well_formed
 from kronviz.ui.lab_api import MAX_SEED, add_endpoints, whole
 from kronviz.ui.lab_parts import (
@@ -301,12 +302,11 @@ def _sentence_section(context: Context, pair: gr.Radio) -> dict[str, gr.componen
 
     gr.on(
         [text.change, word.input, pair.change],
-        answer,
+        Line("sentence", 1)(answer),
         [text, word, pair],
         [words, strip, word],
         trigger_mode="always_last",
-        concurrency_limit=1,
-        concurrency_id="lab-typing",
+        queue=False,
         **QUIET,
     )
     return {"text": text, "word": word}

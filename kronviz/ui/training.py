@@ -15,11 +15,13 @@ import plotly.graph_objects as go
 from kronviz import published
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures import training as figures
+from kronviz.probes.seeds import SeedSpread, Spread
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
-from kronviz.ui.html import Markup, element, join
+from kronviz.ui.html import Markup, element, escape, join
+from kronviz.ui.numbers import number
 
 _NONE = "not recorded"
 _PLOTS = (
@@ -70,6 +72,7 @@ def build(context: Context) -> None:
             [found, table, *plots],
             show_progress="hidden",
             api_visibility="private",
+            queue=False,
         )
 
 
@@ -102,6 +105,7 @@ def _view(context: Context, pair: str | None) -> _View:
     table = element(
         "div",
         element("div", _table(evidence), class_="kv-scroll"),
+        *([_seeds(evidence.seeds)] if evidence.seeds else []),
         element("p", "Printed again by ", element("code", command), class_="kv-command"),
         class_="kv-evidence",
     )
@@ -116,22 +120,28 @@ def _headline(evidence: TrainingEvidence) -> Markup:
     gap, factor = evidence.gap_nats, evidence.step_factor
     if gap is None:
         return Markup("Only one of the two models of this pair has a training log.")
-    ends = f" ends {abs(gap):.3f} nats {'below' if gap > 0 else 'above'} "
-    parts = ["On the same text, ", arm_name("kron"), ends, arm_name("bpe")]
+    side = " nats below " if gap > 0 else " nats above "
+    parts: list[object] = ["On the same text, ", arm_name("kron"), " ends "]
+    parts += [number(abs(gap), 3), side, arm_name("bpe")]
     if gap <= 0:
         parts.append(": no gain at this scale")
     elif factor is not None:
-        parts.append(f" and reaches its final loss in {factor:.2f} times fewer steps")
+        parts += [" and reaches its final loss in ", number(factor, 2), " times fewer steps"]
     return join([*parts, "."])
 
 
-def _differences(evidence: TrainingEvidence) -> str:
+def _differences(evidence: TrainingEvidence) -> Markup:
     curve = evidence.curves[0]
-    return (
-        f"Ours and the paper’s are not the same experiment. Here: {_millions(curve.parameters)} "
-        f"parameters a model, {_millions(curve.tokens[-1])} tokens of books and textbooks, one "
-        f"seed. The paper: {published.TRAINING_RUN}. Compare the direction of an effect, not its "
-        "size."
+    return join(
+        [
+            "Ours and the paper’s are not the same experiment. Here: ",
+            _millions(curve.parameters),
+            " parameters a model, ",
+            _millions(curve.tokens[-1]),
+            " tokens of books and textbooks, one seed. The paper: ",
+            published.TRAINING_RUN,
+            ". Compare the direction of an effect, not its size.",
+        ]
     )
 
 
@@ -140,22 +150,22 @@ def _table(evidence: TrainingEvidence) -> Markup:
     rows: list[tuple[object, object, Published | None]] = [
         (
             join(["Final validation loss, ", arm_name("bpe")]),
-            _figure(bpe.final_nats if bpe else None, "{:.4f} nats"),
+            _figure(bpe.final_nats if bpe else None, 4, " nats"),
             None,
         ),
         (
             join(["Final validation loss, ", arm_name("kron")]),
-            _figure(kron.final_nats if kron else None, "{:.4f} nats"),
+            _figure(kron.final_nats if kron else None, 4, " nats"),
             None,
         ),
         (
             _named("Gap", "bpe’s loss less kron’s; above zero, kron is better"),
-            _figure(evidence.gap_nats, "{:+.4f} nats"),
+            _figure(evidence.gap_nats, 4, " nats", sign=True),
             published.GAP_NATS,
         ),
         (
             _named("Gap, relative", "as a share of bpe’s loss"),
-            _figure(evidence.gap_percent, "{:+.2f} %"),
+            _figure(evidence.gap_percent, 2, " %", sign=True),
             published.GAP_PERCENT,
         ),
         (
@@ -180,7 +190,7 @@ def _table(evidence: TrainingEvidence) -> Markup:
         ),
         (
             _named("Step time, kron against bpe", "median step"),
-            _figure(evidence.step_time_percent, "{:+.1f} %"),
+            _figure(evidence.step_time_percent, 1, " %", sign=True),
             published.STEP_OVERHEAD,
         ),
         (
@@ -214,6 +224,60 @@ def _table(evidence: TrainingEvidence) -> Markup:
         ),
         element("tbody", *[_row(*row) for row in rows]),
         class_="kv-table",
+        data_name="training",
+    )
+
+
+def _seeds(found: SeedSpread) -> Markup:
+    """The same comparison over several seeds at a smaller size, with the control."""
+    bpe, kron, control = (found.losses[name] for name in ("bpe", "kron", "bpe-untied"))
+    plain, signed = False, True
+    rows: list[tuple[object, Spread, bool]] = [
+        (join(["Loss of ", arm_name("bpe")]), bpe, plain),
+        (join(["Loss of ", arm_name("kron")]), kron, plain),
+        (
+            _named("Loss of the control", "bpe with an output head of its own, as kron has"),
+            control,
+            plain,
+        ),
+        (_named("Gap", "bpe’s loss less kron’s; above zero, kron is better"), found.gap, signed),
+        (_named("of which the head", "bpe’s loss less the control’s"), found.head, signed),
+        (_named("of which the code", "the control’s loss less kron’s"), found.code, signed),
+    ]
+    body = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            element("td", number(spread.mean, 3, sign=sign), " ± ", number(spread.deviation, 3)),
+            *[element("td", number(value, 3, sign=sign)) for value in spread.values],
+        )
+        for name, spread, sign in rows
+    ]
+    titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in found.seeds]]
+    return element(
+        "section",
+        element(
+            "h2", f"{len(found.seeds)} seeds at a smaller size, and a control", class_="kv-heading"
+        ),
+        element(
+            "p",
+            "The paper’s two models differ in two things: how a token is read, and that bpe’s "
+            "output head is tied to its table while kron has a head of its own. The control is bpe "
+            "with a head of its own, so that the two can be told apart. Width "
+            f"{found.d_model}, {found.n_layer} layers, {_millions(found.tokens)} tokens a run.",
+        ),
+        element(
+            "div",
+            element(
+                "table",
+                element("caption", "Validation loss, nats a token"),
+                element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
+                element("tbody", *body),
+                class_="kv-table",
+            ),
+            class_="kv-scroll",
+        ),
+        class_="kv-evidence",
     )
 
 
@@ -232,31 +296,34 @@ def _named(name: str, note: str) -> Markup:
     return join([name, element("small", note)])
 
 
-def _figure(value: float | None, form: str) -> str:
-    return _NONE if value is None else form.format(value).replace("-", "−")
+def _figure(value: float | None, digits: int, unit: str, *, sign: bool = False) -> object:
+    return _NONE if value is None else join([number(value, digits, sign=sign), unit])
 
 
-def _steps(evidence: TrainingEvidence) -> str:
+def _steps(evidence: TrainingEvidence) -> object:
     if evidence.step_factor is None and evidence.reverse_factor is not None:
-        return f"none; bpe reached kron’s with {evidence.reverse_factor:.2f} times fewer"
-    return _figure(evidence.step_factor, "{:.2f} times fewer")
+        less = number(evidence.reverse_factor, 2)
+        return join(["none; bpe reached kron’s with ", less, " times fewer"])
+    return _figure(evidence.step_factor, 2, " times fewer")
 
 
-def _norm(curve: TrainingCurve | None) -> str:
+def _norm(curve: TrainingCurve | None) -> object:
     if curve is None or not curve.norm_ratios:
         return _NONE
-    return f"{curve.norms[0]:.1f} to {curve.norms[-1]:.1f} (×{curve.norm_ratios[-1]:.2f})"
+    first, last, ratio = curve.norms[0], curve.norms[-1], curve.norm_ratios[-1]
+    return join([number(first, 1), " to ", number(last, 1), " (×", number(ratio, 2), ")"])
 
 
-def _seconds(curve: TrainingCurve | None) -> str:
-    return _figure(curve.step_seconds if curve else None, "{:.3f} s")
+def _seconds(curve: TrainingCurve | None) -> object:
+    return _figure(curve.step_seconds if curve else None, 3, " s")
 
 
-def _scale(curve: TrainingCurve | None) -> str:
+def _scale(curve: TrainingCurve | None) -> object:
     if curve is None:
         return _NONE
-    return f"{_millions(curve.parameters)}, {_millions(curve.tokens[-1])}, {curve.steps[-1]:,}"
+    parts = [_millions(curve.parameters), _millions(curve.tokens[-1]), number(curve.steps[-1])]
+    return join([parts[0], ", ", parts[1], ", ", parts[2]])
 
 
-def _millions(count: float | None) -> str:
-    return _NONE if count is None else f"{count / 1e6:.1f} M"
+def _millions(count: float | None) -> Markup:
+    return escape(_NONE) if count is None else join([number(count / 1e6, 1), " M"])

@@ -78,10 +78,10 @@ def test_typing_asks_once_and_then_rests(visit: Visit) -> None:
     page = open_bytes(visit)
     page.locator(TEXT).press_sequentially("and more", delay=30)
     page.wait_for_timeout(3000)
-    asked = len([url for url in page.requests if "/queue/join" in url])
+    asked = len([url for url in page.requests if "/run/predict" in url])
     assert 2 <= asked <= 2 * len("and more")
     page.wait_for_timeout(1500)
-    assert len([url for url in page.requests if "/queue/join" in url]) == asked
+    assert len([url for url in page.requests if "/run/predict" in url]) == asked
 
 
 def test_opening_the_tab_asks_for_nothing(visit: Visit) -> None:

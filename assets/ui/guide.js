@@ -1,0 +1,69 @@
+// The guided path in the browser: one step at a time, its tab opened, its number in the link.
+() => {
+  if (window.kronvizGuide) return;
+  const path = () => document.querySelector(".kv-path");
+  const steps = () => [...document.querySelectorAll(".kv-step")];
+  const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const reveal = (target, block) =>
+    target?.scrollIntoView({ block, behavior: still() ? "auto" : "smooth" });
+  const open = (tab) => document.getElementById(`kv-tab-${tab}-button`)?.click();
+  let current = 0; // 0 is nowhere, 1 the first step
+
+  const show = (number, opening = true) => {
+    const all = steps();
+    current = Math.max(0, Math.min(all.length, number));
+    path().hidden = !current;
+    document.documentElement.classList.toggle("kv-on-path", current > 0);
+    all.forEach((step, index) => { step.hidden = index !== current - 1; });
+    document.querySelectorAll(".kv-step-mark").forEach((mark, index) => {
+      mark.classList.toggle("kv-step-done", index < current);
+    });
+    if (current) {
+      const step = all[current - 1];
+      path().querySelector(".kv-step-count b").textContent = current;
+      path().querySelector(".kv-step-back").disabled = current === 1;
+      path().querySelector(".kv-step-next").textContent = current === all.length ? "Finish" : "Next";
+      if (opening) open(step.dataset.tab);
+    }
+    window.kronviz?.writeLink({ step: current || "" });
+  };
+  const leave = () => {
+    show(0);
+    document.querySelector(".kv-path-start")?.focus();
+  };
+
+  document.addEventListener("click", (event) => {
+    const pressed = (name) => event.target.closest?.(name);
+    if (pressed(".kv-path-start")) {
+      show(1);
+      steps()[0].querySelector(".kv-step-title").focus({ preventScroll: true });
+      reveal(path(), "nearest");
+    } else if (pressed(".kv-step-off")) leave();
+    else if (pressed(".kv-step-back")) show(current - 1);
+    else if (pressed(".kv-step-next")) {
+      if (current < steps().length) return show(current + 1);
+      show(0);
+      open("about");
+      document.getElementById("kv-tab-about-button")?.focus();
+    } else if (pressed(".kv-step-try")) {
+      const { press, show: sight } = pressed(".kv-step-try").dataset;
+      document.querySelector(press)?.click();
+      setTimeout(() => reveal(document.querySelector(sight), "start"), 300);
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && event.target.closest?.(".kv-path")) leave();
+  });
+
+  const query = new URLSearchParams(location.search);
+  const wanted = Number.parseInt(query.get("step"), 10);
+  if (wanted > 0) {
+    let tries = 0;
+    const begin = () => {
+      if (path() && document.querySelector('[role="tab"]')) show(wanted, !query.has("tab"));
+      else if ((tries += 1) < 200) setTimeout(begin, 50);
+    };
+    begin();
+  }
+  window.kronvizGuide = { show };
+}

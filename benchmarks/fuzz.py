@@ -1,0 +1,180 @@
+"""Random calls to every endpoint of a running app: none may end in a 500 or show a traceback.
+
+    python benchmarks/fuzz.py [--calls 10000] [--url http://127.0.0.1:7860/] [--seed 1]
+
+Without ``--url`` it starts the app on a port of its own. A call is a named endpoint, by both of
+Gradio's ways, with values of the right kind, of the wrong kind, too long, missing or unknown; now
+and then a body that is no JSON, or a listener of the page by its number. Long probes are asked for
+little, so that ten thousand calls take minutes and no hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from odd_inputs import ODD  # noqa: E402
+
+AT_ONCE = 8
+SMALL: dict[str, Any] = {
+    "count": 10, "repeats": 1, "seeds": 1, "max_tokens": 4, "tries": 1, "later": 2, "tokens": 16,
+    "strengths": [1], "strings": ["zorb"], "prompts": ["The {} is"], "sentences": ["The sun rises"],
+    "passages": ["The sun rises in the east and sets in the west, as it has always done here."],
+    "pairs": [{"clean": "The sun", "typo": "Teh sun"}], "d_model": 64, "limit": 3, "k": 3,
+}  # fmt: skip
+"""Values that keep a probe short."""
+SLOW = {"layers", "measure", "robustness", "sweep", "recovery", "echo"}
+"""Endpoints that take seconds however little is asked; one call in forty is let through."""
+TELLTALES = ("Traceback", "site-packages", "/kronviz/", str(ROOT), 'File "')
+ODD_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 7, 10**9, 10**30, -0.5, 1e308, "", "0", [], [[]], {}, {"a": 1},
+    [None], ["x"] * 300, {"path": "/etc/passwd"}, {"__type__": "update", "value": 1},
+)  # fmt: skip
+
+
+class Fuzzer:
+    """Random calls, from a seed, to the endpoints that an app says it has."""
+
+    def __init__(self, info: dict[str, Any], listeners: int, seed: int):
+        self.endpoints = {
+            name.lstrip("/"): found["parameters"] for name, found in info["named_endpoints"].items()
+        }
+        self.listeners = listeners
+        self.random = random.Random(seed)
+
+    def call(self) -> tuple[str, bytes]:
+        """A path below ``/gradio_api/`` and a body."""
+        chance = self.random.random()
+        if chance < 0.05:
+            return "queue/join" if chance < 0.02 else "run/predict", self._listener()
+        name = self.random.choice(list(self.endpoints))
+        parameters = self.endpoints[name]
+        if chance < 0.08:
+            name = self.random.choice((name + "x", "..", "%00", "compare/../info", "a" * 3000))
+        odd = self.random.random()
+        if name in SLOW and self.random.random() > 1 / 40:
+            odd = 0.0  # at least one value of the wrong kind
+        values = {one["parameter_name"]: self._value(one, odd) for one in parameters}
+        if name in SLOW and odd == 0.0:
+            values["pair"] = self.random.choice((5, "nothing", ["x"], {"a": "b"}))
+        elif self.random.random() < 0.5:
+            values.pop("pair", None)
+        body: Any = values
+        path = f"call/v2/{name}"
+        if self.random.random() < 0.3:
+            path = f"call/{name}"
+            body = {"data": [values.get(one["parameter_name"]) for one in parameters]}
+            if self.random.random() < 0.1:
+                body["data"] = body["data"][: self.random.randrange(len(parameters) + 1)]
+        if self.random.random() < 0.03:
+            body = self.random.choice((*ODD_VALUES, {"data": "x"}, {"data": {}}, {"other": 1}))
+        written = json.dumps(body).encode()
+        if self.random.random() < 0.02:
+            written = self.random.choice(
+                (b"", b"{", b"\xff\xfe", written[:-1], b"[" * 50_000, b'{"clean": NaN}')
+            )
+        return path, written
+
+    def _value(self, parameter: dict[str, Any], odd: float) -> Any:
+        name = parameter["parameter_name"]
+        if self.random.random() < odd * 0.4:
+            return self.random.choice(ODD_VALUES)
+        if name in SMALL:
+            return SMALL[name]
+        if parameter["type"].get("type") == "string" and name not in ("pair", "vocabulary", "rule"):
+            return self.random.choice(ODD)
+        return parameter.get("parameter_default")
+
+    def _listener(self) -> bytes:
+        data = [self.random.choice(ODD_VALUES) for _ in range(self.random.randrange(8))]
+        number = self.random.choice((self.random.randrange(self.listeners), -1, None, "x", 10**6))
+        visitor = self.random.choice(("visitor", "", None, 5, "v" * 1000))
+        return json.dumps({"data": data, "fn_index": number, "session_hash": visitor}).encode()
+
+
+async def answered(client: httpx.AsyncClient, url: str, path: str, body: bytes) -> tuple[str, str]:
+    """What kind of answer a call got, and its text."""
+    headers = {"content-type": "application/json"}
+    answer = await client.post(f"{url}gradio_api/{path}", content=body, headers=headers)
+    if answer.status_code != 200 or not path.startswith("call/"):
+        return str(answer.status_code), answer.text
+    event = answer.json()["event_id"]
+    said = (await client.get(f"{url}gradio_api/{path}/{event}")).text
+    return ("answered" if "event: complete" in said else "refused"), said
+
+
+async def fuzz(url: str, calls: int, seed: int) -> tuple[Counter[str], list[str]]:
+    """Make random calls, a few at a time; kinds of answers, and what should not have been."""
+    kinds: Counter[str] = Counter()
+    faults: list[str] = []
+    async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
+        info = (await client.get(f"{url}gradio_api/info")).json()
+        config = (await client.get(f"{url}config")).json()
+        fuzzer = Fuzzer(info, len(config["dependencies"]), seed)
+        left = iter([fuzzer.call() for _ in range(calls)])
+
+        async def work() -> None:
+            for path, body in left:
+                try:
+                    kind, said = await answered(client, url, path, body)
+                except (httpx.HTTPError, ValueError) as error:
+                    kind, said = "broken off", repr(error)
+                kinds[kind] += 1
+                silent = kind == "refused" and "data: null" in said
+                if kind == "broken off" or kind.startswith("5") or silent:
+                    faults.append(f"{kind}: {path[:60]} {body[:200]!r} {said[:200]}")
+                elif any(word in said for word in TELLTALES) and kind != "answered":
+                    faults.append(f"shows its insides: {path[:60]} {body[:200]!r} {said[:300]}")
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    return kinds, faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--url")
+    arguments = parser.parse_args()
+    app = None
+    url = arguments.url
+    if url is None:
+        from load import App, free_port
+
+        app = App(free_port())
+        url = app.url
+
+        async def ready() -> None:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                await app.ready(client)
+
+        asyncio.run(ready())
+    started = time.perf_counter()
+    try:
+        kinds, faults = asyncio.run(fuzz(url, arguments.calls, arguments.seed))
+    finally:
+        log = app.stop() if app is not None else ""
+    print(f"{sum(kinds.values()):,} calls in {time.perf_counter() - started:.0f} s:", end=" ")
+    print(", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items())))
+    print(f"500s, broken answers, tracebacks, paths: {len(faults)}")
+    for fault in faults[:10]:
+        print(" ", fault)
+    if "could not be answered" in log:
+        print("the log of the app:", log[-3000:])
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

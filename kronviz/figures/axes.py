@@ -1,0 +1,57 @@
+"""The plain look that every chart shares: ink on paper, faint grid, no frame, no toolbar.
+
+Colours are the palette's light ones; the page repaints each in its dark one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from kronviz.figures.palette import NEUTRALS, SANS
+
+SMALL = 12
+"""Size of type in a chart, in pixels."""
+
+
+def plain_chart(
+    height: int, *, x_title: str = "", y_title: str = "", right: int = 12, below: int = 48
+) -> go.Figure:
+    """An empty chart.
+
+    Args:
+        height: in pixels; the width follows the page.
+        right, below: margins in pixels; below stand the ticks, the title and, if there is one, the
+            legend.
+    """
+    muted = NEUTRALS["muted"].light
+    font: dict[str, Any] = {"family": SANS, "size": SMALL, "color": NEUTRALS["ink"].light}
+    axis: dict[str, Any] = {
+        "showline": False,
+        "zeroline": False,
+        "gridcolor": NEUTRALS["line"].light,
+        "tickfont": {"size": SMALL, "color": muted},
+        "fixedrange": True,
+    }
+    title_font = {"size": SMALL, "color": muted}
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 56, "r": right, "t": 12, "b": below},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font=font,
+        showlegend=False,
+        hovermode="x unified",
+        hoverlabel={
+            "bgcolor": NEUTRALS["surface"].light,
+            "bordercolor": NEUTRALS["edge"].light,
+            "font": font,
+        },
+        dragmode=False,
+    )
+    figure.update_xaxes(**axis, title={"text": x_title, "font": title_font, "standoff": 8})
+    figure.update_yaxes(**axis, title={"text": y_title, "font": title_font, "standoff": 8})
+    return figure

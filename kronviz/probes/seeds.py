@@ -1,0 +1,96 @@
+"""The gap with a spread: what several seeds at a smaller size came to, and a control beside them.
+
+Notable:
+
+- Everything is read from ``seeds.json``, which `kronviz.training.seeds` writes beside a pair.
+- Differences are taken seed by seed, for runs of one seed read the same batches in the same order;
+  the spread is the sample standard deviation over the seeds.
+- ``bpe-untied`` is a learned table with a head of its own, as kron's is. The difference of the two
+  published arms is thereby two: what the untied head does, and what the code does.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from kronviz.checkpoint import SEEDS, CheckpointError
+
+BPE, KRON, CONTROL = "bpe", "kron", "bpe-untied"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several numbers in nats a token: their mean and sample standard deviation."""
+
+    values: tuple[float, ...]
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """Validation losses over several seeds, in nats a token.
+
+    Attributes:
+        config: name of the smaller configuration.
+        d_model, n_layer, tokens: its width, depth, and tokens read in each run.
+        seeds: the seeds, in the order of all values below.
+        losses: final validation losses of ``bpe``, ``kron`` and the control ``bpe-untied``.
+        gap: bpe's loss less kron's; above zero, kron is better.
+        head: bpe's less the control's: what a head of its own gains.
+        code: the control's less kron's: what the code gains where the heads are alike.
+    """
+
+    config: str
+    d_model: int
+    n_layer: int
+    tokens: int
+    seeds: tuple[int, ...]
+    losses: dict[str, Spread]
+    gap: Spread
+    head: Spread
+    code: Spread
+
+
+def seed_spread(pair_dir: Path) -> SeedSpread | None:
+    """Read ``seeds.json`` of a pair's folder; ``None`` where there is none.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    path = pair_dir / SEEDS
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        config, runs = stored["config"], stored["runs"]
+        by_run = {(run["variant"], run["seed"]): float(run["val_loss"]) for run in runs}
+        seeds = tuple(sorted({int(run["seed"]) for run in runs}))
+        losses = {name: [by_run[name, seed] for seed in seeds] for name in (BPE, KRON, CONTROL)}
+        return SeedSpread(
+            config=str(config["name"]),
+            d_model=int(config["d_model"]),
+            n_layer=int(config["n_layer"]),
+            tokens=int(runs[0]["tokens"]),
+            seeds=seeds,
+            losses={name: _spread(values) for name, values in losses.items()},
+            gap=_difference(losses[BPE], losses[KRON]),
+            head=_difference(losses[BPE], losses[CONTROL]),
+            code=_difference(losses[CONTROL], losses[KRON]),
+        )
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise CheckpointError(
+            f"The file {SEEDS} of {pair_dir.name} is damaged; restore it from the repository."
+        ) from None
+
+
+def _difference(first: list[float], second: list[float]) -> Spread:
+    return _spread([one - other for one, other in zip(first, second, strict=True)])
+
+
+def _spread(values: list[float]) -> Spread:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Spread(tuple(values), statistics.fmean(values), deviation)

@@ -1,0 +1,143 @@
+"""How fast a machine trains a configuration, and how near that is to what it could do.
+
+    python -m kronviz.training.throughput --config gpt2 [--seconds 20] [--minutes 12]
+
+For each arm: tokens a second, median step, memory, and model-FLOP utilisation: the operations that
+the model needs (6 for each weight of a matrix product and token, and 12 · layers · width · context
+for attention; a table look-up needs none) over what the same machine does in one large bfloat16
+matrix product, measured in the same run. ``--minutes`` says how many steps fit into that time.
+Random ids stand for text, so that nothing has to be prepared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kronviz.checkpoint import ARMS
+from kronviz.model import GPT
+from kronviz.tokenizer import load_tokenizer
+from kronviz.training.configs import TrainConfig, load_config
+from kronviz.training.train import Trainer
+
+WARM_UP = 3
+"""Steps that are not timed: compilation, the allocator, first touches."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast one arm trains.
+
+    Attributes:
+        step_seconds: median time of an optimizer step.
+        tokens_per_second: tokens of a step over that time.
+        utilisation: model FLOPs a second over ``peak_flops``.
+        peak_flops: operations a second of one large bfloat16 product on the same machine.
+        memory_bytes: most that was allocated on the GPU; ``None`` on a CPU.
+    """
+
+    arm: str
+    step_seconds: float
+    tokens_per_second: float
+    utilisation: float
+    peak_flops: float
+    memory_bytes: int | None
+
+
+def flops_per_token(model: GPT) -> int:
+    """Operations of forward and backward for one token, by the usual count (PaLM, appendix B)."""
+    config = model.config
+    matrices = sum(p.numel() for p in model.blocks.parameters() if p.dim() == 2)
+    matrices += model.lm_head.weight.numel()
+    return 6 * matrices + 12 * config.n_layer * config.d_model * config.n_ctx
+
+
+def peak_flops(device: torch.device) -> float:
+    """Operations a second of a square bfloat16 matrix product: the median of ten."""
+    size = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    times = []
+    for turn in range(13):
+        started = _now(device)
+        a @ b
+        if turn >= WARM_UP:
+            times.append(_now(device) - started)
+    return 2 * size**3 / statistics.median(times)
+
+
+class _RandomRows(Trainer):
+    """A trainer that reads random ids and writes nothing."""
+
+    def __init__(self, config: TrainConfig, arm: str):
+        self.start(config, arm)
+        self.n_vocab = load_tokenizer(config.vocabulary).n_vocab
+
+    def rows(self, step: int) -> np.ndarray:
+        shape = self.config.batch_size, self.config.n_ctx + 1
+        return np.random.default_rng(step).integers(self.n_vocab, size=shape)
+
+
+def throughput(config: TrainConfig, arm: str, seconds: float = 20.0) -> Throughput:
+    """Train on random ids for a while and time the steps."""
+    trainer = _RandomRows(config, arm)
+    device = trainer.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    times: list[float] = []
+    deadline = float("inf")
+    while len(times) < WARM_UP + 3 or _now(device) < deadline:
+        if len(times) == WARM_UP:
+            deadline = _now(device) + seconds
+        started = _now(device)
+        trainer.optimize(0.1)
+        trainer.step += 1
+        times.append(_now(device) - started)
+    step_seconds = statistics.median(times[WARM_UP:])
+    tokens_per_second = config.tokens_per_step / step_seconds
+    peak = peak_flops(device)
+    return Throughput(
+        arm=arm,
+        step_seconds=step_seconds,
+        tokens_per_second=tokens_per_second,
+        utilisation=flops_per_token(trainer.model) * tokens_per_second / peak,
+        peak_flops=peak,
+        memory_bytes=torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+    )
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--seconds", type=float, default=20.0, help="timed for each arm")
+    parser.add_argument("--minutes", type=float, help="say how many steps fit into this time")
+    arguments = parser.parse_args()
+    config = load_config(arguments.config, arguments.set)
+    found = [throughput(config, arm, arguments.seconds) for arm in ARMS]
+    for one in found:
+        memory = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
+        print(
+            f"{one.arm}: {one.tokens_per_second:,.0f} tokens/s, step {one.step_seconds:.4f} s, "
+            f"{one.utilisation:.1%} of {one.peak_flops / 1e12:.2f} TFLOP/s{memory}"
+        )
+        if arguments.minutes:
+            steps = int(60 * arguments.minutes / one.step_seconds)
+            print(f"  in {arguments.minutes:g} minutes: {steps:,} steps, "
+                  f"{steps * config.tokens_per_step / 1e6:,.0f} M tokens")  # fmt: skip
+    bpe, kron = found
+    print(f"kron's step takes {kron.step_seconds / bpe.step_seconds:.3f} of bpe's time")
+
+
+if __name__ == "__main__":
+    main()

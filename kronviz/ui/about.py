@@ -1,0 +1,300 @@
+"""The tab «About»: the method in one picture, our figures beside the paper's, limits, sources.
+
+Ours are read from the files of the pair on the page each time; the paper's come from
+`kronviz.published`, labelled as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from kronviz import published
+from kronviz.checkpoint import CheckpointError
+from kronviz.predictor import InputError
+from kronviz.probes.card import Source, training_sources
+from kronviz.probes.method import NUMBERS, method
+from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
+from kronviz.published import Published
+from kronviz.results import to_dict
+from kronviz.ui.about_picture import picture
+from kronviz.ui.compare_view import arm_name
+from kronviz.ui.context import Context
+from kronviz.ui.html import Markup, element, join, well_formed
+from kronviz.ui.numbers import number
+
+WORD = " house"
+_DASH = Markup("–")
+LIMITS = (
+    "kron knows spelling, not meaning. Tokens that look alike start out alike, whatever they mean; "
+    "the blocks behind the input have to part them.",
+    "A byte more at the front moves every later byte to another position: to the code, «run» and "
+    "« run» have nothing in common.",
+    "Bytes past the last position are cut, and a few tokens then share one code. Byte view lists "
+    "them.",
+    "Our pair is small and was trained once, with one seed, on far less text than the paper’s. "
+    "Where ours and the paper’s disagree, neither is refuted.",
+    "Nothing here was tuned to answer questions. What the models say about the world is often "
+    "wrong.",
+)
+LICENCES = (
+    ("Code and weights", "Apache-2.0"),
+    ("Vocabularies", "OpenAI’s, from tiktoken, MIT"),
+    ("Real human misspellings", "codespell’s dictionary, CC BY-SA 3.0; not part of the repository"),
+    ("Type", "IBM Plex, SIL Open Font License 1.1"),
+)
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    parts = [
+        gr.HTML(part, apply_default_css=False, js_on_load=None, elem_id=f"kv-about-{name}")
+        for name, part in _page(context, context.default).items()
+    ]
+    if context.selector is not None:
+        context.selector.change(
+            lambda pair: list(_page(context, pair).values()),
+            context.selector,
+            parts,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    gr.api(method_endpoint(context), api_name="method", concurrency_limit=2, concurrency_id="bytes")
+
+
+def method_endpoint(context: Context) -> Callable[..., dict[str, Any]]:
+    """The picture as numbers, for the API and for agents."""
+
+    def method_(text: str, numbers: int = NUMBERS, pair: str = "") -> dict[str, Any]:
+        """Follow a string from its bytes to the vector that the byte-level model reads.
+
+        The answer holds the lit cells of the byte-position code, what the row of each adds, what
+        all strings of the same length share, and their sum, which is the embedding.
+
+        Args:
+            text: Any string of 1 to 200 bytes.
+            numbers: How many numbers of each vector to give, from the first on.
+            pair: Which pair of models is asked; empty for the default pair.
+        """
+        for name, value in (("text", text), ("pair", pair or "")):
+            if not isinstance(value, str):
+                raise gr.Error(f"{name} must be a text in quotes.", print_exception=False)
+        try:
+            found = method(well_formed(text), context.predictor(pair), numbers=numbers)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return to_dict(found)
+
+    return method_
+
+
+def _page(context: Context, pair: str | None) -> dict[str, Markup]:
+    """Each part of the page by its name, a component each: what it shows can be saved alone."""
+    name = pair or ""
+    sources = training_sources(context.root / name / "kron")
+    parts: dict[str, list[Markup]] = {
+        "picture": [_section("The method in one picture", _picture(context, pair))],
+        "figures": [_section("Our figures beside the paper’s", _figures(context, name))],
+        "words": [
+            _section("Limits", element("ul", *[element("li", limit) for limit in LIMITS])),
+            _section("How to cite", _citation()),
+        ],
+        "sources": [_section("Data and licences", _sources(sources, name), _licences())],
+    }
+    return {part: element("div", *shown, class_="kv-about") for part, shown in parts.items()}
+
+
+def _section(title: str, *parts: object) -> Markup:
+    return element("section", element("h2", title, class_="kv-title"), *parts)
+
+
+def _picture(context: Context, pair: str | None) -> Markup:
+    try:
+        return picture(method(WORD, context.predictor(pair)))
+    except InputError as error:
+        return element("p", str(error), class_="kv-finding kv-refused", role="alert")
+
+
+def _figures(context: Context, name: str) -> Markup:
+    try:
+        evidence = training_evidence(context.root / name)
+    except CheckpointError as error:
+        return element("p", str(error), class_="kv-refused", role="alert")
+    bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
+    rows: list[tuple[object, object, Published | None]] = [
+        (
+            "Input parameters, table and projection",
+            _both(bpe, kron, lambda curve: curve.input_parameters, 0),
+            published.INPUT_PARAMETERS,
+        ),
+        (
+            "Input parameters saved",
+            _one(evidence.input_saving_percent, 1, " %"),
+            published.SAVED,
+        ),
+        (
+            join(["Validation loss, ", arm_name("bpe"), " and ", arm_name("kron"), ", nats"]),
+            _both(bpe, kron, lambda curve: curve.final_nats, 4),
+            None,
+        ),
+        ("bpe’s loss less kron’s", _one(evidence.gap_nats, 4, " nats"), published.GAP_NATS),
+        ("Steps saved with kron", _steps(evidence), published.FEWER_STEPS),
+        (
+            "Time of a training step, kron against bpe",
+            _one(evidence.step_time_percent, 1, " %", sign=True),
+            published.STEP_OVERHEAD,
+        ),
+        ("Parameters of the whole model", _both(bpe, kron, lambda c: c.parameters, 0), None),
+        ("Tokens read in training", _one(_tokens(kron or bpe), 0, ""), published.SCALE),
+    ]
+    body = [
+        element(
+            "tr",
+            element("th", what, scope="row"),
+            element("td", ours),
+            element("td", *((theirs.text, element("small", theirs.where)) if theirs else (_DASH,))),
+        )
+        for what, ours, theirs in rows
+    ]
+    return join(
+        [
+            element(
+                "div",
+                element(
+                    "table",
+                    element(
+                        "caption", f"The pair «{name}» and the paper’s run", class_="kv-hidden"
+                    ),
+                    element(
+                        "thead",
+                        element(
+                            "tr",
+                            element("th", "Figure", scope="col"),
+                            element("th", f"Ours, «{name}»", scope="col"),
+                            element("th", "The paper’s", scope="col"),
+                        ),
+                    ),
+                    element("tbody", *body),
+                    class_="kv-table",
+                    data_name="figures",
+                ),
+                class_="kv-scroll",
+            ),
+            element(
+                "p",
+                "Printed again by ",
+                element("code", f"python -m kronviz.probes.training checkpoints/{name}"),
+                ". The figures of the spelling test are measured in ",
+                element("a", "Robustness", href="?tab=robustness"),
+                ", in front of you.",
+                class_="kv-command",
+            ),
+        ]
+    )
+
+
+def _both(
+    bpe: TrainingCurve | None,
+    kron: TrainingCurve | None,
+    read: Callable[[TrainingCurve], float | None],
+    digits: int,
+) -> Markup:
+    sides = [_one(read(curve) if curve else None, digits, "") for curve in (bpe, kron)]
+    return join([sides[0], " and ", sides[1]])
+
+
+def _one(value: float | None, digits: int, unit: str, *, sign: bool = False) -> Markup:
+    return _DASH if value is None else join([number(value, digits, sign=sign), unit])
+
+
+def _steps(evidence: TrainingEvidence) -> Markup:
+    if evidence.step_factor is not None:
+        return join([number(evidence.step_factor, 2), " times fewer"])
+    if evidence.reverse_factor is not None:
+        return join(["none; bpe needed ", number(evidence.reverse_factor, 2), " times fewer"])
+    return _DASH
+
+
+def _tokens(curve: TrainingCurve | None) -> float | None:
+    return curve.tokens[-1] if curve and curve.tokens else None
+
+
+def _citation() -> Markup:
+    return join(
+        [
+            element(
+                "p",
+                "The method is R. Shravan’s: ",
+                element(
+                    "a",
+                    published.TITLE,
+                    href=published.PAPER,
+                    target="_blank",
+                    rel="noopener",
+                ),
+                ". Cite the paper; kronviz only shows it.",
+            ),
+            element("pre", element("code", published.BIBTEX), tabindex="0", class_="kv-bibtex"),
+            element(
+                "button",
+                "Copy BibTeX",
+                type="button",
+                class_="kv-step-button kv-copy-text",
+                data_copies=".kv-bibtex",
+            ),
+        ]
+    )
+
+
+def _sources(sources: tuple[Source, ...], name: str) -> Markup:
+    if not sources:
+        return element("p", f"The pair «{name}» came without a card that names its text.")
+    rows = [
+        element(
+            "tr",
+            element("th", source.name, scope="row"),
+            element("td", source.what),
+            element("td", source.licence),
+        )
+        for source in sources
+    ]
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", f"What the pair «{name}» was trained on"),
+            element(
+                "thead",
+                element(
+                    "tr",
+                    *[element("th", head, scope="col") for head in ("Text", "What", "Licence")],
+                ),
+            ),
+            element("tbody", *rows),
+            class_="kv-table kv-words",
+            data_name="texts",
+        ),
+        class_="kv-scroll",
+    )
+
+
+def _licences() -> Markup:
+    rows = [
+        element("tr", element("th", what, scope="row"), element("td", licence))
+        for what, licence in LICENCES
+    ]
+    head = [element("th", "Part", scope="col"), element("th", "Licence", scope="col")]
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", "Everything else"),
+            element("thead", element("tr", *head)),
+            element("tbody", *rows),
+            class_="kv-table kv-words",
+            data_name="licences",
+        ),
+        class_="kv-scroll",
+    )

@@ -1,0 +1,54 @@
+"""Numbers that the browser may write the reader's way: ``0.193`` where English is read, ``0,193``
+where French is.
+
+The server writes English, which stands where no script runs; ``assets/ui/numbers.js`` rewrites it
+in the reader's locale. The exact value stays in the markup, for whoever copies or saves it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kronviz.ui.html import Markup, element, join
+
+_WRITTEN = re.compile(
+    r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
+)
+
+
+def number(value: float, digits: int = 0, *, percent: bool = False, sign: bool = False) -> Markup:
+    """A number as an element.
+
+    Args:
+        value: what is written; a share where ``percent`` is set.
+        digits: how many stand behind the decimal point.
+        percent: write hundredths, with the sign for it.
+        sign: write a plus, too.
+    """
+    form = f"{'+' if sign else ''},.{digits}{'%' if percent else 'f'}"
+    return element(
+        "data",
+        f"{value:{form}}".replace("-", "−"),
+        value=f"{value:.10g}",
+        data_digits=digits,
+        data_percent=percent,
+        data_sign=sign,
+    )
+
+
+def marked(text: str) -> Markup:
+    """A sentence or a figure with its numbers as elements.
+
+    Only numbers with a decimal point or a separator of thousands, which is what locales write each
+    in their own way; names such as ``GPT-2`` or ``o200k`` hold none.
+    """
+    parts: list[object] = []
+    end = 0
+    for found in _WRITTEN.finditer(text):
+        sign, whole, fraction = found.groups()
+        value = float(f"{whole.replace(',', '')}.{fraction or 0}") * (
+            -1 if sign in "−-" and sign else 1
+        )
+        parts += [text[end : found.start()], number(value, len(fraction or ""), sign=sign == "+")]
+        end = found.end()
+    return join([*parts, text[end:]])

@@ -1,0 +1,144 @@
+"""Strings that try to run a script, typed into every field, uploaded and sent in links: none runs.
+
+A sample of `attacks.ATTACKS` goes through each field; ``KRONVIZ_ATTACKS=all`` sends all of them,
+which takes some minutes. A script that ran would set ``__ran``; one that only the page's policy
+stopped, or markup that came to life without running, counts as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from attacks import ATTACKS
+
+Visit = Callable[..., Any]
+EVERY = 1 if os.environ.get("KRONVIZ_ATTACKS") == "all" else 40
+FIELDS = (
+    ("Compare", "#kv-clean textarea"),
+    ("Compare", "#kv-typo textarea"),
+    ("Byte view", "#kv-byte-text :is(input, textarea)"),
+    ("Byte view", "#kv-byte-with :is(input, textarea)"),
+    ("Robustness", "#kv-lab-text :is(input, textarea)"),
+)
+WATCH = """
+window.__blocked = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.__blocked.push(`${event.violatedDirective} ${event.sourceFile} ${event.sample}`);
+});
+const own = window.fetch;
+window.__answers = 0;
+window.fetch = async (...request) => {
+  const answer = await own(...request);
+  if (String(request[0].url ?? request[0]).includes("/run/")) {
+    answer.clone().text().then(() => { window.__answers += 1; });
+  }
+  return answer;
+};
+"""
+TYPE = """async ([selector, strings]) => {
+  const pause = (time) => new Promise((done) => setTimeout(done, time));
+  const box = document.querySelector(selector);
+  for (const text of strings) {
+    const before = window.__answers;
+    box.value = text;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    for (let turn = 0; turn < 200 && window.__answers === before; turn += 1) await pause(10);
+    await pause(30);
+  }
+}"""
+ALIVE = """() => [...document.querySelectorAll(
+  "[onload], [onerror], [onfocus], [onclick], [ontoggle], [onstart], [onanimationstart], "
+  + "[src='x'], #kv-click, [href^='javascript:' i], [action^='javascript:' i], "
+  + "[srcdoc], embed"
+)].map((element) => element.outerHTML.slice(0, 200))"""
+
+
+@pytest.fixture
+def watched(visit: Visit, browser: Any) -> Any:
+    """Open a page that counts what a policy blocked; then see that nothing ran."""
+    pages = []
+
+    def open_page(query: str = "") -> Any:
+        page = visit("?tab=cost")
+        page.add_init_script(WATCH)
+        page.on("dialog", lambda dialog: page.errors.append(f"dialog {dialog.message}"))
+        page.goto(page.url.split("?")[0] + query)
+        page.wait_for_selector(".kv-result", state="attached")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        assert page.evaluate("window.__ran") is None
+        assert page.evaluate("window.__blocked") == []
+        assert page.evaluate(ALIVE) == []
+        assert page.errors == []
+
+
+def sample(start: int) -> list[str]:
+    return list(ATTACKS[start % EVERY :: EVERY])
+
+
+def test_there_are_five_hundred_of_them() -> None:
+    assert len(set(ATTACKS)) >= 500
+
+
+def test_typed_into_every_field_that_answers_while_one_types(watched: Any) -> None:
+    page = watched()
+    for number, (tab, selector) in enumerate(FIELDS):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.wait_for_selector(selector, state="visible")
+        page.evaluate(TYPE, [selector, sample(number * 7)])
+
+
+def test_continued_and_forced_into_a_slot(watched: Any) -> None:
+    page = watched()
+    page.get_by_role("tab", name="Generate").click()
+    page.wait_for_selector("#kv-gen-start", state="visible")
+    for number, text in enumerate(sample(3)[:: max(1, 16 // EVERY)]):
+        slot = number % 2
+        page.click(f"#kv-gen-mode label:has(input[value={'slot' if slot else 'clean'}])")
+        page.locator(f"#kv-gen-{'string' if slot else 'prompt'} :is(input, textarea)").fill(text)
+        page.evaluate("document.querySelector('.kv-gen-result').removeAttribute('data-finished')")
+        page.click("#kv-gen-start")
+        page.wait_for_selector(".kv-gen-result[data-finished], .kv-gen-result .kv-refused")
+
+
+def test_as_sentences_and_in_a_file(watched: Any, tmp_path: Path) -> None:
+    page = watched()
+    page.get_by_role("tab", name="Robustness").click()
+    page.wait_for_selector("#kv-lab-run")
+    short = [text for text in ATTACKS if len(text) < 90]
+    rows = [{"clean": f"a {text}", "typo": text, "category": text, "id": text} for text in short]
+    written = tmp_path / "<img src=x onerror=window.__ran=1>.jsonl"
+    written.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    page.click("#kv-lab-source label:has(input[value=file])")
+    page.set_input_files("#kv-lab-file input[type=file]", written)
+    page.wait_for_selector("#kv-lab-file .file-preview, #kv-lab-file table")
+    page.click("#kv-lab-run")
+    page.wait_for_selector("#kv-lab-table .kv-downloads, #kv-lab-table .kv-refused")
+    page.wait_for_timeout(200)
+
+
+def test_sent_in_a_link(watched: Any) -> None:
+    names = (
+        "clean",
+        "typo",
+        "text",
+        "with",
+        "prompt",
+        "string",
+        "pair",
+        "tab",
+        "positions",
+        "edit",
+    )
+    for first in sample(5)[:: max(1, 160 // EVERY)]:
+        watched("?" + urlencode(dict.fromkeys(names, first)))
+    watched("?" + urlencode({"tab": "generate", "prompt": ATTACKS[1], "seed": ATTACKS[2]}))

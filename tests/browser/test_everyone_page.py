@@ -1,0 +1,214 @@
+"""The whole app for everyone: the guided path, About, keyboard, screen readers, phones, links,
+and what can be taken along.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from kronviz.ui.guide import STEPS
+from kronviz.ui.layout import TABS
+
+Visit = Callable[..., Any]
+SELECTED = "document.querySelector('[role=tab][aria-selected=true]').dataset.tabId"
+
+
+def open_tab(page: Any, name: str) -> None:
+    page.locator(f"#kv-tab-{name}-button").click()
+    page.wait_for_function(f"{SELECTED} === '{name}'")
+    page.wait_for_function(
+        """[...document.querySelectorAll(".kv-plot")].filter((plot) => plot.checkVisibility())
+            .every((plot) => plot.querySelector(".main-svg"))"""
+    )
+    page.wait_for_timeout(250)
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    package = pytest.importorskip(
+        "axe_playwright_python", reason="axe-playwright-python is not installed"
+    )
+    return (resources.files(package) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def test_axe_finds_no_serious_fault_on_any_tab_in_light_or_dark(visit: Visit, axe: str) -> None:
+    """Every rule over each tab in light; in dark what colours can change, which is the contrast."""
+    page = visit()
+    page.evaluate(axe)
+    page.click(".kv-path-start")
+    faults = []
+
+    def search(where: str, rules: dict[str, Any]) -> None:
+        found = page.evaluate(
+            "([where, rules]) => axe.run(where, {resultTypes: ['violations'], ...rules})",
+            [where, rules],
+        )
+        faults.extend(
+            f"{where}: {fault['id']}: {node['html'][:120]}"
+            for fault in found["violations"]
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
+        )
+
+    for place, tab in enumerate(TABS):
+        open_tab(page, tab.name)
+        page.evaluate("document.querySelectorAll('details').forEach((part) => part.open = true)")
+        where = f"#kv-tab-{tab.name}" if place else "html"
+        search(where, {})
+        page.evaluate("document.body.classList.add('dark')")
+        search(where, {"runOnly": ["color-contrast"]})
+        page.evaluate("document.body.classList.remove('dark')")
+    assert faults == []
+
+
+def test_the_path_is_walked_by_keyboard_and_can_be_left(visit: Visit) -> None:
+    page = visit(reduced_motion="reduce")
+    assert not page.locator(".kv-path").is_visible()
+    page.locator(".kv-path-start").focus()
+    page.keyboard.press("Enter")
+    for number, step in enumerate(STEPS, start=1):
+        page.wait_for_function(f"{SELECTED} === '{step.tab}'")
+        page.wait_for_function(f"location.search.includes('step={number}')")
+        assert page.locator(".kv-step:visible h2").inner_text() == step.title
+        assert page.locator(".kv-step-count").inner_text() == f"Step {number} of {len(STEPS)}"
+        page.wait_for_selector(step.press, state="attached")
+        page.wait_for_selector(step.show, state="attached")
+        page.locator(".kv-step-next").focus()
+        page.keyboard.press("Enter")
+    page.wait_for_function(f"{SELECTED} === 'about'")
+    page.wait_for_function("!location.search.includes('step')")
+    page.locator(".kv-path-start").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.className") == "kv-step-title"
+    page.keyboard.press("Escape")
+    assert not page.locator(".kv-path").is_visible()
+    assert page.evaluate("document.activeElement.className") == "kv-path-start"
+    assert page.errors == []
+
+
+def test_a_link_names_its_step_and_the_step_does_what_it_says(visit: Visit) -> None:
+    page = visit("?step=2", width=390, height=844, is_mobile=True, has_touch=True)
+    page.wait_for_function(f"{SELECTED} === 'bytes'")
+    page.locator(".kv-step:visible .kv-step-try").click()
+    page.wait_for_function("document.querySelector('#kv-byte-with input, #kv-byte-with textarea')"
+                           ".value === 'hunderd'")  # fmt: skip
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_no_tab_scrolls_sideways_on_a_phone(visit: Visit) -> None:
+    page = visit(width=390, height=844, is_mobile=True, has_touch=True)
+    page.click(".kv-path-start")
+    wide = {}
+    for tab in TABS:
+        open_tab(page, tab.name)
+        page.evaluate("document.querySelectorAll('details').forEach((part) => part.open = true)")
+        wide[tab.name] = page.evaluate("document.documentElement.scrollWidth")
+    assert {name: width for name, width in wide.items() if width > 390} == {}
+
+
+@pytest.mark.parametrize("tab", ["compare", "cost", "about"])
+def test_tab_alone_reaches_every_control(visit: Visit, tab: str) -> None:
+    page = visit()
+    open_tab(page, tab)
+    controls = page.evaluate(
+        """() => {
+            const all = [...document.querySelectorAll(
+                "a[href], button, input, textarea, select, summary, [tabindex]")].filter(
+                (one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0
+                         && one.type !== "radio");
+            all.forEach((one, index) => { one.dataset.place = index; });
+            document.activeElement.blur();
+            return all.length;
+        }"""
+    )
+    reached = set()
+    for _ in range(controls + 40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement?.dataset.place ?? null"))
+        if len(reached - {None}) == controls:
+            break
+    missing = sorted(set(map(str, range(controls))) - reached)
+    assert missing == [], [
+        page.evaluate(f"document.querySelector('[data-place=\"{one}\"]').outerHTML.slice(0, 90)")
+        for one in missing
+    ]
+
+
+def test_about_draws_the_method_and_copies_the_citation(visit: Visit) -> None:
+    page = visit("?tab=about", permissions=["clipboard-read", "clipboard-write"])
+    page.wait_for_selector(".kv-method svg", state="visible")
+    assert page.locator(".kv-method svg[role=img]").count() == 4
+    assert page.locator("#kv-about-figures tbody tr").count() >= 8
+    page.get_by_role("button", name="Copy BibTeX").click()
+    page.wait_for_selector("text=Copied")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("@misc{shravan2026")
+
+
+def test_a_result_is_saved_as_picture_and_table(visit: Visit) -> None:
+    page = visit()
+    line = page.locator("#kv-answer > .kv-save")
+    starts = {"as PNG": b"\x89PNG", "as SVG": b"<svg"}
+    for name, start in starts.items():
+        with page.expect_download() as waiting:
+            line.get_by_role("button", name=name).click()
+        assert waiting.value.suggested_filename.startswith("kronviz-compare-comparison.")
+        with open(waiting.value.path(), "rb") as file:
+            data = file.read()
+        assert data.startswith(start)
+        assert len(data) > 10_000
+    with page.expect_download() as waiting:
+        line.get_by_role("button", name="table «bpe»").click()
+    with open(waiting.value.path(), encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["Next token", "clean", "misspelled"]
+    assert len(rows) == 11
+    assert 0 < float(rows[1][1]) < 1
+
+
+def test_a_figure_is_saved_by_plotly(visit: Visit) -> None:
+    page = visit()
+    open_tab(page, "training")
+    line = page.locator("#kv-tab-training .kv-plot > .kv-save").first
+    with page.expect_download() as waiting:
+        line.get_by_role("button", name="as SVG").click()
+    assert waiting.value.suggested_filename == "kronviz-training-loss.svg"
+    with open(waiting.value.path(), encoding="utf-8") as file:
+        assert 'class="main-svg"' in file.read()
+
+
+def test_a_cell_that_looks_like_a_formula_is_inert(visit: Visit) -> None:
+    page = visit()
+    cells = ["=1+1", "+SUM(A1)", "-2+3+cmd|' /C calc'!A0", "@x", "−0.25", "+1.5 nats", 'a "b", c']
+    text = page.evaluate(
+        """(cells) => {
+            const table = document.createElement("table");
+            const row = table.insertRow();
+            cells.forEach((text) => { row.insertCell().textContent = text; });
+            return window.kronvizShare.csv(table);
+        }""",
+        cells,
+    )
+    assert next(csv.reader(io.StringIO(text))) == [
+        "'=1+1", "'+SUM(A1)", "'-2+3+cmd|' /C calc'!A0", "'@x", "-0.25", "+1.5 nats", 'a "b", c',
+    ]  # fmt: skip
+
+
+def test_numbers_are_written_the_readers_way(visit: Visit) -> None:
+    page = visit(locale="de-DE")
+    shown = page.locator(".kv-score data").first
+    exact = float(shown.get_attribute("value"))
+    assert shown.inner_text() == f"{exact:.3f}".replace(".", ",")
+
+
+def test_the_controls_of_the_cost_tab_stand_in_its_link(visit: Visit) -> None:
+    page = visit("?tab=cost&of=number&tokens=32000&p=32&dtype=bfloat16")
+    page.wait_for_selector("text=--vocabulary 32000 --pos-dim 32 --d-model 768 --dtype bfloat16")
+    page.locator("#kv-cost-dtype input[value=float16]").click()
+    page.wait_for_function("location.search.includes('dtype=float16')")
+    assert "tokens=32000" in page.url

@@ -1,0 +1,78 @@
+"""The README's examples do what they say, on the small pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kronviz.ui.context import load_context
+from kronviz.ui.layout import build_app, launch
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:7860"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def needs_the_app(code: str) -> bool:
+    return ADDRESS in code
+
+
+@pytest.fixture(scope="module")
+def address(pair_folder: Path) -> Iterator[str]:
+    app = build_app(load_context(pair_folder.parent))
+    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield url.rstrip("/")
+    app.close()
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_way_has_an_example() -> None:
+    code = "\n".join(blocks("python") + blocks("bash"))
+    for way in ("Predictor.load", "gradio_client", "curl", "ClientSession"):
+        assert way in code
+
+
+def test_python_examples_run(address: str) -> None:
+    code = "\n\n".join(blocks("python")).replace(ADDRESS, address)
+    said = run([sys.executable, "-c", code])
+    assert said.count("bpe") >= 2
+    assert "'compare'" in said
+    assert '{"pair": "small", "clean": "The sun rises in the"' in said
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_examples_run(address: str) -> None:
+    for code in filter(needs_the_app, blocks("bash")):
+        said = run(["bash", "-euo", "pipefail", "-c", code.replace(ADDRESS, address)])
+        assert "event: complete" in said
+        (answer,) = json.loads(said.split("data: ")[1])
+        assert [arm["arm"] for arm in answer["arms"]] == ["bpe", "kron"]
+
+
+def test_the_setting_for_agents_is_json() -> None:
+    (setting,) = filter(needs_the_app, blocks("json"))
+    assert json.loads(setting)["mcpServers"]

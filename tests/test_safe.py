@@ -1,0 +1,188 @@
+"""What strangers may do: no pickle, no foreign file, no path, no traceback, limits, headers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from kronviz.checkpoint import CheckpointError, load_arm
+from kronviz.ui import door
+from kronviz.ui.context import load_context
+from kronviz.ui.layout import build_app, launch
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from fuzz import fuzz  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def address(pair_folder: Path) -> Iterator[str]:
+    app = build_app(load_context(pair_folder.parent))
+    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield url
+    app.close()
+
+
+def sources() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.split()]
+
+
+def test_nothing_is_read_from_a_pickle() -> None:
+    pattern = re.compile(
+        r"\bimport (?:c?pickle|dill|joblib|shelve|marshal)\b|\bfrom (?:c?pickle|dill|joblib)\b"
+        r"|torch\.load\(|allow_pickle\s*=\s*True|read_pickle|weights_only\s*=\s*False"
+    )
+    for path in sources():
+        if path.is_relative_to(ROOT / "tests"):
+            continue
+        assert not pattern.search(path.read_text(encoding="utf-8")), path
+        for call in re.findall(r"np\.load\([^)]*\)", path.read_text(encoding="utf-8")):
+            assert "allow_pickle=False" in call, path
+    for weights in (ROOT / "checkpoints").rglob("*"):
+        assert weights.suffix not in (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".npy"), weights
+
+
+class Trap:
+    """Runs when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, ("import builtins; builtins.sprung = True",))
+
+
+@pytest.mark.parametrize("kind", ["pickle", "torch", "numpy"])
+def test_a_pickle_in_place_of_weights_is_refused_unread(
+    kind: str, pair_folder: Path, tmp_path: Path
+) -> None:
+    import builtins
+    import shutil
+
+    folder = tmp_path / "bpe"
+    shutil.copytree(pair_folder / "bpe", folder)
+    (shard,) = folder.glob("*.safetensors")
+    with shard.open("wb") as file:
+        if kind == "pickle":
+            pickle.dump(Trap(), file)
+        elif kind == "torch":
+            torch.save({"wte.weight": Trap()}, file)
+        else:
+            np.save(file, np.array([Trap()], dtype=object), allow_pickle=True)
+    with pytest.raises(CheckpointError):
+        load_arm(folder)
+    assert not hasattr(builtins, "sprung")
+
+
+def test_every_answer_carries_the_headers(address: str) -> None:
+    for path in ("", "config", "theme.css", "gradio_api/info", "nowhere", "gradio_api/file=/x"):
+        headers = httpx.get(address + path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "script-src 'self' 'nonce-" in headers["content-security-policy"]
+        assert "unsafe-inline" not in headers["content-security-policy"].split("style-src")[0]
+
+
+def test_a_nonce_is_used_once_and_stands_on_every_script(address: str) -> None:
+    pages = [httpx.get(address) for _ in range(2)]
+    nonces = [re.search(r"'nonce-([^']+)'", p.headers["content-security-policy"]) for p in pages]
+    assert len({nonce[1] for nonce in nonces if nonce}) == 2
+    for page, nonce in zip(pages, nonces, strict=True):
+        assert nonce is not None
+        scripts = re.findall(r"<script[^>]*>", page.text)
+        assert scripts
+        assert all(f'nonce="{nonce[1]}"' in script for script in scripts)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gradio_api/file=/etc/passwd",
+        "gradio_api/file=../../etc/passwd",
+        "gradio_api/file=%2e%2e%2fapp.py",
+        "gradio_api/file=C:\\windows\\win.ini",
+        "gradio_api/file=https://example.com/",
+        f"gradio_api/file={ROOT}/checkpoints/tiny/kron/config.json",
+        f"gradio_api/file={ROOT}/app.py",
+        "gradio_api/file/etc/passwd",
+        "gradio_api/proxy=https://x.hf.space/",
+        "gradio_api/runs",
+        "gradio_api/deep_link?session_hash=x",
+        "gradio_api/custom_component/x/client/component/index.js",
+        "assets/..%2f..%2f..%2fetc%2fpasswd",
+        "static/..%2f..%2froutes.py",
+        "monitoring",
+        "monitoring/summary",
+        "openapi.json",
+        "docs",
+    ],
+)
+def test_nothing_beyond_the_page_is_served(address: str, path: str) -> None:
+    answer = httpx.get(address + path)
+    assert answer.status_code in (403, 404)
+    assert str(ROOT) not in answer.text
+    assert "root:" not in answer.text
+
+
+def test_what_is_too_large_is_refused(address: str) -> None:
+    large = json.dumps({"clean": "a" * door.MAX_JSON, "typo": "b"})
+    url = f"{address}gradio_api/call/v2/compare"
+    assert httpx.post(url, content=large).status_code == 413
+
+    def unannounced() -> Iterator[bytes]:
+        yield from (
+            large[start : start + 500_000].encode() for start in range(0, len(large), 500_000)
+        )
+
+    assert httpx.post(url, content=unannounced()).status_code == 413
+    with socket.create_connection(("127.0.0.1", httpx.URL(address).port)) as line:
+        line.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000000\r\n\r\n"
+        )
+        assert b" 413 " in line.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("call/nowhere", {"data": []}, 404, "no endpoint called 'nowhere'"),
+        ("call/v2/nowhere", {}, 404, "no endpoint called 'nowhere'"),
+        ("call/compare", {"data": ["a"]}, 422, "compare needs typo"),
+        ("call/compare", {"data": ["a", "b", "", "d"]}, 422, "takes 3 values"),
+        ("call/v2/compare", {"clean": "a", "tpyo": "b"}, 422, "no value called 'tpyo'"),
+        ("call/compare", [1], 422, "a list of its values"),
+        ("run/compare", {"data": ["a", "b", ""]}, 404, "no listener"),
+        ("run/predict", {"data": [], "fn_index": 0, "session_hash": "x"}, 422, "number of values"),
+    ],
+)
+def test_a_refused_call_says_why(
+    address: str, path: str, body: object, status: int, said: str
+) -> None:
+    answer = httpx.post(f"{address}gradio_api/{path}", json=body)
+    assert answer.status_code == status
+    assert said in answer.json()["detail"]
+
+
+def test_an_answer_of_another_process_is_said_to_be_elsewhere(address: str) -> None:
+    for path in ("queue/data?session_hash=unknown", "call/compare/unknown"):
+        assert "holds no answer of that name" in httpx.get(f"{address}gradio_api/{path}").text
+
+
+def test_random_calls_end_in_no_500_and_show_no_insides(address: str) -> None:
+    kinds, faults = asyncio.run(fuzz(address, 250, seed=7))
+    assert faults == []
+    assert kinds["answered"] > 20
+    assert sum(kinds.values()) == 250

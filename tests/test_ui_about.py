@@ -1,0 +1,105 @@
+"""About reads its figures from files and draws what the model computes; a link shows the app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from test_probe_training import write_log
+from test_ui_html import read
+
+from kronviz import codec, published
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.card import training_sources
+from kronviz.probes.method import method
+from kronviz.ui import about
+from kronviz.ui.context import Context
+from kronviz.ui.explain import EXPLANATIONS
+from kronviz.ui.guide import STEPS
+from kronviz.ui.layout import TABS
+from kronviz.ui.numbers import marked, number
+from kronviz.ui.preview import app_settings
+from kronviz.ui.theme import ASSETS
+
+
+def test_every_tab_is_explained_and_every_step_has_a_tab() -> None:
+    names = {tab.name for tab in TABS}
+    assert names <= set(EXPLANATIONS)
+    assert {step.tab for step in STEPS} <= names
+    assert len(STEPS) == 5
+
+
+def test_the_parts_of_the_picture_add_up_to_the_code_times_the_projection(
+    small_predictor: Predictor,
+) -> None:
+    found = method(" house", small_predictor, numbers=8)
+    wte = small_predictor.arms["kron"].wte
+    code = torch.from_numpy(codec.z_code(b" house", wte.pos_dim)).double()
+    expected = (code @ wte.weight.detach().double())[:8]
+    parts = torch.tensor([*found.rows, found.common], dtype=torch.float64).sum(0)
+    torch.testing.assert_close(parts, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.tensor(found.vector).double(), parts, rtol=1e-6, atol=1e-9)
+    assert [cell.byte for cell in found.cells] == list(b" house")
+    with pytest.raises(InputError, match="numbers"):
+        method(" house", small_predictor, numbers=0)
+
+
+def test_the_endpoint_answers_plain_numbers_and_refuses_in_a_sentence(
+    small_predictor: Predictor,
+) -> None:
+    ask = about.method_endpoint(Context({"small": small_predictor}))
+    assert len(ask("run", 5)["vector"]) == 5
+    with pytest.raises(gr.Error, match="empty"):
+        ask("")
+    with pytest.raises(gr.Error, match="no pair"):
+        ask("run", 5, "other")
+
+
+def test_figures_and_sources_come_from_the_files_of_the_pair(
+    tmp_path: Path, small_predictor: Predictor
+) -> None:
+    write_log(tmp_path / "p" / "bpe", [5.0, 4.0, 3.0, 2.0], norm=2.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5, 1.5, 1.25], norm=1.0, step_seconds=1.25)
+    (tmp_path / "p" / "kron" / "README.md").write_text(
+        "# card\n\n## Data\n\n| source | what | licence |\n| --- | --- | --- |\n"
+        "| tales <b> | old ones | public domain |\n\n## Made by\n\n| a | b | c |\n"
+    )
+    parts = about._page(Context({"p": small_predictor}, (), tmp_path), "p")
+    figures = read(parts["figures"]).said
+    assert "0.7500 nats" in figures
+    assert "1.60 times fewer" in figures or "times fewer" in figures
+    for figure in (published.GAP_NATS, published.SAVED, published.STEP_OVERHEAD):
+        assert figure.text + figure.where in figures
+    assert "tales <b>old onespublic domain" in read(parts["sources"]).said
+    assert len(training_sources(tmp_path / "p" / "kron")) == 1
+    assert training_sources(tmp_path / "nowhere") == ()
+
+
+def test_a_number_keeps_its_value_and_only_numbers_are_marked() -> None:
+    assert read(number(-0.20765, 3, sign=True)).said == "−0.208"
+    assert read(number(0.2173, 1, percent=True)).said == "21.7%"
+    text = "GPT-2 <b>, o200k: 29 of 32,000, −1.50 s and +3.1 M in 1.2.3"
+    seen = read(marked(text))
+    assert seen.said == text
+    assert [dict(a)["value"] for _, a in seen.tags] == ["32000", "-1.5", "3.1"]
+
+
+def test_a_link_carries_this_apps_words_and_a_whole_address(tmp_path: Path) -> None:
+    with gr.Blocks(title="t") as blocks:
+        gr.HTML("x")
+    settings = app_settings("kronviz: a title", "A «sentence».", ASSETS / "preview.png")
+    app = gr.routes.App.create_app(blocks, app_kwargs=settings)
+    client = TestClient(app, base_url="http://demo.example")
+    page = client.get("/", headers={"x-forwarded-proto": "https"}).text
+    assert 'property="og:image" content="https://demo.example/preview.png"' in page
+    assert page.count("og:title") == 1
+    assert "gradio.app/" not in page.split("</head>")[0].replace("gradio.app/static", "")
+    assert "A «sentence»." in page
+    picture = client.get("/preview.png")
+    assert picture.headers["content-type"] == "image/png"
+    assert len(picture.content) < 200_000
+    without = app_settings("t", "s", tmp_path / "none.png")
+    assert without["routes"] == []
