@@ -50,8 +50,8 @@ def build(context: Context) -> None:
     )
     head(
         "Any model’s table",
-        "The paper’s test of tables that others trained: which tokens does a table put near a "
-        "word, and which does the byte code, untrained, put there? Bring any model’s vectors.",
+        "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
+        "Nothing is kept, and nothing is fetched unless a public model is asked for.",
         first=True,
     )
     with gr.Row(elem_classes="kv-lab-controls"):
