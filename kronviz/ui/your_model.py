@@ -51,7 +51,7 @@ def build(context: Context) -> None:
     head(
         "Any model’s table",
         "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
-        "Nothing is kept, and nothing is fetched unless a public model is asked for.",
+        "Files are deleted within an hour; nothing is fetched unless a public model is asked for.",
         first=True,
     )
     with gr.Row(elem_classes="kv-lab-controls"):
