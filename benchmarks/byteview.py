@@ -9,7 +9,6 @@ sheet, and then the nearest tokens, on the page are those of the text typed so f
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import sys
 import time
@@ -20,6 +19,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from typing_page import TYPED, Typing, keystrokes
+
 from kronviz.predictor import Predictor
 from kronviz.probes.byteview import encode
 from kronviz.probes.editwalk import edit_walk
@@ -29,21 +30,12 @@ from kronviz.tokenizer import VOCABULARIES
 
 WORDS = ("compute", " nation", "magnetic", "naïve", "नमस्ते", "The quick brown fox")
 RUNS = 60
-TYPED = "the magnetic nation computes"
-LISTEN = """() => {
-    const box = document.querySelector("#kv-byte-text input");
-    window.times = []; window.near = [];
-    let pressed = 0;
-    box.addEventListener("input", () => { pressed = performance.now(); }, true);
-    const shown = () => document.querySelector("#kv-byte-sheet .kv-bytes")?.dataset.of;
-    const watch = (id, list, told = 0) => new MutationObserver(() => {
-        if (shown() !== box.value || told === pressed) return;
-        told = pressed;
-        list.push(performance.now() - pressed);
-    }).observe(document.querySelector(id), { childList: true, subtree: true });
-    watch("#kv-byte-sheet", window.times);
-    watch("#kv-byte-near", window.near);
-}"""
+PAGE = Typing(
+    query="tab=bytes&text=run",
+    box="#kv-byte-text input",
+    places=("#kv-byte-sheet", "#kv-byte-near"),
+    shown="document.querySelector('#kv-byte-sheet .kv-bytes')?.dataset.of",
+)
 
 
 def report(label: str, times: list[float]) -> None:
@@ -67,23 +59,9 @@ def measure(label: str, call: Callable[[str], object]) -> None:
 
 def type_into(url: str) -> None:
     """Time keystrokes on the page."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(f"{url}/?tab=bytes&text=run")
-        page.wait_for_function(
-            "document.querySelector('#kv-byte-sheet .kv-bytes')?.dataset.of === 'run'"
-        )
-        page.evaluate(LISTEN)
-        page.locator("#kv-byte-text input").press_sequentially(TYPED, delay=400)
-        page.wait_for_timeout(1500)
-        report("page: key to sheet", page.evaluate("window.times"))
-        report("page: key to nearest tokens", page.evaluate("window.near"))
-        browser.close()
+    sheet, near = keystrokes(url, PAGE)
+    report(f"page: key to sheet, {len(sheet)} of {len(TYPED)} keys", sheet)
+    report(f"page: key to nearest tokens, {len(near)} keys", near)
 
 
 def main() -> None:

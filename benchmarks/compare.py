@@ -19,10 +19,20 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from typing_page import TYPED, Typing, keystrokes
+
 from kronviz.predictor import Predictor
 
 CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
 RUNS = 200
+PAGE = Typing(
+    query="",
+    box="#kv-typo textarea",
+    places=(".kv-result",),
+    shown="""new TextDecoder().decode(new Uint8Array([...(document.querySelectorAll(".kv-chips")[1]
+        ?.children ?? [])].flatMap((chip) => chip.dataset.hex.split(" "))
+        .map((hex) => parseInt(hex, 16))))""",
+)
 
 
 def milliseconds(call: Callable[[int], object], runs: int) -> list[float]:
@@ -72,6 +82,8 @@ def main() -> None:
             return client.predict(f"{CLEAN} {number}", f"{TYPO} {number}", api_name="/compare")
 
         report("/compare through gradio_client", milliseconds(endpoint, 100), peer)
+        for times in keystrokes(arguments.url.rstrip("/"), PAGE):
+            report(f"page: key to answer, {len(times)} of {len(TYPED)} keys", sorted(times), peer)
 
 
 if __name__ == "__main__":

@@ -301,7 +301,7 @@ def sweep(
     return every
 
 
-def verdict(every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
+def verdict(ids: str, every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
     """The figures that the fused encoder has to show."""
     centre, typing = every["8,192", False], every.get(("16", False))
     lines: list[tuple[str, Any]] = []
@@ -313,7 +313,7 @@ def verdict(every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
         lines.append((f"ours over {TABLE} at 8,192 tokens (at most 1)", factor))
     if typing and OURS in typing:
         lines.append(("ours at 16 tokens, ms (under 0.1)", typing[OURS].milliseconds))
-    print("\nForward, in short:")
+    print(f"\nForward, {ids}, in short:")
     for text, value in lines:
         print(f"  {text}: {value:.3g}")
 
@@ -336,9 +336,9 @@ def main() -> None:
     tokens = (16, 8192) if arguments.quick else (16, 128, 1024, 8192, 65_536)
     by_tokens = {f"{count:,}": replace(base, tokens=count) for count in tokens}
     every = sweep("Tokens as text uses them, d = 768, 50 k", by_tokens, arguments)
+    even = {label: replace(case, text=False) for label, case in by_tokens.items()}
+    drawn = sweep("Tokens drawn evenly, d = 768, 50 k", even, arguments)
     if not arguments.quick:
-        even = {label: replace(case, text=False) for label, case in by_tokens.items()}
-        sweep("Tokens drawn evenly, d = 768, 50 k", even, arguments)
         widths = {
             f"d = {width:,}": replace(base, d_model=width) for width in (256, 768, 2048, 4096)
         }
@@ -352,7 +352,8 @@ def main() -> None:
     ]
     head = ["", "forward", "forward and backward"]
     show("Peak memory of a call at the centre, MB", head, rows, arguments.markdown)
-    verdict(every)
+    verdict("tokens as text uses them", every)
+    verdict("tokens drawn evenly", drawn)
     if device.type == "cuda":
         encoder_gpu.report(base, contestants(base, training=False)[0], base.ids)
 

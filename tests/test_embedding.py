@@ -41,20 +41,21 @@ def test_against_the_reference_package() -> None:
     reference = pytest.importorskip("kronecker_embeddings")
     tokenizer = load_tokenizer("r50k_base")
     count = tokenizer.n_vocab
-    buffer = torch.zeros(count, 16, dtype=torch.uint8)
-    lengths = torch.zeros(count, dtype=torch.int16)
-    right = torch.zeros(count, dtype=torch.bool)
+    rows, right = [], torch.zeros(count, dtype=torch.bool)
     for token in range(count):
         data = tokenizer.token_bytes(token)
         seen = reference.utf8_safe_truncate(tokenizer.decode([token]).encode(), 16)
-        buffer[token, : len(seen)] = torch.tensor(list(seen), dtype=torch.uint8)
-        lengths[token] = len(seen)
-        right[token] = seen == codec.truncate(data, 16)
+        rows.append(seen)
+        if seen == codec.truncate(data, 16):
+            right[token] = True
     assert right.sum() > 49_900
+    padded = b"".join(row.ljust(16, b"\0") for row in rows)
+    buffer = torch.tensor(bytearray(padded), dtype=torch.uint8).view(count, 16)
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int16)
     theirs = reference.KroneckerEmbedding(
-        count, 24, pos_dim=16, byte_buffer=buffer, length_buffer=lengths
+        count, 8, pos_dim=16, byte_buffer=buffer, length_buffer=lengths
     )
-    every = [KroneckerEmbedding(tokenizer.vocabulary, 24, 16, name).eval() for name in ENCODERS]
+    every = [KroneckerEmbedding(tokenizer.vocabulary, 8, 16, name).eval() for name in ENCODERS]
     for ours in every:
         ours.load_state_dict(theirs.state_dict())
     with torch.no_grad():
@@ -63,7 +64,7 @@ def test_against_the_reference_package() -> None:
             for ours in every:
                 near(ours(ids), expected)
         for ours in every:
-            ours.weight.copy_(torch.randn(4096, 24) / 64)
+            ours.weight.copy_(torch.randn(4096, 8) / 64)
             theirs.load_state_dict(ours.state_dict())
             assert torch.equal(theirs.projection.weight, ours.weight.t())
             near(ours(ids), theirs(ids))

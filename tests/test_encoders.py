@@ -5,11 +5,13 @@ The Triton kernels run in Triton's interpreter where there is no GPU.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kronviz import codec, encoders
-from kronviz.encoders import cpu, plain
+from kronviz.encoders import cpu, plain, threads
 from kronviz.encoders.operator import encode as operator
 from kronviz.tokenizer import TokenBytes
 
@@ -150,12 +152,12 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = [rng.bytes(rng.integers(0, 9)) for _ in range(50)]
     ids = torch.tensor(rng.integers(0, 50, 301))
     arguments = ids, *store(tokens, 8), 8
-    weight = torch.randn(2048, 100)
-    grad = torch.randn(301, 100)
+    weight = torch.randn(2048, 300)
+    grad = torch.randn(301, 300)
     before, results = torch.get_num_threads(), []
     try:
-        for threads in (1, 2, 3, 7):
-            torch.set_num_threads(threads)
+        for count in (1, 2, 3, 7):
+            torch.set_num_threads(count)
             results.append((cpu.encode(weight, None, *arguments), cpu.backward(grad, *arguments)))
     finally:
         torch.set_num_threads(before)
@@ -176,13 +178,34 @@ def test_many_callers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(20):
             found[number] = cpu.encode(weight, None, batches[number], data, offsets, 16)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    callers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_threads_hand_on_an_error_and_keep_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Work:
+        def __init__(self) -> None:
+            self.done: list[int] = []
+
+        def __call__(self, first: int, last: int) -> None:
+            self.done += range(first, last)
+            if first == 64:
+                raise ZeroDivisionError
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    work = Work()
+    with pytest.raises(ZeroDivisionError):
+        threads.share(work, 1000, 64)
+    assert sorted(work.done) == list(range(1000))
+    gone = weakref.ref(work)
+    del work
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("stranger", [-1, 3, 2**40])

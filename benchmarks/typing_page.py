@@ -1,0 +1,67 @@
+"""Time keystrokes on a page of the running app, in a headless Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+TYPED = "the magnetic nation computes its run"
+PAUSE = 400
+"""Milliseconds between two keystrokes: each has its answer before the next."""
+LISTEN = """([box, places, shown]) => {
+    const field = document.querySelector(box);
+    const current = new Function(`return ${shown}`);
+    let pressed = 0;
+    field.addEventListener("input", () => { pressed = performance.now(); }, true);
+    window.kvTimes = places.map((place) => {
+        const times = [];
+        let told = 0;
+        new MutationObserver(() => {
+            if (told === pressed || current() !== field.value) return;
+            told = pressed;
+            times.push(performance.now() - pressed);
+        }).observe(document.querySelector(place), { childList: true, subtree: true });
+        return times;
+    });
+}"""
+
+
+@dataclass(frozen=True)
+class Typing:
+    """What to type into, and where the answer shows.
+
+    Attributes:
+        query: of the page's address.
+        box: selector of the field.
+        places: selectors of what follows the field; each is timed on its own.
+        shown: JavaScript for the text that the page answers right now.
+    """
+
+    query: str
+    box: str
+    places: tuple[str, ...]
+    shown: str
+
+
+def keystrokes(url: str, typing: Typing) -> list[list[float]]:
+    """Milliseconds from each key to its answer in the document, a list for each place."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{url}/?{typing.query}")
+        for place in typing.places:
+            page.wait_for_selector(f"{place} *")
+        page.wait_for_timeout(1500)
+        page.evaluate(LISTEN, [typing.box, list(typing.places), typing.shown])
+        page.locator(typing.box).fill("")
+        page.wait_for_timeout(1000)
+        page.evaluate("window.kvTimes.forEach((times) => { times.length = 0; })")
+        page.locator(typing.box).press_sequentially(TYPED, delay=PAUSE)
+        page.wait_for_timeout(1500)
+        times: list[list[float]] = page.evaluate("window.kvTimes")
+        browser.close()
+    return times
