@@ -14,8 +14,6 @@ from kronviz.ui.html import Markup, element, join
 _WRITTEN = re.compile(
     r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
 )
-    r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
-)
 
 
 def number(value: float, digits: int = 0, *, percent: bool = False, sign: bool = False) -> Markup:
