@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEXT ?= text
 
-.PHONY: run test lint bench train-tiny screenshots
+.PHONY: run test lint bench train-tiny maps screenshots
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -30,6 +30,11 @@ bench: $(VENV)/.installed-dev
 # textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
 train-tiny: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config tiny --text $(TEXT)
+	$(BIN)/python -m kronviz.projection --pair tiny
+
+# Draw the maps anew: after a training, a minute or two on two cores.
+maps: $(VENV)/.installed
+	$(BIN)/python -m kronviz.projection --pair tiny
 
 screenshots: $(VENV)/.installed-dev
 	$(BIN)/python assets/screenshots.py

@@ -15,6 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from kronviz.checkpoint import CHECKPOINTS
+from kronviz.serving import share_cores
 from kronviz.ui.context import load_context
 from kronviz.ui.layout import build_app, launch
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--checkpoints", type=Path, default=CHECKPOINTS, help="folder that holds the pairs"
     )
+    share_cores()
     context = load_context(parser.parse_args().checkpoints)
     for problem in context.problems:
         print(problem)

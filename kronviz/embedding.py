@@ -25,8 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kronviz import codec, encoders
-from kronviz.encoders import plain
-from kronviz.encoders.operator import encode as fused_encode
+from kronviz.encoders import operator, plain
 from kronviz.tokenizer import TokenBytes
 
 REFERENCE_KEY = "projection.weight"
@@ -123,7 +122,9 @@ class KroneckerEmbedding(nn.Module):
         weight = self.weight
         mean = self._keep("mean", self._mean) if self._frozen() else None
         if encoders.is_fused(self.encoder, weight.device, weight.dtype):
-            return fused_encode(weight, mean, ids, data, offsets, self.pos_dim)
+            if mean is not None:
+                return operator.encode_now(weight, mean, ids, data, offsets, self.pos_dim)
+            return operator.encode(weight, mean, ids, data, offsets, self.pos_dim)
         self._check(ids, len(offsets) - 1)
         return plain.encode(weight, mean, ids, data, offsets, self.pos_dim)
 

@@ -3,6 +3,7 @@
 Notable:
 
 - The two arms share every line: tokens are read once, each arm reads all texts as one batch.
+- Several comparisons are one batch too (`Predictor.compare_many`); `serving` gathers them.
 - Texts of different lengths are padded on the right. The model is causal, so that padding changes
   nothing at the last real position.
 - A problem with what a person typed is an `InputError`, whose message is one sentence for them.
@@ -16,20 +17,33 @@ Notable:
 from __future__ import annotations
 
 import difflib
+import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs, load_arm
+from kronviz.checkpoint import (
+    CHECKPOINTS,
+    CheckpointError,
+    fingerprint,
+    list_pairs,
+    load_arm,
+)
 from kronviz.metrics import PairMetrics, log_probs, pair_metrics
 from kronviz.model import GPT, Reading
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 
 MAX_CHARS = 2_000
 TOP = 10
+_UNEVEN, _SHORT = 1.5, 8
+"""A batch holds texts up to so many times as long as its shortest, and so many tokens more."""
+_DIFFERENCES = 60_000
+"""Pairs of bytes that are looked through for differences; beyond, pairs of tokens are."""
 
 
 class InputError(ValueError):
@@ -108,9 +122,16 @@ class Predictor:
         arms: the models by arm, those that could be loaded.
         tokenizer: shared by the arms.
         problems: a sentence for each arm that could not be loaded.
+        fingerprints: of the weights by arm, as `kronviz.checkpoint.fingerprint` gives them.
     """
 
-    def __init__(self, pair: str, arms: dict[str, GPT], problems: Sequence[str] = ()):
+    def __init__(
+        self,
+        pair: str,
+        arms: dict[str, GPT],
+        problems: Sequence[str] = (),
+        fingerprints: Mapping[str, str] | None = None,
+    ):
         if not arms:
             raise CheckpointError(" ".join(problems) or f"The pair {pair} has no arm.")
         vocabularies = {model.config.vocabulary for model in arms.values()}
@@ -119,6 +140,7 @@ class Predictor:
         self.pair = pair
         self.arms = arms
         self.problems = tuple(problems)
+        self.fingerprints = dict(fingerprints or {})
         self.tokenizer: Tokenizer = load_tokenizer(vocabularies.pop())
         self.n_ctx = min(model.config.n_ctx for model in arms.values())
 
@@ -145,13 +167,14 @@ class Predictor:
             raise CheckpointError(f"There is no pair {folder.name!r} in checkpoints.")
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
-        arms, problems = {}, list(info.problems)
+        arms, prints, problems = {}, {}, list(info.problems)
         for arm in info.arms:
             try:
                 arms[arm] = load_arm(info.path / arm).to(device, dtype)
+                prints[arm] = fingerprint(info.path / arm)
             except CheckpointError as error:
                 problems.append(str(error))
-        return cls(info.name, arms, problems)
+        return cls(info.name, arms, problems, prints)
 
     def compare(self, clean: str, typo: str) -> Comparison:
         """Compare the answers of both arms to a clean text and a misspelled one.
@@ -159,22 +182,50 @@ class Predictor:
         Raises:
             InputError: a text is empty or too long.
         """
+        (answer,) = self.compare_many([(clean, typo)])
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    def compare_many(self, texts: Sequence[tuple[str, str]]) -> list[Comparison | InputError]:
+        """Compare several clean texts with their misspelled ones, read together in few batches.
+
+        Args:
+            texts: clean and misspelled, pair by pair.
+
+        Returns:
+            An answer a pair, in their order; for a pair that cannot be answered, the reason.
+            ``seconds`` is the time of the whole call. Read alone or together, probabilities agree
+            to the rounding of float32.
+        """
         started = time.perf_counter()
-        clean, typo = clean_text(clean), clean_text(typo)
-        ids = [self.encode(clean, "clean reference"), self.encode(typo, "text to test")]
-        arms = []
-        for arm, model in self.arms.items():
-            arms.append(self._compare_arm(arm, model.read(ids)))
-        clean_tokens, typo_tokens = self._token_views(*ids)
-        return Comparison(
-            pair=self.pair,
-            clean=clean,
-            typo=typo,
-            clean_tokens=clean_tokens,
-            typo_tokens=typo_tokens,
-            arms=tuple(arms),
-            seconds=time.perf_counter() - started,
-        )
+        answers: dict[int, Comparison | InputError] = {}
+        asked: list[_Asked] = []
+        for place, (clean, typo) in enumerate(texts):
+            clean, typo = clean_text(clean), clean_text(typo)
+            try:
+                ids = self.encode(clean, "clean reference"), self.encode(typo, "text to test")
+            except InputError as error:
+                answers[place] = error
+            else:
+                asked.append(_Asked(place, clean, typo, *ids))
+        for batch in _alike(asked):
+            ids_together = [one.clean_ids for one in batch] + [one.typo_ids for one in batch]
+            arms = [
+                self._compare_arm(arm, model.read(ids_together)) for arm, model in self.arms.items()
+            ]
+            for one, said in zip(batch, zip(*arms, strict=True), strict=True):
+                clean_tokens, typo_tokens = self._token_views(one.clean_ids, one.typo_ids)
+                answers[one.place] = Comparison(
+                    pair=self.pair,
+                    clean=one.clean,
+                    typo=one.typo,
+                    clean_tokens=clean_tokens,
+                    typo_tokens=typo_tokens,
+                    arms=said,
+                    seconds=time.perf_counter() - started,
+                )
+        return [answers[place] for place in range(len(texts))]
 
     def encode(self, text: str, label: str = "text") -> list[int]:
         """Ids of a typed text; `InputError` if it is empty, or longer than the model reads."""
@@ -195,45 +246,40 @@ class Predictor:
                 f"The {label} has {tokens:,} tokens; this model reads {self.n_ctx}. Shorten it."
             )
 
-    def _compare_arm(self, arm: str, reading: Reading) -> ArmComparison:
+    def _compare_arm(self, arm: str, reading: Reading) -> list[ArmComparison]:
+        """One arm's answers, from what it read: all clean texts, then all misspelled ones."""
         # One transfer here, in place of a wait for the GPU at every number below.
         logits, final = reading.logits.cpu(), reading.final.cpu()
+        half = len(logits) // 2
         probabilities = log_probs(logits).exp()
-        metrics = pair_metrics(logits[:1], logits[1:], final[:1], final[1:])[0]
+        metrics = pair_metrics(logits[:half], logits[half:], final[:half], final[half:])
+        return [
+            self._arm_comparison(arm, probabilities[row::half], metrics[row]) for row in range(half)
+        ]
+
+    def _arm_comparison(
+        self, arm: str, probabilities: Tensor, metrics: PairMetrics
+    ) -> ArmComparison:
+        """One arm's answer to one pair, from its probabilities ``(2, vocab)``."""
         best = probabilities.amax(0).topk(TOP).indices.tolist()
-        clean_top, typo_top = probabilities.argmax(-1).tolist()
-
-        def view(token: int) -> NextToken:
-            clean, typo = probabilities[:, token].tolist()
-            ranks = (probabilities > probabilities[:, token, None]).sum(-1) + 1
-            return NextToken(
-                id=token,
-                text=self.tokenizer.token_text(token),
-                hex=self.tokenizer.token_bytes(token).hex(" "),
-                clean_prob=clean,
-                typo_prob=typo,
-                clean_rank=int(ranks[0]),
-                typo_rank=int(ranks[1]),
+        shown = [*best, *probabilities.argmax(-1).tolist()]
+        found = probabilities[:, shown]
+        ranks = ((probabilities[:, None] > found[:, :, None]).sum(-1) + 1).tolist()
+        views = [
+            NextToken(
+                token,
+                self.tokenizer.token_text(token),
+                self.tokenizer.token_bytes(token).hex(" "),
+                *values,
             )
-
-        return ArmComparison(
-            arm=arm,
-            next_tokens=tuple(view(token) for token in best),
-            clean_top=view(clean_top),
-            typo_top=view(typo_top),
-            metrics=metrics,
-        )
+            for token, *values in zip(shown, *found.tolist(), *ranks, strict=True)
+        ]
+        *next_tokens, clean_top, typo_top = views
+        return ArmComparison(arm, tuple(next_tokens), clean_top, typo_top, metrics)
 
     def _token_views(self, *texts: list[int]) -> tuple[tuple[TokenView, ...], ...]:
         streams = [[self.tokenizer.token_bytes(token) for token in ids] for ids in texts]
-        first, second = (b"".join(stream) for stream in streams)
-        # autojunk would give up on bytes that are frequent in a long text.
-        matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
-        changed: tuple[set[int], set[int]] = (set(), set())
-        for tag, i, i_end, j, j_end in matcher.get_opcodes():
-            if tag != "equal":
-                changed[0].update(range(i, i_end))
-                changed[1].update(range(j, j_end))
+        changed = _differences(*streams)
         return tuple(
             tuple(self._views(ids, stream, marks))
             for ids, stream, marks in zip(texts, streams, changed, strict=True)
@@ -250,3 +296,63 @@ class Predictor:
 def clean_text(text: str) -> str:
     """A typed text as valid Unicode: lone surrogates become U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A pair of texts with its place among those asked together."""
+
+    place: int
+    clean: str
+    typo: str
+    clean_ids: list[int]
+    typo_ids: list[int]
+
+    @property
+    def length(self) -> int:
+        return max(len(self.clean_ids), len(self.typo_ids))
+
+
+def _alike(asked: list[_Asked]) -> Iterator[list[_Asked]]:
+    """Pairs of about the same length together: a long text among short ones pads them all."""
+    batch: list[_Asked] = []
+    for one in sorted(asked, key=lambda one: one.length):
+        if batch and one.length > _UNEVEN * batch[0].length + _SHORT:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+def _differences(first: list[bytes], second: list[bytes]) -> tuple[set[int], set[int]]:
+    """Indices of the bytes of two token streams that differ from the other text.
+
+    The search for them is quadratic, so that two long texts that have little in common are
+    compared token by token.
+    """
+    one, other = b"".join(first), b"".join(second)
+    start = _common(one, other)
+    end = _common(one[start:][::-1], other[start:][::-1])
+    middles = [text[start : len(text) - end] for text in (one, other)]
+    changed: tuple[set[int], set[int]] = (set(), set())
+    parts: list[Any] = list(middles)
+    places: list[Sequence[int]] = [range(start, start + len(middle) + 1) for middle in middles]
+    if len(middles[0]) * len(middles[1]) > _DIFFERENCES:
+        parts = [first, second]
+        places = [[0, *itertools.accumulate(map(len, stream))] for stream in (first, second)]
+    # autojunk would give up on bytes that are frequent in a long text.
+    matcher = difflib.SequenceMatcher(None, parts[0], parts[1], autojunk=False)
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
+        if tag != "equal":
+            changed[0].update(range(places[0][i], places[0][i_end]))
+            changed[1].update(range(places[1][j], places[1][j_end]))
+    return changed
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes two strings begin with alike."""
+    for place, (byte, twin) in enumerate(zip(one, other, strict=False)):
+        if byte != twin:
+            return place
+    return min(len(one), len(other))

@@ -120,3 +120,20 @@ SAVINGS = (
     PublishedSaving(50_257, 16, 0.91, "GPT-2 124M: 91 % fewer", "section 6.9, table 11"),
     PublishedSaving(131_072, 32, 0.94, "131,072 tokens: up to 94 % fewer", "abstract"),
 )
+
+
+# Tables that others trained.
+
+CROSS_MODEL_WHERE = "section 6, means over six public language models, 135M to 671B"
+CROSS_MODEL = {
+    bucket: {
+        "table": Published(f"{table:.3f}", CROSS_MODEL_WHERE, table),
+        "code": Published(f"{code:.3f}", CROSS_MODEL_WHERE, code),
+    }
+    for bucket, table, code in (
+        ("typographic", 0.553, 0.657),
+        ("morphological", 0.382, 0.743),
+        ("unrelated", 0.152, 0.430),
+    )
+}
+"""Mean cosine of pairs of tokens by bucket, in the trained tables and in the byte code."""

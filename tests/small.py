@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import torch
 
 from kronviz.model import GPT, ModelConfig
+from kronviz.predictor import Predictor
+from kronviz.projection.maps import draw_map
 
 
 def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **shape: int) -> GPT:
@@ -12,3 +16,10 @@ def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **s
     torch.manual_seed(seed)
     fields = {"d_model": 32, "n_layer": 2, "n_head": 2, "n_ctx": 64, **shape}
     return GPT(ModelConfig(arm=arm, vocabulary=vocabulary, **fields)).eval()
+
+
+def draw_quickly(predictor: Predictor, *spaces: str) -> None:
+    """Maps of a pair by their two main axes alone: UMAP takes seconds to be imported."""
+    with patch("kronviz.projection.maps.lay_out", lambda found, start, *rest: start):
+        for space in spaces:
+            draw_map(predictor, space)

@@ -16,7 +16,7 @@ FLOORS = {
     "encoders": 1, "embedding": 1,
     "model": 2, "checkpoint": 2,
     "predictor": 3, "generation": 3,
-    "probes": 4, "projection": 4, "accounting": 4,
+    "probes": 4, "projection": 4, "accounting": 4, "serving": 4,
     "figures": 5,
     "ui": 6,
     "training": 3,

@@ -308,3 +308,17 @@ def test_outcomes_come_in_the_order_of_the_pairs(small_predictor: Predictor) -> 
     chosen = load_pairs().pairs[:30]
     read = [outcome.id for batch in outcomes(small_predictor, chosen) for outcome in batch]
     assert read == [pair.id for pair in chosen]
+
+
+def test_sentences_are_misspelled_in_the_manner_asked_for() -> None:
+    lines = ["quiet zebra waits", "yellow azaleas quickly wither"]
+    for keyboard in ("qwerty", "qwertz", "azerty"):
+        made = spoiled(lines, kinds=["neighbour"], seed=3, share=1.0, keyboard=keyboard)
+        for pair in made.pairs:
+            assert len(pair.edits) == len(pair.clean.split())
+            words = zip(pair.clean.split(), pair.typo.split(), strict=True)
+            assert all(a[0] == b[0] and a != b for a, b in words)
+    free = spoiled(["qa qa qa qa"] * 20, kinds=["swap"], share=1.0, protect_first=False)
+    assert {pair.typo for pair in free.pairs} == {"aq aq aq aq"}
+    with pytest.raises(InputError, match="keyboard"):
+        spoiled(lines, kinds=["neighbour"], keyboard="dvorak")

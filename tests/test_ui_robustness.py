@@ -85,6 +85,8 @@ def test_our_pairs_are_read_when_none_are_given(context: Context) -> None:
         ("robustness", {"sentences": [1]}, "each of the sentences must be a text"),
         ("robustness", {"sentences": TEXTS, "edits": 9}, "edits must be a whole number"),
         ("robustness", {"sentences": TEXTS, "kinds": ["nothing"]}, "choose from swap"),
+        ("robustness", {"sentences": TEXTS, "share": 2}, "share must be"),
+        ("robustness", {"sentences": TEXTS, "keyboard": "dvorak"}, "keyboard is"),
         ("robustness", {"pair": "nothing"}, "no pair of models"),
         ("sweep", {"strengths": [0]}, "strengths must be"),
         ("sweep", {"count": float("nan")}, "count must be"),
@@ -148,7 +150,7 @@ def test_odd_text_is_inert_wherever_it_lands(context: Context, text: str) -> Non
     found = tab._words(context, text, 1, None)
     for page in (found.words, found.strip):
         assert {tag for tag, _ in read(page).tags} <= allowed
-    made = tab._given(tab.SENTENCES, None, text, ["swap"], 1, 1)
+    made = tab._given(tab.SENTENCES, None, text, {"kinds": ["swap"]})
     run = robustness(context.predictor(), made)
     tags = read(robustness_view.pairs_view(run)).tags
     assert not {"script", "img", "svg", "iframe"} & {tag for tag, _ in tags}
@@ -157,18 +159,18 @@ def test_odd_text_is_inert_wherever_it_lands(context: Context, text: str) -> Non
 
 def test_files_are_read_once_and_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no file yet"):
-        tab._given(tab.FILE, None, "", [], 1, 1)
+        tab._given(tab.FILE, None, "", {})
     with pytest.raises(InputError, match="no longer here"):
-        tab._given(tab.FILE, str(tmp_path / "gone.csv"), "", [], 1, 1)
+        tab._given(tab.FILE, str(tmp_path / "gone.csv"), "", {})
     bomb = tmp_path / "bomb.csv"
     bomb.write_bytes(b"PK\x03\x04" + bytes(100))
-    assert "archive" in tab._given(tab.FILE, str(bomb), "", [], 1, 1).problems[0]
+    assert "archive" in tab._given(tab.FILE, str(bomb), "", {}).problems[0]
     long = tmp_path / "long.csv"
     long.write_text("clean,typo\n" + "The sun is,The snu is\n" * 100_000)
-    given = tab._given(tab.FILE, str(long), "", [], 1, 1)
+    given = tab._given(tab.FILE, str(long), "", {})
     assert len(given.pairs) == 5_000
     assert any("5,000 rows" in problem for problem in given.problems)
-    assert len(tab._given(tab.OURS, None, "", [], 1, 1).pairs) == 320
+    assert len(tab._given(tab.OURS, None, "", {}).pairs) == 320
 
 
 def test_a_stop_is_heard_between_batches_and_keeps_what_was_read() -> None:

@@ -8,6 +8,7 @@
   let asked = 0;
   let shown = { sequence: -1, html: "" };
   let linkTimer;
+  let againTimer;
   let linked = {};
   const query = new URLSearchParams(location.search);
   const waiting = fields.some((name) => query.has(name));
@@ -22,6 +23,13 @@
     const sequence = Number(/data-seq="(\d+)"/.exec(html)?.[1] ?? 0);
     if (sequence >= shown.sequence) shown = { sequence, html };
     if (shown.sequence > 0) showAgain();
+    const again = /data-again="([\d.]+)"/.exec(html);
+    if (again && sequence === asked) {
+      clearTimeout(againTimer);
+      // Not all at the same moment, or they would be too many again.
+      const pause = 500 + 1000 * Number(again[1]) * Math.random();
+      againTimer = setTimeout(() => { if (sequence === asked) document.getElementById("kv-again")?.click(); }, pause);
+    }
     return shown.html;
   };
 

@@ -3,17 +3,13 @@
 Notable:
 
 - Float32 and float64; numba knows no half precision.
-- As many threads as PyTorch uses, started on first need and left alone by small batches.
+- Small batches stay on the thread that asks.
 - Ids are checked before anything is read through them.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -22,15 +18,12 @@ from torch import Tensor
 
 from kronviz import codec
 from kronviz.encoders import loops
+from kronviz.encoders.threads import share
 
 ALONE = 1 << 17
 """Numbers of output below which a second thread costs more than it saves."""
-ROWS, COLUMNS = 64, 96
-"""Least part that a thread takes of a batch, and of the width of a gradient."""
-PARTS = 4
-"""Parts a thread."""
-LINE = 16
-"""Parts begin at multiples of this, so that threads share no cache line."""
+ROWS, COLUMNS = 64, loops.BAND
+"""Unit in which threads share a batch, and the width of a gradient."""
 
 
 def warm_up() -> None:
@@ -57,7 +50,8 @@ def encode(
         *factors(pos_dim, matrix.dtype.name),
         out.numpy(),
     )
-    _share(functools.partial(compiled.encode, *arguments), len(flat), out.numel(), ROWS)
+    work = functools.partial(compiled.encode, *arguments)
+    share(work, len(flat), ROWS, alone=out.numel() < ALONE)
     return out
 
 
@@ -73,10 +67,11 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: 
         flat,
         data.numpy(),
         offsets.numpy(),
-        factors(pos_dim, array.dtype.name)[0],
+        *factors(pos_dim, array.dtype.name),
         out.numpy(),
     )
-    _share(functools.partial(compiled.backward, *arguments), width, out.numel(), COLUMNS)
+    work = functools.partial(compiled.backward, *arguments)
+    share(work, width, COLUMNS, alone=out.numel() < ALONE)
     return out
 
 
@@ -101,40 +96,3 @@ def _known_ids(compiled: loops.Loops, ids: Tensor, offsets: Tensor) -> NDArray:
 def unknown_id(token: int, known: int) -> IndexError:
     """What to say about an id that a vocabulary of ``known`` tokens does not have."""
     return IndexError(f"ids hold {token}; this vocabulary has ids 0 … {known - 1}")
-
-
-def _share(work: Callable[[int, int], None], total: int, size: int, unit: int) -> None:
-    """Do ``work(first, last)`` for ``[0, total)``, on several threads if there is enough to do.
-
-    Threads take a part of at least ``unit`` as they become free, so that one which the system holds
-    up holds up nobody.
-    """
-    threads = min(torch.get_num_threads(), size // ALONE + 1, total // unit)
-    if threads < 2:
-        if total:
-            work(0, total)
-        return
-    count = min(PARTS * threads, total // unit)
-    edges = [total * part // count // LINE * LINE for part in range(count)] + [total]
-    parts = iter(list(itertools.pairwise(edges)))
-
-    def take() -> None:
-        # The next item of a list's iterator is handed out once, whoever asks.
-        for first, last in parts:
-            work(first, last)
-
-    helpers = [_pool().submit(take) for _ in range(threads - 1)]
-    take()
-    for helper in helpers:
-        if not helper.cancel():
-            helper.result()
-
-
-@functools.lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(os.cpu_count() or 1, 2), thread_name_prefix="kronviz-encoder")
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked child has the pool's queue but none of its threads.
-    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -4,25 +4,40 @@ Notable:
 
 - Plain loops that release the GIL, not numba's own parallelism: its thread pools abort the process
   when two Python threads call them at once, as a web server's do. `cpu` runs slices on threads.
-- Forward: a token's rows are added while its output row sits in the first-level cache. Backward:
-  each thread owns a band of columns, so that nothing is added twice, nothing is locked, and the
-  sums come out the same to the last bit however many threads there are.
-- Machine code is kept on disk where numba can write, and compiled afresh where it cannot.
+- What happens to a row is given as vector instructions, so that sums never leave registers. Left to
+  numba, each row would be an object whose references atomic instructions count, would be tested for
+  overlap with the output, and its sum would be stored and loaded again.
+- Backward: each thread owns a band of columns, so that nothing is added twice, nothing is locked,
+  and the sums come out the same to the last bit however many threads there are.
+- Machine code is kept on disk where numba can write, and compiled afresh where it cannot. numba
+  compiles again when this file changes, and knows of no other: keep all that it compiles here.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 log = logging.getLogger(__name__)
 Loop = Callable[..., Any]
+# As the type checker should see it: what is declared so is called from compiled loops alone.
+step: Callable[[Callable[..., Any]], Any] = intrinsic
+VECTOR = 64
+"""Bytes. LLVM splits vectors where the processor's are shorter."""
+WIDE = 16 if llvm.get_host_cpu_features().get("avx512f") else 4
+"""Vectors that fit into registers beside what else is needed."""
+BAND = 64
+"""Columns of a gradient that are summed at once, so that they stay in the second-level cache."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,7 @@ def _run_once(loops: Loops, dtype: str) -> None:
     offsets, gains = np.array([0, 1], np.int32), np.ones(2, dtype)
     loops.first_unknown(ids, 1)
     loops.encode(one, one[0], ids, data, offsets, gains, gains, np.empty((1, 1), dtype), 0, 1)
-    loops.backward(one[:1], ids, data, offsets, gains, np.empty((256, 1), dtype), 0, 1)
+    loops.backward(one[:1], ids, data, offsets, gains, gains, np.empty((256, 1), dtype), 0, 1)
 
 
 def _first_unknown(ids: Any, known: int) -> int:
@@ -90,42 +105,15 @@ def _encode(
 ) -> None:
     """Rows ``first … last - 1`` of the embedding: ``gain * sum of rows - share * mean``."""
     pos_dim = len(gains) - 1
-    width = weight.shape[1]
+    stride = weight.shape[1] * weight.itemsize
+    rows, means = np.intp(weight.ctypes.data), np.intp(mean.ctypes.data)
+    text, made = np.intp(data.ctypes.data), np.intp(out.ctypes.data)
     for i in range(first, last):
         start = offsets[ids[i]]
         length = offsets[ids[i] + 1] - start
-        # Of the weight's own type: numba would widen a product with an integer to float64.
-        gain, share = gains[length], shares[length]
-        row = out[i]
-        # Each pass adds as many rows as it can, for loads and stores of the output cost as much as
-        # a row; the first adds what the passes of four leave over.
-        p = length % 4
-        if p == 0:
-            for j in range(width):
-                row[j] = -share * mean[j]
-        elif p == 1:
-            a = weight[data[start] * pos_dim]
-            for j in range(width):
-                row[j] = gain * a[j] - share * mean[j]
-        elif p == 2:
-            a = weight[data[start] * pos_dim]
-            b = weight[data[start + 1] * pos_dim + 1]
-            for j in range(width):
-                row[j] = gain * (a[j] + b[j]) - share * mean[j]
-        else:
-            a = weight[data[start] * pos_dim]
-            b = weight[data[start + 1] * pos_dim + 1]
-            c = weight[data[start + 2] * pos_dim + 2]
-            for j in range(width):
-                row[j] = gain * ((a[j] + b[j]) + c[j]) - share * mean[j]
-        while p < length:
-            a = weight[data[start + p] * pos_dim + p]
-            b = weight[data[start + p + 1] * pos_dim + p + 1]
-            c = weight[data[start + p + 2] * pos_dim + p + 2]
-            d = weight[data[start + p + 3] * pos_dim + p + 3]
-            for j in range(width):
-                row[j] += gain * ((a[j] + b[j]) + (c[j] + d[j]))
-            p += 4
+        token = text + start, np.intp(length), pos_dim
+        factors = gains[length], shares[length]
+        _gather(rows, stride, token, factors, means, made + i * stride, stride)
 
 
 def _backward(
@@ -134,31 +122,163 @@ def _backward(
     data: Any,
     offsets: Any,
     gains: Any,
+    shares: Any,
     out: Any,
     first: int,
     last: int,
 ) -> None:
     """Columns ``first … last - 1`` of the gradient of the projection: each cell's sum, centred."""
     pos_dim = len(gains) - 1
-    band = out[:, first:last]
-    width = last - first
-    band[:] = 0
-    for i in range(len(ids)):
-        start = offsets[ids[i]]
-        length = offsets[ids[i] + 1] - start
-        gain = gains[length]
-        source = grad[i, first:last]
-        for p in range(length):
-            target = band[data[start + p] * pos_dim + p]
-            for j in range(width):
-                target[j] += gain * source[j]
-    centre = np.zeros(width)
-    for cell in range(len(band)):
-        row = band[cell]
-        for j in range(width):
-            centre[j] += row[j]
-    shift = (centre / len(band)).astype(out.dtype)
-    for cell in range(len(band)):
-        row = band[cell]
-        for j in range(width):
-            row[j] -= shift[j]
+    size = out.itemsize
+    stride = out.shape[1] * size
+    rows, text = np.intp(out.ctypes.data), np.intp(data.ctypes.data)
+    source = np.intp(grad.ctypes.data)
+    mean = np.empty(BAND, out.dtype)
+    means = np.intp(mean.ctypes.data)
+    # Unsigned, or numba would look for indices from the end, number by number.
+    for left in range(np.uintp(first), np.uintp(last), np.uintp(BAND)):
+        right = min(left + np.uintp(BAND), np.uintp(last))
+        offset, width = np.intp(left) * size, np.intp(right - left) * size
+        for cell in range(np.uintp(len(out))):
+            for j in range(left, right):
+                out[cell, j] = 0
+        mean[:] = 0
+        for i in range(len(ids)):
+            start = offsets[ids[i]]
+            length = offsets[ids[i] + 1] - start
+            token = text + start, np.intp(length), pos_dim
+            factors = gains[length], shares[length]
+            at = source + i * stride + offset
+            _scatter(rows + offset, stride, token, factors, means, at, width)
+        for j in range(len(mean)):
+            mean[j] /= len(out)
+        for cell in range(np.uintp(len(out))):
+            for j in range(left, right):
+                out[cell, j] -= mean[j - left]
+
+
+@step
+def _gather(
+    typing: Any, rows: Any, stride: Any, token: Any, factors: Any, mean: Any, out: Any, size: Any
+) -> Any:
+    """``out = gain * Σ_p rows[text[p] * pos_dim + p] - share * mean``.
+
+    Args:
+        rows, mean, out: addresses.
+        stride: bytes from one row to the next.
+        token: address and length of the text, and pos_dim.
+        factors: gain and share.
+        size: bytes of a row to compute.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, stride, token, factors, mean, out, size = arguments
+        for block in _blocks(context, builder, signature.args[3].dtype, size):
+            sums = [cgutils.alloca_once_value(builder, block.zero) for _ in range(block.count)]
+            for row in block.lit(rows, stride, token):
+                for total, part in zip(sums, block.load(row), strict=True):
+                    builder.store(builder.fadd(builder.load(total), part), total)
+            gain, share = block.splat(factors)
+            scaled = [builder.fmul(gain, builder.load(total)) for total in sums]
+            shifts = [builder.fmul(share, part) for part in block.load(mean)]
+            block.store(out, map(builder.fsub, scaled, shifts))
+        return context.get_dummy_value()
+
+    return types.void(rows, stride, token, factors, mean, out, size), generate
+
+
+@step
+def _scatter(
+    typing: Any,
+    rows: Any,
+    stride: Any,
+    token: Any,
+    factors: Any,
+    total: Any,
+    source: Any,
+    size: Any,
+) -> Any:
+    """``rows[text[p] * pos_dim + p] += gain * source`` for every p, ``total += share * source``.
+
+    The arguments are those of `_gather`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, stride, token, factors, total, source, size = arguments
+        for block in _blocks(context, builder, signature.args[3].dtype, size):
+            gain, share = block.splat(factors)
+            parts = block.load(source)
+            scaled = [builder.fmul(gain, part) for part in parts]
+            shares = [builder.fmul(share, part) for part in parts]
+            block.store(total, map(builder.fadd, block.load(total), shares))
+            for row in block.lit(rows, stride, token):
+                block.store(row, map(builder.fadd, block.load(row), scaled))
+        return context.get_dummy_value()
+
+    return types.void(rows, stride, token, factors, total, source, size), generate
+
+
+def _blocks(context: Any, builder: Any, number: Any, size: Any) -> Iterator[_Block]:
+    """Cut ``size`` bytes into blocks, wide ones first, the last of single numbers.
+
+    What is emitted before the next is asked for happens to every block of its width.
+    """
+    scalar = context.get_value_type(number)
+    bytes_each = context.get_abi_sizeof(scalar)
+    lanes = VECTOR // bytes_each
+    start = size.type(0)
+    for count, width in ((WIDE, lanes), (4, lanes), (1, lanes), (1, 1)):
+        step = size.type(count * width * bytes_each)
+        stop = builder.sub(size, builder.urem(size, step))
+        with cgutils.for_range_slice(builder, start, stop, step, size.type) as (offset, _):
+            yield _Block(builder, ir.VectorType(scalar, width), bytes_each, count, offset)
+        start = stop
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block of columns: ``count`` vectors from ``offset`` bytes after an address."""
+
+    builder: Any
+    vector: Any
+    align: int
+    count: int
+    offset: Any
+
+    @property
+    def zero(self) -> Any:
+        return self.vector([0.0] * self.vector.count)
+
+    def lit(self, rows: Any, stride: Any, token: Any) -> Iterator[Any]:
+        """The address of the row that each byte of a token lights, once in a loop over them."""
+        builder = self.builder
+        text, length, pos_dim = cgutils.unpack_tuple(builder, token, 3)
+        with cgutils.for_range(builder, length) as loop:
+            where = builder.inttoptr(builder.add(text, loop.index), ir.IntType(8).as_pointer())
+            byte = builder.zext(builder.load(where), length.type)
+            cell = builder.add(builder.mul(byte, pos_dim), loop.index)
+            yield builder.add(rows, builder.mul(cell, stride))
+
+    def load(self, address: Any) -> list[Any]:
+        return [self.builder.load(where, align=self.align) for where in self._each(address)]
+
+    def store(self, address: Any, values: Iterable[Any]) -> None:
+        for where, value in zip(self._each(address), values, strict=True):
+            self.builder.store(value, where, align=self.align)
+
+    def splat(self, numbers: Any) -> list[Any]:
+        """Vectors that hold one number of a tuple each."""
+        blank = self.vector(ir.Undefined)
+        zeros = ir.VectorType(ir.IntType(32), self.vector.count)([0] * self.vector.count)
+        return [
+            self.builder.shuffle_vector(
+                self.builder.insert_element(blank, number, ir.IntType(32)(0)), blank, zeros
+            )
+            for number in cgutils.unpack_tuple(self.builder, numbers, 2)
+        ]
+
+    def _each(self, address: Any) -> Iterator[Any]:
+        start = self.builder.add(address, self.offset)
+        for k in range(self.count):
+            after = start.type(k * self.vector.count * self.align)
+            yield self.builder.inttoptr(self.builder.add(start, after), self.vector.as_pointer())

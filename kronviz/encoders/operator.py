@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kronviz import codec
 
@@ -33,6 +33,21 @@ def encode(
     from kronviz.encoders import cpu
 
     return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
+
+
+def encode_now(
+    weight: Tensor, mean: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Tensor:
+    """`encode` where no derivative is wanted and nothing is compiled.
+
+    Ordinary tensors on a CPU go past PyTorch's dispatcher, which takes longer than to embed what a
+    person types.
+    """
+    if weight.device.type == "cpu" and type(weight) in (Tensor, nn.Parameter):
+        from kronviz.encoders import cpu
+
+        return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
+    return encode(weight, mean, ids, data, offsets, pos_dim)
 
 
 @torch.library.custom_op(

@@ -42,6 +42,38 @@ NEUTRALS = {
 """The rest of the page: backgrounds, rules, edges of controls (3:1), text, the marker for changed
 bytes, and refusals."""
 
+CLASSES = {
+    f"class-{place}": colour
+    for place, colour in enumerate(
+        (
+            Colour("#4477AA", "#77AADD"),
+            Colour("#BB5566", "#EE8866"),
+            Colour("#228833", "#44BB99"),
+            Colour("#AA8800", "#DDCC77"),
+            Colour("#AA3377", "#FFAABB"),
+            Colour("#117799", "#99DDFF"),
+            Colour("#6B5B95", "#BBA8E8"),
+            Colour("#5B6B2A", "#BBCC33"),
+        )
+    )
+}
+"""Kinds of tokens on a map, and nowhere else: eight hues after Paul Tol's schemes for the
+colour-blind."""
+
+SCALE = {
+    f"scale-{place}": colour
+    for place, colour in enumerate(
+        (
+            Colour("#C9B458", "#2B3F6B"),
+            Colour("#8FA05B", "#4A6A94"),
+            Colour("#4F8A6B", "#6C9A9B"),
+            Colour("#23667A", "#A9C08C"),
+            Colour("#1B2F66", "#F3E47A"),
+        )
+    )
+}
+"""Little to much on a map: ever darker on light paper, ever lighter on dark."""
+
 SANS = "'IBM Plex Sans', system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 MONO = "'IBM Plex Mono', ui-monospace, 'SF Mono', Menlo, Consolas, 'Noto Sans Mono', monospace"
 

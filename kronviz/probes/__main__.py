@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, command in COMMANDS.items():
         sub = probes.add_parser(name, help=command.help, description=command.help)
         sub.add_argument("--pair", default="tiny", help="name or folder of a pair of models")
-        sub.add_argument("--seed", type=int, default=0, help="the same seed, the same figures")
+        sub.add_argument(
+            "--seed", type=int, default=command.seed, help="the same seed, the same figures"
+        )
         sub.add_argument("--json", type=Path, metavar="FILE", help="write the whole result")
         sub.add_argument("--csv", type=Path, metavar="FILE", help="write the result as a table")
         command.add_arguments(sub)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kronviz.generation import Sampler
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes import recovery, sensitivity, sweep, tables
+from kronviz.probes import echo, layers, recovery, sensitivity, sweep, tables
+from kronviz.probes.foreign import command as foreign
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import Progress, Robustness, robustness, spoiled
-from kronviz.typos import KINDS
+from kronviz.typos import KEYBOARDS, KINDS
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Command:
         run: from a predictor and the parsed arguments to a result.
         lines: the figures of a result, for printing.
         table: a result as flat rows for CSV.
+        seed: that is taken where none is given.
     """
 
     help: str
@@ -38,6 +41,7 @@ class Command:
     run: Callable[[Predictor, argparse.Namespace], Any]
     lines: Callable[[Any], Iterable[str]]
     table: Callable[[Any], Sequence[dict[str, object]]]
+    seed: int = 0
 
 
 def _progress() -> Progress | None:
@@ -69,6 +73,9 @@ def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sentences", type=Path, help="clean sentences to misspell, one a line")
     _kinds(parser, sensitivity.KINDS)
     parser.add_argument("--edits", type=int, default=1, help="misspellings in each sentence")
+    parser.add_argument("--share", type=float, help="of the words of each, 0 to 1, for --edits")
+    parser.add_argument("--keyboard", choices=list(KEYBOARDS), default="qwerty")
+    parser.add_argument("--open-first", action="store_true", help="first letters may change too")
 
 
 def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robustness:
@@ -76,7 +83,15 @@ def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robust
     if sentences is None:
         pairs = load_pairs(options.pairs)
     else:
-        pairs = spoiled(sentences, kinds=options.kinds, edits=options.edits, seed=options.seed)
+        pairs = spoiled(
+            sentences,
+            kinds=options.kinds,
+            edits=options.edits,
+            seed=options.seed,
+            share=options.share,
+            protect_first=not options.open_first,
+            keyboard=options.keyboard,
+        )
     return robustness(predictor, pairs, seed=options.seed, progress=_progress())
 
 
@@ -188,6 +203,16 @@ def _sensitivity_lines(result: sensitivity.Sensitivity) -> Iterator[str]:
         yield f"{word.word} ({', '.join(word.variants) or 'cannot be misspelled so'}): {arms}"
 
 
+def _echo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strings", nargs="+", default=list(echo.STRINGS))
+    parser.add_argument("--seeds", type=int, default=1, help="continuations of each prompt")
+
+
+def _run_echo(predictor: Predictor, options: argparse.Namespace) -> echo.EchoReport:
+    sampler = Sampler(seed=options.seed)
+    return echo.echo(predictor, options.strings, seeds=options.seeds, sampler=sampler)
+
+
 def _shown(interval: Interval) -> str:
     return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
@@ -220,5 +245,28 @@ COMMANDS: dict[str, Command] = {
         _run_sensitivity,
         _sensitivity_lines,
         tables.sensitivity_rows,
+    ),
+    "echo": Command(
+        "How often a continuation repeats a string that no model has seen (section 6.12).",
+        _echo_arguments,
+        _run_echo,
+        echo.lines,
+        tables.echo_rows,
+        seed=Sampler().seed,
+    ),
+    "layers": Command(
+        "What is near a word at every depth of both arms (section 6.8). It draws nothing.",
+        lambda parser: None,
+        lambda predictor, options: layers.layers(predictor),
+        layers.lines,
+        tables.layer_rows,
+    ),
+    "table": Command(
+        "The cross-model probe on any model's table (section 6).",
+        foreign.add_arguments,
+        foreign.run,
+        foreign.lines,
+        tables.foreign_rows,
+        seed=1,
     ),
 }

@@ -9,7 +9,7 @@ Notable:
   same figure for the other strings of the set, which is what chance gives.
 - Every reading of a string draws from the same random numbers.
 
-Run it: ``python -m kronviz.probes.echo --pair tiny``.
+Run it: ``python -m kronviz.probes echo --pair tiny``.
 
 >>> longest_piece("kubernetes", "A kubernet is a ship")
 8
@@ -17,7 +17,6 @@ Run it: ``python -m kronviz.probes.echo --pair tiny``.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,6 @@ from dataclasses import dataclass, replace
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.generation import MAX_SLOT_BYTES, SLOT, Continuation, Sampler, continue_text
 from kronviz.predictor import InputError, Predictor, clean_text
-from kronviz.results import to_json
 
 STRINGS = (
     *("kubernetes", "frobnicator", "glockenspiel", "quokkas", "petrichor", "zymurgy"),
@@ -144,6 +142,45 @@ def echo_steps(
     sampler: Sampler | None = None,
 ) -> Iterator[float | EchoReport]:
     """The echo probe step by step: shares that are done, at last the report."""
+    plan = echo_plan(predictor, strings, prompts, seeds=seeds, sampler=sampler)
+    return _steps(predictor, plan)
+
+
+@dataclass(frozen=True)
+class EchoPlan:
+    """What the probe will run, checked from end to end.
+
+    Attributes:
+        cases: string, prompt and sampler of each continuation.
+        readings: arm and reading that each case is run with.
+        skipped: as in `EchoReport`; ``sampler`` is the one of the first seed.
+    """
+
+    cases: tuple[tuple[str, str, Sampler], ...]
+    readings: tuple[tuple[str, str], ...]
+    skipped: tuple[str, ...]
+    sampler: Sampler
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """The strings that are tried."""
+        return tuple(dict.fromkeys(string for string, _, _ in self.cases))
+
+    @property
+    def size(self) -> int:
+        """Continuations in all."""
+        return len(self.cases) * len(self.readings)
+
+
+def echo_plan(
+    predictor: Predictor,
+    strings: Sequence[str] = STRINGS,
+    prompts: Sequence[str] | None = None,
+    *,
+    seeds: int = 1,
+    sampler: Sampler | None = None,
+) -> EchoPlan:
+    """Check what is to be run; arguments and errors as for `echo`."""
     sampler = sampler or Sampler()
     strings = _checked(strings, "string", MAX_STRINGS, MAX_SLOT_BYTES)
     prompts = _checked(PROMPTS if prompts is None else prompts, "prompt", MAX_PROMPTS, 500)
@@ -162,64 +199,70 @@ def echo_steps(
             f"That makes {total} continuations for each model; the limit is {MAX_RUNS}. Take fewer "
             "strings, prompts or seeds."
         )
-    plan = [
-        (string, prompt, replace(sampler, seed=sampler.seed + extra))
-        for string in novel
-        for prompt in prompts
-        for extra in range(int(seeds))
-    ]
     readings = _readings(predictor)
     # The longest of the prompts is read now: better a refusal before the work than in its midst.
     for string in novel:
         for prompt in prompts:
             for arm, reading in readings:
                 _writer(predictor, arm, reading, string, prompt, sampler)
-    return _steps(predictor, plan, readings, tuple(set(strings) - set(novel)), sampler)
-
-
-Plan = list[tuple[str, str, Sampler]]
-
-
-def _steps(
-    predictor: Predictor,
-    plan: Plan,
-    readings: list[tuple[str, str]],
-    skipped: tuple[str, ...],
-    sampler: Sampler,
-) -> Iterator[float | EchoReport]:
-    started = time.perf_counter()
-    strings = tuple(dict.fromkeys(string for string, _, _ in plan))
-    runs: list[EchoRun] = []
-    for number, (string, prompt, drawn) in enumerate(plan):
-        for place, (arm, reading) in enumerate(readings):
-            *_, made = _writer(predictor, arm, reading, string, prompt, drawn)
-            positions = made.slot_tokens or len(predictor.tokenizer.encode(f" {string}"))
-            others = [_piece(other, made.text) for other in strings if other != string]
-            runs.append(
-                EchoRun(
-                    arm=arm,
-                    reading=reading,
-                    string=string,
-                    prompt=prompt,
-                    seed=drawn.seed,
-                    positions=positions,
-                    text=made.text,
-                    echoed=string.casefold() in made.text.casefold(),
-                    piece=_piece(string, made.text),
-                    chance=sum(others) / len(others) if others else 0.0,
-                )
-            )
-            yield (number + (place + 1) / len(readings)) / len(plan) * 0.999
-    yield EchoReport(
-        pair=predictor.pair,
-        sampler=sampler,
-        strings=strings,
-        skipped=tuple(sorted(skipped)),
-        prompts=tuple(dict.fromkeys(prompt for _, prompt, _ in plan)),
-        rates=tuple(_rate(arm, reading, runs) for arm, reading in readings),
-        runs=tuple(runs),
-        seconds=time.perf_counter() - started,
+    cases = tuple(
+        (string, prompt, replace(sampler, seed=sampler.seed + extra))
+        for string in novel
+        for prompt in prompts
+        for extra in range(int(seeds))
     )
+    skipped = tuple(sorted(set(strings) - set(novel)))
+    return EchoPlan(cases, tuple(readings), skipped, sampler)
+
+
+def echo_runs(predictor: Predictor, plan: EchoPlan) -> Iterator[EchoRun]:
+    """The continuations of a plan, one after the other."""
+    strings = plan.strings
+    for string, prompt, drawn in plan.cases:
+        for arm, reading in plan.readings:
+            *_, made = _writer(predictor, arm, reading, string, prompt, drawn)
+            others = [_piece(other, made.text) for other in strings if other != string]
+            yield EchoRun(
+                arm=arm,
+                reading=reading,
+                string=string,
+                prompt=prompt,
+                seed=drawn.seed,
+                positions=made.slot_tokens or len(predictor.tokenizer.encode(f" {string}")),
+                text=made.text,
+                echoed=string.casefold() in made.text.casefold(),
+                piece=_piece(string, made.text),
+                chance=sum(others) / len(others) if others else 0.0,
+            )
+
+
+def echo_report(
+    predictor: Predictor, plan: EchoPlan, runs: Sequence[EchoRun], seconds: float
+) -> EchoReport:
+    """The report of the continuations that were run, which need not be all of the plan's."""
+    return EchoReport(
+        pair=predictor.pair,
+        sampler=plan.sampler,
+        strings=plan.strings,
+        skipped=plan.skipped,
+        prompts=tuple(dict.fromkeys(prompt for _, prompt, _ in plan.cases)),
+        rates=tuple(
+            _rate(arm, reading, runs)
+            for arm, reading in plan.readings
+            if any((run.arm, run.reading) == (arm, reading) for run in runs)
+        ),
+        runs=tuple(runs),
+        seconds=seconds,
+    )
+
+
+def _steps(predictor: Predictor, plan: EchoPlan) -> Iterator[float | EchoReport]:
+    started = time.perf_counter()
+    runs: list[EchoRun] = []
+    for run in echo_runs(predictor, plan):
+        runs.append(run)
+        yield len(runs) / plan.size * 0.999
+    yield echo_report(predictor, plan, runs, time.perf_counter() - started)
 
 
 def longest_piece(string: str, text: str) -> int:
@@ -289,26 +332,13 @@ def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]
     return found
 
 
-def main() -> None:
-    """Print the report of a pair, as a table or as JSON."""
-    parser = argparse.ArgumentParser(description="Echo rate of novel strings (section 6.12).")
-    parser.add_argument("--pair", default="tiny", help="name or folder of a pair")
-    parser.add_argument("--seeds", type=int, default=1, help="continuations of each prompt")
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
-    arguments = parser.parse_args()
-    report = echo(Predictor.load(arguments.pair), seeds=arguments.seeds)
-    if arguments.json:
-        print(to_json(report, indent=2))
-        return
-    print(f"{report.pair}: {len(report.strings)} strings, {len(report.prompts)} prompts")
-    print(f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95 % interval':>16} {'piece':>6} chance")
+def lines(report: EchoReport) -> Iterator[str]:
+    """The figures of a report, for printing."""
+    yield f"{report.pair}: {len(report.strings)} strings, {len(report.prompts)} prompts"
+    yield f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95 % interval':>16} {'piece':>6} chance"
     for rate in report.rates:
         count = f"{rate.echoed}/{rate.runs}"
         interval = f"{rate.low:.1%} … {rate.high:.1%}"
         figures = f"{count:>10} {interval:>16} {rate.piece:6.3f} {rate.chance:6.3f}"
-        print(f"{rate.arm:5} {rate.reading:12} {figures}")
-    print(f"{report.seconds:.1f} s")
-
-
-if __name__ == "__main__":
-    main()
+        yield f"{rate.arm:5} {rate.reading:12} {figures}"
+    yield f"{report.seconds:.1f} s"

@@ -12,12 +12,11 @@ Notable:
 - Three kinds of pairs answer where the reading is done: a word and its misspelling in the
   same sentence, the ends of these two sentences, and two words one letter apart.
 
-Run it: ``python -m kronviz.probes.layers --pair tiny``.
+Run it: ``python -m kronviz.probes layers --pair tiny``.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
 from collections import defaultdict
@@ -36,7 +35,6 @@ from kronviz.predictor import Predictor
 from kronviz.probes.families import FAMILIES
 from kronviz.probes.neighbors import canonical
 from kronviz.probes.pairs import load_pairs
-from kronviz.results import to_json
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 
 NEAREST = 10
@@ -358,29 +356,17 @@ def _cosines(kind: str, first: Tensor, second: Tensor) -> PairCosines | None:
     )
 
 
-def main() -> None:
-    """Print the report of a pair, as a table or as JSON."""
-    parser = argparse.ArgumentParser(description="The layered probe (paper, section 6.8).")
-    parser.add_argument("--pair", default="tiny", help="name or folder of a pair")
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
-    arguments = parser.parse_args()
-    report = layers(Predictor.load(arguments.pair))
-    if arguments.json:
-        print(to_json(report, indent=2))
-        return
-    print(f"{report.pair}: {len(report.words)} words, {NEAREST} nearest of {report.tokens:,}")
+def lines(report: LayerReport) -> Iterator[str]:
+    """The figures of a report, for printing."""
+    yield f"{report.pair}: {len(report.words)} words, {NEAREST} nearest of {report.tokens:,}"
     kinds = "".join(f"{kind:>11}" for kind in KINDS)
-    print(f"{'arm':5} {'depth':>5} {'L':>6} {'M':>6} {'S':>6} {'norm':>7}{kinds}")
+    yield f"{'arm':5} {'depth':>5} {'L':>6} {'M':>6} {'S':>6} {'norm':>7}{kinds}"
     for arm in report.arms:
         found = {pairs.kind: pairs for pairs in arm.pairs}
         for at in arm.depths:
             shares = f"{at.other_form:6.3f} {at.holds_root:6.3f} {at.in_family:6.3f} {at.norm:7.2f}"
             means = [f"{found[k].cosines[at.depth]:11.3f}" if k in found else "" for k in KINDS]
-            print(f"{arm.arm:5} {at.depth:5} {shares}{''.join(means)}")
+            yield f"{arm.arm:5} {at.depth:5} {shares}{''.join(means)}"
     for pairs in report.arms[0].pairs:
-        print(f"{pairs.kind}: {pairs.pairs} pairs")
-    print(f"{report.seconds:.1f} s")
-
-
-if __name__ == "__main__":
-    main()
+        yield f"{pairs.kind}: {pairs.pairs} pairs"
+    yield f"{report.seconds:.1f} s"

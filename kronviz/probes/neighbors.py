@@ -41,7 +41,7 @@ from kronviz.probes.strings import (
     tokens,
     whole_number,
 )
-from kronviz.tokenizer import Tokenizer, load_tokenizer
+from kronviz.tokenizer import TokenBytes, Tokenizer, load_tokenizer
 
 MAX_NEIGHBORS = 100
 MIN_ROOT = 3
@@ -111,6 +111,19 @@ class CodeTable:
 
     columns: NDArray[np.int16]
     lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, packed: TokenBytes, pos_dim: int) -> CodeTable:
+        """The table of any tokens."""
+        starts, lengths = packed.offsets[:-1], np.diff(packed.offsets)
+        # Only a token longer than pos_dim can be cut, and only there the cut looks at characters.
+        for token in np.flatnonzero(lengths > pos_dim):
+            lengths[token] = len(codec.truncate(packed[int(token)], pos_dim))
+        columns = np.full((pos_dim, len(packed)), -1, np.int16)
+        for position in range(pos_dim):
+            reach = lengths > position
+            columns[position, reach] = packed.data[starts[reach] + position]
+        return cls(columns, lengths)
 
     def similarities(self, data: bytes) -> NDArray[np.float64]:
         """Similarity of the code of a string with every token's: float64, ``(n_vocab,)``."""
@@ -195,16 +208,7 @@ def relation(first: str | None, second: str | None) -> str:
 @functools.lru_cache(maxsize=16)
 def code_table(vocabulary: str, pos_dim: int) -> CodeTable:
     """The `CodeTable` of a vocabulary, kept for the next question."""
-    packed = load_tokenizer(vocabulary).vocabulary
-    starts, lengths = packed.offsets[:-1], np.diff(packed.offsets)
-    # Only a token longer than pos_dim can be cut, and only there the cut must look at characters.
-    for token in np.flatnonzero(lengths > pos_dim):
-        lengths[token] = len(codec.truncate(packed[int(token)], pos_dim))
-    columns = np.full((pos_dim, len(packed)), -1, np.int16)
-    for position in range(pos_dim):
-        reach = lengths > position
-        columns[position, reach] = packed.data[starts[reach] + position]
-    return CodeTable(columns, lengths)
+    return CodeTable.of(load_tokenizer(vocabulary).vocabulary, pos_dim)
 
 
 @functools.lru_cache(maxsize=8)

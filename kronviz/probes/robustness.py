@@ -186,9 +186,17 @@ def spoiled(
     kinds: Sequence[str],
     edits: int = 1,
     seed: int = 0,
+    share: float | None = None,
+    protect_first: bool = True,
     keyboard: str = "qwerty",
 ) -> PairSet:
     """Pairs made of clean sentences by the misspelling engine; a pair's category is its kind.
+
+    Args:
+        edits: misspellings in each sentence.
+        share: of its words that are misspelled, 0 to 1; ``edits`` then counts in each of them.
+        protect_first: the first letter of every word stays.
+        keyboard: ``qwerty``, ``qwertz`` or ``azerty``, for hits on the key beside.
 
     Raises:
         InputError: an argument is of no use to the engine, or there are too many sentences.
@@ -201,7 +209,13 @@ def spoiled(
         try:
             # Another seed for each line, or one draw would fall on the same place in all of them.
             made = misspell(
-                clean, kinds=tuple(kinds), edits=edits, seed=seed + number - 1, keyboard=keyboard
+                clean,
+                kinds=tuple(kinds),
+                edits=edits,
+                seed=seed + number - 1,
+                share=share,
+                protect_first=protect_first,
+                keyboard=keyboard,
             )
         except (TypeError, ValueError) as error:
             raise InputError(str(error)) from None

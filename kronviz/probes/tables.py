@@ -12,6 +12,9 @@ import csv
 import io
 from collections.abc import Sequence
 
+from kronviz.probes.echo import EchoReport
+from kronviz.probes.foreign import Foreign
+from kronviz.probes.layers import KINDS, LayerReport
 from kronviz.probes.recovery import Recovery
 from kronviz.probes.robustness import MetricRow, Robustness
 from kronviz.probes.sensitivity import Sensitivity
@@ -95,6 +98,65 @@ def sensitivity_rows(result: Sensitivity) -> list[Row]:
             row[f"{choice.arm}_kl_nats"] = found.kl_nats if found else None
             row[f"{choice.arm}_top1_kept"] = found.top1_kept if found else None
         rows.append(row)
+    return rows
+
+
+def foreign_rows(result: Foreign) -> list[Row]:
+    """One row a kind of pairs, with the means and intervals of table and code."""
+    rows = []
+    for bucket in result.buckets:
+        row: Row = {"bucket": bucket.bucket, "pairs": bucket.pairs, "same_bytes": bucket.same_bytes}
+        for name in ("table", "centred", "code"):
+            found = getattr(bucket, name)
+            row |= {
+                f"{name}_cosine": found.mean if found else None,
+                f"{name}_low": found.low if found else None,
+                f"{name}_high": found.high if found else None,
+            }
+        rows.append(row)
+    return rows
+
+
+def echo_rows(result: EchoReport) -> list[Row]:
+    """One row a continuation."""
+    return [
+        {
+            "arm": run.arm,
+            "reading": run.reading,
+            "string": run.string,
+            "prompt": run.prompt,
+            "seed": run.seed,
+            "positions": run.positions,
+            "echoed": int(run.echoed),
+            "piece": run.piece,
+            "chance": run.chance,
+            "text": run.text,
+        }
+        for run in result.runs
+    ]
+
+
+def layer_rows(result: LayerReport) -> list[Row]:
+    """One row an arm and depth, with the three shares and the cosines of each kind of pairs."""
+    rows = []
+    for arm in result.arms:
+        for at in arm.depths:
+            row: Row = {
+                "arm": arm.arm,
+                "depth": at.depth,
+                "other_form": at.other_form,
+                "holds_root": at.holds_root,
+                "in_family": at.in_family,
+                "norm": at.norm,
+            }
+            for kind in KINDS:
+                found = next((pairs for pairs in arm.pairs if pairs.kind == kind), None)
+                row |= {
+                    f"{kind}_cosine": found.cosines[at.depth] if found else None,
+                    f"{kind}_margin": found.margins[at.depth] if found else None,
+                    f"{kind}_chance": found.controls[at.depth] if found else None,
+                }
+            rows.append(row)
     return rows
 
 

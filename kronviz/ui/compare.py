@@ -5,19 +5,23 @@ Notable:
 - One listener answers every change, typed or made by a button. A keystroke that arrives while an
   answer is under way waits as the last one; each answer carries the number of its question, and
   the page never draws an answer that is older than the one it shows.
-- A keystroke costs one call of the predictor and one piece of HTML.
+- A keystroke is one request that any process can answer: it passes Gradio's queue by, and waits
+  with those of other visitors in `serving`, where what waits together is read together.
+- A page that is told that too many wait asks again by itself.
 - `compare` is the same comparison for programs, under ``/compare``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import gradio as gr
 
-from kronviz.predictor import InputError
+from kronviz.predictor import Comparison, InputError
 from kronviz.results import to_dict
+from kronviz.serving import BATCH, Busy, Overtaken
 from kronviz.typos import KINDS, Kind, Misspelling, misspell
 from kronviz.ui.compare_view import refusal, result
 from kronviz.ui.context import Context
@@ -68,6 +72,7 @@ def build(context: Context) -> None:
         [context.default or ""], value=context.default, visible=False
     )
     asked = gr.Number(0, visible=False)
+    again = gr.Button("Ask again", elem_id="kv-again", elem_classes="kv-gone")
     answer = gr.HTML(
         _answer(context, CLEAN, TYPO, None, 0),
         html_template=_NEWEST,
@@ -76,8 +81,19 @@ def build(context: Context) -> None:
         elem_id="kv-answer",
     )
 
-    def respond(clean: str, typo: str, pair: str | None, asked: float) -> str:
-        return _answer(context, clean, typo, pair, int(asked))
+    async def respond(
+        clean: str, typo: str, pair: str | None, asked: float, request: gr.Request
+    ) -> Any:
+        texts = well_formed(clean or ""), well_formed(typo or "")
+        found: Comparison | InputError
+        try:
+            waiting = context.comparisons(pair).submit(*texts, asker=request.session_hash)
+            found = await asyncio.wrap_future(waiting)
+        except Overtaken:
+            return gr.skip()
+        except InputError as error:
+            found = error
+        return _drawn(context, found, int(asked))
 
     def spoil(
         clean: str, kinds: list[str], edits: int, seed: float | None
@@ -94,18 +110,22 @@ def build(context: Context) -> None:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
-        [clean.change, typo.change, pair.change],
+        [clean.change, typo.change, pair.change, again.click],
         respond,
         [clean, typo, pair, asked],
         answer,
         js=_ASK,
         trigger_mode="always_last",
-        concurrency_limit=2,
-        concurrency_id="compare",
+        queue=False,
         **quiet,
     )
     button.click(
-        spoil, [clean, kinds, strength, seed], [typo, edits, seed], trigger_mode="once", **quiet
+        spoil,
+        [clean, kinds, strength, seed],
+        [typo, edits, seed],
+        trigger_mode="once",
+        queue=False,
+        **quiet,
     )
     blocks = gr.context.Context.root_block
     if isinstance(blocks, gr.Blocks):
@@ -113,15 +133,15 @@ def build(context: Context) -> None:
     gr.api(
         compare_endpoint(context),
         api_name="compare",
-        concurrency_limit=2,
+        concurrency_limit=BATCH,
         concurrency_id="compare",
     )
 
 
-def compare_endpoint(context: Context) -> Callable[[str, str, str], dict[str, Any]]:
+def compare_endpoint(context: Context) -> Callable[..., Awaitable[dict[str, Any]]]:
     """The comparison as a function of plain strings for the API and for agents."""
 
-    def compare(clean: str, typo: str, pair: str = "") -> dict[str, Any]:
+    async def compare(clean: str, typo: str, pair: str = "") -> dict[str, Any]:
         """Compare how two GPTs continue a clean and a misspelled text.
 
         The models differ only in their input embedding: "bpe" looks tokens up in a learned table,
@@ -139,7 +159,9 @@ def compare_endpoint(context: Context) -> Callable[[str, str, str], dict[str, An
             if not isinstance(value, str):
                 raise gr.Error(f"{name} must be a text in quotes.", print_exception=False)
         try:
-            return to_dict(context.predictor(pair).compare(well_formed(clean), well_formed(typo)))
+            waiting = context.comparisons(pair).submit(well_formed(clean), well_formed(typo))
+            found = await asyncio.wrap_future(waiting)
+            return to_dict(found)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -147,11 +169,21 @@ def compare_endpoint(context: Context) -> Callable[[str, str, str], dict[str, An
 
 
 def _answer(context: Context, clean: str, typo: str, pair: str | None, asked: int) -> Markup:
+    """What the page shows for two texts."""
     try:
-        predictor = context.predictor(pair)
-        return result(predictor.compare(well_formed(clean or ""), well_formed(typo or "")), asked)
+        found: Comparison | InputError = context.comparisons(pair).compare(
+            well_formed(clean or ""), well_formed(typo or "")
+        )
     except InputError as error:
-        return refusal(str(error), context.predictor().arms, asked)
+        found = error
+    return _drawn(context, found, asked)
+
+
+def _drawn(context: Context, found: Comparison | InputError, asked: int) -> Markup:
+    if isinstance(found, Comparison):
+        return result(found, asked)
+    wait_s = found.seconds if isinstance(found, Busy) else None
+    return refusal(str(found), context.predictor().arms, asked, again_s=wait_s)
 
 
 def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:

@@ -70,8 +70,17 @@ def result(comparison: Comparison, sequence: int = 0) -> Markup:
     )
 
 
-def refusal(sentence: str, arms: Iterable[str], sequence: int = 0) -> Markup:
-    """The empty skeleton with one sentence that says what was wrong and what to do."""
+def refusal(
+    sentence: str, arms: Iterable[str], sequence: int = 0, *, again_s: float | None = None
+) -> Markup:
+    """The empty skeleton with one sentence that says what was wrong and what to do.
+
+    Args:
+        sentence: what was wrong.
+        arms: names of the models.
+        sequence: as for `result`.
+        again_s: after how many seconds the page asks again by itself, if it does.
+    """
     names = list(arms)
     return _page(
         sequence,
@@ -79,6 +88,7 @@ def refusal(sentence: str, arms: Iterable[str], sequence: int = 0) -> Markup:
         _verdict([(name, [_DASH] * len(METRICS)) for name in names]),
         _readings((), ()),
         [(name, ()) for name in names],
+        again_s,
     )
 
 
@@ -88,6 +98,7 @@ def _page(
     verdict: Markup,
     readings: Markup,
     predictions: Sequence[tuple[str, Sequence[NextToken]]],
+    again_s: float | None = None,
 ) -> Markup:
     top = max(
         (max(t.clean_prob, t.typo_prob) for _, tokens in predictions for t in tokens), default=1.0
@@ -100,6 +111,7 @@ def _page(
         element("div", *panels, class_="kv-arms"),
         class_="kv-result",
         data_seq=sequence,
+        data_again=None if again_s is None else f"{again_s:.1f}",
         data_title="comparison",
         style=f"--top: {top:.6f}",
     )

@@ -8,6 +8,7 @@ Notable:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import gradio as gr
 
 from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs
 from kronviz.predictor import InputError, Predictor
+from kronviz.serving import Comparisons
 from kronviz.tokenizer import VocabularyError
 
 PREFERRED = ("gpt2", "tiny")
@@ -56,6 +58,15 @@ class Context:
         raise InputError(
             f"There is no pair of models called {pair!r}; choose {' or '.join(self.predictors)}."
         )
+
+    def comparisons(self, pair: str | None = None) -> Comparisons:
+        """The comparisons of a pair, which all visitors share; arguments as `predictor`."""
+        return _comparisons(self.predictor(pair))
+
+
+@functools.lru_cache(maxsize=8)
+def _comparisons(predictor: Predictor) -> Comparisons:
+    return Comparisons(predictor)
 
 
 def load_context(root: Path = CHECKPOINTS) -> Context:

@@ -20,7 +20,7 @@ import gradio as gr
 
 from kronviz.generation import KNOBS, Sampler, side_by_side
 from kronviz.predictor import InputError
-from kronviz.ui import generate_view
+from kronviz.ui import echo, generate_view
 from kronviz.ui.context import Context
 from kronviz.ui.generate_api import add_endpoints
 from kronviz.ui.html import Markup, element, well_formed
@@ -139,6 +139,7 @@ def build(context: Context) -> None:
         blocks.load(opened, search, [*fields, pair], js=_OPEN, **quiet).then(
             None, None, None, js=_GO, api_visibility="private"
         )
+    echo.build(context, pair)
     add_endpoints(context)
 
 

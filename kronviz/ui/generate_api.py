@@ -77,6 +77,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         prompts: list[str] | None = None,
         seeds: int = 1,
         max_tokens: int = 30,
+        seed: int = 42,
         pair: str = "",
     ) -> Answer:
         """Measure how often the models repeat strings that they have never seen as a word.
@@ -91,6 +92,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             prompts: Up to 10 prompts with {} where the string is to stand; leave out for ours.
             seeds: Continuations of each string in each prompt, 1 to 5.
             max_tokens: How many tokens each continuation has, 1 to 200.
+            seed: Of the first continuation's draws; further ones count up from it.
             pair: Which pair of models is asked; empty for the default pair.
         """
         return _answer(
@@ -99,7 +101,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 STRINGS if strings is None else strings,
                 prompts,
                 seeds=seeds,
-                sampler=Sampler(max_tokens=max_tokens),
+                sampler=Sampler(max_tokens=max_tokens, seed=seed),
             )
         )
 

@@ -49,6 +49,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         edits: int = 1,
         seed: int = 0,
         pair: str = "",
+        share: float = 0,
+        protect_first: bool = True,
+        keyboard: str = "qwerty",
     ) -> Answer:
         """Measure how steady both models are over clean/misspelled pairs of texts.
 
@@ -64,6 +67,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             edits: Misspellings in each sentence, 0 to 8.
             seed: Of the misspellings and of the bootstrap.
             pair: Which pair of models is asked; empty for the default pair.
+            share: Share of each sentence's words to misspell, 0 to 1, each with "edits"
+                misspellings; 0 for "edits" in the whole sentence.
+            protect_first: Whether the first letter of every word stays.
+            keyboard: qwerty, qwertz or azerty, for hits on the key beside.
         """
 
         def ask() -> object:
@@ -74,6 +81,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                     kinds=names(kinds) or sensitivity.KINDS,
                     edits=whole(edits, "edits", 0, 8),
                     seed=number,
+                    share=part(share) or None,
+                    protect_first=bool(protect_first),
+                    keyboard=typed(keyboard, "keyboard"),
                 )
             else:
                 chosen = given(pairs) if pairs else load_pairs()
@@ -221,6 +231,13 @@ def names(values: object) -> tuple[str, ...]:
     if unknown:
         raise InputError(f"kinds names {unknown[0][:40]!r}; choose from {', '.join(KINDS)}.")
     return chosen
+
+
+def part(value: object) -> float:
+    """A checked share; `InputError` if it is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise InputError("share must be a number from 0 to 1.")
 
 
 def whole(value: object, name: str, low: int, high: int) -> int:

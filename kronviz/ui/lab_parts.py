@@ -1,15 +1,20 @@
-"""Small parts that the sections of the lab have in common: heads, buttons, seeds, empty states."""
+"""What the sections of the lab have in common: heads, buttons, seeds, how a run starts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 
+from kronviz.predictor import InputError
 from kronviz.typos import KINDS
 from kronviz.ui import robustness_view
 from kronviz.ui.html import Markup, element
-from kronviz.ui.lab_runs import Stage
+from kronviz.ui.lab_runs import QUEUE, Runs, Stage
+
+_WAITING = "Waiting for a free place …"
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def running(stage: Stage[Any], noun: str) -> Markup:
@@ -75,3 +80,48 @@ def kinds_part(chosen: tuple[str, ...], label: str) -> gr.CheckboxGroup:
 def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
     """Markup on the page."""
     return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
+
+
+def connect(
+    runs: Runs,
+    run: gr.Button,
+    cancel: gr.Button,
+    steps: Callable[..., Iterator[tuple[Any, ...]]],
+    inputs: list[Any],
+    outputs: list[Any],
+) -> None:
+    """Let a button start a run, another stop it; the last output is where sentences go."""
+    name = str(run.elem_id)
+    others = len(outputs) - 1
+
+    def visitor(request: gr.Request) -> str:
+        return f"{name}/{request.session_hash}"
+
+    def begin(request: gr.Request) -> tuple[Any, ...]:
+        runs.begin(visitor(request))
+        return gr.Button(interactive=False), gr.Button(interactive=True), empty(_WAITING)
+
+    def work(request: gr.Request, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        idle = gr.Button(interactive=True), gr.Button(interactive=False)
+        busy = gr.Button(interactive=False), gr.Button(interactive=True)
+        try:
+            for stage, *found in steps(*arguments, visitor(request)):
+                yield (*found, *(busy if stage.running else idle))
+        except InputError as error:
+            yield (*[gr.skip()] * others, robustness_view.refused(str(error)), *idle)
+
+    def stop(request: gr.Request) -> Any:
+        runs.stop(visitor(request))
+        return gr.Button(interactive=False)
+
+    run.click(
+        begin, None, [run, cancel, outputs[-1]], queue=False, trigger_mode="once", **QUIET
+    ).then(
+        work,
+        inputs,
+        [*outputs, run, cancel],
+        concurrency_limit=1,
+        concurrency_id=QUEUE,
+        **QUIET,
+    )
+    cancel.click(stop, None, cancel, queue=False, **QUIET)

@@ -9,6 +9,7 @@ Notable:
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections import OrderedDict
@@ -19,6 +20,7 @@ from typing import Any, Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 SHOW_EVERY_S = 0.8
+BEAT_S = 0.25
 KEPT = 24
 QUEUE = "lab"
 
@@ -50,6 +52,10 @@ class Runs:
         """End the visitor's run after the batch under way."""
         with self._lock:
             self._stopped.add(visitor)
+
+    def stopped(self, visitor: str) -> bool:
+        """Whether the visitor said stop since the last `begin`."""
+        return visitor in self._stopped
 
     def found(self, key: Hashable) -> Any:
         """A finished result, or ``None``."""
@@ -94,7 +100,7 @@ class Runs:
         for batch in batches():
             read += batch
             now = time.perf_counter()
-            if visitor in self._stopped:
+            if self.stopped(visitor):
                 break
             if now - shown > SHOW_EVERY_S and len(read) < asked:
                 so_far = summarise(read, now - started) if partial else None
@@ -105,3 +111,58 @@ class Runs:
             self.keep(key, result)
         self.begin(visitor)
         yield Stage(result, len(read), asked, False)
+
+
+class _Stopped(Exception):
+    """Raised inside a task that nobody waits for any more."""
+
+
+def watched(
+    task: Callable[[Callable[[float], None]], Result], stopped: Callable[[], bool]
+) -> Iterator[float | Result | None]:
+    """Run a task that tells how far it is, in a thread of its own, and look on.
+
+    A task is left alone as soon as ``stopped`` says so, even where it is deep in a step of its
+    own; it ends at its next word. What it raises is raised here.
+
+    Yields:
+        The share that is done, 0 to 1, whenever it has grown; at last the result, or ``None`` if
+        the task was stopped.
+    """
+    told: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    over = threading.Event()
+
+    def tell(share: float) -> None:
+        if over.is_set():
+            raise _Stopped
+        told.put(("share", share))
+
+    def work() -> None:
+        try:
+            told.put(("result", task(tell)))
+        except _Stopped:
+            pass
+        except BaseException as error:
+            told.put(("error", error))
+
+    threading.Thread(target=work, daemon=True).start()
+    shown = time.monotonic()
+    try:
+        while True:
+            if stopped():
+                yield None
+                return
+            try:
+                kind, value = told.get(timeout=BEAT_S)
+            except queue.Empty:
+                continue
+            if kind == "error":
+                raise value
+            if kind == "result":
+                yield value
+                return
+            if time.monotonic() - shown >= BEAT_S:
+                shown = time.monotonic()
+                yield value
+    finally:
+        over.set()

@@ -15,10 +15,13 @@ import plotly.graph_objects as go
 from kronviz.figures import layers as figures
 from kronviz.predictor import InputError
 from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layer_steps
+from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
+from kronviz.ui import links
 from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.robustness_view import downloads
 
 _SHARES = (
     (
@@ -105,6 +108,7 @@ def build(context: Context) -> None:
     # Said only once the run is over, or its last picture would come after these words.
     over = stop.click(None, None, None, cancels=[run], api_visibility="private")
     over.then(_stopped, None, status, **quiet)
+    links.remember("layers", {}, {"measured": start})
     if context.selector is not None:
         context.selector.change(shown, context.selector, parts, **quiet)
 
@@ -157,9 +161,9 @@ def _view(context: Context, pair: str | None) -> tuple[Any, ...]:
     )
     tables: list[Markup] = [_table(report)]
     if report:
-        command = f"python -m kronviz.probes.layers --pair {report.pair}"
+        command = f"python -m kronviz.probes layers --pair {report.pair}"
         printed = element("p", "Printed again by ", element("code", command), class_="kv-command")
-        tables += [printed, _nearest(report)]
+        tables += [printed, _nearest(report), downloads("layers", report, layer_rows(report))]
     return (
         element("div", finding, method, class_="kv-lay-page"),
         element("div", *tables, class_="kv-lay-page"),

@@ -3,8 +3,8 @@
 Notable:
 
 - A tab is one file with ``build(context)``; `TABS` is the only list of them.
-- Nothing outside this machine is asked for: fonts are local, analytics are off, no file is served
-  beyond Gradio's own and the icon.
+- Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
+  own files and the icon only the maps are served, out of memory.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from kronviz.ui import (
     encode,
     generate,
     layers,
+    map_files,
     preview,
     robustness,
     theme,
     training,
+    your_model,
 )
+from kronviz.ui import map as map_tab
 from kronviz.ui.context import Context
 from kronviz.ui.explain import explained
 from kronviz.ui.guide import guide
@@ -55,9 +58,11 @@ class TabPage:
 TABS = (
     TabPage("compare", "Compare", compare.build),
     TabPage("bytes", "Byte view", encode.build),
+    TabPage("map", "Map", map_tab.build),
     TabPage("generate", "Generate", generate.build),
     TabPage("layers", "Layers", layers.build),
     TabPage("robustness", "Robustness", robustness.build),
+    TabPage("your-model", "Your model", your_model.build),
     TabPage("training", "Training", training.build),
     TabPage("cost", "Cost", cost.build),
     TabPage("about", "About", about.build),
@@ -66,7 +71,10 @@ TABS = (
 
 def build_app(context: Context) -> gr.Blocks:
     """The whole app. It opens with an explanation where no pair could be loaded."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as app:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)
+    ) as app:
+        app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
         _html(_masthead())
         if context.problems:
             _html(_banner(context.problems))
@@ -93,6 +101,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         app: what `build_app` made.
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
+    served = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
+    served["routes"] += getattr(app, "kronviz_routes", ())
     settings: dict[str, Any] = {
         "theme": theme.theme(),
         "js": theme.script(),
@@ -106,8 +116,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        "max_file_size": "8mb",
-        "app_kwargs": preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png"),
+        "max_file_size": "600mb",
+        "app_kwargs": served,
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
     return app.queue(max_size=500).launch(**{**settings, **changes})

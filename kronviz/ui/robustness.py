@@ -10,7 +10,7 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +21,16 @@ from kronviz.predictor import InputError
 from kronviz.probes import recovery, sensitivity, sweep
 from kronviz.probes.pairs import MAX_BYTES, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import METRICS, fitted, outcomes, spoiled, summarise
-from kronviz.typos import KINDS
+from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
-from kronviz.ui import lab_sweep, lab_words, robustness_view
+from kronviz.ui import lab_sweep, lab_words, links, robustness_view
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, well_formed
 from kronviz.ui.lab_api import MAX_SEED, add_endpoints, whole
 from kronviz.ui.lab_parts import (
+    QUIET,
     buttons,
+    connect,
     empty,
     head,
     html_part,
@@ -36,14 +38,16 @@ from kronviz.ui.lab_parts import (
     running,
     seed_part,
 )
-from kronviz.ui.lab_runs import QUEUE, Runs
+from kronviz.ui.lab_runs import Runs
 
 OURS, FILE, SENTENCES = "ours", "file", "sentences"
 TEXT = "The capital of France is called Paris, and the river there is the"
 WORD = 2
 MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
-_WAITING = "Waiting for a free place …"
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+Section = tuple[Mapping[str, gr.components.Component], gr.Button]
+"""The controls of a section by name, and the button that runs it."""
 
 
 def build(context: Context) -> None:
@@ -52,14 +56,23 @@ def build(context: Context) -> None:
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
-    _pairs_section(context, runs, pair)
-    _sweep_section(context, runs, pair)
-    _recovery_section(context, runs, pair)
-    _sentence_section(context, pair)
+    sections = {
+        "pairs": _pairs_section(context, runs, pair),
+        "sweep": _sweep_section(context, runs, pair),
+        "recovery": _recovery_section(context, runs, pair),
+    }
+    parts = {
+        f"{name}-{part}": control
+        for name, (controls, _) in sections.items()
+        for part, control in controls.items()
+    }
+    parts |= _sentence_section(context, pair)
+    started = {name: run for name, (_, run) in sections.items()}
+    links.remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
     add_endpoints(context)
 
 
-def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     ours = len(load_pairs().pairs)
     head(
         "Run the pairs",
@@ -88,7 +101,13 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
             MINE, label="Clean sentences, one a line", lines=4, max_lines=10, elem_id="kv-lab-mine"
         )
         kinds = kinds_part(sensitivity.KINDS, "Kinds of misspelling")
-        edits = gr.Slider(1, 8, 1, step=1, label="Misspellings in each sentence")
+        with gr.Row(elem_classes="kv-lab-controls"):
+            edits = gr.Slider(1, 8, 1, step=1, label="Misspellings in each sentence")
+            share = gr.Slider(0, 100, 0, step=5, label="Or in so many per cent of its words")
+            keyboard = gr.Radio(
+                [(name.upper(), name) for name in KEYBOARDS], value="qwerty", label="Keyboard"
+            )
+            first = gr.Checkbox(True, label="First letters stay")
     run, cancel = buttons("Run the pairs", "kv-lab-run")
     shown = html_part(robustness_view.pairs_view(None), "kv-lab-table")
 
@@ -97,16 +116,20 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
         source,
         [with_file, with_sentences],
         queue=False,
-        **_QUIET,
+        **QUIET,
     )
 
     def steps(
-        chosen: str, path: str | None, lines: str, kinds: list[str], edits: int, seed: Any,
-        models: str | None, visitor: str,
+        chosen: str, path: str | None, lines: str, kinds: list[str], edits: float, share: float,
+        keyboard: str, first: bool, seed: Any, models: str | None, visitor: str,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         predictor = context.predictor(models)
         number = whole(seed, "The seed", 0, MAX_SEED)
-        pairs = fitted(predictor, _given(chosen, path, lines, kinds, edits, number))
+        manner: dict[str, Any] = {
+            "kinds": kinds, "edits": int(edits), "seed": number, "keyboard": keyboard,
+            "share": share / 100 or None, "protect_first": first,
+        }  # fmt: skip
+        pairs = fitted(predictor, _given(chosen, path, lines, manner))
         stages = runs.stages(
             visitor,
             ("pairs", predictor.pair, pairs, number),
@@ -118,11 +141,16 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
             found = stage.result or summarise(predictor, pairs, [], seed=number)
             yield stage, robustness_view.pairs_view(found, running=stage.running)
 
-    inputs = [source, file, sentences, kinds, edits, seed, pair]
-    _connect(runs, run, cancel, steps, inputs, [shown])
+    inputs = [source, file, sentences, kinds, edits, share, keyboard, first, seed, pair]
+    connect(runs, run, cancel, steps, inputs, [shown])
+    controls = {
+        "source": source, "sentences": sentences, "kinds": kinds, "edits": edits, "share": share,
+        "keyboard": keyboard, "first": first, "seed": seed,
+    }  # fmt: skip
+    return controls, run
 
 
-def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     head(
         "Where the byte code helps, and where it hurts",
         "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
@@ -179,10 +207,11 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
                 picture = gr.Plot(advantages(stage.result, metric), visible=True)
                 yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
 
-    _connect(runs, run, cancel, steps, [metric, count, kinds, seed, pair], [plot, shown])
+    connect(runs, run, cancel, steps, [metric, count, kinds, seed, pair], [plot, shown])
+    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, run
 
 
-def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
+def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     head(
         "How long a typo is remembered",
         "One word in the first half of a passage is misspelled. With every correct word that "
@@ -236,10 +265,11 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> None:
                 picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
                 yield stage, picture, lab_sweep.recovery_view(stage.result)
 
-    _connect(runs, run, cancel, steps, [repeats, seed, pair], [plot, shown])
+    connect(runs, run, cancel, steps, [repeats, seed, pair], [plot, shown])
+    return {"repeats": repeats, "seed": seed}, run
 
 
-def _sentence_section(context: Context, pair: gr.Radio) -> None:
+def _sentence_section(context: Context, pair: gr.Radio) -> dict[str, gr.components.Component]:
     head(
         "One sentence",
         "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
@@ -277,8 +307,9 @@ def _sentence_section(context: Context, pair: gr.Radio) -> None:
         trigger_mode="always_last",
         concurrency_limit=1,
         concurrency_id="lab-typing",
-        **_QUIET,
+        **QUIET,
     )
+    return {"text": text, "word": word}
 
 
 class _Words(NamedTuple):
@@ -306,59 +337,10 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
     return _Words(words, strip, max(len(found.words), 2), chosen)
 
 
-def _connect(
-    runs: Runs,
-    run: gr.Button,
-    cancel: gr.Button,
-    steps: Callable[..., Iterator[tuple[Any, ...]]],
-    inputs: list[Any],
-    outputs: list[Any],
-) -> None:
-    """Let a button start a run, another stop it; the last output is where sentences go."""
-    name = str(run.elem_id)
-    others = len(outputs) - 1
-
-    def visitor(request: gr.Request) -> str:
-        return f"{name}/{request.session_hash}"
-
-    def begin(request: gr.Request) -> tuple[Any, ...]:
-        runs.begin(visitor(request))
-        return gr.Button(interactive=False), gr.Button(interactive=True), empty(_WAITING)
-
-    def work(request: gr.Request, *arguments: Any) -> Iterator[tuple[Any, ...]]:
-        idle = gr.Button(interactive=True), gr.Button(interactive=False)
-        busy = gr.Button(interactive=False), gr.Button(interactive=True)
-        try:
-            for stage, *found in steps(*arguments, visitor(request)):
-                yield (*found, *(busy if stage.running else idle))
-        except InputError as error:
-            yield (*[gr.skip()] * others, robustness_view.refused(str(error)), *idle)
-
-    def stop(request: gr.Request) -> Any:
-        runs.stop(visitor(request))
-        return gr.Button(interactive=False)
-
-    run.click(
-        begin, None, [run, cancel, outputs[-1]], queue=False, trigger_mode="once", **_QUIET
-    ).then(
-        work,
-        inputs,
-        [*outputs, run, cancel],
-        concurrency_limit=1,
-        concurrency_id=QUEUE,
-        **_QUIET,
-    )
-    cancel.click(stop, None, cancel, queue=False, **_QUIET)
-
-
-def _given(
-    chosen: str, path: str | None, lines: str, kinds: list[str], edits: float, seed: int
-) -> PairSet:
+def _given(chosen: str, path: str | None, lines: str, manner: dict[str, Any]) -> PairSet:
     """The pairs that a visitor asked for; `InputError` where there is nothing to begin with."""
     if chosen == SENTENCES:
-        return spoiled(
-            well_formed(lines or "").splitlines(), kinds=kinds, edits=int(edits), seed=seed
-        )
+        return spoiled(well_formed(lines or "").splitlines(), **manner)
     if chosen != FILE:
         return load_pairs()
     if not path:

@@ -17,7 +17,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes import sizes
 
-from kronviz.figures.palette import ARMS, MONO, NEUTRALS, SANS
+from kronviz.figures.palette import ARMS, CLASSES, MONO, NEUTRALS, SANS, SCALE
 from kronviz.ui.html import Markup, element, join
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "ui"
@@ -37,8 +37,9 @@ def style_sheet() -> str:
         for family, weight, file in _FONTS
     )
     colours = {**NEUTRALS, **ARMS}
-    light = "".join(f"--kv-{name}: {colour.light}; " for name, colour in colours.items())
-    dark = "".join(f"--kv-{name}: {colour.dark}; " for name, colour in colours.items())
+    every = {**colours, **CLASSES, **SCALE}
+    light = "".join(f"--kv-{name}: {colour.light}; " for name, colour in every.items())
+    dark = "".join(f"--kv-{name}: {colour.dark}; " for name, colour in every.items())
     # Plotly writes a figure's colours into its elements; each is handed back to its property here.
     repainted = "\n".join(
         f'.kv-plot [style*="{part}: {_rgb(colour.light)}"] '

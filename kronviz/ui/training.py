@@ -248,7 +248,7 @@ def _seeds(found: SeedSpread) -> Markup:
             "tr",
             element("th", name, scope="row"),
             element("td", number(spread.mean, 3, sign=sign), " ± ", number(spread.deviation, 3)),
-            *[element("td", _figure(value, 3, "", sign=sign)) for value in spread.values],
+            *[element("td", number(value, 3, sign=sign)) for value in spread.values],
         )
         for name, spread, sign in rows
     ]

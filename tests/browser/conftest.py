@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kronviz.predictor import Comparison, Predictor
+from kronviz.predictor import Comparison, InputError, Predictor
 from kronviz.ui.context import load_context
 from kronviz.ui.layout import build_app, launch
 
@@ -51,11 +51,11 @@ class Unhurried:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def compare(self, clean: str, typo: str) -> Comparison:
-        self.asked.append(typo)
-        if SLOW in typo:
+    def compare_many(self, texts: list[tuple[str, str]]) -> list[Comparison | InputError]:
+        self.asked += [typo for _, typo in texts]
+        if any(SLOW in typo for _, typo in texts):
             time.sleep(1.5)
-        return self._predictor.compare(clean, typo)
+        return self._predictor.compare_many(texts)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,57 @@
+// Links that bring the lab back: settings are written into the address as they change, and a run
+// that was started by hand is named there. No request of its own.
+() => {
+  if (window.kronvizLinks) return;
+  const LINK_LIMIT = 6000;
+  const query = new URLSearchParams(location.search);
+  const buttons = {};
+  let ready = {};
+  let timer;
+  let waiting = {};
+  const shown = (tab) => document.getElementById(`kv-tab-${tab}-button`)?.getAttribute("aria-selected") === "true";
+  const put = (changes) => {
+    Object.assign(waiting, changes);
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const url = new URL(location.href);
+      for (const [name, value] of Object.entries(waiting)) {
+        if (value) url.searchParams.set(name, value.toWellFormed?.() ?? value);
+        else url.searchParams.delete(name);
+      }
+      waiting = {};
+      if (url.search.length <= LINK_LIMIT) history.replaceState(history.state, "", url);
+    }, 250);
+  };
+
+  const write = (tab, names, defaults, values) => {
+    if (!ready[tab] || !shown(tab)) return;
+    const changes = { tab };
+    names.forEach((name, index) => {
+      const text = Array.isArray(values[index]) ? values[index].join(",") : String(values[index] ?? "");
+      changes[name] = text === defaults[index] ? "" : text;
+    });
+    put(changes);
+  };
+  const read = (tab, runs) => {
+    for (const [name, id] of Object.entries(runs)) buttons[id] = { tab, name };
+    return query.get("tab") === tab ? location.search : "";
+  };
+  // The page is there: from now on changes are a person's.
+  const start = (tab, runs) => {
+    setTimeout(() => { ready[tab] = true; }, 500);
+    const id = runs[query.get(`${tab}.run`)];
+    if (query.get("tab") !== tab || !id) return;
+    const press = (tries) => {
+      const button = document.getElementById(id);
+      if (button && shown(tab)) button.click();
+      else if (tries) setTimeout(() => press(tries - 1), 100);
+    };
+    setTimeout(() => press(60), 300);
+  };
+  document.addEventListener("click", (event) => {
+    const found = buttons[event.target.closest?.("button[id]")?.id];
+    if (found && event.isTrusted) put({ tab: found.tab, [`${found.tab}.run`]: found.name });
+  });
+
+  window.kronvizLinks = { write, read, start };
+}

@@ -1,0 +1,518 @@
+// The tab «Map»: fetches the maps when the tab is opened, colours them, marks what an answer tells,
+// selects by click, saves pictures, and keeps the link. Words and answers travel through the
+// page's own fields; the maps themselves are the only requests.
+() => {
+  if (window.kronvizMap) return;
+  const SIDES = ["left", "right"];
+  const LABELS = 14;
+  const find = (id) => document.getElementById(`kv-map-${id}`);
+  const field = (id) => document.querySelector(`#kv-map-${id} :is(input, textarea)`);
+  const chosen = (side) => document.querySelector(`#kv-map-space-${side} input:checked`)?.value;
+  const frame = (side) => document.querySelector(`.kv-map[data-side="${side}"]`);
+  const pair = () => document.querySelector("#kv-pair input:checked")?.value ?? frame("left")?.dataset.pair;
+  const pause = (time) => new Promise((done) => { setTimeout(done, time); });
+  const wait = async (condition, tries = 400) => {
+    for (let turn = 0; turn < tries; turn += 1) {
+      const found = condition();
+      if (found) return found;
+      await pause(25);
+    }
+    return null;
+  };
+  const type = (id, value) => {
+    const box = field(id);
+    if (!box || value === undefined || value === null) return;
+    const kind = box.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(box, value);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  const plots = {};
+  const maps = {}; // by side: { key, about, points, vocabulary }
+  const vocabularies = new Map();
+  const shown = { answer: null, placed: null, fresh: null, colour: "arm", only: null };
+  let started = false;
+  let linkTimer;
+
+  // ---- what is fetched ----
+  const unpack = async (address) => {
+    const response = await fetch(new URL(address, document.baseURI.split("?")[0]));
+    if (!response.ok) throw await response.json().catch(() => ({ problem: "The map could not be fetched; reload the page." }));
+    const data = await response.arrayBuffer();
+    const size = new DataView(data).getUint32(0, true);
+    const about = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, size)));
+    let start = 4 + size;
+    const arrays = {};
+    for (const [name, kind, count] of about.arrays) {
+      arrays[name] = kind === "u2" ? new Uint16Array(data, start, count) : new Uint8Array(data, start, count);
+      start += arrays[name].byteLength;
+    }
+    return { about, arrays };
+  };
+  const vocabulary = (name) => {
+    if (!vocabularies.has(name)) {
+      const read = unpack(`kronviz/tokens/${encodeURIComponent(name)}`).then((words) => {
+        words.starts = new Uint32Array(words.arrays.lengths.length + 1);
+        words.arrays.lengths.forEach((length, index) => { words.starts[index + 1] = words.starts[index] + length; });
+        return words;
+      });
+      read.catch(() => vocabularies.delete(name));
+      vocabularies.set(name, read);
+    }
+    return vocabularies.get(name);
+  };
+  const bytes = (words, id) => words.arrays.bytes.subarray(words.starts[id], words.starts[id + 1]);
+  const hex = (data) => [...data].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  const text = (words, id) => {
+    try { return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes(words, id)); } catch { return null; }
+  };
+  const readable = (value) => value.replace(/ /g, "␣").replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/[\p{C}\p{Z}]/gu, "·");
+  const label = (words, id) => readable(text(words, id) ?? `⟨${hex(bytes(words, id))}⟩`);
+  const short = (value) => ([...value].length > 18 ? `${[...value].slice(0, 17).join("")}…` : value);
+
+  const say = (side, sentence, button) => {
+    const status = frame(side)?.querySelector(".kv-map-status");
+    if (!status) return;
+    status.textContent = sentence;
+    status.hidden = !sentence;
+    if (!button) return;
+    const draw = document.createElement("button");
+    draw.type = "button";
+    draw.className = "kv-map-redraw";
+    draw.textContent = "Draw this map now";
+    draw.addEventListener("click", () => { say(side, "Drawing takes seconds for a small vocabulary, minutes for a large one."); find(`draw-${side}`)?.click(); });
+    status.append(document.createElement("br"), draw);
+  };
+
+  const load = async (side, again = false) => {
+    const [name, space] = [pair(), chosen(side)];
+    const key = `${name}/${space}`;
+    if (!space || (maps[side]?.key === key && !again)) return;
+    maps[side] = { key };
+    say(side, "Loading …");
+    try {
+      const { about, arrays } = await unpack(`kronviz/map/${encodeURIComponent(name)}/${encodeURIComponent(space)}`);
+      const words = await vocabulary(about.vocabulary);
+      if (maps[side].key !== key) return;
+      maps[side] = { key, about, points: arrays.points, words };
+      if (!shown.fresh) show(side);
+      say(side, "");
+    } catch (error) {
+      if (maps[side].key !== key) return;
+      plots[side].set(new Uint16Array(0), 1);
+      caption(side, "");
+      say(side, error.problem ?? "The map could not be fetched; reload the page.", error.drawable);
+    }
+    mark();
+  };
+  const caption = (side, sentence) => { frame(side).querySelector("figcaption").textContent = sentence || "\u00a0"; };
+  const show = (side) => {
+    const { about, points } = maps[side];
+    plots[side].set(points, 65535);
+    plots[side].look(plots[side].home, false);
+    colour(side);
+    const { k, trustworthiness, overlap } = about.faith;
+    const percent = (share) => `${(100 * share).toFixed(0)} %`;
+    caption(side, `${about.tokens.toLocaleString("en")} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${trustworthiness.toFixed(3)}.`);
+  };
+
+  // ---- colour ----
+  const paint = (name) => {
+    const value = getComputedStyle(frame("left")).getPropertyValue(`--kv-${name}`).trim();
+    return [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
+  };
+  const ramp = (share) => {
+    const at = Math.max(0, Math.min(1, share)) * 4;
+    const low = Math.min(3, Math.floor(at));
+    const [a, b] = [paint(`scale-${low}`), paint(`scale-${low + 1}`)];
+    return a.map((value, channel) => Math.round(value + (b[channel] - value) * (at - low)));
+  };
+  // A way to colour: the value of every token, its colours, and their names.
+  const scheme = (words, arm) => {
+    const { arrays, about } = words;
+    const steps = (name, values, low, high, unit) => ({
+      values, colours: Array.from({ length: high + 1 }, (_, value) => ramp((value - low) / Math.max(1, high - low))),
+      names: [unit(low), unit(Math.round((low + high) / 2)), unit(high)], scale: true,
+    });
+    const classes = (values, names, quiet) => ({
+      values, names, quiet,
+      colours: names.map((_, place) => (place === quiet ? paint("edge") : paint(`class-${((place - (quiet !== undefined && place > quiet ? 1 : 0)) % 8)}`))),
+    });
+    switch (shown.colour) {
+      case "family": return classes(arrays.family, ["no probe family", ...about.families], 0);
+      case "space": return classes(arrays.space, about.space, 0);
+      case "case": return classes(arrays.case, about.cases, 0);
+      case "script": return classes(arrays.script, about.scripts, 7);
+      case "length": return steps("length", arrays.lengths.map((value) => Math.min(value, 14)), 1, 14, (v) => (v === 14 ? "14 bytes and more" : v === 1 ? "1 byte" : `${v}`));
+      case "frequency": if (arrays.frequency) {
+        return steps("frequency", arrays.frequency, 0, arrays.frequency.reduce((a, b) => Math.max(a, b), 1), (v) => (v ? `${Math.round(2 ** (v / about.per_octave)).toLocaleString("en")} times` : "never seen"));
+      } // not counted for this vocabulary: falls back to the model's colour
+      default: return { values: null, colours: [paint(arm)], names: [] };
+    }
+  };
+  const colour = (side) => {
+    const { words, points } = maps[side] ?? {};
+    if (!points || shown.fresh) return;
+    const way = scheme(words, frame(side).dataset.arm);
+    const colours = new Uint8Array(points.length * 2);
+    const dim = shown.answer || shown.placed;
+    for (let i = 0; i < points.length / 2; i += 1) {
+      const value = way.values ? way.values[i] : 0;
+      const aside = (shown.only !== null && !way.scale && value !== shown.only) || (way.quiet === value && shown.only === null && shown.colour === "family");
+      colours.set(way.colours[value] ?? way.colours.at(-1), 4 * i);
+      colours[4 * i + 3] = aside ? 56 : way.values ? 200 : dim ? 120 : 150;
+    }
+    plots[side].paint(colours);
+    if (side === "left") key(way);
+  };
+  const key = (way) => {
+    const list = document.querySelector(".kv-map-key");
+    list.replaceChildren();
+    if (shown.colour === "frequency" && !way.values) {
+      list.innerHTML = "<li>not counted for this vocabulary</li>";
+      return;
+    }
+    if (way.scale) {
+      const item = document.createElement("li");
+      item.className = "kv-map-ramp";
+      const bar = document.createElement("i");
+      item.append(way.names[0], bar, way.names[2]);
+      list.append(item);
+      return;
+    }
+    way.names.forEach((name, place) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = name;
+      button.dataset.only = place;
+      button.setAttribute("aria-pressed", String(shown.only === place));
+      button.style.setProperty("--dot", `rgb(${way.colours[place].join(",")})`);
+      item.append(button);
+      list.append(item);
+    });
+  };
+  const repaint = () => SIDES.forEach(colour);
+
+  // ---- marks ----
+  const place = (side, id) => { const { places } = plots[side]; return [places[2 * id], places[2 * id + 1]]; };
+  const mark = () => SIDES.forEach((side, number) => {
+    const items = { lines: [], marks: [] };
+    const map = maps[side];
+    if (!plots[side]) return;
+    if (shown.fresh) {
+      const own = shown.fresh.sides[number];
+      own.points.forEach((at, index) => items.marks.push({ kind: "own", at, label: short(readable(shown.fresh.words[index])), mean: own.basis[index] === "mean" }));
+    } else if (map?.points) {
+      const found = shown.answer?.sides[number];
+      if (found && found.space === map.about.space && found.at) {
+        items.marks.push({ kind: "self", at: found.at, label: short(readable(shown.answer.word)), mean: found.basis === "mean" });
+        const counts = {};
+        for (const [id, kind] of found.family) {
+          const at = place(side, id);
+          counts[kind] = (counts[kind] ?? 0) + 1;
+          items.lines.push({ kind, from: found.at, to: at });
+          items.marks.push({ kind, at, label: counts[kind] <= LABELS / (kind === "byte" ? 3 : 1) ? short(label(map.words, id)) : "" });
+        }
+        for (const [id] of found.near) items.marks.push({ kind: "near", at: place(side, id), label: "" });
+      }
+      const own = shown.placed?.sides[number];
+      if (own && own.space === map.about.space) {
+        own.points.forEach((at, index) => { if (at) items.marks.push({ kind: "own", at, label: short(readable(shown.placed.words[index])), mean: own.basis[index] === "mean" }); });
+      }
+    }
+    items.lines.reverse();
+    plots[side].mark(items);
+  });
+  const relatives = (side) => {
+    const found = shown.answer?.sides[SIDES.indexOf(side)];
+    if (shown.fresh || !found?.at) return [];
+    return [found.at, ...found.family.filter(([, kind]) => kind !== "byte").slice(0, 24).map(([id]) => place(side, id))];
+  };
+  const select = (side, id) => {
+    if (shown.fresh) return;
+    const { words } = maps[side];
+    const value = text(words, id);
+    const plain = value !== null && !/[\r\n]/.test(value) && value !== "" && !/^#\d+$/.test(value);
+    type("word", plain ? value : `#${id}`);
+  };
+  const hover = (side, id, event) => {
+    const float = document.getElementById("kv-float");
+    if (!float) return;
+    frame(side).querySelector(".kv-map-frame").style.cursor = id === null ? "" : "pointer";
+    float.hidden = id === null;
+    if (id === null) return;
+    if (shown.fresh) float.textContent = readable(shown.fresh.words[id]);
+    else {
+      const { words } = maps[side];
+      const times = words.arrays.frequency ? `\nseen about ${(Math.round(2 ** (words.arrays.frequency[id] / words.about.per_octave)) - 1).toLocaleString("en")} times in training text` : "";
+      float.textContent = `${label(words, id)}\nid ${id}, merge rank ${id.toLocaleString("en")} of ${words.about.tokens.toLocaleString("en")}\nbytes ${hex(bytes(words, id))}${times}`;
+    }
+    const own = float.getBoundingClientRect();
+    float.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - own.width - 8))}px`;
+    float.style.top = `${event.clientY + own.height + 24 > innerHeight ? event.clientY - own.height - 10 : event.clientY + 16}px`;
+  };
+
+  // ---- answers that arrive in the page ----
+  const hear = () => {
+    const read = (selector, name) => {
+      const found = document.querySelector(selector)?.dataset[name];
+      return found ? JSON.parse(found) : null;
+    };
+    let last = "";
+    new MutationObserver(() => {
+      const source = document.querySelector("#kv-map-near [data-answer]")?.dataset.answer ?? "";
+      const own = document.querySelector("#kv-map-placed [data-placed]")?.dataset.placed ?? "";
+      const fresh = document.querySelector("#kv-map-fresh [data-fresh]")?.dataset.fresh ?? "";
+      const drawn = SIDES.map((side) => document.querySelector(`#kv-map-drawing-${side} [data-drawn]`)?.dataset.drawn ?? "").join();
+      const now = [source, own, fresh, drawn].join("\n");
+      if (now === last) return;
+      const before = last.split("\n");
+      last = now;
+      shown.answer = read("#kv-map-near [data-answer]", "answer");
+      shown.placed = read("#kv-map-placed [data-placed]", "placed");
+      if (source !== before[0]) reveal();
+      if (fresh !== (before[2] ?? "")) anew(fresh ? JSON.parse(fresh) : null);
+      if (drawn !== before[3]) SIDES.forEach((side, number) => { if (drawn.split(",")[number] === chosen(side) && drawn !== (before[3] ?? "")) load(side, true); });
+      SIDES.forEach((side) => load(side));
+      mark();
+      remember();
+    }).observe(find("near").closest(".tabitem") ?? document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-answer", "data-placed", "data-fresh", "data-drawn"] });
+  };
+  // A word that was searched is brought into view: from the start view by a step back, else by a move.
+  const reveal = () => SIDES.forEach((side, number) => {
+    const plot = plots[side];
+    const at = shown.answer?.sides[number].at;
+    if (!at || !plot.home || shown.fresh || started === "following" || shown.answer.sides[number].space !== maps[side]?.about?.space) return;
+    const [left, top] = plot.toScreen(...at);
+    if (left > 24 && top > 24 && left < plot.width - 70 && top < plot.height - 24) return;
+    const { x, y, z } = plot.home;
+    const [wide, high] = [plot.width / 2, plot.height / 2].map((half) => (0.9 * half) / plot.unit);
+    if (plot.view.x === x && plot.view.z === z) plot.fit([at, [x - wide, y - high], [x + wide, y + high]]);
+    else plot.look({ x: at[0], y: at[1], z: plot.view.z });
+  });
+  const anew = (fresh) => {
+    shown.fresh = fresh;
+    SIDES.forEach((side, number) => {
+      if (fresh) {
+        plots[side].set(Float32Array.from(fresh.sides[number].points.flat()), 1);
+        plots[side].paint(new Uint8Array(4 * plots[side].count));
+        plots[side].look(plots[side].home, false);
+        caption(side, `Only your words, laid out by UMAP${fresh.sides[number].basis.includes("mean") ? "; dashed: mean of several tokens" : ""}.`);
+        say(side, "");
+      } else if (maps[side]?.points) show(side);
+    });
+    mark();
+  };
+
+  // ---- the link ----
+  const remember = () => {
+    if (!started || started === "following" || !SIDES.every((side) => plots[side]?.home)) return;
+    clearTimeout(linkTimer);
+    linkTimer = setTimeout(() => {
+      const words = field("words")?.value ?? "";
+      const looks = SIDES.map((side) => { const { x, y, z } = plots[side].view; return [x, y, z].map((v) => v.toFixed(4)).join(","); });
+      window.kronviz?.writeLink({
+        "map.word": field("word")?.value,
+        "map.left": chosen("left"),
+        "map.right": chosen("right"),
+        "map.colour": shown.colour === "arm" ? "" : shown.colour,
+        "map.words": words.length <= 3000 ? words : "",
+        "map.at": shown.fresh || SIDES.every((side) => plots[side].view.z === plots[side].home.z && plots[side].view.x === plots[side].home.x) ? "" : looks.join(";"),
+      });
+    }, 300);
+  };
+  const follow = async (query) => {
+    if (query.get("tab") !== "map") return;
+    started = "following";
+    await wait(() => document.querySelector("#kv-map-near [data-answer], #kv-map-near .kv-refused"));
+    const settled = () => ["left", "right"].every((side) => {
+      const wanted = query.get(`map.${side}`);
+      const radio = [...document.querySelectorAll(`#kv-map-space-${side} input`)].find((one) => one.value === wanted);
+      if (radio && !radio.checked) radio.click();
+      return !radio || radio.checked;
+    });
+    const word = query.get("map.word");
+    const words = query.get("map.words");
+    for (let turn = 0; turn < 8; turn += 1) {
+      const right = settled();
+      if (word && field("word").value !== word) type("word", word);
+      if (words && field("words").value !== words) type("words", words);
+      const answered = () => (!words || document.querySelector("#kv-map-placed [data-placed], #kv-map-placed .kv-refused"))
+        && (!word || word.startsWith("#") || shown.answer?.word === word || document.querySelector("#kv-map-near .kv-refused"));
+      if (right && await wait(answered, 60)) break;
+      if (words) type("words", `${words}\n`);
+    }
+    if (query.get("map.colour")) {
+      shown.colour = query.get("map.colour");
+      find("colour").value = shown.colour;
+      repaint();
+    }
+    const looks = query.get("map.at")?.split(";") ?? [];
+    await wait(() => SIDES.every((side) => maps[side]?.points), 200);
+    looks.forEach((look, number) => {
+      const [x, y, z] = look.split(",").map(Number);
+      if ([x, y, z].every(Number.isFinite) && plots[SIDES[number]]) plots[SIDES[number]].look({ x, y, z }, false);
+    });
+    started = true;
+    remember();
+  };
+
+  // ---- saving ----
+  const save = (content, name, kind) => {
+    const link = document.createElement("a");
+    link.href = content instanceof Blob ? URL.createObjectURL(content) : URL.createObjectURL(new Blob([content], { type: kind }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+  const escaped = (value) => String(value).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  const STYLES = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "paint-order", "font-family", "font-size", "font-weight"];
+  const marksOf = (plot) => {
+    const copy = plot.svg.cloneNode(true);
+    const [from, to] = [plot.svg, copy].map((svg) => [...svg.children]);
+    from.forEach((node, index) => {
+      const style = getComputedStyle(node);
+      to[index].setAttribute("style", STYLES.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";").replace(/"/g, "'"));
+    });
+    return copy.innerHTML;
+  };
+  const pointsOf = (plot) => {
+    const groups = new Map();
+    for (let i = 0; i < plot.count; i += 1) {
+      const [left, top] = plot.toScreen(plot.places[2 * i], plot.places[2 * i + 1]);
+      if (left < 0 || top < 0 || left > plot.width || top > plot.height) continue;
+      const ink = plot.colours.subarray(4 * i, 4 * i + 4).join();
+      if (!groups.has(ink)) groups.set(ink, []);
+      groups.get(ink).push(`M${left.toFixed(1)} ${top.toFixed(1)}h0`);
+    }
+    return [...groups].map(([ink, paths]) => {
+      const [r, g, b, a] = ink.split(",");
+      return `<path d="${paths.join("")}" stroke="rgb(${r},${g},${b})" stroke-opacity="${(a / 255).toFixed(2)}" stroke-width="${plot.size.toFixed(2)}" stroke-linecap="round" fill="none"/>`;
+    }).join("");
+  };
+  const drawing = (points) => {
+    const style = getComputedStyle(frame("left").querySelector(".kv-map-frame"));
+    const ink = getComputedStyle(frame("left")).color;
+    const gap = 16;
+    let left = gap;
+    const parts = SIDES.map((side) => {
+      const plot = plots[side];
+      const title = `${frame(side).dataset.arm}, ${maps[side]?.about?.title ?? ""}`;
+      const part = `<g transform="translate(${left} 40)"><text x="0" y="-12" fill="${ink}" font-family="sans-serif" font-size="14">${escaped(title)}</text>`
+        + `<svg width="${plot.width}" height="${plot.height}"><rect width="100%" height="100%" fill="${style.backgroundColor}"/>${points(plot, left)}${marksOf(plot)}</svg></g>`;
+      left += plot.width + gap;
+      return part;
+    });
+    const height = plots.left.height + 56;
+    const paper = getComputedStyle(document.body).backgroundColor;
+    return { width: left, height, svg: `<svg xmlns="${"http://www.w3.org/2000/svg"}" width="${left}" height="${height}"><rect width="100%" height="100%" fill="${paper}"/>${parts.join("")}</svg>` };
+  };
+  const savePicture = async (kind) => {
+    if (kind === "svg") return save(drawing(pointsOf).svg, "kronviz-map.svg", "image/svg+xml");
+    const pictures = SIDES.map((side) => {
+      const plot = plots[side];
+      const before = plot.ratio;
+      plot.resize(2);
+      plot.draw();
+      const data = plot.canvas.toDataURL("image/png");
+      plot.resize(before);
+      return data;
+    });
+    const { svg, width, height } = drawing((plot) => `<image href="${pictures[plot === plots.left ? 0 : 1]}" width="${plot.width}" height="${plot.height}"/>`);
+    const image = new Image();
+    image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    canvas.width = 2 * width;
+    canvas.height = 2 * height;
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+    URL.revokeObjectURL(image.src);
+    canvas.toBlob((blob) => save(blob, "kronviz-map.png"));
+    return undefined;
+  };
+  const saveTable = () => {
+    const cell = (value) => { const inert = /^[=+\-@\t\r]/.test(value) && typeof value === "string" ? `'${value}` : String(value ?? ""); return /[",\n\r]/.test(inert) ? `"${inert.replace(/"/g, '""')}"` : inert; };
+    const rows = [["list", "space", "id", "text", "bytes", "relation", "cosine", "x", "y"]];
+    SIDES.forEach((side, number) => {
+      const map = maps[side];
+      const found = shown.answer?.sides[number];
+      const row = (list, id, relation, cosine) => {
+        const at = place(side, id).map((value) => value.toFixed(5));
+        rows.push([list, map.about.space, id, text(map.words, id) ?? "", hex(bytes(map.words, id)), relation, cosine, ...at]);
+      };
+      if (map?.points && found && !shown.fresh) {
+        found.near.forEach(([id, cosine, relation]) => row("nearest", id, relation, cosine));
+        found.family.forEach(([id, relation]) => row("family", id, relation, ""));
+      }
+      const own = (shown.fresh ?? shown.placed)?.sides[number];
+      own?.points.forEach((at, index) => rows.push(["own", own.space, "", (shown.fresh ?? shown.placed).words[index], "", own.basis[index], "", ...(at ?? ["", ""])]));
+    });
+    save(rows.map((row) => row.map(cell).join(",")).join("\r\n"), "kronviz-map.csv", "text/csv");
+  };
+
+  // ---- what people do ----
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    if (!(target instanceof Element) || !started) return;
+    const family = target.closest(".kv-map-try");
+    if (family) type("word", family.dataset.word);
+    const token = target.closest(".kv-map-token");
+    if (token) {
+      const data = Uint8Array.from(token.dataset.hex.split(" "), (two) => parseInt(two, 16));
+      let value = null;
+      try { value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data); } catch { /* bytes that are no text are asked by id */ }
+      type("word", value !== null && !/[\r\n]/.test(value) ? value : `#${token.dataset.id}`);
+    }
+    const zoom = target.closest("[data-zoom]");
+    if (zoom) {
+      const side = zoom.closest(".kv-map").dataset.side;
+      const way = zoom.dataset.zoom;
+      if (way === "in" || way === "out") plots[side].zoom(way === "in" ? 1.6 : 1 / 1.6);
+      else SIDES.forEach((one) => (way === "family" ? plots[one].fit(relatives(one)) : plots[one].look({ x: 0.5, y: 0.5, z: shown.fresh ? 0.85 : 1 })));
+    }
+    const only = target.closest("[data-only]");
+    if (only) {
+      shown.only = shown.only === Number(only.dataset.only) ? null : Number(only.dataset.only);
+      repaint();
+    }
+    if (target.closest(".kv-map-back")) anew(null);
+    const kind = target.closest("[data-save]")?.dataset.save;
+    if (kind === "csv") saveTable();
+    else if (kind) savePicture(kind);
+  });
+  document.addEventListener("change", (event) => {
+    if (!started) return;
+    if (event.target.id === "kv-map-colour") {
+      shown.colour = event.target.value;
+      shown.only = null;
+      repaint();
+      remember();
+    }
+    const side = event.target.closest?.("[id^='kv-map-space-']")?.id.slice("kv-map-space-".length);
+    if (side) setTimeout(() => load(side), 0);
+  });
+  document.addEventListener("input", (event) => { if (event.target.closest?.("#kv-map-words, #kv-map-word")) remember(); });
+
+  const open = async () => {
+    if (started) return;
+    started = true;
+    const query = new URLSearchParams(location.search);
+    const there = await wait(() => SIDES.every((side) => frame(side)?.clientWidth > 0 && chosen(side)) && find("near"));
+    if (!there) { started = false; return; }
+    for (const side of SIDES) {
+      plots[side] = new window.kronvizCanvas.Plot(frame(side).querySelector(".kv-map-frame"), {
+        hover: (id, event) => hover(side, id, event),
+        select: (id) => select(side, id),
+        moved: remember,
+      });
+    }
+    new MutationObserver(() => { if (!shown.fresh) repaint(); }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    hear();
+    shown.answer = JSON.parse(document.querySelector("#kv-map-near [data-answer]")?.dataset.answer ?? "null");
+    await Promise.all(SIDES.map((side) => load(side)));
+    performance.mark("kronviz-map-ready");
+    follow(query);
+  };
+
+  window.kronvizMap = { open, plots, save: (table) => save(table, "kronviz-distances.csv", "text/csv") };
+}

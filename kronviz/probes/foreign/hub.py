@@ -1,0 +1,173 @@
+"""The embedding table of a model on the Hugging Face Hub, and of the model nothing else.
+
+Notable:
+
+- Nothing is asked of the network before somebody calls `fetch` with the name of a model.
+- Of the weights only a header and the bytes of one tensor travel, by HTTP ranges: 154 MB of
+  GPT-2's 548, one part in hundreds of a larger model.
+- No token is sent, so only public models can be read; nothing is kept on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from huggingface_hub import get_session, hf_hub_url
+from huggingface_hub.errors import HTTPError
+from huggingface_hub.utils import build_hf_headers
+
+from kronviz.predictor import InputError
+from kronviz.probes.foreign.tokens import MAX_FILE_BYTES, TokenList, read_tokens
+from kronviz.probes.foreign.vectors import Read, VectorTable, choose_tensor, read_safetensors
+
+MAX_INDEX_BYTES = 20_000_000
+TIMEOUT_S = 20.0
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,99}", re.ASCII)
+_ONE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+Progress = Callable[[int, int], None]
+"""Called with bytes read and bytes to read; may raise in order to stop."""
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """What was fetched.
+
+    Attributes:
+        transferred: bytes that came over the network in all.
+    """
+
+    name: str
+    table: VectorTable
+    tokens: TokenList
+    transferred: int
+
+
+def fetch(
+    name: str,
+    tensor: str = "",
+    *,
+    revision: str = "main",
+    endpoint: str | None = None,
+    progress: Progress | None = None,
+) -> HubModel:
+    """Fetch the token table and the token list of a public model.
+
+    Args:
+        name: such as ``openai-community/gpt2``.
+        tensor: name of the table; found by itself where it is left empty.
+        revision: a branch, a tag or a commit.
+        endpoint: another server that speaks as the Hub does; else ``HF_ENDPOINT`` or the Hub.
+        progress: told about the bytes of the table.
+
+    Raises:
+        InputError: there is no such model, it has no safetensors or no tokenizer.json, or the Hub
+            cannot be reached.
+    """
+    name, revision = name.strip(), revision.strip() or "main"
+    if not _NAME.fullmatch(name) or ".." in name or "--" in name:
+        raise InputError(
+            "The name of a model looks like openai-community/gpt2; check the spelling."
+        )
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise InputError("The revision must be the name of a branch, a tag or a commit.")
+    hub = _Hub(name, revision, endpoint)
+    try:
+        tokens = hub.whole("tokenizer.json", MAX_FILE_BYTES)
+        if tokens is None:
+            raise InputError(
+                f"{name} is not there, or is not public, or has no tokenizer.json; check the name, "
+                "or download its files and choose them here."
+            )
+        file = _ONE_FILE
+        index = hub.whole(_INDEX, MAX_INDEX_BYTES)
+        if index is not None:
+            weights = _weight_map(index)
+            tensor = choose_tensor(dict.fromkeys(weights, ()), tensor)
+            file = weights[tensor]
+        found = read_safetensors(hub.ranges(file, progress), None, tensor, label=f"{name}/{file}")
+        return HubModel(name, found, read_tokens(tokens), hub.transferred)
+    except (HTTPError, ConnectionError):
+        raise InputError(
+            "The Hugging Face Hub cannot be reached from here; check the network, or choose the "
+            "model’s files instead."
+        ) from None
+
+
+class _Hub:
+    """One model on the Hub, read by whole small files and by ranges of large ones."""
+
+    def __init__(self, name: str, revision: str, endpoint: str | None):
+        self.name, self.revision, self.endpoint = name, revision, endpoint
+        self.transferred = 0
+        self._headers = build_hf_headers(token=False, library_name="kronviz")
+
+    def whole(self, file: str, limit: int) -> bytes | None:
+        """A small file, or ``None`` where there is none to be had."""
+        with self._ask(file, {}) as answer:
+            if answer.status_code in (401, 403, 404):
+                return None
+            answer.raise_for_status()
+            return self._body(answer, limit)
+
+    def ranges(self, file: str, progress: Progress | None) -> Read:
+        """A function from a range of bytes to these bytes of a file."""
+
+        def read(first: int, end: int) -> bytes:
+            asked = {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
+            with self._ask(file, asked) as answer:
+                if answer.status_code in (401, 403, 404):
+                    raise InputError(
+                        f"{self.name} has no {file}; only models with safetensors can be read."
+                    )
+                answer.raise_for_status()
+                if answer.status_code != 206:
+                    raise InputError(
+                        f"The server of {self.name} sends whole files only, and these are too "
+                        "large; download the file and choose it here."
+                    )
+                return self._body(answer, end - first, progress)
+
+        return read
+
+    def _ask(self, file: str, headers: dict[str, str]):  # type: ignore[no-untyped-def]
+        return get_session().stream(
+            "GET",
+            hf_hub_url(self.name, file, revision=self.revision, endpoint=self.endpoint),
+            headers={**self._headers, **headers},
+            follow_redirects=True,
+            timeout=TIMEOUT_S,
+        )
+
+    def _body(self, answer: Any, limit: int, progress: Progress | None = None) -> bytes:
+        body = bytearray()
+        for part in answer.iter_bytes(1 << 20):
+            body += part
+            self.transferred += len(part)
+            if len(body) > limit:
+                raise InputError(f"A file of {self.name} is larger than expected; nothing is read.")
+            if progress:
+                progress(len(body), limit)
+        return bytes(body)
+
+
+def _weight_map(index: bytes) -> dict[str, str]:
+    try:
+        weights = json.loads(index)["weight_map"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        weights = None
+    if not isinstance(weights, dict):
+        raise InputError(f"The model’s {_INDEX} is damaged.")
+    found = {k: v for k, v in weights.items() if isinstance(v, str) and _is_file(v)}
+    if not found:
+        raise InputError(f"The model’s {_INDEX} names no safetensors file.")
+    return found
+
+
+def _is_file(name: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+\.safetensors", name, re.ASCII))

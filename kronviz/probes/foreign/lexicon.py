@@ -1,0 +1,121 @@
+"""Which tokens of a foreign vocabulary are words, and which pairs of them are kin by spelling.
+
+Notable:
+
+- Three kinds of pairs, as in the paper: typographic (one canonical form, written in two ways),
+  morphological (a word and the same word with an ending, written in the same way) and unrelated
+  (two words drawn at random, written in the same way).
+- The paper took lists of its own. Here every pair that the vocabulary holds is a candidate, and a
+  seed decides which are taken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from kronviz.probes.foreign.tokens import TokenList
+from kronviz.probes.neighbors import canonical, relation
+
+Item = TypeVar("Item")
+BUCKETS = ("typographic", "morphological", "unrelated")
+MIN_LETTERS = 3
+ENDINGS = ("s", "es", "ed", "ing", "er", "ers", "ly", "ness", "ment", "ful", "able", "ion", "ions")
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The spelling side of a vocabulary, for the tokens that are looked at.
+
+    Attributes:
+        forms: canonical form of each token; empty where it has none.
+        words: places of the tokens that are whole words of letters, in lower case, written as this
+            vocabulary writes the beginning of a word.
+    """
+
+    forms: tuple[str, ...]
+    words: tuple[int, ...]
+
+    def relation(self, first: int, second: int) -> str:
+        """How two tokens are related by spelling, see `neighbors.relation`."""
+        return relation(self.forms[first], self.forms[second])
+
+
+def lexicon(tokens: TokenList, ids: Sequence[int]) -> Lexicon:
+    """The lexicon of the tokens ``ids``; places in it are places in ``ids``."""
+    forms, words = [], []
+    for place, token in enumerate(ids):
+        data = tokens.tokens[token]
+        form = canonical(data) or ""
+        forms.append(form)
+        bare = data.removeprefix(b" ")
+        if (
+            tokens.starts[token]
+            and len(bare) >= MIN_LETTERS
+            and bare.isalpha()
+            and bare.islower()
+            and bare.decode() == form
+        ):
+            words.append(place)
+    return Lexicon(tuple(forms), tuple(words))
+
+
+def pairs_of(
+    bucket: str, found: Lexicon, count: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Pairs of one bucket, at most ``count``, drawn by ``rng`` out of all that there are."""
+    make = {
+        "typographic": _typographic,
+        "morphological": _morphological,
+        "unrelated": _unrelated,
+    }[bucket]
+    return make(found, count, rng)
+
+
+def _typographic(found: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, form in enumerate(found.forms):
+        if len(form) >= MIN_LETTERS and form.isalpha():
+            groups[form].append(place)
+    several = [members for members in groups.values() if len(members) > 1]
+    drawn = _drawn(several, count, rng)
+    pairs = []
+    for members in drawn:
+        first, second = sorted(rng.choice(len(members), 2, replace=False).tolist())
+        pairs.append((members[first], members[second]))
+    return pairs
+
+
+def _morphological(found: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    # Of two ways to write one word, the one with the lower id, which is the more frequent.
+    places: dict[str, int] = {}
+    for place in found.words:
+        places.setdefault(found.forms[place], place)
+    pairs = [
+        (place, places[form + ending])
+        for form, place in places.items()
+        for ending in ENDINGS
+        if form + ending in places
+    ]
+    return _drawn(pairs, count, rng)
+
+
+def _unrelated(found: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    words = np.array(found.words, np.int64)
+    pairs: list[tuple[int, int]] = []
+    if len(words) < 2:
+        return pairs
+    for first, second in rng.choice(words, (count, 2)).tolist():
+        if found.relation(first, second) == "other":
+            pairs.append((first, second))
+    return pairs
+
+
+def _drawn(items: list[Item], count: int, rng: np.random.Generator) -> list[Item]:
+    if len(items) <= count:
+        return items
+    return [items[place] for place in sorted(rng.choice(len(items), count, replace=False).tolist())]

@@ -1,0 +1,31 @@
+"""The tables of the pair that this page answers with, in the shape of anybody else's."""
+
+from __future__ import annotations
+
+import torch
+
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.foreign.tokens import RANKS, TokenList
+from kronviz.probes.foreign.vectors import VectorTable
+
+
+@torch.inference_mode()
+def own_table(predictor: Predictor, arm: str = "bpe") -> tuple[VectorTable, TokenList]:
+    """The input embeddings of an arm, row by row, and the tokens of its vocabulary.
+
+    Raises:
+        InputError: the pair has no such arm.
+    """
+    model = predictor.arms.get(arm)
+    if model is None:
+        raise InputError(f"The pair {predictor.pair} has no {arm} model; choose a file instead.")
+    ids = torch.arange(model.n_vocab, device=model.device)
+    vectors = torch.cat([model.wte(part).float().cpu() for part in ids.split(8192)]).numpy()
+    vocabulary = predictor.tokenizer.vocabulary
+    data = tuple(vocabulary[token] for token in range(len(vocabulary)))
+    eot = predictor.tokenizer.eot_id
+    tokens = tuple(b"" if token == eot else own for token, own in enumerate(data))
+    return (
+        VectorTable(vectors, f"{arm} input embeddings", "float32", len(vectors)),
+        TokenList(tokens, tuple(own[:1] == b" " for own in tokens), RANKS, 1),
+    )

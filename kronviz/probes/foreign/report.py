@@ -1,0 +1,137 @@
+"""What the cross-model probe finds, as results that can be written as JSON and read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kronviz.probes.intervals import Interval
+from kronviz.probes.neighbors import Neighbor
+
+SPECTRUM_ROWS = 8_192
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Mean cosine of one kind of pairs.
+
+    Attributes:
+        bucket: ``typographic``, ``morphological`` or ``unrelated``.
+        same_bytes: how many pairs are of tokens with equal bytes, whose codes cannot differ.
+        table: mean cosine of the rows with its 95 % interval; ``None`` where there are no pairs.
+        centred: the same after the mean row of the table is taken off.
+        code: of the byte codes.
+        examples: pairs as readable text, at most six.
+    """
+
+    bucket: str
+    pairs: int
+    same_bytes: int
+    table: Interval | None
+    centred: Interval | None
+    code: Interval | None
+    examples: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the ten nearest tokens of a word are, as shares with 95 % intervals over words.
+
+    Attributes:
+        space: ``table`` or ``code``.
+        words: that were asked.
+    """
+
+    space: str
+    words: int
+    typographic: Interval
+    morphological: Interval
+    other: Interval
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One word and its nearest tokens.
+
+    Attributes:
+        id: of the token that the word is; ``text`` and ``hex`` are that token's.
+        table: nearest in the table, nearest first; ``code`` likewise.
+    """
+
+    word: str
+    id: int
+    text: str
+    hex: str
+    table: tuple[Neighbor, ...]
+    code: tuple[Neighbor, ...]
+
+
+@dataclass(frozen=True)
+class Anisotropy:
+    """How far the rows point the same way.
+
+    Attributes:
+        cosine: mean cosine of two tokens drawn at random, with its 95 % interval.
+        mean_share: length of the mean row over the mean length of a row: 0 where directions cancel
+            out, 1 where all are one.
+        first_axis, ten_axes: share of the variance along the first principal axis, and the first
+            ten, of at most `SPECTRUM_ROWS` rows.
+        norm_mean, norm_deviation: of the lengths of rows.
+    """
+
+    cosine: Interval
+    mean_share: float
+    first_axis: float
+    ten_axes: float
+    norm_mean: float
+    norm_deviation: float
+
+
+@dataclass(frozen=True)
+class MapPoint:
+    """A token on both maps; ``word`` is the asked word whose form it is, or empty."""
+
+    id: int
+    text: str
+    word: str
+    table_x: float
+    table_y: float
+    code_x: float
+    code_y: float
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """The cross-model probe of one table.
+
+    Attributes:
+        source: what was read, as the person named it.
+        tensor, dtype, rows, dims: of the table as it was stored.
+        scheme: how the token strings were written.
+        tokens: ids of the token list; ``used`` are those with bytes and with a row to look at.
+        words: how many of them are whole words in lower case.
+        points: of the map; empty where none was laid out.
+        problems: a sentence for everything that was left out.
+    """
+
+    source: str
+    tensor: str
+    dtype: str
+    rows: int
+    dims: int
+    scheme: str
+    tokens: int
+    used: int
+    words: int
+    pos_dim: int
+    seed: int
+    buckets: tuple[Bucket, ...]
+    shares: tuple[Share, ...]
+    asked: tuple[Asked, ...]
+    anisotropy: Anisotropy
+    points: tuple[MapPoint, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+    def bucket(self, name: str) -> Bucket:
+        """One kind of pairs."""
+        return next(found for found in self.buckets if found.bucket == name)

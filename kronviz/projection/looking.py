@@ -1,0 +1,389 @@
+"""A word on two maps: its family, its nearest tokens in the original spaces, and where it stands.
+
+Notable:
+
+- Nearest means nearest by cosine in the original space, over all of its tokens. The picture is
+  asked one thing only: how many of these are near in it too.
+- A word that is a token stands on its own point. Any other is placed by its neighbours in the
+  original space: at the mean of those that lie together with the very nearest, weighted by cosine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kronviz.codec import cells
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.neighbors import Neighbor, canonical, relation
+from kronviz.probes.strings import positions, readable, string_bytes, whole_number
+from kronviz.projection.faith import picture_nearest
+from kronviz.projection.maps import Map, MapError, read_map
+from kronviz.projection.spaces import (
+    Space,
+    ask,
+    contents,
+    ids_by_bytes,
+    space_of,
+    vocabulary_of,
+)
+from kronviz.projection.words import PROBES, Member, checked_words, in_family, members, spelling
+from kronviz.tokenizer import Tokenizer, load_tokenizer
+
+LEFT, RIGHT = "bpe", "kron"
+PLACED_BY = 5
+TOGETHER = 0.06
+"""How far from the nearest one another neighbour may lie and still pull, of the map's width."""
+MAX_K = 50
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What the nearest tokens of words are, as shares from 0 to 1, means over the words.
+
+    Attributes:
+        words: how many were asked; the shares are 0 where none was.
+    """
+
+    words: int
+    k: int
+    typographic: float
+    morphological: float
+    other: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A word in one space and on its map.
+
+    Attributes:
+        basis: ``bytes``, ``token`` or ``mean`` (of several tokens; no model computes it).
+        token: its id where the word is one token of the map, else ``None``.
+        x, y: its place, 0 to 1 to the right and up; ``None`` where there is no map.
+        neighbors: the nearest tokens in the original space.
+        kept: how many of them are among as many nearest in the picture; ``None`` unless a token.
+    """
+
+    basis: str
+    token: int | None
+    x: float | None
+    y: float | None
+    neighbors: tuple[Neighbor, ...]
+    kept: int | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """A word and its family in one space.
+
+    Attributes:
+        family: tokens that belong to the word: relatives, then the nearest in the raw code.
+        relatives: how many typographic and morphological ones there are, lit or not.
+        shares: over the word and those of its relatives that are lit.
+    """
+
+    space: str
+    arm: str
+    title: str
+    vocabulary: str
+    standing: Standing
+    family: tuple[Member, ...]
+    relatives: int
+    shares: Shares
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """A word on two maps."""
+
+    pair: str
+    text: str
+    hex: str
+    canonical: str
+    k: int
+    sides: tuple[Side, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlacedSide:
+    """Words in one space. ``standings`` are in the order of the words."""
+
+    space: str
+    arm: str
+    title: str
+    standings: tuple[Standing, ...]
+    shares: Shares
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Typed words placed on two maps."""
+
+    pair: str
+    words: tuple[str, ...]
+    k: int
+    sides: tuple[PlacedSide, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Cosine distances, 0 to 2, between words in two spaces.
+
+    Attributes:
+        left, right: a row a word.
+    """
+
+    words: tuple[str, ...]
+    spaces: tuple[str, str]
+    left: tuple[tuple[float, ...], ...]
+    right: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class FamilyFigures:
+    """A probe family in one space: of the ``k`` nearest to its tokens, what share is what.
+
+    Attributes:
+        tokens: its tokens in the vocabulary, all of which were asked.
+        in_family: share of the nearest that belong to it.
+    """
+
+    family: str
+    space: str
+    arm: str
+    tokens: int
+    in_family: float
+    shares: Shares
+
+
+def look_up(
+    text: str | bytes,
+    predictor: Predictor,
+    left: str = LEFT,
+    right: str = RIGHT,
+    *,
+    k: int = 10,
+) -> LookUp:
+    """Find a word, or any bytes, on two maps at once.
+
+    Args:
+        text: the word; ``#123`` is the token of that id in the pair's vocabulary.
+        left, right: names in `kronviz.projection.spaces.SPACES`.
+        k: how many neighbours, 1 to `MAX_K`.
+
+    Raises:
+        InputError: an argument is of no use.
+    """
+    started = time.perf_counter()
+    data = named_bytes(text, predictor)
+    k = whole_number(k, "k", 1, MAX_K)
+    sides = []
+    for name in (left, right):
+        space = space_of(predictor, name)
+        vocabulary = vocabulary_of(predictor, space)
+        family, relatives = members(data, vocabulary, positions(None, predictor))
+        lit = [bytes.fromhex(one.hex) for one in family if one.relation != "byte"]
+        standings = stand(predictor, space, [data, *lit], k)
+        sides.append(
+            Side(
+                name,
+                space.arm,
+                space.title,
+                vocabulary,
+                standings[0],
+                family,
+                relatives,
+                shares_of(standings, k),
+            )
+        )
+    return LookUp(
+        predictor.pair,
+        readable(data),
+        data.hex(),
+        canonical(data) or "",
+        k,
+        tuple(sides),
+        time.perf_counter() - started,
+    )
+
+
+def place_words(
+    words: Sequence[str],
+    predictor: Predictor,
+    left: str = LEFT,
+    right: str = RIGHT,
+    *,
+    k: int = 10,
+) -> Placement:
+    """Place typed words on two maps by their neighbours in the original spaces.
+
+    Args:
+        words: 1 to 200 texts of at most 200 bytes; further copies of a word are dropped.
+
+    Raises:
+        InputError: an argument is of no use.
+    """
+    started = time.perf_counter()
+    data = checked_words(words)
+    k = whole_number(k, "k", 1, MAX_K)
+    sides = []
+    for name in (left, right):
+        space = space_of(predictor, name)
+        standings = stand(predictor, space, data, k, picture=False)
+        sides.append(PlacedSide(name, space.arm, space.title, standings, shares_of(standings, k)))
+    texts = tuple(readable(word) for word in data)
+    return Placement(predictor.pair, texts, k, tuple(sides), time.perf_counter() - started)
+
+
+def distances(
+    words: Sequence[str], predictor: Predictor, left: str = LEFT, right: str = RIGHT
+) -> Distances:
+    """Cosine distances between all pairs of words in two spaces; arguments of `place_words`."""
+    data = checked_words(words)
+    tables = []
+    for name in (left, right):
+        units = word_vectors(predictor, name, data)
+        units = units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-12)
+        apart = (1 - units @ units.T).clip(0, 2)
+        np.fill_diagonal(apart, 0)
+        tables.append(tuple(tuple(row) for row in apart.round(4).tolist()))
+    return Distances(tuple(map(readable, data)), (left, right), tables[0], tables[1])
+
+
+def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[FamilyFigures, ...]:
+    """The eight probe families in one space; families without a token are left out."""
+    chosen = space_of(predictor, space)
+    tokenizer = load_tokenizer(vocabulary_of(predictor, chosen))
+    table = spelling(tokenizer.name)
+    found = []
+    for place, family in enumerate(PROBES, start=1):
+        ids = np.flatnonzero(table.probe == place)
+        if not len(ids):
+            continue
+        standings = stand(
+            predictor, chosen, [tokenizer.token_bytes(int(i)) for i in ids], k, picture=False
+        )
+        near = [one for standing in standings for one in standing.neighbors]
+        own = [in_family(family, table.forms[one.id]) for one in near]
+        share = sum(own) / max(len(own), 1)
+        shares = shares_of(standings, k)
+        found.append(FamilyFigures(family.name, space, chosen.arm, len(ids), share, shares))
+    return tuple(found)
+
+
+def word_vectors(predictor: Predictor, space: str, words: Sequence[bytes]) -> NDArray[np.float32]:
+    """What stands for words in a space: float32, ``(words, d)``; of the code, the cells in use."""
+    asked = ask(predictor, space_of(predictor, space), words)
+    if not isinstance(asked.vectors, tuple):
+        return asked.vectors.numpy()
+    pos_dim = positions(None, predictor)
+    lit = [cells(word, pos_dim) for word in asked.vectors]
+    columns = {
+        cell: place for place, cell in enumerate(sorted({int(c) for own in lit for c in own}))
+    }
+    found = np.zeros((len(words), len(columns)), np.float32)
+    for row, own in enumerate(lit):
+        found[row, [columns[int(cell)] for cell in own]] = 1
+    return found
+
+
+def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
+    """The bytes of a word, or of the token that ``#id`` names."""
+    if isinstance(text, str) and text[:1] == "#" and text[1:].isdecimal():
+        tokenizer = predictor.tokenizer
+        number = int(text[1:8])
+        if number < tokenizer.n_vocab and tokenizer.token_bytes(number):
+            return tokenizer.token_bytes(number)
+        raise InputError(
+            f"There is no token {text[:9]}; this vocabulary has ids 0 to {tokenizer.n_vocab - 1:,}."
+        )
+    return string_bytes(text, "word")
+
+
+def stand(
+    predictor: Predictor, space: Space, words: Sequence[bytes], k: int, *, picture: bool = True
+) -> tuple[Standing, ...]:
+    """Where words stand in a space; with ``picture``, the first one's picture is asked too."""
+    content = contents(predictor, space)
+    tokenizer = load_tokenizer(vocabulary_of(predictor, space))
+    own = [ids_by_bytes(tokenizer.name).get(word) for word in words]
+    asked = ask(predictor, space, words)
+    similar = content.similarities(asked.vectors)
+    for row, token in enumerate(own):
+        if token is not None:
+            similar[row, token] = -np.inf
+    near = _top(similar, min(max(k, PLACED_BY), len(content) - 1))
+    drawn = _map(predictor, space)
+    places = _places(drawn, own, near, similar) if drawn else None
+    found = []
+    for row, (word, token) in enumerate(zip(words, own, strict=True)):
+        neighbors = _neighbors(tokenizer, word, near[row, :k], similar[row])
+        kept = None
+        if drawn is not None and picture and row == 0 and token is not None:
+            seen = picture_nearest(drawn.points.astype(float), np.array([token]), len(neighbors))
+            kept = len({one.id for one in neighbors} & set(seen[0].tolist()))
+        x, y = places[row] if places is not None else (None, None)
+        found.append(Standing(asked.basis[row], token, x, y, neighbors, kept))
+    return tuple(found)
+
+
+def shares_of(standings: Sequence[Standing], k: int) -> Shares:
+    """What the neighbours of standings are."""
+    near = [one.relation for standing in standings for one in standing.neighbors]
+    typographic, morphological, other = (
+        near.count(name) / max(len(near), 1) for name in ("typographic", "morphological", "other")
+    )
+    return Shares(len(standings), k, typographic, morphological, other)
+
+
+def _map(predictor: Predictor, space: Space) -> Map | None:
+    try:
+        return read_map(predictor, space.name)
+    except MapError:
+        return None
+
+
+def _top(similar: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The columns of the ``k`` largest of every row, largest first, equal ones in order."""
+    near = np.sort(torch.from_numpy(similar).topk(k, dim=1).indices.numpy(), axis=1)
+    order = np.argsort(-np.take_along_axis(similar, near, 1), axis=1, kind="stable")
+    return np.take_along_axis(near, order, 1)
+
+
+def _places(
+    drawn: Map, own: Sequence[int | None], near: NDArray[np.int64], similar: NDArray[np.float32]
+) -> list[tuple[float, float]]:
+    flat = drawn.unit
+    by = near[:, :PLACED_BY]
+    weights = np.take_along_axis(similar, by, 1).clip(1e-6)
+    apart = np.linalg.norm(flat[by] - flat[by[:, :1]], axis=2)
+    weights = np.where(apart <= TOGETHER, weights, 0)
+    means = (flat[by] * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
+    return [
+        tuple(float(v) for v in (flat[token] if token is not None else mean))  # type: ignore[misc]
+        for token, mean in zip(own, means, strict=True)
+    ]
+
+
+def _neighbors(
+    tokenizer: Tokenizer, word: bytes, near: NDArray[np.int64], similar: NDArray[np.float32]
+) -> tuple[Neighbor, ...]:
+    forms = spelling(tokenizer.name).forms
+    form = canonical(word)
+    return tuple(
+        Neighbor(
+            int(token),
+            tokenizer.token_text(int(token)),
+            tokenizer.token_bytes(int(token)).hex(),
+            round(float(similar[token]), 4),
+            relation(form, forms[token]),
+        )
+        for token in near
+    )

@@ -1,0 +1,258 @@
+"""The maps of a pair: computed by one command, stored small, and refused when the weights changed.
+
+Notable:
+
+- A file is a safetensors file with one tensor, the coordinates in 16 bits, and what they are a
+  map of in its header. The same weights give the same bytes.
+- A map carries the fingerprint of the arm that it was drawn from. One of other weights is never
+  shown: `read_map` says so in a sentence, and `draw_map` draws it anew.
+- Whatever the pair, maps lie alike: each is turned and mirrored onto the first of its arms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.strings import positions
+from kronviz.projection.faith import Faith, faith
+from kronviz.projection.nearest import Nearest, nearest
+from kronviz.projection.spaces import Codes, Space, Vectors, contents, space_of, vocabulary_of
+from kronviz.projection.umap_layout import lay_out, main_axes
+from kronviz.results import from_json, to_json
+
+MAPS = Path(__file__).resolve().parent.parent.parent / "assets" / "maps"
+FORMAT = "kronviz-map-1"
+NEIGHBORS, MIN_DIST, SEED = 15, 0.1, 1
+STEPS = 65535
+SKETCH = 256
+
+
+class MapError(InputError):
+    """A map is missing, damaged or of other weights; the message is one sentence for a person."""
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """What a map is a map of.
+
+    Attributes:
+        vocabulary: whose tokens are on it, in order of id.
+        fingerprint: of the arm's weights, or of the code's shape.
+        neighbors, min_dist, seed: how UMAP was run, with the cosine distance.
+        tokens: how many.
+        faith: how far it can be trusted.
+    """
+
+    format: str
+    space: str
+    vocabulary: str
+    fingerprint: str
+    neighbors: int
+    min_dist: float
+    seed: int
+    tokens: int
+    faith: Faith
+
+
+@dataclass(frozen=True)
+class Map:
+    """A picture of a space.
+
+    Attributes:
+        points: uint16, shape ``(n, 2)``: right and up, both in steps of the same size.
+        stored: whether it came from a file, and not from this process.
+    """
+
+    facts: MapFacts
+    points: NDArray[np.uint16]
+    stored: bool
+
+    @property
+    def unit(self) -> NDArray[np.float32]:
+        """Coordinates from 0 to 1: float32, shape ``(n, 2)``."""
+        return self.points.astype(np.float32) / np.float32(STEPS)
+
+
+_drawn: dict[tuple[str, str, str], Map] = {}
+_one_at_a_time = threading.Lock()
+
+
+def map_file(predictor: Predictor, space: Space, folder: Path = MAPS) -> Path:
+    """Where a map is stored."""
+    return folder / predictor.pair / f"{space.name}.safetensors"
+
+
+def fingerprint(predictor: Predictor, space: Space) -> str:
+    """Twelve hex digits that change whenever the map has to."""
+    if not space.coded:
+        return predictor.fingerprints.get(space.arm, "")
+    shape = f"{vocabulary_of(predictor, space)} {positions(None, predictor)}"
+    return hashlib.sha256(shape.encode()).hexdigest()[:12]
+
+
+def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
+    """The map of a space: the stored one, or one that was drawn since the start.
+
+    Args:
+        space: a name in `kronviz.projection.spaces.SPACES`.
+
+    Raises:
+        InputError: the pair has no such space.
+        MapError: there is no map of these weights yet.
+    """
+    chosen = space_of(predictor, space)
+    current = fingerprint(predictor, chosen)
+    drawn = _drawn.get((predictor.pair, chosen.name, current))
+    if drawn is not None:
+        return drawn
+    path = map_file(predictor, chosen, folder)
+    mend = f"draw it here, or run «python -m kronviz.projection --pair {predictor.pair}»"
+    name = f"{chosen.arm}, {chosen.title},"
+    if not path.is_file():
+        raise MapError(f"The map of {name} has not been drawn yet; {mend}.")
+    found = _load(path)
+    if found.facts.fingerprint != current or not current:
+        raise MapError(
+            f"The map of {name} was drawn from other weights ({found.facts.fingerprint}) than "
+            f"those that answer here ({current or 'unknown'}); {mend}."
+        )
+    if len(found.points) != found.facts.tokens or found.facts.space != chosen.name:
+        raise MapError(f"The file of the map of {name} is damaged; {mend}.")
+    # Kept, so that no later question opens the file again; a retrained pair has another key.
+    _drawn[predictor.pair, chosen.name, current] = found
+    return found
+
+
+def draw_map(
+    predictor: Predictor, space: str, progress: Callable[[float], None] | None = None
+) -> Map:
+    """Draw the map of a space, and keep it for as long as the process lives.
+
+    Takes about ten seconds for 8,193 tokens on two cores, some minutes for 50,257.
+
+    Args:
+        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+    """
+    chosen = space_of(predictor, space)
+    with _one_at_a_time:
+        drawn = _draw(predictor, chosen, progress or (lambda share: None))
+    _drawn[predictor.pair, chosen.name, drawn.facts.fingerprint] = drawn
+    return drawn
+
+
+def write_map(predictor: Predictor, drawn: Map, folder: Path = MAPS) -> Path:
+    """Store a map; the same map gives the same bytes."""
+    path = map_file(predictor, space_of(predictor, drawn.facts.space), folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"points": drawn.points}, path, {"facts": to_json(drawn.facts)})
+    return path
+
+
+def _draw(predictor: Predictor, space: Space, progress: Callable[[float], None]) -> Map:
+    content = contents(predictor, space)
+    found = near(content, NEIGHBORS - 1, lambda share: progress(0.25 * share))
+    start = main_axes(sketch(content), SEED)
+    flat = lay_out(found, start, MIN_DIST, SEED, lambda share: progress(0.25 + 0.65 * share))
+    anchor = space_of(predictor, "bpe") if "bpe" in predictor.arms else None
+    if anchor and anchor != space and not space.whole:
+        flat = _turned(predictor, anchor, flat)
+    points = _steps(flat)
+    facts = MapFacts(
+        FORMAT,
+        space.name,
+        vocabulary_of(predictor, space),
+        fingerprint(predictor, space),
+        NEIGHBORS,
+        MIN_DIST,
+        SEED,
+        len(points),
+        faith(content, points.astype(np.float64)),
+    )
+    progress(1.0)
+    return Map(facts, points, False)
+
+
+def near(content: Vectors | Codes, k: int, progress: Callable[[float], None]) -> Nearest:
+    """The exact neighbours of everything in a space."""
+    k = min(k, len(content) - 1)
+    if isinstance(content, Vectors):
+        return nearest(content.rows, k, progress)
+    ids = np.empty((len(content), k), np.int64)
+    similarity = np.empty((len(content), k), np.float32)
+    for start in range(0, len(content), SKETCH):
+        part = np.arange(start, min(start + SKETCH, len(content)))
+        block = content.similarities(content.own(part))
+        block[np.arange(len(part)), part] = -np.inf
+        # Among equals the longer shared spelling is not known; ids decide, the same every time.
+        chosen = np.argsort(-block, axis=1, kind="stable")[:, :k] if len(content) < 2048 else None
+        if chosen is None:
+            chosen = np.argpartition(-block, k, axis=1)[:, :k]
+            values = np.take_along_axis(block, chosen, 1)
+            order = np.lexsort((chosen, -values), axis=1)
+            chosen = np.take_along_axis(chosen, order, 1)
+        ids[part], similarity[part] = chosen, np.take_along_axis(block, chosen, 1)
+        progress((part[-1] + 1) / len(content))
+    return Nearest(ids, similarity)
+
+
+def sketch(content: Vectors | Codes) -> NDArray[np.float32]:
+    """Vectors whose main axes are those of the content: the rows, or random sums of the cells."""
+    if isinstance(content, Vectors):
+        rows: NDArray[np.float32] = content.rows.numpy()
+        return rows
+    columns, lengths = content.table.columns, content.table.lengths
+    chance = np.random.default_rng(SEED)
+    sums = np.zeros((len(content), SKETCH), np.float32)
+    for column in columns:
+        cells = chance.normal(size=(256, SKETCH)).astype(np.float32)
+        filled = column >= 0
+        sums[filled] += cells[column[filled]]
+    return (sums / np.sqrt(np.maximum(lengths, 1))[:, None]).astype(np.float32)
+
+
+def _turned(predictor: Predictor, anchor: Space, flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A picture turned and mirrored until its tokens lie as near to the anchor's as they can."""
+    try:
+        target = read_map(predictor, anchor.name).unit
+    except MapError:
+        return flat
+    if len(target) != len(flat):
+        return flat
+    mean = flat.mean(0)
+    left, _, right = np.linalg.svd((flat - mean).T @ (target - target.mean(0)))
+    return ((flat - mean) @ (left @ right)).astype(np.float32)
+
+
+def _steps(flat: NDArray[np.float32]) -> NDArray[np.uint16]:
+    low, high = flat.min(0), flat.max(0)
+    size = max(float((high - low).max()), 1e-9)
+    # The shorter side stands in the middle, so that both axes keep one scale.
+    middle = (low + high) / 2
+    unit = (flat - middle) / size + 0.5
+    steps: NDArray[np.uint16] = np.rint(unit.clip(0, 1) * STEPS).astype(np.uint16)
+    return steps
+
+
+def _load(path: Path) -> Map:
+    try:
+        with safe_open(path, "numpy") as opened:
+            facts = from_json(MapFacts, opened.metadata()["facts"])
+            points = opened.get_tensor("points")
+        if facts.format != FORMAT or points.dtype != np.uint16:
+            raise ValueError
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        raise MapError(
+            f"The file {path.parent.name}/{path.name} of the maps is damaged; restore it, or run "
+            f"«python -m kronviz.projection --pair {path.parent.name}»."
+        ) from None
+    return Map(facts, points, True)

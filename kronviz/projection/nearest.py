@@ -1,0 +1,77 @@
+"""The exact nearest neighbours of many vectors by cosine, block by block.
+
+Notable:
+
+- No index, no approximation: one matrix product a block of rows. 50,000 vectors of width 512 take
+  about half a minute on two cores, and the same vectors give the same neighbours again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+BLOCK_CELLS = 1 << 25
+"""Similarities held at once: 128 MB of float32."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest others of every vector, nearest first, itself left out.
+
+    Attributes:
+        ids: int64, shape ``(n, k)``.
+        similarity: cosines, float32, shape ``(n, k)``.
+    """
+
+    ids: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+
+def nearest(
+    vectors: NDArray[np.floating] | torch.Tensor,
+    k: int,
+    progress: Callable[[float], None] | None = None,
+) -> Nearest:
+    """Find the ``k`` nearest others of every vector, by cosine.
+
+    Args:
+        vectors: shape ``(n, d)``; a vector of length zero has cosine 0 with everything.
+        k: 1 to ``n - 1``.
+        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+
+    Raises:
+        ValueError: the shape is not ``(n, d)``, a value is not finite, or ``k`` is out of range.
+    """
+    units = F.normalize(_checked(vectors), dim=1)
+    count = len(units)
+    if not 1 <= k < count:
+        raise ValueError(f"k is {k!r}; it must be 1 to {count - 1}, one less than the vectors")
+    ids = np.empty((count, k), np.int64)
+    similarity = np.empty((count, k), np.float32)
+    rows = max(1, BLOCK_CELLS // count)
+    with torch.inference_mode():
+        for start in range(0, count, rows):
+            block = units[start : start + rows] @ units.T
+            own = torch.arange(len(block))
+            block[own, own + start] = -torch.inf
+            found = block.topk(k, dim=1)
+            ids[start : start + rows] = found.indices.numpy()
+            similarity[start : start + rows] = found.values.numpy()
+            if progress:
+                progress(min(1.0, (start + rows) / count))
+    return Nearest(ids, similarity)
+
+
+def _checked(vectors: NDArray[np.floating] | torch.Tensor) -> torch.Tensor:
+    tensor = torch.as_tensor(vectors).detach().to("cpu", torch.float32)
+    if tensor.dim() != 2:
+        raise ValueError(f"vectors have shape {tuple(tensor.shape)}; they must be (n, d)")
+    if not torch.isfinite(tensor).all():
+        raise ValueError("vectors hold values that are not finite; leave those rows out")
+    return tensor

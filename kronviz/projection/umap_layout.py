@@ -1,0 +1,165 @@
+"""UMAP of any vectors, the same picture every time.
+
+Notable:
+
+- The neighbours are exact (`nearest`) and the start is the two main axes, so that chance enters
+  through the seed alone.
+- umap-learn's own progress bar is read in place of a terminal: it is what tells the share.
+- One layout at a time: numba's thread pools do not bear two.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronviz.projection.nearest import Nearest, nearest
+
+SEARCH_SHARE = 0.3
+"""Share of a layout's progress that the search for neighbours stands for."""
+SPREAD = 10.0
+EPOCHS, MANY = 200, 1000
+"""Rounds for more than `MANY` points; fewer get umap-learn's own 500."""
+_one_at_a_time = threading.Lock()
+
+
+def layout(
+    vectors: NDArray[np.floating],
+    *,
+    neighbors: int = 15,
+    min_dist: float = 0.1,
+    seed: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> NDArray[np.float32]:
+    """Lay vectors out on a plane by UMAP with the cosine distance.
+
+    The same vectors and arguments give the same picture. The first call takes some seconds more:
+    umap-learn is imported and compiled. Time grows with ``n² d``; 50,000 vectors take minutes.
+
+    Args:
+        vectors: shape ``(n, d)``.
+        neighbors: how many neighbours hold a point; cut to ``n - 1``.
+        min_dist: how close points may lie, 0 to 1.
+        seed: of the layout's chance.
+        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+
+    Returns:
+        Coordinates, float32, shape ``(n, 2)``.
+
+    Raises:
+        ValueError: the shape is not ``(n, d)``, a value is not finite, or an argument is out of
+            range.
+    """
+    vectors = np.asarray(vectors, np.float32)
+    if vectors.ndim != 2:
+        raise ValueError(f"vectors have shape {vectors.shape}; they must be (n, d)")
+    if neighbors < 2:
+        raise ValueError(f"neighbors is {neighbors!r}; it must be at least 2")
+    if not 0 <= min_dist <= 1:
+        raise ValueError(f"min_dist is {min_dist!r}; it must be 0 to 1")
+    if len(vectors) < 4:
+        return main_axes(vectors, seed)
+
+    def searched(share: float) -> None:
+        if progress:
+            progress(share * SEARCH_SHARE)
+
+    def optimised(share: float) -> None:
+        if progress:
+            progress(SEARCH_SHARE + share * (1 - SEARCH_SHARE))
+
+    found = nearest(vectors, min(neighbors, len(vectors) - 1) - 1 or 1, searched)
+    return lay_out(found, main_axes(vectors, seed), min_dist, seed, optimised)
+
+
+def lay_out(
+    found: Nearest,
+    start: NDArray[np.float32],
+    min_dist: float = 0.1,
+    seed: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> NDArray[np.float32]:
+    """Lay out what is known by its neighbours alone.
+
+    Args:
+        found: the neighbours of every point.
+        start: where the points stand at first, float32, shape ``(n, 2)``.
+        min_dist, seed, progress: as for `layout`.
+
+    Returns:
+        Coordinates, float32, shape ``(n, 2)``.
+    """
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        # umap-learn counts a point among its own neighbours.
+        own = np.arange(len(start))[:, None]
+        ids = np.hstack([own, found.ids]).astype(np.int32)
+        apart = np.hstack([np.zeros_like(own), 1 - found.similarity.clip(-1, 1)])
+        reducer = UMAP(
+            n_neighbors=ids.shape[1],
+            min_dist=min_dist,
+            init=start,
+            n_epochs=EPOCHS if len(start) > MANY else None,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=(ids, apart.astype(np.float32), None),
+            tqdm_kwds={"disable": False, "file": _Listener(progress), "mininterval": 0.1},
+        )
+        return np.asarray(reducer.fit_transform(start), np.float32)
+
+
+def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32]:
+    """Directions of vectors on their two main axes, as a place to start from.
+
+    The signs of the axes are fixed, and a grain of noise parts what coincides.
+
+    Returns:
+        Coordinates within ±`SPREAD`, float32, shape ``(n, 2)``.
+    """
+    count = len(vectors)
+    if not count:
+        return np.zeros((0, 2), np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.maximum(lengths, 1e-12)
+    units = (units - units.mean(0)).astype(np.float64)
+    _, axes = np.linalg.eigh(units.T @ units)
+    axes = axes[:, ::-1][:, :2]
+    axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
+    flat = np.zeros((count, 2))
+    flat[:, : axes.shape[1]] = units @ axes
+    return spread_out(flat, seed)
+
+
+def spread_out(flat: NDArray[np.floating], seed: int = 1) -> NDArray[np.float32]:
+    """Coordinates stretched to ±`SPREAD`, with a grain of noise."""
+    scaled = flat * (SPREAD / max(float(np.abs(flat).max(initial=0)), 1e-12))
+    noise = np.random.default_rng(seed).normal(scale=SPREAD * 1e-5, size=flat.shape)
+    return (scaled + noise).astype(np.float32)
+
+
+class _Listener:
+    """A stream for a progress bar, which tells the share that it reads there."""
+
+    def __init__(self, progress: Callable[[float], None] | None):
+        self._progress = progress
+
+    def write(self, text: str) -> int:
+        counted = re.search(r"(\d+)\s*/\s*(\d+)", text)
+        if counted and self._progress:
+            done, all_ = map(int, counted.groups())
+            self._progress(done / all_ if all_ else 1.0)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)

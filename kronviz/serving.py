@@ -1,0 +1,221 @@
+"""Many at once: comparisons that wait together are one batch, equal ones are answered once.
+
+Notable:
+
+- One thread reads for everybody. While it is busy, questions gather; it then takes all that wait,
+  up to `BATCH`. Nobody waits for a batch to fill.
+- A question whose asker has gone, or has asked a newer one, is dropped before it is read.
+- Answers are kept by what was asked, the ones asked for longest ago go first. They depend on
+  nothing else: another process without them gives the same answer, only later.
+- Where the wait would be too long a question is refused at once, with its place in the queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+
+import torch
+
+from kronviz.predictor import Comparison, InputError, Predictor
+
+BATCH = 16
+WAITING = 500
+KEPT = 512
+PATIENCE_S = 2.0
+_SLOWEST_S, _WEIGHT = 0.02, 0.2
+"""Seconds a comparison before one was timed, and the weight of the last batch in their mean."""
+
+Question = tuple[str, str]
+
+
+class Busy(InputError):
+    """Too many wait already.
+
+    Attributes:
+        place: the place that this question would have in the queue, from 1.
+        seconds: how long those before it are going to take.
+    """
+
+    def __init__(self, place: int, seconds: float):
+        super().__init__(
+            f"Busy: this would be number {place:,} in the queue, about {max(seconds, 1):.0f} s "
+            "from now; ask again then."
+        )
+        self.place, self.seconds = place, seconds
+
+
+class Overtaken(Exception):
+    """A newer question of the same asker came before this one was read."""
+
+
+@dataclass
+class _Waiting:
+    """A question that waits, and who wants to know."""
+
+    question: Question
+    answers: list[Future[Comparison]] = field(default_factory=list)
+
+
+class Comparisons:
+    """The comparisons of one pair of models, for many askers.
+
+    Args:
+        predictor: answers them; only one thread ever asks it.
+        batch: how many are read together at most.
+        waiting: how many may wait.
+        kept: how many answers are remembered.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        batch: int = BATCH,
+        waiting: int = WAITING,
+        kept: int = KEPT,
+    ):
+        self.predictor = predictor
+        self._batch, self._limit, self._kept_limit = batch, waiting, kept
+        self._queue: deque[_Waiting] = deque()
+        self._open: dict[Question, _Waiting] = {}
+        self._newest: dict[str, Future[Comparison]] = {}
+        self._kept: OrderedDict[Question, Comparison] = OrderedDict()
+        self._reading = 0
+        self._each_s = _SLOWEST_S
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def compare(self, clean: str, typo: str) -> Comparison:
+        """As `Predictor.compare`, together with whatever else is asked.
+
+        Raises:
+            InputError: a text cannot be answered.
+            Busy: too many wait.
+        """
+        return self.submit(clean, typo).result()
+
+    def submit(self, clean: str, typo: str, asker: str | None = None) -> Future[Comparison]:
+        """Ask without waiting.
+
+        Args:
+            asker: who asks, if a newer question of theirs is to replace an older one, which then
+                raises `Overtaken`.
+
+        Raises:
+            Busy: too many wait.
+        """
+        answer: Future[Comparison] = Future()
+        question = clean, typo
+        with self._changed:
+            if asker is not None:
+                self._overtake(asker, answer)
+            if question in self._kept:
+                self._kept.move_to_end(question)
+                answer.set_result(self._kept[question])
+                return answer
+            same = self._open.get(question)
+            if same is None:
+                self._admit()
+                same = self._open[question] = _Waiting(question)
+                self._queue.append(same)
+                self._changed.notify()
+            same.answers.append(answer)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="compare", daemon=True)
+                self._thread.start()
+        return answer
+
+    @property
+    def ahead(self) -> int:
+        """How many questions would be read before a new one."""
+        return len(self._queue) + self._reading
+
+    def _admit(self) -> None:
+        seconds = self.ahead * self._each_s
+        if len(self._queue) >= self._limit or seconds > PATIENCE_S:
+            raise Busy(self.ahead + 1, seconds)
+
+    def _overtake(self, asker: str, answer: Future[Comparison]) -> None:
+        older = self._newest.get(asker)
+        self._newest[asker] = answer
+
+        def forget(_: Future[Comparison]) -> None:
+            with self._changed:
+                if self._newest.get(asker) is answer:
+                    del self._newest[asker]
+
+        if older is not None:
+            _settle(older, Overtaken())
+        answer.add_done_callback(forget)
+
+    def _work(self) -> None:
+        while True:
+            batch = self._take()
+            started = time.perf_counter()
+            self._answer(batch)
+            each_s = (time.perf_counter() - started) / len(batch)
+            self._each_s += _WEIGHT * (each_s - self._each_s)
+
+    def _take(self) -> list[_Waiting]:
+        """The next questions that somebody still wants to know; waits for one."""
+        with self._changed:
+            batch: list[_Waiting] = []
+            self._reading = 0
+            while not batch:
+                self._changed.wait_for(lambda: self._queue)
+                while self._queue and len(batch) < self._batch:
+                    waiting = self._queue.popleft()
+                    if all(answer.done() for answer in waiting.answers):
+                        del self._open[waiting.question]
+                    else:
+                        batch.append(waiting)
+            self._reading = len(batch)
+            return batch
+
+    def _answer(self, batch: list[_Waiting]) -> None:
+        answers: list[Comparison | Exception] = []
+        try:
+            answers += self.predictor.compare_many([waiting.question for waiting in batch])
+        except Exception as error:
+            if len(batch) > 1:
+                # One text must not take the answers of the others with it.
+                for waiting in batch:
+                    self._answer([waiting])
+                return
+            answers = [error]
+        with self._changed:
+            for waiting, answer in zip(batch, answers, strict=True):
+                del self._open[waiting.question]
+                if isinstance(answer, Comparison):
+                    self._kept[waiting.question] = answer
+            while len(self._kept) > self._kept_limit:
+                self._kept.popitem(last=False)
+        for waiting, answer in zip(batch, answers, strict=True):
+            for future in waiting.answers:
+                _settle(future, answer)
+
+
+def share_cores() -> int:
+    """Leave PyTorch half of the cores, unless ``OMP_NUM_THREADS`` says otherwise; how many it has.
+
+    The others answer requests. Two threads that want the same core wait for each other actively,
+    and a batch then takes many times as long as with one thread.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))
+    return torch.get_num_threads()
+
+
+def _settle(future: Future[Comparison], answer: Comparison | Exception) -> None:
+    # Its asker may leave, or ask anew, at this very moment.
+    with contextlib.suppress(InvalidStateError):
+        if isinstance(answer, Comparison):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)

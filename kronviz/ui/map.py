@@ -1,0 +1,224 @@
+"""The tab «Map»: two linked pictures of the whole vocabulary, and any word in both of them.
+
+Notable:
+
+- The pictures are drawn in the browser (``assets/ui/map.js``), from files that are fetched when the
+  tab is opened for the first time; nothing is computed or sent before.
+- What follows a word is one call, and its answer carries what the pictures mark, so that tables
+  and marks never contradict each other.
+- `map_api` has the same answers for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from kronviz.predictor import InputError, Predictor
+from kronviz.projection import looking
+from kronviz.projection.fresh import FreshLayout, lay_out_steps, steps
+from kronviz.projection.maps import draw_map
+from kronviz.projection.spaces import spaces
+from kronviz.projection.words import RULES, variants
+from kronviz.ui import map_view as view
+from kronviz.ui import map_words
+from kronviz.ui.context import Context
+from kronviz.ui.html import Markup, element, well_formed
+from kronviz.ui.map_api import add_endpoints
+
+WORD = " nation"
+SIDES = ("left", "right")
+_OPEN = "() => { window.kronvizMap?.open(); }"
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    first = context.predictor()
+    tab = gr.context.Context.block
+    _html(view.opening(), None)
+    with gr.Row(elem_id="kv-map-controls"):
+        word = _textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
+        _html(view.families(), "kv-map-families")
+    _html(view.tools(), "kv-map-tools")
+    choices, drawing = [], []
+    with gr.Row(elem_id="kv-map-pair"):
+        for side, start in zip(SIDES, _defaults(first), strict=True):
+            with gr.Column(min_width=300):
+                choices.append(
+                    gr.Radio(
+                        _choices(first, side),
+                        value=start,
+                        label=view.side_label(side),
+                        elem_id=f"kv-map-space-{side}",
+                        elem_classes="kv-map-space",
+                    )
+                )
+                _html(view.frame(side, first.pair), f"kv-map-{side}")
+                drawing.append(_html(element("div"), f"kv-map-drawing-{side}"))
+    near = _html(view.waiting(), "kv-map-near")
+    figures = _html(element("div"), "kv-map-figures")
+
+    _html(map_words.opening(), None)
+    with gr.Row(elem_id="kv-map-own"):
+        words = _textbox("Words, one a line", "", "kv-map-words", "run\n running\nrnu", lines=7)
+        with gr.Column(min_width=280, elem_id="kv-map-make"):
+            base = _textbox("Variants of", "", "kv-map-base", "compute")
+            rules = gr.CheckboxGroup(
+                [(f"{rule.label} ({rule.example})", name) for name, rule in RULES.items()],
+                value=list(RULES),
+                label="made by the app",
+                elem_id="kv-map-rules",
+            )
+            with gr.Row(elem_classes="kv-map-buttons"):
+                add = gr.Button("Add variants", elem_id="kv-map-add")
+                anew = gr.Button("Lay out afresh", elem_id="kv-map-anew")
+                table = gr.Button("Distances as CSV", elem_id="kv-map-distances")
+    fresh = _html(element("div"), "kv-map-fresh")
+    placed = _html(element("div"), "kv-map-placed")
+    csv = gr.Textbox(visible=False)
+    redraw = [gr.Button("Draw", elem_id=f"kv-map-draw-{side}") for side in SIDES]
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+
+    def asked(word: str, left: str, right: str, pair: str | None) -> Markup:
+        try:
+            return view.answer(
+                looking.look_up(well_formed(word or ""), context.predictor(pair), left, right)
+            )
+        except InputError as error:
+            return view.refusal(str(error))
+
+    def compared(left: str, right: str, pair: str | None) -> Markup:
+        predictor = context.predictor(pair)
+        try:
+            found = [looking.family_figures(predictor, name) for name in (left, right)]
+        except InputError as error:
+            return view.refusal(str(error))
+        return view.figures(found, predictor.pair)
+
+    def place(words: str, left: str, right: str, pair: str | None) -> Markup:
+        if not (words or "").strip():
+            return element("div")
+        try:
+            predictor, listed = context.predictor(pair), _listed(words)
+            found = looking.place_words(listed, predictor, left, right)
+            apart = looking.distances(listed[: map_words.SHOWN], predictor, left, right)
+        except InputError as error:
+            return view.refusal(str(error))
+        return map_words.placed(found, apart)
+
+    def lay_out(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
+        try:
+            yield map_words.progress("Starting UMAP …", 0.0)
+            for step in lay_out_steps(_listed(words), context.predictor(pair), left, right):
+                if isinstance(step, FreshLayout):
+                    yield map_words.laid_out(step)
+                else:
+                    yield map_words.progress("Laying your words out …", step)
+        except InputError as error:
+            yield view.refusal(str(error))
+
+    def draw(space: str, pair: str | None) -> Iterator[Markup]:
+        try:
+            predictor = context.predictor(pair)
+            yield map_words.progress("Starting UMAP …", 0.0)
+            for step in steps(lambda tell: draw_map(predictor, space, tell)):
+                if isinstance(step, float):
+                    yield map_words.progress("Drawing the map …", step)
+            yield element("div", data_drawn=space)
+        except InputError as error:
+            yield view.refusal(str(error))
+
+    def switched(pair: str | None) -> list[Any]:
+        predictor = context.predictor(pair)
+        return [
+            gr.update(choices=_choices(predictor, side), value=start)
+            for side, start in zip(SIDES, _defaults(predictor), strict=True)
+        ]
+
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": 2,
+        "concurrency_id": "map",
+    }
+    last = {**quiet, "trigger_mode": "always_last"}
+    where = [*choices, pair]
+    if isinstance(tab, gr.Tab):
+        tab.select(None, js=_OPEN, api_visibility="private")
+        opened = tab.select(asked, [word, *where], near, **quiet)
+        opened.then(compared, where, figures, **quiet)
+    gr.on([word.change, *(c.change for c in choices)], asked, [word, *where], near, **last)
+    gr.on([c.change for c in choices], compared, where, figures, **last)
+    gr.on([words.change, *(c.change for c in choices)], place, [words, *where], placed, **last)
+    if context.selector is not None:
+        context.selector.change(switched, pair, choices, **quiet)
+    gr.on([add.click, base.submit], _varied, [words, base, rules], words, **quiet)
+    anew.click(lay_out, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
+    saved = table.click(_distances(context), [words, *where], csv, **quiet)
+    saved.then(None, csv, None, js="(text) => { window.kronvizMap?.save(text); }")
+    for choice, button, shown in zip(choices, redraw, drawing, strict=True):
+        button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
+    add_endpoints(context)
+
+
+def _distances(context: Context) -> Any:
+    def table(words: str, left: str, right: str, pair: str | None) -> str:
+        try:
+            found = looking.distances(_listed(words), context.predictor(pair), left, right)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return map_words.distances_csv(found)
+
+    return table
+
+
+def _varied(words: str, base: str, rules: Sequence[str]) -> str:
+    listed = _listed(words or "")
+    word = well_formed(base or "") or (listed[0] if listed else WORD)
+    try:
+        made = variants(word, rules or tuple(RULES))
+    except InputError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    return "\n".join(dict.fromkeys([*listed, *made]))
+
+
+def _listed(words: str) -> list[str]:
+    """One word a line; blanks before it belong to it, blanks behind it do not."""
+    lines = (line.rstrip() for line in well_formed(words or "").splitlines())
+    return [line for line in lines if line]
+
+
+def _choices(predictor: Predictor, side: str) -> list[tuple[str, str]]:
+    return [
+        (space.title, space.name)
+        for space in spaces(predictor)
+        if len(predictor.arms) == 1 or (space.arm == "bpe") == (side == "left")
+    ]
+
+
+def _defaults(predictor: Predictor) -> tuple[str, str]:
+    return tuple(_choices(predictor, side)[0][1] for side in SIDES)  # type: ignore[return-value]
+
+
+def _html(value: Markup, identifier: str | None) -> gr.HTML:
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
+
+
+def _textbox(
+    label: str, value: str, identifier: str, placeholder: str, lines: int = 1
+) -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label=label,
+        placeholder=placeholder,
+        lines=lines,
+        max_lines=lines,
+        elem_id=identifier,
+        html_attributes=gr.InputHTMLAttributes(
+            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+        ),
+    )

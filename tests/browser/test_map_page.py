@@ -1,0 +1,131 @@
+"""The tab «Map» in a real browser: maps are drawn, a click selects, words stand on both maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from small import draw_quickly
+
+from kronviz.predictor import Predictor
+from kronviz.projection.looking import look_up
+
+READY = "window.kronvizMap?.plots?.left?.count > 500 && window.kronvizMap.plots.right.count > 500"
+
+
+@pytest.fixture
+def maps(small_predictor: Predictor) -> Predictor:
+    draw_quickly(small_predictor, "bpe", "kron")
+    return small_predictor
+
+
+def test_a_map_that_is_not_there_is_drawn_on_request(
+    visit: Callable[..., Any], maps: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kronviz.projection.maps.lay_out", lambda found, start, *rest: start)
+    page = visit("?tab=map&map.left=bpe-1")
+    drawn = page.locator(".kv-map[data-side=left]")
+    drawn.locator(".kv-map-status", has_text="not been drawn yet").wait_for()
+    drawn.get_by_role("button", name="Draw this map now").click()
+    page.wait_for_function("window.kronvizMap.plots.left.count > 500")
+    assert "trustworthiness" in drawn.locator("figcaption").inner_text()
+
+
+def test_a_click_selects_a_token_in_both_maps(visit: Callable[..., Any], maps: Predictor) -> None:
+    page = visit("?tab=map")
+    page.wait_for_function(READY)
+    page.wait_for_selector("#kv-map-near [data-answer]")
+    # The point that lies farthest from all others in view, so that the click means no other.
+    token, left, top = page.evaluate(
+        """() => {
+        const plot = window.kronvizMap.plots.left;
+        let best = [0, 0, 0, -1];
+        for (let i = 300; i < 1000; i += 1) {
+          const at = plot.toScreen(plot.places[2 * i], plot.places[2 * i + 1]);
+          const inside = at[0] > 40 && at[1] > 40 && at[0] < plot.width - 60;
+          if (!inside || at[1] > plot.height - 200) continue;
+          let room = Infinity;
+          for (let j = 0; j < plot.count; j += 1) {
+            if (j === i) continue;
+            const other = plot.toScreen(plot.places[2 * j], plot.places[2 * j + 1]);
+            room = Math.min(room, Math.hypot(at[0] - other[0], at[1] - other[1]));
+          }
+          if (room > best[3]) best = [i, ...at, room];
+        }
+        return best.slice(0, 3);
+        }"""
+    )
+    frame = page.locator(".kv-map[data-side=left] .kv-map-frame")
+    frame.scroll_into_view_if_needed()
+    box = frame.bounding_box()
+    x, y = box["x"] + left, box["y"] + top
+    page.mouse.move(x, y)
+    page.wait_for_function(
+        f"document.getElementById('kv-float').textContent.includes('id {token},')"
+    )
+    page.mouse.click(x, y)
+    text = maps.tokenizer.token_text(token)
+    page.wait_for_function(
+        "text => JSON.parse(document.querySelector('#kv-map-near [data-answer]').dataset.answer)"
+        ".word === text",
+        arg=text,
+    )
+    expected = look_up(text, maps)
+    for panel, side in zip(
+        page.locator("#kv-map-near .kv-panel").all(), expected.sides, strict=True
+    ):
+        ids = [int(one.get_attribute("data-id")) for one in panel.locator(".kv-map-token").all()]
+        assert ids == [one.id for one in side.standing.neighbors]
+    for side in ("left", "right"):
+        assert page.locator(f".kv-map[data-side={side}] .kv-map-sign-self").count() == 1
+    assert not page.errors
+
+
+def test_a_link_brings_words_colours_selection_and_zoom_back(
+    visit: Callable[..., Any], maps: Predictor
+) -> None:
+    page = visit("?tab=map")
+    page.wait_for_function(READY)
+    page.locator("#kv-map-word :is(input, textarea)").fill(" the")
+    page.locator("#kv-map-words textarea").fill("there\n other\nqwertz")
+    page.wait_for_selector("#kv-map-placed [data-placed]")
+    page.select_option("#kv-map-colour", "case")
+    page.locator(".kv-map[data-side=left] [data-zoom=in]").click()
+    page.wait_for_function(
+        "location.search.includes('map.at') && location.search.includes('qwertz')"
+    )
+    zoomed = page.evaluate("window.kronvizMap.plots.left.view")
+    other = visit("?" + urlsplit(page.url).query)
+    other.wait_for_function(READY)
+    other.wait_for_selector("#kv-map-placed [data-placed]")
+    other.wait_for_function(
+        "z => Math.abs(window.kronvizMap.plots.left.view.z - z) < 0.01", arg=zoomed["z"]
+    )
+    assert other.locator("#kv-map-word :is(input, textarea)").input_value() == " the"
+    assert other.locator("#kv-map-colour").input_value() == "case"
+    assert "UPPER" in other.locator(".kv-map-key").inner_text()
+    assert other.locator(".kv-map[data-side=right] .kv-map-sign-own").count() == 3
+    # Of several tokens, bpe has but a mean: its mark is another one.
+    assert other.locator(".kv-map[data-side=left] .kv-map-sign-mean").count() >= 1
+    assert parse_qs(urlsplit(other.url).query)["map.words"] == ["there\n other\nqwertz"]
+
+
+def test_what_is_typed_is_text_and_saving_works(visit: Callable[..., Any], maps: Predictor) -> None:
+    page = visit("?tab=map", width=390)
+    page.wait_for_function(READY)
+    page.locator("#kv-map-words textarea").fill("<img src=x onerror=window.hacked=1>\n=1+1")
+    page.wait_for_selector("#kv-map-placed [data-placed]")
+    assert page.locator("#kv-map-placed img").count() == 0
+    assert not page.evaluate("window.hacked")
+    for kind in ("csv", "svg", "png"):
+        with page.expect_download() as saved:
+            page.locator(f"[data-save={kind}]").click()
+        data = saved.value.path().read_bytes()
+        if kind == "csv":
+            assert b"'=1+1" in data
+        else:
+            assert data.startswith({"svg": b"<svg", "png": b"\x89PNG"}[kind])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert all(urlsplit(url).hostname in (None, "", "127.0.0.1") for url in page.requests)

