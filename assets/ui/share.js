@@ -185,7 +185,7 @@
   };
   const settle = () => {
     for (const block of document.querySelectorAll(".tabitem .block")) {
-      if (block.querySelector(".block")) continue;
+      if (block.querySelector(".block, [data-save]")) continue; // or it saves by itself
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
       if (!plot && !block.querySelector(PICTURES)) {

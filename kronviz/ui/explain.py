@@ -61,6 +61,13 @@ EXPLANATIONS = {
         "Other models. This is one pair, trained once: the intervals speak for the sentences, not "
         "for another training.",
     ),
+    "your-model": Explanation(
+        "What another model’s table of tokens knows of spelling, beside the byte code.",
+        "For each word, the ten tokens nearest to it, sorted by kind: the same word in another "
+        "form, the same root, something else. Both columns search one vocabulary.",
+        "How good the model is. Its input table is all that is read; what its blocks make of it "
+        "stays out of sight.",
+    ),
     "training": Explanation(
         "How the two models learned: their loss, the gap between them, the size of what reads a "
         "token.",
