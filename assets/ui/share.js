@@ -132,7 +132,11 @@
       { data: plot.data, layout },
       { format, width: Math.max(320, width), height: Math.max(200, height), scale: format === "png" ? SCALE : 1 },
     );
-    return fetch(address).then((answer) => answer.blob());
+    const [, kind, encoding, content] = /^data:([^;,]+)[^,]*?(;base64)?,(.*)$/s.exec(address);
+    const bytes = encoding
+      ? Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0))
+      : decodeURIComponent(content);
+    return new Blob([bytes], { type: kind });
   };
   const picture = async (block, format) => {
     const plot = block.querySelector(".js-plotly-plot");
