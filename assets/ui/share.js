@@ -49,8 +49,13 @@
     [...table.querySelectorAll("tr, [role='row']")]
       .map((row) => cells(row).map(quoted).join(","))
       .join("\r\n");
-  const nameOf = (table) =>
-    (table.dataset.name ?? table.caption?.textContent ?? table.getAttribute("aria-label") ?? "").split(":")[0].trim();
+  const nameOf = (table) => {
+    let words = table.dataset.name ?? table.caption?.textContent ?? table.getAttribute("aria-label");
+    for (let at = table.parentElement; !words && at && !at.matches(".block"); at = at.parentElement) {
+      words = at.querySelector("h2, h3, h4, figcaption")?.textContent;
+    }
+    return (words ?? "").split(":")[0].trim();
+  };
 
   // ---- pictures ----
   const base64 = (buffer) => {
@@ -189,7 +194,7 @@
   };
   const settle = () => {
     for (const block of document.querySelectorAll(".tabitem .block")) {
-      if (block.querySelector(".block, [data-save]")) continue; // or it saves by itself
+      if (block.querySelector(".block, [data-save], canvas")) continue; // or it saves by itself
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
       if (!plot && !block.querySelector(PICTURES)) {
