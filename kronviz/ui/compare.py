@@ -183,8 +183,14 @@ def _answer(context: Context, clean: str, typo: str, pair: str | None, asked: in
 def _drawn(context: Context, found: Comparison | InputError, asked: int) -> Markup:
     if isinstance(found, Comparison):
         return result(found, asked)
-    wait_s = found.seconds if isinstance(found, Busy) else None
-    return refusal(str(found), context.predictor().arms, asked, again_s=wait_s)
+    arms = context.predictor().arms
+    if isinstance(found, Busy):
+        sentence = (
+            f"Many ask at this moment: number {found.place:,} in the queue. "
+            "This page asks again by itself."
+        )
+        return refusal(sentence, arms, asked, again_s=found.seconds)
+    return refusal(str(found), arms, asked)
 
 
 def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:

@@ -61,6 +61,14 @@ EXPLANATIONS = {
         "Other models. This is one pair, trained once: the intervals speak for the sentences, not "
         "for another training.",
     ),
+    "your-model": Explanation(
+        "The paper’s test of tables that others trained: which tokens does a table put near a "
+        "word, and which does the byte code, untrained, put there?",
+        "Compare the rows of the first table with each other: a space that knows spelling has the "
+        "first two far above the third, one that knows meaning has the second there alone.",
+        "How good a model is. A table is where a model begins; and close in the byte code is "
+        "whatever is spelled alike, whatever it means.",
+    ),
     "training": Explanation(
         "How the two models learned: their loss, the gap between them, the size of what reads a "
         "token.",

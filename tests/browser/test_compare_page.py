@@ -10,6 +10,7 @@ import pytest
 from odd_inputs import MARKUP
 
 from kronviz.figures.palette import NEUTRALS
+from kronviz.serving import Busy, Comparisons
 from kronviz.ui.compare import CLEAN, EXAMPLES, TYPO
 
 Visit = Callable[..., Any]
@@ -315,3 +316,22 @@ def test_reduced_motion_is_respected(visit: Visit) -> None:
         "[...document.querySelectorAll('.kv-bar')].map(e => getComputedStyle(e).transitionDuration)"
     )
     assert set(durations) == {"0s"}
+
+
+def test_where_too_many_wait_the_page_says_the_place_and_asks_again(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visit()
+    own, refused = Comparisons.submit, []
+
+    def busy_once(self: Comparisons, *texts: str, **more: str) -> object:
+        if not refused:
+            refused.append(texts)
+            raise Busy(313, 0.1)
+        return own(self, *texts, **more)
+
+    monkeypatch.setattr(Comparisons, "submit", busy_once)
+    page.fill("#kv-typo textarea", "Teh captial")
+    page.wait_for_selector(".kv-refused:has-text('number 313 in the queue')")
+    page.wait_for_selector(".kv-finding:not(.kv-refused)")
+    assert page.errors == []
