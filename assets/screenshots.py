@@ -77,8 +77,10 @@ def settle(page: Page) -> None:
     """Until every figure of the open tab is drawn and what follows it has found its place."""
     page.wait_for_timeout(700)
     page.wait_for_function(
-        """() => [...document.querySelectorAll(".kv-plot")].filter((plot) => plot.checkVisibility())
-            .every((plot) => plot.querySelector(".trace, .js-line, .points"))""",
+        """() => [...document.querySelectorAll(".js-plotly-plot")]
+            .filter((plot) => plot.checkVisibility())
+            .every((plot) => plot.querySelector(".js-line, .point, .trace") || !plot.data?.some(
+                (trace) => trace.x?.length || trace.x?.bdata))""",
         timeout=60_000,
     )
     page.wait_for_timeout(700)

@@ -149,6 +149,7 @@ def test_a_token_stands_on_its_own_point(drawn: Predictor) -> None:
         assert token not in [one.id for one in side.standing.neighbors]
         assert 0 <= (side.standing.kept or 0) <= 10
     assert look_up(f"#{token}", drawn).text == " the"
+    assert look_up(r"\xe2", drawn).hex == "e2"
     assert from_json(type(found), to_json(found)) == found
 
 

@@ -37,10 +37,11 @@
     return query.get("tab") === tab ? location.search : "";
   };
   // The page is there: from now on changes are a person's.
-  const start = (tab, runs) => {
+  const start = (tab, runs, left) => {
     setTimeout(() => { ready[tab] = true; }, 500);
     const id = runs[query.get(`${tab}.run`)];
     if (query.get("tab") !== tab || !id) return;
+    if (Object.entries(left).some(([name, value]) => query.get(name) === value)) return;
     const press = (tries) => {
       const button = document.getElementById(id);
       if (button && shown(tab)) button.click();

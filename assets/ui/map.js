@@ -1,5 +1,5 @@
 // The tab «Map»: fetches the maps when the tab is opened, colours them, marks what an answer tells,
-// selects by click, saves pictures, and keeps the link. Words and answers travel through the
+// selects by click, and keeps the link. Words and answers travel through the
 // page's own fields; the maps themselves are the only requests.
 () => {
   if (window.kronvizMap) return;
@@ -163,6 +163,7 @@
     }
     plots[side].paint(colours);
     if (side === "left") key(way);
+    else if (shown.colour === "frequency" && !way.values) document.querySelector(".kv-map-key").insertAdjacentText("beforeend", " (right: not counted)");
   };
   const key = (way) => {
     const list = document.querySelector(".kv-map-key");
@@ -228,12 +229,14 @@
     if (shown.fresh || !found?.at) return [];
     return [found.at, ...found.family.filter(([, kind]) => kind !== "byte").slice(0, 24).map(([id]) => place(side, id))];
   };
+  // Bytes that a field cannot hold are typed as the page writes them: \xe2\x80.
+  const typable = (value) => !/[\r\n\0]|^#\d+$|\\x[0-9a-f]{2}/.test(value);
+  const spelled = (data) => [...data].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
   const select = (side, id) => {
     if (shown.fresh) return;
     const { words } = maps[side];
     const value = text(words, id);
-    const plain = value !== null && !/[\r\n]/.test(value) && value !== "" && !/^#\d+$/.test(value);
-    type("word", plain ? value : `#${id}`);
+    type("word", value !== null && typable(value) ? value : spelled(bytes(words, id)));
   };
   const hover = (side, id, event) => {
     const float = document.getElementById("kv-float");
@@ -270,6 +273,7 @@
       last = now;
       shown.answer = read("#kv-map-near [data-answer]", "answer");
       shown.placed = read("#kv-map-placed [data-placed]", "placed");
+      if (source !== before[0] && before[0] && shown.fresh) anew(null);
       if (source !== before[0]) reveal();
       if (fresh !== (before[2] ?? "")) anew(fresh ? JSON.parse(fresh) : null);
       if (drawn !== before[3]) SIDES.forEach((side, number) => { if (drawn.split(",")[number] === chosen(side) && drawn !== (before[3] ?? "")) load(side, true); });
@@ -338,7 +342,7 @@
       if (word && field("word").value !== word) type("word", word);
       if (words && field("words").value !== words) type("words", words);
       const answered = () => (!words || document.querySelector("#kv-map-placed [data-placed], #kv-map-placed .kv-refused"))
-        && (!word || word.startsWith("#") || shown.answer?.word === word || document.querySelector("#kv-map-near .kv-refused"));
+        && (!word || /^#|\\x/.test(word) || shown.answer?.word === word || document.querySelector("#kv-map-near .kv-refused"));
       if (right && await wait(answered, 60)) break;
       if (words) type("words", `${words}\n`);
     }
@@ -357,99 +361,6 @@
     remember();
   };
 
-  // ---- saving ----
-  const save = (content, name, kind) => {
-    const link = document.createElement("a");
-    link.href = content instanceof Blob ? URL.createObjectURL(content) : URL.createObjectURL(new Blob([content], { type: kind }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  };
-  const escaped = (value) => String(value).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-  const STYLES = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "paint-order", "font-family", "font-size", "font-weight"];
-  const marksOf = (plot) => {
-    const copy = plot.svg.cloneNode(true);
-    const [from, to] = [plot.svg, copy].map((svg) => [...svg.children]);
-    from.forEach((node, index) => {
-      const style = getComputedStyle(node);
-      to[index].setAttribute("style", STYLES.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";").replace(/"/g, "'"));
-    });
-    return copy.innerHTML;
-  };
-  const pointsOf = (plot) => {
-    const groups = new Map();
-    for (let i = 0; i < plot.count; i += 1) {
-      const [left, top] = plot.toScreen(plot.places[2 * i], plot.places[2 * i + 1]);
-      if (left < 0 || top < 0 || left > plot.width || top > plot.height) continue;
-      const ink = plot.colours.subarray(4 * i, 4 * i + 4).join();
-      if (!groups.has(ink)) groups.set(ink, []);
-      groups.get(ink).push(`M${left.toFixed(1)} ${top.toFixed(1)}h0`);
-    }
-    return [...groups].map(([ink, paths]) => {
-      const [r, g, b, a] = ink.split(",");
-      return `<path d="${paths.join("")}" stroke="rgb(${r},${g},${b})" stroke-opacity="${(a / 255).toFixed(2)}" stroke-width="${plot.size.toFixed(2)}" stroke-linecap="round" fill="none"/>`;
-    }).join("");
-  };
-  const drawing = (points) => {
-    const style = getComputedStyle(frame("left").querySelector(".kv-map-frame"));
-    const ink = getComputedStyle(frame("left")).color;
-    const gap = 16;
-    let left = gap;
-    const parts = SIDES.map((side) => {
-      const plot = plots[side];
-      const title = `${frame(side).dataset.arm}, ${maps[side]?.about?.title ?? ""}`;
-      const part = `<g transform="translate(${left} 40)"><text x="0" y="-12" fill="${ink}" font-family="sans-serif" font-size="14">${escaped(title)}</text>`
-        + `<svg width="${plot.width}" height="${plot.height}"><rect width="100%" height="100%" fill="${style.backgroundColor}"/>${points(plot, left)}${marksOf(plot)}</svg></g>`;
-      left += plot.width + gap;
-      return part;
-    });
-    const height = plots.left.height + 56;
-    const paper = getComputedStyle(document.body).backgroundColor;
-    return { width: left, height, svg: `<svg xmlns="${"http://www.w3.org/2000/svg"}" width="${left}" height="${height}"><rect width="100%" height="100%" fill="${paper}"/>${parts.join("")}</svg>` };
-  };
-  const savePicture = async (kind) => {
-    if (kind === "svg") return save(drawing(pointsOf).svg, "kronviz-map.svg", "image/svg+xml");
-    const pictures = SIDES.map((side) => {
-      const plot = plots[side];
-      const before = plot.ratio;
-      plot.resize(2);
-      plot.draw();
-      const data = plot.canvas.toDataURL("image/png");
-      plot.resize(before);
-      return data;
-    });
-    const { svg, width, height } = drawing((plot) => `<image href="${pictures[plot === plots.left ? 0 : 1]}" width="${plot.width}" height="${plot.height}"/>`);
-    const image = new Image();
-    image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
-    await image.decode();
-    const canvas = document.createElement("canvas");
-    canvas.width = 2 * width;
-    canvas.height = 2 * height;
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    URL.revokeObjectURL(image.src);
-    canvas.toBlob((blob) => save(blob, "kronviz-map.png"));
-    return undefined;
-  };
-  const saveTable = () => {
-    const cell = (value) => { const inert = /^[=+\-@\t\r]/.test(value) && typeof value === "string" ? `'${value}` : String(value ?? ""); return /[",\n\r]/.test(inert) ? `"${inert.replace(/"/g, '""')}"` : inert; };
-    const rows = [["list", "space", "id", "text", "bytes", "relation", "cosine", "x", "y"]];
-    SIDES.forEach((side, number) => {
-      const map = maps[side];
-      const found = shown.answer?.sides[number];
-      const row = (list, id, relation, cosine) => {
-        const at = place(side, id).map((value) => value.toFixed(5));
-        rows.push([list, map.about.space, id, text(map.words, id) ?? "", hex(bytes(map.words, id)), relation, cosine, ...at]);
-      };
-      if (map?.points && found && !shown.fresh) {
-        found.near.forEach(([id, cosine, relation]) => row("nearest", id, relation, cosine));
-        found.family.forEach(([id, relation]) => row("family", id, relation, ""));
-      }
-      const own = (shown.fresh ?? shown.placed)?.sides[number];
-      own?.points.forEach((at, index) => rows.push(["own", own.space, "", (shown.fresh ?? shown.placed).words[index], "", own.basis[index], "", ...(at ?? ["", ""])]));
-    });
-    save(rows.map((row) => row.map(cell).join(",")).join("\r\n"), "kronviz-map.csv", "text/csv");
-  };
-
   // ---- what people do ----
   document.addEventListener("click", (event) => {
     const target = event.target;
@@ -460,8 +371,8 @@
     if (token) {
       const data = Uint8Array.from(token.dataset.hex.split(" "), (two) => parseInt(two, 16));
       let value = null;
-      try { value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data); } catch { /* bytes that are no text are asked by id */ }
-      type("word", value !== null && !/[\r\n]/.test(value) ? value : `#${token.dataset.id}`);
+      try { value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data); } catch { /* bytes that are no text are spelled out */ }
+      type("word", value !== null && typable(value) ? value : spelled(data));
     }
     const zoom = target.closest("[data-zoom]");
     if (zoom) {
@@ -476,9 +387,6 @@
       repaint();
     }
     if (target.closest(".kv-map-back")) anew(null);
-    const kind = target.closest("[data-save]")?.dataset.save;
-    if (kind === "csv") saveTable();
-    else if (kind) savePicture(kind);
   });
   document.addEventListener("change", (event) => {
     if (!started) return;
@@ -514,5 +422,6 @@
     follow(query);
   };
 
-  window.kronvizMap = { open, plots, save: (table) => save(table, "kronviz-distances.csv", "text/csv") };
+  const save = (table) => window.kronvizMapSave.save(table, "kronviz-distances.csv", "text/csv");
+  window.kronvizMap = { open, save, plots, maps, shown, frame, place, text, hex, bytes };
 }

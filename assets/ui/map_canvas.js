@@ -207,14 +207,19 @@
       const scale = this.unit * this.ratio;
       const [left, top] = [width / 2 - this.view.x * scale, height / 2 + this.view.y * scale];
       const size = Math.max(1, Math.round(this.size * this.ratio));
+      const thin = size > 2 ? 0.8 : 0.55; // a square covers more than the disc that it stands for
       for (let i = 0; i < this.count; i += 1) {
         const column = (left + this.places[2 * i] * scale - size / 2) | 0;
         const row = (top - this.places[2 * i + 1] * scale - size / 2) | 0;
         if (column < 0 || row < 0 || column + size > width || row + size > height) continue;
+        // Dense places stand out: what overlaps grows opaque.
+        const share = (inks[i] >>> 24) * thin;
         for (let down = 0; down < size; down += 1) {
           const start = (row + down) * width + column;
-          // Where points overlap they are opaque, so that dense places stand out.
-          for (let at = start; at < start + size; at += 1) cells[at] = cells[at] ? inks[i] | 0xff000000 : inks[i];
+          for (let at = start; at < start + size; at += 1) {
+            const there = cells[at] >>> 24;
+            cells[at] = (inks[i] & 0xffffff) | ((there + (((255 - there) * share) >> 8)) << 24);
+          }
         }
       }
       this.plain.putImageData(this.image, 0, 0);
@@ -227,7 +232,8 @@
         const [a, b] = [this.toScreen(...line.from), this.toScreen(...line.to)];
         drawn.push(`<line class="kv-map-line kv-map-line-${line.kind}" x1="${a[0].toFixed(1)}" y1="${a[1].toFixed(1)}" x2="${b[0].toFixed(1)}" y2="${b[1].toFixed(1)}"/>`);
       }
-      const boxes = [[this.width - 52, this.height - 170, this.width, this.height]]; // the zoom buttons
+      const zoom = this.frame.querySelector(".kv-map-zoom");
+      const boxes = zoom ? [[zoom.offsetLeft - 4, zoom.offsetTop - 4, this.width, this.height]] : [];
       const labels = [];
       for (const mark of this.items.marks) {
         const at = this.toScreen(...mark.at);

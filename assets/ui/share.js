@@ -49,8 +49,13 @@
     [...table.querySelectorAll("tr, [role='row']")]
       .map((row) => cells(row).map(quoted).join(","))
       .join("\r\n");
-  const nameOf = (table) =>
-    (table.dataset.name ?? table.caption?.textContent ?? table.getAttribute("aria-label") ?? "").split(":")[0].trim();
+  const nameOf = (table) => {
+    let words = table.dataset.name ?? table.caption?.textContent ?? table.getAttribute("aria-label");
+    for (let at = table.parentElement; !words && at && !at.matches(".block"); at = at.parentElement) {
+      words = at.querySelector("h2, h3, h4, figcaption")?.textContent;
+    }
+    return (words ?? "").split(":")[0].trim();
+  };
 
   // ---- pictures ----
   const base64 = (buffer) => {
@@ -132,7 +137,11 @@
       { data: plot.data, layout },
       { format, width: Math.max(320, width), height: Math.max(200, height), scale: format === "png" ? SCALE : 1 },
     );
-    return fetch(address).then((answer) => answer.blob());
+    const [, kind, encoding, content] = /^data:([^;,]+)[^,]*?(;base64)?,(.*)$/s.exec(address);
+    const bytes = encoding
+      ? Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0))
+      : decodeURIComponent(content);
+    return new Blob([bytes], { type: kind });
   };
   const picture = async (block, format) => {
     const plot = block.querySelector(".js-plotly-plot");
@@ -185,7 +194,7 @@
   };
   const settle = () => {
     for (const block of document.querySelectorAll(".tabitem .block")) {
-      if (block.querySelector(".block")) continue;
+      if (block.querySelector(".block, [data-saves], [data-save], canvas")) continue; // or it saves by itself
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
       if (!plot && !block.querySelector(PICTURES)) {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kronviz.generation import Sampler
+from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import echo, layers, recovery, sensitivity, sweep, tables
 from kronviz.probes.foreign import command as foreign
@@ -213,6 +213,32 @@ def _run_echo(predictor: Predictor, options: argparse.Namespace) -> echo.EchoRep
     return echo.echo(predictor, options.strings, seeds=options.seeds, sampler=sampler)
 
 
+def _generate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompt", required=True, help="text to continue, with {} for a slot")
+    parser.add_argument("--typo", help="the same text, misspelled")
+    parser.add_argument("--forced", help="string for the slot")
+    for name, low, high in KNOBS:
+        default = getattr(Sampler(), name)
+        if name != "seed":
+            option = f"--{name.replace('_', '-')}"
+            words = f"{low:g} to {high:g}"
+            parser.add_argument(option, type=type(default), default=default, help=words)
+
+
+def _run_generate(predictor: Predictor, options: argparse.Namespace) -> Generation:
+    sampler = Sampler(**{name: getattr(options, name) for name, _, _ in KNOBS})
+    texts = [options.prompt] + ([options.typo] if options.typo else [])
+    *_, last = side_by_side(predictor, texts, sampler, options.forced)
+    return last
+
+
+def _generate_lines(result: Generation) -> Iterator[str]:
+    for made in result.continuations:
+        read = f", «{made.forced}» as {made.slot_tokens} positions" if made.forced else ""
+        yield f"{made.arm}{read}: {made.prompt} |{made.text}"
+    yield f"{result.seconds:.1f} s"
+
+
 def _shown(interval: Interval) -> str:
     return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
@@ -245,6 +271,14 @@ COMMANDS: dict[str, Command] = {
         _run_sensitivity,
         _sensitivity_lines,
         tables.sensitivity_rows,
+    ),
+    "generate": Command(
+        "Continue a text with both arms, from the same random numbers (section 6.12).",
+        _generate_arguments,
+        _run_generate,
+        _generate_lines,
+        tables.generation_rows,
+        seed=Sampler().seed,
     ),
     "echo": Command(
         "How often a continuation repeats a string that no model has seen (section 6.12).",

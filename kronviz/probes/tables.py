@@ -12,10 +12,11 @@ import csv
 import io
 from collections.abc import Sequence
 
+from kronviz.generation import Generation
 from kronviz.probes.echo import EchoReport
 from kronviz.probes.foreign import Foreign
 from kronviz.probes.layers import KINDS, LayerReport
-from kronviz.probes.recovery import Recovery
+from kronviz.probes.recovery import Recovery, RecoveryStrip
 from kronviz.probes.robustness import MetricRow, Robustness
 from kronviz.probes.sensitivity import Sensitivity
 from kronviz.probes.sweep import Sweep
@@ -99,6 +100,35 @@ def sensitivity_rows(result: Sensitivity) -> list[Row]:
             row[f"{choice.arm}_top1_kept"] = found.top1_kept if found else None
         rows.append(row)
     return rows
+
+
+def strip_rows(result: RecoveryStrip) -> list[Row]:
+    """One row a token of the misspelled text; figures are empty where there is no counterpart."""
+    arms = next(([arm.arm for arm in token.arms] for token in result.tokens if token.arms), [])
+    rows = []
+    for token in result.tokens:
+        felt = {arm.arm: arm.kl_nats for arm in token.arms}
+        row: Row = {"token": token.token.text, "hex": token.token.hex, "later": token.later}
+        rows.append(row | {f"{arm}_kl_nats": felt.get(arm) for arm in arms})
+    return rows
+
+
+def generation_rows(result: Generation) -> list[Row]:
+    """One row a generated token, with its probability before top-p."""
+    return [
+        {
+            "arm": made.arm,
+            "prompt": made.prompt,
+            "forced": made.forced,
+            "place": place,
+            "id": token.id,
+            "token": token.text,
+            "hex": token.hex,
+            "probability": token.prob,
+        }
+        for made in result.continuations
+        for place, token in enumerate(made.tokens, 1)
+    ]
 
 
 def foreign_rows(result: Foreign) -> list[Row]:

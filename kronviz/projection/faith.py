@@ -72,6 +72,11 @@ def picture_nearest(
     flat: NDArray[np.floating], asked: NDArray[np.int64], k: int
 ) -> NDArray[np.int64]:
     """The ``k`` others that lie nearest to points of a picture: int64, ``(asked, k)``."""
+    if len(asked) == 1:
+        away = ((flat - flat[asked[0]]) ** 2).sum(1)
+        away[asked[0]] = np.inf
+        near = np.argpartition(away, k - 1)[:k]
+        return near[np.argsort(away[near], kind="stable")][None].astype(np.int64)
     from scipy.spatial import KDTree
 
     _, found = KDTree(flat).query(flat[asked], k + 1)

@@ -10,6 +10,7 @@ Notable:
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ PLACED_BY = 5
 TOGETHER = 0.06
 """How far from the nearest one another neighbour may lie and still pull, of the map's width."""
 MAX_K = 50
+_BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,11 @@ def look_up(
     *,
     k: int = 10,
 ) -> LookUp:
-    """Find a word, or any bytes, on two maps at once.
+    r"""Find a word, or any bytes, on two maps at once.
 
     Args:
-        text: the word; ``#123`` is the token of that id in the pair's vocabulary.
+        text: the word; ``#123`` is the token of that id in the pair's vocabulary, and ``\xe2`` in
+            it is a byte, as the project writes bytes that are no text.
         left, right: names in `kronviz.projection.spaces.SPACES`.
         k: how many neighbours, 1 to `MAX_K`.
 
@@ -295,7 +298,7 @@ def word_vectors(predictor: Predictor, space: str, words: Sequence[bytes]) -> ND
 
 
 def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
-    """The bytes of a word, or of the token that ``#id`` names."""
+    r"""The bytes of a word, or of the token that ``#id`` names, with ``\xe2`` read as a byte."""
     if isinstance(text, str) and text[:1] == "#" and text[1:].isdecimal():
         tokenizer = predictor.tokenizer
         number = int(text[1:8])
@@ -304,7 +307,12 @@ def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
         raise InputError(
             f"There is no token {text[:9]}; this vocabulary has ids 0 to {tokenizer.n_vocab - 1:,}."
         )
-    return string_bytes(text, "word")
+    data = string_bytes(text, "word")
+    return (
+        data
+        if isinstance(text, bytes)
+        else _BYTE.sub(lambda two: bytes.fromhex(two[1].decode()), data)
+    )
 
 
 def stand(

@@ -116,7 +116,8 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
     if drawn is not None:
         return drawn
     path = map_file(predictor, chosen, folder)
-    mend = f"draw it here, or run «python -m kronviz.projection --pair {predictor.pair}»"
+    command = f"python -m kronviz.projection --pair {predictor.pair} --space {chosen.name}"
+    mend = f"draw it here, or run «{command}»"
     name = f"{chosen.arm}, {chosen.title},"
     if not path.is_file():
         raise MapError(f"The map of {name} has not been drawn yet; {mend}.")

@@ -29,6 +29,7 @@ from kronviz.ui.bytes_parts import (
     told,
 )
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.numbers import sentence
 
 BAR_PIXELS = 72
 HEADER_ROWS = 4
@@ -71,7 +72,7 @@ def _finding(found: ByteView) -> Markup:
         if found.background.share >= COMMON:
             parts.append(f"; {percent(found.background.share)} is the same for any ")
             parts.append(count(found.length, "byte"))
-    return join([*parts, "."])
+    return sentence([*parts, "."])
 
 
 def _character_shares(found: ByteView) -> list[tuple[bytes, float]]:
@@ -380,6 +381,6 @@ def _facts(found: ByteView) -> Markup:
             )
         )
     pairs = itertools.chain.from_iterable(
-        (element("dt", name), element("dd", value)) for name, value in rows
+        (element("dt", name), element("dd", sentence([value]))) for name, value in rows
     )
     return element("dl", *pairs, class_="kv-facts", data_keys=True)

@@ -18,6 +18,7 @@ from kronviz.ui.bytes_parts import (
     told,
 )
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.numbers import marked
 
 RELATIONS = {
     "typographic": ("typographic", "the same word in other case, with a space or punctuation"),
@@ -135,7 +136,7 @@ def _neighbor(found: Neighbor) -> Markup:
                 style=f"width: {max(found.similarity, 0) * 100:.1f}%",
                 aria_hidden="true",
             ),
-            element("span", number(found.similarity), class_="kv-near-number"),
+            element("span", marked(number(found.similarity)), class_="kv-near-number"),
             class_="kv-near-track",
         ),
     )

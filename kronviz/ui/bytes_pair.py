@@ -27,6 +27,7 @@ from kronviz.ui.bytes_parts import (
     told,
 )
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.numbers import marked, sentence
 
 CENTRED = term(
     "centred",
@@ -157,7 +158,7 @@ def _finding(found: Similarity) -> Markup:
     parts.append(f"their codes have similarity {number(found.code_cosine)}")
     if found.moved:
         parts.append(f"; {count(found.moved, 'byte')} only moved")
-    return join([*parts, "."])
+    return sentence([*parts, "."])
 
 
 def _table(found: Similarity) -> Markup:
@@ -207,8 +208,8 @@ def _line(
     return element(
         "tr",
         element("th", name, scope="row"),
-        element("td", number(cosine), class_="kv-like-number"),
-        element("td", "" if arm is None else number(centred), class_="kv-like-number"),
+        element("td", marked(number(cosine)), class_="kv-like-number"),
+        element("td", "" if arm is None else marked(number(centred)), class_="kv-like-number"),
         element("td", bar, class_="kv-like-track", aria_hidden="true"),
         element("td", how, class_="kv-like-how"),
         data_arm=arm,

@@ -17,6 +17,7 @@ from kronviz.probes.stringpair import Similarity
 from kronviz.ui.bytes_pair import CENTRED, strips
 from kronviz.ui.bytes_parts import arm_name, count, number, piece, refused, short_piece
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.numbers import marked, sentence
 
 HEIGHT = 100
 DENSE_SLOTS = 14
@@ -57,7 +58,7 @@ def _finding(walk: EditWalk) -> Markup:
         return [point.code_cosine for point in walk.points if point.kind == kind]
 
     steps, inserts = of("substitute"), of("insert")
-    return join(
+    return sentence(
         [
             "Another letter anywhere in ",
             short_piece(walk.text.encode()),
@@ -83,7 +84,7 @@ def _edit(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity |
 
 
 def _numbers(walk: EditWalk, point: EditPoint) -> Markup:
-    parts: list[object] = ["code ", element("b", number(point.code_cosine))]
+    parts: list[object] = ["code ", element("b", marked(number(point.code_cosine)))]
     if point.kron_cosine is not None:
         parts += [" · ", arm_name("kron"), " ", *_both(point.kron_cosine, point.kron_centred)]
     if walk.n_tokens is not None and point.n_tokens is not None:
@@ -96,7 +97,11 @@ def _numbers(walk: EditWalk, point: EditPoint) -> Markup:
 
 
 def _both(cosine: float | None, centred: float | None) -> list[object]:
-    return [element("b", number(cosine)), ", centred ", element("b", number(centred))]
+    return [
+        element("b", marked(number(cosine))),
+        ", centred ",
+        element("b", marked(number(centred))),
+    ]
 
 
 def _key(walk: EditWalk) -> Markup:

@@ -9,7 +9,7 @@ from kronviz.figures.cost import duration, size
 from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.html import Markup, element, join
-from kronviz.ui.numbers import marked, number
+from kronviz.ui.numbers import marked, number, sentence
 
 NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
 """How the vocabularies are called on the page; each name has the number of tokens beside it."""
@@ -40,8 +40,7 @@ def finding(cost: InputCost) -> Markup:
         f" The bytes that it computes from take {about}{size(cost.ragged_bytes)}, for all tokens "
         "together."
     )
-    said = [part if isinstance(part, Markup) else marked(str(part)) for part in parts]
-    return element("p", *said, class_="kv-finding", role="status")
+    return element("p", sentence(parts), class_="kv-finding", role="status")
 
 
 def sums(cost: InputCost) -> Markup:

@@ -39,7 +39,7 @@ EXPLANATIONS = {
         "The tokens as points, placed so that tokens with like vectors lie close together.",
         "Close points have like vectors. Look for what gathers: spellings, endings, subjects.",
         "Distances. Axes have no meaning, nor has the gap between far groups, and a flat picture "
-        "of many dimensions tears some neighbours apart. Exact cosines stand in Byte view.",
+        "of many dimensions tears some neighbours apart: the tables below have the true ones.",
     ),
     "generate": Explanation(
         "How both models go on with a text, and with a string that no vocabulary has.",
@@ -60,6 +60,14 @@ EXPLANATIONS = {
         "leaves out 0, the choice of sentences is unlikely to be the reason.",
         "Other models. This is one pair, trained once: the intervals speak for the sentences, not "
         "for another training.",
+    ),
+    "your-model": Explanation(
+        "The paper’s test of tables that others trained: which tokens does a table put near a "
+        "word, and which does the byte code, untrained, put there?",
+        "Compare the rows of the first table with each other: a space that knows spelling has the "
+        "first two far above the third, one that knows meaning has the second there alone.",
+        "How good a model is. A table is where a model begins; and close in the byte code is "
+        "whatever is spelled alike, whatever it means.",
     ),
     "training": Explanation(
         "How the two models learned: their loss, the gap between them, the size of what reads a "

@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kronviz.generation import Continuation, Generation, NewToken, ReadToken, same_start
+from kronviz.probes.tables import generation_rows
 from kronviz.ui.compare_view import ARM_NOTES, arm_name
 from kronviz.ui.html import Markup, element, glyphs, join
+from kronviz.ui.robustness_view import downloads
 
 MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Forced slot"}
 
@@ -33,6 +35,9 @@ def view(generation: Generation, mode: str) -> Markup:
         "div",
         element("p", _finding(generation, mode), class_="kv-finding"),
         *sections,
+        downloads("generation", generation, generation_rows(generation))
+        if generation.finished
+        else "",
         class_="kv-gen-result",
         data_finished=generation.finished,
     )

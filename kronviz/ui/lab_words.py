@@ -13,8 +13,10 @@ import math
 
 from kronviz.probes.recovery import RecoveryStrip, StripToken
 from kronviz.probes.sensitivity import Sensitivity, WordHurt
+from kronviz.probes.tables import sensitivity_rows, strip_rows
 from kronviz.ui.bytes_parts import DASH, arm_name, listing, number, piece, told
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.robustness_view import downloads
 
 TINT = 46
 
@@ -50,6 +52,7 @@ def words_view(found: Sensitivity, chosen: int) -> Markup:
             "misspelled, a mean of a few tries. Choose a word to follow it below.",
             class_="kv-caption kv-wide",
         ),
+        downloads("words", found, sensitivity_rows(found)) if found.words else "",
         class_="kv-lab-result",
     )
 
@@ -84,6 +87,7 @@ def strip_view(strip: RecoveryStrip) -> Markup:
             f"stands {DASH}.",
             class_="kv-caption kv-wide",
         ),
+        downloads("strip", strip, strip_rows(strip)),
         class_="kv-lab-result",
     )
 

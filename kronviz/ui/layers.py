@@ -6,7 +6,7 @@ remembered as long as they are loaded. Until then the page shows the paper's fig
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -14,13 +14,14 @@ import plotly.graph_objects as go
 
 from kronviz.figures import layers as figures
 from kronviz.predictor import InputError
-from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layer_steps
+from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
 from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
 from kronviz.ui import links
 from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.lab_runs import Runs, watched
 from kronviz.ui.robustness_view import downloads
 
 _SHARES = (
@@ -88,15 +89,22 @@ def build(context: Context) -> None:
     )
     parts = [status, finding, details, *plots]
 
-    def measure(pair: str | None) -> Iterator[list[Any]]:
-        yield from _measured(context, pair, len(plots))
+    runs = Runs()
+
+    def measure(request: gr.Request, pair: str | None) -> Iterator[list[Any]]:
+        visitor = str(request.session_hash)
+        runs.begin(visitor)
+        yield from _measured(context, pair, len(plots), lambda: runs.stopped(visitor))
+
+    def end(request: gr.Request) -> None:
+        runs.stop(str(request.session_hash))
 
     def shown(pair: str | None) -> list[Any]:
         finding, details, *pictures = _view(context, pair)
         return [_status(_hint(context, pair)), finding, details, *pictures]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    run = start.click(
+    start.click(
         measure,
         pair,
         parts,
@@ -105,19 +113,23 @@ def build(context: Context) -> None:
         concurrency_id="layers",
         **quiet,
     )
-    # Said only once the run is over, or its last picture would come after these words.
-    over = stop.click(None, None, None, cancels=[run], api_visibility="private")
-    over.then(_stopped, None, status, **quiet)
+    stop.click(end, None, None, queue=False, **quiet)
     links.remember("layers", {}, {"measured": start})
     if context.selector is not None:
         context.selector.change(shown, context.selector, parts, queue=False, **quiet)
 
 
-def _measured(context: Context, pair: str | None, plots: int) -> Iterator[list[Any]]:
+def _measured(
+    context: Context, pair: str | None, plots: int, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[list[Any]]:
     still = [gr.skip()] * (plots + 2)
     try:
-        for step in layer_steps(context.predictor(pair)):
-            if isinstance(step, LayerReport):
+        predictor = context.predictor(pair)
+        yield [_status("Reading every token at every depth …", 0.0), *still]
+        for step in watched(lambda tell: layers(predictor, tell), stopped):
+            if step is None:
+                yield [_stopped(), *still]
+            elif isinstance(step, LayerReport):
                 words = f"Measured in {step.seconds:.1f} s."
                 finding, details, *pictures = _view(context, pair)
                 yield [_status(words), finding, details, *pictures]

@@ -29,6 +29,7 @@ def remember(
     runs: Mapping[str, gr.Button],
     *,
     highest: Mapping[str, int] | None = None,
+    by_hand: Mapping[str, str] | None = None,
 ) -> None:
     """Keep the controls of a tab in the page's address. Call inside a `gr.Blocks`.
 
@@ -36,6 +37,7 @@ def remember(
         tab: name of the tab, see `layout.TABS`.
         parts: controls by the name that they have in the address.
         runs: buttons by the name that the run which they start has there.
+        by_hand: values, by name, with which a link restores its controls but starts no run.
         highest: largest value of a control whose own maximum follows another control.
     """
     blocks = gr.context.Context.root_block
@@ -44,6 +46,8 @@ def remember(
     names, controls = [f"{tab}.{name}" for name in parts], list(parts.values())
     defaults = [_written(control.value) for control in controls]
     buttons = {name: str(button.elem_id) for name, button in runs.items()}
+    left = {f"{tab}.{name}": value for name, value in (by_hand or {}).items()}
+    begun = ", ".join(map(json.dumps, (tab, buttons, left)))
     known = f"{json.dumps(tab)}, {json.dumps(names)}, {json.dumps(defaults)}"
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     if controls:
@@ -67,7 +71,7 @@ def remember(
         None,
         None,
         None,
-        js=f"() => {{ window.kronvizLinks?.start({json.dumps(tab)}, {json.dumps(buttons)}); }}",
+        js=f"() => {{ window.kronvizLinks?.start({begun}); }}",
         api_visibility="private",
     )
 

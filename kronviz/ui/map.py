@@ -111,6 +111,9 @@ def build(context: Context) -> None:
             return view.refusal(str(error))
         return map_words.placed(found, apart)
 
+    def followed(word: str, words: str, *where: Any) -> tuple[Markup, ...]:
+        return asked(word, *where), place(words, *where), compared(*where)
+
     def lay_out(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
         try:
             yield map_words.progress("Starting UMAP …", 0.0)
@@ -155,15 +158,20 @@ def build(context: Context) -> None:
     where = [*choices, pair]
     line = Line("map")
     near_of, figures_of, placed_of = line(asked), line(compared), line(place)
+    all_of = line(followed)
     if isinstance(tab, gr.Tab):
         tab.select(None, js=_OPEN, api_visibility="private")
         opened = tab.select(near_of, [word, *where], near, **direct)
         opened.then(figures_of, where, figures, **direct)
-    gr.on([word.change, *(c.change for c in choices)], near_of, [word, *where], near, **last)
-    gr.on([c.change for c in choices], figures_of, where, figures, **last)
-    gr.on([words.change, *(c.change for c in choices)], placed_of, [words, *where], placed, **last)
+    # One listener an event: two that both wait as the last one would wake each other for ever.
+    word.change(near_of, [word, *where], near, **last)
+    words.change(placed_of, [words, *where], placed, **last)
+    changes, every = [choice.change for choice in choices], [word, words, *where]
+    moved = {**direct, "trigger_mode": "multiple"}
+    gr.on(changes, all_of, every, [near, placed, figures], **moved)
     if context.selector is not None:
-        context.selector.change(switched, pair, choices, **direct)
+        other = context.selector.change(switched, pair, choices, **direct)
+        other.then(all_of, every, [near, placed, figures], **direct)
     gr.on([add.click, base.submit], _varied, [words, base, rules], words, **direct)
     anew.click(lay_out, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
     saved = table.click(line(_distances(context)), [words, *where], csv, **direct)

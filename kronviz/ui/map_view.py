@@ -35,20 +35,15 @@ BASES = {
 
 
 def opening() -> Markup:
-    """What the tab shows, how to read it, what it does not show."""
+    """What stands where."""
     return element(
-        "header",
-        element("h2", "All tokens at once", class_="kv-title kv-title-first"),
-        element(
-            "p",
-            "Each point is a token; tokens with like vectors lie together. Left, where ",
-            arm_name("bpe"),
-            " has learned to put them; right, where their bytes put them in ",
-            arm_name("kron"),
-            ". A word lights its family in both. Neighbourhoods mean something here; the distance "
-            "between far groups, their size and the axes do not.",
-            class_="kv-lead",
-        ),
+        "p",
+        "Left, where ",
+        arm_name("bpe"),
+        " has learned to put its tokens; right, where their bytes put them in ",
+        arm_name("kron"),
+        ". Search a word or click a point: its family lights in both.",
+        class_="kv-lead",
     )
 
 
@@ -144,6 +139,7 @@ def frame(side: str, pair: str) -> Markup:
         class_="kv-map",
         data_side=side,
         data_pair=pair,
+        data_saves="",
         data_arm="bpe" if side == "left" else "kron",
     )
 
@@ -183,7 +179,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
             data_word=f" {family.name}",
         )
         cells = [cell for one in shown for cell in _figure_cells(one)]
-        tokens = next((str(one.tokens) for one in shown if one), "none")
+        counts = dict.fromkeys(str(one.tokens) if one else "none" for one in shown)
+        tokens = " and ".join(counts)
         rows.append(
             element("tr", element("th", button, scope="row"), element("td", tokens), *cells)
         )
@@ -230,6 +227,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
                 ),
                 element("tbody", *rows),
                 class_="kv-table kv-map-families",
+                data_name="probe families",
             ),
             class_="kv-scroll",
         ),
@@ -287,7 +285,9 @@ def _near(side: Side, found: LookUp) -> Markup:
         basis = f"token {standing.token:,}" if standing.token is not None else "one token"
     asked = len(standing.neighbors)
     kept = "not a token here: placed by its nearest, in the original space"
-    if standing.kept is not None:
+    if standing.x is None:
+        kept = "this map has not been drawn"
+    elif standing.kept is not None:
         kept = f"{standing.kept} of these {asked} are among its {asked} nearest in the picture"
     words = side.shares.words
     lit = "this word" if words == 1 else f"the {words} forms and relatives that are lit"
@@ -305,6 +305,7 @@ def _near(side: Side, found: LookUp) -> Markup:
             element("thead", element("tr", *[element("th", name, scope="col") for name in heads])),
             element("tbody", *[_row(one) for one in standing.neighbors]),
             class_="kv-near kv-map-near",
+            data_name=f"nearest in {side.arm}",
         ),
         element("p", f"Nearest {found.k} of {lit}:", class_="kv-quiet"),
         shares_bar(side.shares),

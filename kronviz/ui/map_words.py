@@ -146,6 +146,7 @@ def _words(found: Placement) -> Markup:
             element("thead", element("tr", *heads)),
             element("tbody", *rows),
             class_="kv-table kv-map-words",
+            data_name="words",
         ),
         class_="kv-scroll kv-map-listed",
         tabindex="0",

@@ -8,6 +8,7 @@ in the reader's locale. The exact value stays in the markup, for whoever copies 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from kronviz.ui.html import Markup, element, join
 
@@ -52,3 +53,8 @@ def marked(text: str) -> Markup:
         parts += [text[end : found.start()], number(value, len(fraction or ""), sign=sign == "+")]
         end = found.end()
     return join([*parts, text[end:]])
+
+
+def sentence(parts: Iterable[object]) -> Markup:
+    """Parts of a sentence one after another; numbers in those that are plain text are marked."""
+    return join(part if isinstance(part, Markup) else marked(str(part)) for part in parts)

@@ -4,6 +4,7 @@ Notable:
 
 - Three sources: the table of the pair on this page, files of a visitor's own, and a public model
   on the Hugging Face Hub, of which the table alone is fetched, and only when somebody asks.
+- A link never makes the server fetch anything: such a run waits for its visitor to start it.
 - The figures come first and stay; the map follows, and «Cancel» is heard while it is laid out.
 - `your_model_api` has the same answers for programs, `python -m kronviz.probes table` for the
   command line.
@@ -50,8 +51,8 @@ def build(context: Context) -> None:
     )
     head(
         "Any model’s table",
-        "The paper’s test of tables that others trained: which tokens does a table put near a "
-        "word, and which does the byte code, untrained, put there? Bring any model’s vectors.",
+        "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
+        "Files are deleted within an hour; nothing is fetched unless a public model is asked for.",
         first=True,
     )
     with gr.Row(elem_classes="kv-lab-controls"):
@@ -143,6 +144,7 @@ def build(context: Context) -> None:
         {"source": source, "model": model, "words": words, "map": count, "seed": seed,
          "positions": pos_dim, "tensor": tensor},
         {"measured": run},
+        by_hand={"source": HUB},
     )  # fmt: skip
     add_endpoints(context)
 
