@@ -63,7 +63,8 @@
   // A view from a link: the answer that the page came with stays out of sight until its own is in.
   const restore = () => {
     document.getElementById(`kv-tab-${query.get("tab")}-button`)?.click();
-    const pair = query.get("pair") ?? undefined;
+    const known = window.gradio_config?.components.find((part) => part.props?.elem_id === "kv-pair")?.props.choices;
+    const pair = known?.some(([, value]) => value === query.get("pair")) ? query.get("pair") : undefined;
     if (!waiting) return [undefined, undefined, pair];
     const texts = fields.map((name) => query.get(name) ?? box(name)?.value);
     if (texts.every((text, index) => text === box(fields[index])?.value) && !pair) showAgain();

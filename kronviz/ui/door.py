@@ -14,6 +14,7 @@ Notable:
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import os
@@ -252,7 +253,8 @@ class _Answer:
             sentence = (said.get("error") if isinstance(said, dict) else None) or (
                 "These values cannot be answered; reload the page."
             )
-            body = json.dumps({"error": sentence}).encode()
+            # Gradio's page writes it as HTML, and it may quote what was sent.
+            body = json.dumps({"error": html.escape(str(sentence))}).encode()
         else:
             body = re.sub(rb"<script(?=[\s>])", b'<script nonce="%s"' % self._nonce.encode(), body)
         start["headers"] = [

@@ -52,6 +52,10 @@ PAPER = "https://arxiv.org/abs/2605.29459"
 UPLOADS_KEPT_S = 1800
 """How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection stays open: longer than proxies keep theirs, which would otherwise
+send a request down one that is being closed."""
+
 
 @dataclass(frozen=True)
 class TabPage:
@@ -141,6 +145,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     app.queue(max_size=None, api_open=False)
     served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
     served[0].state_holder = Sessions(app)
+    if app.server is not None:
+        app.server.config.timeout_keep_alive = KEEP_ALIVE_S
     agents.answer_in_json(app)
     if not wanted["prevent_thread_lock"]:
         app.block_thread()

@@ -20,9 +20,10 @@ class Sessions(StateHolder):
 
     def __init__(self, blocks: gr.Blocks):
         super().__init__()
+        # First of all: from `set_blocks` on, requests that are under way ask here.
+        self._pattern = SessionState(blocks)
         self.set_blocks(blocks)
         self.capacity = CAPACITY
-        self._pattern = SessionState(blocks)
 
     def __getitem__(self, session_id: str) -> SessionState:
         if session_id not in self.session_data:
