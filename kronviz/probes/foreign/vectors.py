@@ -1,4 +1,4 @@
-"""A table of token vectors out of a file: safetensors or .npy, and never pickle.
+"""A table of token vectors out of a file: safetensors or .npy, nothing that could run code.
 
 Notable:
 
