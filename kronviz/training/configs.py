@@ -95,9 +95,10 @@ CONFIGS = {
             n_head=4,
             n_ctx=256,
             mixture=("textbooks", "textbooks", "books-1"),
-            steps=1800,
+            steps=2200,
             batch_size=16,
             micro_batch=16,
+            adam_lr=2e-3,
         ),
         # The tiny pair made smaller, for several seeds: minutes a run on one CPU core.
         TrainConfig(

@@ -111,12 +111,13 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": height}, **settings)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(45_000)
         page.requests, page.errors = [], []
         page.on("request", lambda request: page.requests.append(request.url))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.goto(address + query)
         page.wait_for_selector(".kv-result", state="attached")
+        page.wait_for_function("window.kronviz && window.kronvizGuide")
         return page
 
     yield open_page
