@@ -54,7 +54,7 @@ def keystrokes(url: str, typing: Typing) -> list[list[float]]:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(f"{url}/?{typing.query}")
         for place in typing.places:
-            page.wait_for_selector(f"{place} *")
+            page.wait_for_selector(f"{place} section, {place} [class^=kv-]", state="attached")
         page.wait_for_timeout(1500)
         page.evaluate(LISTEN, [typing.box, list(typing.places), typing.shown])
         page.locator(typing.box).fill("")
