@@ -9,9 +9,8 @@ TEXT ?= text
 run: $(VENV)/.installed
 	$(BIN)/python app.py
 
-# A file of tests stays in one process, which keeps its app and its browser.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ import pytest
 from attacks import ATTACKS
 
 Visit = Callable[..., Any]
-EVERY = 1 if os.environ.get("KRONVIZ_ATTACKS") == "all" else 40
+EVERY = 1 if os.environ.get("KRONVIZ_ATTACKS") == "all" else 60
 FIELDS = (
     ("Compare", "#kv-clean textarea"),
     ("Compare", "#kv-typo textarea"),

@@ -163,11 +163,10 @@ def test_a_link_that_makes_no_sense_opens_the_tab_all_the_same(visit: Visit) -> 
     assert page.errors == []
 
 
-@pytest.mark.parametrize("start", range(0, len(MARKUP), 10))
-def test_markup_in_fields_and_links_is_text(visit: Visit, start: int) -> None:
-    page = open_bytes(visit, f"&text={quote(MARKUP[start])}&with={quote(MARKUP[start])}")
-    wait_for(page, MARKUP[start])
-    for text in MARKUP[start : start + 10]:
+def test_markup_in_fields_and_links_is_text(visit: Visit) -> None:
+    page = open_bytes(visit, f"&text={quote(MARKUP[0])}&with={quote(MARKUP[0])}")
+    wait_for(page, MARKUP[0])
+    for text in MARKUP[::4]:
         page.fill(TEXT, text)
         page.fill(SECOND, text)
         wait_for(page, text)

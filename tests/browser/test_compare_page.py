@@ -234,12 +234,11 @@ def test_misspell_it_for_me_changes_the_text_says_how_and_can_be_repeated(visit:
     assert page.input_value(TYPO_BOX) == first
 
 
-@pytest.mark.parametrize("start", range(0, len(MARKUP), 10))
-def test_markup_in_the_fields_and_in_links_is_text(visit: Visit, start: int) -> None:
+def test_markup_in_the_fields_and_in_links_is_text(visit: Visit) -> None:
     dialogs = []
-    page = visit(f"?clean={quote(MARKUP[start])}&typo={quote(MARKUP[start])}")
+    page = visit(f"?clean={quote(MARKUP[0])}&typo={quote(MARKUP[0])}")
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-    for text in MARKUP[start : start + 10]:
+    for text in MARKUP[::4]:
         page.fill(CLEAN_BOX, text)
         page.fill(TYPO_BOX, text)
         wait_for(page, text)
