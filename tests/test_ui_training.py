@@ -73,3 +73,4 @@ def test_seeds_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     said = read(view(tmp_path).table).said
     assert "2 seeds at a smaller size" in said
     assert "+0.250 ± 0.071" in said
+    assert "<data" not in said

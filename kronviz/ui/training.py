@@ -264,7 +264,9 @@ def _seeds(found: SeedSpread) -> Markup:
             "The paper’s two models differ in two things: how a token is read, and that bpe’s "
             "output head is tied to its table while kron has a head of its own. The control is bpe "
             "with a head of its own, so that the two can be told apart. Width "
-            f"{found.d_model}, {found.n_layer} layers, {_millions(found.tokens)} tokens a run.",
+            f"{found.d_model}, {found.n_layer} layers, ",
+            _millions(found.tokens),
+            " tokens a run.",
         ),
         element(
             "div",
@@ -273,7 +275,7 @@ def _seeds(found: SeedSpread) -> Markup:
                 element("caption", "Validation loss, nats a token"),
                 element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
                 element("tbody", *body),
-                class_="kv-table",
+                class_="kv-table kv-seeds",
             ),
             class_="kv-scroll",
         ),
