@@ -25,6 +25,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -64,12 +65,14 @@ class App:
         self.port = port
         self.url = f"http://{HOST}:{port}/"
         environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": HOST}
+        # A file and no pipe: nobody reads before the end, and a full pipe would hold the app up.
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.process = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self.said,
         )
 
     async def ready(self, client: httpx.AsyncClient) -> None:
@@ -89,7 +92,9 @@ class App:
 
     def stop(self) -> str:
         self.process.terminate()
-        return self.process.communicate()[1].decode(errors="replace")
+        self.process.wait()
+        self.said.seek(0)
+        return self.said.read().decode(errors="replace")
 
 
 class Page:
