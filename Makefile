@@ -18,11 +18,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python assets/audit.py
 
-# Every figure that the README quotes.
+# The figures that the README quotes; keystrokes on the page need a running app (--url).
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/load.py --minutes 1
+	$(BIN)/python benchmarks/fuzz.py
+	$(BIN)/python benchmarks/byteview.py
+	$(BIN)/python benchmarks/map.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/encoder.py --quick
 	$(BIN)/python -m kronviz.probes robustness --pair tiny --seed 1
