@@ -22,7 +22,7 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from torch.profiler import ProfilerActivity, profile
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import encoder_gpu
+from table import show
 
 from kronviz import codec
 from kronviz.accounting.timing import Timing, machine, rounds, summarise, zipf_ids
@@ -42,6 +43,7 @@ from kronviz.embedding import KroneckerEmbedding
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
 NAMES = {"r50k_base": "50 k", "cl100k_base": "100 k", "o200k_base": "200 k"}
+HEADING = {False: "", True: "### "}
 OURS = "kron, fused"
 TABLE = "nn.Embedding"
 DYNAMIC, CACHED = "reference, dynamic", "reference, cached"
@@ -264,20 +266,6 @@ def cell(timing: Timing | None, peer: Timing | None) -> str:
     return f"{text} (×{timing.milliseconds / peer.milliseconds:.2f})" if peer else text
 
 
-def show(title: str, head: Iterable[str], rows: list[list[str]], markdown: bool) -> None:
-    """Print one table."""
-    head = list(head)
-    print(f"\n{'### ' if markdown else ''}{title}\n")
-    if markdown:
-        lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
-        return
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for first, *rest in [head, *rows]:
-        cells = (text.rjust(width) for text, width in zip(rest, widths[1:], strict=True))
-        print(first.ljust(widths[0]), *cells, sep="  ")
-
-
 def sweep(
     title: str, cases: dict[str, Case], arguments: argparse.Namespace
 ) -> dict[tuple[str, bool], dict[str, Timing]]:
@@ -295,7 +283,8 @@ def sweep(
             for name in names
         ]
         what = "forward and backward" if training else "forward"
-        show(f"{title}, {what}, ms (ratio to {TABLE})", ["", *cases], rows, arguments.markdown)
+        heading = f"{HEADING[arguments.markdown]}{title}, {what}, ms (ratio to {TABLE})"
+        show(heading, ["", *cases], rows, arguments.markdown)
     for note in all_notes:
         print(note)
     return every
@@ -351,7 +340,8 @@ def main() -> None:
         for name in peaks[0]
     ]
     head = ["", "forward", "forward and backward"]
-    show("Peak memory of a call at the centre, MB", head, rows, arguments.markdown)
+    heading = f"{HEADING[arguments.markdown]}Peak memory of a call at the centre, MB"
+    show(heading, head, rows, arguments.markdown)
     verdict("tokens as text uses them", every)
     verdict("tokens drawn evenly", drawn)
     if device.type == "cuda":

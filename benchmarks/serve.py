@@ -22,6 +22,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from table import show
+
 from kronviz.accounting.timing import machine
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.metrics import kl_divergence, pair_metrics
@@ -114,19 +116,6 @@ def straying(exact: Predictor, rounded: Predictor, pairs: list[Pair]) -> list[Ro
             ]
         )
     return rows
-
-
-def show(title: str, head: Row, rows: list[Row], markdown: bool) -> None:
-    """Print one table."""
-    print(f"\n{title}\n")
-    if markdown:
-        lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
-        return
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for first, *rest in [head, *rows]:
-        cells = (text.rjust(width) for text, width in zip(rest, widths[1:], strict=True))
-        print(first.ljust(widths[0]), *cells, sep="  ")
 
 
 def main() -> None:

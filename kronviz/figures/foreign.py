@@ -15,6 +15,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from kronviz.figures.axes import plain_chart
 from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
 from kronviz.probes.foreign import Foreign, MapPoint
 
@@ -74,26 +75,9 @@ def _dots(
 
 
 def _frame() -> go.Figure:
-    figure = go.Figure()
-    font: dict[str, Any] = {"family": SANS, "size": 12, "color": NEUTRALS["ink"].light}
-    figure.update_layout(
-        template="none",
-        height=HEIGHT,
-        margin={"l": 4, "r": 4, "t": 12, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font=font,
-        showlegend=False,
-        hovermode="closest",
-        hoverlabel={
-            "bgcolor": NEUTRALS["surface"].light,
-            "bordercolor": NEUTRALS["edge"].light,
-            "font": font,
-        },
-        dragmode=False,
-    )
+    figure = plain_chart(HEIGHT)
+    figure.update_layout(margin={"l": 4, "r": 4, "t": 12, "b": 8}, hovermode="closest")
     # Distances on a map mean little and axes nothing, so they are not drawn.
-    axis: dict[str, Any] = {"visible": False, "fixedrange": True}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
     return figure

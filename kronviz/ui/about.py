@@ -24,6 +24,7 @@ from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, well_formed
 from kronviz.ui.numbers import number
+from kronviz.ui.parts import html_part
 
 WORD = " house"
 _DASH = Markup("–")
@@ -50,7 +51,7 @@ LICENCES = (
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     parts = [
-        gr.HTML(part, apply_default_css=False, js_on_load=None, elem_id=f"kv-about-{name}")
+        html_part(part, f"kv-about-{name}")
         for name, part in _page(context, context.default).items()
     ]
     if context.selector is not None:

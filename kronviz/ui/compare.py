@@ -26,6 +26,7 @@ from kronviz.typos import KINDS, Kind, Misspelling, misspell
 from kronviz.ui.compare_view import refusal, result
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, visible, well_formed
+from kronviz.ui.parts import html_part
 
 CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
 EXAMPLES = (
@@ -53,12 +54,12 @@ def build(context: Context) -> None:
     with gr.Row(elem_id="kv-texts", equal_height=False):
         with gr.Column(min_width=280):
             clean = _textbox("Clean reference", CLEAN, "kv-clean", "Spelled as it should be")
-            gr.HTML(_examples(), apply_default_css=False, js_on_load=None)
+            html_part(_examples())
         with gr.Column(min_width=280):
             typo = _textbox("Text to test", TYPO, "kv-typo", "The same, misspelled")
             with gr.Row(elem_id="kv-tools"):
                 button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
-                edits = gr.HTML(_report(), apply_default_css=False, js_on_load=None)
+                edits = html_part(_report())
             with gr.Accordion("Kinds, strength and seed", open=False, elem_id="kv-how"):
                 kinds = gr.CheckboxGroup(
                     [(_kind_label(kind), name) for name, kind in KINDS.items()],

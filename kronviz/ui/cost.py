@@ -29,6 +29,7 @@ from kronviz.ui import cost_view as view
 from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, element, well_formed
+from kronviz.ui.parts import html_part
 
 ANY = "number"
 PAPERS_NUMBER = 131_072
@@ -40,7 +41,7 @@ TYPING = "16, as one types"
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     first = input_cost(START[0], *START[2:])
-    head = _html(view.finding(first), "kv-cost-finding")
+    head = html_part(view.finding(first), "kv-cost-finding")
     with gr.Row(elem_id="kv-cost-controls"):
         vocabulary = gr.Radio(
             [(f"{view.NAMES[name]}, {count:,}", name) for name, count in SIZES.items()]
@@ -63,9 +64,9 @@ def build(context: Context) -> None:
         dtype = gr.Radio(list(DTYPES), value=START[4], label="Numbers", elem_id="kv-cost-dtype")
     with gr.Row(elem_classes="kv-cost-plots"):
         with gr.Column(min_width=300):
-            _html(element("h3", "What has to be in memory", class_="kv-heading"))
+            html_part(element("h3", "What has to be in memory", class_="kv-heading"))
             memory = _plot(figures.memory(first), "Memory")
-            _html(
+            html_part(
                 element(
                     "p",
                     "On a logarithmic scale: a step to the right multiplies. Open dots are the "
@@ -74,11 +75,11 @@ def build(context: Context) -> None:
                 )
             )
         with gr.Column(min_width=300):
-            _html(element("h3", "The saving grows with the vocabulary", class_="kv-heading"))
+            html_part(element("h3", "The saving grows with the vocabulary", class_="kv-heading"))
             savings = _plot(figures.savings(first), "Saving")
-            price = _html(view.price(first))
-    sums = _html(_sums(first, START[0]), "kv-cost-table")
-    _html(
+            price = html_part(view.price(first))
+    sums = html_part(_sums(first, START[0]), "kv-cost-table")
+    html_part(
         element(
             "div",
             element("h2", "Measured here", class_="kv-title"),
@@ -98,8 +99,8 @@ def build(context: Context) -> None:
             elem_id="kv-cost-tokens",
         )
         start = gr.Button("Measure", variant="primary", elem_id="kv-cost-start")
-        status = _html(view.status("Takes about two seconds."), "kv-cost-status")
-    times = _html(Markup(""), "kv-cost-times")
+        status = html_part(view.status("Takes about two seconds."), "kv-cost-status")
+    times = html_part(Markup(""), "kv-cost-times")
 
     controls: list[Any] = [vocabulary, count, pos_dim, d_model, dtype]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -232,10 +233,6 @@ def _vocabulary(vocabulary: str, count: float | None) -> str:
 def _sums(cost: InputCost, vocabulary: str) -> Markup:
     shape = (vocabulary, cost.pos_dim, cost.d_model, cost.dtype)
     return element("div", view.sums(cost), view.command(*shape), class_="kv-cost-page")
-
-
-def _html(value: Markup, identifier: str | None = None) -> gr.HTML:
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def _plot(figure: Any, label: str) -> gr.Plot:

@@ -29,8 +29,9 @@ from kronviz.ui.bytes_parts import arm_name, count, number, percent, piece, scro
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, well_formed
 from kronviz.ui.lab_api import MAX_SEED, whole
-from kronviz.ui.lab_parts import buttons, connect, empty, head, html_part
+from kronviz.ui.lab_parts import buttons, connect, empty
 from kronviz.ui.lab_runs import Runs
+from kronviz.ui.parts import head, html_part
 from kronviz.ui.robustness_view import downloads, progress
 
 SHOWN = 60

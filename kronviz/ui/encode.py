@@ -28,6 +28,7 @@ from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
 from kronviz.ui.encode_api import add_endpoints
 from kronviz.ui.html import Markup, element, visible, well_formed
+from kronviz.ui.parts import head, html_part
 
 TEXT, SECOND, KIND, PLACE, OWN = " house", " horse", "insert", 1, "own"
 POSITIONS = (8, 16, 32)
@@ -73,21 +74,21 @@ def build(context: Context) -> None:
             elem_id="kv-byte-positions",
         )
         gr.Checkbox(False, label="All 256 rows", elem_id="kv-byte-rows", container=False)
-    _html(_tries([(text, None) for text in EXAMPLES]), "kv-byte-tries")
+    html_part(_tries([(text, None) for text in EXAMPLES]), "kv-byte-tries")
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
-    sheet = _html(first[0], "kv-byte-sheet")
+    sheet = html_part(first[0], "kv-byte-sheet")
 
-    _head(
+    head(
         "Two strings",
         "What two strings have in common is the cells that they share. Nothing else counts.",
     )
     second = _textbox("Second string", SECOND, "kv-byte-with", "Type another word")
-    _html(_tries(PAIRS), "kv-byte-pairs")
-    both = _html(first[1], "kv-byte-both")
+    html_part(_tries(PAIRS), "kv-byte-pairs")
+    both = html_part(first[1], "kv-byte-both")
 
-    _head(
+    head(
         "One edit, at every place",
         "The strong side of the code and its weak side: another letter is a small step wherever it "
         "stands, but a letter more or less moves every later byte to another position.",
@@ -102,9 +103,9 @@ def build(context: Context) -> None:
         place = gr.Slider(
             1, len(TEXT) + 1, PLACE, step=1, label="Place of the edit", elem_id="kv-byte-place"
         )
-    walk = _html(first[2], "kv-byte-walk")
+    walk = html_part(first[2], "kv-byte-walk")
 
-    _head(
+    head(
         "Nearest tokens",
         "The vocabulary searched for what is most like the string: in the bare code, in the "
         "embeddings that kron makes of it, and in the table that bpe learned.",
@@ -115,7 +116,7 @@ def build(context: Context) -> None:
         label="Vocabulary that the code is searched in; the trained models know their own",
         elem_id="kv-byte-vocabulary",
     )
-    near = _html(_near(context, TEXT, own, OWN, None), "kv-byte-near")
+    near = html_part(_near(context, TEXT, own, OWN, None), "kv-byte-near")
 
     with gr.Accordion("Tokens that share a code", open=False, elem_id="kv-byte-collisions") as more:
         with gr.Row(elem_id="kv-byte-collision-controls"):
@@ -129,7 +130,7 @@ def build(context: Context) -> None:
                 value="reference",
                 label="with bytes by",
             )
-        shared = _html(
+        shared = html_part(
             element("p", "Counting takes a few seconds the first time.", class_="kv-quiet"),
             "kv-byte-shared",
         )
@@ -244,21 +245,6 @@ def _shared(listed: str, rule: str, size: int) -> Markup:
 
     counts = [(counted(name, "true"), counted(name, "reference")) for name in VOCABULARIES]
     return bytes_lists.shared_codes(counts, collisions(listed, pos_dim=size, rule=rule))
-
-
-def _head(title: str, explanation: str) -> None:
-    _html(
-        element(
-            "header",
-            element("h2", title, class_="kv-title"),
-            element("p", explanation, class_="kv-lead"),
-        ),
-        None,
-    )
-
-
-def _html(value: Markup, identifier: str | None) -> gr.HTML:
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:

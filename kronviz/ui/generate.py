@@ -24,6 +24,7 @@ from kronviz.ui import echo, generate_view
 from kronviz.ui.context import Context
 from kronviz.ui.generate_api import add_endpoints
 from kronviz.ui.html import Markup, element, well_formed
+from kronviz.ui.parts import html_part
 
 PROMPTS = (
     ("king", "The king lived in a castle with his", "The knig lived in a castel with his"),
@@ -101,13 +102,13 @@ def build(context: Context) -> None:
         with gr.Row(elem_id="kv-gen-tools"):
             start = gr.Button("Generate", variant="primary", elem_id="kv-gen-start")
             stop = gr.Button("Stop", elem_id="kv-gen-stop")
-            status = _html(generate_view.status(""), "kv-gen-status")
-        _html(_examples(), "kv-gen-examples")
+            status = html_part(generate_view.status(""), "kv-gen-status")
+        html_part(_examples(), "kv-gen-examples")
         with gr.Accordion(
             "Sampler: the paper’s, unless changed", open=False, elem_id="kv-gen-knobs"
         ):
             knobs = [_knob(name, low, high) for name, low, high in KNOBS]
-    answer = _html(_first(context), "kv-gen-answer")
+    answer = html_part(_first(context), "kv-gen-answer")
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
@@ -217,10 +218,6 @@ def _number(text: str | None, name: str, low: float, high: float) -> float:
     except ValueError:
         return default
     return value if low <= value <= high else default
-
-
-def _html(value: Markup, identifier: str) -> gr.HTML:
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def _textbox(label: str, value: str, identifier: str) -> gr.Textbox:

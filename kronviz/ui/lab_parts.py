@@ -39,17 +39,6 @@ def empty(sentence: str) -> Markup:
     )
 
 
-def head(title: str, explanation: str, *, first: bool = False) -> None:
-    """Title and first sentence of a section."""
-    html_part(
-        element(
-            "header",
-            element("h2", title, class_="kv-title kv-title-first" if first else "kv-title"),
-            element("p", explanation, class_="kv-lead"),
-        )
-    )
-
-
 def buttons(label: str, identifier: str) -> tuple[gr.Button, gr.Button]:
     """The two buttons of a run, named ``identifier`` and ``identifier-cancel``."""
     with gr.Row(elem_classes="kv-lab-buttons"):
@@ -76,11 +65,6 @@ def kinds_part(chosen: tuple[str, ...], label: str) -> gr.CheckboxGroup:
         label=label,
         elem_classes="kv-lab-kinds",
     )
-
-
-def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
-    """Markup on the page."""
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def connect(

@@ -22,6 +22,7 @@ from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.lab_runs import Runs, watched
+from kronviz.ui.parts import html_part, progress_bar
 from kronviz.ui.robustness_view import downloads
 
 _SHARES = (
@@ -70,20 +71,20 @@ def build(context: Context) -> None:
     with gr.Row(elem_id="kv-lay-tools"):
         start = gr.Button("Measure", variant="primary", elem_id="kv-lay-start")
         stop = gr.Button("Stop", elem_id="kv-lay-stop")
-        status = _html(_status(_hint(context, context.default)), "kv-lay-status")
-    finding = _html(view[0], "kv-lay-finding")
+        status = html_part(_status(_hint(context, context.default)), "kv-lay-status")
+    finding = html_part(view[0], "kv-lay-finding")
     plots = []
     for group, draw in ((_SHARES, figures.shares), (_PAIRS, figures.cosines)):
         with gr.Row(elem_classes="kv-lay-plots"):
             for name, title, caption in group:
                 with gr.Column(min_width=300):
-                    _html(element("h3", title, class_="kv-heading"), None)
+                    html_part(element("h3", title, class_="kv-heading"), None)
                     figure = draw(_known(context, context.default), name)
                     plots.append(
                         gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot")
                     )
-                    _html(element("p", caption, class_="kv-caption"), None)
-    details = _html(view[1], "kv-lay-details")
+                    html_part(element("p", caption, class_="kv-caption"), None)
+    details = html_part(view[1], "kv-lay-details")
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
@@ -295,18 +296,5 @@ def _nearest(report: LayerReport) -> Markup:
 def _status(words: str, share: float | None = None) -> Markup:
     if share is None:
         return element("p", words, class_="kv-gen-status kv-quiet", role="status")
-    bar = element(
-        "div",
-        element("span", style=f"--p: {share:.3f}"),
-        class_="kv-lay-bar",
-        role="progressbar",
-        aria_label="Share that is measured",
-        aria_valuenow=round(share * 100),
-        aria_valuemin="0",
-        aria_valuemax="100",
-    )
+    bar = progress_bar(share, "Share that is measured")
     return element("div", element("p", words, class_="kv-gen-status kv-quiet"), bar)
-
-
-def _html(value: Markup, identifier: str | None) -> gr.HTML:
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)

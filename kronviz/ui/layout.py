@@ -41,6 +41,7 @@ from kronviz.ui.door import Door
 from kronviz.ui.explain import explained
 from kronviz.ui.guide import guide
 from kronviz.ui.html import Markup, element, join
+from kronviz.ui.parts import html_part
 from kronviz.ui.sessions import Sessions
 
 TITLE = "kronviz: how two GPTs read misspelled text"
@@ -86,22 +87,22 @@ def build_app(context: Context) -> gr.Blocks:
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
     ) as app:
         app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
-        _html(_masthead())
+        html_part(_masthead())
         if context.problems:
-            _html(_banner(context.problems))
+            html_part(_banner(context.problems))
         if context.predictors:
-            _html(guide(), "kv-path")
+            html_part(guide(), "kv-path")
             context = replace(context, selector=_selector(context))
             with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
                 for page in TABS:
                     with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
                         words = explained(page.name)
                         if words:
-                            _html(words)
+                            html_part(words)
                         page.build(context)
         else:
-            _html(_nothing())
-        _html(_footer())
+            html_part(_nothing())
+        html_part(_footer())
     return app
 
 
@@ -151,10 +152,6 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     if not wanted["prevent_thread_lock"]:
         app.block_thread()
     return served
-
-
-def _html(value: Markup, identifier: str | None = None) -> gr.HTML:
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def _selector(context: Context) -> gr.Radio:

@@ -28,6 +28,7 @@ from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, element, well_formed
 from kronviz.ui.map_api import add_endpoints
+from kronviz.ui.parts import html_part
 
 WORD = " nation"
 SIDES = ("left", "right")
@@ -38,11 +39,11 @@ def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     first = context.predictor()
     tab = gr.context.Context.block
-    _html(view.opening(), None)
+    html_part(view.opening(), None)
     with gr.Row(elem_id="kv-map-controls"):
         word = _textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
-        _html(view.families(), "kv-map-families")
-    _html(view.tools(), "kv-map-tools")
+        html_part(view.families(), "kv-map-families")
+    html_part(view.tools(), "kv-map-tools")
     choices, drawing = [], []
     with gr.Row(elem_id="kv-map-pair"):
         for side, start in zip(SIDES, _defaults(first), strict=True):
@@ -56,12 +57,12 @@ def build(context: Context) -> None:
                         elem_classes="kv-map-space",
                     )
                 )
-                _html(view.frame(side, first.pair), f"kv-map-{side}")
-                drawing.append(_html(element("div"), f"kv-map-drawing-{side}"))
-    near = _html(view.waiting(), "kv-map-near")
-    figures = _html(element("div"), "kv-map-figures")
+                html_part(view.frame(side, first.pair), f"kv-map-{side}")
+                drawing.append(html_part(element("div"), f"kv-map-drawing-{side}"))
+    near = html_part(view.waiting(), "kv-map-near")
+    figures = html_part(element("div"), "kv-map-figures")
 
-    _html(map_words.opening(), None)
+    html_part(map_words.opening(), None)
     with gr.Row(elem_id="kv-map-own"):
         words = _textbox("Words, one a line", "", "kv-map-words", "run\n running\nrnu", lines=7)
         with gr.Column(min_width=280, elem_id="kv-map-make"):
@@ -76,8 +77,8 @@ def build(context: Context) -> None:
                 add = gr.Button("Add variants", elem_id="kv-map-add")
                 anew = gr.Button("Lay out afresh", elem_id="kv-map-anew")
                 table = gr.Button("Distances as CSV", elem_id="kv-map-distances")
-    fresh = _html(element("div"), "kv-map-fresh")
-    placed = _html(element("div"), "kv-map-placed")
+    fresh = html_part(element("div"), "kv-map-fresh")
+    placed = html_part(element("div"), "kv-map-placed")
     csv = gr.Textbox(visible=False)
     redraw = [gr.Button("Draw", elem_id=f"kv-map-draw-{side}") for side in SIDES]
     pair = context.selector or gr.Radio(
@@ -218,10 +219,6 @@ def _choices(predictor: Predictor, side: str) -> list[tuple[str, str]]:
 
 def _defaults(predictor: Predictor) -> tuple[str, str]:
     return tuple(_choices(predictor, side)[0][1] for side in SIDES)  # type: ignore[return-value]
-
-
-def _html(value: Markup, identifier: str | None) -> gr.HTML:
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def _textbox(

@@ -11,6 +11,7 @@ from kronviz.projection.looking import Distances, Placement, Standing
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, visible
 from kronviz.ui.map_view import BASES, point, shares_bar
+from kronviz.ui.parts import progress_bar
 
 SHOWN = 12
 """Words whose distances fit on a page; the file has all of them."""
@@ -33,16 +34,7 @@ def opening() -> Markup:
 
 def progress(words: str, share: float) -> Markup:
     """How far a layout is."""
-    bar = element(
-        "div",
-        element("span", style=f"--p: {share:.3f}"),
-        class_="kv-lay-bar",
-        role="progressbar",
-        aria_label="Share that is done",
-        aria_valuenow=round(share * 100),
-        aria_valuemin="0",
-        aria_valuemax="100",
-    )
+    bar = progress_bar(share, "Share that is done")
     return element(
         "div", element("p", f"{words} {share:.0%}", class_="kv-quiet", role="status"), bar
     )

@@ -33,13 +33,12 @@ from kronviz.ui.lab_parts import (
     buttons,
     connect,
     empty,
-    head,
-    html_part,
     kinds_part,
     running,
     seed_part,
 )
 from kronviz.ui.lab_runs import Runs
+from kronviz.ui.parts import head, html_part
 
 OURS, FILE, SENTENCES = "ours", "file", "sentences"
 TEXT = "The capital of France is called Paris, and the river there is the"

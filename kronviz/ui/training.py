@@ -22,6 +22,7 @@ from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, escape, join
 from kronviz.ui.numbers import number
+from kronviz.ui.parts import html_part
 
 _NONE = "not recorded"
 _PLOTS = (
@@ -49,17 +50,17 @@ _PLOTS = (
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     view = _view(context, context.default)
-    found = _html(view.finding)
+    found = html_part(view.finding)
     plots = []
     with gr.Row(elem_id="kv-plots"):
         for (title, _, caption), picture in zip(_PLOTS, view.pictures, strict=True):
             with gr.Column(min_width=300):
-                _html(element("h2", title, class_="kv-heading"))
+                html_part(element("h2", title, class_="kv-heading"))
                 plots.append(
                     gr.Plot(picture, show_label=False, label=title, elem_classes="kv-plot")
                 )
-                _html(element("p", caption, class_="kv-caption"))
-    table = _html(view.table)
+                html_part(element("p", caption, class_="kv-caption"))
+    table = html_part(view.table)
     if context.selector is not None:
 
         def redraw(pair: str) -> tuple[Any, ...]:
@@ -110,10 +111,6 @@ def _view(context: Context, pair: str | None) -> _View:
         class_="kv-evidence",
     )
     return _View(finding, table, pictures)
-
-
-def _html(value: Markup) -> gr.HTML:
-    return gr.HTML(value, apply_default_css=False, js_on_load=None)
 
 
 def _headline(evidence: TrainingEvidence) -> Markup:

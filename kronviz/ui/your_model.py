@@ -30,8 +30,9 @@ from kronviz.ui import links
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, well_formed
 from kronviz.ui.lab_api import MAX_SEED, whole
-from kronviz.ui.lab_parts import QUIET, buttons, connect, head, html_part, seed_part
+from kronviz.ui.lab_parts import QUIET, buttons, connect, seed_part
 from kronviz.ui.lab_runs import Runs, Stage, watched
+from kronviz.ui.parts import head, html_part
 from kronviz.ui.your_model_api import add_endpoints
 from kronviz.ui.your_model_view import foreign_view, maps_caption, share_bar
 
@@ -52,7 +53,8 @@ def build(context: Context) -> None:
     head(
         "Any model’s table",
         "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
-        "Files are deleted within an hour; nothing is fetched unless a public model is asked for.",
+        "Files are deleted after half an hour; nothing is fetched unless a public model is asked "
+        "for.",
         first=True,
     )
     with gr.Row(elem_classes="kv-lab-controls"):
