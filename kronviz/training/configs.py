@@ -35,6 +35,9 @@ class TrainConfig:
         bf16: autocast to bfloat16.
         compile: `torch.compile` the loss (on CUDA).
         untied: the bpe arm's head is not tied to its table: the control of `training.seeds`.
+        frequent, drawn: tokens that the head scores in a training step, see
+            `sampled.sampled_cross_entropy`; ``drawn`` 0 scores all. Validation always scores all.
+        exact: share of the steps, the last ones, in which training scores all too.
     """
 
     name: str
@@ -63,6 +66,9 @@ class TrainConfig:
     bf16: bool = True
     compile: bool = False
     untied: bool = False
+    frequent: int = 0
+    drawn: int = 0
+    exact: float = 0.1
 
     @property
     def tokens_per_step(self) -> int:
@@ -115,6 +121,22 @@ CONFIGS = {
             adam_lr=2e-3,
             eval_every=100,
             eval_sequences=512,
+        ),
+        # The tiny pair with the whole of GPT-2's vocabulary: two CPU cores, about two hours.
+        TrainConfig(
+            name="small",
+            vocabulary="r50k_base",
+            d_model=256,
+            n_layer=6,
+            n_head=4,
+            n_ctx=256,
+            mixture=("textbooks", "textbooks", "books-1"),
+            steps=4000,
+            batch_size=16,
+            micro_batch=16,
+            adam_lr=2e-3,
+            frequent=2048,
+            drawn=2048,
         ),
         # One large CUDA GPU, about a quarter of an hour an arm.
         TrainConfig(

@@ -34,6 +34,7 @@ from tqdm import tqdm
 from kronviz.model import GPT
 from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.data import TokenFiles, split
+from kronviz.training.sampled import sampled_cross_entropy
 
 STATE = "state.safetensors"
 LOG = "log.jsonl"
@@ -70,9 +71,9 @@ class Trainer:
         torch.set_float32_matmul_precision("high")
         self.model = GPT(config.model(arm)).to(self.device)
         self.optimizers = _optimizers(self.model, config)
-        self.loss = self.model.loss
+        self.exact_loss = self.model.loss
         if config.compile and self.device.type == "cuda":
-            self.loss = torch.compile(self.loss)
+            self.exact_loss = torch.compile(self.exact_loss)
         self.step, self.seconds = 0, 0.0
 
     def run(self, stop_at: int | None = None) -> None:
@@ -147,6 +148,20 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return total.item()
+
+    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """What a training step minimises: the mean cross-entropy, or its estimate (`sampled`)."""
+        config = self.config
+        if not config.drawn or self.step >= config.steps * (1 - config.exact):
+            return self.exact_loss(ids, targets)
+        return sampled_cross_entropy(
+            self.model.final_states(ids).flatten(0, 1),
+            self.model.lm_head.weight,
+            targets.flatten(),
+            config.frequent,
+            config.drawn,
+            seed=config.seed * 1_000_003 + self.step,
+        )
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
