@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from kronviz.checkpoint import ARMS, load_arm, read_config
 from kronviz.model import GPT, parameter_count
@@ -19,6 +21,7 @@ from kronviz.training.configs import CONFIGS, TrainConfig, load_config
 from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import validate, validation_tokens
 from kronviz.training.prepare import documents, prepare
+from kronviz.training.sampled import sampled_cross_entropy
 from kronviz.training.throughput import flops_per_token, throughput
 from kronviz.training.train import LOG, Trainer, learning_rate
 
@@ -85,16 +88,44 @@ def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
     assert rows.mean() == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("sets", [[], ["frequent=40", "drawn=40"]], ids=["exact", "sampled"])
 @pytest.mark.parametrize("arm", ARMS)
-def test_a_killed_run_goes_on_with_the_same_losses(arm: str, data: Path, tmp_path: Path) -> None:
-    Trainer(SMOKE, arm, data, tmp_path / "whole").run()
+def test_a_killed_run_goes_on_with_the_same_losses(
+    arm: str, sets: list[str], data: Path, tmp_path: Path
+) -> None:
+    config = load_config("smoke", sets)
+    Trainer(config, arm, data, tmp_path / "whole").run()
     # Killed after step 5: the state is of step 4, the log has a line too many.
-    Trainer(SMOKE, arm, data, tmp_path / "killed").run(stop_at=4)
+    Trainer(config, arm, data, tmp_path / "killed").run(stop_at=4)
     with (tmp_path / "killed" / LOG).open("a") as log:
         log.write('{"step": 5, "train_loss": 0}\n')
-    Trainer(SMOKE, arm, data, tmp_path / "killed").run()
+    Trainer(config, arm, data, tmp_path / "killed").run()
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "whole")) == SMOKE.steps
+
+
+def test_a_sampled_loss_has_the_exact_normaliser_on_average() -> None:
+    generator = torch.Generator().manual_seed(1)
+    final = torch.randn(1, 16, generator=generator)
+    weight = torch.randn(500, 16, generator=generator) / 4
+    target = torch.tensor([321])
+    logits = F.linear(final, weight)[0]
+    everything = sampled_cross_entropy(final, weight, target, 100, 500, seed=1)
+    torch.testing.assert_close(everything, F.cross_entropy(logits[None], target))
+    losses = [sampled_cross_entropy(final, weight, target, 100, 60, seed=i) for i in range(200)]
+    normalisers = (torch.stack(losses) + logits[321]).exp()
+    assert normalisers.std() > 0.01 * normalisers.mean()
+    assert normalisers.mean().item() == pytest.approx(logits.exp().sum().item(), rel=0.01)
+
+
+def test_the_last_steps_score_every_token(data: Path, tmp_path: Path) -> None:
+    sets = ["frequent=40", "drawn=40", "exact=0.5", "steps=4"]
+    trainer = Trainer(load_config("smoke", sets), "kron", data, tmp_path)
+    ids, targets = torch.randint(512, (2, 2, 32)).unbind()
+    exact = trainer.model.loss(ids, targets)
+    assert trainer.loss(ids, targets) != exact
+    trainer.step = 2
+    assert trainer.loss(ids, targets) == exact
 
 
 def test_training_learns(data: Path, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
                       + (f", Muon rate {training['muon_lr']}" if training["optimizer"] == "muon"
                          else "")
                       + f", {training['schedule']} schedule, seed {training['seed']}"),
+        ("Loss", _loss_in_training(training)),
         ("Stored as", f"{config['storage']} safetensors"),
     ]  # fmt: skip
     lines = [
@@ -130,6 +131,16 @@ def answers(model: GPT) -> list[tuple[str, str]]:
         ]
         rows.append((prompt, " · ".join(cells)))
     return rows
+
+
+def _loss_in_training(training: dict[str, Any]) -> str:
+    if not training.get("drawn"):
+        return "cross-entropy over the whole vocabulary"
+    return (
+        f"cross-entropy over the {training['frequent']:,} most frequent tokens, the batch's "
+        f"targets and {training['drawn']:,} drawn from the others, weighted to stand for all; over "
+        f"the whole vocabulary in the last {training['exact']:.0%} of the steps"
+    )
 
 
 def _visible(text: str) -> str:

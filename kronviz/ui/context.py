@@ -21,7 +21,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.serving import Comparisons
 from kronviz.tokenizer import VocabularyError
 
-PREFERRED = ("gpt2", "tiny")
+PREFERRED = ("gpt2", "small", "tiny")
 
 
 @dataclass(frozen=True)
