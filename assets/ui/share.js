@@ -129,12 +129,20 @@
     context.drawImage(image, 0, 0);
     return new Promise((done) => { canvas.toBlob(done, "image/png"); });
   };
-  // Plotly draws its own, in the colours that it was given: the light ones, on the light paper.
+  // A figure is given the light colours, and the style sheet repaints them on the page; a picture
+  // has no style sheet, so on a dark page the colours themselves are exchanged.
+  const darkened = (part) => {
+    if (typeof part === "string") return part.replace(/#[0-9a-f]{6}\b/gi, (colour) => window.kronvizDark[colour.toUpperCase()] ?? colour);
+    if (Array.isArray(part)) return part.map(darkened);
+    if (part?.constructor !== Object) return part;
+    return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, darkened(value)]));
+  };
   const plotted = async (plot, format) => {
     const { width, height } = plot.getBoundingClientRect();
+    const paint = document.querySelector(".dark") ? darkened : (part) => part;
     const layout = { ...plot.layout, paper_bgcolor: "#F7F6F2", autosize: false };
     const address = await window.Plotly.toImage(
-      { data: plot.data, layout },
+      paint({ data: plot.data, layout }),
       { format, width: Math.max(320, width), height: Math.max(200, height), scale: format === "png" ? SCALE : 1 },
     );
     const [, kind, encoding, content] = /^data:([^;,]+)[^,]*?(;base64)?,(.*)$/s.exec(address);
@@ -197,7 +205,7 @@
       if (block.querySelector(".block, [data-saves], [data-save], canvas")) continue; // or it saves by itself
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
-      if (!plot && !block.querySelector(PICTURES)) {
+      if (plot ? !plot.data?.length : !block.querySelector(PICTURES)) {
         made?.remove();
         continue;
       }

@@ -23,7 +23,7 @@ from kronviz.ui.about_picture import picture
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, well_formed
-from kronviz.ui.numbers import number
+from kronviz.ui.numbers import marked, millions, number
 from kronviz.ui.parts import html_part
 
 WORD = " house"
@@ -127,7 +127,7 @@ def _figures(context: Context, name: str) -> Markup:
     rows: list[tuple[object, object, Published | None]] = [
         (
             "Input parameters, table and projection",
-            _both(bpe, kron, lambda curve: curve.input_parameters, 0),
+            _pair(bpe, kron, lambda curve: curve.input_parameters, millions),
             published.INPUT_PARAMETERS,
         ),
         (
@@ -137,7 +137,7 @@ def _figures(context: Context, name: str) -> Markup:
         ),
         (
             join(["Validation loss, ", arm_name("bpe"), " and ", arm_name("kron"), ", nats"]),
-            _both(bpe, kron, lambda curve: curve.final_nats, 4),
+            _pair(bpe, kron, lambda curve: curve.final_nats, lambda nats: number(nats, 4)),
             None,
         ),
         ("bpe’s loss less kron’s", _one(evidence.gap_nats, 4, " nats"), published.GAP_NATS),
@@ -147,15 +147,19 @@ def _figures(context: Context, name: str) -> Markup:
             _one(evidence.step_time_percent, 1, " %", sign=True),
             published.STEP_OVERHEAD,
         ),
-        ("Parameters of the whole model", _both(bpe, kron, lambda c: c.parameters, 0), None),
-        ("Tokens read in training", _one(_tokens(kron or bpe), 0, ""), published.SCALE),
+        (
+            "Parameters of the whole model",
+            _pair(bpe, kron, lambda curve: curve.parameters, millions),
+            None,
+        ),
+        ("Tokens read in training", _tokens(kron or bpe), published.SCALE),
     ]
     body = [
         element(
             "tr",
             element("th", what, scope="row"),
             element("td", ours),
-            element("td", *((theirs.text, element("small", theirs.where)) if theirs else (_DASH,))),
+            element("td", _paper(theirs)),
         )
         for what, ours, theirs in rows
     ]
@@ -196,18 +200,25 @@ def _figures(context: Context, name: str) -> Markup:
     )
 
 
-def _both(
+def _pair(
     bpe: TrainingCurve | None,
     kron: TrainingCurve | None,
     read: Callable[[TrainingCurve], float | None],
-    digits: int,
+    written: Callable[[float], Markup],
 ) -> Markup:
-    sides = [_one(read(curve) if curve else None, digits, "") for curve in (bpe, kron)]
+    found = [read(curve) if curve else None for curve in (bpe, kron)]
+    sides = [_DASH if value is None else written(value) for value in found]
     return join([sides[0], " and ", sides[1]])
 
 
 def _one(value: float | None, digits: int, unit: str, *, sign: bool = False) -> Markup:
     return _DASH if value is None else join([number(value, digits, sign=sign), unit])
+
+
+def _paper(theirs: Published | None) -> Markup:
+    if theirs is None:
+        return _DASH
+    return join([marked(theirs.text), element("small", theirs.where)])
 
 
 def _steps(evidence: TrainingEvidence) -> Markup:
@@ -218,8 +229,8 @@ def _steps(evidence: TrainingEvidence) -> Markup:
     return _DASH
 
 
-def _tokens(curve: TrainingCurve | None) -> float | None:
-    return curve.tokens[-1] if curve and curve.tokens else None
+def _tokens(curve: TrainingCurve | None) -> Markup:
+    return millions(curve.tokens[-1]) if curve and curve.tokens else _DASH
 
 
 def _citation() -> Markup:

@@ -21,7 +21,7 @@ from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, escape, join
-from kronviz.ui.numbers import number
+from kronviz.ui.numbers import marked, millions, number, sentence
 from kronviz.ui.parts import html_part
 
 _NONE = "not recorded"
@@ -129,7 +129,7 @@ def _headline(evidence: TrainingEvidence) -> Markup:
 
 def _differences(evidence: TrainingEvidence) -> Markup:
     curve = evidence.curves[0]
-    return join(
+    return sentence(
         [
             "Ours and the paper’s are not the same experiment. Here: ",
             _millions(curve.parameters),
@@ -285,7 +285,7 @@ def _row(name: object, ours: object, theirs: Published | None) -> Markup:
         "tr",
         element("th", name, scope="row"),
         element("td", ours),
-        element("td", theirs.text, element("small", theirs.where))
+        element("td", marked(theirs.text), element("small", theirs.where))
         if theirs
         else element("td", "–"),
     )
@@ -325,4 +325,4 @@ def _scale(curve: TrainingCurve | None) -> object:
 
 
 def _millions(count: float | None) -> Markup:
-    return escape(_NONE) if count is None else join([number(count / 1e6, 1), " M"])
+    return escape(_NONE) if count is None else millions(count)
