@@ -7,7 +7,8 @@ A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and `
     log.jsonl              the training log
     README.md              the model card
 
-and, where the gap was measured with several seeds at a smaller size, ``seeds.json`` beside them.
+and, where the gap was measured with several seeds at a smaller size, ``seeds.json`` beside them;
+``robustness.json`` where the spelling test was (`kronviz.probes.kept`).
 
 Notable:
 

@@ -34,8 +34,10 @@
       if (/^\d{4,}$/.test(end.textContent)) end.firstChild.data = format(Number(end.textContent));
     }
   };
-  // As Plotly takes them: the decimal sign, then what parts thousands.
-  const SEPARATORS = `${format(1.5, 1)[1]}${/^12(\D?)345$/.exec(format(12345))?.[1] ?? ""}`;
+  // As Plotly takes them, which knows no digits but these: what parts decimals, then thousands.
+  const SEPARATORS = [1.5, 12345].map((value) =>
+    new Intl.NumberFormat(locale, { numberingSystem: "latn" }).format(value).replace(/\d/g, "")).join("");
+  const known = new WeakMap(); // what was last written into a text: words once rewritten stay so
   const each = (value) => (typeof value === "string" ? words(value) : Array.isArray(value) ? value.map(each) : value);
   // A figure as Plotly was given it, its texts rewritten; its axes follow the two separators.
   const redraw = (plot) => {
@@ -67,7 +69,9 @@
     }
     for (const choice of document.querySelectorAll("fieldset label > span")) {
       const text = choice.firstChild;
-      if (text?.nodeType === Node.TEXT_NODE && words(text.data) !== text.data) text.data = words(text.data);
+      if (text?.nodeType !== Node.TEXT_NODE || known.get(text) === text.data) continue;
+      known.set(text, words(text.data));
+      text.data = known.get(text);
     }
     for (const plot of document.querySelectorAll(".js-plotly-plot")) {
       if (window.Plotly && plot.data && plot._fullLayout && plot.layout.separators !== SEPARATORS) redraw(plot);

@@ -1,6 +1,7 @@
 """The tab «About»: the method in one picture, our figures beside the paper's, limits, sources.
 
-Ours are read from the files of the pair on the page each time; the paper's come from
+Ours are read from the files of the pair on the page each time, the spelling test from the run that
+`kronviz.probes.kept` keeps with the weights that it read; the paper's come from
 `kronviz.published`, labelled as such.
 """
 
@@ -15,6 +16,8 @@ from kronviz import published
 from kronviz.checkpoint import CheckpointError
 from kronviz.predictor import InputError
 from kronviz.probes.card import Source, training_sources
+from kronviz.probes.intervals import Interval
+from kronviz.probes.kept import KeptRobustness, kept
 from kronviz.probes.method import NUMBERS, method
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
@@ -25,6 +28,7 @@ from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, well_formed
 from kronviz.ui.numbers import marked, millions, number
 from kronviz.ui.parts import html_part
+from kronviz.ui.robustness_view import NAMES
 
 WORD = " house"
 _DASH = Markup("–")
@@ -121,6 +125,7 @@ def _picture(context: Context, pair: str | None) -> Markup:
 def _figures(context: Context, name: str) -> Markup:
     try:
         evidence = training_evidence(context.root / name)
+        found = kept(context.root / name)
     except CheckpointError as error:
         return element("p", str(error), class_="kv-refused", role="alert")
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
@@ -154,14 +159,15 @@ def _figures(context: Context, name: str) -> Markup:
         ),
         ("Tokens read in training", _tokens(kron or bpe), published.SCALE),
     ]
+    shown = [(what, ours, _paper(theirs)) for what, ours, theirs in rows]
     body = [
         element(
             "tr",
             element("th", what, scope="row"),
             element("td", ours),
-            element("td", _paper(theirs)),
+            element("td", theirs),
         )
-        for what, ours, theirs in rows
+        for what, ours, theirs in (*shown, *_spelling(found))
     ]
     return join(
         [
@@ -191,13 +197,69 @@ def _figures(context: Context, name: str) -> Markup:
                 "p",
                 "Printed again by ",
                 element("code", f"python -m kronviz.probes.training checkpoints/{name}"),
-                ". The figures of the spelling test are measured in ",
-                element("a", "Robustness", href="?tab=robustness"),
-                ", in front of you.",
+                ". ",
+                *_measured(found, name),
                 class_="kv-command",
             ),
         ]
     )
+
+
+def _spelling(found: KeptRobustness | None) -> list[tuple[object, object, object]]:
+    """The four metrics of the spelling test, ours with their intervals, beside the paper's."""
+    rows: list[tuple[object, object, object]] = []
+    for metric, theirs in published.ROBUSTNESS.items():
+        row = found.report.metric(metric) if found else None
+        rows.append(
+            (
+                join([NAMES[metric][0], element("small", "bpe and kron, misspelled")]),
+                join(
+                    part
+                    for place, arm in enumerate(row.arms)
+                    for part in (" and " if place else "", _mean(arm.value, metric))
+                )
+                if row
+                else _DASH,
+                join(
+                    [
+                        marked(" and ".join(theirs[arm].text for arm in ("bpe", "kron"))),
+                        element("small", theirs["bpe"].where),
+                    ]
+                ),
+            )
+        )
+    return rows
+
+
+def _mean(value: Interval, metric: str) -> Markup:
+    percent = metric == "top1_kept"
+    digits = 1 if percent else 3
+    ends = [number(end, digits, percent=percent) for end in (value.low, value.high)]
+    return element(
+        "span",
+        number(value.mean, digits, percent=percent),
+        element("span", " [", ends[0], ", ", ends[1], "]", class_="kv-about-interval"),
+    )
+
+
+def _measured(found: KeptRobustness | None, name: str) -> list[object]:
+    lab = element("a", "Robustness", href="?tab=robustness")
+    if found is None:
+        command = element("code", f"python -m kronviz.probes.kept checkpoints/{name}")
+        return [
+            "The spelling test of these weights was not kept: ",
+            command,
+            ", or run it in ",
+            lab,
+            ".",
+        ]
+    return [
+        "The spelling test, by ",
+        element("code", found.command),
+        f" over {found.report.done} pairs of texts with 95 % intervals; run it again in ",
+        lab,
+        ".",
+    ]
 
 
 def _pair(
@@ -267,7 +329,7 @@ def _sources(sources: tuple[Source, ...], name: str) -> Markup:
         element(
             "tr",
             element("th", source.name, scope="row"),
-            element("td", source.what),
+            element("td", marked(source.what)),
             element("td", source.licence),
         )
         for source in sources
