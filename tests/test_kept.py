@@ -1,4 +1,4 @@
-"""The spelling test that is kept with a pair: the same figures, as long as they are still its own."""
+"""The spelling test that is kept with a pair: the same figures, while they are still its own."""
 
 from __future__ import annotations
 

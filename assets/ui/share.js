@@ -141,15 +141,15 @@
     const { width, height } = plot.getBoundingClientRect();
     const paint = document.querySelector(".dark") ? darkened : (part) => part;
     const layout = { ...plot.layout, paper_bgcolor: "#F7F6F2", autosize: false };
+    const size = [Math.ceil(Math.max(320, width)), Math.ceil(Math.max(200, height))];
     const address = await window.Plotly.toImage(
-      paint({ data: plot.data, layout }),
-      { format, width: Math.max(320, width), height: Math.max(200, height), scale: format === "png" ? SCALE : 1 },
+      paint({ data: plot.data, layout }), { format: "svg", width: size[0], height: size[1] },
     );
-    const [, kind, encoding, content] = /^data:([^;,]+)[^,]*?(;base64)?,(.*)$/s.exec(address);
-    const bytes = encoding
-      ? Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0))
-      : decodeURIComponent(content);
-    return new Blob([bytes], { type: kind });
+    // An image sees no font of the page, so the figure carries those that its words are set in.
+    const fonts = (await styles()).match(/@font-face\s*{[^}]*IBM Plex[^}]*}/g)?.join("\n") ?? "";
+    const text = decodeURIComponent(address.slice(address.indexOf(",") + 1))
+      .replace(/<svg[^>]*>/, (opening) => `${opening}<style>${fonts}</style>`);
+    return format === "png" ? painted({ text, size }) : new Blob([text], { type: "image/svg+xml" });
   };
   const picture = async (block, format) => {
     const plot = block.querySelector(".js-plotly-plot");

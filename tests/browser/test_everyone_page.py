@@ -133,7 +133,11 @@ CONTROLS = """(where) => {
         window.__seen.set(target, ring);
     }) ?? true;
     window.__controls = all;
-    document.activeElement.blur();
+    const start = document.getElementById(`${part.id}-button`) ?? document.body;
+    if (start === document.body) start.tabIndex = -1;
+    start.focus();
+    document.body.removeAttribute("tabindex");
+    window.__seen.clear();
     return all.length;
 }"""
 FOOT = "window.__seen.has(document.querySelector('.kv-footer a'))"
@@ -157,10 +161,8 @@ def test_tab_alone_reaches_every_control_of_every_tab(visit: Visit) -> None:
             fold.click()
         page.wait_for_timeout(150)
         controls = page.evaluate(CONTROLS, f"#kv-tab-{tab.name}" if place else "html")
-        if place:
-            page.locator(f"#kv-tab-{tab.name}-button").focus()
         for pressed in range(controls + 60):
-            page.keyboard.press("Tab")
+            page.keyboard.down("Tab")
             if pressed % 12 == 11 and page.evaluate(FOOT):
                 break
         else:
