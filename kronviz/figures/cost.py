@@ -72,6 +72,7 @@ def savings(cost: InputCost) -> go.Figure:
         arm_colour("kron").light,
     )
     figure = _figure(HEIGHT)
+    figure.update_layout(margin_l=68)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     others = sorted({point.pos_dim for point in SAVINGS} - {cost.pos_dim})
     for pos_dim in (*others, cost.pos_dim):

@@ -108,6 +108,7 @@ def _space(space: SpaceNeighbors, report: NeighborReport) -> Markup:
                 class_="kv-hidden-head",
             ),
             element("tbody", *[_neighbor(found) for found in space.neighbors]),
+            data_name=f"nearest in {space.space}",
             class_="kv-near",
         ),
         class_="kv-panel",

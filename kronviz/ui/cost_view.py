@@ -212,7 +212,8 @@ def command(
 
 def status(words: str) -> Markup:
     """A line beside the button."""
-    return element("p", marked(words), class_="kv-cost-status kv-quiet", role="status")
+    said = element("span", marked(words))
+    return element("p", said, class_="kv-cost-status kv-quiet", role="status")
 
 
 def refused(sentence: str, *, large: bool = False) -> Markup:

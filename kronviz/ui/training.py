@@ -273,6 +273,7 @@ def _seeds(found: SeedSpread) -> Markup:
                 element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
                 element("tbody", *body),
                 class_="kv-table kv-seeds",
+                data_name="seeds",
             ),
             class_="kv-scroll",
         ),
