@@ -39,6 +39,9 @@ class TrainingCurve:
         parameters, input_parameters: trainable numbers of the model, and of its input embedding.
         step_seconds: median time of a step.
         total_seconds: training time, validations left out.
+        scored: how a training step's loss was estimated from part of the vocabulary, as
+            (frequent tokens, drawn tokens, share of the last steps that scored all); ``None``
+            where every step scored all. Validations always do.
     """
 
     arm: str
@@ -55,6 +58,7 @@ class TrainingCurve:
     input_parameters: int | None
     step_seconds: float | None
     total_seconds: float | None
+    scored: tuple[int, int, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ def _curve(folder: Path) -> TrainingCurve | None:
         for before, after in pairwise(log)
         if after["step"] > before["step"]
     ]
+    training = about.get("training") or {}
     final = (about.get("validation") or {}).get("loss")
     if final is None and evaluated:
         final = evaluated[-1]["val_loss"]
@@ -180,6 +185,9 @@ def _curve(folder: Path) -> TrainingCurve | None:
         input_parameters=about.get("input_parameters"),
         step_seconds=statistics.median(durations) if durations else None,
         total_seconds=seconds[-1] if seconds else None,
+        scored=(training["frequent"], training["drawn"], training["exact"])
+        if training.get("drawn")
+        else None,
     )
 
 

@@ -138,7 +138,19 @@ def _differences(evidence: TrainingEvidence) -> Markup:
             " tokens of books and textbooks, one seed. The paper: ",
             published.TRAINING_RUN,
             ". Compare the direction of an effect, not its size.",
+            _scored(curve),
         ]
+    )
+
+
+def _scored(curve: TrainingCurve) -> str:
+    if curve.scored is None:
+        return ""
+    frequent, drawn, exact = curve.scored
+    return (
+        f" To save time, the first {1 - exact:.0%} of our training steps scored the {frequent:,} "
+        f"most frequent tokens, their own targets and {drawn:,} drawn from the others, weighted to "
+        "stand for all; the losses of batches are such estimates there. Validation scores all."
     )
 
 
