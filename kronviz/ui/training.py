@@ -155,11 +155,11 @@ def _differences(evidence: TrainingEvidence) -> Markup:
 def _scored(curve: TrainingCurve) -> str:
     if curve.scored is None:
         return ""
-    frequent, drawn, exact = curve.scored
     return (
-        f" To save time, the first {1 - exact:.0%} of our training steps scored the {frequent:,} "
-        f"most frequent tokens, their own targets and {drawn:,} drawn from the others, weighted to "
-        "stand for all; the losses of batches are such estimates there. Validation scores all."
+        f" To save time, the first {1 - curve.exact:.0%} of our training steps scored "
+        f"{curve.scored:,} tokens in place of all: the most frequent, their own targets, others "
+        "drawn and weighted to stand for the rest. The losses of batches are estimates there; "
+        "validation scores all."
     )
 
 
