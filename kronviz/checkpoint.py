@@ -7,8 +7,9 @@ A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and `
     log.jsonl              the training log
     README.md              the model card
 
-and, where the gap was measured with several seeds at a smaller size, ``seeds.json`` beside them;
-``robustness.json`` where the spelling test was (`kronviz.probes.kept`).
+and beside them, where they were measured, ``seeds.json`` (the gap with several seeds at a smaller
+size), ``rarity.json`` (the loss by how often a token was read in training) and ``robustness.json``
+(the spelling test, see `kronviz.probes.kept`).
 
 Notable:
 
@@ -44,6 +45,7 @@ PIECE = "#"
 CONFIG = "config.json"
 LOG = "log.jsonl"
 SEEDS = "seeds.json"
+RARITY = "rarity.json"
 FORMAT = "kronviz-1"
 
 

@@ -16,11 +16,13 @@ from torch.nn import functional as F
 from kronviz.checkpoint import ARMS, load_arm, read_config
 from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
+from kronviz.probes.rarity import rarity
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import CONFIGS, TrainConfig, load_config
 from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import validate, validation_tokens
 from kronviz.training.prepare import documents, prepare
+from kronviz.training.rarity import times_read, token_losses
 from kronviz.training.sampled import sampled_cross_entropy
 from kronviz.training.throughput import flops_per_token, throughput
 from kronviz.training.train import LOG, Trainer, learning_rate
@@ -79,6 +81,24 @@ def test_an_epoch_reads_every_window_once(data: Path) -> None:
     assert len(starts) == len(rows)
 
 
+def test_tokens_are_counted_as_a_run_reads_them(data: Path) -> None:
+    files = TokenFiles(data, SMOKE)
+    read = np.concatenate([files.rows(step)[:, :-1].ravel() for step in range(SMOKE.steps)])
+    counts = times_read(SMOKE, data)
+    assert counts.sum() == SMOKE.steps * SMOKE.tokens_per_step
+    for token in (int(read[0]), int(read[-1])):
+        assert counts[token] == (read == token).sum()
+
+
+def test_losses_of_tokens_have_the_models_loss_as_their_mean(data: Path) -> None:
+    model = GPT(SMOKE.model("kron")).eval()
+    rows = TokenFiles(data, SMOKE).rows(0)
+    ids = torch.from_numpy(rows)
+    logits = model(ids[:, :-1]).logits
+    expected = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
+    assert token_losses(model, rows).mean() == pytest.approx(expected, abs=1e-5)
+
+
 def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(2000, np.uint16))
     np.save(tmp_path / "b.npy", np.ones(2000, np.uint16))
@@ -88,7 +108,7 @@ def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
     assert rows.mean() == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("sets", [[], ["frequent=40", "drawn=40"]], ids=["exact", "sampled"])
+@pytest.mark.parametrize("sets", [[], ["frequent=40", "scored=120"]], ids=["exact", "sampled"])
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_killed_run_goes_on_with_the_same_losses(
     arm: str, sets: list[str], data: Path, tmp_path: Path
@@ -112,14 +132,14 @@ def test_a_sampled_loss_has_the_exact_normaliser_on_average() -> None:
     logits = F.linear(final, weight)[0]
     everything = sampled_cross_entropy(final, weight, target, 100, 500, seed=1)
     torch.testing.assert_close(everything, F.cross_entropy(logits[None], target))
-    losses = [sampled_cross_entropy(final, weight, target, 100, 60, seed=i) for i in range(200)]
+    losses = [sampled_cross_entropy(final, weight, target, 100, 161, seed=i) for i in range(200)]
     normalisers = (torch.stack(losses) + logits[321]).exp()
     assert normalisers.std() > 0.01 * normalisers.mean()
     assert normalisers.mean().item() == pytest.approx(logits.exp().sum().item(), rel=0.01)
 
 
 def test_the_last_steps_score_every_token(data: Path, tmp_path: Path) -> None:
-    sets = ["frequent=40", "drawn=40", "exact=0.5", "steps=4"]
+    sets = ["frequent=40", "scored=120", "exact=0.5", "steps=4"]
     trainer = Trainer(load_config("smoke", sets), "kron", data, tmp_path)
     ids, targets = torch.randint(512, (2, 2, 32)).unbind()
     exact = trainer.model.loss(ids, targets)
@@ -170,6 +190,7 @@ def test_one_command_makes_a_pair_that_answers(text_folder: Path, tmp_path: Path
         card = (tmp_path / "smoke" / arm / "README.md").read_text()
         assert f"{config['validation']['loss']:.4f}" in card
         assert "CC BY 4.0" in card
+    assert rarity(tmp_path / "smoke") is not None
     assert Predictor.load(tmp_path / "smoke").compare("a ship", "a shpi").arms
 
 
