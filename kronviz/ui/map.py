@@ -70,7 +70,7 @@ def build(context: Context) -> None:
             rules = gr.CheckboxGroup(
                 [(f"{rule.label} ({rule.example})", name) for name, rule in RULES.items()],
                 value=list(RULES),
-                label="made by the app",
+                label="Kinds of variants",
                 elem_id="kv-map-rules",
             )
             with gr.Row(elem_classes="kv-map-buttons"):
