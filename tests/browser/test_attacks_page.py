@@ -63,7 +63,7 @@ TYPE = """async ([selector, strings]) => {
   }
 }"""
 VARIED = """document.querySelector("#kv-map-words textarea").value
-  || document.querySelector(".toast-body")"""
+  || document.querySelector("#kv-map-said .kv-refused")"""
 ALIVE = """() => [...document.querySelectorAll(
   "[onload], [onerror], [onfocus], [onclick], [ontoggle], [onstart], [onanimationstart], "
   + "[src='x'], #kv-click, [href^='javascript:' i], [action^='javascript:' i], "
@@ -157,6 +157,9 @@ def test_as_words_that_variants_are_made_of(watched: Any) -> None:
     open_tab(page, "Map")
     for text in sample(11)[:: max(1, 120 // EVERY)]:
         page.locator("#kv-map-words textarea").fill("")
+        page.evaluate(
+            "document.querySelector('#kv-map-said .kv-refused')?.classList.remove('kv-refused')"
+        )
         page.locator("#kv-map-base :is(input, textarea)").fill(text)
         page.click("#kv-map-add")
         page.wait_for_function(VARIED)
