@@ -82,7 +82,7 @@ def _random(folder: Path) -> Context:
     torch.manual_seed(0)
     for arm in ARMS:
         config = ModelConfig(
-            arm=arm, vocabulary="r50k_base", d_model=512, n_layer=1, n_head=8, n_ctx=64
+            arm=arm, vocabulary="r50k_base", d_model=256, n_layer=6, n_head=8, n_ctx=256
         )
         save_arm(GPT(config), folder / "random" / arm)
     context = load_context(folder)
