@@ -67,7 +67,8 @@ def _line(predictor: Predictor, name: str, out: Path, missing: bool) -> str:
     faith = drawn.facts.faith
     return (
         f"{name:11} {len(drawn.points):6,} tokens  trustworthiness {faith.trustworthiness:.3f}  "
-        f"{faith.k}-neighbour overlap {faith.overlap:.3f}  {path.stat().st_size / 1000:6.1f} kB  "
+        f"{faith.k}-neighbour overlap {faith.overlap:.3f} (of {faith.asked:,})  "
+        f"{path.stat().st_size / 1000:6.1f} kB  "
         f"{how}"
     )
 
