@@ -7,7 +7,8 @@ A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and `
     log.jsonl              the training log
     README.md              the model card
 
-and, where the gap was measured with several seeds at a smaller size, ``seeds.json`` beside them.
+and beside them, where they were measured, ``seeds.json`` (the gap with several seeds at a smaller
+size) and ``rarity.json`` (the loss by how often a token was read in training).
 
 Notable:
 
@@ -43,6 +44,7 @@ PIECE = "#"
 CONFIG = "config.json"
 LOG = "log.jsonl"
 SEEDS = "seeds.json"
+RARITY = "rarity.json"
 FORMAT = "kronviz-1"
 
 

@@ -31,6 +31,7 @@ from kronviz.predictor import MAX_CHARS, InputError, Predictor, clean_text
 
 SLOT = "{}"
 MAX_NEW_TOKENS = 200
+SORTED_FIRST = 4096
 MAX_SLOT_BYTES = 64
 MAX_SEED = 2**32 - 1
 
@@ -325,7 +326,11 @@ def nucleus(logits: Tensor, sampler: Sampler, draw: float) -> int:
     """The id that a uniform ``draw`` in [0, 1) selects by temperature and top-p."""
     # The largest becomes 0 first, so that no temperature, however small, makes an infinity of it.
     cooled = (logits.double() - logits.max()) / sampler.temperature
-    values, order = cooled.softmax(-1).sort(descending=True)
+    probabilities = cooled.softmax(-1)
+    # Sorting a whole vocabulary costs as much as the model's step; seldom is so much needed.
+    values, order = probabilities.topk(min(SORTED_FIRST, len(probabilities)))
+    if values.sum() < sampler.top_p:
+        values, order = probabilities.sort(descending=True)
     mass = values.cumsum(-1)
     # The token that crosses top_p is the last one kept.
     kept = int((mass - values < sampler.top_p).sum())

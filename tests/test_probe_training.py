@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint import CHECKPOINTS, CheckpointError
 from kronviz.figures import training as figures
 from kronviz.probes import training
+from kronviz.probes.rarity import names, rarity
 from kronviz.probes.training import TrainingEvidence, training_evidence
 from kronviz.results import from_json, to_json
+from kronviz.training.rarity import by_count
 
 
 def write_log(folder: Path, losses: list[float], norm: float, step_seconds: float) -> None:
@@ -152,3 +155,34 @@ def test_damaged_seeds_are_one_sentence(pair: Path, text: str) -> None:
     (pair / "seeds.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"seeds\.json of p is damaged; restore"):
         training_evidence(pair)
+
+
+def test_the_gap_by_rarity_finds_what_was_put_there(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    counts = random.choice([0, 5, 50, 20_000], (200, 32))
+    kron = random.gamma(4, 1, (200, 32)).astype(np.float32)
+    gaps = {0: 1.0, 5: 0.5, 50: -0.25, 20_000: 0.0}
+    bpe = kron + np.vectorize(gaps.get)(counts) + random.normal(0, 0.1, (200, 32))
+    rows = by_count(counts, bpe, kron)
+    assert [row["low"] for row in rows] == [0, 1, 10, 10_000]
+    for row, (count, gap) in zip(rows, gaps.items(), strict=True):
+        assert row["tokens"] == (counts == count).sum()
+        assert row["gap"] == pytest.approx(gap, abs=0.02)
+        assert row["gap"] == pytest.approx(row["bpe"] - row["kron"], abs=1e-5)
+        assert row["gap_low"] < gap + 0.01
+        assert row["gap_high"] > gap - 0.01
+    assert sum(row["share"] for row in rows) == pytest.approx((bpe - kron).mean(), abs=1e-6)
+
+
+def test_rarity_of_other_weights_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(CHECKPOINTS / "tiny", tmp_path / "tiny")
+    found = rarity(tmp_path / "tiny")
+    assert found is not None
+    assert names(found.read)[-1] == "10,000 on"
+    path = tmp_path / "tiny" / "rarity.json"
+    path.write_text(path.read_text().replace('"model-00001', '"other-00001'))
+    with pytest.raises(CheckpointError, match="other weights"):
+        rarity(tmp_path / "tiny")
+    path.write_text("[]")
+    with pytest.raises(CheckpointError, match=r"rarity\.json of tiny is damaged"):
+        rarity(tmp_path / "tiny")

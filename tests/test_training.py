@@ -16,11 +16,13 @@ from torch.nn import functional as F
 from kronviz.checkpoint import ARMS, load_arm, read_config
 from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
+from kronviz.probes.rarity import rarity
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import CONFIGS, TrainConfig, load_config
 from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import validate, validation_tokens
 from kronviz.training.prepare import documents, prepare
+from kronviz.training.rarity import times_read, token_losses
 from kronviz.training.sampled import sampled_cross_entropy
 from kronviz.training.throughput import flops_per_token, throughput
 from kronviz.training.train import LOG, Trainer, learning_rate
@@ -77,6 +79,24 @@ def test_an_epoch_reads_every_window_once(data: Path) -> None:
     assert rows.shape[1] == SMOKE.n_ctx + 1
     starts = {row.tobytes() for row in rows}
     assert len(starts) == len(rows)
+
+
+def test_tokens_are_counted_as_a_run_reads_them(data: Path) -> None:
+    files = TokenFiles(data, SMOKE)
+    read = np.concatenate([files.rows(step)[:, :-1].ravel() for step in range(SMOKE.steps)])
+    counts = times_read(SMOKE, data)
+    assert counts.sum() == SMOKE.steps * SMOKE.tokens_per_step
+    for token in (int(read[0]), int(read[-1])):
+        assert counts[token] == (read == token).sum()
+
+
+def test_losses_of_tokens_have_the_models_loss_as_their_mean(data: Path) -> None:
+    model = GPT(SMOKE.model("kron")).eval()
+    rows = TokenFiles(data, SMOKE).rows(0)
+    ids = torch.from_numpy(rows)
+    logits = model(ids[:, :-1]).logits
+    expected = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
+    assert token_losses(model, rows).mean() == pytest.approx(expected, abs=1e-5)
 
 
 def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
@@ -170,6 +190,7 @@ def test_one_command_makes_a_pair_that_answers(text_folder: Path, tmp_path: Path
         card = (tmp_path / "smoke" / arm / "README.md").read_text()
         assert f"{config['validation']['loss']:.4f}" in card
         assert "CC BY 4.0" in card
+    assert rarity(tmp_path / "smoke") is not None
     assert Predictor.load(tmp_path / "smoke").compare("a ship", "a shpi").arms
 
 

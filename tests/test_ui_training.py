@@ -55,7 +55,7 @@ def test_missing_and_damaged_logs_are_a_sentence(
     seen = view(tmp_path)
     assert sentence in seen.finding
     assert seen.table == ""
-    assert len(seen.pictures) == 3
+    assert len(seen.pictures) == 4
 
 
 def test_one_arm_alone_is_shown_without_a_comparison(tmp_path: Path) -> None:

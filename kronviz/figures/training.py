@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from kronviz.figures.axes import plain_chart
 from kronviz.figures.palette import NEUTRALS, arm_colour
+from kronviz.probes.rarity import names
 from kronviz.probes.training import TrainingCurve, TrainingEvidence
 from kronviz.published import GAP_NATS
 
@@ -99,6 +100,44 @@ def norms(evidence: TrainingEvidence) -> go.Figure:
         )
     ends = [(c.arm, c.tokens[-1], c.norm_ratios[-1]) for c in evidence.curves if c.norm_ratios]
     _name_ends(figure, ends)
+    return figure
+
+
+def by_rarity(evidence: TrainingEvidence) -> go.Figure:
+    """The gap by how often the token just read, or to be predicted, was read in training."""
+    figure = plain_chart(
+        HEIGHT, x_title="times read in training", y_title="bpe’s loss less kron’s, nats", below=76
+    )
+    figure.update_xaxes(type="category", showgrid=False)
+    if evidence.rarity is None:
+        return figure
+    figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
+    for classes, name, colour, symbol in (
+        (evidence.rarity.read, "the token just read", NEUTRALS["ink"], "circle"),
+        (evidence.rarity.predicted, "the token to come", NEUTRALS["muted"], "diamond-open"),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=names(classes),
+                y=[round(row.gap, 5) for row in classes],
+                error_y={
+                    "type": "data",
+                    "array": [round(row.gap_high - row.gap, 5) for row in classes],
+                    "arrayminus": [round(row.gap - row.gap_low, 5) for row in classes],
+                    "width": 0,
+                    "thickness": 1.5,
+                },
+                name=name,
+                mode="lines+markers",
+                line={"color": colour.light, "width": 1.5},
+                marker={"symbol": symbol, "size": 8},
+                hovertemplate="%{y:+.3f}",
+            )
+        )
+    figure.update_layout(
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.14, "font": {"size": 12}},
+    )
     return figure
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kronviz.checkpoint import ARMS, CheckpointError, read_config, read_log
+from kronviz.probes.rarity import Rarity, names, rarity
 from kronviz.probes.seeds import SeedSpread, seed_spread
 
 
@@ -39,6 +40,9 @@ class TrainingCurve:
         parameters, input_parameters: trainable numbers of the model, and of its input embedding.
         step_seconds: median time of a step.
         total_seconds: training time, validations left out.
+        scored: how a training step's loss was estimated from part of the vocabulary, as
+            (frequent tokens, drawn tokens, share of the last steps that scored all); ``None``
+            where every step scored all. Validations always do.
     """
 
     arm: str
@@ -55,6 +59,7 @@ class TrainingCurve:
     input_parameters: int | None
     step_seconds: float | None
     total_seconds: float | None
+    scored: tuple[int, int, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class TrainingEvidence:
         step_time_percent: how much longer kron's median step takes than bpe's.
         input_saving_percent: how much fewer trainable numbers kron's input embedding has.
         seeds: the gap over several seeds at a smaller size, where it was measured.
+        rarity: the gap by how often a token was read in training, where it was measured.
     """
 
     pair: str
@@ -97,6 +103,7 @@ class TrainingEvidence:
     step_time_percent: float | None = None
     input_saving_percent: float | None = None
     seeds: SeedSpread | None = None
+    rarity: Rarity | None = None
 
     def curve(self, arm: str) -> TrainingCurve | None:
         """The curve of an arm, if it has a log."""
@@ -142,6 +149,7 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
             _difference(bpe.input_parameters, kron.input_parameters), bpe.input_parameters
         ),
         seeds=seeds,
+        rarity=rarity(pair_dir),
     )
 
 
@@ -162,6 +170,7 @@ def _curve(folder: Path) -> TrainingCurve | None:
         for before, after in pairwise(log)
         if after["step"] > before["step"]
     ]
+    training = about.get("training") or {}
     final = (about.get("validation") or {}).get("loss")
     if final is None and evaluated:
         final = evaluated[-1]["val_loss"]
@@ -180,6 +189,9 @@ def _curve(folder: Path) -> TrainingCurve | None:
         input_parameters=about.get("input_parameters"),
         step_seconds=statistics.median(durations) if durations else None,
         total_seconds=seconds[-1] if seconds else None,
+        scored=(training["frequent"], training["drawn"], training["exact"])
+        if training.get("drawn")
+        else None,
     )
 
 
@@ -244,6 +256,8 @@ def main() -> None:
         print(f"{name}: {_shown(value, form)}")
     if evidence.seeds:
         _print_seeds(evidence.seeds)
+    if evidence.rarity:
+        _print_rarity(evidence.rarity)
 
 
 def _print_seeds(found: SeedSpread) -> None:
@@ -255,6 +269,14 @@ def _print_seeds(found: SeedSpread) -> None:
         ("of which the code", found.code),
     ):
         print(f"  {name}: {spread.mean:+.4f} ± {spread.deviation:.4f} nats")
+
+
+def _print_rarity(found: Rarity) -> None:
+    for title, classes in (("read", found.read), ("predicted", found.predicted)):
+        print(f"by how often the token just {title} was read in {found.trained_tokens:,} tokens:")
+        for name, row in zip(names(classes), classes, strict=True):
+            interval = f"[{row.gap_low:+.4f}, {row.gap_high:+.4f}]"
+            print(f"  {name}: {row.tokens:,} tokens, gap {row.gap:+.4f} {interval} nats")
 
 
 def _shown(value: float | None, form: str) -> str:

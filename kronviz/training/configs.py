@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kronviz.model import ModelConfig
@@ -89,127 +89,114 @@ class TrainConfig:
         )
 
 
+# Two CPU cores, an arm on each, about an hour and a half.
+TINY = TrainConfig(
+    name="tiny",
+    vocabulary="r50k_base:8192",
+    d_model=256,
+    n_layer=6,
+    n_head=4,
+    n_ctx=256,
+    mixture=("textbooks", "textbooks", "books-1"),
+    steps=2200,
+    batch_size=16,
+    micro_batch=16,
+    adam_lr=2e-3,
+)
+# The same with the whole of GPT-2's vocabulary, about two hours. A step that scores all of it takes
+# five times as long as one that scores a part, and validation scores all.
+SMALL = replace(
+    TINY,
+    name="small",
+    vocabulary="r50k_base",
+    steps=4000,
+    frequent=2048,
+    drawn=2048,
+    exact=0.02,
+    eval_every=200,
+)
+# The tiny pair made smaller, for several seeds: minutes a run on one CPU core.
+TINY_SEEDS = replace(
+    TINY,
+    name="tiny-seeds",
+    d_model=128,
+    n_layer=4,
+    n_head=2,
+    n_ctx=128,
+    steps=600,
+    eval_sequences=512,
+)
+# One large CUDA GPU, about a quarter of an hour an arm.
+GPT2 = TrainConfig(
+    name="gpt2",
+    vocabulary="r50k_base",
+    d_model=512,
+    n_layer=8,
+    n_head=8,
+    n_ctx=512,
+    mixture=("textbooks", "books-1", "books-2", "books-3"),
+    steps=2000,
+    batch_size=256,
+    micro_batch=128,
+    eval_every=50,
+    eval_sequences=256,
+    save_every=250,
+    compile=True,
+)
+# The same made smaller, for several seeds: about half a minute a run on such a GPU.
+GPT2_SEEDS = replace(
+    GPT2,
+    name="gpt2-seeds",
+    d_model=256,
+    n_layer=4,
+    n_head=4,
+    n_ctx=256,
+    steps=400,
+    batch_size=128,
+    eval_sequences=512,
+    save_every=100,
+)
+# The paper's own run (section 5): GPT-2 124M on 2.5 billion tokens of FineWeb-Edu.
+PAPER = TrainConfig(
+    name="paper",
+    vocabulary="r50k_base",
+    d_model=768,
+    n_layer=12,
+    n_head=12,
+    n_ctx=1024,
+    mixture=("fineweb-edu",),
+    steps=4623,
+    batch_size=512,
+    micro_batch=32,
+    warmup=200,
+    schedule="cosine",
+    optimizer="adamw",
+    adam_lr=6e-4,
+    eval_every=100,
+    eval_sequences=512,
+    save_every=250,
+    compile=True,
+)
+# Seconds on a CPU: shows that a machine can do the whole job.
+SMOKE = TrainConfig(
+    name="smoke",
+    vocabulary="r50k_base:512",
+    d_model=32,
+    n_layer=2,
+    n_head=2,
+    n_ctx=32,
+    mixture=("text",),
+    steps=6,
+    batch_size=4,
+    micro_batch=2,
+    warmup=2,
+    eval_every=3,
+    eval_sequences=4,
+    save_every=2,
+)
+
 CONFIGS = {
-    config.name: config
-    for config in [
-        # Two CPU cores, an arm on each, about an hour and a half.
-        TrainConfig(
-            name="tiny",
-            vocabulary="r50k_base:8192",
-            d_model=256,
-            n_layer=6,
-            n_head=4,
-            n_ctx=256,
-            mixture=("textbooks", "textbooks", "books-1"),
-            steps=2200,
-            batch_size=16,
-            micro_batch=16,
-            adam_lr=2e-3,
-        ),
-        # The tiny pair made smaller, for several seeds: minutes a run on one CPU core.
-        TrainConfig(
-            name="tiny-seeds",
-            vocabulary="r50k_base:8192",
-            d_model=128,
-            n_layer=4,
-            n_head=2,
-            n_ctx=128,
-            mixture=("textbooks", "textbooks", "books-1"),
-            steps=600,
-            batch_size=16,
-            micro_batch=16,
-            adam_lr=2e-3,
-            eval_every=100,
-            eval_sequences=512,
-        ),
-        # The tiny pair with the whole of GPT-2's vocabulary: two CPU cores, about two hours.
-        TrainConfig(
-            name="small",
-            vocabulary="r50k_base",
-            d_model=256,
-            n_layer=6,
-            n_head=4,
-            n_ctx=256,
-            mixture=("textbooks", "textbooks", "books-1"),
-            steps=4000,
-            batch_size=16,
-            micro_batch=16,
-            adam_lr=2e-3,
-            frequent=2048,
-            drawn=2048,
-        ),
-        # One large CUDA GPU, about a quarter of an hour an arm.
-        TrainConfig(
-            name="gpt2",
-            vocabulary="r50k_base",
-            d_model=512,
-            n_layer=8,
-            n_head=8,
-            n_ctx=512,
-            mixture=("textbooks", "books-1", "books-2", "books-3"),
-            steps=2000,
-            batch_size=256,
-            micro_batch=128,
-            eval_every=50,
-            eval_sequences=256,
-            save_every=250,
-            compile=True,
-        ),
-        # The same made smaller, for several seeds: about half a minute a run on such a GPU.
-        TrainConfig(
-            name="gpt2-seeds",
-            vocabulary="r50k_base",
-            d_model=256,
-            n_layer=4,
-            n_head=4,
-            n_ctx=256,
-            mixture=("textbooks", "books-1", "books-2", "books-3"),
-            steps=400,
-            batch_size=128,
-            micro_batch=128,
-            eval_every=50,
-            eval_sequences=512,
-            compile=True,
-        ),
-        # The paper's own run (section 5): GPT-2 124M on 2.5 billion tokens of FineWeb-Edu.
-        TrainConfig(
-            name="paper",
-            vocabulary="r50k_base",
-            d_model=768,
-            n_layer=12,
-            n_head=12,
-            n_ctx=1024,
-            mixture=("fineweb-edu",),
-            steps=4623,
-            batch_size=512,
-            micro_batch=32,
-            warmup=200,
-            schedule="cosine",
-            optimizer="adamw",
-            adam_lr=6e-4,
-            eval_every=100,
-            eval_sequences=512,
-            save_every=250,
-            compile=True,
-        ),
-        # Seconds on a CPU: shows that a machine can do the whole job.
-        TrainConfig(
-            name="smoke",
-            vocabulary="r50k_base:512",
-            d_model=32,
-            n_layer=2,
-            n_head=2,
-            n_ctx=32,
-            mixture=("text",),
-            steps=6,
-            batch_size=4,
-            micro_batch=2,
-            warmup=2,
-            eval_every=3,
-            eval_sequences=4,
-            save_every=2,
-        ),
-    ]
+    config.name: config for config in (TINY, SMALL, TINY_SEEDS, GPT2, GPT2_SEEDS, PAPER, SMOKE)
 }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -49,24 +48,24 @@ def validation_tokens(text: Path, vocabulary: str) -> NDArray[np.integer]:
 @torch.inference_mode()
 def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
     """Validation loss of a model over ids: as many whole windows of ``n_ctx`` as there are."""
-    length = model.config.n_ctx
-    count = (len(tokens) - 1) // length
+    windows = validation_windows(tokens, model.config.n_ctx)
     total = 0.0
-    for rows in _windows(tokens, length, count):
-        batch = torch.from_numpy(rows).to(model.device)
-        total += model.loss(batch[:, :-1], batch[:, 1:]).double().item() * len(rows)
-    loss = total / count
-    targets = tokens[1 : count * length + 1]
+    for start in range(0, len(windows), WINDOWS_AT_ONCE):
+        batch = torch.from_numpy(windows[start : start + WINDOWS_AT_ONCE]).to(model.device)
+        total += model.loss(batch[:, :-1], batch[:, 1:]).double().item() * len(batch)
+    loss = total / len(windows)
+    targets = windows[:, 1:].ravel()
     vocabulary = load_tokenizer(model.config.vocabulary).vocabulary
     size = int(np.diff(vocabulary.offsets)[targets].sum())
     return Validation(loss, loss * len(targets) / size / np.log(2).item(), len(targets))
 
 
-def _windows(tokens: NDArray[np.integer], length: int, count: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, count, WINDOWS_AT_ONCE):
-        numbers = range(start, min(start + WINDOWS_AT_ONCE, count))
-        rows = [tokens[i * length : (i + 1) * length + 1] for i in numbers]
-        yield np.stack(rows).astype(np.int64)
+def validation_windows(tokens: NDArray[np.integer], length: int) -> NDArray[np.int64]:
+    """As many whole windows as there are: int64, ``(windows, length + 1)``, the last id of one
+    being the first of the next.
+    """
+    starts = np.arange((len(tokens) - 1) // length) * length
+    return tokens[starts[:, None] + np.arange(length + 1)].astype(np.int64)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One command for a whole pair: prepare, train both arms, evaluate, export.
+"""One command for a whole pair: prepare, train both arms, evaluate, export, find where the gap is.
 
     python -m kronviz.training.pair --config tiny --text FOLDER
 
@@ -23,6 +23,7 @@ from kronviz.checkpoint import ARMS
 from kronviz.training.configs import load_config
 from kronviz.training.export import SOURCES, export_pair
 from kronviz.training.prepare import prepare
+from kronviz.training.rarity import write_rarity
 
 # glibc hands large buffers back to the system after each use and pays for fresh pages each time;
 # keeping them makes a step on a CPU a third faster.
@@ -75,6 +76,7 @@ def main() -> None:
     prepare([*sources, val], config.vocabulary, data)
     train_arms(arguments.config, arguments.set, data, runs)
     export_pair(config, runs, val, out, SOURCES.read_text())
+    write_rarity(config, data, val, out)
 
 
 if __name__ == "__main__":

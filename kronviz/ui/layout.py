@@ -155,8 +155,12 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
 
 
 def _selector(context: Context) -> gr.Radio:
+    choices = [
+        (f"{name} · {predictor.tokenizer.n_vocab:,} tokens", name)
+        for name, predictor in context.predictors.items()
+    ]
     return gr.Radio(
-        list(context.predictors),
+        choices,
         value=context.default,
         label="Pair of models",
         visible=len(context.predictors) > 1,

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from kronviz import published
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures import training as figures
+from kronviz.probes.rarity import Rarity, names
 from kronviz.probes.seeds import SeedSpread, Spread
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
@@ -43,6 +44,13 @@ _PLOTS = (
         figures.norms,
         "Frobenius norm of bpe’s learned table and of kron’s projection, each divided by its "
         "first logged value. Does the thing that a token is read with hold still?",
+    ),
+    (
+        "Rare tokens",
+        figures.by_rarity,
+        "The gap on all validation text, by how often training read the token just read (●) or the "
+        "token to come (◇), with 95 % intervals. Above zero, kron is better. A table learns a row "
+        "only when its token comes by; what can the bytes tell of a token that hardly ever came?",
     ),
 )
 
@@ -106,6 +114,7 @@ def _view(context: Context, pair: str | None) -> _View:
     table = element(
         "div",
         element("div", _table(evidence), class_="kv-scroll"),
+        *([_rarity(evidence.rarity)] if evidence.rarity else []),
         *([_seeds(evidence.seeds)] if evidence.seeds else []),
         element("p", "Printed again by ", element("code", command), class_="kv-command"),
         class_="kv-evidence",
@@ -138,7 +147,19 @@ def _differences(evidence: TrainingEvidence) -> Markup:
             " tokens of books and textbooks, one seed. The paper: ",
             published.TRAINING_RUN,
             ". Compare the direction of an effect, not its size.",
+            _scored(curve),
         ]
+    )
+
+
+def _scored(curve: TrainingCurve) -> str:
+    if curve.scored is None:
+        return ""
+    frequent, drawn, exact = curve.scored
+    return (
+        f" To save time, the first {1 - exact:.0%} of our training steps scored the {frequent:,} "
+        f"most frequent tokens, their own targets and {drawn:,} drawn from the others, weighted to "
+        "stand for all; the losses of batches are such estimates there. Validation scores all."
     )
 
 
@@ -276,6 +297,61 @@ def _seeds(found: SeedSpread) -> Markup:
             ),
             class_="kv-scroll",
         ),
+        class_="kv-evidence",
+    )
+
+
+def _rarity(found: Rarity) -> Markup:
+    """The classes of the figure «Rare tokens» as tables."""
+    titles = ["Times", "Tokens", "bpe, nats", "kron, nats", "Gap [95 % interval]"]
+    tables = [
+        element(
+            "div",
+            element(
+                "table",
+                element("caption", f"By how often the token {which} was read in training"),
+                element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
+                element(
+                    "tbody",
+                    *[
+                        element(
+                            "tr",
+                            element("th", name, scope="row"),
+                            element("td", number(row.tokens)),
+                            element("td", number(row.bpe, 3)),
+                            element("td", number(row.kron, 3)),
+                            element(
+                                "td",
+                                *(number(row.gap, 3, sign=True), " ["),
+                                *(number(row.gap_low, 3, sign=True), ", "),
+                                *(number(row.gap_high, 3, sign=True), "]"),
+                            ),
+                        )
+                        for name, row in zip(names(classes), classes, strict=True)
+                    ],
+                ),
+                class_="kv-table",
+                data_name=f"rarity, {which}",
+            ),
+            class_="kv-scroll",
+        )
+        for which, classes in (("just read", found.read), ("to come", found.predicted))
+    ]
+    return element(
+        "section",
+        element("h2", "Where the gap lies", class_="kv-heading"),
+        element(
+            "p",
+            "Each loss on the validation text, sorted by how often training read a token in its ",
+            _millions(found.trained_tokens),
+            " tokens. ",
+            number(found.never_read),
+            " of ",
+            number(found.n_vocab),
+            " tokens of the vocabulary it never read. Classes with fewer than 100 tokens are left "
+            "out.",
+        ),
+        *tables,
         class_="kv-evidence",
     )
 

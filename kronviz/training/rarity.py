@@ -1,0 +1,145 @@
+"""Where the gap lies: validation loss by how often a token was read in training.
+
+    python -m kronviz.training.rarity --config small --data data/small \
+        --text val.jsonl.xz --pair checkpoints/small
+
+A learned table has a row for each token and learns it only when the token comes by; a byte code
+shares its projection among all tokens. Is that worth most after a rare token? Losses of all
+validation tokens are sorted twice: by the token just read, and by the token to be predicted.
+
+Notable:
+
+- The counts are exact: which rows a step reads follows from its number, so the training text is
+  counted again as the run read it.
+- Intervals come from drawing whole windows again, for the losses of one window are not independent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from kronviz.checkpoint import ARMS, RARITY, load_arm, read_config
+from kronviz.model import GPT
+from kronviz.tokenizer import load_tokenizer
+from kronviz.training.configs import TrainConfig, load_config
+from kronviz.training.data import TokenFiles
+from kronviz.training.evaluate import validation_tokens, validation_windows
+
+EDGES = (0, 1, 10, 100, 1_000, 10_000)
+"""The least count of each class; the first holds tokens that training never read."""
+LEAST_TOKENS = 100
+"""Classes with fewer validation tokens say nothing and are left out."""
+RESAMPLES = 2_000
+
+
+def times_read(config: TrainConfig, data: Path) -> NDArray[np.int64]:
+    """How often a whole run reads each token as input: int64, shape ``(n_vocab,)``."""
+    files = TokenFiles(data, config)
+    counts = np.zeros(load_tokenizer(config.vocabulary).n_vocab, np.int64)
+    for step in range(config.steps):
+        counts += np.bincount(files.rows(step)[:, :-1].ravel(), minlength=len(counts))
+    return counts
+
+
+@torch.inference_mode()
+def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Loss in nats of each next token, ``(windows, n_ctx)``; windows are ``(…, n_ctx + 1)``."""
+    found = []
+    for start in range(0, len(windows), 8):
+        batch = torch.from_numpy(windows[start : start + 8]).to(model.device)
+        logits = model(batch[:, :-1]).logits.float()
+        losses = F.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none")
+        found.append(losses.cpu().numpy())
+    return np.concatenate(found)
+
+
+def by_count(
+    counts: NDArray[np.int64], bpe: NDArray[np.floating], kron: NDArray[np.floating], seed: int = 1
+) -> list[dict[str, float]]:
+    """Mean losses of both arms in classes of a count, and their difference with its interval.
+
+    Args:
+        counts: the count that decides a loss's class; all three of shape ``(windows, n_ctx)``.
+
+    Returns:
+        For each class with `LEAST_TOKENS` or more: ``low`` (its least count), ``tokens``, mean
+        losses ``bpe`` and ``kron``, ``gap`` (bpe's less kron's) and its 95 % bootstrap interval
+        ``gap_low``, ``gap_high``, and ``share``: what the class adds to the gap over all tokens.
+    """
+    random = np.random.default_rng(seed)
+    weights = random.multinomial(len(counts), [1 / len(counts)] * len(counts), RESAMPLES)
+    classes = np.searchsorted(EDGES, counts, side="right") - 1
+    rows = []
+    for number, low in enumerate(EDGES):
+        inside = classes == number
+        sizes = inside.sum(1)
+        if sizes.sum() < LEAST_TOKENS:
+            continue
+        sums = np.where(inside, bpe - kron, 0).sum(1, dtype=np.float64)
+        drawn = (weights @ sums) / np.maximum(weights @ sizes, 1)
+        gap_low, gap_high = np.quantile(drawn, [0.025, 0.975])
+        rows.append(
+            {
+                "low": low,
+                "tokens": int(sizes.sum()),
+                "bpe": float(bpe[inside].mean(dtype=np.float64)),
+                "kron": float(kron[inside].mean(dtype=np.float64)),
+                "gap": float(sums.sum() / sizes.sum()),
+                "gap_low": float(gap_low),
+                "gap_high": float(gap_high),
+                "share": float(sums.sum() / counts.size),
+            }
+        )
+    return rows
+
+
+def measure(config: TrainConfig, data: Path, text: Path, pair: Path) -> dict:
+    """What `RARITY` holds for a pair: the run's size, the classes by token read and predicted."""
+    counts = times_read(config, data)
+    windows = validation_windows(validation_tokens(text, config.vocabulary), config.n_ctx)
+    bpe, kron = (token_losses(load_arm(pair / arm), windows) for arm in ARMS)
+    return {
+        "trained_tokens": config.steps * config.tokens_per_step,
+        "never_read": int((counts == 0).sum()),
+        "n_vocab": len(counts),
+        "sha256": {arm: read_config(pair / arm)["sha256"] for arm in ARMS},
+        "read": by_count(counts[windows[:, :-1]], bpe, kron),
+        "predicted": by_count(counts[windows[:, 1:]], bpe, kron),
+    }
+
+
+def write_rarity(config: TrainConfig, data: Path, text: Path, pair: Path) -> dict:
+    """Measure a pair, write ``rarity.json`` beside it and return what was written."""
+    found = measure(config, data, text, pair)
+    (pair / RARITY).write_text(json.dumps(found, indent=2) + "\n")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--data", type=Path, required=True, help="folder of token files")
+    parser.add_argument("--text", type=Path, required=True, help="the validation text")
+    parser.add_argument("--pair", type=Path, required=True, help=f"{RARITY} is written here")
+    arguments = parser.parse_args()
+    config = load_config(arguments.config, arguments.set)
+    # The run that made the pair may have had other steps than the configuration has today.
+    trained = read_config(arguments.pair / ARMS[0])["training"]
+    config = dataclasses.replace(config, steps=trained["steps"], seed=trained["seed"])
+    found = write_rarity(config, arguments.data, arguments.text, arguments.pair)
+    for side in ("read", "predicted"):
+        for row in found[side]:
+            print(json.dumps({"by": side, **row}))
+
+
+if __name__ == "__main__":
+    main()
