@@ -317,19 +317,14 @@ def test_numba_cannot_write() -> None:
     )
 
 
-def test_numba_is_not_imported_before_it_is_needed() -> None:
-    run(
-        COMPARE + "import sys; assert 'numba' not in sys.modules\nfast(ids); import numba\n" + CHECK
-    )
-
-
-def test_forked_child_can_encode() -> None:
+def test_numba_is_imported_when_it_is_needed_and_a_forked_child_can_encode() -> None:
     # The mean is kept: PyTorch's own threads, which would compute it, do not outlive a fork.
     run(
-        "import os, warnings; warnings.simplefilter('ignore')\n"
-        "from kronviz.encoders import cpu; cpu.ALONE = 1\n"
+        "import os, sys, warnings; warnings.simplefilter('ignore')\n"
         + COMPARE
-        + "torch.set_num_threads(2); ids = ids.repeat(100)\n"
+        + "assert 'numba' not in sys.modules\n"
+        "fast(ids); import numba\n" + CHECK + "from kronviz.encoders import cpu; cpu.ALONE = 1\n"
+        "torch.set_num_threads(2); ids = ids.repeat(100)\n"
         "with torch.no_grad():\n"
         "    fast.eval()(ids)\n"
         "    if os.fork() == 0:\n"

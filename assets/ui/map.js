@@ -110,9 +110,11 @@
     plots[side].set(points, 65535);
     plots[side].look(plots[side].home, false);
     colour(side);
-    const { k, trustworthiness, overlap } = about.faith;
+    const { k, asked, trustworthiness, overlap } = about.faith;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
-    caption(side, `${about.tokens.toLocaleString("en")} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${trustworthiness.toFixed(3)}.`);
+    const count = (number) => number.toLocaleString("en");
+    const sample = asked < about.tokens ? ` (measured on ${count(asked)} drawn by a fixed seed)` : "";
+    caption(side, `${count(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${trustworthiness.toFixed(3)}${sample}.`);
   };
 
   // ---- colour ----
