@@ -35,6 +35,7 @@ bench: $(VENV)/.installed-dev
 train-tiny: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config tiny --text $(TEXT)
 	$(BIN)/python -m kronviz.projection --pair tiny
+	$(BIN)/python -m kronviz.probes.kept checkpoints/tiny
 
 # Draw the maps anew: after a training, a minute or two on two cores.
 maps: $(VENV)/.installed
