@@ -183,7 +183,6 @@ def _gather(
         factors: gain and share.
         size: bytes of a row to compute.
     """
-
     generate = functools.partial(_generate_gather, past=False)
     return types.void(rows, stride, token, factors, mean, out, size), generate
 
