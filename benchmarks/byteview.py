@@ -2,8 +2,8 @@
 
     python benchmarks/byteview.py [--pair tiny] [--url http://127.0.0.1:7860]
 
-With ``--url``, a headless Chromium types into the running app and times each keystroke until the
-sheet, and then the nearest tokens, on the page are those of the text typed so far.
+A headless Chromium then types into the app at ``--url``, or into one started for it, and times each
+keystroke until the sheet, and the nearest tokens, on the page are those of the text typed so far.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from running import address
 from typing_page import TYPED, Typing, keystrokes
 
 from kronviz.predictor import Predictor
@@ -57,9 +58,9 @@ def measure(label: str, call: Callable[[str], object]) -> None:
     report(label, times)
 
 
-def type_into(url: str) -> None:
+def type_into(url: str, pair: str) -> None:
     """Time keystrokes on the page."""
-    sheet, near = keystrokes(url, PAGE)
+    sheet, near = keystrokes(url, PAGE, pair)
     report(f"page: key to sheet, {len(sheet)} of {len(TYPED)} keys", sheet)
     report(f"page: key to nearest tokens, {len(near)} keys", near)
 
@@ -67,7 +68,7 @@ def type_into(url: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pair", default="tiny")
-    parser.add_argument("--url", help="also type into the app that runs there")
+    parser.add_argument("--url", help="of a running app; else one is started")
     arguments = parser.parse_args()
     predictor = Predictor.load(arguments.pair, device="cpu")
     print(f"pair {predictor.pair}, {torch.get_num_threads()} threads, {RUNS} runs")
@@ -80,8 +81,8 @@ def main() -> None:
             f"neighbors in {name}, with both tables",
             lambda word, name=name: neighbors(word, predictor, vocabulary=name),  # type: ignore[misc]
         )
-    if arguments.url:
-        type_into(arguments.url.rstrip("/"))
+    with address(arguments.url) as url:
+        type_into(url, arguments.pair)
 
 
 if __name__ == "__main__":

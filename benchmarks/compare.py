@@ -1,9 +1,10 @@
-"""How long an answer takes: `Predictor.compare`, and the endpoint ``/compare`` of a running app.
+"""How long an answer takes: `Predictor.compare`, the endpoint ``/compare``, a key on the page.
 
     python benchmarks/compare.py [--pair tiny] [--url http://127.0.0.1:7860]
 
 Prints medians (p50) and 95th percentiles in milliseconds, each text different so that no cache
-answers, and the ratio to the bare forward passes of both arms in the same run.
+answers, and the ratio to the bare forward passes of both arms in the same run. Without ``--url`` it
+starts an app of its own for the endpoint and for the page, on which a headless Chromium types.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from running import address
 from typing_page import TYPED, Typing, keystrokes
 
 from kronviz.predictor import Predictor
@@ -58,7 +60,7 @@ def report(label: str, times: list[float], peer: float | None = None) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pair", default="tiny")
-    parser.add_argument("--url", help="also time the endpoint of an app that runs there")
+    parser.add_argument("--url", help="of a running app; else one is started")
     arguments = parser.parse_args()
     predictor = Predictor.load(arguments.pair, device="cpu")
     print(
@@ -73,17 +75,23 @@ def main() -> None:
     peer = report("forward passes of both arms", milliseconds(forward, RUNS))
     compare = lambda number: predictor.compare(f"{CLEAN} {number}", f"{TYPO} {number}")  # noqa: E731
     report("Predictor.compare", milliseconds(compare, RUNS), peer)
-    if arguments.url:
-        from gradio_client import Client
+    with address(arguments.url) as url:
+        over_http(url, arguments.pair, peer)
 
-        client = Client(arguments.url, verbose=False)
 
-        def endpoint(number: int) -> object:
-            return client.predict(f"{CLEAN} {number}", f"{TYPO} {number}", api_name="/compare")
+def over_http(url: str, pair: str, peer: float) -> None:
+    """Time the endpoint, and then keys on the page."""
+    from gradio_client import Client
 
-        report("/compare through gradio_client", milliseconds(endpoint, 100), peer)
-        for times in keystrokes(arguments.url.rstrip("/"), PAGE):
-            report(f"page: key to answer, {len(times)} of {len(TYPED)} keys", sorted(times), peer)
+    client = Client(url, verbose=False)
+
+    def endpoint(number: int) -> object:
+        texts = f"{CLEAN} {number}", f"{TYPO} {number}"
+        return client.predict(*texts, pair=pair, api_name="/compare")
+
+    report("/compare through gradio_client", milliseconds(endpoint, 100), peer)
+    for times in keystrokes(url, PAGE, pair):
+        report(f"page: key to answer, {len(times)} of {len(TYPED)} keys", sorted(times), peer)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,14 @@ import random
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import httpx
+from running import ROOT, App
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from odd_inputs import ODD  # noqa: E402
+from odd_inputs import ODD
 
 AT_ONCE = 8
 SMALL: dict[str, Any] = {
@@ -148,19 +147,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--url")
     arguments = parser.parse_args()
-    app = None
-    url = arguments.url
+    app, url = None, arguments.url
     if url is None:
-        from load import App, free_port
-
-        app = App(free_port())
+        app = App()
         url = app.url
-
-        async def ready() -> None:
-            async with httpx.AsyncClient(trust_env=False) as client:
-                await app.ready(client)
-
-        asyncio.run(ready())
+        app.wait()
     started = time.perf_counter()
     try:
         kinds, faults = asyncio.run(fuzz(url, arguments.calls, arguments.seed))

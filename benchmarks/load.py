@@ -21,21 +21,17 @@ import json
 import os
 import random
 import re
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
+from running import HOST, ROOT, App, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 SAMPLE_S = 10.0
 TIMEOUT_S = 60.0
 
@@ -56,45 +52,6 @@ class Tally:
             f"  busy {len(self.busy):4,}  p50 {p50 * 1e3:7.0f} ms  p95 {p95 * 1e3:7.0f} ms"
             f"  longest {late[-1] * 1e3:7.0f} ms"
         )
-
-
-class App:
-    """A process of the app on a port of its own."""
-
-    def __init__(self, port: int):
-        self.port = port
-        self.url = f"http://{HOST}:{port}/"
-        environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": HOST}
-        # A file and no pipe: nobody reads before the end, and a full pipe would hold the app up.
-        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-        self.process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=self.said,
-        )
-
-    async def ready(self, client: httpx.AsyncClient) -> None:
-        for _ in range(1200):
-            if self.process.poll() is not None:
-                raise SystemExit("app.py stopped before it served a page; start it by hand")
-            try:
-                if (await client.get(self.url)).status_code == 200:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-        raise SystemExit("app.py served no page within two minutes")
-
-    def memory_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-    def stop(self) -> str:
-        self.process.terminate()
-        self.process.wait()
-        self.said.seek(0)
-        return self.said.read().decode(errors="replace")
 
 
 class Page:
@@ -294,12 +251,6 @@ async def flood(arguments: argparse.Namespace, visitors: Visitors) -> Tally:
     return comparing
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        return found.getsockname()[1]
-
-
 def proxy(port: int, targets: list[str]) -> None:
     """Serve a port by sending each request to the next process in turn."""
     import uvicorn
@@ -348,12 +299,12 @@ async def main() -> int:
         raise AssertionError("the proxy runs without an event loop of its own")
     random.seed(1)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-    apps = [App(free_port()) for _ in range(arguments.processes)]
+    apps = [App() for _ in range(arguments.processes)]
     front = None
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, limits=limits) as client:
             for app in apps:
-                await app.ready(client)
+                app.wait()
             url = apps[0].url
             if len(apps) > 1:
                 port = free_port()

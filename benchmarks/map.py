@@ -1,10 +1,10 @@
-"""What the tab «Map» takes: bytes, seconds until both maps answer, frames, words placed.
+"""What the tab «Map» takes: bytes, memory, seconds until both maps answer, frames, words placed.
 
     python benchmarks/map.py                    # a random pair over GPT-2's 50,257 tokens
     python benchmarks/map.py --pair tiny        # a shipped pair
 
-Headless Chromium, which draws WebGL in software. The random pair's maps lie by their main axes, as
-only the number of points counts here.
+Headless Chromium, without a graphics card. The random pair has the shape of «small» (width 256, 6
+layers); its maps lie by their main axes, as only the number of points counts here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,10 +25,15 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import torch
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from kronviz.checkpoint import ARMS, CHECKPOINTS, save_arm
 from kronviz.model import GPT, ModelConfig
+from kronviz.predictor import Predictor
+from kronviz.projection import maps
 from kronviz.projection.looking import look_up, place_words
-from kronviz.projection.maps import draw_map
+from kronviz.projection.spaces import _vectors as kept_vectors
+from kronviz.projection.spaces import spaces
 from kronviz.ui.context import Context, load_context
 from kronviz.ui.layout import build_app, launch
 
@@ -64,6 +70,7 @@ def main() -> None:
             f"pair {predictor.pair}, {predictor.tokenizer.n_vocab:,} tokens a map, "
             f"{options.runs} runs"
         )
+        _stored(predictor, Path(folder) / "maps")
         _python(context)
         app = build_app(context)
         _, url, _ = launch(app, prevent_thread_lock=True, quiet=True)
@@ -82,7 +89,7 @@ def _random(folder: Path) -> Context:
     torch.manual_seed(0)
     for arm in ARMS:
         config = ModelConfig(
-            arm=arm, vocabulary="r50k_base", d_model=512, n_layer=1, n_head=8, n_ctx=64
+            arm=arm, vocabulary="r50k_base", d_model=256, n_layer=6, n_head=8, n_ctx=256
         )
         save_arm(GPT(config), folder / "random" / arm)
     context = load_context(folder)
@@ -90,9 +97,37 @@ def _random(folder: Path) -> Context:
         patch("kronviz.projection.maps.lay_out", lambda found, start, *rest: start),
         patch("kronviz.projection.maps.near", lambda *arguments: None),
     ):
-        for space in ("bpe", "kron"):
-            draw_map(context.predictor(), space)
+        for space in spaces(context.predictor()):
+            maps.draw_map(context.predictor(), space.name)
     return context
+
+
+def _stored(predictor: Predictor, folder: Path) -> None:
+    """Files of all maps, what reading one takes, and the first question to every space."""
+    names = [space.name for space in spaces(predictor) if not space.whole]
+    files = [maps.write_map(predictor, maps.read_map(predictor, n), folder) for n in names]
+    sizes = [file.stat().st_size for file in files]
+    print(f"{len(files)} maps: {max(sizes) / 1e3:.0f} kB at most, {sum(sizes) / 1e6:.2f} MB in all")
+    maps._drawn.clear()
+    reading = _median(lambda: (maps._drawn.clear(), maps.read_map(predictor, "kron", folder)))
+    print(f"a map read from its file: {reading:.1f} ms")
+    for name in names:
+        maps.read_map(predictor, name, folder)
+    kept_vectors.cache_clear()
+    before, slowest = _memory_mb(), 0.0
+    for name in names:
+        started = time.perf_counter()
+        look_up(" nation", predictor, name, name)
+        slowest = max(slowest, time.perf_counter() - started)
+    print(
+        f"first question to a space: {slowest:.2f} s at most; memory {before:.0f} MB before, "
+        f"{_memory_mb():.0f} MB after a question to every space"
+    )
+
+
+def _memory_mb() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def _python(context: Context) -> None:

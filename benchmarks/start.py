@@ -8,45 +8,23 @@ The peer in the same run is ``import gradio, torch``, below which no such app ca
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PORT = 7891
+from running import App
 
 
 def first_page() -> float:
     """Start the app, wait for its page, stop it; seconds."""
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(PORT)}
     started = time.perf_counter()
-    app = subprocess.Popen(
-        [sys.executable, "app.py"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    app = App()
     try:
-        while True:
-            if app.poll() is not None:
-                raise SystemExit(
-                    "app.py stopped before it served a page; start it by hand to see why"
-                )
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/") as page:
-                    page.read()
-                return time.perf_counter() - started
-            except urllib.error.URLError:
-                time.sleep(0.05)
-    finally:
-        app.terminate()
         app.wait()
+        return time.perf_counter() - started
+    finally:
+        app.stop()
 
 
 def imports() -> float:

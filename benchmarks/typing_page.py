@@ -43,8 +43,13 @@ class Typing:
     shown: str
 
 
-def keystrokes(url: str, typing: Typing) -> list[list[float]]:
-    """Milliseconds from each key to its answer in the document, a list for each place."""
+def keystrokes(url: str, typing: Typing, pair: str) -> list[list[float]]:
+    """Milliseconds from each key to its answer in the document, a list for each place.
+
+    Args:
+        url: of the running app.
+        pair: of models that answer.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -52,7 +57,7 @@ def keystrokes(url: str, typing: Typing) -> list[list[float]]:
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(f"{url}/?{typing.query}")
+        page.goto(f"{url}/?pair={pair}&{typing.query}")
         for place in typing.places:
             page.wait_for_selector(f"{place} section, {place} [class^=kv-]", state="attached")
         page.wait_for_timeout(1500)

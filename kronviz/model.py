@@ -200,8 +200,12 @@ class GPT(nn.Module):
         *,
         cache: KVCache | None = None,
         forced: Mapping[Slot, bytes] | None = None,
+        depth: int | None = None,
     ) -> list[Tensor]:
-        """The residual stream entering the first block, then after each; arguments of `forward`."""
+        """The residual stream entering the first block, then after each; arguments of `forward`.
+
+        With ``depth`` only so many blocks are passed.
+        """
         past = cache.length if cache else 0
         time = ids.shape[1]
         if past + time > self.config.n_ctx:
@@ -210,7 +214,7 @@ class GPT(nn.Module):
             )
         embedded = self.wte(ids, forced) if forced else self.wte(ids)
         states = [embedded + self.wpe.weight[past : past + time]]
-        for block in self.blocks:
+        for block in self.blocks[:depth]:
             states.append(block(states[-1], cache))
         return states
 

@@ -61,11 +61,10 @@ def compile_for(kernel: Any, target: int, pointers: dict[str, str], **constants:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(made.asm["cubin"])
         file.flush()
-        usage, code = (
-            subprocess.run([TOOL, option, file.name], capture_output=True, text=True).stdout
-            for option in ("-res-usage", "-sass")
-        )
-    registers, stack = (int(re.findall(rf"{name}:(\d+)", usage)[-1]) for name in ("REG", "STACK"))
+        code = subprocess.run(
+            [TOOL, "-res-usage", "-sass", file.name], capture_output=True, text=True
+        ).stdout
+    registers, stack = (int(re.findall(rf"{name}:(\d+)", code)[-1]) for name in ("REG", "STACK"))
     accesses = Counter(re.findall(r"\b(?:LDG|STG|LDL|STL|LDGSTS)\.[\w.]+", code))
     widths = " ".join(f"{name}×{count}" for name, count in sorted(accesses.items()))
     types = ",".join(sorted(set(pointers.values())))

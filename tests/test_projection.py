@@ -133,7 +133,7 @@ def test_several_tokens_are_a_mean_in_bpe_and_bytes_in_kron(drawn: Predictor) ->
     ids = drawn.tokenizer.encode("qwertzuiop")
     content = contents(drawn, space_of(drawn, "bpe"))
     assert isinstance(content, Vectors)
-    mean = content.centred[ids].mean(0)
+    mean = content.own(ids).mean(0)
     expected = torch.nn.functional.cosine_similarity(mean[None], content.rows).topk(10)
     assert [one.id for one in bpe.standing.neighbors] == expected.indices.tolist()
     assert 0 <= bpe.standing.x <= 1  # type: ignore[operator]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -49,6 +51,12 @@ def data(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokens")
     prepare([text_folder / "text.txt", text_folder / "val.jsonl"], SMOKE.vocabulary, folder)
     return folder
+
+
+def run_here(command: list[str]) -> None:
+    """``python -m`` with these words, in this process."""
+    with patch.object(sys, "argv", command):
+        importlib.import_module(command[0]).main()
 
 
 def losses(run: Path) -> list[tuple]:
@@ -165,10 +173,10 @@ def test_both_arms_get_the_same_batches(data: Path) -> None:
 
 
 def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+    Trainer(load_config("smoke", ["bf16=false"]), "kron", data, tmp_path / "one").run()
     arguments = ["--config", "smoke", "--arm", "kron", "--data", str(data), "--set", "bf16=false"]
     module = ["-m", "kronviz.training.train", *arguments, "--out"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    subprocess.run([sys.executable, *module, tmp_path / "one"], check=True, cwd=ROOT)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     torchrun += ["--master-addr", "127.0.0.1", "--master-port", "29513"]
     subprocess.run([*torchrun, *module, tmp_path / "two"], check=True, cwd=ROOT, env=environment)
@@ -177,10 +185,14 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     assert two[-1][3] == pytest.approx(one[-1][3], abs=2e-4)
 
 
-def test_one_command_makes_a_pair_that_answers(text_folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "kronviz.training.pair", "--config", "smoke"]
-    command += ["--text", text_folder, "--data", tmp_path / "d", "--runs", tmp_path / "r"]
-    subprocess.run([*command, "--out", tmp_path / "smoke"], check=True, cwd=ROOT)
+def test_one_command_makes_a_pair_that_answers(
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command runs here; the two trainings that it starts are processes of their own."""
+    monkeypatch.chdir(ROOT)
+    command = ["kronviz.training.pair", "--config", "smoke", "--text", str(text_folder)]
+    command += ["--data", str(tmp_path / "d"), "--runs", str(tmp_path / "r")]
+    run_here([*command, "--out", str(tmp_path / "smoke")])
     tokens = validation_tokens(text_folder / "val.jsonl", SMOKE.vocabulary)
     for arm in ARMS:
         config = read_config(tmp_path / "smoke" / arm)
@@ -216,11 +228,20 @@ def test_configurations_say_what_is_wrong() -> None:
     assert isinstance(load_config("gpt2"), TrainConfig)
 
 
-def test_seeds_are_trained_with_a_control_whose_head_is_its_own(data: Path, tmp_path: Path) -> None:
+def test_seeds_are_trained_with_a_control_whose_head_is_its_own(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
+        assert command[:2] == [sys.executable, "-m"]
+        run_here(command[2:])
+        return subprocess.CompletedProcess(command, 0)
+
+    # One after the other and in this process: to start one takes longer than such a training.
+    monkeypatch.setattr(subprocess, "run", trained)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     out = tmp_path / "seeds.json"
-    command = [sys.executable, "-m", "kronviz.training.seeds", "--config", "smoke"]
-    command += ["--seeds", "1", "--data", data, "--runs", tmp_path / "runs", "--out", out]
-    subprocess.run(command, check=True, cwd=ROOT)
+    command = ["kronviz.training.seeds", "--config", "smoke", "--seeds", "1", "--data", str(data)]
+    run_here([*command, "--runs", str(tmp_path / "runs"), "--out", str(out)])
     runs = json.loads(out.read_text())["runs"]
     assert [run["variant"] for run in runs] == ["bpe", "kron", "bpe-untied"]
     assert len({run["val_loss"] for run in runs}) == 3

@@ -111,9 +111,10 @@
     plots[side].set(points, 65535);
     plots[side].look(plots[side].home, false);
     colour(side);
-    const { k, trustworthiness, overlap } = about.faith;
+    const { k, asked, trustworthiness, overlap } = about.faith;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
-    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}.`);
+    const sample = asked < about.tokens ? ` (measured on ${format(asked)} drawn by a fixed seed)` : "";
+    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}.`);
   };
 
   // ---- colour ----

@@ -49,11 +49,15 @@ def _has_loops(dtype: torch.dtype) -> bool:
     return dtype in (torch.float32, torch.float64)
 
 
-@torch.compiler.assume_constant_result
 def _missing(device_type: str) -> str:
     """Why there is no fused encoder for a type of device; empty if there is one."""
     # A function of its own: the compiler would look through the cache and into the imports.
     return _look_for(device_type)
+
+
+# What `torch.compiler.assume_constant_result` does, but for importing the whole compiler: a second
+# of every start.
+_missing._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache

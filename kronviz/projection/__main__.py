@@ -1,12 +1,14 @@
 """Draw and store all maps of a pair: ``python -m kronviz.projection --pair tiny``.
 
-With ``--families`` it draws nothing and prints the probe families' figures.
+The same weights give the same files: ``--check`` draws all anew, stores nothing, and says whether
+the stored maps are these. ``--families`` draws nothing and prints the probe families' figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,32 +16,44 @@ from pathlib import Path
 from kronviz.checkpoint import CheckpointError
 from kronviz.predictor import InputError, Predictor
 from kronviz.projection.looking import family_figures
-from kronviz.projection.maps import MAPS, MapError, draw_map, read_map, write_map
-from kronviz.projection.spaces import spaces
+from kronviz.projection.maps import (
+    MAPS,
+    Map,
+    MapError,
+    draw_map,
+    map_file,
+    read_map,
+    write_map,
+)
+from kronviz.projection.spaces import space_of, spaces
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the maps that the arguments name; 0 when they stand, 2 when the pair does not."""
+    """Draw the maps that the arguments name.
+
+    Returns:
+        0; 1 where ``--check`` found others stored; 2 where there is no such pair or space.
+    """
     parser = argparse.ArgumentParser(prog="python -m kronviz.projection", description=__doc__)
     parser.add_argument("--pair", default="tiny", help="name or folder of a pair of models")
     parser.add_argument("--space", action="append", help="only this map; may be given again")
     parser.add_argument("--whole", action="store_true", help="GPT-2's whole vocabulary as well")
     parser.add_argument("--missing", action="store_true", help="only what these weights lack")
+    parser.add_argument("--check", action="store_true", help="only compare with what is stored")
     parser.add_argument("--families", action="store_true", help="print the families' figures")
     parser.add_argument("--out", type=Path, default=MAPS, help="folder that maps are stored in")
     options = parser.parse_args(arguments)
     try:
         predictor = Predictor.load(options.pair, device="cpu")
         names = options.space or [s.name for s in spaces(predictor) if options.whole or not s.whole]
-        for name in names:
-            if options.families:
+        if options.families:
+            for name in names:
                 print("\n".join(_figures(predictor, name)))
-                continue
-            print(_line(predictor, name, options.out, options.missing))
+            return 0
+        return _draw_all(predictor, names, options)
     except (CheckpointError, InputError) as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
 
 
 def _figures(predictor: Predictor, name: str) -> list[str]:
@@ -53,22 +67,44 @@ def _figures(predictor: Predictor, name: str) -> list[str]:
     return lines
 
 
-def _line(predictor: Predictor, name: str, out: Path, missing: bool) -> str:
+def _draw_all(predictor: Predictor, names: Sequence[str], options: argparse.Namespace) -> int:
+    started, size, others = time.perf_counter(), 0, 0
+    with tempfile.TemporaryDirectory() as aside:
+        out = Path(aside) if options.check else options.out
+        for name in names:
+            drawn, how = _drawn(predictor, name, options.out if options.missing else None)
+            path = write_map(predictor, drawn, out)
+            if options.check:
+                stored = map_file(predictor, space_of(predictor, name), options.out)
+                same = stored.is_file() and stored.read_bytes() == path.read_bytes()
+                how += ", as stored" if same else ", NOT as stored"
+                others += not same
+            size += path.stat().st_size
+            print(f"{_line(drawn, path.stat().st_size)}  {how}", flush=True)
+    seconds = time.perf_counter() - started
+    print(f"{len(names)} maps in {seconds:.0f} s, {size / 1000:,.0f} kB")
+    return int(others > 0)
+
+
+def _drawn(predictor: Predictor, name: str, kept: Path | None) -> tuple[Map, str]:
+    """The map of a space, read from a folder if it is of these weights, and how it was got."""
+    if kept is not None:
+        try:
+            return read_map(predictor, name, kept), "kept"
+        except MapError:
+            pass
     started = time.perf_counter()
-    try:
-        drawn = read_map(predictor, name, out) if missing else None
-    except MapError:
-        drawn = None
-    how = "kept"
-    if drawn is None:
-        drawn = draw_map(predictor, name)
-        how = f"drawn in {time.perf_counter() - started:5.1f} s"
-    path = write_map(predictor, drawn, out)
+    drawn = draw_map(predictor, name)
+    return drawn, f"drawn in {time.perf_counter() - started:5.1f} s"
+
+
+def _line(drawn: Map, size: int) -> str:
     faith = drawn.facts.faith
     return (
-        f"{name:11} {len(drawn.points):6,} tokens  trustworthiness {faith.trustworthiness:.3f}  "
-        f"{faith.k}-neighbour overlap {faith.overlap:.3f}  {path.stat().st_size / 1000:6.1f} kB  "
-        f"{how}"
+        f"{drawn.facts.space:11} {len(drawn.points):6,} tokens  "
+        f"trustworthiness {faith.trustworthiness:.3f}  "
+        f"{faith.k}-neighbour overlap {faith.overlap:.3f} (of {faith.asked:,})  "
+        f"{size / 1000:6.1f} kB"
     )
 
 

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from kronviz.codec import cells
@@ -25,6 +24,7 @@ from kronviz.probes.neighbors import Neighbor, canonical, relation
 from kronviz.probes.strings import positions, readable, string_bytes, whole_number
 from kronviz.projection.faith import picture_nearest
 from kronviz.projection.maps import Map, MapError, read_map
+from kronviz.projection.nearest import top
 from kronviz.projection.spaces import (
     Space,
     ask,
@@ -327,7 +327,7 @@ def stand(
     for row, token in enumerate(own):
         if token is not None:
             similar[row, token] = -np.inf
-    near = _top(similar, min(max(k, PLACED_BY), len(content) - 1))
+    near = top(similar, min(max(k, PLACED_BY), len(content) - 1))
     drawn = _map(predictor, space)
     places = _places(drawn, own, near, similar) if drawn else None
     found = []
@@ -356,13 +356,6 @@ def _map(predictor: Predictor, space: Space) -> Map | None:
         return read_map(predictor, space.name)
     except MapError:
         return None
-
-
-def _top(similar: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The columns of the ``k`` largest of every row, largest first, equal ones in order."""
-    near = np.sort(torch.from_numpy(similar).topk(k, dim=1).indices.numpy(), axis=1)
-    order = np.argsort(-np.take_along_axis(similar, near, 1), axis=1, kind="stable")
-    return np.take_along_axis(near, order, 1)
 
 
 def _places(

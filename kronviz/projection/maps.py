@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.strings import positions
 from kronviz.projection.faith import Faith, faith
-from kronviz.projection.nearest import Nearest, nearest
+from kronviz.projection.nearest import Nearest, nearest, top
 from kronviz.projection.spaces import Codes, Space, Vectors, contents, space_of, vocabulary_of
 from kronviz.projection.umap_layout import lay_out, main_axes
 from kronviz.results import from_json, to_json
@@ -195,13 +195,8 @@ def near(content: Vectors | Codes, k: int, progress: Callable[[float], None]) ->
         block = content.similarities(content.own(part))
         block[np.arange(len(part)), part] = -np.inf
         # Among equals the longer shared spelling is not known; ids decide, the same every time.
-        chosen = np.argsort(-block, axis=1, kind="stable")[:, :k] if len(content) < 2048 else None
-        if chosen is None:
-            chosen = np.argpartition(-block, k, axis=1)[:, :k]
-            values = np.take_along_axis(block, chosen, 1)
-            order = np.lexsort((chosen, -values), axis=1)
-            chosen = np.take_along_axis(chosen, order, 1)
-        ids[part], similarity[part] = chosen, np.take_along_axis(block, chosen, 1)
+        ids[part] = top(block, k)
+        similarity[part] = np.take_along_axis(block, ids[part], 1)
         progress((part[-1] + 1) / len(content))
     return Nearest(ids, similarity)
 

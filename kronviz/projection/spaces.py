@@ -26,11 +26,14 @@ from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.neighbors import CodeTable, code_table
 from kronviz.probes.strings import CHUNK, kron_embedding, one_of, positions
+from kronviz.projection.nearest import cosines
 from kronviz.tokenizer import load_tokenizer
 
 WHOLE = "r50k_base"
 """Vocabulary of the whole-vocabulary spaces."""
 READ_AT_ONCE = 1024
+KEPT = 6
+"""Trained spaces held in memory at once: 51 MB each for 50,257 vectors of width 256."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +114,16 @@ class Vectors:
     """All vectors of a trained space, centred.
 
     Attributes:
-        rows: float32, shape ``(n, d)``, of length 1.
-        mean: what was taken off, float32, shape ``(d,)``.
+        rows: the vectors at length 1: float32, shape ``(n, d)``.
+        lengths: what they were divided by, shape ``(n, 1)``.
+        mean: what was taken off before, shape ``(d,)``.
     """
 
     def __init__(self, raw: Tensor):
         self.mean = raw.mean(0)
-        self.centred = raw - self.mean
-        self.rows = torch.nn.functional.normalize(self.centred, dim=1)
+        self.rows = raw - self.mean
+        self.lengths = self.rows.norm(dim=1, keepdim=True)
+        self.rows /= self.lengths.clamp(min=1e-12)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -127,11 +132,12 @@ class Vectors:
         """Cosines of centred vectors ``(m, d)`` with every row: float32, ``(m, n)``."""
         assert isinstance(vectors, Tensor)
         units = torch.nn.functional.normalize(vectors, dim=1)
-        return (units @ self.rows.T).numpy()
+        return cosines(units, self.rows)
 
-    def own(self, ids: NDArray[np.int64]) -> Tensor:
+    def own(self, ids: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """The centred vectors of tokens."""
-        return self.centred[torch.from_numpy(ids)]
+        chosen = torch.as_tensor(ids)
+        return self.rows[chosen] * self.lengths[chosen]
 
 
 class Codes:
@@ -179,17 +185,17 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
     kron = kron_embedding(predictor)
     if space.arm == "kron" and kron is not None:
         if not words:
-            return Asked((), content.centred[:0])
+            return Asked((), content.rows[:0])
         raw = kron.embed_bytes(words)
         if space.depth:
             ids = torch.zeros(len(words), 1, dtype=torch.long, device=model.device)
             forced: dict[tuple[int, ...], bytes] = {(row, 0): w for row, w in enumerate(words)}
-            raw = model.residual_stream(ids, forced=forced)[space.depth][:, 0]
+            raw = model.residual_stream(ids, forced=forced, depth=space.depth)[-1][:, 0]
         return Asked(("bytes",) * len(words), raw.float().cpu() - content.mean)
     pieces = [token_ids(predictor, data) for data in words]
     basis = tuple("token" if len(ids) == 1 else "mean" for ids in pieces)
-    vectors = [content.centred[ids].mean(0) for ids in pieces]
-    return Asked(basis, torch.stack(vectors) if vectors else content.centred[:0])
+    vectors = [content.own(ids).mean(0) for ids in pieces]
+    return Asked(basis, torch.stack(vectors) if vectors else content.rows[:0])
 
 
 def token_ids(predictor: Predictor, data: bytes) -> list[int]:
@@ -217,7 +223,7 @@ def _codes(vocabulary: str, pos_dim: int) -> Codes:
     return Codes(vocabulary, pos_dim)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=KEPT)
 @torch.inference_mode()
 def _vectors(model: GPT, depth: int, vocabulary: str) -> Vectors:
     if vocabulary != model.config.vocabulary:
@@ -233,6 +239,7 @@ def _vectors(model: GPT, depth: int, vocabulary: str) -> Vectors:
         parts = [model.wte(part) for part in ids.split(CHUNK)]
     else:
         parts = [
-            model.residual_stream(part[:, None])[depth][:, 0] for part in ids.split(READ_AT_ONCE)
+            model.residual_stream(part[:, None], depth=depth)[-1][:, 0]
+            for part in ids.split(READ_AT_ONCE)
         ]
     return Vectors(torch.cat(parts).float().cpu())

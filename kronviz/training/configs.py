@@ -109,7 +109,7 @@ SMALL = replace(
     TINY,
     name="small",
     vocabulary="r50k_base",
-    steps=4000,
+    steps=3300,
     frequent=2048,
     scored=5120,
     exact=0.02,

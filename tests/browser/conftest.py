@@ -102,24 +102,52 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
-    """Open the app and wait for its first result: ``visit("?clean=…", width=390)``."""
-    contexts = []
+def _dismiss(dialog: Any, errors: list[str]) -> None:
+    errors.append(f"dialog {dialog.message}")
+    dialog.dismiss()
 
-    def open_page(query: str = "", *, width: int = 1440, height: int = 900, **settings: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
-        contexts.append(context)
-        page = context.new_page()
+
+@pytest.fixture(scope="session")
+def profiles(browser: Any) -> dict[str, Any]:
+    """One browser profile for pages of the same settings, so that scripts are kept compiled."""
+    return {}
+
+
+@pytest.fixture
+def visit(browser: Any, profiles: dict[str, Any], address: str) -> Iterator[Callable[..., Any]]:
+    """Open the app and wait for its first result: ``visit("?clean=…", width=390)``.
+
+    With ``script``, the page runs that first.
+    """
+    used: list[tuple[Any, Any]] = []
+
+    def open_page(
+        query: str = "",
+        *,
+        width: int = 1440,
+        height: int = 900,
+        script: str | None = None,
+        **settings: Any,
+    ) -> Any:
+        key = repr(sorted(settings.items()))
+        if key not in profiles:
+            profiles[key] = browser.new_context(**settings)
+        page = profiles[key].new_page()
+        used.append((profiles[key], page))
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(45_000)
         page.requests, page.errors = [], []
         page.on("request", lambda request: page.requests.append(request.url))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("dialog", lambda dialog: _dismiss(dialog, page.errors))
+        if script is not None:
+            page.add_init_script(script)
         page.goto(address + query)
         page.wait_for_selector(".kv-result", state="attached")
         page.wait_for_function("window.kronviz && window.kronvizGuide")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for profile, page in used:
+        page.close()
+        profile.clear_cookies()

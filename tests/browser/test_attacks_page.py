@@ -72,16 +72,12 @@ ALIVE = """() => [...document.querySelectorAll(
 
 
 @pytest.fixture
-def watched(visit: Visit, browser: Any) -> Any:
+def watched(visit: Visit) -> Any:
     """Open a page that counts what a policy blocked; then see that nothing ran."""
     pages = []
 
     def open_page(query: str = "") -> Any:
-        page = visit("?tab=cost")
-        page.add_init_script(WATCH)
-        page.on("dialog", lambda dialog: page.errors.append(f"dialog {dialog.message}"))
-        page.goto(page.url.split("?")[0] + query)
-        page.wait_for_selector(".kv-result", state="attached")
+        page = visit(query, script=WATCH)
         pages.append(page)
         return page
 

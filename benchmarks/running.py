@@ -1,0 +1,90 @@
+"""The app as a process of its own, for benchmarks that ask it as a browser would."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+LONGEST_S = 120.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        return found.getsockname()[1]
+
+
+class App:
+    """``python app.py`` on a port of its own, started at once."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}/"
+        environment = os.environ | {
+            "GRADIO_SERVER_PORT": str(self.port),
+            "GRADIO_SERVER_NAME": HOST,
+        }
+        # A file and no pipe: nobody reads before the end, and a full pipe would hold the app up.
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=self.said,
+        )
+
+    def wait(self) -> None:
+        """Return when it serves its page; `SystemExit` if it stopped or takes two minutes."""
+        deadline = time.monotonic() + LONGEST_S
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise SystemExit(
+                    "app.py stopped before it served a page; start it by hand to see why"
+                )
+            try:
+                with direct.open(self.url) as page:
+                    page.read()
+                return
+            except urllib.error.URLError:
+                time.sleep(0.05)
+        raise SystemExit("app.py served no page within two minutes")
+
+    def memory_mb(self) -> float:
+        """What it holds in memory now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def stop(self) -> str:
+        """End it; what it wrote to its log."""
+        self.process.terminate()
+        self.process.wait()
+        self.said.seek(0)
+        return self.said.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def address(url: str | None) -> Iterator[str]:
+    """The address of a running app: the given one, or that of an app started for as long."""
+    if url is not None:
+        yield url.rstrip("/")
+        return
+    app = App()
+    try:
+        app.wait()
+        yield app.url.rstrip("/")
+    finally:
+        app.stop()
