@@ -49,6 +49,7 @@ endif
 train-tiny: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config tiny --text $(TEXT)
 	$(BIN)/python -m kronviz.projection --pair tiny
+	$(BIN)/python -m kronviz.probes.kept checkpoints/tiny
 
 # Draw the maps of a pair anew: a minute for 8,193 tokens, five for 50,257, on two cores.
 maps: $(VENV)/.installed

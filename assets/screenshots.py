@@ -1,7 +1,11 @@
 """Pictures of every tab, light and dark, wide and on a phone: ``assets/screenshots/``.
 
     python assets/screenshots.py [--tabs compare training] [--out FOLDER]
+    python assets/screenshots.py --as-opened --full --out FOLDER    to look at: empty states too
     python assets/screenshots.py --preview     the picture of a link, assets/ui/preview.png
+
+What a tab measures is measured first. Pictures are small WebP files for the README: the whole page
+at the wider width, the first screens on a phone; with ``--full``, PNG files with every pixel.
 
 Starts the app on a free port and drives headless Chromium (Debian's package ``chromium``).
 """
@@ -9,6 +13,7 @@ Starts the app on a free port and drives headless Chromium (Debian's package ``c
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import socket
@@ -19,10 +24,21 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTHS = {1440: 900, 390: 844}
+KEPT_WIDTHS = {1440: 900, 390: 390}
+MOST_SCREENS = 2
+QUALITY = 66
+RUNS = {
+    "layers": ("#kv-lay-start", "#kv-lay-details .kv-downloads"),
+    "robustness": ("#kv-lab-run", "#kv-lab-table .kv-downloads"),
+    "your-model": ("#kv-table-run", "#kv-table-shown .kv-downloads"),
+    "cost": ("#kv-cost-start", "#kv-tab-cost .kv-cost-times"),
+}
+"""What is pressed on a tab before its picture is taken, and what stands there then."""
 PREVIEW_STYLE = """
 .kv-masthead nav, .kv-explained, .kv-examples, #kv-tools, #kv-how, .kv-readings,
 .kv-infobox, #kv-tabs > .tab-wrapper { display: none !important; }
@@ -47,8 +63,16 @@ def serve(port: int) -> subprocess.Popen:
     raise SystemExit("the app did not start within a minute")
 
 
-def photograph(browser: Browser, url: str, out: Path, wanted: list[str]) -> None:
-    """Take each tab in both modes and at both widths."""
+def photograph(
+    browser: Browser, url: str, out: Path, wanted: list[str], *, opened: bool, full: bool
+) -> None:
+    """Take each tab in both modes and at both widths.
+
+    Args:
+        wanted: names of tabs, all if empty.
+        opened: as the tab is opened, with nothing measured.
+        full: PNG files with every pixel.
+    """
     for width, height in WIDTHS.items():
         for mode in ("light", "dark"):
             page = browser.new_page(
@@ -67,10 +91,30 @@ def photograph(browser: Browser, url: str, out: Path, wanted: list[str]) -> None
                 if not tab.is_visible():
                     page.locator(".overflow-menu > button").first.click()
                 page.get_by_role("tab", name=title, exact=True).first.click()
+                if name in RUNS and not opened:
+                    press, done = RUNS[name]
+                    page.locator(press).click()
+                    page.locator(done).first.wait_for(timeout=180_000)
+                    page.locator(f"{press}:not([disabled])").wait_for(timeout=180_000)
                 settle(page)
-                page.screenshot(path=out / f"{name}-{mode}-{width}.png", full_page=True)
-                print(f"{name}-{mode}-{width}.png", flush=True)
+                picture = page.screenshot(full_page=True)
+                path = out / f"{name}-{mode}-{width}"
+                if full:
+                    path.with_suffix(".png").write_bytes(picture)
+                else:
+                    keep(picture, path.with_suffix(".webp"), width)
+                print(path.name, flush=True)
             page.close()
+
+
+def keep(picture: bytes, path: Path, width: int) -> None:
+    """Write a picture as the README shows it."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    kept = KEPT_WIDTHS[width]
+    image = image.resize((kept, round(image.height * kept / image.width)), Image.Resampling.LANCZOS)
+    if width < 500:
+        image = image.crop((0, 0, kept, min(image.height, MOST_SCREENS * WIDTHS[width])))
+    image.save(path, "WEBP", quality=QUALITY, method=6)
 
 
 def settle(page: Page) -> None:
@@ -102,6 +146,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tabs", nargs="*", default=[])
     parser.add_argument("--preview", action="store_true")
+    parser.add_argument("--as-opened", action="store_true", help="measure nothing first")
+    parser.add_argument("--full", action="store_true", help="PNG files with every pixel")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +164,14 @@ def main() -> None:
             if arguments.preview:
                 preview(browser, f"http://127.0.0.1:{port}", ROOT / "assets" / "ui" / "preview.png")
             else:
-                photograph(browser, f"http://127.0.0.1:{port}", arguments.out, arguments.tabs)
+                photograph(
+                    browser,
+                    f"http://127.0.0.1:{port}",
+                    arguments.out,
+                    arguments.tabs,
+                    opened=arguments.as_opened,
+                    full=arguments.full,
+                )
             browser.close()
     finally:
         app.terminate()

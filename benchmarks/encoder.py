@@ -1,12 +1,17 @@
 """How fast and how large: kron's encoders, the reference implementation, tables of PyTorch.
 
-    python benchmarks/encoder.py [--quick] [--markdown] [--device cpu|cuda] [--seconds 3]
+    python benchmarks/encoder.py [--quick] [--tables text even widths vocabularies memory]
+        [--text FILE] [--markdown] [--device cpu|cuda] [--seconds 3]
 
 Each table varies one thing around a centre (8,192 tokens, d = 768, GPT-2's vocabulary, P = 16),
 forward alone and forward with backward. A cell is the median time of a call in milliseconds and
 its ratio to `nn.Embedding` in the same run; contestants take turns, so that what else the machine
 does slows them all. Every contestant's numbers are checked against float64 before it is timed.
 On a GPU it also prints the physical floors, and the time of a training step of both arms.
+
+Tokens are those of English text, in the order in which they stand there: of a file, or of the
+Python manual that comes with every Python. Beside that, ids drawn evenly from the vocabulary,
+which no text looks like. Calls go through several batches, as no server embeds one batch twice.
 
 Needs torch, numpy, tiktoken and safetensors. What needs numba, Triton or the package
 ``kronecker-embeddings`` is left out with a line where these are missing.
@@ -19,12 +24,14 @@ import contextlib
 import functools
 import gc
 import importlib.util
+import itertools
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -38,7 +45,7 @@ import encoder_gpu
 from table import show
 
 from kronviz import codec
-from kronviz.accounting.timing import Timing, machine, rounds, summarise, zipf_ids
+from kronviz.accounting.timing import Timing, machine, rounds, summarise
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
@@ -50,12 +57,17 @@ DYNAMIC, CACHED = "reference, dynamic", "reference, cached"
 MAX_DENSE = 1_500_000_000
 """Bytes of dense codes beyond which the reference is not asked: it holds several copies."""
 MAX_MODULE = 6_000_000_000
+BATCHES = 8
+"""Batches of ids that the calls of a contestant go through."""
+MANUAL, EVEN = "the Python manual", ""
+TABLES = ("text", "even", "widths", "vocabularies", "memory")
+SHORT = ("text", "even", "memory")
 Module = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one column measures."""
+    """What one column measures; ``text`` is a file, `MANUAL`, or `EVEN` for no text at all."""
 
     tokens: int = 8192
     d_model: int = 768
@@ -63,14 +75,31 @@ class Case:
     pos_dim: int = 16
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
-    text: bool = True
+    text: str = MANUAL
 
-    def ids(self, seed: int = 0) -> Tensor:
-        count = load_tokenizer(self.vocabulary).n_vocab
+    def ids(self, number: int = 0) -> Tensor:
+        """A batch of ids; with another number, another one."""
         if self.text:
-            return zipf_ids(count, self.tokens, seed).to(self.device)
-        generator = torch.Generator().manual_seed(seed)
+            written = read(self.text, self.vocabulary)
+            # Where the text ends, it begins anew.
+            places = torch.arange(self.tokens) + number * self.tokens
+            return written[places % len(written)].to(self.device)
+        generator = torch.Generator().manual_seed(number)
+        count = load_tokenizer(self.vocabulary).n_vocab
         return torch.randint(count, (self.tokens,), generator=generator).to(self.device)
+
+    def batches(self) -> list[Tensor]:
+        return [self.ids(number) for number in range(BATCHES)]
+
+
+@functools.lru_cache(maxsize=3)
+def read(text: str, vocabulary: str) -> Tensor:
+    """The tokens of a text, int64."""
+    if text == MANUAL:
+        written = "\n".join(topics.values())
+    else:
+        written = Path(text).read_text(encoding="utf-8")
+    return torch.tensor(load_tokenizer(vocabulary).encode(written))
 
 
 @functools.lru_cache(maxsize=2)
@@ -160,7 +189,7 @@ class Bag(nn.EmbeddingBag):
 
 def check(case: Case, made: dict[str, nn.Module]) -> None:
     """Stop unless everything that computes kron gives float64's numbers for fresh ids."""
-    ids = replace(case, tokens=min(case.tokens, 64)).ids(seed=int(time.time()))
+    ids = replace(case, tokens=min(case.tokens, 64)).ids(int(time.time()))
     vocabulary = words(case.vocabulary)
     dense = np.stack([codec.z_code(vocabulary[i], case.pos_dim) for i in ids.tolist()])
     for name, module in made.items():
@@ -180,18 +209,20 @@ def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timi
     """Median of a call of each contestant."""
     made, notes = contestants(case, training=training)
     check(case, made)
-    ids = case.ids()
+    batches = case.batches()
     gradient = torch.randn(case.tokens, case.d_model, dtype=case.dtype, device=case.device)
 
-    def step(module: nn.Module) -> None:
-        for parameter in module.parameters():
-            parameter.grad = None
-        module(ids).backward(gradient)
+    def caller(module: nn.Module) -> Callable[[], object]:
+        endless = itertools.cycle(batches)
 
-    calls = {
-        name: functools.partial(step, module) if training else functools.partial(module, ids)
-        for name, module in made.items()
-    }
+        def step() -> None:
+            for parameter in module.parameters():
+                parameter.grad = None
+            module(next(endless)).backward(gradient)
+
+        return step if training else lambda: module(next(endless))
+
+    calls = {name: caller(module) for name, module in made.items()}
     with torch.inference_mode(not training):
         for call in calls.values():
             call()
@@ -290,7 +321,7 @@ def sweep(
     return every
 
 
-def verdict(ids: str, every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
+def verdict(drawn: str, every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
     """The figures that the fused encoder has to show."""
     centre, typing = every["8,192", False], every.get(("16", False))
     lines: list[tuple[str, Any]] = []
@@ -302,14 +333,47 @@ def verdict(ids: str, every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
         lines.append((f"ours over {TABLE} at 8,192 tokens (at most 1)", factor))
     if typing and OURS in typing:
         lines.append(("ours at 16 tokens, ms (under 0.1)", typing[OURS].milliseconds))
-    print(f"\nForward, {ids}, in short:")
+    print(f"\n{drawn}, forward, in short:")
     for text, value in lines:
         print(f"  {text}: {value:.3g}")
+
+
+def report(name: str, base: Case, arguments: argparse.Namespace) -> None:
+    """Print one of `TABLES`, forward and with backward."""
+    if name == "memory":
+        return memory(base, arguments.markdown)
+    if name == "widths":
+        widths = (256, 768, 2048, 4096)
+        cases = {f"d = {width:,}": replace(base, d_model=width) for width in widths}
+        sweep("Widths, 8,192 tokens, 50 k", cases, arguments)
+    elif name == "vocabularies":
+        cases = {label: replace(base, vocabulary=each) for each, label in NAMES.items()}
+        sweep("Vocabularies, 8,192 tokens, d = 768", cases, arguments)
+    else:
+        if name == "even":
+            base = replace(base, text=EVEN)
+        counts = (16, 8192) if arguments.quick else (16, 128, 1024, 8192, 65_536)
+        cases = {f"{count:,}": replace(base, tokens=count) for count in counts}
+        drawn = {"text": f"Tokens of {Path(base.text).name}", "even": "Tokens drawn evenly"}[name]
+        verdict(drawn, sweep(f"{drawn}, d = 768, 50 k", cases, arguments))
+
+
+def memory(base: Case, markdown: bool) -> None:
+    """Print how much memory a call at the centre takes."""
+    peaks = [peak_bytes(base, training=training) for training in (False, True)]
+    rows = [
+        [name, *(f"{peak[name] / 1e6:.1f}" if name in peak else "–" for peak in peaks)]
+        for name in peaks[0]
+    ]
+    heading = f"{HEADING[markdown]}Peak memory of a call at the centre, MB"
+    show(heading, ["", "forward", "forward and backward"], rows, markdown)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the centre and 16 tokens alone")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all")
+    parser.add_argument("--text", default=MANUAL, help=f"a text file; default: {MANUAL}")
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: by device")
@@ -321,29 +385,12 @@ def main() -> None:
     print(
         f"{machine(device)}, {str(dtype).removeprefix('torch.')}, torch {torch.__version__}, {load}"
     )
-    base = Case(device=arguments.device, dtype=dtype)
-    tokens = (16, 8192) if arguments.quick else (16, 128, 1024, 8192, 65_536)
-    by_tokens = {f"{count:,}": replace(base, tokens=count) for count in tokens}
-    every = sweep("Tokens as text uses them, d = 768, 50 k", by_tokens, arguments)
-    even = {label: replace(case, text=False) for label, case in by_tokens.items()}
-    drawn = sweep("Tokens drawn evenly, d = 768, 50 k", even, arguments)
-    if not arguments.quick:
-        widths = {
-            f"d = {width:,}": replace(base, d_model=width) for width in (256, 768, 2048, 4096)
-        }
-        sweep("Widths, 8,192 tokens, 50 k", widths, arguments)
-        sizes = {label: replace(base, vocabulary=name) for name, label in NAMES.items()}
-        sweep("Vocabularies, 8,192 tokens, d = 768", sizes, arguments)
-    peaks = [peak_bytes(base, training=training) for training in (False, True)]
-    rows = [
-        [name, *(f"{peak[name] / 1e6:.1f}" if name in peak else "–" for peak in peaks)]
-        for name in peaks[0]
-    ]
-    head = ["", "forward", "forward and backward"]
-    heading = f"{HEADING[arguments.markdown]}Peak memory of a call at the centre, MB"
-    show(heading, head, rows, arguments.markdown)
-    verdict("tokens as text uses them", every)
-    verdict("tokens drawn evenly", drawn)
+    base = Case(device=arguments.device, dtype=dtype, text=arguments.text)
+    for name in TABLES:
+        if name in arguments.tables and not (
+            arguments.quick and name in ("widths", "vocabularies")
+        ):
+            report(name, base, arguments)
     if device.type == "cuda":
         encoder_gpu.report(base, contestants(base, training=False)[0], base.ids)
 

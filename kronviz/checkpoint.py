@@ -8,7 +8,8 @@ A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and `
     README.md              the model card
 
 and beside them, where they were measured, ``seeds.json`` (the gap with several seeds at a smaller
-size) and ``rarity.json`` (the loss by how often a token was read in training).
+size), ``rarity.json`` (the loss by how often a token was read in training) and ``robustness.json``
+(the spelling test, see `kronviz.probes.kept`).
 
 Notable:
 

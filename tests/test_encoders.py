@@ -166,6 +166,20 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(gradient, results[0][1])
 
 
+@pytest.mark.parametrize(("dtype", "d_model"), [("float32", 784), ("float64", 40), ("float32", 9)])
+def test_written_past_the_caches_it_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, d_model: int
+) -> None:
+    rng = np.random.default_rng(6)
+    tokens = [rng.bytes(rng.integers(0, 9)) for _ in range(50)]
+    arguments = torch.tensor(rng.integers(0, 50, 301)), *store(tokens, 8), 8
+    weight = torch.randn(2048, d_model, dtype=getattr(torch, dtype))
+    expected = cpu.encode(weight, None, *arguments)
+    monkeypatch.setattr(cpu, "PAST", 1)
+    monkeypatch.setattr(cpu, "ALONE", 1)
+    assert torch.equal(cpu.encode(weight, None, *arguments), expected)
+
+
 def test_many_callers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "ALONE", 1)
     weight = torch.randn(4096, 32)

@@ -116,7 +116,7 @@ def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
     assert rows.mean() == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("sets", [[], ["frequent=40", "drawn=40"]], ids=["exact", "sampled"])
+@pytest.mark.parametrize("sets", [[], ["frequent=40", "scored=120"]], ids=["exact", "sampled"])
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_killed_run_goes_on_with_the_same_losses(
     arm: str, sets: list[str], data: Path, tmp_path: Path
@@ -140,14 +140,14 @@ def test_a_sampled_loss_has_the_exact_normaliser_on_average() -> None:
     logits = F.linear(final, weight)[0]
     everything = sampled_cross_entropy(final, weight, target, 100, 500, seed=1)
     torch.testing.assert_close(everything, F.cross_entropy(logits[None], target))
-    losses = [sampled_cross_entropy(final, weight, target, 100, 60, seed=i) for i in range(200)]
+    losses = [sampled_cross_entropy(final, weight, target, 100, 161, seed=i) for i in range(200)]
     normalisers = (torch.stack(losses) + logits[321]).exp()
     assert normalisers.std() > 0.01 * normalisers.mean()
     assert normalisers.mean().item() == pytest.approx(logits.exp().sum().item(), rel=0.01)
 
 
 def test_the_last_steps_score_every_token(data: Path, tmp_path: Path) -> None:
-    sets = ["frequent=40", "drawn=40", "exact=0.5", "steps=4"]
+    sets = ["frequent=40", "scored=120", "exact=0.5", "steps=4"]
     trainer = Trainer(load_config("smoke", sets), "kron", data, tmp_path)
     ids, targets = torch.randint(512, (2, 2, 32)).unbind()
     exact = trainer.model.loss(ids, targets)

@@ -147,7 +147,7 @@ def test_a_stopped_run_says_so_and_keeps_its_figures(result: Robustness) -> None
 
 @pytest.mark.parametrize("text", ODD[::5], ids=range(len(ODD[::5])))
 def test_odd_text_is_inert_wherever_it_lands(context: Context, text: str) -> None:
-    allowed = set("div p h2 h3 span small bdi button mark".split())
+    allowed = set("div p h2 h3 span small bdi button mark data".split())
     found = tab._words(context, text, 1, None)
     for page in (found.words, found.strip):
         tags = read(page).tags

@@ -169,7 +169,7 @@ def test_odd_tokens_are_inert_on_the_page_and_on_the_map(text: str) -> None:
     odd = TokenList((data or b"x", *TOKENS.tokens[1:]), TOKENS.starts, "SentencePiece", 0)
     report = foreign(table(), odd, source=text, words=["run"])
     assert {tag for tag, _ in read(foreign_view(report)).tags} <= set(
-        "div p span table caption thead tbody tr th td small bdi details summary section h3 a "
+        "div p span table caption thead tbody tr th td small bdi data details summary section h3 a "
         "ul li".split()
     )
     point = MapPoint(0, text, "", 0, 0, 0, 0)

@@ -7,7 +7,20 @@
   const reveal = (target, block) =>
     target?.scrollIntoView({ block, behavior: still() ? "auto" : "smooth" });
   const open = (tab) => document.getElementById(`kv-tab-${tab}-button`)?.click();
+  const KEPT = "kronviz-step";
   let current = 0; // 0 is nowhere, 1 the first step
+  let left = 0; // the step that was left, to which the button in the head leads back
+
+  // Whoever leaves half way finds the way back, after a reload too; at the end it starts anew.
+  const leaveAt = (number) => {
+    left = number > 1 && number <= steps().length ? number : 0;
+    const start = document.querySelector(".kv-path-start");
+    if (start) start.textContent = left ? `Back to step ${left} of ${steps().length}` : start.dataset.words;
+    try {
+      if (left) sessionStorage.setItem(KEPT, left);
+      else sessionStorage.removeItem(KEPT);
+    } catch { /* a browser that keeps nothing */ }
+  };
 
   const show = (number, opening = true) => {
     const all = steps();
@@ -28,6 +41,7 @@
     window.kronviz?.writeLink({ step: current || "" });
   };
   const leave = () => {
+    leaveAt(current);
     show(0);
     document.querySelector(".kv-path-start")?.focus();
   };
@@ -35,18 +49,20 @@
   document.addEventListener("click", (event) => {
     const pressed = (name) => event.target.closest?.(name);
     if (pressed(".kv-path-start")) {
-      show(1);
-      steps()[0].querySelector(".kv-step-title").focus({ preventScroll: true });
+      show(left || 1);
+      steps()[current - 1].querySelector(".kv-step-title").focus({ preventScroll: true });
       reveal(path(), "nearest");
     } else if (pressed(".kv-step-off")) leave();
     else if (pressed(".kv-step-back")) show(current - 1);
     else if (pressed(".kv-step-next")) {
       if (current < steps().length) return show(current + 1);
+      leaveAt(0);
       show(0);
       open("about");
       document.getElementById("kv-tab-about-button")?.focus();
     } else if (pressed(".kv-step-try")) {
       const { press, show: sight } = pressed(".kv-step-try").dataset;
+      open(steps()[current - 1].dataset.tab);
       document.querySelector(press)?.click();
       setTimeout(() => reveal(document.querySelector(sight), "start"), 300);
     }
@@ -58,12 +74,19 @@
   const query = new URLSearchParams(location.search);
   const wanted = Number.parseInt(query.get("step"), 10);
   if (wanted > 0) {
-    let tries = 0;
+    let turns = 0;
     const begin = () => {
       if (path() && document.querySelector('[role="tab"]')) show(wanted, !query.has("tab"));
-      else if ((tries += 1) < 200) setTimeout(begin, 50);
+      else if ((turns += 1) < 200) setTimeout(begin, 50);
     };
     begin();
   }
+  let tries = 0;
+  const remember = () => {
+    if (document.querySelector(".kv-path-start") && path()) {
+      try { leaveAt(Number.parseInt(sessionStorage.getItem(KEPT), 10) || 0); } catch { leaveAt(0); }
+    } else if ((tries += 1) < 200) setTimeout(remember, 50);
+  };
+  remember();
   window.kronvizGuide = { show };
 }

@@ -102,7 +102,7 @@
   document.body.append(float);
   const tell = (target) => {
     const { id, hex, note } = target.dataset;
-    float.textContent = `id ${id}\nbytes ${hex}${note ? `\n${note}` : ""}`;
+    float.textContent = `id ${id}\nbytes ${hex}${note ? `\n${window.kronvizNumbers.words(note)}` : ""}`;
     float.hidden = false;
     const at = target.getBoundingClientRect();
     const own = float.getBoundingClientRect();

@@ -10,6 +10,7 @@
   const chosen = (side) => document.querySelector(`#kv-map-space-${side} input:checked`)?.value;
   const frame = (side) => document.querySelector(`.kv-map[data-side="${side}"]`);
   const pair = () => document.querySelector("#kv-pair input:checked")?.value ?? frame("left")?.dataset.pair;
+  const format = (...asked) => window.kronvizNumbers.format(...asked);
   const pause = (time) => new Promise((done) => { setTimeout(done, time); });
   const wait = async (condition, tries = 400) => {
     for (let turn = 0; turn < tries; turn += 1) {
@@ -112,9 +113,8 @@
     colour(side);
     const { k, asked, trustworthiness, overlap } = about.faith;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
-    const count = (number) => number.toLocaleString("en");
-    const sample = asked < about.tokens ? ` (measured on ${count(asked)} drawn by a fixed seed)` : "";
-    caption(side, `${count(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${trustworthiness.toFixed(3)}${sample}.`);
+    const sample = asked < about.tokens ? ` (measured on ${format(asked)} drawn by a fixed seed)` : "";
+    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}.`);
   };
 
   // ---- colour ----
@@ -146,7 +146,7 @@
       case "script": return classes(arrays.script, about.scripts, 7);
       case "length": return steps("length", arrays.lengths.map((value) => Math.min(value, 14)), 1, 14, (v) => (v === 14 ? "14 bytes and more" : v === 1 ? "1 byte" : `${v}`));
       case "frequency": if (arrays.frequency) {
-        return steps("frequency", arrays.frequency, 0, arrays.frequency.reduce((a, b) => Math.max(a, b), 1), (v) => (v ? `${Math.round(2 ** (v / about.per_octave)).toLocaleString("en")} times` : "never seen"));
+        return steps("frequency", arrays.frequency, 0, arrays.frequency.reduce((a, b) => Math.max(a, b), 1), (v) => (v ? `${format(Math.round(2 ** (v / about.per_octave)))} times` : "never seen"));
       } // not counted for this vocabulary: falls back to the model's colour
       default: return { values: null, colours: [paint(arm)], names: [] };
     }
@@ -249,8 +249,8 @@
     if (shown.fresh) float.textContent = readable(shown.fresh.words[id]);
     else {
       const { words } = maps[side];
-      const times = words.arrays.frequency ? `\nseen about ${(Math.round(2 ** (words.arrays.frequency[id] / words.about.per_octave)) - 1).toLocaleString("en")} times in training text` : "";
-      float.textContent = `${label(words, id)}\nid ${id}, merge rank ${id.toLocaleString("en")} of ${words.about.tokens.toLocaleString("en")}\nbytes ${hex(bytes(words, id))}${times}`;
+      const times = words.arrays.frequency ? `\nseen about ${format(Math.round(2 ** (words.arrays.frequency[id] / words.about.per_octave)) - 1)} times in training text` : "";
+      float.textContent = `${label(words, id)}\nid ${id}, merge rank ${format(id)} of ${format(words.about.tokens)}\nbytes ${hex(bytes(words, id))}${times}`;
     }
     const own = float.getBoundingClientRect();
     float.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - own.width - 8))}px`;

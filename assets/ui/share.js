@@ -129,19 +129,27 @@
     context.drawImage(image, 0, 0);
     return new Promise((done) => { canvas.toBlob(done, "image/png"); });
   };
-  // Plotly draws its own, in the colours that it was given: the light ones, on the light paper.
+  // A figure is given the light colours, and the style sheet repaints them on the page; a picture
+  // has no style sheet, so on a dark page the colours themselves are exchanged.
+  const darkened = (part) => {
+    if (typeof part === "string") return part.replace(/#[0-9a-f]{6}\b/gi, (colour) => window.kronvizDark[colour.toUpperCase()] ?? colour);
+    if (Array.isArray(part)) return part.map(darkened);
+    if (part?.constructor !== Object) return part;
+    return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, darkened(value)]));
+  };
   const plotted = async (plot, format) => {
     const { width, height } = plot.getBoundingClientRect();
+    const paint = document.querySelector(".dark") ? darkened : (part) => part;
     const layout = { ...plot.layout, paper_bgcolor: "#F7F6F2", autosize: false };
+    const size = [Math.ceil(Math.max(320, width)), Math.ceil(Math.max(200, height))];
     const address = await window.Plotly.toImage(
-      { data: plot.data, layout },
-      { format, width: Math.max(320, width), height: Math.max(200, height), scale: format === "png" ? SCALE : 1 },
+      paint({ data: plot.data, layout }), { format: "svg", width: size[0], height: size[1] },
     );
-    const [, kind, encoding, content] = /^data:([^;,]+)[^,]*?(;base64)?,(.*)$/s.exec(address);
-    const bytes = encoding
-      ? Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0))
-      : decodeURIComponent(content);
-    return new Blob([bytes], { type: kind });
+    // An image sees no font of the page, so the figure carries those that its words are set in.
+    const fonts = (await styles()).match(/@font-face\s*{[^}]*IBM Plex[^}]*}/g)?.join("\n") ?? "";
+    const text = decodeURIComponent(address.slice(address.indexOf(",") + 1))
+      .replace(/<svg[^>]*>/, (opening) => `${opening}<style>${fonts}</style>`);
+    return format === "png" ? painted({ text, size }) : new Blob([text], { type: "image/svg+xml" });
   };
   const picture = async (block, format) => {
     const plot = block.querySelector(".js-plotly-plot");
@@ -197,7 +205,7 @@
       if (block.querySelector(".block, [data-saves], [data-save], canvas")) continue; // or it saves by itself
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
-      if (!plot && !block.querySelector(PICTURES)) {
+      if (plot ? !plot.data?.length : !block.querySelector(PICTURES)) {
         made?.remove();
         continue;
       }

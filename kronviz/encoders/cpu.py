@@ -22,6 +22,9 @@ from kronviz.encoders.threads import share
 
 ALONE = 1 << 17
 """Numbers of output below which a second thread costs more than it saves."""
+PAST = 8 << 20
+"""Bytes of output from which on it is written past the caches: a good part of the last one, which
+then keeps what it has. Whoever reads a smaller one next still finds it there."""
 ROWS, COLUMNS = 64, loops.BAND
 """Unit in which threads share a batch, and the width of a gradient."""
 
@@ -49,6 +52,7 @@ def encode(
         offsets.numpy(),
         *factors(pos_dim, matrix.dtype.name),
         out.numpy(),
+        _fits_no_cache(out),
     )
     work = functools.partial(compiled.encode, *arguments)
     share(work, len(flat), ROWS, alone=out.numel() < ALONE)
@@ -73,6 +77,11 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: 
     work = functools.partial(compiled.backward, *arguments)
     share(work, width, COLUMNS, alone=out.numel() < ALONE)
     return out
+
+
+def _fits_no_cache(out: Tensor) -> bool:
+    aligned = out.data_ptr() % loops.VECTOR == 0 == out.stride(0) * out.itemsize % loops.VECTOR
+    return aligned and out.nbytes >= PAST
 
 
 @functools.lru_cache(maxsize=64)

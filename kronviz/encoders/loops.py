@@ -7,6 +7,8 @@ Notable:
 - What happens to a row is given as vector instructions, so that sums never leave registers. Left to
   numba, each row would be an object whose references atomic instructions count, would be tested for
   overlap with the output, and its sum would be stored and loaded again.
+- Where the caches cannot hold a result, rows are written past them. Else each line of it would be
+  fetched from memory before it is overwritten, which takes longer than all the sums.
 - Backward: each thread owns a band of columns, so that nothing is added twice, nothing is locked,
   and the sums come out the same to the last bit however many threads there are.
 - Machine code is kept on disk where numba can write, and compiled afresh where it cannot. numba
@@ -79,7 +81,8 @@ def _run_once(loops: Loops, dtype: str) -> None:
     ids, data = np.zeros(1, np.int64), np.zeros(1, np.uint8)
     offsets, gains = np.array([0, 1], np.int32), np.ones(2, dtype)
     loops.first_unknown(ids, 1)
-    loops.encode(one, one[0], ids, data, offsets, gains, gains, np.empty((1, 1), dtype), 0, 1)
+    out = np.empty((1, 1), dtype)
+    loops.encode(one, one[0], ids, data, offsets, gains, gains, out, False, 0, 1)
     loops.backward(one[:1], ids, data, offsets, gains, gains, np.empty((256, 1), dtype), 0, 1)
 
 
@@ -100,10 +103,15 @@ def _encode(
     gains: Any,
     shares: Any,
     out: Any,
+    past: bool,
     first: int,
     last: int,
 ) -> None:
-    """Rows ``first … last - 1`` of the embedding: ``gain * sum of rows - share * mean``."""
+    """Rows ``first … last - 1`` of the embedding: ``gain * sum of rows - share * mean``.
+
+    Args:
+        past: write past the caches; rows of ``out`` must then begin at multiples of `VECTOR`.
+    """
     pos_dim = len(gains) - 1
     stride = weight.shape[1] * weight.itemsize
     rows, means = np.intp(weight.ctypes.data), np.intp(mean.ctypes.data)
@@ -113,7 +121,12 @@ def _encode(
         length = offsets[ids[i] + 1] - start
         token = text + start, np.intp(length), pos_dim
         factors = gains[length], shares[length]
-        _gather(rows, stride, token, factors, means, made + i * stride, stride)
+        if past:
+            _gather_past(rows, stride, token, factors, means, made + i * stride, stride)
+        else:
+            _gather(rows, stride, token, factors, means, made + i * stride, stride)
+    if past:
+        _settle()
 
 
 def _backward(
@@ -170,21 +183,42 @@ def _gather(
         factors: gain and share.
         size: bytes of a row to compute.
     """
+    generate = functools.partial(_generate_gather, past=False)
+    return types.void(rows, stride, token, factors, mean, out, size), generate
+
+
+@step
+def _gather_past(
+    typing: Any, rows: Any, stride: Any, token: Any, factors: Any, mean: Any, out: Any, size: Any
+) -> Any:
+    """`_gather`, written past the caches."""
+    generate = functools.partial(_generate_gather, past=True)
+    return types.void(rows, stride, token, factors, mean, out, size), generate
+
+
+def _generate_gather(context: Any, builder: Any, signature: Any, arguments: Any, past: bool) -> Any:
+    rows, stride, token, factors, mean, out, size = arguments
+    for block in _blocks(context, builder, signature.args[3].dtype, size):
+        sums = [cgutils.alloca_once_value(builder, block.zero) for _ in range(block.count)]
+        for row in block.lit(rows, stride, token):
+            for total, part in zip(sums, block.load(row), strict=True):
+                builder.store(builder.fadd(builder.load(total), part), total)
+        gain, share = block.splat(factors)
+        scaled = [builder.fmul(gain, builder.load(total)) for total in sums]
+        shifts = [builder.fmul(share, part) for part in block.load(mean)]
+        block.store(out, map(builder.fsub, scaled, shifts), past)
+    return context.get_dummy_value()
+
+
+@step
+def _settle(typing: Any) -> Any:
+    """Wait until what was written past the caches can be seen by all threads."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, stride, token, factors, mean, out, size = arguments
-        for block in _blocks(context, builder, signature.args[3].dtype, size):
-            sums = [cgutils.alloca_once_value(builder, block.zero) for _ in range(block.count)]
-            for row in block.lit(rows, stride, token):
-                for total, part in zip(sums, block.load(row), strict=True):
-                    builder.store(builder.fadd(builder.load(total), part), total)
-            gain, share = block.splat(factors)
-            scaled = [builder.fmul(gain, builder.load(total)) for total in sums]
-            shifts = [builder.fmul(share, part) for part in block.load(mean)]
-            block.store(out, map(builder.fsub, scaled, shifts))
+        builder.fence("seq_cst")
         return context.get_dummy_value()
 
-    return types.void(rows, stride, token, factors, mean, out, size), generate
+    return types.void(), generate
 
 
 @step
@@ -262,9 +296,15 @@ class _Block:
     def load(self, address: Any) -> list[Any]:
         return [self.builder.load(where, align=self.align) for where in self._each(address)]
 
-    def store(self, address: Any, values: Iterable[Any]) -> None:
+    def store(self, address: Any, values: Iterable[Any], past: bool = False) -> None:
+        whole = self.vector.count * self.align == VECTOR
         for where, value in zip(self._each(address), values, strict=True):
-            self.builder.store(value, where, align=self.align)
+            stored = self.builder.store(
+                value, where, align=VECTOR if past and whole else self.align
+            )
+            if past and whole:
+                one = self.builder.module.add_metadata([ir.IntType(32)(1)])
+                stored.set_metadata("nontemporal", one)
 
     def splat(self, numbers: Any) -> list[Any]:
         """Vectors that hold one number of a tuple each."""

@@ -15,6 +15,21 @@ SMALL = 12
 """Size of type in a chart, in pixels."""
 
 
+def not_yet(figure: go.Figure, words: str) -> go.Figure:
+    """A chart that has nothing to show yet: a dashed frame that says what would fill it."""
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.update_layout(margin={"l": 1, "r": 1, "t": 12, "b": 12}, hovermode=False)
+    frame = {"x0": 0, "x1": 1, "y0": 0, "y1": 1, "xref": "paper", "yref": "paper"}
+    line = {"color": NEUTRALS["edge"].light, "width": 1, "dash": "4px,4px"}
+    figure.add_shape(type="rect", line=line, **frame)
+    figure.add_annotation(
+        x=0.5, y=0.5, xref="paper", yref="paper", text=words, showarrow=False,
+        font={"size": 14, "color": NEUTRALS["muted"].light},
+    )  # fmt: skip
+    return figure
+
+
 def plain_chart(
     height: int, *, x_title: str = "", y_title: str = "", right: int = 12, below: int = 48
 ) -> go.Figure:

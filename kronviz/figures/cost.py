@@ -72,6 +72,7 @@ def savings(cost: InputCost) -> go.Figure:
         arm_colour("kron").light,
     )
     figure = _figure(HEIGHT)
+    figure.update_layout(margin_l=68)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     others = sorted({point.pos_dim for point in SAVINGS} - {cost.pos_dim})
     for pos_dim in (*others, cost.pos_dim):
@@ -79,7 +80,7 @@ def savings(cost: InputCost) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=CURVE,
-                y=[saved_share(count, pos_dim) for count in CURVE],
+                y=[100 * saved_share(count, pos_dim) for count in CURVE],
                 mode="lines",
                 name=f"P = {pos_dim}",
                 line={
@@ -87,14 +88,14 @@ def savings(cost: InputCost) -> go.Figure:
                     "width": 2.5 if own else 1.2,
                     "dash": "solid" if own else "2px,3px",
                 },
-                hovertemplate="%{x:,} tokens: %{y:.1%}" if own else None,
+                hovertemplate="%{x:,} tokens: %{y:.1f} %" if own else None,
                 hoverinfo=None if own else "skip",
             )
         )
     figure.add_trace(
         go.Scatter(
             x=list(SIZES.values()),
-            y=[saved_share(count, cost.pos_dim) for count in SIZES.values()],
+            y=[100 * saved_share(count, cost.pos_dim) for count in SIZES.values()],
             mode="markers",
             name="GPT-2, cl100k, o200k",
             marker={"size": 6, "color": kron},
@@ -104,18 +105,18 @@ def savings(cost: InputCost) -> go.Figure:
     figure.add_trace(
         go.Scatter(
             x=[cost.n_vocab],
-            y=[max(cost.parameters_saved, -0.5)],
+            y=[100 * max(cost.parameters_saved, -0.5)],
             mode="markers",
             name="yours",
             marker={"size": 13, "color": kron, "line": {"color": ink, "width": 2}},
             hovertemplate=f"{cost.n_vocab:,} tokens, P = {cost.pos_dim}: "
-            f"{cost.parameters_saved:.1%}",
+            f"{100 * cost.parameters_saved:.1f} %",
         )
     )
     figure.add_trace(
         go.Scatter(
             x=[point.n_vocab for point in SAVINGS],
-            y=[point.share for point in SAVINGS],
+            y=[100 * point.share for point in SAVINGS],
             mode="markers",
             name="the paper’s",
             marker={"symbol": "diamond-open", "size": 11, "color": ink, "line": {"width": 2}},
@@ -128,10 +129,10 @@ def savings(cost: InputCost) -> go.Figure:
     )
     figure.update_xaxes(type="log", range=[3.61, 6.02], title_text="tokens in the vocabulary")
     figure.update_xaxes(tickvals=[1e4, 1e5, 1e6], ticktext=["10,000", "100,000", "1,000,000"])
-    figure.update_yaxes(range=[-0.5, 1.03], tickformat=".0%", title_text="input parameters saved")
+    figure.update_yaxes(range=[-50, 103], ticksuffix=" %", title_text="input parameters saved")
     figure.add_annotation(
         x=1,
-        y=-0.03,
+        y=-3,
         xref="paper",
         yanchor="top",
         xanchor="right",

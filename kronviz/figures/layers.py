@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import plain_chart
+from kronviz.figures.axes import not_yet, plain_chart
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.layers import LayerReport
 from kronviz.published import LAYERS
@@ -41,11 +41,19 @@ def shares(report: LayerReport | None, share: str) -> go.Figure:
 
 
 def cosines(report: LayerReport | None, kind: str) -> go.Figure:
-    """Mean cosine of one kind of pairs by depth, with its 95 % interval and chance."""
-    figure = _figure("mean cosine", len(report.arms[0].depths) if report else 3)
+    """Mean cosine of one kind of pairs by depth, with its 95 % interval and chance.
+
+    Args:
+        report: ours; a frame that says so stands where there is none.
+        kind: ``typo``, ``ending`` or ``lookalike``.
+    """
+    if report is None:
+        words = "Not measured yet, and the paper has none.<br>Press Measure: some seconds."
+        return not_yet(plain_chart(HEIGHT), words)
+    figure = _figure("mean cosine", len(report.arms[0].depths))
     figure.update_yaxes(range=[-0.25, 1.02])
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
-    for found in report.arms if report else ():
+    for found in report.arms:
         for pairs in found.pairs:
             if pairs.kind == kind:
                 chance = f"{found.arm}, put together at random"

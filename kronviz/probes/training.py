@@ -40,9 +40,9 @@ class TrainingCurve:
         parameters, input_parameters: trainable numbers of the model, and of its input embedding.
         step_seconds: median time of a step.
         total_seconds: training time, validations left out.
-        scored: how a training step's loss was estimated from part of the vocabulary, as
-            (frequent tokens, drawn tokens, share of the last steps that scored all); ``None``
-            where every step scored all. Validations always do.
+        scored: how many tokens of the vocabulary a training step scored, from which its loss was
+            estimated; ``None`` where every step scored all. Validations always do.
+        exact: share of the steps, the last ones, that scored all in any case.
     """
 
     arm: str
@@ -59,7 +59,8 @@ class TrainingCurve:
     input_parameters: int | None
     step_seconds: float | None
     total_seconds: float | None
-    scored: tuple[int, int, float] | None = None
+    scored: int | None = None
+    exact: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,8 @@ def _curve(folder: Path) -> TrainingCurve | None:
         input_parameters=about.get("input_parameters"),
         step_seconds=statistics.median(durations) if durations else None,
         total_seconds=seconds[-1] if seconds else None,
-        scored=(training["frequent"], training["drawn"], training["exact"])
-        if training.get("drawn")
-        else None,
+        scored=training.get("scored") or None,
+        exact=training.get("exact", 1.0) if training.get("scored") else 1.0,
     )
 
 

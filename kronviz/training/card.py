@@ -134,11 +134,11 @@ def answers(model: GPT) -> list[tuple[str, str]]:
 
 
 def _loss_in_training(training: dict[str, Any]) -> str:
-    if not training.get("drawn"):
+    if not training.get("scored"):
         return "cross-entropy over the whole vocabulary"
     return (
-        f"cross-entropy over the {training['frequent']:,} most frequent tokens, the batch's "
-        f"targets and {training['drawn']:,} drawn from the others, weighted to stand for all; over "
+        f"cross-entropy over {training['scored']:,} tokens a step (the {training['frequent']:,} "
+        "most frequent, the batch's targets, and others drawn, weighted to stand for all); over "
         f"the whole vocabulary in the last {training['exact']:.0%} of the steps"
     )
 

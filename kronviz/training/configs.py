@@ -35,8 +35,8 @@ class TrainConfig:
         bf16: autocast to bfloat16.
         compile: `torch.compile` the loss (on CUDA).
         untied: the bpe arm's head is not tied to its table: the control of `training.seeds`.
-        frequent, drawn: tokens that the head scores in a training step, see
-            `sampled.sampled_cross_entropy`; ``drawn`` 0 scores all. Validation always scores all.
+        frequent, scored: tokens that the head scores in a training step, see
+            `sampled.sampled_cross_entropy`; ``scored`` 0 scores all. Validation always scores all.
         exact: share of the steps, the last ones, in which training scores all too.
     """
 
@@ -67,7 +67,7 @@ class TrainConfig:
     compile: bool = False
     untied: bool = False
     frequent: int = 0
-    drawn: int = 0
+    scored: int = 0
     exact: float = 0.1
 
     @property
@@ -109,9 +109,9 @@ SMALL = replace(
     TINY,
     name="small",
     vocabulary="r50k_base",
-    steps=4000,
+    steps=3300,
     frequent=2048,
-    drawn=2048,
+    scored=5120,
     exact=0.02,
     eval_every=200,
 )

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 
 def sampled_cross_entropy(
-    final: Tensor, weight: Tensor, targets: Tensor, frequent: int, drawn: int, seed: int
+    final: Tensor, weight: Tensor, targets: Tensor, frequent: int, scored: int, seed: int
 ) -> Tensor:
     """Mean cross-entropy in nats of the targets, its normaliser estimated from some tokens.
 
@@ -30,9 +30,10 @@ def sampled_cross_entropy(
         targets: ids, int64, ``(rows,)``.
         frequent: ids below this are always scored; byte-level BPE numbers its tokens from the
             frequent to the rare.
-        drawn: how many of the ids that are neither frequent nor a target are drawn, without
-            repetition and each as likely; all of them if there are fewer, and then the result
-            is the exact cross-entropy.
+        scored: how many ids are scored in all. What the frequent and the targets leave of them is
+            drawn from the others, at least one, without repetition and each as likely. If that
+            is all the others, the result is the exact cross-entropy. A number that never changes
+            lets the allocator use the same memory in each step.
         seed: of the draw.
     """
     device = weight.device
@@ -41,10 +42,10 @@ def sampled_cross_entropy(
     other[exact] = False
     others = other.nonzero().flatten()
     generator = torch.Generator().manual_seed(seed)
-    chosen = others[torch.randperm(len(others), generator=generator)[:drawn].to(device)]
-    scored = torch.cat([exact, chosen])
+    drawn = torch.randperm(len(others), generator=generator)[: max(scored - len(exact), 1)]
+    ids = torch.cat([exact, others[drawn.to(device)]])
     # Each drawn token counts as often as there are tokens that it stands for.
-    correction = torch.zeros(len(scored), device=device)
-    correction[len(exact) :] = math.log(len(others) / max(len(chosen), 1) or 1)
-    logits = F.linear(final, F.embedding(scored, weight), correction)
+    correction = torch.zeros(len(ids), device=device)
+    correction[len(exact) :] = math.log(max(len(others), 1) / max(len(drawn), 1))
+    logits = F.linear(final, F.embedding(ids, weight), correction)
     return F.cross_entropy(logits.float(), torch.searchsorted(exact, targets))

@@ -152,14 +152,14 @@ class Trainer:
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """What a training step minimises: the mean cross-entropy, or its estimate (`sampled`)."""
         config = self.config
-        if not config.drawn or self.step >= config.steps * (1 - config.exact):
+        if not config.scored or self.step >= config.steps * (1 - config.exact):
             return self.exact_loss(ids, targets)
         return sampled_cross_entropy(
             self.model.final_states(ids).flatten(0, 1),
             self.model.lm_head.weight,
             targets.flatten(),
             config.frequent,
-            config.drawn,
+            config.scored,
             seed=config.seed * 1_000_003 + self.step,
         )
 

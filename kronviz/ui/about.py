@@ -1,6 +1,7 @@
 """The tab «About»: the method in one picture, our figures beside the paper's, limits, sources.
 
-Ours are read from the files of the pair on the page each time; the paper's come from
+Ours are read from the files of the pair on the page each time, the spelling test from the run that
+`kronviz.probes.kept` keeps with the weights that it read; the paper's come from
 `kronviz.published`, labelled as such.
 """
 
@@ -15,6 +16,8 @@ from kronviz import published
 from kronviz.checkpoint import CheckpointError
 from kronviz.predictor import InputError
 from kronviz.probes.card import Source, training_sources
+from kronviz.probes.intervals import Interval
+from kronviz.probes.kept import KeptRobustness, kept
 from kronviz.probes.method import NUMBERS, method
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
@@ -23,8 +26,9 @@ from kronviz.ui.about_picture import picture
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, well_formed
-from kronviz.ui.numbers import number
+from kronviz.ui.numbers import marked, millions, number
 from kronviz.ui.parts import html_part
+from kronviz.ui.robustness_view import NAMES
 
 WORD = " house"
 _DASH = Markup("–")
@@ -121,13 +125,14 @@ def _picture(context: Context, pair: str | None) -> Markup:
 def _figures(context: Context, name: str) -> Markup:
     try:
         evidence = training_evidence(context.root / name)
+        found = kept(context.root / name)
     except CheckpointError as error:
         return element("p", str(error), class_="kv-refused", role="alert")
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
     rows: list[tuple[object, object, Published | None]] = [
         (
             "Input parameters, table and projection",
-            _both(bpe, kron, lambda curve: curve.input_parameters, 0),
+            _pair(bpe, kron, lambda curve: curve.input_parameters, millions),
             published.INPUT_PARAMETERS,
         ),
         (
@@ -137,7 +142,7 @@ def _figures(context: Context, name: str) -> Markup:
         ),
         (
             join(["Validation loss, ", arm_name("bpe"), " and ", arm_name("kron"), ", nats"]),
-            _both(bpe, kron, lambda curve: curve.final_nats, 4),
+            _pair(bpe, kron, lambda curve: curve.final_nats, lambda nats: number(nats, 4)),
             None,
         ),
         ("bpe’s loss less kron’s", _one(evidence.gap_nats, 4, " nats"), published.GAP_NATS),
@@ -147,17 +152,22 @@ def _figures(context: Context, name: str) -> Markup:
             _one(evidence.step_time_percent, 1, " %", sign=True),
             published.STEP_OVERHEAD,
         ),
-        ("Parameters of the whole model", _both(bpe, kron, lambda c: c.parameters, 0), None),
-        ("Tokens read in training", _one(_tokens(kron or bpe), 0, ""), published.SCALE),
+        (
+            "Parameters of the whole model",
+            _pair(bpe, kron, lambda curve: curve.parameters, millions),
+            None,
+        ),
+        ("Tokens read in training", _tokens(kron or bpe), published.SCALE),
     ]
+    shown = [(what, ours, _paper(theirs)) for what, ours, theirs in rows]
     body = [
         element(
             "tr",
             element("th", what, scope="row"),
             element("td", ours),
-            element("td", *((theirs.text, element("small", theirs.where)) if theirs else (_DASH,))),
+            element("td", theirs),
         )
-        for what, ours, theirs in rows
+        for what, ours, theirs in (*shown, *_spelling(found))
     ]
     return join(
         [
@@ -187,27 +197,90 @@ def _figures(context: Context, name: str) -> Markup:
                 "p",
                 "Printed again by ",
                 element("code", f"python -m kronviz.probes.training checkpoints/{name}"),
-                ". The figures of the spelling test are measured in ",
-                element("a", "Robustness", href="?tab=robustness"),
-                ", in front of you.",
+                ". ",
+                *_measured(found, name),
                 class_="kv-command",
             ),
         ]
     )
 
 
-def _both(
+def _spelling(found: KeptRobustness | None) -> list[tuple[object, object, object]]:
+    """The four metrics of the spelling test, ours with their intervals, beside the paper's."""
+    rows: list[tuple[object, object, object]] = []
+    for metric, theirs in published.ROBUSTNESS.items():
+        row = found.report.metric(metric) if found else None
+        rows.append(
+            (
+                join([NAMES[metric][0], element("small", "bpe and kron, misspelled")]),
+                join(
+                    part
+                    for place, arm in enumerate(row.arms)
+                    for part in (" and " if place else "", _mean(arm.value, metric))
+                )
+                if row
+                else _DASH,
+                join(
+                    [
+                        marked(" and ".join(theirs[arm].text for arm in ("bpe", "kron"))),
+                        element("small", theirs["bpe"].where),
+                    ]
+                ),
+            )
+        )
+    return rows
+
+
+def _mean(value: Interval, metric: str) -> Markup:
+    percent = metric == "top1_kept"
+    digits = 1 if percent else 3
+    ends = [number(end, digits, percent=percent) for end in (value.low, value.high)]
+    return element(
+        "span",
+        number(value.mean, digits, percent=percent),
+        element("span", " [", ends[0], ", ", ends[1], "]", class_="kv-about-interval"),
+    )
+
+
+def _measured(found: KeptRobustness | None, name: str) -> list[object]:
+    lab = element("a", "Robustness", href="?tab=robustness")
+    if found is None:
+        command = element("code", f"python -m kronviz.probes.kept checkpoints/{name}")
+        return [
+            "The spelling test of these weights was not kept: ",
+            command,
+            ", or run it in ",
+            lab,
+            ".",
+        ]
+    return [
+        "The spelling test, by ",
+        element("code", found.command),
+        f" over {found.report.done} pairs of texts with 95 % intervals; run it again in ",
+        lab,
+        ".",
+    ]
+
+
+def _pair(
     bpe: TrainingCurve | None,
     kron: TrainingCurve | None,
     read: Callable[[TrainingCurve], float | None],
-    digits: int,
+    written: Callable[[float], Markup],
 ) -> Markup:
-    sides = [_one(read(curve) if curve else None, digits, "") for curve in (bpe, kron)]
+    found = [read(curve) if curve else None for curve in (bpe, kron)]
+    sides = [_DASH if value is None else written(value) for value in found]
     return join([sides[0], " and ", sides[1]])
 
 
 def _one(value: float | None, digits: int, unit: str, *, sign: bool = False) -> Markup:
     return _DASH if value is None else join([number(value, digits, sign=sign), unit])
+
+
+def _paper(theirs: Published | None) -> Markup:
+    if theirs is None:
+        return _DASH
+    return join([marked(theirs.text), element("small", theirs.where)])
 
 
 def _steps(evidence: TrainingEvidence) -> Markup:
@@ -218,8 +291,8 @@ def _steps(evidence: TrainingEvidence) -> Markup:
     return _DASH
 
 
-def _tokens(curve: TrainingCurve | None) -> float | None:
-    return curve.tokens[-1] if curve and curve.tokens else None
+def _tokens(curve: TrainingCurve | None) -> Markup:
+    return millions(curve.tokens[-1]) if curve and curve.tokens else _DASH
 
 
 def _citation() -> Markup:
@@ -256,7 +329,7 @@ def _sources(sources: tuple[Source, ...], name: str) -> Markup:
         element(
             "tr",
             element("th", source.name, scope="row"),
-            element("td", source.what),
+            element("td", marked(source.what)),
             element("td", source.licence),
         )
         for source in sources

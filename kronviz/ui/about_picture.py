@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from kronviz.probes.method import Method
 from kronviz.ui.html import Markup, element, glyphs, join
+from kronviz.ui.numbers import marked, number
 
 WIDTH, HEIGHT, LOW = 260, 224, 118
 _LEFT, _TOP, _BOTTOM = 26, 8, 20
@@ -51,7 +52,7 @@ def picture(found: Method) -> Markup:
             "figure",
             element("figcaption", element("b", f"{place}. {title}")),
             drawing,
-            element("p", words, class_="kv-caption"),
+            element("p", marked(words), class_="kv-caption"),
         )
         for place, (title, words, drawing) in enumerate(panels, start=1)
     ]
@@ -141,7 +142,7 @@ def _bars(found: Method, values: Sequence[float], middle: float) -> Markup:
     bars = [
         element(
             "rect",
-            element("title", f"{value:+.2f}".replace("-", "−")),
+            element("title", number(value, 2, sign=True)),
             x=f"{_LEFT + step * place + 1:.1f}",
             y=f"{middle - max(value, 0) * unit:.1f}",
             width=f"{step - 2:.1f}",

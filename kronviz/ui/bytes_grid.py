@@ -350,7 +350,7 @@ def _facts(found: ByteView) -> Markup:
                     f"the share of it that all strings of {count(found.length, 'byte')} have: what "
                     "normalising makes of the cells that are not lit.",
                 ),
-                percent(found.background.share, 1),
+                percent(found.background.share),
             ),
         ]
     elif found.trained_pos_dim:

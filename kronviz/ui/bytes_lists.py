@@ -90,7 +90,9 @@ def _space(space: SpaceNeighbors, report: NeighborReport) -> Markup:
             class_="kv-heading",
         ),
         element(
-            "p", f"in {vocabulary_name(space.vocabulary)}", class_="kv-quiet kv-near-vocabulary"
+            "p",
+            marked(f"in {vocabulary_name(space.vocabulary)}"),
+            class_="kv-quiet kv-near-vocabulary",
         ),
         element(
             "table",
@@ -106,6 +108,7 @@ def _space(space: SpaceNeighbors, report: NeighborReport) -> Markup:
                 class_="kv-hidden-head",
             ),
             element("tbody", *[_neighbor(found) for found in space.neighbors]),
+            data_name=f"nearest in {space.space}",
             class_="kv-near",
         ),
         class_="kv-panel",
@@ -189,7 +192,7 @@ def _count_row(true: Collisions, reference: Collisions) -> Markup:
         cells += [f"{found.n_codes:,}", f"{found.n_colliding:,}"]
     return element(
         "tr",
-        element("th", vocabulary_name(true.vocabulary), scope="row"),
+        element("th", marked(vocabulary_name(true.vocabulary)), scope="row"),
         *[element("td", cell) for cell in cells],
     )
 
@@ -204,7 +207,7 @@ def _groups(listed: Collisions) -> Markup:
         "div",
         element(
             "h3",
-            f"{vocabulary_name(listed.vocabulary)}, {rule}",
+            marked(f"{vocabulary_name(listed.vocabulary)}, {rule}"),
             element("span", f" {note}", class_="kv-quiet"),
             class_="kv-heading",
         ),

@@ -14,20 +14,25 @@ from collections.abc import Sequence
 from kronviz import codec
 from kronviz.predictor import TokenView
 from kronviz.ui.html import Markup, element, glyphs, join, visible
+from kronviz.ui.numbers import label
 
 DASH = "–"
 HEADLINE_BYTES = 24
 
 
 def told(content: object, explanation: str, role: str = "img", **attributes: object) -> Markup:
-    """Something pictured that says what it is when it is pointed at, focused or tapped."""
+    """Something pictured that says what it is when it is pointed at, focused or tapped.
+
+    Args:
+        explanation: what it says, see `label`.
+    """
     return element(
         "span",
         content,
         role=role,
         tabindex=0,
-        aria_label=explanation,
         data_told=True,
+        **label(explanation),
         **attributes,
     )
 
@@ -38,10 +43,8 @@ def term(name: object, explanation: str, *, called: str = "") -> Markup:
     Args:
         called: the word as plain text, where ``name`` is markup.
     """
-    words = f"{called or name}: {explanation}"
-    return element(
-        "button", name, type="button", class_="kv-term", aria_label=words, data_told=True
-    )
+    said = f"{called or name}: {explanation}"
+    return element("button", name, type="button", class_="kv-term", data_told=True, **label(said))
 
 
 def scrolling(label: str, *children: object) -> Markup:

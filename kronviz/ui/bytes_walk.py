@@ -17,7 +17,7 @@ from kronviz.probes.stringpair import Similarity
 from kronviz.ui.bytes_pair import CENTRED, strips
 from kronviz.ui.bytes_parts import arm_name, count, number, piece, refused, short_piece
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import marked, sentence
+from kronviz.ui.numbers import label, marked, sentence
 
 HEIGHT = 100
 DENSE_SLOTS = 14
@@ -152,7 +152,7 @@ def _panel(walk: EditWalk, kind: str, chosen: EditPoint | None) -> Markup:
             class_="kv-fall-plot",
             style=f"--slots: {slots}",
             role="img",
-            aria_label=_panel_words(kind, points),
+            **label(_panel_words(kind, points)),
         ),
         element("div", *letters, class_="kv-axis", style=f"--slots: {slots}", aria_hidden="true"),
         class_=" ".join(

@@ -28,7 +28,7 @@ def finding(cost: InputCost) -> Markup:
     if cost.parameters_saved > 0:
         parts: list[object] = [
             "In place of a table of ", table, " parameters, ", arm_name("kron"),
-            " learns a projection of ", projection, f": {cost.parameters_saved:.1%} fewer.",
+            " learns a projection of ", projection, f": {_saved(cost)} fewer.",
         ]  # fmt: skip
     else:
         parts = [
@@ -59,7 +59,7 @@ def sums(cost: InputCost) -> Markup:
             "Saved",
             "of the table’s parameters, at any width",
             _DASH,
-            f"{cost.parameters_saved:.2%}".replace("-", "−"),
+            _saved(cost),
             published.SAVED,
         ),
         _row(
@@ -110,7 +110,7 @@ def sums(cost: InputCost) -> Markup:
         "div",
         element(
             "table",
-            element("caption", f"{_shape(cost)}, as sums"),
+            element("caption", marked(f"{_shape(cost)}, as sums")),
             element(
                 "thead",
                 element(
@@ -168,7 +168,7 @@ def measured(found: Measurement) -> Markup:
         "div",
         element(
             "table",
-            element("caption", where),
+            element("caption", marked(where)),
             element(
                 "thead",
                 element(
@@ -212,7 +212,8 @@ def command(
 
 def status(words: str) -> Markup:
     """A line beside the button."""
-    return element("p", words, class_="kv-cost-status kv-quiet", role="status")
+    said = element("span", marked(words))
+    return element("p", said, class_="kv-cost-status kv-quiet", role="status")
 
 
 def refused(sentence: str, *, large: bool = False) -> Markup:
@@ -222,7 +223,7 @@ def refused(sentence: str, *, large: bool = False) -> Markup:
 
 
 def _row(name: str, note: str, bpe: str, kron: str, theirs: Published | None) -> Markup:
-    paper = join([theirs.text, element("small", theirs.where)]) if theirs else _DASH
+    paper = join([marked(theirs.text), element("small", theirs.where)]) if theirs else _DASH
     return element(
         "tr",
         element("th", name, element("small", marked(note)), scope="row"),
@@ -243,9 +244,13 @@ def _shape(cost: InputCost) -> str:
     return f"{tokens}, P = {cost.pos_dim}, width {cost.d_model:,}"
 
 
+def _saved(cost: InputCost) -> str:
+    return f"{cost.parameters_saved * 100:.1f} %".replace("-", "−")
+
+
 def _count(number: int) -> str:
     for unit, scale in ((" billion", 1e9), (" M", 1e6), (" k", 1e3)):
         if number >= scale:
             value = number / scale
-            return f"{value:.0f}{unit}" if value >= 99.95 else f"{value:.3g}{unit}"
+            return f"{value:.0f}{unit}" if value >= 99.95 else f"{value:.1f}{unit}"
     return str(number)

@@ -27,10 +27,11 @@ from kronviz.probes.tables import echo_rows
 from kronviz.ui import links
 from kronviz.ui.bytes_parts import arm_name, count, number, percent, piece, scrolling, term
 from kronviz.ui.context import Context
-from kronviz.ui.html import Markup, element, join, well_formed
+from kronviz.ui.html import Markup, element, escape, join, well_formed
 from kronviz.ui.lab_api import MAX_SEED, whole
 from kronviz.ui.lab_parts import buttons, connect, empty
 from kronviz.ui.lab_runs import Runs
+from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.parts import head, html_part
 from kronviz.ui.robustness_view import downloads, progress
 
@@ -130,7 +131,7 @@ def echo_view(report: EchoReport | None, bar: Markup, *, running: bool = False) 
 
 def _finding(report: EchoReport | None) -> Markup:
     parts = [
-        join(
+        sentence(
             [
                 "; " if place else "Repeated whole: ",
                 arm_name(rate.arm),
@@ -183,11 +184,11 @@ def _row(rate: EchoRate) -> Markup:
         element("td", term(reading, meaning)),
         element(
             "td",
-            f"{rate.echoed:,} of {rate.runs:,}",
-            element("small", f"{percent(rate.low, 1)} to {percent(rate.high, 1)}"),
+            marked(f"{rate.echoed:,} of {rate.runs:,}"),
+            element("small", marked(f"{percent(rate.low, 1)} to {percent(rate.high, 1)}")),
         ),
-        element("td", percent(rate.piece, 1)),
-        element("td", percent(rate.chance, 1)),
+        element("td", marked(percent(rate.piece, 1))),
+        element("td", marked(percent(rate.chance, 1))),
     )
 
 
@@ -200,8 +201,8 @@ def _notes(report: EchoReport) -> Markup:
         f"random numbers. {number(report.seconds, 1)} s. "
     ]
     if report.skipped:
-        parts.append(f"Left out, as one token each: {', '.join(report.skipped)}.")
-    return element("p", *parts, class_="kv-caption kv-wide")
+        parts.append(escape(f"Left out, as one token each: {', '.join(report.skipped)}."))
+    return element("p", sentence(parts), class_="kv-caption kv-wide")
 
 
 def _examples(report: EchoReport) -> Markup:
@@ -230,7 +231,7 @@ def _example(run: EchoRun) -> Markup:
         "tr",
         element("th", arm_name(run.arm), scope="row"),
         element("td", piece(run.string.encode())),
-        element("td", f"{run.positions:,}"),
+        element("td", marked(f"{run.positions:,}")),
         element("td", percent(run.piece)),
         element(
             "td",

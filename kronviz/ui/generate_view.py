@@ -17,6 +17,7 @@ from kronviz.generation import Continuation, Generation, NewToken, ReadToken, sa
 from kronviz.probes.tables import generation_rows
 from kronviz.ui.compare_view import ARM_NOTES, arm_name
 from kronviz.ui.html import Markup, element, glyphs, join
+from kronviz.ui.numbers import NO_BREAK, marked
 from kronviz.ui.robustness_view import downloads
 
 MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Forced slot"}
@@ -63,7 +64,7 @@ def progress(generation: Generation) -> Markup:
     if not generation.finished:
         return status(f"Writing … {count} of {generation.sampler.max_tokens} tokens")
     words = f"{count} tokens each in {generation.seconds:.1f} s, seed {generation.sampler.seed}."
-    return status(words)
+    return status(marked(words))
 
 
 def _finding(generation: Generation, mode: str) -> Markup:
@@ -175,7 +176,7 @@ def _written(token: NewToken, *, first: bool) -> Markup:
         tabindex="0" if first else "-1",
         data_id=token.id,
         data_hex=token.hex,
-        data_note=f"probability {token.prob:.1%}",
+        data_note=f"probability {token.prob * 100:.1f}{NO_BREAK}%",
     )
 
 

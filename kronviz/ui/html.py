@@ -12,6 +12,7 @@ Notable:
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
     if tag in _VOID:
         return Markup(opening)
     return Markup(f"{opening}{join(children)}</{tag}>")
+
+
+def words(markup: Markup) -> str:
+    """What a piece of HTML says: its text without the elements, for an attribute or a file."""
+    return html.unescape(re.sub(r"<[^>]*>", "", markup))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from kronviz.ui import robustness_view
 from kronviz.ui.direct import runs_ahead
 from kronviz.ui.html import Markup, element
 from kronviz.ui.lab_runs import QUEUE, Runs, Stage
+from kronviz.ui.numbers import marked
 
 _WAITING = "Waiting for a free place …"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -34,7 +35,7 @@ def empty(sentence: str) -> Markup:
     """What stands where nothing was run yet, or where a run waits for its turn."""
     return element(
         "div",
-        element("p", sentence, class_="kv-lab-empty", role="status"),
+        element("p", marked(sentence), class_="kv-lab-empty", role="status"),
         class_="kv-lab-result",
     )
 

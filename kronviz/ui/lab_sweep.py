@@ -15,6 +15,8 @@ from kronviz.probes.tables import recovery_rows, sweep_rows
 from kronviz.typos import KINDS
 from kronviz.ui.bytes_parts import arm_name, count, listing, number
 from kronviz.ui.html import Markup, element, join
+from kronviz.ui.numbers import label, marked
+from kronviz.ui.numbers import number as written
 from kronviz.ui.robustness_view import NAMES, direction, downloads, problems, progress
 
 MOST_NAMED = 6
@@ -41,8 +43,10 @@ def sweep_view(result: Sweep, metric: str) -> Markup:
         _curves(result, metric),
         element(
             "p",
-            f"{count(result.sentences, 'sentence')}, seed {result.seed}, read in "
-            f"{number(result.seconds, 1)} s.",
+            marked(
+                f"{count(result.sentences, 'sentence')}, seed {result.seed}, read in "
+                f"{number(result.seconds, 1)} s."
+            ),
             class_="kv-caption",
         ),
         downloads("sweep", result, sweep_rows(result)),
@@ -59,10 +63,12 @@ def recovery_view(result: Recovery) -> Markup:
         problems(result.problems),
         element(
             "p",
-            f"{count(result.runs, 'misspelled run')} of {count(result.done, 'passage')}, one "
-            "misspelled word in the first half of each. Both runs are compared wherever both have "
-            "read up to the same character. Bars are 95 % intervals over passages. "
-            f"Seed {result.seed}, read in {number(result.seconds, 1)} s.",
+            marked(
+                f"{count(result.runs, 'misspelled run')} of {count(result.done, 'passage')}, one "
+                "misspelled word in the first half of each. Both runs are compared wherever both "
+                "have read up to the same character. Bars are 95 % intervals over passages. "
+                f"Seed {result.seed}, read in {number(result.seconds, 1)} s."
+            ),
             class_="kv-caption kv-wide",
         ),
         downloads("recovery", result, recovery_rows(result)),
@@ -164,8 +170,10 @@ def _curve(result: Sweep, kind: str, metric: str, bottom: float, top: float) -> 
         *drawn,
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
-        aria_label=f"{KINDS[kind].label}, at {', '.join(map(str, strengths))} misspellings: "
-        + ("; ".join(said) or "no sentence could be misspelled this way"),
+        **label(
+            f"{KINDS[kind].label}, at {', '.join(map(str, strengths))} misspellings: "
+            + ("; ".join(said) or "no sentence could be misspelled this way")
+        ),
     )
     return element(
         "figure",
@@ -182,11 +190,12 @@ def _curve(result: Sweep, kind: str, metric: str, bottom: float, top: float) -> 
 
 def _axis(y: object, value: float, metric: str) -> Markup:
     at = y(value)  # type: ignore[operator]
-    label = f"{value * 100:.0f} %" if metric == "top1_kept" else number(value, 2)
+    share = metric == "top1_kept"
+    shown = written(value, 0 if share else 2, percent=share, tag="tspan")
     return join(
         [
             element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{at:.1f}", y2=f"{at:.1f}"),
-            element("text", label, x=LEFT - 4, y=f"{at + 4:.1f}", text_anchor="end"),
+            element("text", shown, x=LEFT - 4, y=f"{at + 4:.1f}", text_anchor="end"),
         ]
     )
 

@@ -15,7 +15,8 @@ from kronviz.probes.recovery import RecoveryStrip, StripToken
 from kronviz.probes.sensitivity import Sensitivity, WordHurt
 from kronviz.probes.tables import sensitivity_rows, strip_rows
 from kronviz.ui.bytes_parts import DASH, arm_name, listing, number, piece, told
-from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.html import Markup, element, escape, join, visible
+from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.robustness_view import downloads
 
 TINT = 46
@@ -113,7 +114,7 @@ def _finding(found: Sensitivity) -> Markup:
         if hurt:
             kl, word = max(hurt, key=lambda entry: entry[0])
             parts.append(
-                join(
+                sentence(
                     [arm_name(choice.arm), " at ", piece(word.word.encode()), f" ({number(kl, 2)})"]
                 )
             )
@@ -142,17 +143,19 @@ def _sentence(found: Sensitivity, arm: str, top: float, chosen: int) -> list[obj
 def _word(word: WordHurt, index: int, arm: str, top: float, chosen: int) -> Markup:
     hurt = next((entry for entry in word.arms if entry.arm == arm), None)
     if hurt is None:
-        said = f"{word.word}: cannot be misspelled in these ways."
+        said = join([word.word, ": cannot be misspelled in these ways."])
         shown = DASH
     else:
-        said = (
-            f"{word.word}, misspelled as {', '.join(word.variants)}: {arm} moves by "
-            f"{number(hurt.kl_nats)} nats and keeps its first choice in "
-            f"{number(hurt.top1_kept * 100, 0)} % of the tries."
+        said = sentence(
+            [
+                escape(f"{word.word}, misspelled as {', '.join(word.variants)}"),
+                f": {arm} moves by {number(hurt.kl_nats)} nats and keeps its first choice in "
+                f"{number(hurt.top1_kept * 100, 0)} % of the tries.",
+            ]
         )
         shown = number(hurt.kl_nats, 2)
     return told(
-        join([element("bdi", visible(word.word.encode())), element("small", shown)]),
+        join([element("bdi", visible(word.word.encode())), element("small", marked(shown))]),
         said,
         role="button",
         class_="kv-hurt",
@@ -168,7 +171,7 @@ def _felt(strip: RecoveryStrip, arms: list[str]) -> list[object]:
         felt = [t.arms[index].kl_nats for t in strip.tokens if t.later is not None and t.arms]
         if felt:
             parts.append(
-                join(
+                sentence(
                     [
                         arm_name(arm),
                         f" starts at {number(felt[0], 2)} and ends at {number(felt[-1], 2)}",
@@ -185,7 +188,7 @@ def _token(token: StripToken, index: int, top: float) -> Markup:
     text = token.token.text
     if not token.arms:
         said, value, tint = (
-            f"{text}: inside the misspelled word, nothing to compare with.",
+            join([text, ": inside the misspelled word, nothing to compare with."]),
             DASH,
             0.0,
         )
@@ -197,9 +200,9 @@ def _token(token: StripToken, index: int, top: float) -> Markup:
             where = (
                 f"{token.later} tokens after the misspelling" if token.later else "right after it"
             )
-        said = f"{text}, {where}: {number(tint)} nats."
+        said = sentence([escape(text), f", {where}: {number(tint)} nats."])
     return told(
-        join([element("bdi", shown), element("small", value)]),
+        join([element("bdi", shown), element("small", marked(value))]),
         said,
         class_="kv-felt" if token.arms else "kv-felt kv-felt-none",
         style=_tint(tint, top),

@@ -22,6 +22,7 @@ from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.lab_runs import Runs, watched
+from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.parts import html_part, progress_bar
 from kronviz.ui.robustness_view import downloads
 
@@ -70,7 +71,7 @@ def build(context: Context) -> None:
     view = _view(context, context.default)
     with gr.Row(elem_id="kv-lay-tools"):
         start = gr.Button("Measure", variant="primary", elem_id="kv-lay-start")
-        stop = gr.Button("Stop", elem_id="kv-lay-stop")
+        stop = gr.Button("Stop", interactive=False, elem_id="kv-lay-stop")
         status = html_part(_status(_hint(context, context.default)), "kv-lay-status")
     finding = html_part(view[0], "kv-lay-finding")
     plots = []
@@ -95,7 +96,11 @@ def build(context: Context) -> None:
     def measure(request: gr.Request, pair: str | None) -> Iterator[list[Any]]:
         visitor = str(request.session_hash)
         runs.begin(visitor)
-        yield from _measured(context, pair, len(plots), lambda: runs.stopped(visitor))
+        still = [gr.skip()] * len(parts)
+        yield [*still, gr.Button(interactive=True)]
+        for found in _measured(context, pair, len(plots), lambda: runs.stopped(visitor)):
+            yield [*found, gr.skip()]
+        yield [*still, gr.Button(interactive=False)]
 
     def end(request: gr.Request) -> None:
         runs.stop(str(request.session_hash))
@@ -108,7 +113,7 @@ def build(context: Context) -> None:
     start.click(
         measure,
         pair,
-        parts,
+        [*parts, stop],
         trigger_mode="once",
         concurrency_limit=1,
         concurrency_id="layers",
@@ -133,9 +138,12 @@ def _measured(
             elif isinstance(step, LayerReport):
                 words = f"Measured in {step.seconds:.1f} s."
                 finding, details, *pictures = _view(context, pair)
-                yield [_status(words), finding, details, *pictures]
+                yield [_status(marked(words)), finding, details, *pictures]
             else:
-                yield [_status(f"Reading every token at every depth … {step:.0%}", step), *still]
+                yield [
+                    _status(f"Reading every token at every depth … {step * 100:.0f} %", step),
+                    *still,
+                ]
     except InputError as error:
         yield [element("p", str(error), class_="kv-refused", role="alert"), *still]
 
@@ -167,10 +175,13 @@ def _view(context: Context, pair: str | None) -> tuple[Any, ...]:
     finding = element("p", words, class_="kv-finding")
     method = element(
         "p",
-        "Every token is read alone; the vectors’ mean is taken off before cosines are compared. "
-        "The paper’s pair has 124 million parameters and 50,257 tokens and was asked 48 words, the "
-        "first token of each; ours is asked the words of the same six families that are one token "
-        "of its vocabulary. Compare the direction of an effect, not its size.",
+        marked(
+            "Every token is read alone; the vectors’ mean is taken off before cosines are "
+            "compared. The paper’s pair has 124 million parameters and 50,257 tokens and was asked "
+            "48 words, the first token of each; ours is asked the words of the same six families "
+            "that are one token of its vocabulary. Compare the direction of an effect, not its "
+            "size."
+        ),
     )
     tables: list[Markup] = [_table(report)]
     if report:
@@ -191,7 +202,9 @@ def _finding(report: LayerReport) -> Markup:
         if found is None:
             continue
         parts += ["; " if parts else "Words one letter apart: ", arm_name(arm.arm), *_way(found)]
-    return join([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes to ask.")
+    return (
+        sentence([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes to ask.")
+    )
 
 
 def _way(pairs: PairCosines) -> list[object]:
@@ -246,7 +259,7 @@ def _table(report: LayerReport | None) -> Markup:
 
 
 def _row(label: Markup, whose: Markup, values: list[str], theirs: bool) -> Markup:
-    cells = [element("td", value) for value in values]
+    cells = [element("td", marked(value)) for value in values]
     row_class = "kv-lay-theirs" if theirs else None
     return element("tr", label, element("th", whose, scope="row"), *cells, class_=row_class)
 

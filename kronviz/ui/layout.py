@@ -49,6 +49,7 @@ SENTENCE = (
     "Two GPTs, alike but for one thing: one looks every token up in a table, the other computes "
     "it from its bytes. Misspell a text and see which of them minds."
 )
+START = "New here? Five steps"
 PAPER = "https://arxiv.org/abs/2605.29459"
 UPLOADS_KEPT_S = 1800
 """How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
@@ -178,7 +179,13 @@ def _masthead() -> Markup:
         element("h1", _mark(), "kronviz"),
         element(
             "nav",
-            element("button", "New here? Five steps", type="button", class_="kv-path-start"),
+            element(
+                "button",
+                START,
+                type="button",
+                class_="kv-path-start",
+                data_words=START,
+            ),
             element("a", "Paper", href=PAPER, target="_blank", rel="noopener"),
             element("a", "API", href="?view=api"),
             element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),

@@ -10,6 +10,7 @@ from kronviz.projection.looking import FamilyFigures, LookUp, Shares, Side, Stan
 from kronviz.projection.words import PROBES
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, visible
+from kronviz.ui.numbers import marked, number
 
 COLOURS = (
     ("arm", "model"),
@@ -264,12 +265,12 @@ def shares_bar(shares: Shares) -> Markup:
 def _finding(found: LookUp) -> list[object]:
     word = element("span", visible(bytes.fromhex(found.hex)), class_="kv-piece")
     parts: list[object] = ["Nearest to ", word, ": "]
-    for number, side in enumerate(found.sides):
+    for place, side in enumerate(found.sides):
         near = [one for one in side.standing.neighbors if one.relation != "other"]
         asked = len(side.standing.neighbors)
         count = f"{len(near)} of {asked}" if near else f"none of {asked}"
         parts += [
-            "; " if number else "",
+            "; " if place else "",
             "in ",
             arm_name(side.arm),
             f" {count} {'are' if len(near) != 1 else 'is'} a form or a relative of it",
@@ -282,7 +283,7 @@ def _near(side: Side, found: LookUp) -> Markup:
     heads = ("Token", "Relation", "Cosine")
     basis = BASES[standing.basis]
     if standing.basis == "token":
-        basis = f"token {standing.token:,}" if standing.token is not None else "one token"
+        basis = marked(f"token {standing.token:,}") if standing.token is not None else "one token"
     asked = len(standing.neighbors)
     kept = "not a token here: placed by its nearest, in the original space"
     if standing.x is None:
@@ -329,7 +330,7 @@ def _row(one: Neighbor) -> Markup:
     bar = element(
         "span",
         element("span", class_="kv-near-bar", style=f"width: {max(one.similarity, 0) * 100:.1f}%"),
-        element("span", f"{one.similarity:.3f}".replace("-", "−"), class_="kv-near-number"),
+        element("span", number(one.similarity, 3), class_="kv-near-number"),
         class_="kv-near-track",
     )
     return element(

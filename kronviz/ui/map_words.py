@@ -11,6 +11,7 @@ from kronviz.projection.looking import Distances, Placement, Standing
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, visible
 from kronviz.ui.map_view import BASES, point, shares_bar
+from kronviz.ui.numbers import marked, number
 from kronviz.ui.parts import progress_bar
 
 SHOWN = 12
@@ -36,7 +37,7 @@ def progress(words: str, share: float) -> Markup:
     """How far a layout is."""
     bar = progress_bar(share, "Share that is done")
     return element(
-        "div", element("p", f"{words} {share:.0%}", class_="kv-quiet", role="status"), bar
+        "div", element("p", f"{words} {share * 100:.0f} %", class_="kv-quiet", role="status"), bar
     )
 
 
@@ -50,8 +51,10 @@ def laid_out(found: FreshLayout) -> Markup:
         "div",
         element(
             "p",
-            f"The maps show your {len(found.words)} words alone, laid out by UMAP in "
-            f"{found.seconds:.1f} s. ",
+            marked(
+                f"The maps show your {len(found.words)} words alone, laid out by UMAP in "
+                f"{found.seconds:.1f} s. "
+            ),
             element(
                 "button", "Back to all tokens", type="button", class_="kv-textbutton kv-map-back"
             ),
@@ -174,7 +177,7 @@ def _distances(found: Placement, apart: Distances) -> Markup:
             cells.append(
                 element(
                     "td",
-                    f"{value:.2f}",
+                    number(value, 2),
                     data_arm=arm,
                     style=f"--near: {shade:.2f}",
                     class_="kv-map-apart",

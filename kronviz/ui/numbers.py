@@ -2,7 +2,8 @@
 where French is.
 
 The server writes English, which stands where no script runs; ``assets/ui/numbers.js`` rewrites it
-in the reader's locale. The exact value stays in the markup, for whoever copies or saves it.
+in the reader's locale, on figures and in accessible names too. The exact value stays in the
+markup, for whoever copies or saves it.
 """
 
 from __future__ import annotations
@@ -10,26 +11,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from kronviz.ui.html import Markup, element, join
+from kronviz.ui.html import Markup, element, join, words
+
+NO_BREAK = "\u00a0"
 
 _WRITTEN = re.compile(
     r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
 )
 
 
-def number(value: float, digits: int = 0, *, percent: bool = False, sign: bool = False) -> Markup:
+def number(
+    value: float,
+    digits: int = 0,
+    *,
+    percent: bool = False,
+    sign: bool = False,
+    tag: str = "data",
+) -> Markup:
     """A number as an element.
 
     Args:
         value: what is written; a share where ``percent`` is set.
         digits: how many stand behind the decimal point.
-        percent: write hundredths, with the sign for it.
+        percent: write hundredths, with the sign for it after a blank, as everywhere on the page.
         sign: write a plus, too.
+        tag: the element; ``tspan`` inside a drawing.
     """
-    form = f"{'+' if sign else ''},.{digits}{'%' if percent else 'f'}"
+    shown = f"{value * 100 if percent else value:{'+' if sign else ''},.{digits}f}"
+    if not float(shown.replace(",", "")):
+        shown = shown.lstrip("+-")
     return element(
-        "data",
-        f"{value:{form}}".replace("-", "−"),
+        tag,
+        shown.replace("-", "−") + (f"{NO_BREAK}%" if percent else ""),
         value=f"{value:.10g}",
         data_digits=digits,
         data_percent=percent,
@@ -37,12 +50,19 @@ def number(value: float, digits: int = 0, *, percent: bool = False, sign: bool =
     )
 
 
+def millions(count: float) -> Markup:
+    """How many, as ``38.6 M``: parameters and tokens look the same on every tab."""
+    return join([number(count / 1e6, 1), " M"])
+
+
 def marked(text: str) -> Markup:
     """A sentence or a figure with its numbers as elements.
 
     Only numbers with a decimal point or a separator of thousands, which is what locales write each
-    in their own way; names such as ``GPT-2`` or ``o200k`` hold none.
+    in their own way; names such as ``GPT-2`` or ``o200k`` hold none. Markup is returned as it is.
     """
+    if isinstance(text, Markup):
+        return text
     parts: list[object] = []
     end = 0
     for found in _WRITTEN.finditer(text):
@@ -57,4 +77,15 @@ def marked(text: str) -> Markup:
 
 def sentence(parts: Iterable[object]) -> Markup:
     """Parts of a sentence one after another; numbers in those that are plain text are marked."""
-    return join(part if isinstance(part, Markup) else marked(str(part)) for part in parts)
+    return join(marked(part if isinstance(part, str) else str(part)) for part in parts)
+
+
+def label(said: str) -> dict[str, object]:
+    """Attributes that give an element its accessible name, with the numbers in it kept apart.
+
+    Args:
+        said: the name; text that somebody typed has to be escaped in it, so that no number of
+            theirs is rewritten.
+    """
+    marks = marked(said)
+    return {"aria_label": words(marks), "data_said": str(marks) if "<data" in marks else None}

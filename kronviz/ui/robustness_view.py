@@ -26,6 +26,7 @@ from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
 from kronviz.results import to_json
 from kronviz.ui.bytes_parts import DASH, arm_name, count, number, term
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.numbers import marked, sentence
 
 SHOWN_PAIRS = 40
 NAMES = {
@@ -89,7 +90,7 @@ def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup
         element("progress", value=done, max=max(asked, 1), aria_label=words)
         if running or done < asked
         else "",
-        element("span", words, class_="kv-quiet"),
+        element("span", marked(words), class_="kv-quiet"),
         class_="kv-progress",
     )
 
@@ -119,8 +120,8 @@ def interval(value: Interval, metric: str, *, signed: bool = False) -> Markup:
 
     return join(
         [
-            f"{shown(value.mean)}{unit}",
-            element("small", f"{shown(value.low)} to {shown(value.high)}"),
+            marked(f"{shown(value.mean)}{unit}"),
+            element("small", marked(f"{shown(value.low)} to {shown(value.high)}")),
         ]
     )
 
@@ -167,7 +168,7 @@ def _finding(result: Robustness) -> Markup:
         if only is None:
             return Markup("Nothing was read.")
         share = number(only.value.mean * 100, 1)
-        return join([arm_name(only.arm), f" keeps its first choice on {share} % of the pairs."])
+        return sentence([arm_name(only.arm), f" keeps its first choice on {share} % of the pairs."])
     shares = {arm.arm: arm.value.mean for arm in kept.arms}
     parts: list[object] = [
         f"Misspelled, {arm_share('kron', shares)} of first choices stay with ",
@@ -177,7 +178,7 @@ def _finding(result: Robustness) -> Markup:
         f" (McNemar p {_p(result.mcnemar.p_value)}). ",
         *_verdict(kl),
     ]
-    return join(parts)
+    return sentence(parts)
 
 
 def arm_share(arm: str, shares: dict[str, float]) -> str:
@@ -249,8 +250,8 @@ def _row(metric: str, result: Robustness | None) -> Markup:
             "td",
             interval(row.difference, metric, signed=True) if row and row.difference else DASH,
         ),
-        element("td", wins),
-        *[element("td", ROBUSTNESS[metric][arm].text) for arm in ("bpe", "kron")],
+        element("td", marked(wins)),
+        *[element("td", marked(ROBUSTNESS[metric][arm].text)) for arm in ("bpe", "kron")],
     )
 
 
@@ -274,7 +275,7 @@ def _facts(result: Robustness) -> Markup:
         f"Intervals: {result.resamples:,} bootstrap samples, seed {result.seed}. "
         f"Read in {number(result.seconds, 1)} s."
     )
-    return element("p", *parts, class_="kv-caption kv-wide")
+    return element("p", sentence(parts), class_="kv-caption kv-wide")
 
 
 def _categories(rows: Sequence[CategoryRow]) -> Markup:
@@ -315,12 +316,12 @@ def _category(row: CategoryRow) -> Markup:
     return element(
         "tr",
         element("th", row.category, scope="row"),
-        element("td", f"{row.pairs:,}"),
+        element("td", marked(f"{row.pairs:,}")),
         *[
-            element("td", f"{arm.top1_kept:,}", _share(arm.top1_kept, row, arm.arm))
+            element("td", marked(f"{arm.top1_kept:,}"), _share(arm.top1_kept, row, arm.arm))
             for arm in row.arms
         ],
-        *[element("td", number(arm.kl_nats)) for arm in row.arms],
+        *[element("td", marked(number(arm.kl_nats))) for arm in row.arms],
     )
 
 
@@ -383,7 +384,7 @@ def _pair(outcome: PairOutcome) -> Markup:
             for top in (arm.clean_top, arm.typo_top)
         )
         said = clean if arm.metrics.top1_kept else join([clean, " → ", typo])
-        cells += [element("td", said), element("td", number(arm.metrics.kl_nats))]
+        cells += [element("td", said), element("td", marked(number(arm.metrics.kl_nats)))]
     return element(
         "tr",
         element("th", outcome.typo, element("small", outcome.clean), scope="row", dir="auto"),

@@ -12,6 +12,7 @@ Notable:
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -65,8 +66,10 @@ def _rgb(colour: str) -> str:
 
 
 def script() -> str:
-    """What runs in the browser once the page is there."""
-    return f"() => {{ {' '.join(f'({part})();' for part in _parts('js'))} }}"
+    """What runs in the browser once the page is there, told each light colour's dark one."""
+    dark = json.dumps({c.light: c.dark for c in (*NEUTRALS.values(), *ARMS.values())})
+    parts = " ".join(f"({part})();" for part in _parts("js"))
+    return f"() => {{ window.kronvizDark = {dark}; {parts} }}"
 
 
 def _parts(kind: str) -> list[str]:

@@ -22,7 +22,7 @@ from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, escape, join
-from kronviz.ui.numbers import number
+from kronviz.ui.numbers import marked, millions, number, sentence
 from kronviz.ui.parts import html_part
 
 _NONE = "not recorded"
@@ -138,7 +138,7 @@ def _headline(evidence: TrainingEvidence) -> Markup:
 
 def _differences(evidence: TrainingEvidence) -> Markup:
     curve = evidence.curves[0]
-    return join(
+    return sentence(
         [
             "Ours and the paper’s are not the same experiment. Here: ",
             _millions(curve.parameters),
@@ -155,11 +155,11 @@ def _differences(evidence: TrainingEvidence) -> Markup:
 def _scored(curve: TrainingCurve) -> str:
     if curve.scored is None:
         return ""
-    frequent, drawn, exact = curve.scored
     return (
-        f" To save time, the first {1 - exact:.0%} of our training steps scored the {frequent:,} "
-        f"most frequent tokens, their own targets and {drawn:,} drawn from the others, weighted to "
-        "stand for all; the losses of batches are such estimates there. Validation scores all."
+        f" To save time, the first {(1 - curve.exact) * 100:.0f} % of our training steps scored "
+        f"{curve.scored:,} tokens in place of all: the most frequent, their own targets, others "
+        "drawn and weighted to stand for the rest. The losses of batches are estimates there; "
+        "validation scores all."
     )
 
 
@@ -294,6 +294,7 @@ def _seeds(found: SeedSpread) -> Markup:
                 element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
                 element("tbody", *body),
                 class_="kv-table kv-seeds",
+                data_name="seeds",
             ),
             class_="kv-scroll",
         ),
@@ -316,7 +317,7 @@ def _rarity(found: Rarity) -> Markup:
                     *[
                         element(
                             "tr",
-                            element("th", name, scope="row"),
+                            element("th", marked(name), scope="row"),
                             element("td", number(row.tokens)),
                             element("td", number(row.bpe, 3)),
                             element("td", number(row.kron, 3)),
@@ -361,7 +362,7 @@ def _row(name: object, ours: object, theirs: Published | None) -> Markup:
         "tr",
         element("th", name, scope="row"),
         element("td", ours),
-        element("td", theirs.text, element("small", theirs.where))
+        element("td", marked(theirs.text), element("small", theirs.where))
         if theirs
         else element("td", "–"),
     )
@@ -401,4 +402,4 @@ def _scale(curve: TrainingCurve | None) -> object:
 
 
 def _millions(count: float | None) -> Markup:
-    return escape(_NONE) if count is None else join([number(count / 1e6, 1), " M"])
+    return escape(_NONE) if count is None else millions(count)

@@ -13,7 +13,8 @@ from kronviz.probes.tables import foreign_rows
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 from kronviz.ui.bytes_lists import RELATIONS
 from kronviz.ui.bytes_parts import DASH, arm_name, number, percent, piece, scrolling, told
-from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.html import Markup, element, escape, join, visible
+from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.robustness_view import downloads, problems
 
 BUCKETS = {
@@ -57,10 +58,12 @@ def maps_caption(report: Foreign) -> Markup:
     """What the two maps show and what they do not."""
     return element(
         "p",
-        f"{len(report.points):,} tokens, the same on both maps: every form of the words above and "
-        f"their nearest tokens, the others drawn with seed {report.seed}. Tokens that lie close "
-        "together are near each other in the space itself; distances between far groups, and the "
-        "directions of the axes, mean nothing. Diamonds are forms of the words above.",
+        marked(
+            f"{len(report.points):,} tokens, the same on both maps: every form of the words above "
+            f"and their nearest tokens, the others drawn with seed {report.seed}. Tokens that lie "
+            "close together are near each other in the space itself; distances between far groups, "
+            "and the directions of the axes, mean nothing. Diamonds are forms of the words above."
+        ),
         class_="kv-caption kv-wide",
     )
 
@@ -83,7 +86,7 @@ def _finding(report: Foreign | None) -> Markup:
             f" has {percent(found.typographic.mean, 1)} that are the same word written otherwise "
             f"and {percent(found.morphological.mean, 1)} that share its letters",
         ]
-    return join([*parts, "."])
+    return sentence([*parts, "."])
 
 
 def _buckets(report: Foreign | None) -> Markup:
@@ -128,7 +131,8 @@ def _row(name: str, found: Bucket | None) -> Markup:
     notes: list[object] = [example]
     if found and found.pairs:
         first, second = found.examples[0]
-        notes = [join([piece(first.encode()), " ", piece(second.encode())]), f" · {found.pairs:,}"]
+        pair = join([piece(first.encode()), " ", piece(second.encode())])
+        notes = [pair, marked(f" · {found.pairs:,}")]
     return element(
         "tr",
         element("th", title, element("small", *notes), scope="row"),
@@ -136,7 +140,7 @@ def _row(name: str, found: Bucket | None) -> Markup:
             element("td", _interval(getattr(found, part) if found else None))
             for part in ("table", "centred", "code")
         ],
-        *[element("td", CROSS_MODEL[name][space].text) for space in ("table", "code")],
+        *[element("td", marked(CROSS_MODEL[name][space].text)) for space in ("table", "code")],
     )
 
 
@@ -144,7 +148,7 @@ def _interval(value: Interval | None) -> Markup:
     if value is None:
         return Markup(DASH)
     spread = f"{number(value.low)} to {number(value.high)}"
-    return join([number(value.mean), element("small", spread)])
+    return join([marked(number(value.mean)), element("small", marked(spread))])
 
 
 def _details(report: Foreign | None) -> Sequence[Markup]:
@@ -163,8 +167,9 @@ def _facts(report: Foreign) -> Markup:
     parts: list[object] = [
         "Read from ",
         element("bdi", report.source),
-        f": {report.rows:,} rows of {report.dims:,} numbers ({report.tensor}, {report.dtype}), "
-        f"tokens written as {report.scheme}; {report.used:,} of {report.tokens:,} tokens have "
+        f": {report.rows:,} rows of {report.dims:,} numbers (",
+        escape(f"{report.tensor}, {report.dtype}"),
+        f"), tokens written as {report.scheme}; {report.used:,} of {report.tokens:,} tokens have "
         f"bytes and a row, {report.words:,} are whole words in lower case. ",
         f"Two tokens drawn at random have a mean cosine of {number(found.cosine.mean)}; the mean "
         f"row is {percent(found.mean_share)} as long as a row, and the first principal axis holds "
@@ -182,7 +187,7 @@ def _facts(report: Foreign) -> Markup:
         f"Byte code with {report.pos_dim} positions, seed {report.seed}. "
         f"Measured in {number(report.seconds, 1)} s."
     )
-    return element("p", *parts, class_="kv-caption kv-wide")
+    return element("p", sentence(parts), class_="kv-caption kv-wide")
 
 
 def _asked(report: Foreign) -> Markup:
@@ -226,6 +231,11 @@ def _neighbor(found: Neighbor) -> Markup:
     word, meaning = RELATIONS[found.relation]
     return told(
         element("bdi", visible(bytes.fromhex(found.hex))),
-        f"token {found.id}: {found.text}, cosine {number(found.similarity)}. {word}: {meaning}.",
+        sentence(
+            [
+                escape(f"token {found.id}: {found.text}"),
+                f", cosine {number(found.similarity)}. {word}: {meaning}.",
+            ]
+        ),
         class_=f"kv-bit kv-relation-{found.relation}",
     )

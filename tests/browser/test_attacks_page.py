@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 from attacks import ATTACKS
 
@@ -24,8 +25,17 @@ FIELDS = (
     ("Compare", "#kv-typo textarea"),
     ("Byte view", "#kv-byte-text :is(input, textarea)"),
     ("Byte view", "#kv-byte-with :is(input, textarea)"),
+    ("Map", "#kv-map-word :is(input, textarea)"),
+    ("Map", "#kv-map-words textarea"),
     ("Robustness", "#kv-lab-text :is(input, textarea)"),
 )
+NAMES = (
+    "clean", "typo", "text", "with", "prompt", "string", "pair", "tab", "positions", "edit",
+    "map.word", "map.words", "map.left", "map.colour", "map.at",
+    "generate.strings", "generate.prompts", "robustness.text", "robustness.pairs-sentences",
+    "your-model.words", "your-model.model", "your-model.tensor", "your-model.source", "seed",
+)  # fmt: skip
+"""What a link can carry, of every tab that carries words."""
 WATCH = """
 window.__blocked = [];
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -52,6 +62,8 @@ TYPE = """async ([selector, strings]) => {
     await pause(30);
   }
 }"""
+VARIED = """document.querySelector("#kv-map-words textarea").value
+  || document.querySelector(".toast-body")"""
 ALIVE = """() => [...document.querySelectorAll(
   "[onload], [onerror], [onfocus], [onclick], [ontoggle], [onstart], [onanimationstart], "
   + "[src='x'], #kv-click, [href^='javascript:' i], [action^='javascript:' i], "
@@ -122,19 +134,71 @@ def test_as_sentences_and_in_a_file(watched: Any, tmp_path: Path) -> None:
     page.wait_for_timeout(200)
 
 
+def open_tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def test_as_words_that_variants_are_made_of(watched: Any) -> None:
+    page = watched()
+    open_tab(page, "Map")
+    for text in sample(11)[:: max(1, 120 // EVERY)]:
+        page.locator("#kv-map-words textarea").fill("")
+        page.locator("#kv-map-base :is(input, textarea)").fill(text)
+        page.click("#kv-map-add")
+        page.wait_for_function(VARIED)
+    page.wait_for_timeout(200)
+
+
+def test_as_strings_and_prompts_of_the_echo(watched: Any) -> None:
+    page = watched()
+    open_tab(page, "Generate")
+    short = [text.replace(",", " ") for text in sample(13) if len(text) < 60]
+    for start in range(0, len(short), 8):
+        some = short[start : start + 8]
+        page.locator("#kv-echo-strings textarea").fill(", ".join(some))
+        page.locator("#kv-echo-prompts textarea").fill(f"{some[0]} {{}} and")
+        page.click("#kv-echo-run")
+        page.wait_for_selector("#kv-echo-shown :is(.kv-finding, .kv-downloads, .kv-refused)")
+        page.wait_for_selector("#kv-echo-run:not([disabled])")
+
+
+def test_as_a_model_of_ones_own(watched: Any, tmp_path: Path) -> None:
+    """Words to look at, names of a tensor and of a model, files whose names and tokens attack."""
+    page = watched("?tab=your-model&your-model.map=0")
+    short = [text for text in ATTACKS if len(text) < 90]
+    tokens = ["<s>", *short, *(f"▁{text}" for text in short), *"run runs ▁run ▁runs".split()]
+    named = {
+        "vectors": tmp_path / "<img src=x onerror=window.__ran=1>.npy",
+        "tokens": tmp_path / "<svg onload=window.__ran=1>.json",
+    }
+    named["tokens"].write_text(json.dumps(list(dict.fromkeys(tokens))), encoding="utf-8")
+    np.save(named["vectors"], np.random.default_rng(1).normal(size=(len(set(tokens)), 8)))
+    page.get_by_text("More settings").click()
+    page.get_by_text("My files", exact=True).click()
+    for name, file in named.items():
+        page.set_input_files(f"#kv-table-{name} input[type=file]", file)
+        page.wait_for_selector(f"#kv-table-{name} :is(.file-preview, table)")
+
+    def measure() -> None:
+        page.click("#kv-table-run")
+        page.wait_for_selector("#kv-table-run:not([disabled])")
+        page.wait_for_selector("#kv-table-shown :is(.kv-downloads, .kv-refused)")
+
+    words = page.locator("#kv-table-words :is(input, textarea)")
+    tensor = page.locator("#kv-tab-your-model [placeholder='model.embed_tokens.weight']")
+    words.fill(", ".join([short[0], short[5], "run"]))
+    measure()
+    for text in sample(17)[:: max(6, 240 // EVERY)]:
+        words.fill(text)
+        tensor.fill(text)
+        measure()
+    page.get_by_text("A public model", exact=True).click()
+    page.locator("#kv-table-model :is(input, textarea)").fill(f"a/{ATTACKS[0]}")
+    measure()
+
+
 def test_sent_in_a_link(watched: Any) -> None:
-    names = (
-        "clean",
-        "typo",
-        "text",
-        "with",
-        "prompt",
-        "string",
-        "pair",
-        "tab",
-        "positions",
-        "edit",
-    )
-    for first in sample(5)[:: max(1, 160 // EVERY)]:
-        watched("?" + urlencode(dict.fromkeys(names, first)))
-    watched("?" + urlencode({"tab": "generate", "prompt": ATTACKS[1], "seed": ATTACKS[2]}))
+    tabs = ("map", "generate", "your-model", None)
+    for place, first in enumerate(sample(5)[:: max(3, 160 // EVERY)]):
+        named = {"tab": tabs[place % 4] or first}
+        watched("?" + urlencode({**dict.fromkeys(NAMES, first), **named}))
