@@ -276,7 +276,7 @@ def test_figures_write_numbers_the_readers_way(visit: Visit) -> None:
         "document.querySelector('#kv-cost-vocabulary').innerText.includes('50.257')"
     )
     page.wait_for_selector("#kv-tab-cost .annotation-text, #kv-tab-cost .textpoint")
-    shown = page.locator("#kv-tab-cost .textpoint").all_inner_texts()
+    shown = page.locator("#kv-tab-cost .textpoint").all_text_contents()
     assert any("," in text for text in shown)
     assert not any("." in text for text in shown)
 
