@@ -4,8 +4,8 @@
     python assets/screenshots.py --as-opened --full --out FOLDER    to look at: empty states too
     python assets/screenshots.py --preview     the picture of a link, assets/ui/preview.png
 
-What a tab measures is measured first. Pictures are small WebP files for the README: the whole page
-at the wider width, the first screens on a phone; with ``--full``, PNG files with every pixel.
+What a tab measures is measured first. Pictures are small WebP files of the upper part of a page,
+as the README shows them; with ``--full``, PNG files of all of it.
 
 Starts the app on a free port and drives headless Chromium (Debian's package ``chromium``).
 """
@@ -30,7 +30,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 WIDTHS = {1440: 900, 390: 844}
 KEPT_WIDTHS = {1440: 900, 390: 390}
-MOST_SCREENS = 2
+KEPT_HEIGHTS = {1440: 1125, 390: 1460}
 QUALITY = 66
 RUNS = {
     "layers": ("#kv-lay-start", "#kv-lay-details .kv-downloads"),
@@ -71,7 +71,7 @@ def photograph(
     Args:
         wanted: names of tabs, all if empty.
         opened: as the tab is opened, with nothing measured.
-        full: PNG files with every pixel.
+        full: PNG files of the whole page.
     """
     for width, height in WIDTHS.items():
         for mode in ("light", "dark"):
@@ -112,8 +112,7 @@ def keep(picture: bytes, path: Path, width: int) -> None:
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     kept = KEPT_WIDTHS[width]
     image = image.resize((kept, round(image.height * kept / image.width)), Image.Resampling.LANCZOS)
-    if width < 500:
-        image = image.crop((0, 0, kept, min(image.height, MOST_SCREENS * WIDTHS[width])))
+    image = image.crop((0, 0, kept, min(image.height, KEPT_HEIGHTS[width])))
     image.save(path, "WEBP", quality=QUALITY, method=6)
 
 
@@ -147,7 +146,7 @@ def main() -> None:
     parser.add_argument("--tabs", nargs="*", default=[])
     parser.add_argument("--preview", action="store_true")
     parser.add_argument("--as-opened", action="store_true", help="measure nothing first")
-    parser.add_argument("--full", action="store_true", help="PNG files with every pixel")
+    parser.add_argument("--full", action="store_true", help="PNG files of the whole page")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

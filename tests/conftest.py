@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-# Before torch is imported: the suite runs on two cores, beside a browser and servers, and where
-# two processes share it each has one of them.
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# Before torch is imported: the models are small, and beside a browser and servers threads that wait
+# for each other cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Triton, which torch may import, reads this once: without a GPU its kernels are interpreted.
 os.environ.setdefault("TRITON_INTERPRET", "0" if os.path.exists("/dev/nvidia0") else "1")

@@ -51,7 +51,12 @@ def test_the_benchmark_runs(
     line = ["serve.py", "--pair", str(pair_folder), "--device", "cpu", "--seconds", "0.05"]
     monkeypatch.setattr(sys, "argv", [*line, "--markdown"])
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    runpy.run_path(str(ROOT / "benchmarks" / "serve.py"), run_name="__main__")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        runpy.run_path(str(ROOT / "benchmarks" / "serve.py"), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
     printed = capsys.readouterr().out
     for words in ("| answer |", "| batch of 64 |", "| kron |", "bfloat16 against float32"):
         assert words in printed

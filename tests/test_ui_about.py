@@ -17,13 +17,17 @@ from test_ui_html import read
 from kronviz import codec, published
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.card import training_sources
+from kronviz.probes.kept import KeptRobustness
 from kronviz.probes.method import method
+from kronviz.probes.pairs import PairSet, load_pairs
+from kronviz.probes.robustness import robustness
 from kronviz.ui import about
 from kronviz.ui.context import Context
 from kronviz.ui.explain import EXPLANATIONS
 from kronviz.ui.guide import STEPS
+from kronviz.ui.html import element, escape
 from kronviz.ui.layout import TABS
-from kronviz.ui.numbers import marked, number
+from kronviz.ui.numbers import label, marked, number, sentence
 from kronviz.ui.preview import app_settings
 from kronviz.ui.theme import ASSETS
 
@@ -108,3 +112,35 @@ def test_a_link_carries_this_apps_words_and_a_whole_address(tmp_path: Path) -> N
     assert picture.headers["content-type"] == "image/png"
     assert len(picture.content) < 200_000
     assert app_settings("t", "s", tmp_path / "none.png")["routes"] == []
+
+
+def test_a_name_keeps_its_own_numbers_apart_from_what_was_typed() -> None:
+    said = sentence([escape('<i> "3.14"'), ", cosine 0.833, of 50,257"])
+    (_, named), *others = read(element("span", **label(said))).tags
+    assert others == []
+    assert named["aria-label"] == '<i> "3.14", cosine 0.833, of 50,257'
+    parts = read(named["data-said"])
+    assert parts.said == named["aria-label"]
+    assert [dict(a)["value"] for _, a in parts.tags] == ["0.833", "50257"]
+    assert label("no figure here")["data_said"] is None
+
+
+def test_the_spelling_test_stands_beside_the_papers_or_says_how_it_is_measured(
+    tmp_path: Path, small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arm in ("bpe", "kron"):
+        write_log(tmp_path / "p" / arm, [4.0, 3.0, 2.0], norm=2.0, step_seconds=1.0)
+    context = Context({"p": small_predictor}, (), tmp_path)
+    figures = read(about._page(context, "p")["figures"]).said
+    assert "47.3 % and 55.5 %" in figures
+    assert "python -m kronviz.probes.kept checkpoints/p" in figures
+    report = robustness(small_predictor, PairSet(load_pairs().pairs[:6]), seed=2)
+    found = KeptRobustness({}, "", "the command that measures it", report)
+    monkeypatch.setattr(about, "kept", lambda folder: found)
+    figures = read(about._page(context, "p")["figures"]).said
+    row = report.metric("kl_nats")
+    assert row is not None
+    for arm in row.arms:
+        value = arm.value
+        assert f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]" in figures
+    assert "the command that measures it over 6 pairs of texts" in figures

@@ -80,7 +80,7 @@
     draw.type = "button";
     draw.className = "kv-map-redraw";
     draw.textContent = "Draw this map now";
-    draw.addEventListener("click", () => { say(side, "Drawing takes seconds for a small vocabulary, minutes for a large one."); find(`draw-${side}`)?.click(); });
+    draw.addEventListener("click", () => { say(side, "Drawing takes seconds for a small vocabulary, a minute for a large one."); find(`draw-${side}`)?.click(); });
     status.append(document.createElement("br"), draw);
   };
 

@@ -139,7 +139,7 @@ def draw_map(
 ) -> Map:
     """Draw the map of a space, and keep it for as long as the process lives.
 
-    Takes about ten seconds for 8,193 tokens on two cores, some minutes for 50,257.
+    Takes some seconds for 8,193 tokens on two cores, about half a minute for 50,257.
 
     Args:
         progress: called with the share that is done, 0 to 1; may raise in order to stop.

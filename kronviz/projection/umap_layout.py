@@ -40,7 +40,7 @@ def layout(
     """Lay vectors out on a plane by UMAP with the cosine distance.
 
     The same vectors and arguments give the same picture. The first call takes some seconds more:
-    umap-learn is imported and compiled. Time grows with ``n² d``; 50,000 vectors take minutes.
+    umap-learn is imported and compiled. Time grows with ``n² d``; 50,000 vectors take a minute.
 
     Args:
         vectors: shape ``(n, d)``.

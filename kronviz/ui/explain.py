@@ -72,8 +72,8 @@ EXPLANATIONS = {
     "training": Explanation(
         "How the two models learned: their loss, the gap between them, the size of what reads a "
         "token.",
-        "Both read the same text in the same order. Lower loss is better; in «The gap», above zero "
-        "means that kron is ahead.",
+        "Both read the same text in the same order. Lower loss is better; in «The gap» and «Rare "
+        "tokens», above zero means that kron is ahead.",
         "What happens at another scale. Ours is one run with one seed; the paper’s figures stand "
         "beside it and come from another experiment.",
     ),

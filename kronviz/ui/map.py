@@ -70,13 +70,14 @@ def build(context: Context) -> None:
             rules = gr.CheckboxGroup(
                 [(f"{rule.label} ({rule.example})", name) for name, rule in RULES.items()],
                 value=list(RULES),
-                label="made by the app",
+                label="Kinds of variants",
                 elem_id="kv-map-rules",
             )
             with gr.Row(elem_classes="kv-map-buttons"):
                 add = gr.Button("Add variants", elem_id="kv-map-add")
                 anew = gr.Button("Lay out afresh", elem_id="kv-map-anew")
                 table = gr.Button("Distances as CSV", elem_id="kv-map-distances")
+            said = html_part(element("div"), "kv-map-said")
     fresh = html_part(element("div"), "kv-map-fresh")
     placed = html_part(element("div"), "kv-map-placed")
     csv = gr.Textbox(visible=False)
@@ -173,34 +174,34 @@ def build(context: Context) -> None:
     if context.selector is not None:
         other = context.selector.change(switched, pair, choices, **direct)
         other.then(all_of, every, [near, placed, figures], **direct)
-    gr.on([add.click, base.submit], _varied, [words, base, rules], words, **direct)
+    gr.on([add.click, base.submit], _varied, [words, base, rules], [words, said], **direct)
     anew.click(arranged, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
-    saved = table.click(line(_distances(context)), [words, *where], csv, **direct)
-    saved.then(None, csv, None, js="(text) => { window.kronvizMap?.save(text); }")
+    saved = table.click(line(_distances(context)), [words, *where], [csv, said], **direct)
+    saved.then(None, csv, None, js="(text) => { if (text) window.kronvizMap?.save(text); }")
     for choice, button, shown in zip(choices, redraw, drawing, strict=True):
         button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
     add_endpoints(context)
 
 
 def _distances(context: Context) -> Any:
-    def table(words: str, left: str, right: str, pair: str | None) -> str:
+    def table(words: str, left: str, right: str, pair: str | None) -> tuple[str, Markup]:
         try:
             found = looking.distances(_listed(words), context.predictor(pair), left, right)
         except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return map_words.distances_csv(found)
+            return "", view.refusal(str(error))
+        return map_words.distances_csv(found), element("div")
 
     return table
 
 
-def _varied(words: str, base: str, rules: Sequence[str]) -> str:
+def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
     listed = _listed(words or "")
     word = well_formed(base or "") or (listed[0] if listed else WORD)
     try:
         made = variants(word, rules or tuple(RULES))
     except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None
-    return "\n".join(dict.fromkeys([*listed, *made]))
+        return gr.skip(), view.refusal(str(error))
+    return "\n".join(dict.fromkeys([*listed, *made])), element("div")
 
 
 def _listed(words: str) -> list[str]:

@@ -63,7 +63,7 @@ TYPE = """async ([selector, strings]) => {
   }
 }"""
 VARIED = """document.querySelector("#kv-map-words textarea").value
-  || document.querySelector(".toast-body")"""
+  || document.querySelector("#kv-map-said .kv-refused")"""
 ALIVE = """() => [...document.querySelectorAll(
   "[onload], [onerror], [onfocus], [onclick], [ontoggle], [onstart], [onanimationstart], "
   + "[src='x'], #kv-click, [href^='javascript:' i], [action^='javascript:' i], "
@@ -109,10 +109,13 @@ def test_continued_and_forced_into_a_slot(watched: Any) -> None:
     page = watched()
     page.get_by_role("tab", name="Generate").click()
     page.wait_for_selector("#kv-gen-start", state="visible")
+    fields = {"clean": ("prompt",), "slot": ("string", "slotted"), "typo": ("prompt", "typo")}
     for number, text in enumerate(sample(3)[:: max(1, 16 // EVERY)]):
-        slot = number % 2
-        page.click(f"#kv-gen-mode label:has(input[value={'slot' if slot else 'clean'}])")
-        page.locator(f"#kv-gen-{'string' if slot else 'prompt'} :is(input, textarea)").fill(text)
+        mode = list(fields)[number % len(fields)]
+        page.click(f"#kv-gen-mode label:has(input[value={mode}])")
+        for name in fields[mode]:
+            slotted = f"{text} {{}}" if name == "slotted" else text
+            page.locator(f"#kv-gen-{name} :is(input, textarea)").fill(slotted)
         page.evaluate("document.querySelector('.kv-gen-result').removeAttribute('data-finished')")
         page.click("#kv-gen-start")
         page.wait_for_selector(".kv-gen-result[data-finished], .kv-gen-result .kv-refused")
@@ -131,6 +134,13 @@ def test_as_sentences_and_in_a_file(watched: Any, tmp_path: Path) -> None:
     page.wait_for_selector("#kv-lab-file .file-preview, #kv-lab-file table")
     page.click("#kv-lab-run")
     page.wait_for_selector("#kv-lab-table .kv-downloads, #kv-lab-table .kv-refused")
+    page.click("#kv-lab-source label:has(input[value=sentences])")
+    page.locator("#kv-lab-mine textarea").fill("\n".join(short[::EVERY]))
+    page.evaluate("document.querySelector('#kv-lab-table .kv-lab-result').id = 'kv-before'")
+    page.click("#kv-lab-run:not([disabled])")
+    page.wait_for_selector(
+        "#kv-lab-table .kv-lab-result:not(#kv-before) :is(.kv-downloads, .kv-refused)"
+    )
     page.wait_for_timeout(200)
 
 
@@ -143,6 +153,9 @@ def test_as_words_that_variants_are_made_of(watched: Any) -> None:
     open_tab(page, "Map")
     for text in sample(11)[:: max(1, 120 // EVERY)]:
         page.locator("#kv-map-words textarea").fill("")
+        page.evaluate(
+            "document.querySelector('#kv-map-said .kv-refused')?.classList.remove('kv-refused')"
+        )
         page.locator("#kv-map-base :is(input, textarea)").fill(text)
         page.click("#kv-map-add")
         page.wait_for_function(VARIED)
