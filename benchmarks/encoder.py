@@ -24,7 +24,6 @@ import contextlib
 import functools
 import gc
 import importlib.util
-import itertools
 import os
 import sys
 import time
@@ -45,7 +44,7 @@ import encoder_gpu
 from table import show
 
 from kronviz import codec
-from kronviz.accounting.timing import Timing, machine, rounds, summarise
+from kronviz.accounting.timing import BATCHES, Timing, going_through, machine, rounds, summarise
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
@@ -57,8 +56,6 @@ DYNAMIC, CACHED = "reference, dynamic", "reference, cached"
 MAX_DENSE = 1_500_000_000
 """Bytes of dense codes beyond which the reference is not asked: it holds several copies."""
 MAX_MODULE = 6_000_000_000
-BATCHES = 8
-"""Batches of ids that the calls of a contestant go through."""
 MANUAL, EVEN = "the Python manual", ""
 TABLES = ("text", "even", "widths", "vocabularies", "memory")
 SHORT = ("text", "even", "memory")
@@ -212,17 +209,15 @@ def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timi
     batches = case.batches()
     gradient = torch.randn(case.tokens, case.d_model, dtype=case.dtype, device=case.device)
 
-    def caller(module: nn.Module) -> Callable[[], object]:
-        endless = itertools.cycle(batches)
+    def step(module: nn.Module, ids: Tensor) -> None:
+        for parameter in module.parameters():
+            parameter.grad = None
+        module(ids).backward(gradient)
 
-        def step() -> None:
-            for parameter in module.parameters():
-                parameter.grad = None
-            module(next(endless)).backward(gradient)
-
-        return step if training else lambda: module(next(endless))
-
-    calls = {name: caller(module) for name, module in made.items()}
+    calls = {
+        name: going_through(batches, functools.partial(step, module) if training else module)
+        for name, module in made.items()
+    }
     with torch.inference_mode(not training):
         for call in calls.values():
             call()

@@ -85,7 +85,7 @@ def build(context: Context) -> None:
             element("h2", "Measured here", class_="kv-title"),
             element(
                 "p",
-                "Embeds a batch of tokens, drawn as text uses them, in four ways that take turns, "
+                "Embeds batches of tokens, drawn as text uses them, in four ways that take turns, "
                 "with the vocabulary, P, width and numbers chosen above.",
                 class_="kv-lead",
             ),
