@@ -22,6 +22,7 @@ import functools
 import hashlib
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,44 @@ class TokenBytes:
         return self.data[self.offsets[token_id] : self.offsets[token_id + 1]].tobytes()
 
 
-class Tokenizer:
+class TokenSet:
+    """The tokens of a vocabulary, whoever made it, in order of id.
+
+    Attributes:
+        name: by which `token_set` finds it.
+        vocabulary: the bytes of every id. Ids that stand for nothing have no bytes.
+    """
+
+    name: str
+    n_vocab: int
+    vocabulary: TokenBytes
+
+    def __init__(self, name: str, vocabulary: TokenBytes):
+        self.name, self.vocabulary, self.n_vocab = name, vocabulary, len(vocabulary)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that an id stands for. `IndexError` for an id outside the vocabulary."""
+        return self.vocabulary[token_id]
+
+    def token_text(self, token_id: int) -> str:
+        r"""An id as readable text; bytes that are no whole character are written ``\xe2``."""
+        return self.token_bytes(token_id).decode("utf-8", errors="backslashreplace")
+
+
+_held: weakref.WeakValueDictionary[str, TokenSet] = weakref.WeakValueDictionary()
+
+
+def hold(tokens: TokenSet) -> None:
+    """Let `token_set` find a set by its name, for as long as somebody else keeps it."""
+    _held[tokens.name] = tokens
+
+
+def token_set(name: str) -> TokenSet:
+    """A held set of tokens, or a vocabulary as `load_tokenizer` knows it."""
+    return _held.get(name) or load_tokenizer(name)
+
+
+class Tokenizer(TokenSet):
     """A byte-pair encoding with the true bytes of each id at hand. Get one from `load_tokenizer`.
 
     Attributes:
@@ -123,16 +161,8 @@ class Tokenizer:
         """Text of ids; bytes that are no valid UTF-8 become U+FFFD."""
         return self._encoding.decode(list(ids), errors="replace")
 
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that an id stands for. `IndexError` for an id outside the vocabulary."""
-        return self.vocabulary[token_id]
-
-    def token_text(self, token_id: int) -> str:
-        r"""An id as readable text; bytes that are no whole character are written ``\xe2``."""
-        return self.token_bytes(token_id).decode("utf-8", errors="backslashreplace")
-
     @functools.cached_property
-    def vocabulary(self) -> TokenBytes:
+    def vocabulary(self) -> TokenBytes:  # type: ignore[override]
         """The bytes of every id. Ids that the encoding leaves unused have no bytes."""
 
         def bytes_of(token_id: int) -> bytes:

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from kronviz.generation import Sampler, continue_text
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.echo import EchoReport, echo, echo_steps, longest_piece, wilson
+from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece, wilson
 from kronviz.results import from_json, to_json
 
 STRINGS = ("kubernetes", "zyzzyva", "the")
@@ -103,17 +103,17 @@ def test_what_cannot_be_run_is_refused_at_once(
     small_predictor: Predictor, arguments: dict, said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        echo_steps(small_predictor, **{"strings": ["kubernetes"], **arguments})
+        echo_plan(small_predictor, **{"strings": ["kubernetes"], **arguments})
 
 
-def test_progress_grows_and_may_stop_the_probe(small_predictor: Predictor) -> None:
+def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> None:
     seen: list[float] = []
 
-    def progress(share: float) -> None:
+    def progress(share: float) -> bool:
         seen.append(share)
-        if len(seen) == 3:
-            raise InterruptedError
+        return len(seen) < 3
 
-    with pytest.raises(InterruptedError):
-        echo(small_predictor, sampler=Sampler(max_tokens=1), progress=progress)
+    found = echo(small_predictor, sampler=Sampler(max_tokens=1), progress=progress)
+    assert len(found.runs) == 3
     assert 0 < seen[0] < seen[1] < seen[2] < 1
+    assert [(rate.arm, rate.runs) for rate in found.rates] == [("bpe", 1), ("kron", 1), ("kron", 1)]

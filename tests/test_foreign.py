@@ -61,6 +61,35 @@ def test_the_same_seed_gives_the_same_figures(report: Foreign) -> None:
     assert dataclasses.replace(again, seconds=0) == dataclasses.replace(report, seconds=0)
 
 
+def test_a_stopped_run_keeps_what_was_measured(report: Foreign) -> None:
+    seen: list[float] = []
+
+    def run(stop_after: float, map_tokens: int = 0) -> Foreign:
+        def progress(share: float) -> bool:
+            seen.append(share)
+            return share < stop_after
+
+        seen.clear()
+        given = {"source": "mine", "words": ["Run", "stone", "absent"], "seed": 3}
+        return foreign(table(), TOKENS, **given, map_tokens=map_tokens, progress=progress)
+
+    assert dataclasses.replace(run(2), seconds=0) == dataclasses.replace(report, seconds=0)
+    early = run(0.2)
+    assert early.buckets == report.buckets[:1]
+    assert early.bucket("unrelated").pairs == 0
+    assert (early.shares, early.asked, early.anisotropy) == ((), (), None)
+    assert any("stopped" in problem for problem in early.problems)
+    assert seen[-1] < 0.4
+    later = run(0.6)
+    assert later.buckets == report.buckets
+    assert 0 < later.shares[0].words < report.shares[0].words
+    assert from_json(Foreign, to_json(later)) == later
+    # Told to stop while the map is laid out, the figures stay.
+    seen.clear()
+    laid = lay_out(report, table(), TOKENS, count=20, progress=lambda share: share > 1)
+    assert laid == report
+
+
 def test_pairs_are_of_the_kind_that_they_say() -> None:
     found = lexicon(TOKENS, range(len(TOKENS)))
     rng = np.random.default_rng(0)

@@ -10,8 +10,9 @@ from small import small_model
 from kronviz.predictor import Predictor
 from kronviz.probes import layers as probe
 from kronviz.probes.families import FAMILIES
-from kronviz.probes.layers import KINDS, LayerReport, layer_steps, layers
+from kronviz.probes.layers import KINDS, LayerReport, layers
 from kronviz.probes.neighbors import canonical
+from kronviz.probes.tables import layer_rows
 from kronviz.results import from_json, to_json
 
 
@@ -97,23 +98,43 @@ def test_a_member_is_itself_other_tokens_are_its_neighbours(report: LayerReport)
 def test_the_same_pair_is_not_measured_twice_and_other_weights_are(
     predictor: Predictor, report: LayerReport
 ) -> None:
-    assert list(layer_steps(predictor)) == [report]
+    assert layers(predictor) is report
     other = Predictor("layered", {"kron": small_model("kron", 1, vocabulary="r50k_base:2048")})
     assert probe.known_layers(other) is None
 
 
-def test_progress_grows_and_may_stop_the_probe(predictor: Predictor) -> None:
-    other = Predictor("layered", {"bpe": small_model("bpe", 2, vocabulary="r50k_base:2048")})
+def test_a_stopped_run_keeps_what_was_read_and_is_not_taken_for_a_whole_one(
+    predictor: Predictor, report: LayerReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "CHUNK", 512)
+    other = Predictor("layered", dict(predictor.arms))
+    monkeypatch.setattr(probe, "_done", {})
     seen: list[float] = []
 
-    def progress(share: float) -> None:
+    def progress(share: float) -> bool:
         seen.append(share)
-        if len(seen) == 2:
-            raise InterruptedError
+        return share < until
 
-    with pytest.raises(InterruptedError):
-        layers(other, progress)
-    assert 0 < seen[0] < seen[1] < 1
+    until = 0.0
+    begun = layers(other, progress)
+    assert begun.read == 0
+    assert not begun.arms[0].depths
+    sentences = {pairs.kind: pairs.pairs for pairs in begun.arms[0].pairs}
+    assert sentences["typo"] == sentences["ending"] < 320
+    assert "lookalike" not in sentences
+    assert begun.depths == 3
+    assert layer_rows(begun) == []
+    until = 0.97
+    partly = layers(other, progress)
+    assert partly.read == 2048 < partly.tokens
+    assert sorted(seen[1:]) == seen[1:]
+    first = set(range(partly.read))
+    ids = {predictor.tokenizer.token_text(token): token for token in range(partly.tokens)}
+    near = [ids[t] for arm in partly.arms for f in arm.depths[0].families for t in f.nearest]
+    assert near
+    assert set(near) <= first
+    assert partly.arms[0].pairs[0] == report.arms[0].pairs[0]
+    assert set(partly.words) <= set(report.words)
     assert probe.known_layers(other) is None
 
 

@@ -183,6 +183,18 @@ def test_every_word_is_misspelled_in_turn(small_predictor: Predictor) -> None:
     assert len(sensitivity_rows(found)) == len(found.words)
 
 
+def test_a_stopped_run_has_the_first_words(
+    small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kronviz.probes.robustness.BATCH_TOKENS", 120)
+    whole = sensitivity(small_predictor, CLEAN, tries=1)
+    part = sensitivity(small_predictor, CLEAN, tries=1, progress=lambda *_: False)
+    assert whole.measured == len(whole.words)
+    assert 0 < part.measured < whole.measured
+    assert part.words[: part.measured] == whole.words[: part.measured]
+    assert not any(word.arms for word in part.words[part.measured :])
+
+
 def test_a_text_without_words_has_first_choices_and_no_figures(small_predictor: Predictor) -> None:
     found = sensitivity(small_predictor, "1 + 1 =")
     assert found.words == ()

@@ -256,7 +256,7 @@ def test_layers_shows_the_papers_figures_alone_and_then_ours_beside_them(
     fresh = Predictor("fresh", dict(reversed(small_predictor.arms.items())))
     context = Context({"fresh": fresh}, root=tmp_path)
     assert known_layers(fresh) is None
-    finding, tables, *pictures = layers._view(context, "fresh")
+    finding, tables, *pictures = layers._view(known_layers(fresh))
     assert "Press Measure" in finding
     assert "ours" not in tables
     assert [len(picture.data) for picture in pictures] == [2, 2, 2, 0, 0, 0]
@@ -273,11 +273,16 @@ def test_layers_shows_the_papers_figures_alone_and_then_ours_beside_them(
         picture.to_json()
 
 
-def test_a_stop_leaves_the_layers_as_they_were(small_predictor: Predictor, tmp_path: Path) -> None:
+def test_a_stop_keeps_of_the_layers_what_was_read(
+    small_predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kronviz.probes.layers._done", {})
     fresh = Predictor("stopped", dict(reversed(small_predictor.arms.items())))
     context = Context({"stopped": fresh}, root=tmp_path)
     *_, last = layers._measured(context, "stopped", 6, lambda: True)
     assert "Stopped" in last[0]
+    assert "and kept" in last[0]
+    assert known_layers(fresh) is None
 
 
 def test_a_missing_arm_is_drawn_without(small_predictor: Predictor, tmp_path: Path) -> None:

@@ -114,13 +114,13 @@ def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
     runs = Runs()
     read_own = your_model._ours(small_predictor)
     stages = your_model.measured(runs, "me", ("key",), read_own, {"words": ["run"]}, 100)
-    for stage, report, _, _ in stages:
+    for stage, (report, *_) in stages:
         assert stage.running
         if report is not None:
             break
     started = time.monotonic()
     runs.stop("me")
-    *_, (stage, report, _, note) = stages
+    *_, (stage, (report, _, note, _)) = stages
     assert time.monotonic() - started < 2
     assert not stage.running
     assert report is not None

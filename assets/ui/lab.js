@@ -1,4 +1,5 @@
-// The lab in the browser: a word of the sentence is chosen by pressing it. No request of its own.
+// The lab in the browser: a word of the sentence is chosen by pressing it, and a table that was
+// brought is shown on the map. No request of its own.
 () => {
   if (window.kronvizLab) return;
   window.kronvizLab = true;
@@ -7,6 +8,16 @@
     if (!word || (event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();
     word.click();
+  });
+  document.addEventListener("click", async (event) => {
+    const shown = event.target.closest?.("[data-on-map]");
+    if (!shown) return;
+    const names = shown.dataset.onMap.split(" ");
+    document.getElementById("kv-tab-map-button")?.click();
+    const radios = () => names.map((name) => document.querySelector(`.kv-map-space input[value="${name}"]`));
+    for (let turn = 0; turn < 200 && !radios().every(Boolean); turn += 1) await new Promise((done) => { setTimeout(done, 50); });
+    for (const radio of radios()) if (radio && !radio.checked) radio.click();
+    document.getElementById("kv-map-pair")?.scrollIntoView({ block: "center" });
   });
   document.addEventListener("click", (event) => {
     const word = event.target.closest?.("[data-word]");

@@ -44,7 +44,7 @@
     let start = 4 + size;
     const arrays = {};
     for (const [name, kind, count] of about.arrays) {
-      arrays[name] = kind === "u2" ? new Uint16Array(data, start, count) : new Uint8Array(data, start, count);
+      arrays[name] = new { u4: Uint32Array, u2: Uint16Array, u1: Uint8Array }[kind](data, start, count);
       start += arrays[name].byteLength;
     }
     return { about, arrays };
@@ -102,6 +102,8 @@
       plots[side].set(new Uint16Array(0), 1);
       caption(side, "");
       say(side, error.problem ?? "The map could not be fetched; reload the page.", error.drawable);
+      // Nobody chose a table of their own by chance, and no file holds its map.
+      if (error.drawable && /^table/.test(space)) frame(side).querySelector(".kv-map-redraw")?.click();
     }
     mark();
   };
@@ -250,7 +252,8 @@
     else {
       const { words } = maps[side];
       const times = words.arrays.frequency ? `\nseen about ${format(Math.round(2 ** (words.arrays.frequency[id] / words.about.per_octave)) - 1)} times in training text` : "";
-      float.textContent = `${label(words, id)}\nid ${id}, merge rank ${format(id)} of ${format(words.about.tokens)}\nbytes ${hex(bytes(words, id))}${times}`;
+      const rank = words.arrays.ids ? `id ${words.arrays.ids[id]}` : `id ${id}, merge rank ${format(id)} of ${format(words.about.tokens)}`;
+      float.textContent = `${label(words, id)}\n${rank}\nbytes ${hex(bytes(words, id))}${times}`;
     }
     const own = float.getBoundingClientRect();
     float.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - own.width - 8))}px`;

@@ -85,7 +85,7 @@
       const found = shown.answer?.sides[number];
       const row = (list, id, relation, cosine) => {
         const at = place(side, id).map((value) => value.toFixed(5));
-        rows.push([list, map.about.space, id, text(map.words, id) ?? "", hex(bytes(map.words, id)), relation, cosine, ...at]);
+        rows.push([list, map.about.space, map.words.arrays.ids?.[id] ?? id, text(map.words, id) ?? "", hex(bytes(map.words, id)), relation, cosine, ...at]);
       };
       if (map?.points && found && !shown.fresh) {
         found.near.forEach(([id, cosine, relation]) => row("nearest", id, relation, cosine));

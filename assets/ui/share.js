@@ -202,7 +202,7 @@
   };
   const settle = () => {
     for (const block of document.querySelectorAll(".tabitem .block")) {
-      if (block.querySelector(".block, [data-saves], [data-save], canvas")) continue; // or it saves by itself
+      if (block.querySelector(".block, [data-saves], [data-save], canvas, .file-preview")) continue; // or it saves by itself
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
       if (plot ? !plot.data?.length : !block.querySelector(PICTURES)) {

@@ -29,12 +29,14 @@ def shares(report: LayerReport | None, share: str) -> go.Figure:
         report: ours; only the paper's are drawn without it.
         share: ``other_form``, ``holds_root`` or ``in_family``.
     """
-    figure = _figure("share of the 10 nearest", len(report.arms[0].depths) if report else 3)
+    figure = _figure("share of the 10 nearest", report.depths if report else 3)
     figure.update_yaxes(range=[0, 1.02] if share == "other_form" else None, rangemode="tozero")
     for arm in ARMS:
         theirs = [float(found.value or 0) for found in LAYERS[share][arm]]
         figure.add_trace(_line(arm, theirs, f"{arm}, the paper’s", paper=True))
     for found in report.arms if report else ():
+        if not found.depths:
+            continue
         ours = [getattr(at, share) for at in found.depths]
         figure.add_trace(_line(found.arm, ours, f"{found.arm}, ours"))
     return figure
@@ -50,7 +52,7 @@ def cosines(report: LayerReport | None, kind: str) -> go.Figure:
     if report is None:
         words = "Not measured yet, and the paper has none.<br>Press Measure: some seconds."
         return not_yet(plain_chart(HEIGHT), words)
-    figure = _figure("mean cosine", len(report.arms[0].depths))
+    figure = _figure("mean cosine", report.depths)
     figure.update_yaxes(range=[-0.25, 1.02])
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for found in report.arms:

@@ -112,7 +112,7 @@ def echo(
     *,
     seeds: int = 1,
     sampler: Sampler | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> EchoReport:
     """Measure how often both arms repeat novel strings.
 
@@ -120,30 +120,20 @@ def echo(
         strings: tried one after the other; those that are one token are left out.
         prompts: each with ``{}`` once, where the string is to stand.
         seeds: continuations of each string in each prompt, from the sampler's seed upwards.
-        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+        progress: called with the share that is done, 0 to 1; what was written stays when it
+            answers ``False``.
 
     Raises:
         InputError: at once, if something cannot be run.
     """
-    for step in echo_steps(predictor, strings, prompts, seeds=seeds, sampler=sampler):
-        if isinstance(step, EchoReport):
-            return step
-        if progress:
-            progress(step)
-    raise AssertionError
-
-
-def echo_steps(
-    predictor: Predictor,
-    strings: Sequence[str] = STRINGS,
-    prompts: Sequence[str] | None = None,
-    *,
-    seeds: int = 1,
-    sampler: Sampler | None = None,
-) -> Iterator[float | EchoReport]:
-    """The echo probe step by step: shares that are done, at last the report."""
     plan = echo_plan(predictor, strings, prompts, seeds=seeds, sampler=sampler)
-    return _steps(predictor, plan)
+    started = time.perf_counter()
+    runs: list[EchoRun] = []
+    for run in echo_runs(predictor, plan):
+        runs.append(run)
+        if progress is not None and progress(len(runs) / plan.size) is False:
+            break
+    return echo_report(predictor, plan, runs, time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
@@ -254,15 +244,6 @@ def echo_report(
         runs=tuple(runs),
         seconds=seconds,
     )
-
-
-def _steps(predictor: Predictor, plan: EchoPlan) -> Iterator[float | EchoReport]:
-    started = time.perf_counter()
-    runs: list[EchoRun] = []
-    for run in echo_runs(predictor, plan):
-        runs.append(run)
-        yield len(runs) / plan.size * 0.999
-    yield echo_report(predictor, plan, runs, time.perf_counter() - started)
 
 
 def longest_piece(string: str, text: str) -> int:

@@ -11,6 +11,8 @@ Notable:
   takes the first token of each word, which for «nations» is «n»: those words are left out here.
 - Three kinds of pairs answer where the reading is done: a word and its misspelling in the
   same sentence, the ends of these two sentences, and two words one letter apart.
+- Sentences come first, then the tokens in order of id, both arms together. A run that is stopped
+  so has every sentence, and neighbours among the first tokens alone, the same for both arms.
 
 Run it: ``python -m kronviz.probes layers --pair tiny``.
 """
@@ -30,16 +32,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from kronviz.model import GPT
+from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
 from kronviz.probes.families import FAMILIES
 from kronviz.probes.neighbors import canonical
 from kronviz.probes.pairs import load_pairs
+from kronviz.probes.robustness import BATCH_FLOP, batch_sizes
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 
 NEAREST = 10
 CHUNK = 1024
-"""Tokens read at once; progress, and a wish to stop, are heard between two of these."""
+"""Most tokens read at once; progress, and a wish to stop, are heard between two of these."""
 MIN_LETTERS = 5
 KINDS = ("typo", "ending", "lookalike")
 
@@ -118,7 +121,8 @@ class LayerReport:
 
     Attributes:
         words: the tokens that were asked, readable, in order of family.
-        tokens: size of the vocabulary, all of which was searched.
+        tokens: size of the vocabulary.
+        read: how many of its first tokens were read and searched: all, unless the run was stopped.
         nearest: how many of the nearest tokens were looked at.
         seconds: time that it took.
     """
@@ -127,9 +131,18 @@ class LayerReport:
     vocabulary: str
     words: tuple[str, ...]
     tokens: int
+    read: int
     nearest: int
     arms: tuple[ArmLayers, ...]
     seconds: float
+
+    @property
+    def depths(self) -> int:
+        """How many depths were looked at: the input, and after each block."""
+        found = [
+            part for arm in self.arms for part in (arm.depths, *(p.cosines for p in arm.pairs))
+        ]
+        return max(map(len, found), default=0)
 
     def arm(self, name: str) -> ArmLayers | None:
         """One arm's layers, if the pair has it."""
@@ -144,60 +157,101 @@ def known_layers(predictor: Predictor) -> LayerReport | None:
     return _done.get(tuple(predictor.arms.values()))
 
 
-def layers(predictor: Predictor, progress: Callable[[float], None] | None = None) -> LayerReport:
+def layers(predictor: Predictor, progress: Callable[[float], object] | None = None) -> LayerReport:
     """Run the layered probe on every arm of a pair.
 
     Args:
-        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+        progress: called with the share that is done, 0 to 1; what was read stays when it answers
+            ``False``.
     """
-    for step in layer_steps(predictor):
-        if isinstance(step, LayerReport):
-            return step
-        if progress:
-            progress(step)
-    raise AssertionError
-
-
-@torch.inference_mode()
-def layer_steps(predictor: Predictor) -> Iterator[float | LayerReport]:
-    """The layered probe step by step: shares that are done, at last the report."""
     if known := known_layers(predictor):
-        yield known
-        return
+        return known
     started = time.perf_counter()
-    tokenizer = predictor.tokenizer
-    table = _spellings(tokenizer.name)
-    sentences = _sentences(tokenizer, predictor.n_ctx)
-    twins = _lookalikes(tokenizer.name)
-    arms = []
-    for number, (arm, model) in enumerate(predictor.arms.items()):
-        streams = []
-        parts = torch.arange(tokenizer.n_vocab, device=model.device).split(CHUNK)
-        for index, part in enumerate(parts):
-            streams.append(torch.stack([s[:, 0] for s in model.residual_stream(part[:, None])]))
-            yield (number + (index + 1) / (len(parts) + 2)) / len(predictor.arms)
-        vectors = torch.cat(streams, 1).float()
-        vectors -= vectors.mean(1, keepdim=True)
-        pairs = [
-            _cosines("typo", *_ends(model, sentences, 0)),
-            _cosines("ending", *_ends(model, sentences, 1)),
-            _cosines("lookalike", vectors[:, twins[:, 0]], vectors[:, twins[:, 1]]),
-        ]
-        depths = tuple(_shares(depth, vectors[depth], table) for depth in range(len(vectors)))
-        arms.append(ArmLayers(arm, depths, tuple(found for found in pairs if found)))
-    report = LayerReport(
-        pair=predictor.pair,
-        vocabulary=tokenizer.name,
-        words=tuple(tokenizer.token_text(int(token)) for token in table.words),
-        tokens=tokenizer.n_vocab,
-        nearest=NEAREST,
-        arms=tuple(arms),
-        seconds=time.perf_counter() - started,
-    )
-    while len(_done) >= 4:
-        _done.pop(next(iter(_done)))
-    _done[tuple(predictor.arms.values())] = report
-    yield report
+    reading = _Reading(predictor)
+    for share in reading.steps():
+        if progress is not None and progress(share) is False:
+            break
+    report = reading.report(started)
+    if report.read == report.tokens:
+        while len(_done) >= 4:
+            _done.pop(next(iter(_done)))
+        _done[tuple(predictor.arms.values())] = report
+    return report
+
+
+class _Reading:
+    """All arms of a pair while they read the sentences, and then token by token the vocabulary."""
+
+    def __init__(self, predictor: Predictor):
+        self._predictor, self._tokenizer = predictor, predictor.tokenizer
+        self._sentences = _sentences(self._tokenizer, predictor.n_ctx)
+        self._ends = {arm: _Ends(model, self._sentences) for arm, model in predictor.arms.items()}
+        self._streams = {
+            arm: torch.empty(
+                model.config.n_layer + 1,
+                self._tokenizer.n_vocab,
+                model.config.d_model,
+                device=model.device,
+            )
+            for arm, model in predictor.arms.items()
+        }
+        self._read = 0
+
+    @torch.inference_mode()
+    def steps(self) -> Iterator[float]:
+        """Read, telling the share that is done."""
+        costs = [sum(len(ids) for ids, _ in sides) for sides in self._sentences]
+        everything = 1.02 * (sum(costs) + self._tokenizer.n_vocab)
+        start = done = 0
+        for size in batch_sizes(self._predictor, costs):
+            for ends in self._ends.values():
+                ends.read(start, start + size)
+            done += sum(costs[start : start + size])
+            start += size
+            yield done / everything
+        largest = max(map(parameter_count, self._predictor.arms.values()))
+        chunk = max(16, min(CHUNK, int(BATCH_FLOP / (2 * largest))))
+        for part in torch.arange(self._tokenizer.n_vocab).split(chunk):
+            for arm, model in self._predictor.arms.items():
+                for depth, stream in enumerate(
+                    model.residual_stream(part[:, None].to(model.device))
+                ):
+                    self._streams[arm][depth, part[0] : part[-1] + 1] = stream[:, 0]
+            self._read = int(part[-1]) + 1
+            yield (done + self._read) / everything
+
+    @torch.inference_mode()
+    def report(self, started: float) -> LayerReport:
+        """The report of what was read; it takes the means off in place, so it comes once."""
+        table = _spellings(self._tokenizer.name)
+        twins = _lookalikes(self._tokenizer.name)
+        twins = twins[(twins < self._read).all(1)]
+        arms = []
+        for arm in self._predictor.arms:
+            vectors = self._streams[arm][:, : self._read]
+            if self._read:
+                vectors -= vectors.mean(1, keepdim=True)
+            pairs = [
+                _cosines("typo", *self._ends[arm].centred(0)),
+                _cosines("ending", *self._ends[arm].centred(1)),
+                _cosines("lookalike", vectors[:, twins[:, 0]], vectors[:, twins[:, 1]]),
+            ]
+            depths = [
+                _shares(depth, vectors[depth], table)
+                for depth in range(len(vectors))
+                if self._read > NEAREST
+            ]
+            arms.append(ArmLayers(arm, tuple(depths), tuple(found for found in pairs if found)))
+        return LayerReport(
+            pair=self._predictor.pair,
+            vocabulary=self._tokenizer.name,
+            words=tuple(self._tokenizer.token_text(int(t)) for t in table.words if t < self._read),
+            tokens=self._tokenizer.n_vocab,
+            read=self._read,
+            nearest=NEAREST,
+            arms=tuple(arms),
+            seconds=time.perf_counter() - started,
+        )
 
 
 @dataclass(frozen=True)
@@ -245,26 +299,28 @@ def _spellings(vocabulary: str) -> _Spellings:
 
 
 def _shares(depth: int, vectors: Tensor, table: _Spellings) -> DepthShares:
-    """L, M and S of centred vectors ``(n_vocab, d_model)``."""
+    """L, M and S of centred vectors ``(tokens, d_model)``, of the first tokens or of all."""
     units = F.normalize(vectors, dim=1)
-    words = torch.from_numpy(table.words).to(units.device)
+    asked = table.words < len(vectors)
+    own_words, own_families = table.words[asked], table.families[asked]
+    words = torch.from_numpy(own_words).to(units.device)
     similar = units[words] @ units.T
     similar[torch.arange(len(words), device=units.device), words] = -torch.inf
     near = similar.topk(NEAREST, dim=1).indices.cpu().numpy()
-    rows = table.families[:, None]
+    rows = own_families[:, None]
     counted = (
-        table.forms[near] != table.forms[table.words][:, None],
+        table.forms[near] != table.forms[own_words][:, None],
         table.roots[rows, near],
         table.members[rows, near],
     )
     families = []
     for place, family in enumerate(FAMILIES):
-        own = np.flatnonzero(table.families == place)
+        own = np.flatnonzero(own_families == place)
         if not len(own):
             continue
         other, root, member = (float(marks[own].mean()) for marks in counted)
         nearest = tuple(table.texts[token] for token in near[own[0]])
-        example = table.texts[table.words[own[0]]]
+        example = table.texts[own_words[own[0]]]
         families.append(FamilyShares(family.name, other, root, member, example, nearest))
     other, root, member = (
         float(np.mean([getattr(family, share) for family in families])) if families else 0.0
@@ -299,24 +355,39 @@ def _sentences(tokenizer: Tokenizer, n_ctx: int) -> list[Cut]:
     return found
 
 
-def _ends(model: GPT, sentences: Sequence[Cut], which: int) -> tuple[Tensor, Tensor]:
-    """Centred streams of both sides, ``(depth, sentences, d_model)``.
+class _Ends:
+    """The streams of one arm at two places of the sentences: the word's last token, and the end."""
 
-    Args:
-        which: 0 at the last token of the word that differs, 1 at the end of the sentence.
-    """
-    sides = []
-    for side in (0, 1):
-        texts = [sentence[side] for sentence in sentences]
-        ids = torch.zeros(len(texts), max(len(text) for text, _ in texts), dtype=torch.long)
-        for row, (text, _) in enumerate(texts):
-            ids[row, : len(text)] = torch.tensor(text)
-        places = torch.tensor([(place, len(text) - 1)[which] for text, place in texts])
-        rows = torch.arange(len(texts))
-        streams = model.residual_stream(ids.to(model.device))
-        sides.append(torch.stack([stream[rows, places] for stream in streams]).float())
-    mean = torch.cat(sides, 1).mean(1, keepdim=True)
-    return sides[0] - mean, sides[1] - mean
+    def __init__(self, model: GPT, sentences: Sequence[Cut]):
+        self._model, self._sentences = model, sentences
+        shape = (2, 2, model.config.n_layer + 1, len(sentences), model.config.d_model)
+        self._streams = torch.empty(shape, device=model.device)
+        self._read = 0
+
+    def read(self, start: int, end: int) -> None:
+        """Read some more of the sentences, the clean and the misspelled side of each."""
+        for side in (0, 1):
+            texts = [sentence[side] for sentence in self._sentences[start:end]]
+            ids = torch.zeros(len(texts), max(len(text) for text, _ in texts), dtype=torch.long)
+            for row, (text, _) in enumerate(texts):
+                ids[row, : len(text)] = torch.tensor(text)
+            rows = torch.arange(len(texts))
+            streams = self._model.residual_stream(ids.to(self._model.device))
+            for which in (0, 1):
+                places = torch.tensor([(place, len(text) - 1)[which] for text, place in texts])
+                for depth, stream in enumerate(streams):
+                    self._streams[which, side, depth, start:end] = stream[rows, places].float()
+        self._read = end
+
+    def centred(self, which: int) -> tuple[Tensor, Tensor]:
+        """Centred streams of both sides, ``(depth, sentences, d_model)``.
+
+        Args:
+            which: 0 at the last token of the word that differs, 1 at the end of the sentence.
+        """
+        first, second = self._streams[which, :, :, : self._read]
+        mean = torch.cat((first, second), 1).mean(1, keepdim=True)
+        return first - mean, second - mean
 
 
 @functools.lru_cache(maxsize=4)

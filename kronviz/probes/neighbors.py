@@ -41,7 +41,7 @@ from kronviz.probes.strings import (
     tokens,
     whole_number,
 )
-from kronviz.tokenizer import TokenBytes, Tokenizer, load_tokenizer
+from kronviz.tokenizer import TokenBytes, Tokenizer, token_set
 
 MAX_NEIGHBORS = 100
 MIN_ROOT = 3
@@ -208,7 +208,7 @@ def relation(first: str | None, second: str | None) -> str:
 @functools.lru_cache(maxsize=16)
 def code_table(vocabulary: str, pos_dim: int) -> CodeTable:
     """The `CodeTable` of a vocabulary, kept for the next question."""
-    return CodeTable.of(load_tokenizer(vocabulary).vocabulary, pos_dim)
+    return CodeTable.of(token_set(vocabulary).vocabulary, pos_dim)
 
 
 @functools.lru_cache(maxsize=8)

@@ -4,7 +4,8 @@ Notable:
 
 - Only one word is misspelled at a time, a few times each with different draws; what is reported is
   the mean. A word in which nothing could be misspelled has no figures.
-- All variants are read as one batch with the clean text.
+- Words are read from the first to the last, so a run that is stopped has the beginning of the
+  text.
 
     python -m kronviz.probes sensitivity --pair tiny --text "The capital of France is"
 """
@@ -17,9 +18,9 @@ from dataclasses import dataclass
 
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.pairs import Pair
-from kronviz.probes.robustness import PairOutcome, outcomes
+from kronviz.probes.robustness import PairOutcome, Progress, outcomes
 from kronviz.typos import misspell
-from kronviz.typos.words import find_words
+from kronviz.typos.words import Word, find_words
 
 KINDS = ("swap", "drop", "double", "insert", "neighbour")
 TRIES = 3
@@ -62,7 +63,11 @@ class ArmChoice:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A text and what each of its words is worth to each arm's prediction."""
+    """A text and what each of its words is worth to each arm's prediction.
+
+    Attributes:
+        measured: how many words, from the first on, the run came to: all, unless it was stopped.
+    """
 
     pair: str
     text: str
@@ -71,6 +76,24 @@ class Sensitivity:
     words: tuple[WordHurt, ...]
     arms: tuple[ArmChoice, ...]
     seconds: float
+    measured: int = 0
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What a run will read.
+
+    Attributes:
+        variants: of each word.
+        pairs: the text against itself, then with each variant; the id is the word's index.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    variants: tuple[tuple[str, ...], ...]
+    pairs: tuple[Pair, ...]
+    kinds: tuple[str, ...]
+    seed: int
 
 
 def sensitivity(
@@ -80,6 +103,7 @@ def sensitivity(
     kinds: Sequence[str] = KINDS,
     tries: int = TRIES,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Sensitivity:
     """Misspell every word of a text in turn.
 
@@ -87,11 +111,30 @@ def sensitivity(
         text: at most `MAX_WORDS` words.
         kinds: names in `typos.KINDS`, one of them drawn for each variant.
         tries: variants of each word, 1 to `MAX_TRIES`; equal ones count once.
+        progress: called after each batch of texts; what was read stays when it says stop.
 
     Raises:
         InputError: the text is empty or too long, or an argument is of no use.
     """
     started = time.perf_counter()
+    jobs = sensitivity_jobs(predictor, text, kinds=kinds, tries=tries, seed=seed)
+    read: list[PairOutcome] = []
+    for batch in outcomes(predictor, jobs.pairs):
+        read += batch
+        if progress is not None and progress(len(read), len(jobs.pairs)) is False:
+            break
+    return summarise_sensitivity(predictor, jobs, read, time.perf_counter() - started)
+
+
+def sensitivity_jobs(
+    predictor: Predictor,
+    text: str,
+    *,
+    kinds: Sequence[str] = KINDS,
+    tries: int = TRIES,
+    seed: int = 0,
+) -> Jobs:
+    """What `sensitivity` will read; its arguments and errors."""
     text = clean_text(text)
     predictor.encode(text, "text")
     if not isinstance(tries, int) or isinstance(tries, bool) or not 1 <= tries <= MAX_TRIES:
@@ -109,21 +152,37 @@ def sensitivity(
             typo = text[: word.start] + variant + text[word.end :]
             if len(predictor.tokenizer.encode(typo)) <= predictor.n_ctx:
                 pairs.append(Pair(str(number), "", text, typo))
-    read = [outcome for batch in outcomes(predictor, pairs) for outcome in batch]
+    return Jobs(text, tuple(words), tuple(variants), tuple(pairs), tuple(kinds), seed)
+
+
+def summarise_sensitivity(
+    predictor: Predictor, jobs: Jobs, read: Sequence[PairOutcome], seconds: float = 0.0
+) -> Sensitivity:
+    """What was found by what was read of the jobs so far; at least the first of them was."""
     by_word: dict[str, list[PairOutcome]] = {}
     for outcome in read[1:]:
         by_word.setdefault(outcome.id, []).append(outcome)
+    # The word that the next text is about counts as not measured, though some of it was read.
+    left = jobs.pairs[len(read) :]
+    measured = int(left[0].id or 0) if left else len(jobs.words)
     return Sensitivity(
         pair=predictor.pair,
-        text=text,
-        seed=seed,
-        kinds=tuple(kinds),
+        text=jobs.text,
+        seed=jobs.seed,
+        kinds=jobs.kinds,
         words=tuple(
-            WordHurt(word.text, word.start, word.end, made, _arms(by_word.get(str(number), [])))
-            for number, (word, made) in enumerate(zip(words, variants, strict=True))
+            WordHurt(
+                word.text,
+                word.start,
+                word.end,
+                made,
+                _arms(by_word.get(str(number), [])) if number < measured else (),
+            )
+            for number, (word, made) in enumerate(zip(jobs.words, jobs.variants, strict=True))
         ),
-        arms=tuple(ArmChoice(arm.arm, arm.clean_top) for arm in read[0].arms),
-        seconds=time.perf_counter() - started,
+        arms=tuple(ArmChoice(arm.arm, arm.clean_top) for arm in read[0].arms) if read else (),
+        seconds=seconds,
+        measured=measured,
     )
 
 

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 from kronviz.codec import is_utf8
 from kronviz.projection.maps import MAPS
 from kronviz.projection.words import spelling
-from kronviz.tokenizer import TokenBytes, load_tokenizer
+from kronviz.tokenizer import TokenBytes, load_tokenizer, token_set
 
 CASES = ("no letters", "lower", "Capital", "UPPER", "mIxed")
 SPACE = ("no leading space", "leading space")
@@ -50,10 +50,10 @@ class Columns:
     frequency: NDArray[np.uint8] | None
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def columns(vocabulary: str) -> Columns:
     """The `Columns` of a vocabulary."""
-    packed = load_tokenizer(vocabulary).vocabulary
+    packed = token_set(vocabulary).vocabulary
     tokens = [packed[token] for token in range(len(packed))]
     texts = [token.decode() if is_utf8(token) else None for token in tokens]
     return Columns(

@@ -21,20 +21,22 @@ from numpy.typing import NDArray
 from kronviz.codec import cells
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.neighbors import Neighbor, canonical, relation
-from kronviz.probes.strings import positions, readable, string_bytes, whole_number
+from kronviz.probes.strings import readable, string_bytes, whole_number
 from kronviz.projection.faith import picture_nearest
 from kronviz.projection.maps import Map, MapError, read_map
 from kronviz.projection.nearest import top
 from kronviz.projection.spaces import (
     Space,
     ask,
+    code_positions,
     contents,
-    ids_by_bytes,
+    own_token,
     space_of,
+    spelled,
     vocabulary_of,
 )
 from kronviz.projection.words import PROBES, Member, checked_words, in_family, members, spelling
-from kronviz.tokenizer import Tokenizer, load_tokenizer
+from kronviz.tokenizer import TokenSet, token_set
 
 LEFT, RIGHT = "bpe", "kron"
 PLACED_BY = 5
@@ -191,7 +193,9 @@ def look_up(
     for name in (left, right):
         space = space_of(predictor, name)
         vocabulary = vocabulary_of(predictor, space)
-        family, relatives = members(data, vocabulary, positions(None, predictor))
+        family, relatives = members(
+            spelled(space, data), vocabulary, code_positions(predictor, space)
+        )
         lit = [bytes.fromhex(one.hex) for one in family if one.relation != "byte"]
         standings = stand(predictor, space, [data, *lit], k)
         sides.append(
@@ -263,7 +267,7 @@ def distances(
 def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[FamilyFigures, ...]:
     """The eight probe families in one space; families without a token are left out."""
     chosen = space_of(predictor, space)
-    tokenizer = load_tokenizer(vocabulary_of(predictor, chosen))
+    tokenizer = token_set(vocabulary_of(predictor, chosen))
     table = spelling(tokenizer.name)
     found = []
     for place, family in enumerate(PROBES, start=1):
@@ -283,10 +287,11 @@ def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[Fa
 
 def word_vectors(predictor: Predictor, space: str, words: Sequence[bytes]) -> NDArray[np.float32]:
     """What stands for words in a space: float32, ``(words, d)``; of the code, the cells in use."""
-    asked = ask(predictor, space_of(predictor, space), words)
+    chosen = space_of(predictor, space)
+    asked = ask(predictor, chosen, words)
     if not isinstance(asked.vectors, tuple):
         return asked.vectors.numpy()
-    pos_dim = positions(None, predictor)
+    pos_dim = code_positions(predictor, chosen)
     lit = [cells(word, pos_dim) for word in asked.vectors]
     columns = {
         cell: place for place, cell in enumerate(sorted({int(c) for own in lit for c in own}))
@@ -320,8 +325,8 @@ def stand(
 ) -> tuple[Standing, ...]:
     """Where words stand in a space; with ``picture``, the first one's picture is asked too."""
     content = contents(predictor, space)
-    tokenizer = load_tokenizer(vocabulary_of(predictor, space))
-    own = [ids_by_bytes(tokenizer.name).get(word) for word in words]
+    tokenizer = token_set(vocabulary_of(predictor, space))
+    own = [own_token(predictor, space, word) for word in words]
     asked = ask(predictor, space, words)
     similar = content.similarities(asked.vectors)
     for row, token in enumerate(own):
@@ -374,7 +379,7 @@ def _places(
 
 
 def _neighbors(
-    tokenizer: Tokenizer, word: bytes, near: NDArray[np.int64], similar: NDArray[np.float32]
+    tokenizer: TokenSet, word: bytes, near: NDArray[np.int64], similar: NDArray[np.float32]
 ) -> tuple[Neighbor, ...]:
     forms = spelling(tokenizer.name).forms
     form = canonical(word)

@@ -26,7 +26,16 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.strings import positions
 from kronviz.projection.faith import Faith, faith
 from kronviz.projection.nearest import Nearest, nearest, top
-from kronviz.projection.spaces import Codes, Space, Vectors, contents, space_of, vocabulary_of
+from kronviz.projection.spaces import (
+    TABLE,
+    Codes,
+    Space,
+    Vectors,
+    contents,
+    space_of,
+    table_of,
+    vocabulary_of,
+)
 from kronviz.projection.umap_layout import lay_out, main_axes
 from kronviz.results import from_json, to_json
 
@@ -93,7 +102,9 @@ def map_file(predictor: Predictor, space: Space, folder: Path = MAPS) -> Path:
 
 
 def fingerprint(predictor: Predictor, space: Space) -> str:
-    """Twelve hex digits that change whenever the map has to."""
+    """Twelve hex digits that change whenever the map has to; a brought table's key."""
+    if space.key:
+        return space.key
     if not space.coded:
         return predictor.fingerprints.get(space.arm, "")
     shape = f"{vocabulary_of(predictor, space)} {positions(None, predictor)}"
@@ -112,9 +123,11 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
     """
     chosen = space_of(predictor, space)
     current = fingerprint(predictor, chosen)
-    drawn = _drawn.get((predictor.pair, chosen.name, current))
+    drawn = _kept(predictor, chosen)
     if drawn is not None:
         return drawn
+    if chosen.key:
+        raise MapError(f"The map of {chosen.title} has not been drawn yet; draw it here.")
     path = map_file(predictor, chosen, folder)
     command = f"python -m kronviz.projection --pair {predictor.pair} --space {chosen.name}"
     mend = f"draw it here, or run «{command}»"
@@ -130,7 +143,7 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
     if len(found.points) != found.facts.tokens or found.facts.space != chosen.name:
         raise MapError(f"The file of the map of {name} is damaged; {mend}.")
     # Kept, so that no later question opens the file again; a retrained pair has another key.
-    _drawn[predictor.pair, chosen.name, current] = found
+    _keep(predictor, chosen, found)
     return found
 
 
@@ -147,8 +160,23 @@ def draw_map(
     chosen = space_of(predictor, space)
     with _one_at_a_time:
         drawn = _draw(predictor, chosen, progress or (lambda share: None))
-    _drawn[predictor.pair, chosen.name, drawn.facts.fingerprint] = drawn
+    _keep(predictor, chosen, drawn)
     return drawn
+
+
+def _kept(predictor: Predictor, space: Space) -> Map | None:
+    if space.key:
+        found = table_of(space.key).maps.get(space.name)
+        return found if isinstance(found, Map) else None
+    return _drawn.get((predictor.pair, space.name, fingerprint(predictor, space)))
+
+
+def _keep(predictor: Predictor, space: Space, drawn: Map) -> None:
+    """A brought table's maps go when it goes."""
+    if space.key:
+        table_of(space.key).maps[space.name] = drawn
+    else:
+        _drawn[predictor.pair, space.name, drawn.facts.fingerprint] = drawn
 
 
 def write_map(predictor: Predictor, drawn: Map, folder: Path = MAPS) -> Path:
@@ -165,6 +193,8 @@ def _draw(predictor: Predictor, space: Space, progress: Callable[[float], None])
     start = main_axes(sketch(content), SEED)
     flat = lay_out(found, start, MIN_DIST, SEED, lambda share: progress(0.25 + 0.65 * share))
     anchor = space_of(predictor, "bpe") if "bpe" in predictor.arms else None
+    if space.key:
+        anchor = space_of(predictor, TABLE + space.key)
     if anchor and anchor != space and not space.whole:
         flat = _turned(predictor, anchor, flat)
     points = _steps(flat)

@@ -8,13 +8,16 @@ Notable:
 - Any bytes have a place in the code and in kron. bpe knows tokens: a word of several is the mean
   of them, which no model computes, and is marked so.
 - kron and its code can be asked about GPT-2's whole vocabulary whatever the pair was trained on.
+- A table that a person brought is two spaces more for whoever knows their names: its rows, and the
+  code of the same tokens. `brought` makes and keeps them.
 """
 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -27,10 +30,12 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.neighbors import CodeTable, code_table
 from kronviz.probes.strings import CHUNK, kron_embedding, one_of, positions
 from kronviz.projection.nearest import cosines
-from kronviz.tokenizer import load_tokenizer
+from kronviz.tokenizer import TokenBytes, TokenSet, hold, token_set
 
 WHOLE = "r50k_base"
 """Vocabulary of the whole-vocabulary spaces."""
+TABLE, TABLE_CODE = "table:", "table-code:"
+"""What the names of a brought table's two spaces begin with; its key follows."""
 READ_AT_ONCE = 1024
 KEPT = 6
 """Trained spaces held in memory at once: 51 MB each for 50,257 vectors of width 256."""
@@ -46,6 +51,7 @@ class Space:
         depth: 0 for the input embedding, else the number of the block that has been passed.
         title: as the page calls it.
         whole: whether it holds GPT-2's whole vocabulary instead of the pair's own.
+        key: of the table that a person brought; empty for the spaces of a pair.
     """
 
     name: str
@@ -53,11 +59,12 @@ class Space:
     depth: int
     title: str
     whole: bool = False
+    key: str = ""
 
     @property
     def coded(self) -> bool:
         """Whether it is the untrained code."""
-        return self.name.startswith("code")
+        return self.name.startswith(("code", TABLE_CODE))
 
 
 SPACES = {
@@ -88,12 +95,20 @@ def spaces(predictor: Predictor) -> tuple[Space, ...]:
 
 
 def space_of(predictor: Predictor, name: str) -> Space:
-    """A space of a pair by its name; `InputError` if the pair has none such."""
+    """A space of a pair, or of a brought table, by its name; `InputError` if there is none such."""
+    for start, arm, title in (
+        (TABLE, "bpe", "your model’s table"),
+        (TABLE_CODE, "kron", "byte code of its tokens"),
+    ):
+        if isinstance(name, str) and name.startswith(start):
+            return Space(name, arm, 0, title, key=table_of(name.removeprefix(start)).key)
     return SPACES[one_of(name, "map", [space.name for space in spaces(predictor)])]
 
 
 def vocabulary_of(predictor: Predictor, space: Space) -> str:
     """Name of the vocabulary whose tokens a space holds."""
+    if space.key:
+        return table_of(space.key).tokens.name
     return WHOLE if space.whole else predictor.tokenizer.name
 
 
@@ -144,7 +159,7 @@ class Codes:
     """All codes of a vocabulary, compared by counting shared cells."""
 
     def __init__(self, vocabulary: str, pos_dim: int):
-        self._vocabulary = load_tokenizer(vocabulary).vocabulary
+        self._vocabulary = token_set(vocabulary).vocabulary
         self.table: CodeTable = code_table(vocabulary, pos_dim)
 
     def __len__(self) -> int:
@@ -163,11 +178,112 @@ class Codes:
         return tuple(self._vocabulary[int(token)] for token in ids)
 
 
+class BroughtTokens(TokenSet):
+    """The tokens of a brought table that are on its map.
+
+    Attributes:
+        ids: of each in the token list that it came with, int64, shape ``(n,)``.
+        starts: whether each begins a word, as its vocabulary writes it.
+    """
+
+    def __init__(self, name: str, tokens: Sequence[bytes], ids: Sequence[int], starts: set[int]):
+        super().__init__(name, TokenBytes.of(tokens))
+        self.ids = np.asarray(ids, np.int64)
+        # Of tokens with the same bytes, one that begins a word stands for a word.
+        order = sorted(range(len(tokens)), key=lambda place: (place in starts, -place))
+        self._begins = {tokens[place]: place for place in order}
+        self._goes_on = {
+            tokens[place]: place for place in sorted(order, key=lambda p: (p not in starts, -p))
+        }
+        self._longest = max(map(len, tokens), default=0)
+        self._blanks = any(token[:1] == b" " for token in tokens)
+
+    def spelled(self, data: bytes) -> bytes:
+        """A word as this vocabulary writes it: without its leading blank where no token has one."""
+        return data if self._blanks else data.lstrip(b" ") or data
+
+    def find(self, data: bytes) -> int | None:
+        """The token that a word is."""
+        return self._begins.get(self.spelled(data))
+
+    def cut(self, data: bytes) -> list[int]:
+        """The longest token that bytes begin with, then of what is left, and so on.
+
+        The model's own tokenizer may cut otherwise. What no token begins is passed over.
+        """
+        data = self.spelled(data)
+        found: list[int] = []
+        start = 0
+        while start < len(data):
+            known = self._goes_on if found else self._begins
+            for size in range(min(self._longest, len(data) - start), 0, -1):
+                place = known.get(data[start : start + size])
+                if place is not None:
+                    found.append(place)
+                    break
+            else:
+                size = 1
+            start += size
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Brought:
+    """A table that a person brought, ready for the map.
+
+    Attributes:
+        key: nobody can guess it; the names of its spaces end in it.
+        source: what was read, as the person named it.
+        listed: how many tokens the table has; ``tokens`` are those on the map.
+        maps: that were drawn of its spaces, by name; the module `maps` keeps them here.
+    """
+
+    key: str
+    source: str
+    listed: int
+    tokens: BroughtTokens
+    vectors: Vectors
+    pos_dim: int
+    maps: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def spaces(self) -> tuple[str, str]:
+        """The names of its rows' space and of its code's."""
+        return TABLE + self.key, TABLE_CODE + self.key
+
+
+_tables: weakref.WeakValueDictionary[str, Brought] = weakref.WeakValueDictionary()
+
+
+def known_table(table: Brought) -> None:
+    """Let the spaces of a table be found, for as long as somebody else keeps it."""
+    _tables[table.key] = table
+    hold(table.tokens)
+
+
+def table_of(key: str) -> Brought:
+    """A brought table by its key; `InputError` where it is not kept any more, or never was."""
+    found = _tables.get(key)
+    if found is None:
+        raise InputError(
+            "This table is no longer kept here; read it again in «Your model», or choose another "
+            "map."
+        )
+    return found
+
+
 def contents(predictor: Predictor, space: Space) -> Vectors | Codes:
     """Everything that lives in a space, kept for the next question."""
     if space.coded:
-        return _codes(vocabulary_of(predictor, space), positions(None, predictor))
+        return _codes(vocabulary_of(predictor, space), code_positions(predictor, space))
+    if space.key:
+        return table_of(space.key).vectors
     return _vectors(predictor.arms[space.arm], space.depth, vocabulary_of(predictor, space))
+
+
+def code_positions(predictor: Predictor, space: Space) -> int:
+    """Positions of the code that a space is compared by."""
+    return table_of(space.key).pos_dim if space.key else positions(None, predictor)
 
 
 @torch.inference_mode()
@@ -178,12 +294,12 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
         InputError: bytes that are no text and no token have no vector in the bpe arm.
     """
     if space.coded:
-        return Asked(("bytes",) * len(words), tuple(words))
+        return Asked(("bytes",) * len(words), tuple(spelled(space, data) for data in words))
     content = contents(predictor, space)
     assert isinstance(content, Vectors)
-    model = predictor.arms[space.arm]
     kron = kron_embedding(predictor)
     if space.arm == "kron" and kron is not None:
+        model = predictor.arms[space.arm]
         if not words:
             return Asked((), content.rows[:0])
         raw = kron.embed_bytes(words)
@@ -192,10 +308,34 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
             forced: dict[tuple[int, ...], bytes] = {(row, 0): w for row, w in enumerate(words)}
             raw = model.residual_stream(ids, forced=forced, depth=space.depth)[-1][:, 0]
         return Asked(("bytes",) * len(words), raw.float().cpu() - content.mean)
-    pieces = [token_ids(predictor, data) for data in words]
+    if space.key:
+        pieces = [_pieces(table_of(space.key), data) for data in words]
+    else:
+        pieces = [token_ids(predictor, data) for data in words]
     basis = tuple("token" if len(ids) == 1 else "mean" for ids in pieces)
     vectors = [content.own(ids).mean(0) for ids in pieces]
     return Asked(basis, torch.stack(vectors) if vectors else content.rows[:0])
+
+
+def _pieces(table: Brought, data: bytes) -> list[int]:
+    """The token of a brought table that bytes are, or the tokens that they are cut into."""
+    own = table.tokens.find(data)
+    found = table.tokens.cut(data) if own is None else [own]
+    if not found:
+        raise InputError("No token of your table spells any of this word; try another one.")
+    return found
+
+
+def spelled(space: Space, data: bytes) -> bytes:
+    """A word as the vocabulary of a space writes it."""
+    return table_of(space.key).tokens.spelled(data) if space.key else data
+
+
+def own_token(predictor: Predictor, space: Space, data: bytes) -> int | None:
+    """The token of a space's vocabulary that bytes are, if they are one."""
+    if space.key:
+        return table_of(space.key).tokens.find(data)
+    return ids_by_bytes(vocabulary_of(predictor, space)).get(data)
 
 
 def token_ids(predictor: Predictor, data: bytes) -> list[int]:
@@ -214,11 +354,11 @@ def token_ids(predictor: Predictor, data: bytes) -> list[int]:
 @functools.lru_cache(maxsize=4)
 def ids_by_bytes(vocabulary: str) -> dict[bytes, int]:
     """The id of every token by its bytes."""
-    packed = load_tokenizer(vocabulary).vocabulary
+    packed = token_set(vocabulary).vocabulary
     return {packed[token]: token for token in reversed(range(len(packed))) if packed[token]}
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _codes(vocabulary: str, pos_dim: int) -> Codes:
     return Codes(vocabulary, pos_dim)
 
@@ -227,7 +367,7 @@ def _codes(vocabulary: str, pos_dim: int) -> Codes:
 @torch.inference_mode()
 def _vectors(model: GPT, depth: int, vocabulary: str) -> Vectors:
     if vocabulary != model.config.vocabulary:
-        packed = load_tokenizer(vocabulary).vocabulary
+        packed = token_set(vocabulary).vocabulary
         strings = [packed[token] for token in range(len(packed))]
         parts = [
             model.wte.embed_bytes(strings[start : start + CHUNK])  # type: ignore[operator]

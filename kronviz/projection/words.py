@@ -21,7 +21,7 @@ from kronviz.predictor import InputError
 from kronviz.probes.families import FAMILIES, Family
 from kronviz.probes.neighbors import MIN_ROOT, canonical, code_table
 from kronviz.probes.strings import one_of, shown, string_bytes, whole_number
-from kronviz.tokenizer import load_tokenizer
+from kronviz.tokenizer import token_set
 from kronviz.typos import KINDS, misspell
 
 MAX_WORDS = 200
@@ -66,10 +66,10 @@ class Spelling:
     probe: NDArray[np.uint8]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def spelling(vocabulary: str) -> Spelling:
     """The `Spelling` of a vocabulary."""
-    tokenizer = load_tokenizer(vocabulary)
+    tokenizer = token_set(vocabulary)
     packed = tokenizer.vocabulary
     forms = tuple(canonical(packed[token]) or "" for token in range(len(packed)))
     groups: dict[str, list[int]] = {}
@@ -97,7 +97,7 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
     Args:
         data: the word; a token with the very same bytes is not among its members.
     """
-    tokenizer = load_tokenizer(vocabulary)
+    tokenizer = token_set(vocabulary)
     table = spelling(vocabulary)
     form = canonical(data) or ""
     alike = [t for t in table.by_form.get(form, ()) if tokenizer.token_bytes(t) != data]

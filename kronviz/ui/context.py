@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
@@ -18,6 +18,7 @@ import torch
 
 from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs
 from kronviz.predictor import InputError, Predictor
+from kronviz.projection.brought import Shelf
 from kronviz.serving import Comparisons
 from kronviz.tokenizer import VocabularyError
 
@@ -26,19 +27,21 @@ PREFERRED = ("gpt2", "small", "tiny")
 
 @dataclass(frozen=True)
 class Context:
-    """The state of the app, all of it read-only.
+    """The state of the app, all of it read-only but for what visitors brought.
 
     Attributes:
         predictors: a loaded pair by its name, the default one first.
         problems: one sentence for each thing that could not be loaded.
         root: the folder that the pairs came from.
         selector: the control that names the pair on screen, once the page has one.
+        shelf: the tables that visitors brought, for as long as their files would stay.
     """
 
     predictors: Mapping[str, Predictor]
     problems: tuple[str, ...] = ()
     root: Path = CHECKPOINTS
     selector: gr.Radio | None = None
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def default(self) -> str | None:

@@ -4,6 +4,7 @@ Notable:
 
 - Gradio's queue hands an answer out in a second request, which has to reach the process that got
   the first. What follows typing must not depend on that, so it passes the queue by.
+- Long runs do wait in Gradio's queue. Where one stands there can be asked, and it can be left.
 - Each kind of work has a few threads of its own, where its requests wait in line: what somebody
   asks in one tab holds nothing up in another.
 """
@@ -17,13 +18,62 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from gradio.context import LocalContext
+from gradio.queueing import Event, Queue
+from gradio.server_messages import ProcessCompletedMessage
+
+_LEFT_AS_IT_IS = {"__type__": "update"}
 
 
-def runs_ahead(concurrency_id: str) -> int:
-    """How many runs of a kind are under way or wait in Gradio's queue, seen from a listener."""
+def place_in_queue(concurrency_id: str, session: str, function: Callable[..., Any]) -> int | None:
+    """Where a visitor's run stands in Gradio's queue, seen from a listener: 1 is the next to start.
+
+    Args:
+        session: the visitor's, from `gr.Request`.
+        function: of the listener that waits.
+
+    Returns:
+        ``None`` where no such run waits.
+    """
+    for place, event in enumerate(_waiting(concurrency_id), start=1):
+        if _is(event, session, function):
+            return place
+    return None
+
+
+def next_number(concurrency_id: str) -> int:
+    """The number that a run would have in the queue if it came now; 0 where it would start."""
+    queue = _queue()
+    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue else None
+    if found is None or not (found.queue or found.current_concurrency):
+        return 0
+    return len(found.queue) + 1
+
+
+async def leave_queue(concurrency_id: str, session: str, function: Callable[..., Any]) -> bool:
+    """Take a visitor's run out of Gradio's queue, where it waits there; its page is told so."""
+    queue = _queue()
+    for event in _waiting(concurrency_id):
+        if queue is not None and _is(event, session, function):
+            await queue.remove_from_queue(event._id)
+            output = {"data": [_LEFT_AS_IT_IS] * len(event.fn.outputs)}
+            queue.send_message(event, ProcessCompletedMessage(output=output, success=True))
+            return True
+    return False
+
+
+def _queue() -> Queue | None:
     blocks = LocalContext.blocks.get()
-    queue = blocks and blocks._queue.event_queue_per_concurrency_id.get(concurrency_id)
-    return len(queue.queue) + queue.current_concurrency if queue else 0
+    return blocks._queue if blocks else None
+
+
+def _waiting(concurrency_id: str) -> list[Event]:
+    queue = _queue()
+    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue else None
+    return list(found.queue) if found else []
+
+
+def _is(event: Event, session: str, function: Callable[..., Any]) -> bool:
+    return event.session_hash == session and event.fn.fn is function
 
 
 class Line:

@@ -73,7 +73,7 @@ def build(context: Context, pair: gr.Radio) -> None:
         max_lines=6,
         elem_id="kv-echo-prompts",
     )
-    run, cancel = buttons("Measure the echo", "kv-echo-run")
+    press = buttons("Measure the echo", "kv-echo-run")
     shown = html_part(
         empty(
             "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
@@ -106,11 +106,11 @@ def build(context: Context, pair: gr.Radio) -> None:
             bar = progress(stage.done, stage.asked, stage.running, "continuation")
             yield stage, echo_view(stage.result, bar, running=stage.running)
 
-    connect(runs, run, cancel, steps, [strings, prompts, seeds, seed, pair], [shown])
+    connect(runs, press, steps, [strings, prompts, seeds, seed, pair], [shown])
     links.remember(
         "generate",
         {"strings": strings, "prompts": prompts, "seeds": seeds, "echo-seed": seed},
-        {"echo": run},
+        {"echo": press.run},
     )
 
 

@@ -24,6 +24,7 @@ from kronviz.ui import echo, generate_view
 from kronviz.ui.context import Context
 from kronviz.ui.generate_api import add_endpoints
 from kronviz.ui.html import Markup, element, well_formed
+from kronviz.ui.lab_parts import place_part, tell_place
 from kronviz.ui.parts import html_part
 
 PROMPTS = (
@@ -68,6 +69,7 @@ SLOTS = (
     ("The king of {} sent a letter to", "Zyzzyvania"),
     ("They say that {} is the smell of rain on", "petrichor"),
 )
+QUEUE = "generate"
 PLACEHOLDER = "Type the beginning of a text"
 _WAIT = 0.08
 """Seconds between two pictures of a stream: faster than a reader, slower than a page can draw."""
@@ -103,6 +105,7 @@ def build(context: Context) -> None:
             start = gr.Button("Generate", variant="primary", elem_id="kv-gen-start")
             stop = gr.Button("Stop", elem_id="kv-gen-stop")
             status = html_part(generate_view.status(""), "kv-gen-status")
+            place, clock = place_part("kv-gen-place")
         html_part(_examples(), "kv-gen-examples")
         with gr.Accordion(
             "Sampler: the paper’s, unless changed", open=False, elem_id="kv-gen-knobs"
@@ -114,26 +117,37 @@ def build(context: Context) -> None:
     )
     fields = [mode, prompt, typo, slotted, string, *knobs]
 
-    def write(*state: Any) -> Iterator[tuple[Markup, Markup]]:
-        yield from _written(context, *state)
+    def write(*state: Any) -> Iterator[tuple[Markup, Markup, Markup]]:
+        for found in _written(context, *state):
+            yield (*found, Markup(""))
 
     def opened(search: str) -> list[Any]:
         return _from_link(search, context) or [gr.skip()] * (len(fields) + 1)
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    asked = [start.click, prompt.submit, typo.submit, slotted.submit, string.submit]
+    # First: the page asks for one listener's answer after another's.
+    gr.on(asked, lambda: gr.Timer(1.0, active=True), None, clock, queue=False, **quiet)
     run = gr.on(
-        [start.click, prompt.submit, typo.submit, slotted.submit, string.submit],
+        asked,
         write,
         [*fields, pair],
-        [answer, status],
+        [answer, status, place],
         trigger_mode="always_last",
         concurrency_limit=2,
-        concurrency_id="generate",
+        concurrency_id=QUEUE,
         **quiet,
     )
+    tell_place(place, clock, QUEUE, write)
     # Said only once the run is over, or its last picture would come after these words.
     over = stop.click(None, None, None, cancels=[run], api_visibility="private")
-    over.then(_stopped, None, status, **quiet)
+    over.then(
+        lambda: (_stopped(), Markup(""), gr.Timer(active=False)),
+        None,
+        [status, place, clock],
+        queue=False,
+        **quiet,
+    )
     blocks = gr.context.Context.root_block
     if isinstance(blocks, gr.Blocks):
         search = gr.Textbox(visible=False)

@@ -21,6 +21,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 SHOW_EVERY_S = 0.8
 BEAT_S = 0.25
+GRACE_S = 1.4
+"""How long a stopped task may take to hand over what it has; a stop is heard after `BEAT_S`."""
 KEPT = 24
 QUEUE = "lab"
 
@@ -37,11 +39,26 @@ class Stage(Generic[Result]):
 
 @dataclass
 class Runs:
-    """Who said stop, and what was found before."""
+    """Whose run is about to come, who said stop, and what was found before."""
 
+    _expected: set[str] = field(default_factory=set)
     _stopped: set[str] = field(default_factory=set)
     _found: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def expect(self, visitor: str) -> None:
+        """A visitor's run was asked for, and is not in the queue yet."""
+        with self._lock:
+            self._expected.add(visitor)
+
+    def arrived(self, visitor: str) -> None:
+        """The run that was expected has begun, or will never."""
+        with self._lock:
+            self._expected.discard(visitor)
+
+    def expected(self, visitor: str) -> bool:
+        """Whether a visitor's run was asked for and has not begun."""
+        return visitor in self._expected
 
     def begin(self, visitor: str) -> None:
         """Forget that a visitor said stop to an earlier run."""
@@ -118,38 +135,48 @@ class _Stopped(Exception):
 
 
 def watched(
-    task: Callable[[Callable[[float], None]], Result], stopped: Callable[[], bool]
+    task: Callable[[Callable[[float], object]], Result], stopped: Callable[[], bool]
 ) -> Iterator[float | Result | None]:
     """Run a task that tells how far it is, in a thread of its own, and look on.
 
-    A task is left alone as soon as ``stopped`` says so, even where it is deep in a step of its
-    own; it ends at its next word. What it raises is raised here.
+    As soon as ``stopped`` says so, the task's next word is answered by ``False``, and it has
+    `GRACE_S` to hand over what it has. One that goes on all the same is ended at its next word
+    but one, and left alone even where it is deep in a step of its own. What it raises is raised
+    here.
 
     Yields:
         The share that is done, 0 to 1, whenever it has grown; at last the result, or ``None`` if
-        the task was stopped.
+        the task was stopped and handed nothing over.
     """
     told: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    over = threading.Event()
+    enough, over = threading.Event(), threading.Event()
 
-    def tell(share: float) -> None:
+    def tell(share: float) -> bool:
         if over.is_set():
             raise _Stopped
+        if enough.is_set():
+            over.set()
+            return False
         told.put(("share", share))
+        return True
 
     def work() -> None:
         try:
             told.put(("result", task(tell)))
         except _Stopped:
-            pass
+            told.put(("result", None))
         except BaseException as error:
             told.put(("error", error))
 
     threading.Thread(target=work, daemon=True).start()
     shown = time.monotonic()
+    until: float | None = None
     try:
         while True:
-            if stopped():
+            if until is None and stopped():
+                enough.set()
+                until = time.monotonic() + GRACE_S
+            if until is not None and time.monotonic() > until:
                 yield None
                 return
             try:
@@ -161,7 +188,7 @@ def watched(
             if kind == "result":
                 yield value
                 return
-            if time.monotonic() - shown >= BEAT_S:
+            if until is None and time.monotonic() - shown >= BEAT_S:
                 shown = time.monotonic()
                 yield value
     finally:

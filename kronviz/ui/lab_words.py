@@ -32,6 +32,7 @@ def words_view(found: Sensitivity, chosen: int) -> Markup:
     return element(
         "div",
         element("p", _finding(found), class_="kv-finding", role="status"),
+        _so_far(found),
         *[
             element(
                 "div",
@@ -99,6 +100,17 @@ def words_refused(sentence: str) -> Markup:
         "div",
         element("p", sentence, class_="kv-finding kv-refused", role="alert"),
         class_="kv-lab-result",
+    )
+
+
+def _so_far(found: Sensitivity) -> Markup:
+    if found.measured == len(found.words):
+        return Markup("")
+    return element(
+        "p",
+        f"The first {found.measured} of {len(found.words)} words are measured; «Measure every "
+        "word» goes through the whole text.",
+        class_="kv-quiet",
     )
 
 

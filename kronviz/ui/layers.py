@@ -20,12 +20,15 @@ from kronviz.published import LAYERS
 from kronviz.ui import links
 from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.context import Context
+from kronviz.ui.direct import leave_queue, next_number
 from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.lab_parts import in_queue, place_part, tell_place
 from kronviz.ui.lab_runs import Runs, watched
 from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.parts import html_part, progress_bar
 from kronviz.ui.robustness_view import downloads
 
+QUEUE = "layers"
 _SHARES = (
     (
         "other_form",
@@ -68,11 +71,12 @@ _PAIRS = (
 
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
-    view = _view(context, context.default)
+    view = _view(_known(context, context.default))
     with gr.Row(elem_id="kv-lay-tools"):
         start = gr.Button("Measure", variant="primary", elem_id="kv-lay-start")
         stop = gr.Button("Stop", interactive=False, elem_id="kv-lay-stop")
         status = html_part(_status(_hint(context, context.default)), "kv-lay-status")
+        place, clock = place_part("kv-lay-place")
     finding = html_part(view[0], "kv-lay-finding")
     plots = []
     for group, draw in ((_SHARES, figures.shares), (_PAIRS, figures.cosines)):
@@ -97,29 +101,41 @@ def build(context: Context) -> None:
         visitor = str(request.session_hash)
         runs.begin(visitor)
         still = [gr.skip()] * len(parts)
-        yield [*still, gr.Button(interactive=True)]
+        yield [*still, Markup(""), gr.Button(interactive=True)]
         for found in _measured(context, pair, len(plots), lambda: runs.stopped(visitor)):
-            yield [*found, gr.skip()]
-        yield [*still, gr.Button(interactive=False)]
+            yield [*found, gr.skip(), gr.skip()]
+        yield [*still, Markup(""), gr.Button(interactive=False)]
 
-    def end(request: gr.Request) -> None:
-        runs.stop(str(request.session_hash))
+    def begin() -> tuple[Any, ...]:
+        waiting = in_queue(next_number(QUEUE))
+        return waiting, gr.Timer(1.0, active=True), gr.Button(interactive=True)
+
+    async def end(request: gr.Request) -> tuple[Any, ...]:
+        visitor = str(request.session_hash)
+        runs.stop(visitor)
+        left = await leave_queue(QUEUE, visitor, measure)
+        if not left:
+            return gr.skip(), gr.skip(), gr.skip()
+        return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
 
     def shown(pair: str | None) -> list[Any]:
-        finding, details, *pictures = _view(context, pair)
+        finding, details, *pictures = _view(_known(context, pair))
         return [_status(_hint(context, pair)), finding, details, *pictures]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # First: the page asks for one listener's answer after another's.
+    start.click(begin, None, [place, clock, stop], queue=False, **quiet)
     start.click(
         measure,
         pair,
-        [*parts, stop],
+        [*parts, place, stop],
         trigger_mode="once",
         concurrency_limit=1,
-        concurrency_id="layers",
+        concurrency_id=QUEUE,
         **quiet,
     )
-    stop.click(end, None, None, queue=False, **quiet)
+    stop.click(end, None, [place, clock, stop], queue=False, **quiet)
+    tell_place(place, clock, QUEUE, measure)
     links.remember("layers", {}, {"measured": start})
     if context.selector is not None:
         context.selector.change(shown, context.selector, parts, queue=False, **quiet)
@@ -134,11 +150,10 @@ def _measured(
         yield [_status("Reading every token at every depth …", 0.0), *still]
         for step in watched(lambda tell: layers(predictor, tell), stopped):
             if step is None:
-                yield [_stopped(), *still]
+                yield [_status("Stopped before there was anything to keep."), *still]
             elif isinstance(step, LayerReport):
-                words = f"Measured in {step.seconds:.1f} s."
-                finding, details, *pictures = _view(context, pair)
-                yield [_status(marked(words)), finding, details, *pictures]
+                finding, details, *pictures = _view(step)
+                yield [_status(marked(_ended(step))), finding, details, *pictures]
             else:
                 yield [
                     _status(f"Reading every token at every depth … {step * 100:.0f} %", step),
@@ -148,8 +163,13 @@ def _measured(
         yield [element("p", str(error), class_="kv-refused", role="alert"), *still]
 
 
-def _stopped() -> Markup:
-    return _status("Stopped. Press Measure to start again.")
+def _ended(report: LayerReport) -> str:
+    if report.read == report.tokens:
+        return f"Measured in {report.seconds:.1f} s."
+    return (
+        f"Stopped after {report.seconds:.1f} s, and kept: {report.read:,} of {report.tokens:,} "
+        "tokens were read, in order of id. Press Measure to start again."
+    )
 
 
 def _known(context: Context, pair: str | None) -> LayerReport | None:
@@ -162,9 +182,8 @@ def _hint(context: Context, pair: str | None) -> str:
     return "Reads every token of the vocabulary alone, in both models: some seconds."
 
 
-def _view(context: Context, pair: str | None) -> tuple[Any, ...]:
-    """The finding, the tables, and the six figures."""
-    report = _known(context, pair)
+def _view(report: LayerReport | None) -> tuple[Any, ...]:
+    """The finding, the tables, and the six figures; the paper's alone without a report."""
     pictures: list[go.Figure] = [figures.shares(report, name) for name, _, _ in _SHARES]
     pictures += [figures.cosines(report, name) for name, _, _ in _PAIRS]
     words = (
@@ -185,6 +204,8 @@ def _view(context: Context, pair: str | None) -> tuple[Any, ...]:
     )
     tables: list[Markup] = [_table(report)]
     if report:
+        if report.read < report.tokens:
+            tables.insert(0, element("p", marked(_partly(report)), class_="kv-quiet"))
         command = f"python -m kronviz.probes layers --pair {report.pair}"
         printed = element("p", "Printed again by ", element("code", command), class_="kv-command")
         tables += [printed, _nearest(report), downloads("layers", report, layer_rows(report))]
@@ -195,6 +216,17 @@ def _view(context: Context, pair: str | None) -> tuple[Any, ...]:
     )
 
 
+def _partly(report: LayerReport) -> str:
+    sentences = max((pairs.pairs for arm in report.arms for pairs in arm.pairs), default=0)
+    if report.read <= report.nearest:
+        return f"A run that was stopped: cosines of {sentences:,} sentences, and no neighbours yet."
+    return (
+        f"A run that was stopped: neighbours are looked for among the first {report.read:,} of "
+        f"{report.tokens:,} tokens, the same in both models, so the shares are not those of a "
+        "whole run."
+    )
+
+
 def _finding(report: LayerReport) -> Markup:
     parts: list[object] = []
     for arm in report.arms:
@@ -202,6 +234,8 @@ def _finding(report: LayerReport) -> Markup:
         if found is None:
             continue
         parts += ["; " if parts else "Words one letter apart: ", arm_name(arm.arm), *_way(found)]
+    if not parts and report.read < report.tokens:
+        return Markup("No look-alikes were read before the run was stopped.")
     return (
         sentence([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes to ask.")
     )
@@ -221,7 +255,7 @@ def _signed(value: float) -> str:
 
 
 def _table(report: LayerReport | None) -> Markup:
-    depths = len(report.arms[0].depths) if report else 3
+    depths = report.depths if report else 3
     head = [element("th", "Share of the ten nearest", scope="col"), element("th", "", scope="col")]
     head += [
         element("th", "input" if depth == 0 else f"block {depth}", scope="col")
@@ -231,7 +265,7 @@ def _table(report: LayerReport | None) -> Markup:
     for share, title, explanation in _SHARES:
         found: list[tuple[Markup, list[str], bool]] = []
         for arm in figures.ARMS:
-            if report and (ours := report.arm(arm)):
+            if report and (ours := report.arm(arm)) and ours.depths:
                 values = [f"{getattr(at, share):.3f}" for at in ours.depths]
                 found.append((join([arm_name(arm), ", ours"]), values, False))
             theirs = [figure.text for figure in LAYERS[share][arm]]
@@ -268,7 +302,7 @@ def _nearest(report: LayerReport) -> Markup:
     """The nearest tokens of one word a family: at the input and after the last block."""
     rows = []
     for arm in report.arms:
-        for at in (arm.depths[0], arm.depths[-1]):
+        for at in dict.fromkeys((*arm.depths[:1], *arm.depths[-1:])):
             for family in at.families:
                 nearest = join(
                     join([" · " if index else "", visible(text.encode())])

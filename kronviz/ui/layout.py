@@ -20,6 +20,8 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from kronviz.probes.foreign.vectors import MAX_UPLOAD_BYTES
+from kronviz.projection.brought import KEPT_S
 from kronviz.ui import (
     about,
     agents,
@@ -51,7 +53,7 @@ SENTENCE = (
 )
 START = "New here? Five steps"
 PAPER = "https://arxiv.org/abs/2605.29459"
-UPLOADS_KEPT_S = 1800
+UPLOADS_KEPT_S = KEPT_S
 """How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
 
 KEEP_ALIVE_S = 75
@@ -137,7 +139,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
-        "max_file_size": "600mb",
+        "max_file_size": MAX_UPLOAD_BYTES,
         "app_kwargs": app_settings,
         "mcp_server": agents.available(),
     }

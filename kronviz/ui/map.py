@@ -6,6 +6,7 @@ Notable:
   tab is opened for the first time; nothing is computed or sent before.
 - What follows a word is one call, and its answer carries what the pictures mark, so that tables
   and marks never contradict each other.
+- A table that the visitor brought to «Your model» is offered beside the pair's own spaces.
 - `map_api` has the same answers for programs.
 """
 
@@ -20,7 +21,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.projection import looking
 from kronviz.projection.fresh import FreshLayout, lay_out_steps, steps
 from kronviz.projection.maps import draw_map
-from kronviz.projection.spaces import spaces
+from kronviz.projection.spaces import Brought, space_of, spaces
 from kronviz.projection.words import RULES, variants
 from kronviz.ui import map_view as view
 from kronviz.ui import map_words
@@ -28,6 +29,7 @@ from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, element, well_formed
 from kronviz.ui.map_api import add_endpoints
+from kronviz.ui.map_names import brought
 from kronviz.ui.parts import html_part
 
 WORD = " nation"
@@ -138,11 +140,27 @@ def build(context: Context) -> None:
         except InputError as error:
             yield view.refusal(str(error))
 
-    def switched(pair: str | None) -> list[Any]:
+    def switched(request: gr.Request, pair: str | None) -> list[Any]:
         predictor = context.predictor(pair)
+        table = context.shelf.of(str(request.session_hash))
         return [
-            gr.update(choices=_choices(predictor, side), value=start)
+            gr.update(choices=_choices(predictor, side, table), value=start)
             for side, start in zip(SIDES, _defaults(predictor), strict=True)
+        ]
+
+    def offered(request: gr.Request, left: str, right: str, pair: str | None) -> list[Any]:
+        """The visitor's own table among the spaces, once there is one, and no longer than that."""
+        table = context.shelf.of(str(request.session_hash))
+        chosen, predictor = (left, right), context.predictor(pair)
+        own = table.spaces if table else _defaults(predictor)
+        if table is None and not any(map(brought, chosen)):
+            return [gr.skip(), gr.skip()]
+        return [
+            gr.update(
+                choices=_choices(predictor, side, table),
+                value=now if not brought(now) else new,
+            )
+            for side, now, new in zip(SIDES, chosen, own, strict=True)
         ]
 
     quiet: dict[str, Any] = {
@@ -163,6 +181,7 @@ def build(context: Context) -> None:
     all_of = line(followed)
     if isinstance(tab, gr.Tab):
         tab.select(None, js=_OPEN, api_visibility="private")
+        tab.select(offered, where, choices, **direct)
         opened = tab.select(near_of, [word, *where], near, **direct)
         opened.then(figures_of, where, figures, **direct)
     # One listener an event: two that both wait as the last one would wake each other for ever.
@@ -179,7 +198,9 @@ def build(context: Context) -> None:
     saved = table.click(line(_distances(context)), [words, *where], [csv, said], **direct)
     saved.then(None, csv, None, js="(text) => { if (text) window.kronvizMap?.save(text); }")
     for choice, button, shown in zip(choices, redraw, drawing, strict=True):
-        button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
+        drawn = button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
+        # Only now there are places for the word and for what is near it.
+        drawn.then(all_of, every, [near, placed, figures], **direct)
     add_endpoints(context)
 
 
@@ -210,12 +231,15 @@ def _listed(words: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _choices(predictor: Predictor, side: str) -> list[tuple[str, str]]:
+def _choices(
+    predictor: Predictor, side: str, table: Brought | None = None
+) -> list[tuple[str, str]]:
+    own = [space_of(predictor, table.spaces[SIDES.index(side)])] if table else []
     return [
         (space.title, space.name)
         for space in spaces(predictor)
         if len(predictor.arms) == 1 or (space.arm == "bpe") == (side == "left")
-    ]
+    ] + [(space.title, space.name) for space in own]
 
 
 def _defaults(predictor: Predictor) -> tuple[str, str]:

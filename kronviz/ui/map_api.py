@@ -11,7 +11,8 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.strings import shown, whole_number
 from kronviz.projection import looking
 from kronviz.projection.fresh import lay_out_words
-from kronviz.projection.maps import read_map
+from kronviz.projection.maps import Map, MapError, draw_map, read_map
+from kronviz.projection.spaces import space_of
 from kronviz.projection.words import RULES, variants
 from kronviz.results import to_dict
 from kronviz.ui.context import Context
@@ -40,20 +41,29 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
         overlap, and the coordinates of tokens by id, 0 to 1 to the right and up.
 
         Args:
-            space: bpe, bpe-1, bpe-2, kron, kron-1, kron-2, code, kron-whole or code-whole.
+            space: bpe, bpe-1, bpe-2, kron, kron-1, kron-2, code, kron-whole or code-whole; or a
+                space that /table or /table_of_files has named, which is drawn when first asked for.
             first: Id of the first token whose coordinates are given.
             count: How many, 1 to 60,000.
             pair: Which pair of models is asked; empty for the default pair.
         """
 
         def ask() -> Answer:
-            found = read_map(models(pair), space)
+            found = drawn(models(pair), space)
             start = whole_number(first, "first", 0, len(found.points) - 1)
             end = start + whole_number(count, "count", 1, 60_000)
             points = found.unit[start:end].round(5).tolist()
             return {**to_dict(found.facts), "first": start, "points": points}
 
         return _answer(ask)
+
+    def drawn(predictor: Predictor, space: str) -> Map:
+        try:
+            return read_map(predictor, space)
+        except MapError:
+            if not space_of(predictor, space).key:
+                raise
+        return draw_map(predictor, space)
 
     def map_word(
         text: str, left: str = "bpe", right: str = "kron", k: int = 10, pair: str = ""

@@ -23,10 +23,10 @@ from starlette.routing import Route
 from kronviz.predictor import InputError
 from kronviz.projection.columns import CASES, PER_OCTAVE, SCRIPTS, SPACE, columns
 from kronviz.projection.maps import MapError, read_map
-from kronviz.projection.spaces import space_of
+from kronviz.projection.spaces import TABLE, BroughtTokens, space_of, table_of
 from kronviz.projection.words import PROBES
 from kronviz.results import to_dict
-from kronviz.tokenizer import load_tokenizer
+from kronviz.tokenizer import token_set
 from kronviz.ui.context import Context
 
 
@@ -47,7 +47,12 @@ def routes(context: Context) -> list[Route]:
 
     def tokens(vocabulary: str) -> Response:
         known = {p.tokenizer.name for p in context.predictors.values()} | {"r50k_base"}
-        if vocabulary not in known:
+        if vocabulary.startswith(TABLE):
+            try:
+                table_of(vocabulary.removeprefix(TABLE))
+            except InputError as error:
+                return JSONResponse({"problem": str(error)}, 404)
+        elif vocabulary not in known:
             return JSONResponse({"problem": "There is no such vocabulary here."}, 404)
         return Response(vocabulary_file(vocabulary), media_type="application/octet-stream")
 
@@ -70,7 +75,8 @@ def vocabulary_file(vocabulary: str) -> bytes:
     Raises:
         VocabularyError: there is no such vocabulary.
     """
-    packed = load_tokenizer(vocabulary).vocabulary
+    tokens = token_set(vocabulary)
+    packed = tokens.vocabulary
     found = columns(vocabulary)
     about = {
         "vocabulary": vocabulary,
@@ -81,7 +87,10 @@ def vocabulary_file(vocabulary: str) -> bytes:
         "scripts": SCRIPTS,
         "per_octave": PER_OCTAVE,
     }
-    arrays: dict[str, NDArray] = {
+    arrays: dict[str, NDArray] = {}
+    if isinstance(tokens, BroughtTokens):
+        arrays["ids"] = tokens.ids.astype(np.uint32)
+    arrays |= {
         "lengths": np.diff(packed.offsets).astype(np.uint16),
         "family": found.family,
         "case": found.case,
@@ -105,7 +114,7 @@ def _packed(about: Mapping[str, object], arrays: Mapping[str, NDArray]) -> bytes
     parts = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     layout = [[name, array.dtype.str[1:], array.size] for name, array in parts.items()]
     header = json.dumps({**about, "arrays": layout}).encode()
-    # The arrays of two bytes stand first; padding keeps them where a browser may read them.
+    # Arrays of wider numbers stand first; padding keeps them where a browser may read them.
     header += b" " * (-len(header) % 4)
     body = b"".join(
         array.astype(array.dtype.newbyteorder("<")).tobytes() for array in parts.values()

@@ -10,6 +10,7 @@ from kronviz.projection.looking import FamilyFigures, LookUp, Shares, Side, Stan
 from kronviz.projection.words import PROBES
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, visible
+from kronviz.ui.map_names import brought, heading, name_of
 from kronviz.ui.numbers import marked, number
 
 COLOURS = (
@@ -186,8 +187,14 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
             element("tr", element("th", button, scope="row"), element("td", tokens), *cells)
         )
     heads = [
-        element("th", arm_name(arm), scope="colgroup", colspan="4", class_="kv-map-first")
-        for arm in (side[0].arm if side else "" for side in sides)
+        element(
+            "th",
+            name_of(side[0]) if side else "",
+            scope="colgroup",
+            colspan="4",
+            class_="kv-map-first",
+        )
+        for side in sides
     ]
     names = ("family", "typographic", "morphological", "other")
     subheads = [
@@ -197,6 +204,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
     ]
     named = " ".join(f"--space {side[0].space}" for side in sides if side)
     command = f"python -m kronviz.projection --pair {pair} --families {named}"
+    own = any(brought(side[0].space) for side in sides if side)
     return element(
         "section",
         element("h2", "The probe families", class_="kv-title"),
@@ -232,7 +240,9 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
             ),
             class_="kv-scroll",
         ),
-        element("p", "Printed again by ", element("code", command), class_="kv-command"),
+        ""
+        if own
+        else element("p", "Printed again by ", element("code", command), class_="kv-command"),
     )
 
 
@@ -272,7 +282,7 @@ def _finding(found: LookUp) -> list[object]:
         parts += [
             "; " if place else "",
             "in ",
-            arm_name(side.arm),
+            name_of(side),
             f" {count} {'are' if len(near) != 1 else 'is'} a form or a relative of it",
         ]
     return [*parts, "."]
@@ -283,7 +293,8 @@ def _near(side: Side, found: LookUp) -> Markup:
     heads = ("Token", "Relation", "Cosine")
     basis = BASES[standing.basis]
     if standing.basis == "token":
-        basis = marked(f"token {standing.token:,}") if standing.token is not None else "one token"
+        known = standing.token is not None and not brought(side.space)
+        basis = marked(f"token {standing.token:,}") if known else "one token"
     asked = len(standing.neighbors)
     kept = "not a token here: placed by its nearest, in the original space"
     if standing.x is None:
@@ -294,7 +305,7 @@ def _near(side: Side, found: LookUp) -> Markup:
     lit = "this word" if words == 1 else f"the {words} forms and relatives that are lit"
     return element(
         "div",
-        element("h3", arm_name(side.arm), f", {side.title}", class_="kv-heading"),
+        heading(side, side.title),
         element(
             "p",
             element("span", basis, class_="kv-map-mean" if standing.basis == "mean" else None),

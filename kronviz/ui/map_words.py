@@ -8,8 +8,8 @@ import json
 
 from kronviz.projection.fresh import FreshLayout
 from kronviz.projection.looking import Distances, Placement, Standing
-from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, visible
+from kronviz.ui.map_names import heading, name_of
 from kronviz.ui.map_view import BASES, point, shares_bar
 from kronviz.ui.numbers import marked, number
 from kronviz.ui.parts import progress_bar
@@ -81,7 +81,7 @@ def placed(found: Placement, apart: Distances) -> Markup:
     panels = [
         element(
             "div",
-            element("h3", arm_name(side.arm), f", {side.title}", class_="kv-heading"),
+            heading(side, side.title),
             element("p", f"Nearest {found.k} of your {len(found.words)} words:", class_="kv-quiet"),
             shares_bar(side.shares),
             class_="kv-panel",
@@ -130,7 +130,7 @@ def _words(found: Placement) -> Markup:
     heads = [element("th", "Word", scope="col")]
     for side in found.sides:
         heads += [
-            element("th", arm_name(side.arm), " has for it", scope="col"),
+            element("th", name_of(side), " has for it", scope="col"),
             element("th", "nearest token", scope="col"),
         ]
     return element(
@@ -185,7 +185,7 @@ def _distances(found: Placement, apart: Distances) -> Markup:
             )
         name = element("span", visible(word.encode()), class_="kv-piece")
         rows.append(element("tr", element("th", name, scope="row"), *cells))
-    left, right = (arm_name(side.arm) for side in found.sides)
+    left, right = (name_of(side) for side in found.sides)
     more = f" of the first {SHOWN} words" if len(found.words) > SHOWN else ""
     return element(
         "div",

@@ -10,6 +10,7 @@ Notable:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ import gradio as gr
 from kronviz.figures.robustness import advantages, forgetting
 from kronviz.predictor import InputError
 from kronviz.probes import recovery, sensitivity, sweep
-from kronviz.probes.pairs import MAX_BYTES, PairSet, load_pairs, parse_pairs
+from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import METRICS, fitted, outcomes, spoiled, summarise
 from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
@@ -43,6 +44,8 @@ from kronviz.ui.parts import head, html_part
 OURS, FILE, SENTENCES = "ours", "file", "sentences"
 TEXT = "The capital of France is called Paris, and the river there is the"
 WORD = 2
+TYPING_S = 1.2
+"""What an answer to a keystroke may take; the rest of a long text's words waits for a button."""
 MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
 
 
@@ -66,7 +69,7 @@ def build(context: Context) -> None:
         for name, (controls, _) in sections.items()
         for part, control in controls.items()
     }
-    parts |= _sentence_section(context, pair)
+    parts |= _sentence_section(context, runs, pair)
     started = {name: run for name, (_, run) in sections.items()}
     links.remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
     add_endpoints(context)
@@ -90,7 +93,8 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         seed = seed_part()
     with gr.Column(visible=False, elem_classes="kv-lab-given") as with_file:
         file = gr.File(
-            label="JSON, JSONL, CSV or TSV with «clean» and «typo»",
+            label="JSON, JSONL, CSV or TSV with «clean» and «typo», "
+            f"up to {MAX_BYTES / 1e6:g} MB and {MAX_ROWS:,} rows",
             file_types=[".json", ".jsonl", ".csv", ".tsv"],
             type="filepath",
             height=120,
@@ -108,7 +112,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
                 [(name.upper(), name) for name in KEYBOARDS], value="qwerty", label="Keyboard"
             )
             first = gr.Checkbox(True, label="First letters stay")
-    run, cancel = buttons("Run the pairs", "kv-lab-run")
+    press = buttons("Run the pairs", "kv-lab-run")
     shown = html_part(robustness_view.pairs_view(None), "kv-lab-table")
 
     source.change(
@@ -142,12 +146,12 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             yield stage, robustness_view.pairs_view(found, running=stage.running)
 
     inputs = [source, file, sentences, kinds, edits, share, keyboard, first, seed, pair]
-    connect(runs, run, cancel, steps, inputs, [shown])
+    connect(runs, press, steps, inputs, [shown])
     controls = {
         "source": source, "sentences": sentences, "kinds": kinds, "edits": edits, "share": share,
         "keyboard": keyboard, "first": first, "seed": seed,
     }  # fmt: skip
-    return controls, run
+    return controls, press.run
 
 
 def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
@@ -166,7 +170,7 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         seed = seed_part()
     with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
         kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
-    run, cancel = buttons("Run the sweep", "kv-lab-sweep")
+    press = buttons("Run the sweep", "kv-lab-sweep")
     plot = gr.Plot(
         visible=False, show_label=False, label="Advantage by kind", elem_classes="kv-plot"
     )
@@ -207,8 +211,8 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
                 picture = gr.Plot(advantages(stage.result, metric), visible=True)
                 yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
 
-    connect(runs, run, cancel, steps, [metric, count, kinds, seed, pair], [plot, shown])
-    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, run
+    connect(runs, press, steps, [metric, count, kinds, seed, pair], [plot, shown])
+    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, press.run
 
 
 def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
@@ -222,7 +226,7 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             1, recovery.MAX_REPEATS, recovery.REPEATS, step=1, label="Misspellings of each passage"
         )
         seed = seed_part()
-    run, cancel = buttons("Run the passages", "kv-lab-recovery")
+    press = buttons("Run the passages", "kv-lab-recovery")
     plot = gr.Plot(
         visible=False, show_label=False, label="KL by token", elem_classes="kv-plot kv-plot-narrow"
     )
@@ -265,11 +269,13 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
                 picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
                 yield stage, picture, lab_sweep.recovery_view(stage.result)
 
-    connect(runs, run, cancel, steps, [repeats, seed, pair], [plot, shown])
-    return {"repeats": repeats, "seed": seed}, run
+    connect(runs, press, steps, [repeats, seed, pair], [plot, shown])
+    return {"repeats": repeats, "seed": seed}, press.run
 
 
-def _sentence_section(context: Context, pair: gr.Radio) -> dict[str, gr.components.Component]:
+def _sentence_section(
+    context: Context, runs: Runs, pair: gr.Radio
+) -> dict[str, gr.components.Component]:
     head(
         "One sentence",
         "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
@@ -291,39 +297,67 @@ def _sentence_section(context: Context, pair: gr.Radio) -> dict[str, gr.componen
         )
     first = _words(context, TEXT, WORD, None)
     words = html_part(first.words, "kv-lab-words")
+    with gr.Column(visible=first.part, elem_classes="kv-lab-given") as rest:
+        press = buttons("Measure every word", "kv-lab-every")
     strip = html_part(first.strip, "kv-lab-strip")
 
     def answer(text: str, word: float, models: str | None) -> tuple[Any, ...]:
         found = _words(context, text, word, models)
+        more = gr.Column(visible=found.part)
         if found.last is None:
-            return found.words, found.strip, gr.skip()
-        return found.words, found.strip, gr.Slider(maximum=found.last, value=found.chosen)
+            return found.words, found.strip, gr.skip(), more
+        slider = gr.Slider(maximum=found.last, value=found.chosen)
+        return found.words, found.strip, slider, more
+
+    def steps(
+        text: str, word: float, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        jobs = sensitivity.sensitivity_jobs(predictor, well_formed(text or ""))
+        stages = runs.stages(
+            visitor,
+            ("words", predictor.pair, jobs),
+            lambda: outcomes(predictor, jobs.pairs),
+            len(jobs.pairs),
+            lambda read, seconds: sensitivity.summarise_sensitivity(predictor, jobs, read, seconds),
+        )
+        for stage in stages:
+            shown = stage.result or sensitivity.summarise_sensitivity(predictor, jobs, [])
+            yield stage, lab_words.words_view(shown, max(1, int(word or 1)) - 1)
 
     gr.on(
         [text.change, word.input, pair.change],
         Line("sentence", 1)(answer),
         [text, word, pair],
-        [words, strip, word],
+        [words, strip, word, rest],
         trigger_mode="always_last",
         queue=False,
         **QUIET,
     )
+    connect(runs, press, steps, [text, word, pair], [words])
     return {"text": text, "word": word}
 
 
 class _Words(NamedTuple):
-    """Both pictures of one sentence; the last word and the chosen one, counted from 1."""
+    """Both pictures of one sentence; the last word and the chosen one, counted from 1.
+
+    part: whether some of its words were left for a longer run.
+    """
 
     words: Markup
     strip: Markup
     last: int | None = None
     chosen: int = 1
+    part: bool = False
 
 
 def _words(context: Context, text: str, word: float | None, models: str | None) -> _Words:
     try:
         predictor = context.predictor(models)
-        found = sensitivity.sensitivity(predictor, well_formed(text or ""))
+        until = time.monotonic() + TYPING_S
+        found = sensitivity.sensitivity(
+            predictor, well_formed(text or ""), progress=lambda *_: time.monotonic() < until
+        )
         chosen = max(1, min(int(word or 1), len(found.words)))
         strip = Markup("")
         if found.words and found.words[chosen - 1].variants:
@@ -333,7 +367,8 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
     except InputError as error:
         return _Words(lab_words.words_refused(str(error)), Markup(""))
     words = lab_words.words_view(found, chosen - 1)
-    return _Words(words, strip, max(len(found.words), 2), chosen)
+    left = found.measured < len(found.words)
+    return _Words(words, strip, max(len(found.words), 2), chosen, left)
 
 
 def _given(chosen: str, path: str | None, lines: str, manner: dict[str, Any]) -> PairSet:

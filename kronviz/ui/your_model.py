@@ -5,7 +5,8 @@ Notable:
 - Three sources: the table of the pair on this page, files of a visitor's own, and a public model
   on the Hugging Face Hub, of which the table alone is fetched, and only when somebody asks.
 - A link never makes the server fetch anything: such a run waits for its visitor to start it.
-- The figures come first and stay; the map follows, and «Cancel» is heard while it is laid out.
+- The figures come first and stay; the map follows, and «Cancel» is heard all the while.
+- A table that was brought is a space of the tab «Map» from then on, for whoever brought it.
 - `your_model_api` has the same answers for programs, `python -m kronviz.probes table` for the
   command line.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -25,7 +26,10 @@ from kronviz.probes.foreign.command import read_files
 from kronviz.probes.foreign.hub import fetch
 from kronviz.probes.foreign.own import own_table
 from kronviz.probes.foreign.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
+from kronviz.probes.foreign.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.strings import DEFAULT_POS_DIM
+from kronviz.projection.brought import Shelf, bring
+from kronviz.projection.spaces import Brought
 from kronviz.ui import links
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, well_formed
@@ -38,9 +42,10 @@ from kronviz.ui.your_model_view import foreign_view, maps_caption, share_bar
 
 OURS, FILES, HUB = "ours", "files", "hub"
 STOPPED = "Stopped. What was measured is kept below."
+EMPTY = "Stopped before anything was measured."
 _SPACES = (("table", "The table"), ("code", "The byte code"))
 
-Source = Callable[[Callable[[float], None]], tuple[str, VectorTable, TokenList]]
+Source = Callable[[Callable[[float], object]], tuple[str, VectorTable, TokenList]]
 """Reads a table, telling how far it is."""
 
 
@@ -53,8 +58,9 @@ def build(context: Context) -> None:
     head(
         "Any model’s table",
         "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
-        "Files are deleted after half an hour; nothing is fetched unless a public model is asked "
-        "for.",
+        f"A file may have {MAX_UPLOAD_BYTES // 2**20} MB (of a larger model save the table "
+        "alone) and is deleted after half an hour; nothing is fetched unless a public model is "
+        "asked for.",
         first=True,
     )
     with gr.Row(elem_classes="kv-lab-controls"):
@@ -90,7 +96,7 @@ def build(context: Context) -> None:
             placeholder="model.embed_tokens.weight",
             max_lines=1,
         )
-    run, cancel = buttons("Measure", "kv-table-run")
+    press = buttons("Measure", "kv-table-run")
     shown = html_part(foreign_view(None), "kv-table-shown")
     with gr.Row(visible=False, elem_classes="kv-lay-plots") as maps:
         plots = []
@@ -132,23 +138,37 @@ def build(context: Context) -> None:
             predictor = context.predictor(models)
             key, read = (predictor.pair,), _ours(predictor)
         key = (chosen, *key, *map(str, asked.items()), int(count))
-        for stage, report, doing, note in measured(runs, visitor, key, read, asked, int(count)):
-            yield (
-                stage,
-                *_pictures(report, stage.running),
-                foreign_view(report, doing, note),
-            )
+        own = chosen == OURS
+        shelf = None if own else Kept(context.shelf, visitor.rpartition("/")[2])
+        for stage, found in measured(runs, visitor, key, read, asked, int(count), shelf):
+            yield stage, *_pictures(found.report), foreign_view(*found)
 
     inputs = [source, vectors, tokens, tensor, model, words, count, pos_dim, seed, pair]
-    connect(runs, run, cancel, steps, inputs, [maps, *plots, caption, shown])
+    connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
     links.remember(
         "your-model",
         {"source": source, "model": model, "words": words, "map": count, "seed": seed,
          "positions": pos_dim, "tensor": tensor},
-        {"measured": run},
+        {"measured": press.run},
         by_hand={"source": HUB},
     )  # fmt: skip
     add_endpoints(context)
+
+
+class Kept(NamedTuple):
+    """Where a visitor's table is kept for the map."""
+
+    shelf: Shelf
+    session: str
+
+
+class Found(NamedTuple):
+    """What a run has to show; see `foreign_view`."""
+
+    report: Foreign | None = None
+    doing: Markup | str = ""
+    note: str = ""
+    table: Brought | None = None
 
 
 def measured(
@@ -158,52 +178,70 @@ def measured(
     read: Source,
     asked: dict[str, Any],
     count: int,
-) -> Iterator[tuple[Stage[Foreign], Foreign | None, Markup | str, str]]:
-    """The probe stage by stage: a report as soon as there is one, and what is under way."""
-    known = runs.found(key)
-    if known is not None:
-        yield Stage(known, 1, 1, False), known, "", ""
+    kept: Kept | None = None,
+) -> Iterator[tuple[Stage[Foreign], Found]]:
+    """The probe stage by stage: a report as soon as there is one, and what is under way.
+
+    Args:
+        kept: where the table is to be kept for the map; it is not without.
+    """
+    known: tuple[Foreign, str] | None = runs.found(key)
+    if known and (kept is None or kept.shelf.lend(kept.session, known[1])):
+        report = known[0]
+        yield Stage(report, 1, 1, False), Found(report, table=kept and kept.shelf.of(kept.session))
         return
-    report: Foreign | None = None
+    found = Found()
     table: tuple[str, VectorTable, TokenList] | None = None
 
     def stopped() -> bool:
         return runs.stopped(visitor)
 
-    def figured(tell: Callable[[float], None]) -> Foreign:
+    def figured(tell: Callable[[float], object]) -> Foreign:
         assert table is not None
         return figures(table[1], table[2], source=table[0], progress=tell, **asked)
 
-    def mapped(tell: Callable[[float], None]) -> Foreign:
+    def brought(tell: Callable[[float], object]) -> Brought:
         assert table is not None
-        assert report is not None
-        return lay_out(report, table[1], table[2], count=count, progress=tell)
+        return bring(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
+
+    def mapped(tell: Callable[[float], object]) -> Foreign:
+        assert table is not None
+        assert found.report is not None
+        return lay_out(found.report, table[1], table[2], count=count, progress=tell)
 
     tasks: list[tuple[str, Callable[..., Any]]] = [
         ("Reading the table …", read),
         ("Measuring …", figured),
     ]
+    if kept:
+        tasks.append(("Making it a space of the map …", brought))
     if count:
-        tasks.append(("Laying out the map …", mapped))
+        tasks.append(("Laying out a picture …", mapped))
     for words, task in tasks:
-        yield Stage(None, 0, 1, True), report, share_bar(words, 0.0), ""
+        found = found._replace(doing=share_bar(words, 0.0))
+        yield Stage(None, 0, 1, True), found
         for told in watched(task, stopped):
-            if told is None:
-                runs.begin(visitor)
-                yield Stage(None, 0, 1, False), report, "", STOPPED
-                return
             if isinstance(told, float):
-                yield Stage(None, 0, 1, True), report, share_bar(words, told), ""
+                found = found._replace(doing=share_bar(words, told))
+                yield Stage(None, 0, 1, True), found
             elif isinstance(told, Foreign):
-                report = told
-            else:
+                found = found._replace(report=told)
+            elif isinstance(told, Brought) and kept:
+                kept.shelf.put(kept.session, told)
+                found = found._replace(table=told)
+            elif told is not None:
                 table = told
-    assert report is not None
-    runs.keep(key, report)
-    yield Stage(report, 1, 1, False), report, "", ""
+        if stopped():
+            runs.begin(visitor)
+            note = STOPPED if found.report else EMPTY
+            yield Stage(None, 0, 1, False), found._replace(doing="", note=note)
+            return
+    assert found.report is not None
+    runs.keep(key, (found.report, found.table.key if found.table else ""))
+    yield Stage(found.report, 1, 1, False), found._replace(doing="")
 
 
-def _pictures(report: Foreign | None, running: bool) -> tuple[Any, ...]:
+def _pictures(report: Foreign | None) -> tuple[Any, ...]:
     """The row of maps, both maps and their caption."""
     if report is None or not report.points:
         return (gr.Row(visible=False), gr.skip(), gr.skip(), Markup(""))
@@ -219,7 +257,7 @@ def _ours(predictor: Predictor) -> Source:
 
 
 def _hub(model: str, tensor: str) -> Source:
-    def read(tell: Callable[[float], None]) -> tuple[str, VectorTable, TokenList]:
+    def read(tell: Callable[[float], object]) -> tuple[str, VectorTable, TokenList]:
         found = fetch(model, tensor, progress=lambda done, size: tell(done / max(size, 1)))
         return found.name, found.table, found.tokens
 

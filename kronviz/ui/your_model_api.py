@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.foreign import foreign
+from kronviz.probes.foreign import TokenList, VectorTable, foreign
 from kronviz.probes.foreign.command import read_files
 from kronviz.probes.foreign.hub import fetch
 from kronviz.probes.foreign.own import own_table
 from kronviz.probes.foreign.probe import MAX_MAP_TOKENS, WORDS
+from kronviz.projection.brought import bring
 from kronviz.results import to_dict
 from kronviz.ui.context import Context
 from kronviz.ui.lab_api import MAX_SEED, texts, typed, whole
@@ -31,9 +32,10 @@ def add_endpoints(context: Context) -> None:
     text = gr.Textbox(visible=False)
     words = gr.JSON(visible=False)
     numbers = [gr.Number(value, precision=0, visible=False) for value in (16, 0, 1)]
+    on_map = gr.Checkbox(visible=False)
     gr.Button(visible=False).click(
         table_of_files,
-        [*files, text, words, *numbers],
+        [*files, text, words, *numbers, on_map],
         gr.JSON(visible=False),
         api_name="table_of_files",
         concurrency_limit=1,
@@ -47,6 +49,16 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
 
+    def answered(
+        given: tuple[VectorTable, TokenList], source: str, settings: dict[str, Any], on_map: bool
+    ) -> Answer:
+        answer = to_dict(foreign(*given, source=source, **settings))
+        if on_map:
+            brought = bring(*given, source=source, pos_dim=settings["pos_dim"])
+            context.shelf.put(f"api/{brought.key}", brought)
+            answer["spaces"] = list(brought.spaces)
+        return answer
+
     def table(
         model: str = "",
         tensor: str = "",
@@ -55,6 +67,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
         map_tokens: int = 0,
         seed: int = 1,
         pair: str = "",
+        on_map: bool = False,
     ) -> Answer:
         """Compare a trained token table with the byte code of the same tokens.
 
@@ -72,16 +85,19 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
             seed: Of the words, the pairs, the intervals and the map.
             pair: Which pair of models, where no other model is named; empty for the default pair.
+            on_map: Whether the table becomes two spaces of the map for half an hour; the answer
+                names them as "spaces", for /map, /map_word and their like.
         """
 
-        def ask() -> object:
+        def ask() -> Answer:
             if typed(model or "", "model"):
                 found = fetch(model, typed(tensor or "", "tensor"))
                 source, given = found.name, (found.table, found.tokens)
             else:
                 predictor = models(pair)
                 source, given = f"{predictor.pair}, bpe", own_table(predictor)
-            return foreign(*given, source=source, **_settings(words, pos_dim, map_tokens, seed))
+            settings = _settings(words, pos_dim, map_tokens, seed)
+            return answered(given, source, settings, on_map)
 
         return _answer(ask)
 
@@ -93,6 +109,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
         pos_dim: float | None,
         map_tokens: float | None,
         seed: float | None,
+        on_map: bool | None = False,
     ) -> Answer:
         """Compare a token table in a file with the byte code of the same tokens.
 
@@ -106,9 +123,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             pos_dim: Positions of the byte code, 4 to 64.
             map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
             seed: Of the words, the pairs, the intervals and the map.
+            on_map: As for /table.
         """
 
-        def ask() -> object:
+        def ask() -> Answer:
             if not vectors or not tokens:
                 raise InputError("Two files are needed: the vectors and the tokens.")
             path = Path(vectors)
@@ -119,7 +137,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
                 map_tokens or 0,
                 1 if seed is None else seed,
             )
-            return foreign(*given, source=path.name, **settings)
+            return answered(given, path.name, settings, bool(on_map))
 
         return _answer(ask)
 
@@ -135,8 +153,8 @@ def _settings(words: object, pos_dim: object, map_tokens: object, seed: object) 
     }
 
 
-def _answer(ask: Callable[[], object]) -> Answer:
+def _answer(ask: Callable[[], Answer]) -> Answer:
     try:
-        return to_dict(ask())
+        return ask()
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from None

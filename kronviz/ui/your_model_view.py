@@ -10,6 +10,7 @@ from kronviz.probes.foreign.tokens import WORDPIECE
 from kronviz.probes.intervals import Interval
 from kronviz.probes.neighbors import Neighbor
 from kronviz.probes.tables import foreign_rows
+from kronviz.projection.spaces import Brought
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 from kronviz.ui.bytes_lists import RELATIONS
 from kronviz.ui.bytes_parts import DASH, arm_name, number, percent, piece, scrolling, told
@@ -35,22 +36,50 @@ def share_bar(words: str, share: float) -> Markup:
     )
 
 
-def foreign_view(report: Foreign | None, doing: Markup | str = "", note: str = "") -> Markup:
+def foreign_view(
+    report: Foreign | None,
+    doing: Markup | str = "",
+    note: str = "",
+    table: Brought | None = None,
+) -> Markup:
     """The report at any stage; the paper's figures alone before there is one.
 
     Args:
         doing: what is still under way.
         note: one sentence about how the run ended.
+        table: the same as spaces of the map.
     """
     return element(
         "div",
         doing,
         element("p", note, class_="kv-quiet", role="status") if note else "",
         element("p", _finding(report), class_="kv-finding"),
+        _on_map(table) if table else "",
         problems(report.problems) if report else "",
         scrolling("Cosines by kind of pair", _buckets(report)),
         *_details(report),
         class_="kv-lab-result",
+    )
+
+
+def _on_map(table: Brought) -> Markup:
+    held = f"{len(table.tokens.ids):,}"
+    if len(table.tokens.ids) < table.listed:
+        held = f"the first {held} of {table.listed:,}"
+    return element(
+        "p",
+        marked(
+            f"On the Map, {held} tokens stand by their rows and, beside, by their byte code; it is "
+            "drawn when you go there, and forgotten after half an hour. "
+        ),
+        element(
+            "button",
+            "See it on the map",
+            type="button",
+            class_="kv-textbutton",
+            data_on_map=" ".join(table.spaces),
+        ),
+        class_="kv-quiet",
     )
 
 
@@ -75,6 +104,8 @@ def _finding(report: Foreign | None) -> Markup:
             "models, stand below."
         )
     shares = {share.space: share for share in report.shares}
+    if len(shares) < 2 and report.anisotropy is None:
+        return Markup("The run was stopped before the nearest tokens of any word were counted.")
     if len(shares) < 2:
         return Markup("This vocabulary has no whole words to look at.")
     parts: list[object] = ["Of the ten tokens nearest to a word, "]
@@ -171,11 +202,15 @@ def _facts(report: Foreign) -> Markup:
         escape(f"{report.tensor}, {report.dtype}"),
         f"), tokens written as {report.scheme}; {report.used:,} of {report.tokens:,} tokens have "
         f"bytes and a row, {report.words:,} are whole words in lower case. ",
-        f"Two tokens drawn at random have a mean cosine of {number(found.cosine.mean)}; the mean "
-        f"row is {percent(found.mean_share)} as long as a row, and the first principal axis holds "
-        f"{percent(found.first_axis, 1)} of the variance, ten axes {percent(found.ten_axes, 1)}: "
-        "that is how far the rows of this table point the same way. ",
     ]
+    if found:
+        parts.append(
+            f"Two tokens drawn at random have a mean cosine of {number(found.cosine.mean)}; the "
+            f"mean row is {percent(found.mean_share)} as long as a row, and the first principal "
+            f"axis holds {percent(found.first_axis, 1)} of the variance, ten axes "
+            f"{percent(found.ten_axes, 1)}: that is how far the rows of this table point the same "
+            "way. "
+        )
     if same.same_bytes:
         where = "a word and its continuation piece, such as «run» and «##run»"
         which = where if report.scheme == WORDPIECE else "two tokens"

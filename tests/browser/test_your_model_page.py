@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 Visit = Callable[..., Any]
 
@@ -27,7 +28,9 @@ def test_a_link_brings_settings_and_run_back(visit: Visit) -> None:
     assert page.errors == []
 
 
-def test_files_are_measured_and_others_refused_on_a_phone(visit: Visit, tmp_path: Path) -> None:
+def test_files_are_measured_and_others_refused_on_a_phone(
+    visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = "run runs walk walks stone stones house houses red reds time times".split()
     tokens = ["<s>", *(f"▁{w}" for w in words), *words]
     (tmp_path / "tokens.json").write_text(json.dumps(tokens))
@@ -52,6 +55,19 @@ def test_files_are_measured_and_others_refused_on_a_phone(visit: Visit, tmp_path
     page.click("#kv-table-run")
     page.wait_for_selector("#kv-table-shown .kv-downloads")
     assert "mine.npy" in page.locator("#kv-table-shown").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # UMAP alone would take longer than all of this.
+    monkeypatch.setattr("kronviz.projection.maps.lay_out", lambda found, start, *rest: start)
+    page.click("[data-on-map]")
+    page.wait_for_function(
+        "['left', 'right'].every((side) => {"
+        "  const map = window.kronvizMap?.maps[side];"
+        "  return map?.points?.length === 48 && map.about.space.startsWith('table');"
+        "})"
+    )
+    page.fill("#kv-map-word :is(input, textarea)", " run")
+    page.wait_for_selector("#kv-map-near .kv-arm-name:has-text('your table')")
+    assert "␣runs" in page.locator("#kv-map-near .kv-panel").first.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.errors == []
 

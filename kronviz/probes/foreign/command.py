@@ -99,11 +99,11 @@ def lines(result: Foreign) -> Iterator[str]:
             f"{_shown(share.typographic)}  morphological {_shown(share.morphological)}  other "
             f"{_shown(share.other)}"
         )
-    found_ = result.anisotropy
-    yield (
-        f"anisotropy: mean cosine {_shown(found_.cosine)}, mean row {found_.mean_share:.3f} of a "
-        f"row's length, first axis {found_.first_axis:.1%}, ten axes {found_.ten_axes:.1%}"
-    )
+    if found_ := result.anisotropy:
+        yield (
+            f"anisotropy: mean cosine {_shown(found_.cosine)}, mean row {found_.mean_share:.3f} of "
+            f"a row's length, first axis {found_.first_axis:.1%}, ten axes {found_.ten_axes:.1%}"
+        )
     for word in result.asked:
         yield f"{word.word} in the table: {' '.join(repr(n.text) for n in word.table)}"
         yield f"{word.word} in the code:  {' '.join(repr(n.text) for n in word.code)}"

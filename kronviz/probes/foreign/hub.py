@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASC
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,99}", re.ASCII)
 _ONE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], object]
 """Called with bytes read and bytes to read; may raise in order to stop."""
 
 

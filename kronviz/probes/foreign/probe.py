@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from kronviz import codec
 from kronviz.predictor import InputError, clean_text
 from kronviz.probes.foreign.lexicon import BUCKETS, Lexicon, lexicon, pairs_of
+from kronviz.probes.foreign.progress import Enough, Progress, Teller
 from kronviz.probes.foreign.report import (
     SPECTRUM_ROWS,
     Anisotropy,
@@ -44,8 +45,7 @@ RELATIONS = ("typographic", "morphological", "other")
 SPACES = ("table", "code")
 MAX_SEED = 2**31 - 1
 
-Progress = Callable[[float], None]
-"""Called with the share that is done, 0 to 1; may raise in order to stop."""
+STOPPED = "The run was stopped; what had been measured by then is shown."
 
 
 def foreign(
@@ -72,12 +72,13 @@ def foreign(
     Raises:
         InputError: the table does not fit the tokens, or an argument is out of range.
     """
+    teller = Teller(progress)
     report = figures(
-        table, tokens, source=source, words=words, pos_dim=pos_dim, seed=seed, progress=progress
+        table, tokens, source=source, words=words, pos_dim=pos_dim, seed=seed, progress=teller
     )
-    if not map_tokens:
+    if not map_tokens or teller.enough:
         return report
-    return lay_out(report, table, tokens, count=map_tokens, progress=progress)
+    return lay_out(report, table, tokens, count=map_tokens, progress=teller)
 
 
 def figures(
@@ -92,26 +93,28 @@ def figures(
 ) -> Foreign:
     """Everything of the probe but the map; arguments as for `foreign`."""
     started = time.perf_counter()
-    tell = progress or (lambda share: None)
+    tell = Teller(progress)
     pos_dim, seed = positions(pos_dim), whole_number(seed, "seed", 0, MAX_SEED)
     wanted = _checked_words(words)
-    ids, problems = _usable(table, tokens)
+    ids, problems = usable(table, tokens)
     found = lexicon(tokens, ids)
     rng = np.random.default_rng(seed)
-    tell(0.1)
     view = _View(table.vectors, tokens, ids, found, pos_dim)
-    buckets = []
+    buckets: list[Bucket] = []
     for place, bucket in enumerate(BUCKETS):
-        buckets.append(_bucket(view, bucket, rng, seed))
-        tell(0.1 + 0.1 * (place + 1))
-    shares = _shares(view, rng, seed, lambda share: tell(0.4 + share / 2))
-    asked, missing = _asked(view, wanted)
+        if tell(0.1 * (place + 1)):
+            buckets.append(_bucket(view, bucket, rng, seed))
+    shares = _shares(view, rng, seed, tell) if tell(0.4) else ()
+    asked, missing = _asked(view, wanted) if tell(0.9) else ((), [])
+    anisotropy = _anisotropy(view.rows, rng, seed) if tell(0.92) else None
     if missing:
         problems.append(f"Not a token of this vocabulary: {', '.join(missing)}.")
     if not found.words:
         problems.append(
             "No token is a whole word of letters in lower case, so no neighbours are counted."
         )
+    if tell.enough:
+        problems.append(STOPPED)
     return Foreign(
         source=clean_text(source),
         tensor=clean_text(table.name),
@@ -127,7 +130,7 @@ def figures(
         buckets=tuple(buckets),
         shares=shares,
         asked=asked,
-        anisotropy=_anisotropy(view.rows, rng, seed),
+        anisotropy=anisotropy,
         points=(),
         problems=tuple(problems),
         seconds=time.perf_counter() - started,
@@ -142,7 +145,7 @@ def lay_out(
     count: int = MAP_TOKENS,
     progress: Progress | None = None,
 ) -> Foreign:
-    """The report with a map of both spaces, of the same tokens.
+    """The report with a map of both spaces, of the same tokens; without one where it is stopped.
 
     Args:
         count: 16 to `MAX_MAP_TOKENS` tokens: every form of the asked words, their nearest, and
@@ -154,21 +157,23 @@ def lay_out(
     """
     started = time.perf_counter()
     count = whole_number(count, "map_tokens", MIN_TOKENS, MAX_MAP_TOKENS)
-    ids, _ = _usable(table, tokens)
+    ids, _ = usable(table, tokens)
     found = lexicon(tokens, ids)
     chosen, groups = _mapped(report, ids, found, min(count, len(ids)))
     rows = torch.from_numpy(table.vectors[[ids[place] for place in chosen]])
     data = [tokens.tokens[ids[place]] for place in chosen]
 
-    def half(offset: float) -> Progress | None:
-        return (lambda share: progress(offset + share / 2)) if progress else None
-
+    tell = Teller(progress)
     # The mean is taken off: a direction that all rows share would hide what tells them apart.
     centred = (rows - torch.from_numpy(table.vectors[ids].mean(0))).numpy()
-    places = [
-        layout(centred, seed=report.seed, progress=half(0.0)),
-        layout(dense_codes(data, report.pos_dim), seed=report.seed, progress=half(0.5)),
-    ]
+    spaces = (centred, dense_codes(data, report.pos_dim))
+    try:
+        places = [
+            layout(vectors, seed=report.seed, progress=tell.part(half / 2, 0.5))
+            for half, vectors in enumerate(spaces)
+        ]
+    except Enough:
+        return report
     points = tuple(
         MapPoint(
             ids[place],
@@ -237,7 +242,7 @@ class _View:
         )
 
 
-def _usable(table: VectorTable, tokens: TokenList) -> tuple[list[int], list[str]]:
+def usable(table: VectorTable, tokens: TokenList) -> tuple[list[int], list[str]]:
     """Ids that have bytes and a row that can be compared, and what was left out."""
     rows, problems = len(table.vectors), []
     if table.rows < len(tokens):
@@ -291,21 +296,24 @@ def _bucket(view: _View, bucket: str, rng: np.random.Generator, seed: int) -> Bu
     return Bucket(bucket, len(pairs), same, table, centred, code, examples)
 
 
-def _shares(view: _View, rng: np.random.Generator, seed: int, tell: Progress) -> tuple[Share, ...]:
+def _shares(view: _View, rng: np.random.Generator, seed: int, tell: Teller) -> tuple[Share, ...]:
     words = np.array(view.spelling.words, np.int64)
     if not len(words):
         return ()
     probed = np.sort(rng.choice(words, min(PROBED, len(words)), replace=False)).tolist()
-    found = []
-    for half, space in enumerate(SPACES):
-        counted: list[list[float]] = []
-        for place in probed:
-            tell(half / 2 + len(counted) / len(probed) / 2)
+    counted: dict[str, list[list[float]]] = {space: [] for space in SPACES}
+    for done, place in enumerate(probed):
+        if not tell(0.4 + 0.5 * done / len(probed)):
+            break
+        for space in SPACES:
             near, _ = view.nearest(place, space)
             marks = [view.spelling.relation(place, other) for other in near.tolist()]
-            counted.append([marks.count(name) / len(marks) for name in RELATIONS])
-        found.append(Share(space, len(probed), *bootstrap_intervals(counted, seed)))
-    return tuple(found)
+            counted[space].append([marks.count(name) / len(marks) for name in RELATIONS])
+    return tuple(
+        Share(space, len(shares), *bootstrap_intervals(shares, seed))
+        for space, shares in counted.items()
+        if shares
+    )
 
 
 def _asked(view: _View, words: Sequence[str]) -> tuple[tuple[Asked, ...], list[str]]:

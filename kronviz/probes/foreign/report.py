@@ -109,6 +109,7 @@ class Foreign:
         scheme: how the token strings were written.
         tokens: ids of the token list; ``used`` are those with bytes and with a row to look at.
         words: how many of them are whole words in lower case.
+        anisotropy: ``None`` where the run was stopped; the other parts may be incomplete then.
         points: of the map; empty where none was laid out.
         problems: a sentence for everything that was left out.
     """
@@ -127,11 +128,12 @@ class Foreign:
     buckets: tuple[Bucket, ...]
     shares: tuple[Share, ...]
     asked: tuple[Asked, ...]
-    anisotropy: Anisotropy
+    anisotropy: Anisotropy | None
     points: tuple[MapPoint, ...]
     problems: tuple[str, ...]
     seconds: float
 
     def bucket(self, name: str) -> Bucket:
-        """One kind of pairs."""
-        return next(found for found in self.buckets if found.bucket == name)
+        """One kind of pairs; without a pair where a stopped run did not come to it."""
+        found = (found for found in self.buckets if found.bucket == name)
+        return next(found, Bucket(name, 0, 0, None, None, None, ()))

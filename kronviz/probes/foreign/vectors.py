@@ -26,6 +26,8 @@ from kronviz.predictor import InputError
 MAX_VALUES = 100_000_000
 MAX_DIMS = 16_384
 MAX_HEADER_BYTES = 25_000_000
+MAX_UPLOAD_BYTES = 400 * 2**20
+"""Of a file that is sent to the app: the largest table that is read, in float32, and its header."""
 MIN_ROWS = 16
 
 Read = Callable[[int, int], bytes]

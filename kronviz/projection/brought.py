@@ -1,0 +1,119 @@
+"""Tables that people bring, as spaces of the map beside the byte code of the same tokens.
+
+Notable:
+
+- A table is kept in memory for as long as an uploaded file stays, for the visitor who read it, and
+  under a key that nobody can guess. Nothing of it is written down; where many are brought, the one
+  kept longest goes first.
+- On the map are the tokens that have bytes and a row that can be compared: all of them, or where
+  there are too many the first, which in most vocabularies are the most frequent.
+
+>>> from kronviz.projection.looking import look_up  # doctest: +SKIP
+>>> table = bring(vectors, tokens, source="mine")  # doctest: +SKIP
+>>> look_up("nation", predictor, *table.spaces)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+
+import torch
+
+from kronviz.predictor import clean_text
+from kronviz.probes.foreign.probe import usable
+from kronviz.probes.foreign.tokens import TokenList
+from kronviz.probes.foreign.vectors import VectorTable
+from kronviz.probes.strings import DEFAULT_POS_DIM, positions
+from kronviz.projection.spaces import TABLE, Brought, BroughtTokens, Vectors, known_table
+
+MAX_TOKENS = 60_000
+MAX_VALUES = 40_000_000
+"""Numbers of one table on the map: GPT-2's 50,257 rows of 768 fit."""
+KEPT_VALUES = 100_000_000
+KEPT_S = 1800
+
+
+def bring(
+    table: VectorTable, tokens: TokenList, *, source: str = "", pos_dim: int = DEFAULT_POS_DIM
+) -> Brought:
+    """Make a table into two spaces of the map. It is known while the caller keeps what is returned.
+
+    Args:
+        source: a name for it.
+        pos_dim: of the byte code, 4 to 64.
+
+    Raises:
+        InputError: the table does not fit the tokens.
+    """
+    pos_dim = positions(pos_dim)
+    ids, _ = usable(table, tokens)
+    listed = len(ids)
+    ids = ids[: min(MAX_TOKENS, MAX_VALUES // table.vectors.shape[1])]
+    key = secrets.token_hex(8)
+    starts = {place for place, token in enumerate(ids) if tokens.starts[token]}
+    held = BroughtTokens(TABLE + key, [tokens.tokens[token] for token in ids], ids, starts)
+    vectors = Vectors(torch.from_numpy(table.vectors[ids]))
+    made = Brought(key, clean_text(source), listed, held, vectors, pos_dim)
+    known_table(made)
+    return made
+
+
+class Shelf:
+    """The brought tables of all visitors, each visitor's latest.
+
+    Args:
+        kept_s: how long a table stays.
+        values: how many numbers may be kept in all.
+    """
+
+    def __init__(self, kept_s: float = KEPT_S, values: int = KEPT_VALUES):
+        self._kept_s, self._values = kept_s, values
+        self._tables: OrderedDict[str, tuple[float, Brought]] = OrderedDict()
+        self._owned: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def put(self, visitor: str, table: Brought) -> None:
+        """Keep a table for a visitor, and nothing else of theirs."""
+        with self._lock:
+            before = self._owned.get(visitor)
+            self._owned[visitor] = table.key
+            if before is not None and before not in self._owned.values():
+                self._tables.pop(before, None)
+            self._tables[table.key] = (time.monotonic(), table)
+            self._purge()
+        late = threading.Timer(self._kept_s + 1, self.purge)
+        late.daemon = True
+        late.start()
+
+    def lend(self, visitor: str, key: str) -> bool:
+        """Let another visitor have a table that is kept already; whether it still is."""
+        with self._lock:
+            self._purge()
+            if key in self._tables:
+                self._owned[visitor] = key
+            return key in self._tables
+
+    def of(self, visitor: str) -> Brought | None:
+        """A visitor's table."""
+        with self._lock:
+            self._purge()
+            kept = self._tables.get(self._owned.get(visitor, ""))
+            return kept[1] if kept else None
+
+    def purge(self) -> None:
+        """Forget what has been kept long enough."""
+        with self._lock:
+            self._purge()
+
+    def _purge(self) -> None:
+        oldest = time.monotonic() - self._kept_s
+        size = sum(table.vectors.rows.numel() for _, table in self._tables.values())
+        for key, (since, table) in list(self._tables.items()):
+            if since > oldest and (size <= self._values or len(self._tables) == 1):
+                break
+            size -= table.vectors.rows.numel()
+            del self._tables[key]
+        self._owned = {who: key for who, key in self._owned.items() if key in self._tables}
