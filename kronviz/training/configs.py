@@ -112,7 +112,7 @@ SMALL = replace(
     steps=3300,
     frequent=2048,
     scored=5120,
-    exact=0.02,
+    exact=0.005,
     eval_every=200,
 )
 # The tiny pair made smaller, for several seeds: minutes a run on one CPU core.
