@@ -28,7 +28,7 @@ settings.load_profile("kronviz")
 @pytest.fixture(scope="session")
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair of small random models, saved as the app would find it. Do not write into it."""
-    folder = tmp_path_factory.mktemp("checkpoints") / "small"
+    folder = tmp_path_factory.mktemp("checkpoints") / "toy"
     for arm in ARMS:
         save_arm(small_model(arm), folder / arm)
     return folder

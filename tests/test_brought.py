@@ -118,14 +118,14 @@ def test_a_table_is_there_for_its_visitor_as_long_as_it_is_kept(
 
 
 def test_its_map_is_drawn_served_and_forgotten(mine: Brought, small_predictor: Predictor) -> None:
-    context = Context({"small": small_predictor}, root=Path("nowhere"))
+    context = Context({"toy": small_predictor}, root=Path("nowhere"))
     client = TestClient(Starlette(routes=routes(context)))
     left, right = mine.spaces
     with pytest.raises(MapError, match="not been drawn"):
         read_map(small_predictor, left)
-    assert client.get(f"/kronviz/map/small/{left}").json()["drawable"]
+    assert client.get(f"/kronviz/map/toy/{left}").json()["drawable"]
     draw_quickly(small_predictor, left, right)
-    about, arrays = unpacked(client.get(f"/kronviz/map/small/{left}").content)
+    about, arrays = unpacked(client.get(f"/kronviz/map/toy/{left}").content)
     assert arrays["points"].size == 2 * 44
     assert about["arm"] == "bpe"
     _, words = unpacked(client.get(f"/kronviz/tokens/{about['vocabulary']}").content)
@@ -135,11 +135,11 @@ def test_its_map_is_drawn_served_and_forgotten(mine: Brought, small_predictor: P
     assert "your table" in page.said
     assert "its byte code" in page.said
     assert client.get("/kronviz/tokens/table:0000").status_code == 404
-    assert client.get("/kronviz/map/small/table:0000").status_code == 404
+    assert client.get("/kronviz/map/toy/table:0000").status_code == 404
 
 
 def test_the_map_offers_it_and_programs_can_ask_for_it(small_predictor: Predictor) -> None:
-    context = Context({"small": small_predictor}, root=Path("nowhere"))
+    context = Context({"toy": small_predictor}, root=Path("nowhere"))
     ask, _ = table_endpoints(context)
     assert "spaces" not in ask(words=["run"])
     names = ask(words=["run"], on_map=True)["spaces"]

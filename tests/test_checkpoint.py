@@ -30,7 +30,7 @@ IDS = torch.arange(30).reshape(2, 15)
 
 @pytest.fixture
 def pair(pair_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(pair_folder, tmp_path / "pairs" / "small"))
+    return Path(shutil.copytree(pair_folder, tmp_path / "pairs" / "toy"))
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -138,7 +138,7 @@ def test_list_pairs_names_what_is_there(pair: Path) -> None:
     (pair.parent / "notes.txt").write_text("not a pair")
     empty, small = list_pairs(pair.parent)
     assert (empty.name, empty.arms, len(empty.problems)) == ("empty", (), 2)
-    assert (small.name, small.arms, small.problems) == ("small", ("bpe", "kron"), ())
+    assert (small.name, small.arms, small.problems) == ("toy", ("bpe", "kron"), ())
     assert list_pairs(pair.parent / "nowhere") == []
 
 

@@ -61,7 +61,7 @@ def test_python_examples_run(address: str) -> None:
     said = run([sys.executable, "-c", code])
     assert said.count("bpe") >= 2
     assert "'compare'" in said
-    assert '{"pair": "small", "clean": "The sun rises in the"' in said
+    assert '{"pair": "toy", "clean": "The sun rises in the"' in said
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

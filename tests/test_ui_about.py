@@ -57,7 +57,7 @@ def test_the_parts_of_the_picture_add_up_to_the_code_times_the_projection(
 def test_the_endpoint_answers_plain_numbers_and_refuses_in_a_sentence(
     small_predictor: Predictor,
 ) -> None:
-    ask = about.method_endpoint(Context({"small": small_predictor}))
+    ask = about.method_endpoint(Context({"toy": small_predictor}))
     assert len(ask("run", 5)["vector"]) == 5
     with pytest.raises(gr.Error, match="empty"):
         ask("")

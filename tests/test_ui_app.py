@@ -88,7 +88,7 @@ def test_the_endpoint_is_documented_and_the_pages_own_listeners_are_not(client: 
 
 
 def test_an_unknown_pair_is_refused_by_name(client: Client) -> None:
-    with pytest.raises(AppError, match="no pair of models called 'nothing'; choose small"):
+    with pytest.raises(AppError, match="no pair of models called 'nothing'; choose toy"):
         client.predict(CLEAN, TYPO, "nothing", api_name="/compare")
 
 
@@ -139,7 +139,7 @@ def test_odd_text_over_http_never_gives_a_traceback(
         {"clean": None, "typo": TYPO},
         {"clean": [CLEAN], "typo": {}},
         {"clean": CLEAN, "typo": TYPO, "pair": 5},
-        {"clean": CLEAN, "typo": TYPO, "pair": ["small"]},
+        {"clean": CLEAN, "typo": TYPO, "pair": ["toy"]},
     ],
 )
 def test_values_that_are_no_text_are_refused_by_name(address: str, body: object) -> None:
@@ -160,7 +160,7 @@ def test_a_body_of_another_shape_is_refused_without_a_path(address: str, body: s
 
 
 def test_a_pair_may_be_left_out_or_empty(address: str) -> None:
-    for pair in ({}, {"pair": ""}, {"pair": None}, {"pair": "small"}):
+    for pair in ({}, {"pair": ""}, {"pair": None}, {"pair": "toy"}):
         status, said = call(address, json.dumps({"clean": CLEAN, "typo": TYPO, **pair}))
         assert status == 200
         assert "event: complete" in said
@@ -181,10 +181,10 @@ def test_a_damaged_arm_is_a_banner_and_the_other_arm_still_answers(
     pair_folder: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "checkpoints"
-    shutil.copytree(pair_folder, root / "small")
-    (root / "small" / "bpe" / "config.json").write_text("{")
+    shutil.copytree(pair_folder, root / "toy")
+    (root / "toy" / "bpe" / "config.json").write_text("{")
     context = load_context(root)
-    assert list(context.predictors) == ["small"]
+    assert list(context.predictors) == ["toy"]
     assert len(context.problems) == 1
     page = json.dumps(build_app(context).get_config_file(), default=str)
     assert json.dumps(escape(context.problems[0]))[1:-1] in page
@@ -193,8 +193,8 @@ def test_a_damaged_arm_is_a_banner_and_the_other_arm_still_answers(
 
 def test_a_damaged_shard_is_a_banner_too(pair_folder: Path, tmp_path: Path) -> None:
     root = tmp_path / "checkpoints"
-    shutil.copytree(pair_folder, root / "small")
-    shard = next((root / "small" / "kron").glob("*.safetensors"))
+    shutil.copytree(pair_folder, root / "toy")
+    shard = next((root / "toy" / "kron").glob("*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-9] + b"different")
     context = load_context(root)
     assert list(context.predictor().arms) == ["bpe"]

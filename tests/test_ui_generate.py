@@ -29,7 +29,7 @@ PROMPT = generate.PROMPTS[0][1]
 
 @pytest.fixture(scope="module")
 def context(small_predictor: Predictor, pair_folder: Path) -> Context:
-    return Context({"small": small_predictor}, root=pair_folder.parent)
+    return Context({"toy": small_predictor}, root=pair_folder.parent)
 
 
 @pytest.fixture(scope="module")
@@ -180,13 +180,13 @@ def test_a_link_is_read_and_nonsense_in_it_is_replaced(context: Context) -> None
     assert found is not None
     mode, _, _, slotted, string, temperature, top_p, tokens, seed, repeat, pair = found
     assert (mode, slotted, string, seed, top_p) == ("slot", "A {} b", "zyx", 7, 0.5)
-    assert (temperature, tokens, repeat, pair) == (0.7, 30, 5, "small")
+    assert (temperature, tokens, repeat, pair) == (0.7, 30, 5, "toy")
     odd = generate._from_link(
         "?tab=generate&mode=x&seed=1e9&temperature=nan&max_tokens=9999&pair=..%2F..", context
     )
     assert odd is not None
     assert odd[0] == "clean"
-    assert odd[5:] == [*DEFAULTS, "small"]
+    assert odd[5:] == [*DEFAULTS, "toy"]
     assert generate._from_link("?tab=bytes&text=x", context) is None
 
 

@@ -27,7 +27,7 @@ from kronviz.ui.map_files import routes, vocabulary_file
 @pytest.fixture(scope="module")
 def context(small_predictor: Predictor) -> Context:
     draw_quickly(small_predictor, "bpe", "kron")
-    return Context({"small": small_predictor}, root=Path("nowhere"))
+    return Context({"toy": small_predictor}, root=Path("nowhere"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def test_the_browser_is_given_points_as_they_are_drawn(
     client: TestClient, context: Context
 ) -> None:
-    about, arrays = unpacked(client.get("/kronviz/map/small/kron").content)
+    about, arrays = unpacked(client.get("/kronviz/map/toy/kron").content)
     drawn = read_map(context.predictor(), "kron")
     assert np.array_equal(arrays["points"].reshape(-1, 2), drawn.points)
     assert about["faith"]["trustworthiness"] == drawn.facts.faith.trustworthiness
@@ -75,10 +75,10 @@ def test_the_browser_is_given_the_bytes_of_every_token(
 @pytest.mark.parametrize(
     ("address", "status", "words"),
     [
-        ("/kronviz/map/small/kron-1", 409, "not been drawn"),
-        ("/kronviz/map/small/..%2f..%2fetc", 404, ""),
+        ("/kronviz/map/toy/kron-1", 409, "not been drawn"),
+        ("/kronviz/map/toy/..%2f..%2fetc", 404, ""),
         ("/kronviz/map/other/kron", 404, "no pair"),
-        ("/kronviz/map/small/nothing", 404, "no map"),
+        ("/kronviz/map/toy/nothing", 404, "no map"),
         ("/kronviz/tokens/o200k_base", 404, "no such vocabulary"),
     ],
 )

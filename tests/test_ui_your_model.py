@@ -66,7 +66,7 @@ def test_the_endpoints_give_the_same_as_python(
     client: Client, small_predictor: Predictor, files: tuple[Path, Path]
 ) -> None:
     said = client.predict(seed=2, words=["run"], api_name="/table")
-    own = foreign(*own_table(small_predictor), source="small, bpe", words=["run"], seed=2)
+    own = foreign(*own_table(small_predictor), source="toy, bpe", words=["run"], seed=2)
     assert same(said, own)
     vectors, tokens = map(handle_file, files)
     said = client.predict(vectors, tokens, "", ["run"], 16, 0, 2, api_name="/table_of_files")

@@ -68,7 +68,7 @@ def address(
     pair_folder: Path, unhurried: Unhurried, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     root = tmp_path_factory.mktemp("pairs")
-    shutil.copytree(pair_folder, root / "small")
+    shutil.copytree(pair_folder, root / "toy")
     for arm, drift in (("bpe", 0.02), ("kron", 0.001)):
         lines = [
             f'{{"step": {step}, "tokens": {step * 4096}, "seconds": {step * 0.5}, "lr": 0.001, '
@@ -76,10 +76,10 @@ def address(
             f'"val_loss": {6 / step**0.1 + drift:.4f}}}'
             for step in range(1, 40)
         ]
-        (root / "small" / arm / "log.jsonl").write_text("\n".join(lines))
+        (root / "toy" / arm / "log.jsonl").write_text("\n".join(lines))
     context = dataclasses.replace(
         load_context(root),
-        predictors={"small": unhurried},  # type: ignore[dict-item]
+        predictors={"toy": unhurried},  # type: ignore[dict-item]
     )
     app = build_app(context)
     _, url, _ = launch(app, prevent_thread_lock=True, quiet=True)

@@ -24,7 +24,7 @@ def test_a_link_brings_settings_and_run_back(visit: Visit) -> None:
     assert "your-model.map=0" in page.url
     with page.expect_download() as saved:
         page.click("#kv-table-shown .kv-downloads a:has-text('JSON')")
-    assert json.loads(Path(saved.value.path()).read_text())["source"] == "small, bpe"
+    assert json.loads(Path(saved.value.path()).read_text())["source"] == "toy, bpe"
     assert page.errors == []
 
 
