@@ -55,9 +55,9 @@ def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
     found = []
     for start in range(0, len(windows), 8):
         batch = torch.from_numpy(windows[start : start + 8]).to(model.device)
-        logits = model(batch[:, :-1]).logits.float()
-        losses = F.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none")
-        found.append(losses.cpu().numpy())
+        logits = model(batch[:, :-1]).logits.float().flatten(0, 1)
+        losses = F.cross_entropy(logits, batch[:, 1:].flatten(), reduction="none")
+        found.append(losses.view(len(batch), -1).cpu().numpy())
     return np.concatenate(found)
 
 
