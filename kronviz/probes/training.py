@@ -272,8 +272,8 @@ def _print_seeds(found: SeedSpread) -> None:
 
 
 def _print_rarity(found: Rarity) -> None:
-    for title, classes in (("read", found.read), ("predicted", found.predicted)):
-        print(f"by how often the token just {title} was read in {found.trained_tokens:,} tokens:")
+    for title, classes in (("just read", found.read), ("to come", found.predicted)):
+        print(f"by how often the token {title} was read in {found.trained_tokens:,} tokens:")
         for name, row in zip(names(classes), classes, strict=True):
             interval = f"[{row.gap_low:+.4f}, {row.gap_high:+.4f}]"
             print(f"  {name}: {row.tokens:,} tokens, gap {row.gap:+.4f} {interval} nats")
