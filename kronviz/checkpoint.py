@@ -234,6 +234,11 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def fingerprints(pair_dir: Path) -> dict[str, str]:
+    """The fingerprint of each arm that a pair's folder has: what was measured on these weights."""
+    return {arm: fingerprint(pair_dir / arm) for arm in ARMS if (pair_dir / arm).is_dir()}
+
+
 def _state(model: GPT) -> dict[str, Tensor]:
     """A model's tensors by name, a tied head left out."""
     state = model.state_dict()

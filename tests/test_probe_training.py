@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kronviz.checkpoint import CHECKPOINTS, CheckpointError
+from kronviz.checkpoint import CHECKPOINTS, CheckpointError, fingerprint
 from kronviz.figures import training as figures
 from kronviz.probes import training
 from kronviz.probes.rarity import names, rarity
@@ -180,7 +180,8 @@ def test_rarity_of_other_weights_is_refused(tmp_path: Path) -> None:
     assert found is not None
     assert names(found.read)[-1] == "10,000 on"
     path = tmp_path / "tiny" / "rarity.json"
-    path.write_text(path.read_text().replace('"model-00001', '"other-00001'))
+    weights = fingerprint(tmp_path / "tiny" / "bpe")
+    path.write_text(path.read_text().replace(weights, weights[::-1]))
     with pytest.raises(CheckpointError, match="other weights"):
         rarity(tmp_path / "tiny")
     path.write_text("[]")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kronviz.checkpoint import ARMS, CheckpointError, fingerprint
+from kronviz.checkpoint import CheckpointError, fingerprints
 from kronviz.predictor import Predictor
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
 from kronviz.probes.robustness import Robustness, robustness
@@ -54,7 +54,7 @@ def keep(pair_dir: Path, *, seed: int = SEED) -> KeptRobustness:
     """
     report = robustness(Predictor.load(pair_dir), load_pairs(), seed=seed)
     made = KeptRobustness(
-        _weights(pair_dir),
+        fingerprints(pair_dir),
         _texts(),
         f"python -m kronviz.probes robustness --pair {pair_dir.name} --seed {seed}",
         replace(report, outcomes=()),
@@ -79,12 +79,8 @@ def kept(pair_dir: Path) -> KeptRobustness | None:
             f"The file {FILE} of the pair {pair_dir.name} is damaged; write it again with "
             f"`python -m kronviz.probes.kept checkpoints/{pair_dir.name}`."
         ) from None
-    same = found.weights == _weights(pair_dir) and found.texts == _texts()
+    same = found.weights == fingerprints(pair_dir) and found.texts == _texts()
     return found if same else None
-
-
-def _weights(pair_dir: Path) -> dict[str, str]:
-    return {arm: fingerprint(pair_dir / arm) for arm in ARMS if (pair_dir / arm).is_dir()}
 
 
 def _texts() -> str:

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from kronviz.checkpoint import ARMS, RARITY, CheckpointError, read_config
+from kronviz.checkpoint import RARITY, CheckpointError, fingerprints
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def rarity(pair_dir: Path) -> Rarity | None:
         return None
     try:
         stored = json.loads(path.read_text())
-        weights = stored["sha256"]
+        weights = stored["weights"]
         found = Rarity(
             int(stored["trained_tokens"]),
             int(stored["n_vocab"]),
@@ -76,7 +76,7 @@ def rarity(pair_dir: Path) -> Rarity | None:
         raise CheckpointError(
             f"The file {RARITY} of {pair_dir.name} is damaged; restore it from the repository."
         ) from None
-    if weights != {arm: read_config(pair_dir / arm)["sha256"] for arm in ARMS}:
+    if weights != fingerprints(pair_dir):
         raise CheckpointError(
             f"The file {RARITY} of {pair_dir.name} was measured on other weights; measure it again "
             "with python -m kronviz.training.rarity."

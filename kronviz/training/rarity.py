@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from kronviz.checkpoint import ARMS, RARITY, load_arm, read_config
+from kronviz.checkpoint import ARMS, RARITY, fingerprints, load_arm, read_config
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig, load_config
@@ -110,7 +110,7 @@ def measure(config: TrainConfig, data: Path, text: Path, pair: Path) -> dict:
         "trained_tokens": config.steps * config.tokens_per_step,
         "never_read": int((counts == 0).sum()),
         "n_vocab": len(counts),
-        "sha256": {arm: read_config(pair / arm)["sha256"] for arm in ARMS},
+        "weights": fingerprints(pair),
         "read": by_count(counts[windows[:, :-1]], bpe, kron),
         "predicted": by_count(counts[windows[:, 1:]], bpe, kron),
     }
