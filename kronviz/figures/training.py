@@ -110,6 +110,15 @@ def by_rarity(evidence: TrainingEvidence) -> go.Figure:
     )
     figure.update_xaxes(type="category", showgrid=False)
     if evidence.rarity is None:
+        figure.add_annotation(
+            text="not measured for this pair",
+            x=0.5,
+            y=0.5,
+            xref="paper",
+            yref="paper",
+            showarrow=False,
+            font={"color": NEUTRALS["muted"].light, "size": 12},
+        )
         return figure
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for classes, name, colour, symbol in (

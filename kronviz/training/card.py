@@ -139,7 +139,7 @@ def _loss_in_training(training: dict[str, Any]) -> str:
     return (
         f"cross-entropy over {training['scored']:,} tokens a step (the {training['frequent']:,} "
         "most frequent, the batch's targets, and others drawn, weighted to stand for all); over "
-        f"the whole vocabulary in the last {training['exact']:.0%} of the steps"
+        f"the whole vocabulary in the last {training['exact']:.1%} of the steps"
     )
 
 

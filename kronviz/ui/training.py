@@ -157,7 +157,7 @@ def _scored(curve: TrainingCurve) -> str:
     if curve.scored is None:
         return ""
     return (
-        f" To save time, the first {(1 - curve.exact) * 100:.0f} % of our training steps scored "
+        f" To save time, the first {(1 - curve.exact) * 100:.1f} % of our training steps scored "
         f"{curve.scored:,} tokens in place of all: the most frequent, their own targets, others "
         "drawn and weighted to stand for the rest. The losses of batches are estimates there; "
         "validation scores all."
