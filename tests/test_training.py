@@ -257,4 +257,6 @@ def test_throughput_counts_what_the_model_needs() -> None:
     width, layers = SMOKE.d_model, SMOKE.n_layer
     head = 576 * width
     expected = 6 * (12 * width**2 * layers + head) + 12 * layers * width * SMOKE.n_ctx
-    assert flops_per_token(GPT(SMOKE.model("bpe"))) == expected
+    model = GPT(SMOKE.model("bpe"))
+    assert flops_per_token(model) == expected
+    assert flops_per_token(model, scored=64) == expected - 6 * (576 - 64) * width
