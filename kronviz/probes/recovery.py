@@ -224,14 +224,18 @@ def passage_runs(
 def _read_passage(
     predictor: Predictor, clean: str, typos: Sequence[str], later: int
 ) -> PassageRuns:
-    ids = predictor.tokenizer.encode(clean)
-    # A misspelling may need more tokens than there is room for; its end is what is cut.
-    runs = [predictor.tokenizer.encode(typo)[: predictor.n_ctx] for typo in typos]
-    first, *others = ([predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, *runs))
-    places = [aligned(first, other) for other in others]
+    ids, *whole = (predictor.tokenizer.encode(text) for text in (clean, *typos))
+    first, *others = ([predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, *whole))
+    # A misspelling may need more tokens than there is room for; its end is what is cut, and only
+    # once it is aligned: the end of a cut text is not where the clean one ends.
+    runs = [text[: predictor.n_ctx] for text in whole]
     after = [
-        [place for place in found if place.later is not None and place.later < later]
-        for found in places
+        [
+            place
+            for place in aligned(first, other)
+            if place.later is not None and place.later < later and place.typo < len(run)
+        ]
+        for other, run in zip(others, runs, strict=True)
     ]
     kls: dict[str, list[list[float]]] = {}
     for arm, model in predictor.arms.items():
