@@ -19,9 +19,12 @@ from kronviz.probes.__main__ import main
 from kronviz.probes.intervals import bootstrap_intervals, mcnemar_exact
 from kronviz.probes.pairs import Pair, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import (
+    FEWEST,
     METRICS,
+    ArmOutcome,
     Robustness,
     batch_sizes,
+    metric_rows,
     outcomes,
     robustness,
     spoiled,
@@ -129,6 +132,22 @@ def test_the_table_adds_up(result: Robustness, pairs: PairSet) -> None:
     assert result.inflation.ratio == sum(o.typo_tokens for o in result.outcomes) / sum(
         o.clean_tokens for o in result.outcomes
     )
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_too_few_pairs_name_no_steadier_arm(result: Robustness, count: int) -> None:
+    def one_sided(pairs: int) -> list[list[ArmOutcome]]:
+        metrics = result.outcomes[0].arms[0].metrics
+        moved = [replace(metrics, kl_nats=nats, hidden_cosine=-nats) for nats in (0.2, 0.1)]
+        arms = zip(("bpe", "kron"), moved, strict=True)
+        return [[ArmOutcome(arm, "a", "b", values) for arm, values in arms]] * pairs
+
+    for row in metric_rows(one_sided(count), 0):
+        assert row.steadier is None
+    rows = {row.metric: row for row in metric_rows(one_sided(FEWEST), 0)}
+    assert rows["kl_nats"].steadier == rows["hidden_cosine"].steadier == "kron"
+    assert rows["top1_kept"].steadier is None
+    assert 2 * 0.5 ** (FEWEST - 1) > 0.05 > 2 * 0.5**FEWEST
 
 
 def test_a_result_goes_to_json_and_back_and_to_csv(result: Robustness) -> None:

@@ -80,9 +80,7 @@ def equal_stretches(
     return found
 
 
-def _opcodes(
-    clean: Sequence[bytes], typo: Sequence[bytes]
-) -> list[tuple[str, int, int, int, int]]:
+def _opcodes(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[tuple[str, int, int, int, int]]:
     """`difflib` opcodes in bytes: of what is left between the longest common beginning and end.
 
     The search is quadratic and more, so two long texts with little in common are compared token by

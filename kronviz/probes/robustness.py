@@ -26,6 +26,9 @@ from kronviz.probes.pairs import Pair, PairSet
 from kronviz.typos import KINDS, misspell
 
 TIE = 1e-6
+FEWEST = 6
+"""Pairs below which an interval decides nothing: of five, all fall on one side by chance in one of
+16 draws, which is more than a 95 % interval may be wrong."""
 BATCH_FLOP = 1e10
 BATCH_TOKENS = 2_048
 MAX_SENTENCES = 500
@@ -83,6 +86,24 @@ class MetricRow:
     kron_wins: int
     ties: int
     bpe_wins: int
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs both arms were compared on."""
+        return self.kron_wins + self.ties + self.bpe_wins
+
+    @property
+    def steadier(self) -> str | None:
+        """The arm that the interval of the difference speaks for.
+
+        ``None`` where the interval holds 0, where an arm is missing, and below `FEWEST` pairs.
+        """
+        if self.difference is None or self.pairs < FEWEST:
+            return None
+        if self.difference.low <= 0 <= self.difference.high:
+            return None
+        up = self.difference.mean > 0
+        return "kron" if up == (self.metric in LARGER_IS_STEADIER) else "bpe"
 
 
 @dataclass(frozen=True)

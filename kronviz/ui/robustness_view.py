@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from kronviz.probes.intervals import Interval
 from kronviz.probes.robustness import (
+    FEWEST,
     LARGER_IS_STEADIER,
     METRICS,
     CategoryRow,
@@ -187,15 +188,14 @@ def arm_share(arm: str, shares: dict[str, float]) -> str:
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:
-    if row.difference is None:
-        return
-    if row.difference.low <= 0 <= row.difference.high:
+    if row.steadier:
+        yield "By KL, "
+        yield arm_name(row.steadier)
+        yield " is the steadier one."
+    elif row.pairs < FEWEST:
+        yield f"Fewer than {FEWEST} pairs cannot tell the two apart."
+    else:
         yield "By KL these pairs show no difference between the two."
-        return
-    winner = "kron" if row.difference.mean < 0 else "bpe"
-    yield "By KL, "
-    yield arm_name(winner)
-    yield " is the steadier one."
 
 
 def _p(value: float) -> str:
