@@ -150,7 +150,7 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
 def draw_map(
     predictor: Predictor, space: str, progress: Callable[[float], None] | None = None
 ) -> Map:
-    """Draw the map of a space, and keep it for as long as the process lives.
+    """Draw the map of a space anew, and keep it for as long as the process lives.
 
     Takes some seconds for 8,193 tokens on two cores, about half a minute for 50,257.
 
@@ -160,8 +160,27 @@ def draw_map(
     chosen = space_of(predictor, space)
     with _one_at_a_time:
         drawn = _draw(predictor, chosen, progress or (lambda share: None))
-    _keep(predictor, chosen, drawn)
+        _keep(predictor, chosen, drawn)
     return drawn
+
+
+def map_of(
+    predictor: Predictor, space: str, progress: Callable[[float], None] | None = None
+) -> Map:
+    """The map of a space, drawn where there is none of these weights; arguments of `draw_map`.
+
+    Whoever asks while it is drawn waits for it, and draws nothing.
+    """
+    chosen = space_of(predictor, space)
+    try:
+        return read_map(predictor, space)
+    except MapError:
+        with _one_at_a_time:
+            drawn = _kept(predictor, chosen)
+            if drawn is None:
+                drawn = _draw(predictor, chosen, progress or (lambda share: None))
+                _keep(predictor, chosen, drawn)
+            return drawn
 
 
 def _kept(predictor: Predictor, space: Space) -> Map | None:
