@@ -44,17 +44,16 @@ NAMES = {
 }
 
 
-def pairs_view(result: Robustness | None, *, running: bool = False, note: str = "") -> Markup:
+def pairs_view(result: Robustness | None, *, running: bool = False) -> Markup:
     """A run over pairs at any stage.
 
     Args:
         result: what was read so far; ``None`` before anything was.
         running: whether more is to come.
-        note: a sentence in place of the finding.
     """
     done = result is not None and bool(result.done)
-    finding: object = note or (_finding(result) if result and done else _nothing(result))
-    if running and not note:
+    finding: object = _finding(result) if result and done else _nothing(result)
+    if running:
         finding = "Reading the pairs with both models …"
     return element(
         "div",
