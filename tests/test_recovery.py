@@ -240,7 +240,7 @@ def test_every_word_is_misspelled_in_turn(small_predictor: Predictor) -> None:
 def test_a_stopped_run_has_the_first_words(
     small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kronviz.probes.robustness.BATCH_TOKENS", 120)
+    monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 120)
     whole = sensitivity(small_predictor, CLEAN, tries=1)
     part = sensitivity(small_predictor, CLEAN, tries=1, progress=lambda *_: False)
     assert whole.measured == len(whole.words)

@@ -25,7 +25,8 @@ from kronviz.model import GPT, parameter_count
 from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
-from kronviz.probes.robustness import BATCH_FLOP, MAX_SENTENCES, Progress
+from kronviz.probes.outcomes import BATCH_FLOP, Progress
+from kronviz.probes.robustness import MAX_SENTENCES
 from kronviz.typos import misspell
 
 PASSAGES = Path(__file__).resolve().parents[2] / "assets" / "passages.txt"

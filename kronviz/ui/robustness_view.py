@@ -13,13 +13,13 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from kronviz.probes.intervals import Interval
+from kronviz.probes.outcomes import PairOutcome
 from kronviz.probes.robustness import (
     FEWEST,
     LARGER_IS_STEADIER,
     METRICS,
     CategoryRow,
     MetricRow,
-    PairOutcome,
     Robustness,
 )
 from kronviz.probes.tables import Row, csv_text, robustness_rows
