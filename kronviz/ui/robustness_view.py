@@ -13,12 +13,13 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from kronviz.probes.intervals import Interval
+from kronviz.probes.outcomes import PairOutcome
 from kronviz.probes.robustness import (
+    FEWEST,
     LARGER_IS_STEADIER,
     METRICS,
     CategoryRow,
     MetricRow,
-    PairOutcome,
     Robustness,
 )
 from kronviz.probes.tables import Row, csv_text, robustness_rows
@@ -43,17 +44,16 @@ NAMES = {
 }
 
 
-def pairs_view(result: Robustness | None, *, running: bool = False, note: str = "") -> Markup:
+def pairs_view(result: Robustness | None, *, running: bool = False) -> Markup:
     """A run over pairs at any stage.
 
     Args:
         result: what was read so far; ``None`` before anything was.
         running: whether more is to come.
-        note: a sentence in place of the finding.
     """
     done = result is not None and bool(result.done)
-    finding: object = note or (_finding(result) if result and done else _nothing(result))
-    if running and not note:
+    finding: object = _finding(result) if result and done else _nothing(result)
+    if running:
         finding = "Reading the pairs with both models …"
     return element(
         "div",
@@ -187,15 +187,14 @@ def arm_share(arm: str, shares: dict[str, float]) -> str:
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:
-    if row.difference is None:
-        return
-    if row.difference.low <= 0 <= row.difference.high:
+    if row.steadier:
+        yield "By KL, "
+        yield arm_name(row.steadier)
+        yield " is the steadier one."
+    elif row.pairs < FEWEST:
+        yield f"Fewer than {FEWEST} pairs cannot tell the two apart."
+    else:
         yield "By KL these pairs show no difference between the two."
-        return
-    winner = "kron" if row.difference.mean < 0 else "bpe"
-    yield "By KL, "
-    yield arm_name(winner)
-    yield " is the steadier one."
 
 
 def _p(value: float) -> str:
