@@ -26,6 +26,7 @@ from kronviz.probes.robustness import METRICS, spoiled, summarise
 from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
 from kronviz.ui import lab_sweep, lab_words, links, robustness_view
+from kronviz.ui.beyond import kept_run
 from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, well_formed
@@ -114,8 +115,9 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             )
             first = gr.Checkbox(True, label="First letters stay")
     press = buttons("Run the pairs", "kv-lab-run")
-    shown = html_part(robustness_view.pairs_view(None), "kv-lab-table")
+    shown = html_part(_opening(context, context.default), "kv-lab-table")
 
+    pair.change(lambda models: _opening(context, models), pair, shown, queue=False, **QUIET)
     source.change(
         lambda chosen: (gr.Column(visible=chosen == FILE), gr.Column(visible=chosen == SENTENCES)),
         source,
@@ -153,6 +155,14 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         "keyboard": keyboard, "first": first, "seed": seed,
     }  # fmt: skip
     return controls, press.run
+
+
+def _opening(context: Context, pair: str | None) -> Markup:
+    """What stands there before anything is run: the run that is kept with the pair's weights."""
+    found = kept_run(context.root / (pair or context.default or ""))
+    if found is None:
+        return robustness_view.pairs_view(None)
+    return robustness_view.pairs_view(found.report, kept=found.command)
 
 
 def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:

@@ -44,12 +44,13 @@ NAMES = {
 }
 
 
-def pairs_view(result: Robustness | None, *, running: bool = False) -> Markup:
+def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = "") -> Markup:
     """A run over pairs at any stage.
 
     Args:
         result: what was read so far; ``None`` before anything was.
         running: whether more is to come.
+        kept: the command that made the run, where it was kept with the weights: without its pairs.
     """
     done = result is not None and bool(result.done)
     finding: object = _finding(result) if result and done else _nothing(result)
@@ -57,14 +58,19 @@ def pairs_view(result: Robustness | None, *, running: bool = False) -> Markup:
         finding = "Reading the pairs with both models …"
     return element(
         "div",
-        progress(result.done, result.asked, running) if result and result.asked else "",
+        progress(result.done, result.asked, running)
+        if result and result.asked and not kept
+        else "",
         element("p", finding, class_="kv-finding", role="status"),
         problems(result.problems) if result else "",
         element("div", _table(result), class_="kv-scroll"),
         _facts(result) if result and done else "",
         _categories(result.categories) if result and done and not running else "",
-        _pairs(result.outcomes) if result and done and not running else "",
-        _downloads(result) if result and done and not running else "",
+        _pairs(result.outcomes) if result and result.outcomes and not running else "",
+        downloads("robustness", result, robustness_rows(result))
+        if result and result.outcomes and not running
+        else "",
+        _kept(kept, result.done) if result and kept else "",
         class_="kv-lab-result",
     )
 
@@ -148,8 +154,14 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
     )
 
 
-def _downloads(result: Robustness) -> Markup:
-    return downloads("robustness", result, robustness_rows(result))
+def _kept(command: str, pairs: int) -> Markup:
+    return element(
+        "p",
+        f"Our {count(pairs, 'pair')}, read once and kept with the weights: ",
+        element("code", command),
+        ". «Run the pairs» reads them anew and shows every single pair.",
+        class_="kv-command",
+    )
 
 
 def _nothing(result: Robustness | None) -> str:
