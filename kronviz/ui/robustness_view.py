@@ -27,7 +27,7 @@ from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
 from kronviz.results import to_json
 from kronviz.ui.bytes_parts import DASH, arm_name, count, number, term
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import marked, sentence
+from kronviz.ui.numbers import marked, quoting, sentence
 
 SHOWN_PAIRS = 40
 NAMES = {
@@ -79,7 +79,7 @@ def refused(sentence: str) -> Markup:
     """One sentence in place of a result."""
     return element(
         "div",
-        element("p", sentence, class_="kv-finding kv-refused", role="alert"),
+        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
         class_="kv-lab-result",
     )
 
@@ -108,7 +108,7 @@ def problems(sentences: Sequence[str]) -> Markup:
     return element(
         "details",
         element("summary", f"{count(len(sentences), 'note')} about what was given"),
-        element("ul", *[element("li", sentence) for sentence in sentences]),
+        element("ul", *[element("li", quoting(sentence)) for sentence in sentences]),
         class_="kv-problems",
         open=True,
     )
