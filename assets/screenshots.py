@@ -40,7 +40,7 @@ RUNS = {
 }
 """What is pressed on a tab before its picture is taken, and what stands there then."""
 PREVIEW_STYLE = """
-.kv-masthead nav, .kv-explained, .kv-examples, #kv-tools, #kv-how, .kv-readings,
+.kv-masthead nav, .kv-explained, .kv-examples, #kv-tools, #kv-manner, #kv-beyond, .kv-readings,
 .kv-infobox, #kv-tabs > .tab-wrapper { display: none !important; }
 .kv-masthead h1 { font-size: 30px !important; } .kv-masthead p { font-size: 20px !important; }
 #kv-texts textarea { height: 48px !important; min-height: 0 !important; }

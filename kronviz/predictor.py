@@ -208,7 +208,7 @@ class Predictor:
         for place, (clean, typo) in enumerate(texts):
             clean, typo = clean_text(clean), clean_text(typo)
             try:
-                ids = self.encode(clean, "clean reference"), self.encode(typo, "text to test")
+                ids = self.encode(clean, "clean text"), self.encode(typo, "misspelled text")
             except InputError as error:
                 answers[place] = error
             else:

@@ -102,7 +102,7 @@ def test_odd_text_is_answered_or_refused_in_one_sentence(context: Context, text:
             assert not [name for name in attributes if name.startswith("on")], tag
             assert "href" not in attributes
         if "kv-refused" in page:
-            sentence = page.split('role="alert">')[1].split("<")[0]
+            sentence = read(page.split('role="alert">')[1].split("</p>")[0]).said
             assert sentence.startswith("The ")
             assert sentence.endswith(".")
             assert len(sentence) < 200
@@ -168,7 +168,7 @@ def test_a_pair_may_be_left_out_or_empty(address: str) -> None:
 
 def test_answers_and_refusals_have_the_same_skeleton(small_predictor: Predictor) -> None:
     full = read(result(small_predictor.compare(CLEAN, TYPO), 7))
-    empty = read(refusal("The text to test is empty; type a few words.", ("bpe", "kron"), 8))
+    empty = read(refusal("The misspelled text is empty; type a few words.", ("bpe", "kron"), 8))
     assert ("div", "7") in [(tag, a.get("data-seq")) for tag, a in full.tags]
     for tag in ("table", "tr", "td", "section"):
         assert [t for t, _ in full.tags].count(tag) == [t for t, _ in empty.tags].count(tag)

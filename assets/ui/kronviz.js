@@ -84,7 +84,19 @@
     if (example) fields.forEach((name) => type(name, example.dataset[name]));
     if (event.target.closest?.(".kv-theme")) document.body.classList.toggle("dark");
     const tab = event.target.closest?.('[role="tab"][data-tab-id]');
-    if (tab) writeLink({ tab: tab.previousElementSibling ? tab.dataset.tabId : "" });
+    if (tab) {
+      writeLink({ tab: tab.previousElementSibling ? tab.dataset.tabId : "" });
+      tab.scrollIntoView({ block: "nearest", inline: "center" });
+    }
+    // A link to another tab opens it here; with a key held down it is a link like any other.
+    const opens = event.target.closest?.("[data-opens]");
+    if (opens && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+      event.preventDefault();
+      const other = document.getElementById(`kv-tab-${opens.dataset.opens}-button`);
+      other?.click();
+      other?.focus({ preventScroll: true });
+      document.getElementById("kv-tabs")?.scrollIntoView();
+    }
     const copy = event.target.closest?.(".kv-copy");
     if (copy) {
       navigator.clipboard?.writeText(location.href).then(

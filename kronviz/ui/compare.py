@@ -23,9 +23,11 @@ from kronviz.predictor import Comparison, InputError
 from kronviz.results import to_dict
 from kronviz.serving import BATCH, Busy, Overtaken
 from kronviz.typos import KINDS, Kind, Misspelling, misspell
+from kronviz.ui.beyond import beyond
 from kronviz.ui.compare_view import refusal, result
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, visible, well_formed
+from kronviz.ui.numbers import quoting
 from kronviz.ui.parts import html_part
 
 CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
@@ -53,22 +55,23 @@ def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     with gr.Row(elem_id="kv-texts", equal_height=False):
         with gr.Column(min_width=280):
-            clean = _textbox("Clean reference", CLEAN, "kv-clean", "Spelled as it should be")
-            html_part(_examples())
+            clean = _textbox("Clean text", CLEAN, "kv-clean", "Spelled as it should be")
         with gr.Column(min_width=280):
-            typo = _textbox("Text to test", TYPO, "kv-typo", "The same, misspelled")
-            with gr.Row(elem_id="kv-tools"):
-                button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
-                edits = html_part(_report())
-            with gr.Accordion("Kinds, strength and seed", open=False, elem_id="kv-how"):
-                kinds = gr.CheckboxGroup(
-                    [(_kind_label(kind), name) for name, kind in KINDS.items()],
-                    value=list(DEFAULT_KINDS),
-                    label="Kinds of misspelling",
-                )
-                with gr.Row():
-                    strength = gr.Slider(1, MAX_EDITS, 1, step=1, label="Strength: misspellings")
-                    seed = gr.Number(1, label="Seed", precision=0)
+            typo = _textbox("The same, misspelled", TYPO, "kv-typo", "Type it with mistakes")
+    with gr.Row(elem_id="kv-tools"):
+        button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
+        html_part(_examples(), "kv-tries")
+    with gr.Row(elem_id="kv-manner"):
+        with gr.Accordion("Kinds, strength and seed", open=False, elem_id="kv-how"):
+            kinds = gr.CheckboxGroup(
+                [(_kind_label(kind), name) for name, kind in KINDS.items()],
+                value=list(DEFAULT_KINDS),
+                label="Kinds of misspelling",
+            )
+            with gr.Row(elem_classes="kv-lab-controls"):
+                strength = gr.Slider(1, MAX_EDITS, 1, step=1, label="Misspellings")
+                seed = gr.Number(1, label="Seed", precision=0, elem_classes="kv-lab-seed")
+        edits = html_part(_report(), "kv-edited")
     pair = context.selector or gr.Radio(
         [context.default or ""], value=context.default, visible=False
     )
@@ -81,6 +84,7 @@ def build(context: Context) -> None:
         apply_default_css=False,
         elem_id="kv-answer",
     )
+    more = html_part(beyond(context.root / (context.default or "")), "kv-beyond")
 
     async def respond(
         clean: str, typo: str, pair: str | None, asked: float, request: gr.Request
@@ -106,7 +110,7 @@ def build(context: Context) -> None:
                 well_formed(clean or ""), kinds=tuple(kinds), edits=int(edits), seed=number
             )
         except ValueError as error:
-            problem = element("p", str(error), class_="kv-edits kv-problem", role="alert")
+            problem = element("p", quoting(str(error)), class_="kv-edits kv-problem", role="alert")
             return gr.skip(), problem, number
         return made.text, _report(made), number + 1
 
@@ -126,6 +130,13 @@ def build(context: Context) -> None:
         [clean, kinds, strength, seed],
         [typo, edits, seed],
         trigger_mode="once",
+        queue=False,
+        **quiet,
+    )
+    pair.change(
+        lambda pair: beyond(context.root / context.predictor(pair).pair),
+        pair,
+        more,
         queue=False,
         **quiet,
     )
@@ -227,7 +238,7 @@ def _kind_label(kind: Kind) -> str:
 
 def _report(made: Misspelling | None = None) -> Markup:
     if made is None:
-        said: object = "Copies the clean text with mistakes in it."
+        said: object = "The button copies the clean text with mistakes in it."
     elif not made.edits:
         said = "Nothing in this text could be misspelled that way."
     else:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import number
+from kronviz.ui.numbers import number, quoting
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
@@ -34,9 +34,9 @@ METRICS = (
     ),
     (
         "kl",
-        "KL(clean ‖ misspelled)",
-        "How far the whole prediction moved, over every token of the vocabulary, in nats. "
-        "0 means that nothing moved; smaller is steadier.",
+        "How far it moved (KL)",
+        "How far the whole prediction moved, over every token of the vocabulary: "
+        "KL(clean ‖ misspelled), in nats. 0 means that nothing moved; smaller is steadier.",
     ),
     (
         "cosine",
@@ -61,10 +61,11 @@ def result(comparison: Comparison, sequence: int = 0) -> Markup:
         sequence: which question of the page this answers; the page drops an answer that is older
             than the one it shows.
     """
+    farthest = max((arm.metrics.kl_nats for arm in comparison.arms), default=0.0)
     return _page(
         sequence,
         element("p", _headline(comparison), class_="kv-finding", role="status"),
-        _verdict([(arm.arm, _scores(arm)) for arm in comparison.arms]),
+        _verdict([(arm.arm, _scores(arm, farthest)) for arm in comparison.arms]),
         _readings(comparison.clean_tokens, comparison.typo_tokens),
         [(arm.arm, arm.next_tokens) for arm in comparison.arms],
     )
@@ -84,7 +85,7 @@ def refusal(
     names = list(arms)
     return _page(
         sequence,
-        element("p", sentence, class_="kv-finding kv-refused", role="alert"),
+        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
         _verdict([(name, [_DASH] * len(METRICS)) for name in names]),
         _readings((), ()),
         [(name, ()) for name in names],
@@ -164,7 +165,7 @@ def _list(parts: Sequence[Markup], last: str = ", ") -> Markup:
     return join(part if index == 0 else join([last, part]) for index, part in enumerate(parts))
 
 
-def _scores(arm: ArmComparison) -> list[Markup]:
+def _scores(arm: ArmComparison, farthest: float) -> list[Markup]:
     metrics = arm.metrics
     if metrics.top1_kept:
         first = join([_sign("=", "kept"), " ", token(arm.clean_top.hex)])
@@ -180,10 +181,26 @@ def _scores(arm: ArmComparison) -> list[Markup]:
         )
     return [
         first,
-        join([number(metrics.kl_nats, 3), _unit("nats")]),
+        _moved(metrics.kl_nats, farthest),
         number(metrics.hidden_cosine, 3),
         join([number(metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
     ]
+
+
+def _moved(kl_nats: float, farthest: float) -> Markup:
+    """A KL with a bar as long as its share of the larger one, so that both compare at a glance."""
+    share = max(kl_nats, 0.0) / farthest if farthest > 0 else 0.0
+    return join(
+        [
+            element("span", number(kl_nats, 3), _unit("nats"), class_="kv-moved-number"),
+            element(
+                "span",
+                element("span", style=f"--p: {share:.4f}"),
+                class_="kv-moved",
+                aria_hidden="true",
+            ),
+        ]
+    )
 
 
 def _sign(sign: str, meaning: str) -> Markup:
@@ -238,6 +255,7 @@ def _verdict(rows: Sequence[tuple[str, Sequence[object]]]) -> Markup:
             ],
             role="row",
             class_="kv-line",
+            data_arm=arm,
         )
         for arm, values in rows
     ]

@@ -22,7 +22,7 @@ class Explanation:
 
 EXPLANATIONS = {
     "compare": Explanation(
-        "How two GPTs continue a text, and how they continue it misspelled.",
+        "What both models say next, and how far a misspelling moves them.",
         "Hatched bars are the clean text, solid bars the misspelled one. The less the two differ, "
         "the less the model minded. KL sums that up over all tokens: 0 means that nothing moved.",
         "Which model is better. One sentence proves nothing; Robustness counts hundreds. Nor is a "

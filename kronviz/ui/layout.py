@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,12 +21,14 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from kronviz.figures.palette import ARMS
 from kronviz.probes.foreign.vectors import MAX_UPLOAD_BYTES
 from kronviz.projection.brought import KEPT_S
 from kronviz.ui import (
     about,
     agents,
     compare,
+    compare_view,
     cost,
     encode,
     generate,
@@ -43,13 +46,14 @@ from kronviz.ui.door import Door
 from kronviz.ui.explain import explained
 from kronviz.ui.guide import guide
 from kronviz.ui.html import Markup, element, join
+from kronviz.ui.numbers import quoting
 from kronviz.ui.parts import html_part
 from kronviz.ui.sessions import Sessions
 
 TITLE = "kronviz: how two GPTs read misspelled text"
 SENTENCE = (
-    "Two GPTs, alike but for one thing: one looks every token up in a table, the other computes "
-    "it from its bytes. Misspell a text and see which of them minds."
+    "Two GPTs, alike but for how they read a token: bpe looks it up in a table, kron computes it "
+    "from its bytes. Misspell a text and see which of them minds."
 )
 START = "New here? Five steps"
 PAPER = "https://arxiv.org/abs/2605.29459"
@@ -159,13 +163,13 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
 
 def _selector(context: Context) -> gr.Radio:
     choices = [
-        (f"{name} · {predictor.tokenizer.n_vocab:,} tokens", name)
+        (f"{name} · {predictor.tokenizer.n_vocab / 1000:.0f}k tokens", name)
         for name, predictor in context.predictors.items()
     ]
     return gr.Radio(
         choices,
         value=context.default,
-        label="Pair of models",
+        label="Models",
         visible=len(context.predictors) > 1,
         elem_id="kv-pair",
     )
@@ -193,9 +197,15 @@ def _masthead() -> Markup:
             element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),
             aria_label="About this page",
         ),
-        element("p", SENTENCE),
+        element("p", *_with_arms(SENTENCE)),
         class_="kv-masthead",
     )
+
+
+def _with_arms(sentence: str) -> list[object]:
+    """A sentence with the models' names in their colours."""
+    parts = re.split(rf"\b({'|'.join(ARMS)})\b", sentence)
+    return [compare_view.arm_name(part) if part in ARMS else part for part in parts]
 
 
 def _mark() -> Markup:
@@ -213,7 +223,9 @@ def _mark() -> Markup:
 
 
 def _banner(problems: tuple[str, ...]) -> Markup:
-    return join(element("p", problem, class_="kv-banner", role="alert") for problem in problems)
+    return join(
+        element("p", quoting(problem), class_="kv-banner", role="alert") for problem in problems
+    )
 
 
 def _nothing() -> Markup:

@@ -26,6 +26,7 @@ from kronviz.probes.robustness import METRICS, spoiled, summarise
 from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
 from kronviz.ui import lab_sweep, lab_words, links, robustness_view
+from kronviz.ui.beyond import kept_run
 from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
 from kronviz.ui.html import Markup, well_formed
@@ -62,6 +63,9 @@ def build(context: Context) -> None:
     )
     sections = {
         "pairs": _pairs_section(context, runs, pair),
+    }
+    sentence = _sentence_section(context, runs, pair)
+    sections |= {
         "sweep": _sweep_section(context, runs, pair),
         "recovery": _recovery_section(context, runs, pair),
     }
@@ -70,7 +74,7 @@ def build(context: Context) -> None:
         for name, (controls, _) in sections.items()
         for part, control in controls.items()
     }
-    parts |= _sentence_section(context, runs, pair)
+    parts |= sentence
     started = {name: run for name, (_, run) in sections.items()}
     links.remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
     add_endpoints(context)
@@ -79,7 +83,7 @@ def build(context: Context) -> None:
 def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     ours = len(load_pairs().pairs)
     head(
-        "Run the pairs",
+        "Hundreds of misspelled texts",
         "The paper’s test of spelling: each clean text and its misspelled twin through both "
         "models. How often does the first choice stay, and how far does the prediction move?",
         first=True,
@@ -114,8 +118,9 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             )
             first = gr.Checkbox(True, label="First letters stay")
     press = buttons("Run the pairs", "kv-lab-run")
-    shown = html_part(robustness_view.pairs_view(None), "kv-lab-table")
+    shown = html_part(_opening(context, context.default), "kv-lab-table")
 
+    pair.change(lambda models: _opening(context, models), pair, shown, queue=False, **QUIET)
     source.change(
         lambda chosen: (gr.Column(visible=chosen == FILE), gr.Column(visible=chosen == SENTENCES)),
         source,
@@ -153,6 +158,14 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         "keyboard": keyboard, "first": first, "seed": seed,
     }  # fmt: skip
     return controls, press.run
+
+
+def _opening(context: Context, pair: str | None) -> Markup:
+    """What stands there before anything is run: the run that is kept with the pair's weights."""
+    found = kept_run(context.root / (pair or context.default or ""))
+    if found is None:
+        return robustness_view.pairs_view(None)
+    return robustness_view.pairs_view(found.report, kept=found.command)
 
 
 def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
@@ -278,7 +291,7 @@ def _sentence_section(
     context: Context, runs: Runs, pair: gr.Radio
 ) -> dict[str, gr.components.Component]:
     head(
-        "One sentence",
+        "One sentence, word by word",
         "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
         "typo is followed through the rest of the sentence.",
     )

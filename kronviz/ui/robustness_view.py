@@ -27,7 +27,7 @@ from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
 from kronviz.results import to_json
 from kronviz.ui.bytes_parts import DASH, arm_name, count, number, term
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import marked, sentence
+from kronviz.ui.numbers import marked, quoting, sentence
 
 SHOWN_PAIRS = 40
 NAMES = {
@@ -44,12 +44,13 @@ NAMES = {
 }
 
 
-def pairs_view(result: Robustness | None, *, running: bool = False) -> Markup:
+def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = "") -> Markup:
     """A run over pairs at any stage.
 
     Args:
         result: what was read so far; ``None`` before anything was.
         running: whether more is to come.
+        kept: the command that made the run, where it was kept with the weights: without its pairs.
     """
     done = result is not None and bool(result.done)
     finding: object = _finding(result) if result and done else _nothing(result)
@@ -57,14 +58,19 @@ def pairs_view(result: Robustness | None, *, running: bool = False) -> Markup:
         finding = "Reading the pairs with both models …"
     return element(
         "div",
-        progress(result.done, result.asked, running) if result and result.asked else "",
+        progress(result.done, result.asked, running)
+        if result and result.asked and not kept
+        else "",
         element("p", finding, class_="kv-finding", role="status"),
         problems(result.problems) if result else "",
         element("div", _table(result), class_="kv-scroll"),
         _facts(result) if result and done else "",
         _categories(result.categories) if result and done and not running else "",
-        _pairs(result.outcomes) if result and done and not running else "",
-        _downloads(result) if result and done and not running else "",
+        _pairs(result.outcomes) if result and result.outcomes and not running else "",
+        downloads("robustness", result, robustness_rows(result))
+        if result and result.outcomes and not running
+        else "",
+        _kept(kept, result.done) if result and kept else "",
         class_="kv-lab-result",
     )
 
@@ -73,7 +79,7 @@ def refused(sentence: str) -> Markup:
     """One sentence in place of a result."""
     return element(
         "div",
-        element("p", sentence, class_="kv-finding kv-refused", role="alert"),
+        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
         class_="kv-lab-result",
     )
 
@@ -102,7 +108,7 @@ def problems(sentences: Sequence[str]) -> Markup:
     return element(
         "details",
         element("summary", f"{count(len(sentences), 'note')} about what was given"),
-        element("ul", *[element("li", sentence) for sentence in sentences]),
+        element("ul", *[element("li", quoting(sentence)) for sentence in sentences]),
         class_="kv-problems",
         open=True,
     )
@@ -148,8 +154,14 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
     )
 
 
-def _downloads(result: Robustness) -> Markup:
-    return downloads("robustness", result, robustness_rows(result))
+def _kept(command: str, pairs: int) -> Markup:
+    return element(
+        "p",
+        f"Our {count(pairs, 'pair')}, read once and kept with the weights: ",
+        element("code", command),
+        ". «Run the pairs» reads them anew and shows every single pair.",
+        class_="kv-command",
+    )
 
 
 def _nothing(result: Robustness | None) -> str:
@@ -175,7 +187,7 @@ def _finding(result: Robustness) -> Markup:
         arm_name("kron"),
         f" and {arm_share('bpe', shares)} with ",
         arm_name("bpe"),
-        f" (McNemar p {_p(result.mcnemar.p_value)}). ",
+        f" (p {_p(result.mcnemar.p_value)}). ",
         *_verdict(kl),
     ]
     return sentence(parts)
@@ -230,6 +242,7 @@ def _table(result: Robustness | None) -> Markup:
         ),
         element("tbody", *[_row(name, result) for name in METRICS]),
         class_="kv-table kv-lab-table",
+        data_name="measures",
     )
 
 
@@ -304,6 +317,7 @@ def _categories(rows: Sequence[CategoryRow]) -> Markup:
                 ),
                 element("tbody", *map(_category, rows)),
                 class_="kv-table kv-lab-table",
+                data_name="categories",
             ),
             class_="kv-scroll",
         ),

@@ -145,7 +145,7 @@ def test_bad_input_is_one_sentence_in_place_and_the_input_stays(visit: Visit) ->
     page.fill(TYPO_BOX, "")
     page.wait_for_selector(".kv-refused")
     assert page.locator(".kv-refused").inner_text() == (
-        "The text to test is empty; type a few words."
+        "The misspelled text is empty; type a few words."
     )
     long = "a" * 100_000
     page.fill(TYPO_BOX, long)
