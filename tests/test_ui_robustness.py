@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from test_ui_html import read
 
 from kronviz.figures.robustness import AXES, advantages, forgetting
 from kronviz.predictor import InputError, Predictor
+from kronviz.probes import kept
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.recovery import recovery, recovery_strip
 from kronviz.probes.robustness import METRICS, Robustness, robustness
@@ -29,6 +31,7 @@ from kronviz.probes.sweep import sweep
 from kronviz.results import to_dict
 from kronviz.ui import direct, lab_api, lab_parts, lab_sweep, lab_words, robustness_view
 from kronviz.ui import robustness as tab
+from kronviz.ui.beyond import beyond
 from kronviz.ui.context import Context, load_context
 from kronviz.ui.lab_runs import KEPT, Runs
 from kronviz.ui.layout import launch
@@ -276,3 +279,23 @@ def test_one_arm_alone_is_still_drawn(small_predictor: Predictor) -> None:
     assert advantages(found)
     assert lab_words.words_view(sensitivity(alone, TEXTS[0]), 0)
     assert lab_words.strip_view(recovery_strip(alone, TEXTS[0], TEXTS[0]))
+
+
+def test_a_kept_run_stands_there_before_anything_is_run(
+    pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = load_pairs()
+    monkeypatch.setattr(kept, "load_pairs", lambda: PairSet(ours.pairs[:6], ours.problems))
+    context = Context({}, (), tmp_path)
+    for name in ("kept", "other"):
+        shutil.copytree(pair_folder, tmp_path / name)
+    found = kept.keep(tmp_path / "kept").report
+    lab, page = read(tab._opening(context, "kept")).said, read(beyond(tmp_path / "kept")).said
+    assert "Our 6 pairs, read once and kept with the weights" in lab
+    assert "Over 6 misspelled texts" in page
+    for arm in found.metric("top1_kept").arms:  # type: ignore[union-attr]
+        share = f"{arm.value.mean * 100:.1f}\xa0%"
+        assert share in page
+        assert share.replace("\xa0", " ") in lab.replace("\xa0", " ")
+    assert "Nothing has been run here yet" in read(tab._opening(context, "other")).said
+    assert beyond(tmp_path / "other") == "<div></div>"

@@ -24,7 +24,7 @@ def test_ours_and_the_papers_stand_in_columns_of_their_own(tmp_path: Path) -> No
     write_log(tmp_path / "p" / "kron", [4.0, 2.5, 1.5, 1.0], norm=1.0, step_seconds=1.25)
     seen = view(tmp_path)
     assert "ends 1.000 nats below" in read(seen.finding).said
-    assert "not the same experiment" in read(seen.finding).said
+    assert "not the same experiment" in read(seen.table).said
     table = read(seen.table).said
     assert "Ours" in table
     assert "The paper’s" in table

@@ -182,7 +182,9 @@
   const line = (block, tables) => {
     const made = document.createElement("div");
     made.className = "kv-save";
-    made.append("Save");
+    const word = document.createElement("span");
+    word.textContent = "Save";
+    made.append(word);
     const tab = block.closest(".tabitem")?.id.replace("kv-tab-", "") ?? "page";
     for (const format of ["png", "svg"]) {
       made.append(button(format.toUpperCase(), `Save «${title(block)}» as ${format.toUpperCase()}`, async () => {

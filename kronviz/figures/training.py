@@ -67,9 +67,16 @@ def gap(evidence: TrainingEvidence) -> go.Figure:
         line_width=0,
         fillcolor=NEUTRALS["edge"].light,
         opacity=0.25,
-        annotation_text="the paper’s final gap, GPT-2 124M",
-        annotation_font_color=NEUTRALS["muted"].light,
-        annotation_position="top right",
+    )
+    figure.add_annotation(
+        x=1,
+        y=low,
+        xref="paper",
+        text="the paper’s final gap, GPT-2 124M",
+        showarrow=False,
+        xanchor="right",
+        yanchor="top",
+        font={"color": NEUTRALS["muted"].light, "size": 12},
     )
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     figure.add_trace(
@@ -178,17 +185,19 @@ def _line(
 
 
 def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> None:
-    """Write each arm's name at the end of its line, the higher one above it."""
+    """Write each arm's name behind the end of its line, the higher one above it."""
     order = sorted(ends, key=lambda end: -end[2])
+    figure.update_layout(margin_r=44)
     for (arm, x, y), anchor in zip(order, ("bottom", "top"), strict=False):
         figure.add_annotation(
             x=x,
             y=y,
             text=f"<b>{arm}</b>",
             showarrow=False,
-            xanchor="right",
+            xanchor="left",
+            xshift=4,
             yanchor=anchor,
-            yshift=4 if anchor == "bottom" else -4,
+            yshift=-6 if anchor == "bottom" else 6,
             font={"color": arm_colour(arm).light, "size": 12},
         )
 

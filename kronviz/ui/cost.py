@@ -59,9 +59,20 @@ def build(context: Context) -> None:
             visible=False,
             elem_id="kv-cost-number",
         )
-        pos_dim = gr.Slider(1, 64, START[2], step=1, label="Positions, P", elem_id="kv-cost-pos")
-        d_model = gr.Slider(64, 8192, START[3], step=64, label="Width", elem_id="kv-cost-width")
-        dtype = gr.Radio(list(DTYPES), value=START[4], label="Numbers", elem_id="kv-cost-dtype")
+        pos_dim = gr.Slider(
+            1,
+            64,
+            START[2],
+            step=1,
+            label="Positions, P: bytes kept of a token",
+            elem_id="kv-cost-pos",
+        )
+        d_model = gr.Slider(
+            64, 8192, START[3], step=64, label="Width of the model", elem_id="kv-cost-width"
+        )
+        dtype = gr.Radio(
+            list(DTYPES), value=START[4], label="Number format", elem_id="kv-cost-dtype"
+        )
     with gr.Row(elem_classes="kv-cost-plots"):
         with gr.Column(min_width=300):
             html_part(element("h3", "What has to be in memory", class_="kv-heading"))

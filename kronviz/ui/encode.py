@@ -81,7 +81,7 @@ def build(context: Context) -> None:
     sheet = html_part(first[0], "kv-byte-sheet")
 
     head(
-        "Two strings",
+        "What two strings share",
         "What two strings have in common is the cells that they share. Nothing else counts.",
     )
     second = _textbox("Second string", SECOND, "kv-byte-with", "Type another word")

@@ -263,7 +263,12 @@ def _examples() -> Markup:
         element(
             "div", element("span", "or try", class_="kv-quiet"), *prompts, class_="kv-examples"
         ),
-        element("div", element("span", "force", class_="kv-quiet"), *slots, class_="kv-examples"),
+        element(
+            "div",
+            element("span", "or a word that no vocabulary has", class_="kv-quiet"),
+            *slots,
+            class_="kv-examples",
+        ),
         class_="kv-gen-tries",
     )
 

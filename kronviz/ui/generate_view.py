@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from kronviz.generation import Continuation, Generation, NewToken, ReadToken, same_start
 from kronviz.probes.tables import generation_rows
+from kronviz.ui.bytes_parts import piece
 from kronviz.ui.compare_view import ARM_NOTES, arm_name
 from kronviz.ui.html import Markup, element, glyphs, join
 from kronviz.ui.numbers import NO_BREAK, marked
@@ -36,6 +37,12 @@ def view(generation: Generation, mode: str) -> Markup:
         "div",
         element("p", _finding(generation, mode), class_="kv-finding"),
         *sections,
+        element(
+            "p",
+            "The longer the line under a token, the surer the model was of it. Both draw from the "
+            "same random numbers.",
+            class_="kv-caption kv-wide",
+        ),
         downloads("generation", generation, generation_rows(generation))
         if generation.finished
         else "",
@@ -81,18 +88,18 @@ def _finding(generation: Generation, mode: str) -> Markup:
         ]
         words = "The misspelled text is continued like the clean one by "
         return join([words, *_list(clauses), "."])
-    names = [part for made in found for part in (" and ", arm_name(made.arm))][1:]
-    many = len(found) > 1
-    words = f" {'go' if many else 'goes'} on with the text"
-    drawn = ", drawing from the same random numbers" if many else ""
-    return join(
-        [
-            *names,
-            words,
-            drawn,
-            ". The longer the line under a token, the surer the model was of it.",
-        ]
-    )
+    if len(found) < 2:
+        return join([arm_name(found[0].arm), " goes on with the text."])
+    same = same_start(*found[:2])
+    written = [made.tokens[same : same + 1] for made in found[:2]]
+    if not all(written):
+        return Markup(f"Both write the same {_tokens(same)}." if same else "Both begin to write …")
+    clauses = [
+        join([arm_name(made.arm), " with ", piece(bytes.fromhex(new.hex))])
+        for made, (new,) in zip(found, written, strict=False)
+    ]
+    shared = f"Both write the same {_tokens(same)}, then part: " if same else "They part at once: "
+    return join([shared, clauses[0], " and ", clauses[1], "."])
 
 
 def _slot_clause(made: Continuation) -> Markup:

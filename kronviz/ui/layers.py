@@ -33,19 +33,20 @@ _SHARES = (
     (
         "other_form",
         "Other words",
-        "L: of the ten nearest tokens, how many are another word, once leading blanks, "
-        "punctuation and case are taken off. A table tends to keep «Run» and « run» near «run».",
+        "Of the ten nearest tokens, how many are another word, once leading blanks, punctuation "
+        "and case are taken off. A table tends to keep «Run» and « run» near «run». The paper’s L.",
     ),
     (
         "holds_root",
         "Sharing the root",
-        "M: of the ten nearest, how many hold the family’s root among their letters, such as "
-        "«comput».",
+        "Of the ten nearest, how many hold the family’s root among their letters, such as "
+        "«comput». The paper’s M.",
     ),
     (
         "in_family",
         "Of the family",
-        "S: of the ten nearest, how many belong to the word’s family, such as «ran» to «run».",
+        "Of the ten nearest, how many belong to the word’s family, such as «ran» to «run». The "
+        "paper’s S.",
     ),
 )
 _PAIRS = (
@@ -189,7 +190,7 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
     words = (
         _finding(report)
         if report
-        else "Press Measure to put these two models beside the paper’s, which are drawn below."
+        else "Here are the paper’s two models. Press Measure to put these two beside them."
     )
     finding = element("p", words, class_="kv-finding")
     method = element(
@@ -202,15 +203,15 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
             "size."
         ),
     )
-    tables: list[Markup] = [_table(report)]
+    tables: list[Markup] = [method, _table(report)]
     if report:
         if report.read < report.tokens:
-            tables.insert(0, element("p", marked(_partly(report)), class_="kv-quiet"))
+            tables.insert(1, element("p", marked(_partly(report)), class_="kv-quiet"))
         command = f"python -m kronviz.probes layers --pair {report.pair}"
         printed = element("p", "Printed again by ", element("code", command), class_="kv-command")
         tables += [printed, _nearest(report), downloads("layers", report, layer_rows(report))]
     return (
-        element("div", finding, method, class_="kv-lay-page"),
+        element("div", finding, class_="kv-lay-page"),
         element("div", *tables, class_="kv-lay-page"),
         *pictures,
     )
@@ -233,7 +234,8 @@ def _finding(report: LayerReport) -> Markup:
         found = next((pairs for pairs in arm.pairs if pairs.kind == "lookalike"), None)
         if found is None:
             continue
-        parts += ["; " if parts else "Words one letter apart: ", arm_name(arm.arm), *_way(found)]
+        parts += ["; " if parts else "Two words one letter apart, how alike (cosine)? "]
+        parts += [arm_name(arm.arm), *_way(found)]
     if not parts and report.read < report.tokens:
         return Markup("No look-alikes were read before the run was stopped.")
     return (
@@ -245,8 +247,8 @@ def _way(pairs: PairCosines) -> list[object]:
     first, last = pairs.cosines[0], pairs.cosines[-1]
     fall = pairs.largest_fall
     return [
-        f" has them at {_signed(first)} at its input and {_signed(last)} after its last block, ",
-        f"the largest fall in block {fall}" if fall else "and no block parts them",
+        f" {_signed(first)} at its input, {_signed(last)} after its last block",
+        f", parting them most in block {fall}" if fall else ", no block parts them",
     ]
 
 

@@ -162,13 +162,13 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
 
 def _selector(context: Context) -> gr.Radio:
     choices = [
-        (f"{name} · {predictor.tokenizer.n_vocab:,} tokens", name)
+        (f"{name} · {predictor.tokenizer.n_vocab / 1000:.0f}k tokens", name)
         for name, predictor in context.predictors.items()
     ]
     return gr.Radio(
         choices,
         value=context.default,
-        label="Pair of models",
+        label="Models",
         visible=len(context.predictors) > 1,
         elem_id="kv-pair",
     )

@@ -62,6 +62,9 @@ def build(context: Context) -> None:
     )
     sections = {
         "pairs": _pairs_section(context, runs, pair),
+    }
+    sentence = _sentence_section(context, runs, pair)
+    sections |= {
         "sweep": _sweep_section(context, runs, pair),
         "recovery": _recovery_section(context, runs, pair),
     }
@@ -70,7 +73,7 @@ def build(context: Context) -> None:
         for name, (controls, _) in sections.items()
         for part, control in controls.items()
     }
-    parts |= _sentence_section(context, runs, pair)
+    parts |= sentence
     started = {name: run for name, (_, run) in sections.items()}
     links.remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
     add_endpoints(context)
@@ -79,7 +82,7 @@ def build(context: Context) -> None:
 def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     ours = len(load_pairs().pairs)
     head(
-        "Run the pairs",
+        "Hundreds of misspelled texts",
         "The paper’s test of spelling: each clean text and its misspelled twin through both "
         "models. How often does the first choice stay, and how far does the prediction move?",
         first=True,
@@ -287,7 +290,7 @@ def _sentence_section(
     context: Context, runs: Runs, pair: gr.Radio
 ) -> dict[str, gr.components.Component]:
     head(
-        "One sentence",
+        "One sentence, word by word",
         "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
         "typo is followed through the rest of the sentence.",
     )

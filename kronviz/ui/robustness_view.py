@@ -186,7 +186,7 @@ def _finding(result: Robustness) -> Markup:
         arm_name("kron"),
         f" and {arm_share('bpe', shares)} with ",
         arm_name("bpe"),
-        f" (McNemar p {_p(result.mcnemar.p_value)}). ",
+        f" (p {_p(result.mcnemar.p_value)}). ",
         *_verdict(kl),
     ]
     return sentence(parts)
@@ -242,6 +242,7 @@ def _table(result: Robustness | None) -> Markup:
         ),
         element("tbody", *[_row(name, result) for name in METRICS]),
         class_="kv-table kv-lab-table",
+        data_name="measures",
     )
 
 
@@ -316,6 +317,7 @@ def _categories(rows: Sequence[CategoryRow]) -> Markup:
                 ),
                 element("tbody", *map(_category, rows)),
                 class_="kv-table kv-lab-table",
+                data_name="categories",
             ),
             class_="kv-scroll",
         ),

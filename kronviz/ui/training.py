@@ -109,11 +109,11 @@ def _view(context: Context, pair: str | None) -> _View:
     finding = element(
         "div",
         element("p", _headline(evidence), class_="kv-finding"),
-        element("p", _differences(evidence)),
         class_="kv-evidence",
     )
     table = element(
         "div",
+        element("p", _differences(evidence)),
         element("div", _table(evidence), class_="kv-scroll"),
         *([_rarity(evidence.rarity)] if evidence.rarity else []),
         *([_seeds(evidence.seeds)] if evidence.seeds else []),
