@@ -45,7 +45,8 @@ endif
 	    --vectors $$table/model.safetensors --tokens $$table/tokenizer.json
 
 # Make a pair anew and all that is shown of it, `make train-tiny` or `make train-small`: an hour and a
-# half on two cores. TEXT is a folder with textbooks.jsonl.xz, books-1.jsonl.xz and val.jsonl.xz.
+# half or two and a half hours on two cores. TEXT is a folder with textbooks.jsonl.xz,
+# books-1.jsonl.xz and val.jsonl.xz.
 train-%: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config $* --text $(TEXT)
 	$(BIN)/python -m kronviz.projection --pair $*

@@ -38,17 +38,24 @@ TIMEOUT_S = 60.0
 
 @dataclass
 class Tally:
-    """What visitors went through."""
+    """What visitors went through.
+
+    Attributes:
+        seconds: that right answers took; neither refusals, which are quick, nor failures are here.
+        failures: what went wrong, each in words.
+        busy: the sentences of those who were told to wait.
+    """
 
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
 
     def row(self, label: str) -> str:
+        asked = len(self.seconds) + len(self.failures) + len(self.busy)
         late = sorted(self.seconds) or [float("nan")]
         p50, p95 = statistics.median(late), late[min(int(len(late) * 0.95), len(late) - 1)]
         return (
-            f"{label:<28} asked {len(late) + len(self.failures):6,}  failed {len(self.failures):4,}"
+            f"{label:<28} asked {asked:6,}  failed {len(self.failures):4,}"
             f"  busy {len(self.busy):4,}  p50 {p50 * 1e3:7.0f} ms  p95 {p95 * 1e3:7.0f} ms"
             f"  longest {late[-1] * 1e3:7.0f} ms"
         )
@@ -149,7 +156,7 @@ class Visitors:
         except (httpx.HTTPError, RuntimeError, KeyError) as error:
             tally.failures.append(f"{type(error).__name__}: {error}")
             return
-        tally.seconds.append(time.perf_counter() - started)
+        took = time.perf_counter() - started
         if self.via == "queue":
             right = said["clean"] == clean
         else:
@@ -158,7 +165,9 @@ class Visitors:
                 tally.busy.append(refused[1])
                 return
             right = f'data-seq="{number}"' in said and not refused
-        if not right:
+        if right:
+            tally.seconds.append(took)
+        else:
             tally.failures.append(f"a wrong answer to {typo!r}")
 
     async def stay(self, every: float, until: float, tally: Tally) -> None:
@@ -208,9 +217,9 @@ async def flood(arguments: argparse.Namespace, visitors: Visitors) -> Tally:
     over = asyncio.Event()
 
     async def types() -> None:
-        values = page.values(bytes_typed)
+        values, numbers = page.values(bytes_typed), itertools.count(1)
         while not over.is_set():
-            values[0] = random.choice(("house", "horse", "compute", "naïve")) + str(len(values))
+            values[0] = random.choice(("house", "horse", "compute", "naïve")) + str(next(numbers))
             await timed(typing, ask(client, page, bytes_typed, list(values), "typing"))
             await asyncio.sleep(0.2)
 

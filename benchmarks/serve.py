@@ -4,8 +4,9 @@
 
 A comparison is a clean text and a misspelled one, read by both arms, with the four metrics; texts
 are the project's own pairs. «Answer» is `Predictor.compare`, everything that the first page shows;
-«batch» reads several comparisons at once, as the lab does. Without ``--device`` it goes through
-the CPU and, where there is one, the GPU; each in float32 and in bfloat16.
+«batch» reads several comparisons at once, on a GPU by CUDA graphs and, beside that, without.
+Without ``--device`` it goes through the CPU and, where there is one, the GPU; each in float32 and
+in bfloat16.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +28,9 @@ from table import show
 
 from kronviz.accounting.timing import machine
 from kronviz.embedding import KroneckerEmbedding
+from kronviz.graphs import GraphReader
 from kronviz.metrics import kl_divergence, pair_metrics
+from kronviz.model import GPT
 from kronviz.predictor import Predictor
 from kronviz.probes.pairs import Pair, load_pairs
 
@@ -49,12 +53,14 @@ def timed(call: Callable[[int], object], seconds: float) -> list[float]:
     return sorted(times)
 
 
-def read_batch(predictor: Predictor, pairs: list[Pair]) -> None:
+def read_batch(
+    predictor: Predictor, readers: Iterable[GPT | GraphReader], pairs: list[Pair]
+) -> None:
     """The metrics of several comparisons, both arms, as one batch an arm."""
     texts = [predictor.encode(pair.clean) for pair in pairs]
     texts += [predictor.encode(pair.typo) for pair in pairs]
-    for model in predictor.arms.values():
-        reading = model.read(texts)
+    for reader in readers:
+        reading = reader.read(texts)
         half = len(pairs)
         pair_metrics(
             reading.logits[:half],
@@ -65,7 +71,7 @@ def read_batch(predictor: Predictor, pairs: list[Pair]) -> None:
 
 
 def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
-    """A row for whole answers, and one for each size of batch."""
+    """A row for whole answers, and one for each size of batch; on a GPU without graphs as well."""
     rows = []
 
     def answer(number: int) -> None:
@@ -73,13 +79,18 @@ def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
         predictor.compare(pair.clean, pair.typo)
 
     rows.append(["answer", *_numbers(timed(answer, seconds), 1)])
-    for size in BATCHES:
+    ways = {"": list(predictor.readers.values()), ", no graphs": list(predictor.arms.values())}
+    if ways[""] == ways[", no graphs"]:
+        del ways[", no graphs"]
+    for way, readers in ways.items():
+        for size in BATCHES:
 
-        def batch(number: int, size: int = size) -> None:
-            first = number * size
-            read_batch(predictor, [pairs[(first + i) % len(pairs)] for i in range(size)])
+            def batch(number: int, size: int = size, readers: Any = readers) -> None:
+                first = number * size
+                asked = [pairs[(first + i) % len(pairs)] for i in range(size)]
+                read_batch(predictor, readers, asked)
 
-        rows.append([f"batch of {size}", *_numbers(timed(batch, seconds), size)])
+            rows.append([f"batch of {size}{way}", *_numbers(timed(batch, seconds), size)])
     return rows
 
 

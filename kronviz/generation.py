@@ -270,9 +270,10 @@ def continue_text(
         InputError: at once, if the prompt cannot be read, or leaves no room for new tokens.
     """
     sampler = sampler or Sampler()
+    prompt, forced = clean_text(prompt), None if forced is None else clean_text(forced)
     read = read_prompt(predictor, arm, prompt, forced)
     predictor.check_length(len(read.ids) + sampler.max_tokens, "prompt with its continuation")
-    return _written(predictor, arm, clean_text(prompt), read, sampler, forced)
+    return _written(predictor, arm, prompt, read, sampler, forced)
 
 
 def _written(

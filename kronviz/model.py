@@ -233,13 +233,14 @@ class GPT(nn.Module):
         Args:
             texts: ids, at least one a text and at most ``n_ctx``.
         """
-        # Padded on the right: a causal model sees nothing of it at the last real token.
-        ids = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.long)
-        for row, text in enumerate(texts):
-            ids[row, : len(text)] = torch.tensor(text)
-        rows = torch.arange(len(texts), device=self.device)
-        last = torch.tensor([len(text) - 1 for text in texts], device=self.device)
-        final = self.final_states(ids.to(self.device))[rows, last]
+        ids, last = right_padded(texts)
+        return self.read_last(ids.to(self.device), last.to(self.device))
+
+    @torch.inference_mode()
+    def read_last(self, ids: Tensor, last: Tensor) -> Reading:
+        """What is at index ``last`` (``(texts,)``) of each row of ids, ``(texts, time)``."""
+        rows = torch.arange(len(ids), device=self.device)
+        final = self.final_states(ids)[rows, last]
         return Reading(self.logits(final), final)
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
@@ -255,6 +256,27 @@ class GPT(nn.Module):
     def input_weight(self) -> Tensor:
         """The one trainable tensor of the input embedding: table or projection."""
         return self.wte.weight  # type: ignore[return-value]
+
+
+def right_padded(
+    texts: Sequence[Sequence[int]], rows: int = 0, time: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Texts as one tensor of ids, and the index of each one's last token.
+
+    Padded on the right by zeros: a causal model sees nothing of it at the last real token.
+
+    Args:
+        rows, time: the least shape of the ids.
+
+    Returns:
+        ids ``(rows, time)`` and indices ``(rows,)``, int64, on the CPU.
+    """
+    shape = max(rows, len(texts)), max(time, *map(len, texts))
+    ids, last = torch.zeros(shape, dtype=torch.long), torch.zeros(shape[0], dtype=torch.long)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = torch.tensor(text)
+        last[row] = len(text) - 1
+    return ids, last
 
 
 def padded_vocabulary(tokenizer: Tokenizer) -> TokenBytes:

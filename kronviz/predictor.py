@@ -4,6 +4,7 @@ Notable:
 
 - The two arms share every line: tokens are read once, each arm reads all texts as one batch.
 - Several comparisons are one batch too (`Predictor.compare_many`); `serving` gathers them.
+- On a GPU batches have fixed shapes and are read by CUDA graphs (`graphs`).
 - Texts of different lengths are padded on the right. The model is causal, so that padding changes
   nothing at the last real position.
 - A problem with what a person typed is an `InputError`, whose message is one sentence for them.
@@ -34,6 +35,7 @@ from kronviz.checkpoint import (
     list_pairs,
     load_arm,
 )
+from kronviz.graphs import GraphReader
 from kronviz.metrics import PairMetrics, log_probs, pair_metrics
 from kronviz.model import GPT, Reading
 from kronviz.tokenizer import Tokenizer, load_tokenizer
@@ -120,6 +122,7 @@ class Predictor:
     Attributes:
         pair: the pair's name.
         arms: the models by arm, those that could be loaded.
+        readers: what reads whole batches with them, by arm: the models themselves, or their graphs.
         tokenizer: shared by the arms.
         problems: a sentence for each arm that could not be loaded.
         fingerprints: of the weights by arm, as `kronviz.checkpoint.fingerprint` gives them.
@@ -139,6 +142,7 @@ class Predictor:
             raise CheckpointError(f"The arms of {pair} have different vocabularies; train a pair.")
         self.pair = pair
         self.arms = arms
+        self.readers = {arm: _reader(model) for arm, model in arms.items()}
         self.problems = tuple(problems)
         self.fingerprints = dict(fingerprints or {})
         self.tokenizer: Tokenizer = load_tokenizer(vocabularies.pop())
@@ -212,7 +216,8 @@ class Predictor:
         for batch in _alike(asked):
             ids_together = [one.clean_ids for one in batch] + [one.typo_ids for one in batch]
             arms = [
-                self._compare_arm(arm, model.read(ids_together)) for arm, model in self.arms.items()
+                self._compare_arm(arm, reader.read(ids_together))
+                for arm, reader in self.readers.items()
             ]
             for one, said in zip(batch, zip(*arms, strict=True), strict=True):
                 clean_tokens, typo_tokens = self._token_views(one.clean_ids, one.typo_ids)
@@ -291,6 +296,11 @@ class Predictor:
             changed = tuple(i for i in range(len(data)) if start + i in marks)
             yield TokenView(token, self.tokenizer.token_text(token), data.hex(" "), changed)
             start += len(data)
+
+
+def _reader(model: GPT) -> GPT | GraphReader:
+    """What reads texts fastest where the model is."""
+    return GraphReader(model) if model.device.type == "cuda" else model
 
 
 def clean_text(text: str) -> str:

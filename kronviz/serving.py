@@ -114,7 +114,7 @@ class Comparisons:
         question = clean, typo
         with self._changed:
             if asker is not None:
-                self._overtake(asker, answer)
+                self._overtake(asker)
             if question in self._kept:
                 self._kept.move_to_end(question)
                 answer.set_result(self._kept[question])
@@ -126,6 +126,8 @@ class Comparisons:
                 self._queue.append(same)
                 self._changed.notify()
             same.answers.append(answer)
+            if asker is not None:
+                self._remember(asker, answer)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="compare", daemon=True)
                 self._thread.start()
@@ -141,8 +143,12 @@ class Comparisons:
         if len(self._queue) >= self._limit or seconds > PATIENCE_S:
             raise Busy(self.ahead + 1, seconds)
 
-    def _overtake(self, asker: str, answer: Future[Comparison]) -> None:
-        older = self._newest.get(asker)
+    def _overtake(self, asker: str) -> None:
+        if (older := self._newest.pop(asker, None)) is not None:
+            _settle(older, Overtaken())
+
+    def _remember(self, asker: str, answer: Future[Comparison]) -> None:
+        """Hold an answer as its asker's newest, until it is there."""
         self._newest[asker] = answer
 
         def forget(_: Future[Comparison]) -> None:
@@ -150,8 +156,6 @@ class Comparisons:
                 if self._newest.get(asker) is answer:
                     del self._newest[asker]
 
-        if older is not None:
-            _settle(older, Overtaken())
         answer.add_done_callback(forget)
 
     def _work(self) -> None:
@@ -182,13 +186,14 @@ class Comparisons:
         answers: list[Comparison | Exception] = []
         try:
             answers += self.predictor.compare_many([waiting.question for waiting in batch])
-        except Exception as error:
+        except BaseException as error:
+            # Whatever a text does to a library, the one thread that reads for everybody goes on.
             if len(batch) > 1:
                 # One text must not take the answers of the others with it.
                 for waiting in batch:
                     self._answer([waiting])
                 return
-            answers = [error]
+            answers = [error if isinstance(error, Exception) else RuntimeError(repr(error))]
         with self._changed:
             for waiting, answer in zip(batch, answers, strict=True):
                 del self._open[waiting.question]

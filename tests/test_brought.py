@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,22 @@ def test_a_table_is_there_for_its_visitor_as_long_as_it_is_kept(
     time.sleep(0.2)
     assert shelf.of("he") is None
     assert not shelf.lend("me", names[0])
+
+
+def test_a_shelf_has_one_clock_and_forgets_though_nobody_asks() -> None:
+    shelf = Shelf(kept_s=0.2)
+    before = threading.active_count()
+    kept = []
+    for number in range(5):
+        mine = bring(table(), TOKENS)
+        shelf.put(f"visitor {number}", mine)
+        kept.append(weakref.ref(mine))
+    del mine
+    assert threading.active_count() <= before + 1
+    until = time.monotonic() + 10
+    while any(one() for one in kept) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(one() for one in kept)
 
 
 def test_its_map_is_drawn_served_and_forgotten(mine: Brought, small_predictor: Predictor) -> None:

@@ -176,6 +176,14 @@ def test_side_by_side_is_what_each_arm_writes_alone(small_predictor: Predictor) 
     assert from_json(Generation, to_json(steps[-1])) == steps[-1]
 
 
+def test_half_a_surrogate_pair_in_a_slot_is_answered_and_written_as_json(
+    small_predictor: Predictor,
+) -> None:
+    *_, found = side_by_side(small_predictor, ["A {} is"], Sampler(max_tokens=1), "zo\ud800rb")
+    assert found.continuations[0].forced == "zo\ufffdrb"
+    assert from_json(Generation, to_json(found)) == found
+
+
 def test_what_cannot_be_read_is_said_before_anything_is_written(
     small_predictor: Predictor,
 ) -> None:

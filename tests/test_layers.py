@@ -8,6 +8,7 @@ import torch
 from small import small_model
 
 from kronviz.predictor import Predictor
+from kronviz.probes import layer_words
 from kronviz.probes import layers as probe
 from kronviz.probes.families import FAMILIES
 from kronviz.probes.layers import KINDS, LayerReport, layers
@@ -140,7 +141,7 @@ def test_a_stopped_run_keeps_what_was_read_and_is_not_taken_for_a_whole_one(
 
 def test_sentences_are_cut_behind_the_word_that_differs(predictor: Predictor) -> None:
     tokenizer = predictor.tokenizer
-    cuts = probe._sentences(tokenizer, 64)
+    cuts = layer_words.sentences(tokenizer, 64)
     assert len(cuts) > 250
     for clean, typo in cuts:
         heads = [tokenizer.decode(ids[: place + 1]) for ids, place in (clean, typo)]
@@ -152,11 +153,11 @@ def test_sentences_are_cut_behind_the_word_that_differs(predictor: Predictor) ->
 
 def test_lookalikes_differ_in_one_letter() -> None:
     tokenizer = Predictor("p", {"bpe": small_model("bpe", vocabulary="r50k_base:2048")}).tokenizer
-    pairs = probe._lookalikes("r50k_base:2048")
+    pairs = layer_words.lookalikes("r50k_base:2048")
     assert len(pairs) > 10
     for first, second in pairs:
         a, b = tokenizer.token_bytes(int(first)), tokenizer.token_bytes(int(second))
-        assert len(a) == len(b) > probe.MIN_LETTERS
+        assert len(a) == len(b) > layer_words.MIN_LETTERS
         assert sum(x != y for x, y in zip(a, b, strict=True)) == 1
 
 

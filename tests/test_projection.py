@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from small import small_model
 from kronviz import codec
 from kronviz.checkpoint import ARMS, save_arm
 from kronviz.predictor import InputError, Predictor
-from kronviz.projection import layout, nearest
+from kronviz.projection import layout, maps, nearest
 from kronviz.projection.columns import CASES, SCRIPTS, columns
 from kronviz.projection.faith import faith
 from kronviz.projection.fresh import lay_out_steps
@@ -265,6 +268,30 @@ def test_a_map_of_other_weights_is_refused_and_drawn_again(tmp_path: Path) -> No
     broken.write_bytes(stored.read_bytes()[:40])
     with pytest.raises(MapError, match="damaged"):
         read_map(after, "bpe", tmp_path)
+
+
+def test_a_map_that_two_ask_for_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = {arm: small_model(arm, seed=5) for arm in ARMS}
+    prints = dict.fromkeys(ARMS, "of-no-file")
+    predictor = Predictor("asked by two", arms, fingerprints=prints)
+    begun, go_on, drawings = threading.Event(), threading.Event(), []
+    draw = maps._draw
+
+    def slowly(*arguments: Any) -> maps.Map:
+        drawings.append(arguments)
+        begun.set()
+        assert go_on.wait(30)
+        return draw(*arguments)
+
+    monkeypatch.setattr(maps, "_draw", slowly)
+    monkeypatch.setattr(maps, "lay_out", lambda found, start, *rest: start)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(maps.map_of, predictor, "kron")
+        assert begun.wait(30)
+        second = pool.submit(maps.map_of, predictor, "kron")
+        go_on.set()
+        assert first.result(30) is second.result(30)
+    assert len(drawings) == 1
 
 
 def test_the_shipped_maps_are_of_the_shipped_weights(tiny_predictor: Predictor) -> None:

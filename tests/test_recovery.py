@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from kronviz.metrics import kl_divergence
 from kronviz.predictor import InputError, Predictor
+from kronviz.probes import alignment
+from kronviz.probes import recovery as module
 from kronviz.probes.alignment import aligned, changed_bytes
 from kronviz.probes.recovery import (
     Recovery,
@@ -22,6 +25,7 @@ from kronviz.probes.recovery import (
 from kronviz.probes.sensitivity import Sensitivity, sensitivity
 from kronviz.probes.tables import recovery_rows, sensitivity_rows
 from kronviz.results import from_json, to_json
+from kronviz.typos import Edit, Misspelling
 from kronviz.typos.words import find_words
 
 CLEAN = "The capital of France is a big city on the river"
@@ -69,6 +73,30 @@ def test_places_rise_in_both_texts(clean: list[bytes], typo: list[bytes]) -> Non
         assert 0 <= place.typo < len(typo)
     if clean and typo and clean[-1][-1:] == typo[-1][-1:]:
         assert places[-1].typo == len(typo) - 1
+
+
+def test_long_texts_with_little_in_common_are_compared_token_by_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+
+    class Spy(difflib.SequenceMatcher):
+        def __init__(self, junk: None, a: list, b: list, autojunk: bool) -> None:
+            compared.append(len(a) * len(b))
+            super().__init__(junk, a, b, autojunk)
+
+    monkeypatch.setattr(alignment.difflib, "SequenceMatcher", Spy)
+    clean, typo = [b" government"] * 180 + [b" is"], [b" department"] * 180 + [b" is"]
+    assert [p.later for p in aligned(clean, typo)] == [0, 1]
+    assert max(compared) <= alignment.MOST_COMPARED
+    monkeypatch.setattr(alignment, "MOST_COMPARED", 0)
+    by_token = aligned(split("The| capital| of| France"), split("The| capt|ial| of| France"))
+    assert [(p.clean, p.typo, p.later) for p in by_token] == [
+        (0, 0, None),
+        (1, 2, 0),
+        (2, 3, 1),
+        (3, 4, 2),
+    ]
 
 
 def test_a_letter_left_out_at_the_end_is_compared_with_the_whole_word() -> None:
@@ -138,6 +166,32 @@ def test_curves_average_over_passages(curve: Recovery, small_predictor: Predicto
     assert len(recovery_rows(curve)) == 6
 
 
+def test_a_misspelled_passage_that_outgrows_the_model_is_followed_as_far_as_it_is_read(
+    small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, room = small_predictor.tokenizer.encode, small_predictor.n_ctx
+    heads = "one two three", "one two tqzhrqee"
+    ends = [len(encode(head)) - 1 for head in heads]
+    clean, typo = (head + " of" * (room - 1 - ends[0]) for head in heads)
+    assert len(encode(clean)) == room < len(encode(typo))
+
+    def misspelled(text: str, **_: object) -> Misspelling:
+        return Misspelling(
+            text.replace(*(h[8:] for h in heads)), text, (Edit("x", 0, 0, "", ""),), 0
+        )
+
+    monkeypatch.setattr(module, "misspell", misspelled)
+    (runs,) = module.passage_runs(
+        small_predictor, [clean], kinds=("swap",), repeats=1, later=64, seed=0
+    )
+    for arm, model in small_predictor.arms.items():
+        with torch.inference_mode():
+            p, q = (model(torch.tensor([encode(text)[:room]])).logits[0] for text in (clean, typo))
+        count = room - ends[1]
+        expected = kl_divergence(p[ends[0] : ends[0] + count], q[ends[1] :])
+        assert runs.kls[arm][0] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
 def test_a_stopped_run_keeps_its_passages(small_predictor: Predictor) -> None:
     texts = [passage[:150] for passage in our_passages()[:4]]
     found = recovery(small_predictor, texts, repeats=1, later=3, progress=lambda *_: False)
@@ -186,7 +240,7 @@ def test_every_word_is_misspelled_in_turn(small_predictor: Predictor) -> None:
 def test_a_stopped_run_has_the_first_words(
     small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kronviz.probes.robustness.BATCH_TOKENS", 120)
+    monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 120)
     whole = sensitivity(small_predictor, CLEAN, tries=1)
     part = sensitivity(small_predictor, CLEAN, tries=1, progress=lambda *_: False)
     assert whole.measured == len(whole.words)

@@ -17,12 +17,13 @@ from scipy import special, stats
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.__main__ import main
 from kronviz.probes.intervals import bootstrap_intervals, mcnemar_exact
+from kronviz.probes.outcomes import ArmOutcome, batch_sizes, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import (
+    FEWEST,
     METRICS,
     Robustness,
-    batch_sizes,
-    outcomes,
+    metric_rows,
     robustness,
     spoiled,
 )
@@ -131,6 +132,22 @@ def test_the_table_adds_up(result: Robustness, pairs: PairSet) -> None:
     )
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_too_few_pairs_name_no_steadier_arm(result: Robustness, count: int) -> None:
+    def one_sided(pairs: int) -> list[list[ArmOutcome]]:
+        metrics = result.outcomes[0].arms[0].metrics
+        moved = [replace(metrics, kl_nats=nats, hidden_cosine=-nats) for nats in (0.2, 0.1)]
+        arms = zip(("bpe", "kron"), moved, strict=True)
+        return [[ArmOutcome(arm, "a", "b", values) for arm, values in arms]] * pairs
+
+    for row in metric_rows(one_sided(count), 0):
+        assert row.steadier is None
+    rows = {row.metric: row for row in metric_rows(one_sided(FEWEST), 0)}
+    assert rows["kl_nats"].steadier == rows["hidden_cosine"].steadier == "kron"
+    assert rows["top1_kept"].steadier is None
+    assert 2 * 0.5 ** (FEWEST - 1) > 0.05 > 2 * 0.5**FEWEST
+
+
 def test_a_result_goes_to_json_and_back_and_to_csv(result: Robustness) -> None:
     assert from_json(Robustness, to_json(result)) == result
     rows = list(csv.DictReader(csv_text(robustness_rows(result)).splitlines()))
@@ -148,7 +165,7 @@ def test_csv_holds_no_formula_of_a_visitor(small_predictor: Predictor) -> None:
 def test_a_stopped_run_keeps_what_was_done(
     small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kronviz.probes.robustness.BATCH_FLOP", 1e7)
+    monkeypatch.setattr("kronviz.probes.outcomes.BATCH_FLOP", 1e7)
     pairs = PairSet(load_pairs().pairs[:40])
     told: list[tuple[int, int]] = []
 
@@ -193,10 +210,18 @@ def test_rows_of_a_file_that_cannot_be_used_are_named_and_the_others_run(
     assert "Row 2" in found.problems[0]
 
 
-def test_batches_cost_no_more_than_they_may(small_predictor: Predictor) -> None:
+def test_batches_cost_no_more_than_they_may(
+    small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 100)
     costs = [5, 60, 5, 5, 5, 120, 5] * 30
     sizes = list(batch_sizes(small_predictor, costs))
     assert sum(sizes) == len(costs)
+    left = iter(costs)
+    batches = [[next(left) for _ in range(size)] for size in sizes]
+    # All are padded to the longest; one that is too long for any batch is read alone.
+    assert all(max(batch) * len(batch) <= 100 or batch == [120] for batch in batches)
+    assert max(sizes) > 1
     assert list(batch_sizes(small_predictor, [])) == []
 
 
@@ -239,7 +264,7 @@ def test_a_point_of_a_sweep_is_the_robustness_of_its_texts(small_predictor: Pred
 def test_a_stopped_sweep_keeps_what_was_done(
     small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kronviz.probes.robustness.BATCH_FLOP", 1e7)
+    monkeypatch.setattr("kronviz.probes.outcomes.BATCH_FLOP", 1e7)
     found = sweep(
         small_predictor, TEXTS, kinds=("swap", "drop"), strengths=(1,), progress=lambda *_: False
     )

@@ -117,6 +117,37 @@ def test_too_many_are_told_their_place(held: Held) -> None:
     assert wait([first, *waiting], LIMIT_S).not_done == set()
 
 
+def test_nothing_is_kept_of_askers_who_were_refused(held: Held) -> None:
+    comparisons, first = busy_with_one(held, waiting=1)
+    mine = comparisons.submit(CLEAN, "mine", asker="me")
+    for asker in ("me", "you", "she"):
+        with pytest.raises(Busy):
+            comparisons.submit(CLEAN, f"of {asker}", asker=asker)
+    with pytest.raises(Overtaken):
+        mine.result(LIMIT_S)
+    assert not comparisons._newest
+    held.leave.set()
+    assert first.result(LIMIT_S)
+
+
+def test_whatever_a_library_throws_the_next_question_is_answered(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    def panic(texts: object) -> object:
+        monkeypatch.undo()
+        raise Panic
+
+    monkeypatch.setattr(held, "compare_many", panic)
+    held.leave.set()
+    comparisons = Comparisons(held)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="Panic"):
+        comparisons.submit(CLEAN, TYPO).result(LIMIT_S)
+    assert comparisons.submit(CLEAN, TYPO).result(LIMIT_S).typo == TYPO
+
+
 def test_one_fault_takes_no_other_answer_with_it(held: Held) -> None:
     comparisons, _ = busy_with_one(held)
     poison, sound = comparisons.submit(CLEAN, "poison"), comparisons.submit(CLEAN, "sound")

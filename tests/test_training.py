@@ -107,6 +107,17 @@ def test_losses_of_tokens_have_the_models_loss_as_their_mean(data: Path) -> None
     assert token_losses(model, rows).mean() == pytest.approx(expected, abs=1e-5)
 
 
+def test_bits_a_byte_are_of_the_text_alone() -> None:
+    tokenizer = load_tokenizer(SMOKE.vocabulary)
+    texts = ["One text of a few words.", "Naïve: another one."] * 8
+    ids = np.concatenate([[*tokenizer.encode(text), tokenizer.eot_id] for text in texts])
+    found = validate(GPT(SMOKE.model("bpe")).eval(), ids)
+    predicted = [int(token) for token in ids[1 : found.tokens + 1]]
+    size = sum(len(tokenizer.token_bytes(t)) for t in predicted if t != tokenizer.eot_id)
+    bits = found.loss / np.log(2) * found.tokens
+    assert found.bits_per_byte == pytest.approx(bits / size)
+
+
 def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(2000, np.uint16))
     np.save(tmp_path / "b.npy", np.ones(2000, np.uint16))
@@ -257,4 +268,6 @@ def test_throughput_counts_what_the_model_needs() -> None:
     width, layers = SMOKE.d_model, SMOKE.n_layer
     head = 576 * width
     expected = 6 * (12 * width**2 * layers + head) + 12 * layers * width * SMOKE.n_ctx
-    assert flops_per_token(GPT(SMOKE.model("bpe"))) == expected
+    model = GPT(SMOKE.model("bpe"))
+    assert flops_per_token(model) == expected
+    assert flops_per_token(model, scored=64) == expected - 6 * (576 - 64) * width

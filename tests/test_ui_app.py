@@ -102,7 +102,7 @@ def test_odd_text_is_answered_or_refused_in_one_sentence(context: Context, text:
             assert not [name for name in attributes if name.startswith("on")], tag
             assert "href" not in attributes
         if "kv-refused" in page:
-            sentence = page.split('role="alert">')[1].split("<")[0]
+            sentence = read(page.split('role="alert">')[1].split("</p>")[0]).said
             assert sentence.startswith("The ")
             assert sentence.endswith(".")
             assert len(sentence) < 200

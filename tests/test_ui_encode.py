@@ -101,6 +101,9 @@ def test_the_walk_shows_every_kind_and_the_chosen_edit(small_predictor: Predicto
     said = read(shown).said
     assert "leaves 0.86 of the similarity" in said
     assert "0.00 at the front and 0.94 at the end" in said
+    assert "one letter becomes an x" in said
+    other = bytes_walk.view(edit_walk("box"), "case", None, None)
+    assert "one letter becomes a z" in read(other).said
     assert bytes_walk.nearest(edit_walk("1"), "case", 1) is None
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from test_ui_html import read
 from kronviz.figures.robustness import AXES, advantages, forgetting
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import kept
+from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.recovery import recovery, recovery_strip
 from kronviz.probes.robustness import METRICS, Robustness, robustness
@@ -268,6 +270,30 @@ def test_sweeps_and_forgetting_are_drawn(small_predictor: Predictor) -> None:
     curve = recovery(small_predictor, TEXTS, repeats=1, later=2)
     assert [trace.name for trace in forgetting(curve).data] == ["bpe", "kron"]
     assert "forgotten" in read(lab_sweep.recovery_view(curve)).said
+
+
+def test_a_kind_that_moves_both_alike_is_drawn_for_neither(small_predictor: Predictor) -> None:
+    found = sweep(small_predictor, TEXTS, kinds=["swap"], strengths=[1], seed=1)
+    (point,) = found.points
+    alike = replace(point.metric("kl_nats"), difference=Interval(0.0, -0.1, 0.1))
+    drawn = advantages(replace(found, points=(replace(point, metrics=(alike,)),)))
+    assert [(trace.name, list(trace.x)) for trace in drawn.data if trace.x] == [
+        ("no difference", [0.0])
+    ]
+
+
+def test_too_few_pairs_are_no_verdict_on_the_page(result: Robustness) -> None:
+    few = robustness_view.pairs_view(
+        replace(
+            result,
+            metrics=tuple(
+                replace(row, kron_wins=3, ties=0, bpe_wins=0, difference=Interval(-1.0, -1.5, -0.5))
+                for row in result.metrics
+            ),
+        )
+    )
+    assert "cannot tell" in read(few).said
+    assert "is the steadier one" not in read(few).said
 
 
 def test_one_arm_alone_is_still_drawn(small_predictor: Predictor) -> None:

@@ -12,6 +12,16 @@
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
 
+  // ---- the newest answer wins ----
+  let asked = 0;
+  const drawn = new Map(); // by part: the number of the question that is answered there, and its answer
+  const ask = (state) => [...state.slice(0, -1), (asked += 1)];
+  const newest = (part, html) => {
+    const number = Number(/^<!--(\d+)-->/.exec(html)?.[1] ?? 0);
+    if (number >= (drawn.get(part)?.number ?? 0)) drawn.set(part, { number, html });
+    return drawn.get(part).html;
+  };
+
   // ---- the link ----
   let timer;
   const remember = () => {
@@ -137,5 +147,5 @@
     event.preventDefault();
   });
 
-  window.kronvizBytes = { follow };
+  window.kronvizBytes = { ask, follow, newest };
 }

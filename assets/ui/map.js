@@ -73,7 +73,7 @@
   const say = (side, sentence, button) => {
     const status = frame(side)?.querySelector(".kv-map-status");
     if (!status) return;
-    status.textContent = sentence;
+    status.textContent = window.kronvizNumbers.words(sentence);
     status.hidden = !sentence;
     if (!button) return;
     const draw = document.createElement("button");

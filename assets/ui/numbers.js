@@ -67,7 +67,8 @@
       part.setAttribute("aria-label", said.content.textContent);
       part.removeAttribute("data-said");
     }
-    for (const choice of document.querySelectorAll("fieldset label > span")) {
+    // Labels of choices, and what Gradio says in its corner.
+    for (const choice of document.querySelectorAll("fieldset label > span, [data-testid='toast-text']")) {
       const text = choice.firstChild;
       if (text?.nodeType !== Node.TEXT_NODE || known.get(text) === text.data) continue;
       known.set(text, words(text.data));

@@ -12,17 +12,16 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from kronviz import codec
-from kronviz.encoders import loops
+from kronviz.encoders import loops, pages
 from kronviz.encoders.threads import share
 
 ALONE = 1 << 17
 """Numbers of output below which a second thread costs more than it saves."""
-PAST = 8 << 20
+PAST = 16 << 20
 """Bytes of output from which on it is written past the caches: a good part of the last one, which
 then keeps what it has. Whoever reads a smaller one next still finds it there."""
 ROWS, COLUMNS = 64, loops.BAND
@@ -43,7 +42,7 @@ def encode(
     matrix = weight.detach().contiguous().numpy()
     compiled = loops.compiled(matrix.dtype.name)
     flat = _known_ids(compiled, ids, offsets)
-    out = torch.empty(len(flat), weight.shape[1], dtype=weight.dtype)
+    out = pages.empty((len(flat), weight.shape[1]), weight.dtype)
     arguments = (
         matrix,
         mean.detach().contiguous().numpy(),
@@ -65,7 +64,7 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: 
     compiled = loops.compiled(array.dtype.name)
     flat = _known_ids(compiled, ids, offsets)
     width = grad.shape[1]
-    out = torch.empty(codec.dimension(pos_dim), width, dtype=grad.dtype)
+    out = pages.empty((codec.dimension(pos_dim), width), grad.dtype)
     arguments = (
         array,
         flat,

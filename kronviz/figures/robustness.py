@@ -32,12 +32,12 @@ AXES = {
 
 
 def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
-    """How much steadier kron is for each kind, at every strength together with its interval.
+    """How much steadier kron is for each kind, at the least strength, with its interval.
 
     Args:
         metric: one of `robustness.METRICS`; right of zero kron is steadier, left of it bpe.
     """
-    words, sign = AXES[metric]
+    title, sign = AXES[metric]
     assert (sign == 1) == (metric in LARGER_IS_STEADIER)
     strength = min(result.strengths, default=1)
     found = [
@@ -48,8 +48,12 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
     found.sort(key=lambda entry: sign * entry[1].mean)
     figure = plain_chart(70 + ROW * max(len(found), 4))
     figure.add_vline(x=0, line_width=1, line_color=NEUTRALS["edge"].light)
-    for arm in ("bpe", "kron"):
-        chosen = [e for e in found if (sign * e[1].mean > 0) == (arm == "kron")]
+    for arm, side, words in (
+        ("bpe", -1, "bpe steadier"),
+        ("", 0, "no difference"),
+        ("kron", 1, "kron steadier"),
+    ):
+        chosen = [e for e in found if (e[1].mean > 0) - (e[1].mean < 0) == sign * side]
         low = [min(sign * d.low, sign * d.high) for _, d in chosen]
         high = [max(sign * d.low, sign * d.high) for _, d in chosen]
         mean = [sign * d.mean for _, d in chosen]
@@ -58,14 +62,14 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
                 x=mean,
                 y=[label for label, _ in chosen],
                 mode="markers",
-                name=f"{arm} steadier",
+                name=words,
                 marker=_marker(arm),
                 error_x=_errors(arm, mean, low, high),
                 customdata=list(zip(low, high, strict=True)),
                 hovertemplate="%{x:.3f} (95 %: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
             )
         )
-    figure.update_xaxes(title_text=f"← bpe steadier · {words} · kron steadier →")
+    figure.update_xaxes(title_text=f"← bpe steadier · {title} · kron steadier →")
     figure.update_yaxes(
         categoryorder="array", categoryarray=[label for label, _ in found], automargin=True
     )

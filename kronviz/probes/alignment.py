@@ -12,9 +12,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
 _BLANKS = (b" ", b"\n", b"\t")
+MOST_COMPARED = 250_000
+"""Pairs of bytes that are looked through for what is equal: texts of 500 letters."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,6 @@ def aligned(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Place]:
     Args:
         clean: bytes of each token of the clean text; ``typo`` likewise.
     """
-    first, second = b"".join(clean), b"".join(typo)
     ends = [
         {end: i for i, end in enumerate(accumulate(len(data) for data in stream))}
         for stream in (clean, typo)
@@ -40,7 +41,7 @@ def aligned(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Place]:
     places: dict[int, Place] = {}
     changed = False
     since = 0
-    for tag, i, i_end, j, _ in equal_stretches(first, second):
+    for tag, i, i_end, j, _ in equal_stretches(clean, typo):
         if tag != "equal":
             changed, since = True, 0
             continue
@@ -55,40 +56,65 @@ def aligned(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Place]:
     return list(places.values())
 
 
-def equal_stretches(first: bytes, second: bytes) -> list[tuple[str, int, int, int, int]]:
-    """`difflib` opcodes, over what is left between the longest common beginning and end.
+def equal_stretches(
+    clean: Sequence[bytes], typo: Sequence[bytes]
+) -> list[tuple[str, int, int, int, int]]:
+    """`difflib` opcodes over the bytes of two token streams, ``equal`` or ``changed``.
 
     Letters that two spellings of one word happen to share are part of the changed stretch: what is
     equal between two changes has a blank in it. The last stretch is an equal one; it is empty where
     the texts end differently.
     """
-    start = 0
-    while start < min(len(first), len(second)) and first[start] == second[start]:
-        start += 1
-    end = 0
-    limit = min(len(first), len(second)) - start
-    while end < limit and first[-1 - end] == second[-1 - end]:
-        end += 1
-    middle = first[start : len(first) - end], second[start : len(second) - end]
-    # autojunk would give up on bytes that are frequent in a long text.
-    codes = difflib.SequenceMatcher(None, *middle, autojunk=False).get_opcodes()
-    found: list[tuple[str, int, int, int, int]] = [("equal", 0, start, 0, start)] if start else []
-    for tag, a, b, c, d in codes:
-        apart = tag == "equal" and any(blank in middle[0][a:b] for blank in _BLANKS)
-        part = ("equal" if apart else "changed", start + a, start + b, start + c, start + d)
+    first, ends = b"".join(clean), (sum(map(len, clean)), sum(map(len, typo)))
+    found: list[tuple[str, int, int, int, int]] = []
+    for tag, a, b, c, d in _opcodes(clean, typo):
+        outermost = a == c == 0 or (b, d) == ends
+        apart = tag == "equal" and (outermost or any(blank in first[a:b] for blank in _BLANKS))
+        part = ("equal" if apart else "changed", a, b, c, d)
         if not apart and found and found[-1][0] == "changed":
             _, a, _, c, _ = found.pop()
-            part = ("changed", a, part[2], c, part[4])
+            part = ("changed", a, b, c, d)
         found.append(part)
-    if end or (found and found[-1][0] != "equal"):
-        found.append(("equal", len(first) - end, len(first), len(second) - end, len(second)))
+    if found and found[-1][0] != "equal":
+        found.append(("equal", ends[0], ends[0], ends[1], ends[1]))
     return found
+
+
+def _opcodes(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[tuple[str, int, int, int, int]]:
+    """`difflib` opcodes in bytes: of what is left between the longest common beginning and end.
+
+    The search is quadratic and more, so two long texts with little in common are compared token by
+    token.
+    """
+    first, second = b"".join(clean), b"".join(typo)
+    start = _common(first, second)
+    end = _common(first[start:][::-1], second[start:][::-1])
+    sizes = len(first) - start - end, len(second) - start - end
+    # autojunk would give up on bytes that are frequent in a long text.
+    if sizes[0] * sizes[1] > MOST_COMPARED:
+        codes = difflib.SequenceMatcher(None, clean, typo, autojunk=False).get_opcodes()
+        at, there = ([0, *accumulate(map(len, stream))] for stream in (clean, typo))
+        return [(tag, at[a], at[b], there[c], there[d]) for tag, a, b, c, d in codes]
+    middle = first[start : start + sizes[0]], second[start : start + sizes[1]]
+    codes = difflib.SequenceMatcher(None, *middle, autojunk=False).get_opcodes()
+    found = [("equal", 0, start, 0, start)] if start else []
+    found += [(tag, start + a, start + b, start + c, start + d) for tag, a, b, c, d in codes]
+    if end:
+        rest = len(first) - end, len(second) - end
+        found.append(("equal", rest[0], len(first), rest[1], len(second)))
+    return found
+
+
+def _common(first: bytes, second: bytes) -> int:
+    """How many bytes two strings begin with alike."""
+    pairs = zip(first, second, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def changed_bytes(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[tuple[int, ...]]:
     """For each token of the misspelled text, the indices of its bytes that the clean one lacks."""
     marks: set[int] = set()
-    for tag, _, _, j, j_end in equal_stretches(b"".join(clean), b"".join(typo)):
+    for tag, _, _, j, j_end in equal_stretches(clean, typo):
         if tag != "equal":
             marks.update(range(j, j_end))
     found, start = [], 0

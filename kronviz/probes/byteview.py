@@ -26,6 +26,7 @@ from kronviz.probes.strings import (
     positions,
     readable,
     string_bytes,
+    summands,
     tokens,
 )
 
@@ -179,12 +180,8 @@ def _contributions(
     kron = kron_embedding(predictor)
     if kron is None or kron.pos_dim != pos_dim:
         return None, None, [None] * len(kept)
-    whole = kron.embed_bytes([kept])[0].double()
-    _, deviation = codec.moments(len(kept), pos_dim)
-    index = torch.from_numpy(codec.cells(kept, pos_dim))
-    rows = kron.weight[index.to(kron.weight.device)].double()
-    rows = rows / (math.sqrt(len(kept)) * deviation)
-    vectors = torch.cat([rows, (whole - rows.sum(0))[None]])
+    rows, common, whole = summands(kron, kept)
+    vectors = torch.cat([rows, common[None]])
     size = max(float(whole.norm()), 1e-12)
     parts = [
         Contribution(norm, cosine, norm * cosine / size)

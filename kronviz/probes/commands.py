@@ -18,8 +18,9 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes import echo, layers, recovery, sensitivity, sweep, tables
 from kronviz.probes.foreign import command as foreign
 from kronviz.probes.intervals import Interval
+from kronviz.probes.outcomes import Progress
 from kronviz.probes.pairs import load_pairs
-from kronviz.probes.robustness import Progress, Robustness, robustness, spoiled
+from kronviz.probes.robustness import Robustness, robustness, spoiled
 from kronviz.typos import KEYBOARDS, KINDS
 
 

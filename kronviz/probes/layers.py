@@ -19,31 +19,24 @@ Run it: ``python -m kronviz.probes layers --pair tiny``.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, takewhile
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
 from kronviz.probes.families import FAMILIES
-from kronviz.probes.neighbors import canonical
-from kronviz.probes.pairs import load_pairs
-from kronviz.probes.robustness import BATCH_FLOP, batch_sizes
-from kronviz.tokenizer import Tokenizer, load_tokenizer
+from kronviz.probes.layer_words import Cut, Spellings, lookalikes, sentences, spellings
+from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
 
 NEAREST = 10
 CHUNK = 1024
 """Most tokens read at once; progress, and a wish to stop, are heard between two of these."""
-MIN_LETTERS = 5
 KINDS = ("typo", "ending", "lookalike")
 
 
@@ -184,7 +177,7 @@ class _Reading:
 
     def __init__(self, predictor: Predictor):
         self._predictor, self._tokenizer = predictor, predictor.tokenizer
-        self._sentences = _sentences(self._tokenizer, predictor.n_ctx)
+        self._sentences = sentences(self._tokenizer, predictor.n_ctx)
         self._ends = {arm: _Ends(model, self._sentences) for arm, model in predictor.arms.items()}
         self._streams = {
             arm: torch.empty(
@@ -223,8 +216,8 @@ class _Reading:
     @torch.inference_mode()
     def report(self, started: float) -> LayerReport:
         """The report of what was read; it takes the means off in place, so it comes once."""
-        table = _spellings(self._tokenizer.name)
-        twins = _lookalikes(self._tokenizer.name)
+        table = spellings(self._tokenizer.name)
+        twins = lookalikes(self._tokenizer.name)
         twins = twins[(twins < self._read).all(1)]
         arms = []
         for arm in self._predictor.arms:
@@ -254,51 +247,7 @@ class _Reading:
         )
 
 
-@dataclass(frozen=True)
-class _Spellings:
-    """What the spellings of a vocabulary say, worked out once.
-
-    Attributes:
-        forms: a number for each token's canonical form, int64 ``(n_vocab,)``.
-        texts: each token, readable.
-        words: ids that are asked, int64 ``(words,)``; ``families`` has the family of each.
-        roots, members: bool ``(families, n_vocab)``, what counts for M and for S.
-    """
-
-    forms: NDArray[np.int64]
-    texts: tuple[str, ...]
-    words: NDArray[np.int64]
-    families: NDArray[np.int64]
-    roots: NDArray[np.bool_]
-    members: NDArray[np.bool_]
-
-
-@functools.lru_cache(maxsize=4)
-def _spellings(vocabulary: str) -> _Spellings:
-    tokenizer = load_tokenizer(vocabulary)
-    data = [tokenizer.token_bytes(token) for token in range(tokenizer.n_vocab)]
-    # Bytes that are no text have no canonical form: each is a form of its own.
-    forms = [canonical(own) or f"\0{token}" for token, own in enumerate(data)]
-    numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-    ids = {own: token for token, own in enumerate(data)}
-    asked = [
-        (ids[spelled.encode()], place)
-        for place, family in enumerate(FAMILIES)
-        for member in family.members
-        for spelled in (f" {member}", member)
-        if spelled.encode() in ids
-    ]
-    return _Spellings(
-        forms=np.array([numbers[form] for form in forms]),
-        texts=tuple(tokenizer.token_text(token) for token in range(tokenizer.n_vocab)),
-        words=np.array([token for token, _ in asked], np.int64),
-        families=np.array([place for _, place in asked], np.int64),
-        roots=np.array([[family.root in form for form in forms] for family in FAMILIES]),
-        members=np.array([[form in set(family.members) for form in forms] for family in FAMILIES]),
-    )
-
-
-def _shares(depth: int, vectors: Tensor, table: _Spellings) -> DepthShares:
+def _shares(depth: int, vectors: Tensor, table: Spellings) -> DepthShares:
     """L, M and S of centred vectors ``(tokens, d_model)``, of the first tokens or of all."""
     units = F.normalize(vectors, dim=1)
     asked = table.words < len(vectors)
@@ -328,31 +277,6 @@ def _shares(depth: int, vectors: Tensor, table: _Spellings) -> DepthShares:
     )
     norm = float(vectors.norm(dim=1).mean())
     return DepthShares(depth, other, root, member, norm, tuple(families))
-
-
-Cut = tuple[tuple[list[int], int], tuple[list[int], int]]
-"""Clean and misspelled ids of a sentence, each with the place of the word's last token."""
-
-
-def _sentences(tokenizer: Tokenizer, n_ctx: int) -> list[Cut]:
-    """Our clean/typo pairs, cut behind the word that differs."""
-    found = []
-    for pair in load_pairs().pairs:
-        backwards = zip(reversed(pair.clean), reversed(pair.typo), strict=False)
-        shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], backwards))
-        tail = pair.clean[len(pair.clean) - shared :]
-        rest = tail[tail.index(" ") :] if " " in tail else ""
-        sides = []
-        for text in (pair.clean, pair.typo):
-            ids = tokenizer.encode(text)
-            head = tokenizer.encode(text[: len(text) - len(rest)])
-            sides.append((ids, len(head) - 1))
-            whole = ids[: len(head)] == head and len(ids) <= n_ctx
-            if not whole:
-                break
-        else:
-            found.append((sides[0], sides[1]))
-    return found
 
 
 class _Ends:
@@ -388,21 +312,6 @@ class _Ends:
         first, second = self._streams[which, :, :, : self._read]
         mean = torch.cat((first, second), 1).mean(1, keepdim=True)
         return first - mean, second - mean
-
-
-@functools.lru_cache(maxsize=4)
-def _lookalikes(vocabulary: str) -> NDArray[np.int64]:
-    """Ids of words of at least `MIN_LETTERS` letters that differ in one: ``(pairs, 2)``."""
-    tokenizer = load_tokenizer(vocabulary)
-    masked = defaultdict(list)
-    for token in range(tokenizer.n_vocab):
-        data = tokenizer.token_bytes(token)
-        word = data[1:]
-        if data[:1] == b" " and word.isalpha() and word.islower() and len(word) >= MIN_LETTERS:
-            for place in range(len(word)):
-                masked[word[:place] + b"_" + word[place + 1 :]].append(token)
-    pairs = [pair for tokens in masked.values() for pair in combinations(tokens, 2)]
-    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _cosines(kind: str, first: Tensor, second: Tensor) -> PairCosines | None:

@@ -8,15 +8,13 @@ Notable:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
-from kronviz import codec
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.byteview import Cell, encode
-from kronviz.probes.strings import kron_embedding, whole_number
+from kronviz.probes.strings import kron_embedding, summands, whole_number
 
 NUMBERS = 24
 """How many numbers of each vector are given unless more are asked for."""
@@ -48,7 +46,6 @@ class Method:
     vector: tuple[float, ...]
 
 
-@torch.inference_mode()
 def method(text: str, predictor: Predictor, *, numbers: int = NUMBERS) -> Method:
     """Follow a string through the byte code and the trained projection.
 
@@ -65,10 +62,7 @@ def method(text: str, predictor: Predictor, *, numbers: int = NUMBERS) -> Method
     if kron is None:
         raise InputError(f"The pair {predictor.pair} has no kron model to compute a vector with.")
     seen = encode(text, predictor, pos_dim=kron.pos_dim)
-    kept = codec.truncate(bytes.fromhex(seen.hex), kron.pos_dim)
-    whole = kron.embed_bytes([kept])[0].double()
-    index = torch.tensor([cell.index for cell in seen.cells], device=kron.weight.device)
-    rows = kron.weight[index].double() / (math.sqrt(seen.length) * seen.deviation)
+    rows, common, whole = summands(kron, bytes(cell.byte for cell in seen.cells))
 
     def given(vector: torch.Tensor) -> tuple[float, ...]:
         return tuple(vector[:numbers].tolist())
@@ -81,6 +75,6 @@ def method(text: str, predictor: Predictor, *, numbers: int = NUMBERS) -> Method
         dimension=seen.dimension,
         d_model=kron.embedding_dim,
         rows=tuple(given(row) for row in rows),
-        common=given(whole - rows.sum(0)),
+        common=given(common),
         vector=given(whole),
     )

@@ -239,6 +239,13 @@ def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.f
     return basis, (table @ F.normalize(vector.float(), dim=0)).double().cpu().numpy()
 
 
+def top(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Places of the ``k`` largest values, largest first, equal ones in order: int64, ``(k,)``."""
+    floor = np.partition(values, len(values) - k)[len(values) - k]
+    candidates = np.flatnonzero(values >= floor)
+    return candidates[np.argsort(-values[candidates], kind="stable")[:k]]
+
+
 def _space(
     space: str,
     tokenizer: Tokenizer,
@@ -249,7 +256,7 @@ def _space(
 ) -> SpaceNeighbors:
     form = canonical(data)
     # One more than asked for: the string itself may be among them, and only once.
-    candidates = _top(similarities, min(k + 1, len(similarities)))
+    candidates = top(similarities, min(k + 1, len(similarities)))
     found = []
     for token in candidates:
         own = tokenizer.token_bytes(int(token))
@@ -265,13 +272,6 @@ def _space(
             )
         )
     return SpaceNeighbors(space, tokenizer.name, basis, tuple(found[:k]))
-
-
-def _top(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Places of the k largest values, largest first, equal ones in order."""
-    floor = np.partition(values, len(values) - k)[len(values) - k]
-    candidates = np.flatnonzero(values >= floor)
-    return candidates[np.argsort(-values[candidates], kind="stable")[:k]]
 
 
 def _is_punctuation(character: str) -> bool:

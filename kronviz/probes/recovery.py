@@ -25,7 +25,8 @@ from kronviz.model import GPT, parameter_count
 from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
-from kronviz.probes.robustness import BATCH_FLOP, MAX_SENTENCES, Progress
+from kronviz.probes.outcomes import BATCH_FLOP, Progress
+from kronviz.probes.robustness import MAX_SENTENCES
 from kronviz.typos import misspell
 
 PASSAGES = Path(__file__).resolve().parents[2] / "assets" / "passages.txt"
@@ -224,14 +225,18 @@ def passage_runs(
 def _read_passage(
     predictor: Predictor, clean: str, typos: Sequence[str], later: int
 ) -> PassageRuns:
-    ids = predictor.tokenizer.encode(clean)
-    # A misspelling may need more tokens than there is room for; its end is what is cut.
-    runs = [predictor.tokenizer.encode(typo)[: predictor.n_ctx] for typo in typos]
-    first, *others = ([predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, *runs))
-    places = [aligned(first, other) for other in others]
+    ids, *whole = (predictor.tokenizer.encode(text) for text in (clean, *typos))
+    first, *others = ([predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, *whole))
+    # A misspelling may need more tokens than there is room for; its end is what is cut, and only
+    # once it is aligned: the end of a cut text is not where the clean one ends.
+    runs = [text[: predictor.n_ctx] for text in whole]
     after = [
-        [place for place in found if place.later is not None and place.later < later]
-        for found in places
+        [
+            place
+            for place in aligned(first, other)
+            if place.later is not None and place.later < later and place.typo < len(run)
+        ]
+        for other, run in zip(others, runs, strict=True)
     ]
     kls: dict[str, list[list[float]]] = {}
     for arm, model in predictor.arms.items():

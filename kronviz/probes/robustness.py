@@ -2,10 +2,8 @@
 
 Notable:
 
-- `outcomes` reads batch after batch, so whoever asks can show progress and stop; `summarise` turns
-  whatever was read by then into the result. `robustness` is the two of them in one call.
-- A batch is as large as a fixed amount of arithmetic allows, so that a stop is heard within about
-  a second whatever the size of the models; a text that several pairs share is read once.
+- `outcomes.outcomes` reads batch after batch, so whoever asks can show progress and stop;
+  `summarise` turns whatever was read by then into the result. `robustness` is the two in one call.
 - Intervals are paired: every arm and every difference is resampled over the same pairs.
 
     python -m kronviz.probes robustness --pair tiny --seed 1 --json robustness.json
@@ -14,48 +12,23 @@ Notable:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kronviz.checkpoint import ARMS
-from kronviz.metrics import PairMetrics, pair_metrics
-from kronviz.model import Reading, parameter_count
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.intervals import RESAMPLES, Interval, bootstrap_intervals, mcnemar_exact
+from kronviz.probes.outcomes import ArmOutcome, PairOutcome, Progress, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet
 from kronviz.typos import KINDS, misspell
 
 TIE = 1e-6
-BATCH_FLOP = 1e10
-BATCH_TOKENS = 2_048
+FEWEST = 6
+"""Pairs below which an interval decides nothing: of five, all fall on one side by chance in one of
+16 draws, which is more than a 95 % interval may be wrong."""
 MAX_SENTENCES = 500
 METRICS = ("top1_kept", "kl_nats", "hidden_cosine", "logprob_drop_nats")
 LARGER_IS_STEADIER = frozenset({"top1_kept", "hidden_cosine"})
-Progress = Callable[[int, int], object]
-"""Told how many are done, of how many; an answer of ``False`` stops the run."""
-
-
-@dataclass(frozen=True)
-class ArmOutcome:
-    """How one arm answered one pair: its first choices, readable, and the paper's four metrics."""
-
-    arm: str
-    clean_top: str
-    typo_top: str
-    metrics: PairMetrics
-
-
-@dataclass(frozen=True)
-class PairOutcome:
-    """How every arm answered one pair. ``clean_tokens`` and ``typo_tokens`` are counts."""
-
-    id: str
-    category: str
-    clean: str
-    typo: str
-    clean_tokens: int
-    typo_tokens: int
-    arms: tuple[ArmOutcome, ...]
 
 
 @dataclass(frozen=True)
@@ -83,6 +56,24 @@ class MetricRow:
     kron_wins: int
     ties: int
     bpe_wins: int
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs both arms were compared on."""
+        return self.kron_wins + self.ties + self.bpe_wins
+
+    @property
+    def steadier(self) -> str | None:
+        """The arm that the interval of the difference speaks for.
+
+        ``None`` where the interval holds 0, where an arm is missing, and below `FEWEST` pairs.
+        """
+        if self.difference is None or self.pairs < FEWEST:
+            return None
+        if self.difference.low <= 0 <= self.difference.high:
+            return None
+        up = self.difference.mean > 0
+        return "kron" if up == (self.metric in LARGER_IS_STEADIER) else "bpe"
 
 
 @dataclass(frozen=True)
@@ -225,87 +216,6 @@ def spoiled(
         names = dict.fromkeys(KINDS[edit.kind].label for edit in made.edits)
         pairs.append(Pair(str(number), " + ".join(names), clean, made.text, None, made.edits))
     return PairSet(tuple(pairs), tuple(problems))
-
-
-def fitted(predictor: Predictor, pairs: PairSet) -> PairSet:
-    """The pairs that the models can read whole, with a sentence for each that they cannot."""
-    fitting, problems = [], list(pairs.problems)
-    for pair in pairs.pairs:
-        try:
-            predictor.encode(pair.clean, "clean text")
-            predictor.encode(pair.typo, "misspelled text")
-        except InputError as error:
-            problems.append(f"Pair {pair.id[:40]!r} is left out: {error}")
-        else:
-            fitting.append(pair)
-    return PairSet(tuple(fitting), tuple(problems))
-
-
-def outcomes(predictor: Predictor, pairs: Sequence[Pair]) -> Iterator[tuple[PairOutcome, ...]]:
-    """Read pairs that fit the models, in their order, and yield those of each batch."""
-    encode = predictor.tokenizer.encode
-    encoded = [(tuple(encode(pair.clean)), tuple(encode(pair.typo))) for pair in pairs]
-    start = 0
-    for size in batch_sizes(predictor, [max(map(len, ids)) * 2 for ids in encoded]):
-        chosen = slice(start, start + size)
-        yield _read_batch(predictor, pairs[chosen], encoded[chosen])
-        start += size
-
-
-def batch_sizes(predictor: Predictor, tokens: Sequence[int]) -> Iterator[int]:
-    """How many items each batch takes, when padded to its longest it may cost `BATCH_FLOP`.
-
-    Args:
-        tokens: what each item costs.
-    """
-    largest = max(parameter_count(model) for model in predictor.arms.values())
-    budget = min(BATCH_FLOP / (2 * largest), BATCH_TOKENS)
-    size = longest = 0
-    for cost in tokens:
-        if size and max(longest, cost) * (size + 1) > budget:
-            yield size
-            size = longest = 0
-        size, longest = size + 1, max(longest, cost)
-    if size:
-        yield size
-
-
-Ids = tuple[int, ...]
-
-
-def _read_batch(
-    predictor: Predictor, pairs: Sequence[Pair], encoded: Sequence[tuple[Ids, Ids]]
-) -> tuple[PairOutcome, ...]:
-    texts = list(dict.fromkeys(ids for both in encoded for ids in both))
-    row = {ids: i for i, ids in enumerate(texts)}
-    clean, typo = ([row[both[side]] for both in encoded] for side in (0, 1))
-    found = []
-    for arm, model in predictor.arms.items():
-        found.append(_arm_outcomes(predictor, arm, model.read(texts), clean, typo))
-    return tuple(
-        PairOutcome(
-            id=pair.id,
-            category=pair.category,
-            clean=pair.clean,
-            typo=pair.typo,
-            clean_tokens=len(ids[0]),
-            typo_tokens=len(ids[1]),
-            arms=tuple(by_arm),
-        )
-        for pair, ids, by_arm in zip(pairs, encoded, zip(*found, strict=True), strict=True)
-    )
-
-
-def _arm_outcomes(
-    predictor: Predictor, arm: str, reading: Reading, clean: list[int], typo: list[int]
-) -> list[ArmOutcome]:
-    logits, final = reading.logits, reading.final
-    metrics = pair_metrics(logits[clean], logits[typo], final[clean], final[typo])
-    tops = [predictor.tokenizer.token_text(token) for token in logits.argmax(-1).tolist()]
-    return [
-        ArmOutcome(arm, tops[c], tops[t], values)
-        for c, t, values in zip(clean, typo, metrics, strict=True)
-    ]
 
 
 def summarise(

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.probes.outcomes import PairOutcome, Progress, outcomes
 from kronviz.probes.pairs import Pair
-from kronviz.probes.robustness import PairOutcome, Progress, outcomes
 from kronviz.typos import misspell
 from kronviz.typos.words import Word, find_words
 

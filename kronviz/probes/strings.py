@@ -10,6 +10,7 @@ Notable:
 from __future__ import annotations
 
 import functools
+import math
 import reprlib
 from collections.abc import Iterable, Sequence
 
@@ -86,6 +87,24 @@ def kron_embedding(predictor: Predictor | None) -> KroneckerEmbedding | None:
     model = predictor.arms.get("kron") if predictor else None
     wte = model.wte if model else None
     return wte if isinstance(wte, KroneckerEmbedding) else None
+
+
+@torch.inference_mode()
+def summands(kron: KroneckerEmbedding, kept: bytes) -> tuple[Tensor, Tensor, Tensor]:
+    """An embedding as the sum that it is (paper, section 3), all float64.
+
+    Args:
+        kept: bytes that the code keeps, at least one.
+
+    Returns:
+        What each lit cell adds, ``(len(kept), d_model)``; what all strings of this length have in
+        common, ``(d_model,)``; and the embedding, ``(d_model,)``.
+    """
+    whole = kron.embed_bytes([kept])[0].double()
+    _, deviation = codec.moments(len(kept), kron.pos_dim)
+    cells = torch.from_numpy(codec.cells(kept, kron.pos_dim)).to(kron.weight.device)
+    rows = kron.weight[cells].double() / (math.sqrt(len(kept)) * deviation)
+    return rows, whole - rows.sum(0), whole
 
 
 @torch.inference_mode()

@@ -17,16 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kronviz.predictor import InputError, Predictor
+from kronviz.probes.outcomes import PairOutcome, Progress, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs
-from kronviz.probes.robustness import (
-    MAX_SENTENCES,
-    MetricRow,
-    PairOutcome,
-    Progress,
-    fitted,
-    metric_rows,
-    outcomes,
-)
+from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
 from kronviz.typos import KINDS, misspell
 
 STRENGTHS = (1, 2, 3, 4)

@@ -22,6 +22,7 @@ from kronviz.probes.sensitivity import Sensitivity
 from kronviz.probes.sweep import Sweep
 
 Row = dict[str, object]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -30,7 +31,7 @@ def csv_text(rows: Sequence[Row]) -> str:
     if rows:
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
-        writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+        writer.writerows({key: inert(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -207,5 +208,6 @@ def _metric(row: MetricRow) -> Row:
     return found | {"kron_wins": row.kron_wins, "ties": row.ties, "bpe_wins": row.bpe_wins}
 
 
-def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+def inert(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula: such a text gets a leading apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -34,6 +34,8 @@ MAX_VALUES = 40_000_000
 """Numbers of one table on the map: GPT-2's 50,257 rows of 768 fit."""
 KEPT_VALUES = 100_000_000
 KEPT_S = 1800
+_SLACK_S = 0.05
+"""A clock that rings a little late finds what has to go."""
 
 
 def bring(
@@ -74,6 +76,7 @@ class Shelf:
         self._tables: OrderedDict[str, tuple[float, Brought]] = OrderedDict()
         self._owned: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._clock: threading.Timer | None = None
 
     def put(self, visitor: str, table: Brought) -> None:
         """Keep a table for a visitor, and nothing else of theirs."""
@@ -84,9 +87,7 @@ class Shelf:
                 self._tables.pop(before, None)
             self._tables[table.key] = (time.monotonic(), table)
             self._purge()
-        late = threading.Timer(self._kept_s + 1, self.purge)
-        late.daemon = True
-        late.start()
+            self._wind()
 
     def lend(self, visitor: str, key: str) -> bool:
         """Let another visitor have a table that is kept already; whether it still is."""
@@ -103,10 +104,20 @@ class Shelf:
             kept = self._tables.get(self._owned.get(visitor, ""))
             return kept[1] if kept else None
 
-    def purge(self) -> None:
-        """Forget what has been kept long enough."""
+    def _ring(self) -> None:
         with self._lock:
+            self._clock = None
             self._purge()
+            self._wind()
+
+    def _wind(self) -> None:
+        """Let the one clock ring when the table kept longest is to go, though nobody asks."""
+        if self._clock is None and self._tables:
+            since, _ = next(iter(self._tables.values()))
+            left = since + self._kept_s - time.monotonic()
+            self._clock = threading.Timer(max(left, 0) + _SLACK_S, self._ring)
+            self._clock.daemon = True
+            self._clock.start()
 
     def _purge(self) -> None:
         oldest = time.monotonic() - self._kept_s

@@ -147,20 +147,37 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
     return found
 
 
-def draw_map(
-    predictor: Predictor, space: str, progress: Callable[[float], None] | None = None
-) -> Map:
-    """Draw the map of a space, and keep it for as long as the process lives.
+def draw_map(predictor: Predictor, space: str) -> Map:
+    """Draw the map of a space anew, and keep it for as long as the process lives.
 
     Takes some seconds for 8,193 tokens on two cores, about half a minute for 50,257.
-
-    Args:
-        progress: called with the share that is done, 0 to 1; may raise in order to stop.
     """
     chosen = space_of(predictor, space)
     with _one_at_a_time:
-        drawn = _draw(predictor, chosen, progress or (lambda share: None))
-    _keep(predictor, chosen, drawn)
+        return _drawn_now(predictor, chosen, None)
+
+
+def map_of(
+    predictor: Predictor, space: str, progress: Callable[[float], None] | None = None
+) -> Map:
+    """The map of a space, drawn where there is none of these weights.
+
+    Whoever asks while it is drawn waits for it, and draws nothing.
+
+    Args:
+        progress: called with the share that is drawn, 0 to 1; may raise in order to stop.
+    """
+    chosen = space_of(predictor, space)
+    try:
+        return read_map(predictor, space)
+    except MapError:
+        with _one_at_a_time:
+            return _kept(predictor, chosen) or _drawn_now(predictor, chosen, progress)
+
+
+def _drawn_now(predictor: Predictor, space: Space, progress: Callable[[float], None] | None) -> Map:
+    drawn = _draw(predictor, space, progress or (lambda share: None))
+    _keep(predictor, space, drawn)
     return drawn
 
 

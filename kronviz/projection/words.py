@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kronviz.predictor import InputError
 from kronviz.probes.families import FAMILIES, Family
-from kronviz.probes.neighbors import MIN_ROOT, canonical, code_table
+from kronviz.probes.neighbors import MIN_ROOT, canonical, code_table, top
 from kronviz.probes.strings import one_of, shown, string_bytes, whole_number
 from kronviz.tokenizer import token_set
 from kronviz.typos import KINDS, misspell
@@ -117,9 +117,7 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
     taken = {token for token, _ in found} | set(alike) | set(related)
     similar = code_table(vocabulary, pos_dim).similarities(data)
     # As many as are taken already may come first among the nearest, and the word itself.
-    asked = min(len(taken) + BYTE_NEIGHBORS + 1, len(similar))
-    near = np.sort(np.argpartition(-similar, asked - 1)[:asked])
-    near = near[np.argsort(-similar[near], kind="stable")]
+    near = top(similar, min(len(taken) + BYTE_NEIGHBORS + 1, len(similar)))
     others = [
         int(token)
         for token in near

@@ -31,7 +31,8 @@ class Validation:
 
     Attributes:
         loss: nats a token.
-        bits_per_byte: the same in bits a byte of text, comparable between vocabularies.
+        bits_per_byte: the same in bits a byte of text, comparable between vocabularies. The end of
+            a text is predicted, and so costs bits, but has no bytes.
         tokens: predicted tokens.
     """
 
@@ -55,8 +56,10 @@ def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
         total += model.loss(batch[:, :-1], batch[:, 1:]).double().item() * len(batch)
     loss = total / len(windows)
     targets = windows[:, 1:].ravel()
-    vocabulary = load_tokenizer(model.config.vocabulary).vocabulary
-    size = int(np.diff(vocabulary.offsets)[targets].sum())
+    tokenizer = load_tokenizer(model.config.vocabulary)
+    lengths = np.diff(tokenizer.vocabulary.offsets)
+    lengths[tokenizer.eot_id] = 0
+    size = int(lengths[targets].sum())
     return Validation(loss, loss * len(targets) / size / np.log(2).item(), len(targets))
 
 

@@ -49,11 +49,15 @@ class Throughput:
     memory_bytes: int | None
 
 
-def flops_per_token(model: GPT) -> int:
-    """Operations of forward and backward for one token, by the usual count (PaLM, appendix B)."""
+def flops_per_token(model: GPT, scored: int = 0) -> int:
+    """Operations of forward and backward for one token, by the usual count (PaLM, appendix B).
+
+    Args:
+        scored: tokens of the vocabulary that the head scores; 0 for all.
+    """
     config = model.config
     matrices = sum(p.numel() for p in model.blocks.parameters() if p.dim() == 2)
-    matrices += model.lm_head.weight.numel()
+    matrices += config.d_model * (scored or len(model.lm_head.weight))
     return 6 * matrices + 12 * config.n_layer * config.d_model * config.n_ctx
 
 
@@ -104,7 +108,7 @@ def throughput(config: TrainConfig, arm: str, seconds: float = 20.0) -> Throughp
         arm=arm,
         step_seconds=step_seconds,
         tokens_per_second=tokens_per_second,
-        utilisation=flops_per_token(trainer.model) * tokens_per_second / peak,
+        utilisation=flops_per_token(trainer.model, config.scored) * tokens_per_second / peak,
         peak_flops=peak,
         memory_bytes=torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
     )

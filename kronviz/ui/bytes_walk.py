@@ -21,6 +21,8 @@ from kronviz.ui.numbers import label, marked, sentence
 
 HEIGHT = 100
 DENSE_SLOTS = 14
+_AN = "aefhilmnorsx"
+"""Letters whose names begin with a vowel: an x, but a z."""
 
 
 def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | None) -> Markup:
@@ -127,9 +129,8 @@ def _panel(walk: EditWalk, kind: str, chosen: EditPoint | None) -> Markup:
     here = chosen is not None and chosen.kind == kind
     description = EDIT_KINDS[kind].description
     if kind in ("substitute", "insert"):
-        description = description.replace("a letter", f"an {walk.letter}").replace(
-            "another", f"an {walk.letter}"
-        )
+        letter = f"{'an' if walk.letter in _AN else 'a'} {walk.letter}"
+        description = description.replace("a letter", letter).replace("another", letter)
     letters = [
         element("bdi", visible(letter.encode()), class_="kv-axis-letter")
         for letter in walk.characters
@@ -148,7 +149,7 @@ def _panel(walk: EditWalk, kind: str, chosen: EditPoint | None) -> Markup:
             element("span", "1", class_="kv-axis-top", aria_hidden="true"),
             element("span", "0", class_="kv-axis-zero", aria_hidden="true"),
             _drawing(points, slots),
-            *[_column(walk, point, point == chosen) for point in points],
+            *[_column(point, point == chosen) for point in points],
             class_="kv-fall-plot",
             style=f"--slots: {slots}",
             role="img",
@@ -204,7 +205,7 @@ def _path(path: str, class_: str) -> Markup:
     return element("path", d=path, class_=class_, vector_effect="non-scaling-stroke")
 
 
-def _column(walk: EditWalk, point: EditPoint, chosen: bool) -> Markup:
+def _column(point: EditPoint, chosen: bool) -> Markup:
     words = f"{point.text}: code {number(point.code_cosine)}"
     if point.kron_cosine is not None:
         words += f", kron {number(point.kron_cosine)}, centred {number(point.kron_centred)}"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import number
+from kronviz.ui.numbers import number, quoting
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
@@ -85,7 +85,7 @@ def refusal(
     names = list(arms)
     return _page(
         sequence,
-        element("p", sentence, class_="kv-finding kv-refused", role="alert"),
+        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
         _verdict([(name, [_DASH] * len(METRICS)) for name in names]),
         _readings((), ()),
         [(name, ()) for name in names],

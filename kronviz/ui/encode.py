@@ -4,6 +4,8 @@ Notable:
 
 - What follows typing (the sheet, the second string, the walk) is one call, so that its parts never
   contradict each other; the search through a vocabulary follows it, and holds nothing back.
+- Each question has a number, and the page never draws an answer that is older than the one it
+  shows: typing and the slider are asked by listeners of their own, and the slower may be the older.
 - The tab opens with an answer and asks for nothing until somebody types. A link is followed by the
   page itself, which opens the tab and fills the fields in as a person would.
 - `encode_api` has the same answers for programs.
@@ -27,7 +29,7 @@ from kronviz.ui import bytes_grid, bytes_lists, bytes_pair, bytes_walk
 from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
 from kronviz.ui.encode_api import add_endpoints
-from kronviz.ui.html import Markup, element, visible, well_formed
+from kronviz.ui.html import Markup, element, join, visible, well_formed
 from kronviz.ui.parts import head, html_part
 
 TEXT, SECOND, KIND, PLACE, OWN = " house", " horse", "insert", 1, "own"
@@ -51,6 +53,7 @@ PAIRS = (
     ("run", " run"),
     ("hundred", "hunderd"),
 )
+_ASK = "(...state) => window.kronvizBytes.ask(state)"
 _FOLLOW = "() => { window.kronvizBytes?.follow(); }"
 _SHORT = 12
 
@@ -78,7 +81,7 @@ def build(context: Context) -> None:
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
-    sheet = html_part(first[0], "kv-byte-sheet")
+    sheet = _newest(first[0], "kv-byte-sheet")
 
     head(
         "What two strings share",
@@ -86,7 +89,7 @@ def build(context: Context) -> None:
     )
     second = _textbox("Second string", SECOND, "kv-byte-with", "Type another word")
     html_part(_tries(PAIRS), "kv-byte-pairs")
-    both = html_part(first[1], "kv-byte-both")
+    both = _newest(first[1], "kv-byte-both")
 
     head(
         "One edit, at every place",
@@ -103,7 +106,7 @@ def build(context: Context) -> None:
         place = gr.Slider(
             1, len(TEXT) + 1, PLACE, step=1, label="Place of the edit", elem_id="kv-byte-place"
         )
-    walk = html_part(first[2], "kv-byte-walk")
+    walk = _newest(first[2], "kv-byte-walk")
 
     head(
         "Nearest tokens",
@@ -116,7 +119,7 @@ def build(context: Context) -> None:
         label="Vocabulary that the code is searched in; the trained models know their own",
         elem_id="kv-byte-vocabulary",
     )
-    near = html_part(_near(context, TEXT, own, OWN, None), "kv-byte-near")
+    near = _newest(_near(context, TEXT, own, OWN, None), "kv-byte-near")
 
     with gr.Accordion("Tokens that share a code", open=False, elem_id="kv-byte-collisions") as more:
         with gr.Row(elem_id="kv-byte-collision-controls"):
@@ -137,16 +140,21 @@ def build(context: Context) -> None:
 
     # A component and no state: the browser keeps it, so that any process can answer.
     unfolded = gr.Checkbox(False, label="Tokens that share a code", elem_classes="kv-gone")
+    asked = gr.Number(0, visible=False)
     line, counting = Line("bytes"), Line("collisions", 1)
 
     def typed(*state: Any) -> tuple[Any, ...]:
-        return _views(context, *state)
+        *asked, number = state
+        *shown, slider = _views(context, *asked)
+        return *(_numbered(view, number) for view in shown), slider
 
-    def walked(text: str, size: int, kind: str, place: float, models: str | None) -> Markup:
-        return _walk(context, text, size, kind, place, models)[0]
+    def walked(*state: Any) -> Markup:
+        *asked, number = state
+        return _numbered(_walk(context, *asked)[0], number)
 
-    def searched(text: str, size: int, words: str, models: str | None) -> Markup:
-        return _near(context, text, size, words, models)
+    def searched(*state: Any) -> Markup:
+        *asked, number = state
+        return _numbered(_near(context, *asked), number)
 
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
@@ -156,16 +164,20 @@ def build(context: Context) -> None:
     }
     views_of, walk_of, near_of = line(typed), line(walked), line(searched)
     shared_of = counting(_shared)
-    state = [text, second, pos_dim, kind, place, pair]
+    numbered: dict[str, Any] = {**quiet, "js": _ASK}
+    state = [text, second, pos_dim, kind, place, pair, asked]
     views = [sheet, both, walk, place]
-    where = [text, pos_dim, vocabulary, pair]
+    where = [text, pos_dim, vocabulary, pair, asked]
+    walking = [text, pos_dim, kind, place, pair, asked]
     # One listener an event: two that both wait as the last one would wake each other for ever.
-    answered = gr.on([text.change, second.change, pos_dim.input], views_of, state, views, **quiet)
-    answered.then(near_of, where, near, **quiet)
-    gr.on([kind.input, place.input], walk_of, [text, pos_dim, kind, place, pair], walk, **quiet)
-    vocabulary.input(near_of, where, near, **quiet)
-    switched = pair.change(views_of, state, views, **{**quiet, "trigger_mode": "multiple"})
-    switched.then(near_of, where, near, **quiet)
+    answered = gr.on(
+        [text.change, second.change, pos_dim.input], views_of, state, views, **numbered
+    )
+    answered.then(near_of, where, near, **numbered)
+    gr.on([kind.input, place.input], walk_of, walking, walk, **numbered)
+    vocabulary.input(near_of, where, near, **numbered)
+    switched = pair.change(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
+    switched.then(near_of, where, near, **numbered)
     counted = [listed, rule, pos_dim]
     quiet["show_progress"] = "minimal"
     gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)
@@ -224,6 +236,22 @@ def _walk(
     if place > max(last, 2):
         slider["value"] = max(last, 2)
     return bytes_walk.view(walk, kind, point, pair), slider
+
+
+def _newest(value: Markup, identifier: str) -> gr.HTML:
+    """A part of the page that an older answer cannot replace."""
+    return gr.HTML(
+        value,
+        html_template=f"${{window.kronvizBytes?.newest('{identifier}', value) ?? value}}",
+        js_on_load=None,
+        apply_default_css=False,
+        elem_id=identifier,
+    )
+
+
+def _numbered(view: Markup, number: float) -> Markup:
+    """An answer that tells the page which of its questions it is for."""
+    return join([Markup(f"<!--{int(number)}-->"), view])
 
 
 def _near(context: Context, text: str, size: int, words: str, models: str | None) -> Markup:

@@ -103,7 +103,7 @@ def build(context: Context) -> None:
             string = _textbox("String for the slot", SLOTS[0][1], "kv-gen-string")
         with gr.Row(elem_id="kv-gen-tools"):
             start = gr.Button("Generate", variant="primary", elem_id="kv-gen-start")
-            stop = gr.Button("Stop", elem_id="kv-gen-stop")
+            stop = gr.Button("Stop", interactive=False, elem_id="kv-gen-stop")
             status = html_part(generate_view.status(""), "kv-gen-status")
             place, clock = place_part("kv-gen-place")
         html_part(_examples(), "kv-gen-examples")
@@ -117,9 +117,13 @@ def build(context: Context) -> None:
     )
     fields = [mode, prompt, typo, slotted, string, *knobs]
 
-    def write(*state: Any) -> Iterator[tuple[Markup, Markup, Markup]]:
+    def begin() -> tuple[gr.Timer, gr.Button]:
+        return gr.Timer(1.0, active=True), gr.Button(interactive=True)
+
+    def write(*state: Any) -> Iterator[tuple[Any, ...]]:
         for found in _written(context, *state):
-            yield (*found, Markup(""))
+            yield *found, Markup(""), gr.Button(interactive=True)
+        yield gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
 
     def opened(search: str) -> list[Any]:
         return _from_link(search, context) or [gr.skip()] * (len(fields) + 1)
@@ -127,12 +131,12 @@ def build(context: Context) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     asked = [start.click, prompt.submit, typo.submit, slotted.submit, string.submit]
     # First: the page asks for one listener's answer after another's.
-    gr.on(asked, lambda: gr.Timer(1.0, active=True), None, clock, queue=False, **quiet)
+    gr.on(asked, begin, None, [clock, stop], queue=False, **quiet)
     run = gr.on(
         asked,
         write,
         [*fields, pair],
-        [answer, status, place],
+        [answer, status, place, stop],
         trigger_mode="always_last",
         concurrency_limit=2,
         concurrency_id=QUEUE,
@@ -142,9 +146,9 @@ def build(context: Context) -> None:
     # Said only once the run is over, or its last picture would come after these words.
     over = stop.click(None, None, None, cancels=[run], api_visibility="private")
     over.then(
-        lambda: (_stopped(), Markup(""), gr.Timer(active=False)),
+        lambda: (_stopped(), Markup(""), gr.Timer(active=False), gr.Button(interactive=False)),
         None,
-        [status, place, clock],
+        [status, place, clock, stop],
         queue=False,
         **quiet,
     )

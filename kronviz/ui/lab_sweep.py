@@ -9,7 +9,6 @@ Notable:
 from __future__ import annotations
 
 from kronviz.probes.recovery import Recovery, RecoveryArm
-from kronviz.probes.robustness import LARGER_IS_STEADIER
 from kronviz.probes.sweep import Sweep, SweepPoint
 from kronviz.probes.tables import recovery_rows, sweep_rows
 from kronviz.typos import KINDS
@@ -79,16 +78,10 @@ def recovery_view(result: Recovery) -> Markup:
 def _finding(result: Sweep, metric: str) -> Markup:
     """Which kinds each model takes better, at the least strength, counted by their intervals."""
     strength = min(result.strengths, default=1)
-    sign = 1 if metric in LARGER_IS_STEADIER else -1
     better: dict[str, list[str]] = {"kron": [], "bpe": []}
     for point in result.points:
-        difference = point.metric(metric).difference
-        if point.strength != strength or difference is None:
-            continue
-        if sign * difference.mean > 0 and difference.low * difference.high > 0:
-            better["kron"].append(KINDS[point.kind].label)
-        elif difference.low * difference.high > 0:
-            better["bpe"].append(KINDS[point.kind].label)
+        if point.strength == strength and (arm := point.metric(metric).steadier):
+            better[arm].append(KINDS[point.kind].label)
     if not any(better.values()):
         return join(
             ["By ", NAMES[metric][0], ", no kind of misspelling separates the two models clearly."]

@@ -20,7 +20,7 @@ import gradio as gr
 from kronviz.predictor import InputError, Predictor
 from kronviz.projection import looking
 from kronviz.projection.fresh import FreshLayout, lay_out_steps, steps
-from kronviz.projection.maps import draw_map
+from kronviz.projection.maps import map_of
 from kronviz.projection.spaces import Brought, space_of, spaces
 from kronviz.projection.words import RULES, variants
 from kronviz.ui import map_view as view
@@ -133,7 +133,7 @@ def build(context: Context) -> None:
         try:
             predictor = context.predictor(pair)
             yield map_words.progress("Starting UMAP …", 0.0)
-            for step in steps(lambda tell: draw_map(predictor, space, tell)):
+            for step in steps(lambda tell: map_of(predictor, space, tell)):
                 if isinstance(step, float):
                     yield map_words.progress("Drawing the map …", step)
             yield element("div", data_drawn=space)

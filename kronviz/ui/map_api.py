@@ -11,7 +11,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.strings import shown, whole_number
 from kronviz.projection import looking
 from kronviz.projection.fresh import lay_out_words
-from kronviz.projection.maps import Map, MapError, draw_map, read_map
+from kronviz.projection.maps import Map, map_of, read_map
 from kronviz.projection.spaces import space_of
 from kronviz.projection.words import RULES, variants
 from kronviz.results import to_dict
@@ -58,12 +58,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
         return _answer(ask)
 
     def drawn(predictor: Predictor, space: str) -> Map:
-        try:
-            return read_map(predictor, space)
-        except MapError:
-            if not space_of(predictor, space).key:
-                raise
-        return draw_map(predictor, space)
+        given = map_of if space_of(predictor, space).key else read_map
+        return given(predictor, space)
 
     def map_word(
         text: str, left: str = "bpe", right: str = "kron", k: int = 10, pair: str = ""

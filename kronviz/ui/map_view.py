@@ -11,7 +11,7 @@ from kronviz.projection.words import PROBES
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, visible
 from kronviz.ui.map_names import brought, heading, name_of
-from kronviz.ui.numbers import marked, number
+from kronviz.ui.numbers import marked, number, quoting
 
 COLOURS = (
     ("arm", "model"),
@@ -153,7 +153,7 @@ def waiting() -> Markup:
 
 def refusal(sentence: str) -> Markup:
     """One sentence saying what was wrong and what to do."""
-    return element("p", sentence, class_="kv-refused", role="alert")
+    return element("p", quoting(sentence), class_="kv-refused", role="alert")
 
 
 def answer(found: LookUp) -> Markup:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+from kronviz.probes.tables import inert
 from kronviz.projection.fresh import FreshLayout
 from kronviz.projection.looking import Distances, Placement, Standing
 from kronviz.ui.html import Markup, element, visible
@@ -108,12 +109,8 @@ def distances_csv(found: Distances) -> str:
         for column in range(row + 1, len(found.words)):
             other = found.words[column]
             values = found.left[row][column], found.right[row][column]
-            writer.writerow([_inert(word), _inert(other), *values])
+            writer.writerow([inert(word), inert(other), *values])
     return text.getvalue()
-
-
-def _inert(word: str) -> str:
-    return f"'{word}" if word[:1] in "=+-@\t\r" else word
 
 
 def _words(found: Placement) -> Markup:

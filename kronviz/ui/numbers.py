@@ -18,6 +18,7 @@ NO_BREAK = "\u00a0"
 _WRITTEN = re.compile(
     r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
 )
+_QUOTED = re.compile(r"«.*»|'(?:\\.|[^'\\])*'" r'|"(?:\\.|[^"\\])*"', re.DOTALL)
 
 
 def number(
@@ -73,6 +74,18 @@ def marked(text: str) -> Markup:
         parts += [text[end : found.start()], number(value, len(fraction or ""), sign=sign == "+")]
         end = found.end()
     return join([*parts, text[end:]])
+
+
+def quoting(said: str) -> Markup:
+    """`marked` for a sentence that may quote what somebody typed: what stands in quotation marks
+    stays as it is.
+    """
+    parts: list[object] = []
+    end = 0
+    for quoted in _QUOTED.finditer(said):
+        parts += [marked(said[end : quoted.start()]), quoted[0]]
+        end = quoted.end()
+    return join([*parts, marked(said[end:])])
 
 
 def sentence(parts: Iterable[object]) -> Markup:

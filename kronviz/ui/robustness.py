@@ -20,8 +20,9 @@ import gradio as gr
 from kronviz.figures.robustness import advantages, forgetting
 from kronviz.predictor import InputError
 from kronviz.probes import recovery, sensitivity, sweep
+from kronviz.probes.outcomes import fitted, outcomes
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
-from kronviz.probes.robustness import METRICS, fitted, outcomes, spoiled, summarise
+from kronviz.probes.robustness import METRICS, spoiled, summarise
 from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
 from kronviz.ui import lab_sweep, lab_words, links, robustness_view

@@ -13,12 +13,13 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from kronviz.probes.intervals import Interval
+from kronviz.probes.outcomes import PairOutcome
 from kronviz.probes.robustness import (
+    FEWEST,
     LARGER_IS_STEADIER,
     METRICS,
     CategoryRow,
     MetricRow,
-    PairOutcome,
     Robustness,
 )
 from kronviz.probes.tables import Row, csv_text, robustness_rows
@@ -26,7 +27,7 @@ from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
 from kronviz.results import to_json
 from kronviz.ui.bytes_parts import DASH, arm_name, count, number, term
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import marked, sentence
+from kronviz.ui.numbers import marked, quoting, sentence
 
 SHOWN_PAIRS = 40
 NAMES = {
@@ -78,7 +79,7 @@ def refused(sentence: str) -> Markup:
     """One sentence in place of a result."""
     return element(
         "div",
-        element("p", sentence, class_="kv-finding kv-refused", role="alert"),
+        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
         class_="kv-lab-result",
     )
 
@@ -107,7 +108,7 @@ def problems(sentences: Sequence[str]) -> Markup:
     return element(
         "details",
         element("summary", f"{count(len(sentences), 'note')} about what was given"),
-        element("ul", *[element("li", sentence) for sentence in sentences]),
+        element("ul", *[element("li", quoting(sentence)) for sentence in sentences]),
         class_="kv-problems",
         open=True,
     )
@@ -198,15 +199,14 @@ def arm_share(arm: str, shares: dict[str, float]) -> str:
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:
-    if row.difference is None:
-        return
-    if row.difference.low <= 0 <= row.difference.high:
+    if row.steadier:
+        yield "By KL, "
+        yield arm_name(row.steadier)
+        yield " is the steadier one."
+    elif row.pairs < FEWEST:
+        yield f"Fewer than {FEWEST} pairs cannot tell the two apart."
+    else:
         yield "By KL these pairs show no difference between the two."
-        return
-    winner = "kron" if row.difference.mean < 0 else "bpe"
-    yield "By KL, "
-    yield arm_name(winner)
-    yield " is the steadier one."
 
 
 def _p(value: float) -> str:

@@ -20,6 +20,7 @@ from kronviz.ui.context import load_context
 from kronviz.ui.layout import build_app, launch
 
 SLOW = "slow"
+FAILED = pytest.StashKey[bool]()
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
     "--disable-sync --no-first-run"
@@ -32,6 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
+    """Remember of a test that it failed, for the page that it may have spoilt."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
 
 
 def _missing(what: str) -> None:
@@ -113,13 +122,9 @@ def profiles(browser: Any) -> dict[str, Any]:
     return {}
 
 
-@pytest.fixture
-def visit(browser: Any, profiles: dict[str, Any], address: str) -> Iterator[Callable[..., Any]]:
-    """Open the app and wait for its first result: ``visit("?clean=…", width=390)``.
-
-    With ``script``, the page runs that first.
-    """
-    used: list[tuple[Any, Any]] = []
+@pytest.fixture(scope="session")
+def opened(browser: Any, profiles: dict[str, Any], address: str) -> Callable[..., Any]:
+    """Open the app in a new page and wait for its first result."""
 
     def open_page(
         query: str = "",
@@ -133,7 +138,6 @@ def visit(browser: Any, profiles: dict[str, Any], address: str) -> Iterator[Call
         if key not in profiles:
             profiles[key] = browser.new_context(**settings)
         page = profiles[key].new_page()
-        used.append((profiles[key], page))
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(45_000)
         page.requests, page.errors = [], []
@@ -147,7 +151,59 @@ def visit(browser: Any, profiles: dict[str, Any], address: str) -> Iterator[Call
         page.wait_for_function("window.kronviz && window.kronvizGuide")
         return page
 
+    return open_page
+
+
+@pytest.fixture
+def visit(opened: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """A page of the test's own: ``visit("?clean=…", width=390)``.
+
+    With ``script``, the page runs that first.
+    """
+    used: list[Any] = []
+
+    def open_page(*query: str, **settings: Any) -> Any:
+        used.append(opened(*query, **settings))
+        return used[-1]
+
     yield open_page
-    for profile, page in used:
+    for page in used:
         page.close()
-        profile.clear_cookies()
+        page.context.clear_cookies()
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[dict[str, Any]]:
+    """The pages that tests of a module share."""
+    kept: dict[str, Any] = {}
+    yield kept
+    for page in kept.values():
+        page.close()
+
+
+@pytest.fixture
+def stay(
+    opened: Callable[..., Any], pages: dict[str, Any], request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Any]]:
+    """As `visit`, but the page is opened once a module, which takes more than most tests need.
+
+    Each test finds it as the one before left it, and says itself what it needs of it. A test that
+    fails takes its page along.
+    """
+    used: set[str] = set()
+
+    def open_page(*query: str, **settings: Any) -> Any:
+        key = repr((query, sorted(settings.items())))
+        used.add(key)
+        if key not in pages:
+            pages[key] = opened(*query, **settings)
+        page = pages[key]
+        page.bring_to_front()
+        page.requests.clear()
+        page.errors.clear()
+        return page
+
+    yield open_page
+    if request.node.stash.get(FAILED, False):
+        for key in used & pages.keys():
+            pages.pop(key).close()

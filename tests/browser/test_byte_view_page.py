@@ -39,8 +39,8 @@ def cosine(page: Any) -> str:
 
 
 @pytest.mark.parametrize("text", SEVEN)
-def test_the_cells_on_the_page_are_those_of_the_string(visit: Visit, text: str) -> None:
-    page = open_bytes(visit)
+def test_the_cells_on_the_page_are_those_of_the_string(stay: Visit, text: str) -> None:
+    page = open_bytes(stay)
     page.fill(TEXT, text)
     wait_for(page, text)
     kept = codec.truncate(text.encode(), 16)
@@ -55,8 +55,8 @@ def test_the_cells_on_the_page_are_those_of_the_string(visit: Visit, text: str) 
     assert page.errors == []
 
 
-def test_similarities_of_the_papers_pairs_are_on_the_page(visit: Visit) -> None:
-    page = open_bytes(visit)
+def test_similarities_of_the_papers_pairs_are_on_the_page(stay: Visit) -> None:
+    page = open_bytes(stay)
     found = {}
     for button in page.locator("#kv-byte-pairs .kv-try").all():
         button.click()
@@ -74,33 +74,39 @@ def test_similarities_of_the_papers_pairs_are_on_the_page(visit: Visit) -> None:
     assert found["run", " run"] == "0.000"
 
 
-def test_typing_asks_once_and_then_rests(visit: Visit) -> None:
-    page = open_bytes(visit)
+def test_typing_asks_once_and_then_rests(stay: Visit) -> None:
+    page = open_bytes(stay)
 
     def asked() -> int:
         return len([url for url in page.requests if "/run/predict" in url])
 
+    page.fill(TEXT, "one")
+    wait_for(page, "one")
+    page.wait_for_load_state("networkidle")
     before = asked()
-    page.locator(TEXT).press_sequentially("and more", delay=30)
-    page.wait_for_timeout(2500)
+    page.locator(TEXT).press_sequentially(" and more", delay=30)
+    wait_for(page, "one and more")
+    # Idle is what has been silent for half a second.
+    page.wait_for_load_state("networkidle")
     after = asked()
-    assert 2 <= after - before <= 2 * len("and more")
-    page.wait_for_timeout(1000)
+    assert 2 <= after - before <= 2 * len(" and more")
+    page.wait_for_timeout(500)
     assert asked() == after
 
 
 def test_opening_the_tab_asks_for_nothing(visit: Visit) -> None:
     page = visit()
-    page.wait_for_timeout(1000)
+    page.wait_for_load_state("networkidle")
     page.requests.clear()
     page.get_by_role("tab", name="Byte view").click()
     page.wait_for_selector("#kv-byte-sheet .kv-lit", state="visible")
     page.wait_for_timeout(500)
-    assert not [url for url in page.requests if "/queue/" in url]
+    assert not [url for url in page.requests if "/queue/" in url or "/run/" in url]
 
 
-def test_the_slider_and_a_click_walk_through_the_word(visit: Visit) -> None:
-    page = open_bytes(visit, "&text=magnet")
+def test_the_slider_and_a_click_walk_through_the_word(stay: Visit) -> None:
+    page = open_bytes(stay)
+    page.fill(TEXT, "magnet")
     wait_for(page, "magnet")
     edit = page.locator("#kv-byte-walk .kv-walk-edit")
     page.get_by_role("radio", name="Substitute").check()
@@ -118,8 +124,8 @@ def test_the_slider_and_a_click_walk_through_the_word(visit: Visit) -> None:
     assert page.locator("#kv-byte-place input[type=range]").get_attribute("max") == "3"
 
 
-def test_all_256_rows_are_one_gesture_away(visit: Visit) -> None:
-    page = open_bytes(visit)
+def test_all_256_rows_are_one_gesture_away(stay: Visit) -> None:
+    page = open_bytes(stay)
     height = "() => document.querySelector('#kv-byte-sheet .kv-sheet').offsetHeight"
     before = page.evaluate(height)
     page.get_by_label("All 256 rows").check()
@@ -131,8 +137,8 @@ def test_all_256_rows_are_one_gesture_away(visit: Visit) -> None:
     page.wait_for_function(f"({height})() < 900")
 
 
-def test_bad_input_is_one_sentence_in_place(visit: Visit) -> None:
-    page = open_bytes(visit)
+def test_bad_input_is_one_sentence_in_place(stay: Visit) -> None:
+    page = open_bytes(stay)
     page.fill(TEXT, "é" * 101)
     page.wait_for_selector("#kv-byte-sheet .kv-refused >> text=202 bytes; this view takes 200")
     page.fill(TEXT, "")
@@ -175,8 +181,9 @@ def test_markup_in_fields_and_links_is_text(visit: Visit) -> None:
     assert page.errors == []
 
 
-def test_the_keyboard_moves_through_cells_and_hears_what_they_are(visit: Visit) -> None:
-    page = open_bytes(visit, "&text=run")
+def test_the_keyboard_moves_through_cells_and_hears_what_they_are(stay: Visit) -> None:
+    page = open_bytes(stay)
+    page.fill(TEXT, "run")
     wait_for(page, "run")
     sheet = page.locator("#kv-byte-sheet .kv-sheet")
     assert sheet.locator('[data-told][tabindex="0"]').count() == 1
@@ -190,16 +197,16 @@ def test_the_keyboard_moves_through_cells_and_hears_what_they_are(visit: Visit) 
     assert not page.evaluate("document.activeElement.closest('.kv-sheet')")
 
 
-def test_every_explained_number_has_a_name(visit: Visit) -> None:
-    page = open_bytes(visit)
+def test_every_explained_number_has_a_name(stay: Visit) -> None:
+    page = open_bytes(stay)
     nameless = page.evaluate(
         "[...document.querySelectorAll('[data-told]')].filter((e) => !e.ariaLabel).length"
     )
     assert nameless == 0
 
 
-def test_tokens_that_share_a_code_are_counted(visit: Visit) -> None:
-    page = open_bytes(visit)
+def test_tokens_that_share_a_code_are_counted(stay: Visit) -> None:
+    page = open_bytes(stay)
     page.get_by_role("button", name="Tokens that share a code").click()
     page.wait_for_selector("#kv-byte-shared .kv-counts", timeout=120_000)
     shown = page.locator("#kv-byte-shared").inner_text()
@@ -208,7 +215,8 @@ def test_tokens_that_share_a_code_are_counted(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("text", ["run", SIXTY, "नमस्ते"])
-def test_a_phone_needs_no_sideways_scroll(visit: Visit, text: str) -> None:
-    page = open_bytes(visit, f"&text={quote(text)}&positions=32", width=390, height=844)
+def test_a_phone_needs_no_sideways_scroll(stay: Visit, text: str) -> None:
+    page = open_bytes(stay, "&positions=32", width=390, height=844)
+    page.fill(TEXT, text)
     wait_for(page, text)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -45,7 +45,7 @@ def test_a_stop_is_heard_within_two_seconds_and_keeps_what_was_read(
             yield batch
 
     monkeypatch.setattr(tab, "outcomes", slowly)
-    monkeypatch.setattr("kronviz.probes.robustness.BATCH_TOKENS", 200)
+    monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 200)
     lab.fill("#kv-lab-pairs input[type=number]", "7")
     lab.click("#kv-lab-run")
     lab.wait_for_selector("#kv-lab-table progress")

@@ -27,7 +27,7 @@ from kronviz.probes.foreign.report import (
 from kronviz.probes.foreign.tokens import TokenList
 from kronviz.probes.foreign.vectors import VectorTable
 from kronviz.probes.intervals import bootstrap_intervals
-from kronviz.probes.neighbors import CodeTable, Neighbor
+from kronviz.probes.neighbors import CodeTable, Neighbor, top
 from kronviz.probes.strings import DEFAULT_POS_DIM, positions, readable, whole_number
 from kronviz.projection import layout
 from kronviz.tokenizer import TokenBytes
@@ -222,11 +222,8 @@ class _View:
         else:
             similar = self.codes.similarities(self.data[place])
         similar[place] = -np.inf
-        count = min(NEAREST, len(similar) - 1)
-        floor = np.partition(similar, len(similar) - count)[len(similar) - count]
-        candidates = np.flatnonzero(similar >= floor)
-        order = candidates[np.argsort(-similar[candidates], kind="stable")[:count]]
-        return order, similar[order]
+        near = top(similar, min(NEAREST, len(similar) - 1))
+        return near, similar[near]
 
     def neighbors(self, place: int, space: str) -> tuple[Neighbor, ...]:
         """The same as results."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from kronviz.predictor import InputError
+from kronviz.predictor import InputError, clean_text
 
 BYTE_LEVEL, SENTENCEPIECE, WORDPIECE = "byte-level BPE", "SentencePiece", "WordPiece"
 PLAIN, RANKS = "plain text", "tiktoken ranks"
@@ -299,7 +299,7 @@ def _is_id(value: object) -> bool:
 
 
 def _utf8(text: str) -> bytes:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return clean_text(text).encode()
 
 
 @functools.cache
