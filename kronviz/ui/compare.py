@@ -30,11 +30,11 @@ from kronviz.ui.html import Markup, element, join, visible, well_formed
 from kronviz.ui.numbers import quoting
 from kronviz.ui.parts import html_part
 
-CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
+CLEAN, TYPO = "There are seven days in a", "There are sevn days in a"
 EXAMPLES = (
-    ("captial of Frnace", CLEAN, TYPO),
+    ("sevn days", CLEAN, TYPO),
     ("one hunderd degrees", "Water boils at one hundred", "Watter boils at one hunderd"),
-    ("sevn days", "There are seven days in a", "There are sevn days in a"),
+    ("captial of Frnace", "The capital of France is", "The captial of Frnace is"),
     ("Teh sun", "The sun rises in the", "Teh sun rises in the"),
     ("libary", "She went to the library to read a", "She went to the libary to read a"),
     ("SHOUTED", "The opposite of hot is", "The OPPOSITE of hot is"),
