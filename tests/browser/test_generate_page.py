@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from odd_inputs import MARKUP
 
+from kronviz.ui import generate as tab
 from kronviz.ui.generate import PROMPTS, SLOTS
 
 Visit = Callable[..., Any]
@@ -77,8 +78,18 @@ def test_an_example_is_one_click_away(visit: Visit) -> None:
     assert all(text.startswith(slotted.split(" {}")[0]) for text in texts(page))
 
 
-def test_stop_is_heard_within_two_seconds_and_keeps_what_was_written(visit: Visit) -> None:
+def test_stop_is_heard_within_two_seconds_and_keeps_what_was_written(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = generate_tab(visit)
+    written = tab.side_by_side
+
+    def slowly(*arguments: Any) -> Iterator[Any]:
+        for found in written(*arguments):
+            time.sleep(0.05)
+            yield found
+
+    monkeypatch.setattr(tab, "side_by_side", slowly)
     page.click("#kv-gen-knobs > button")
     field = page.locator("#kv-gen-max_tokens input[type=number]")
     field.fill("50")
