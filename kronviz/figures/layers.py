@@ -79,6 +79,7 @@ def _line(
         y=[round(value, 4) for value in values],
         name=name,
         mode="lines" if thin else "lines+markers",
+        showlegend=not thin,
         line={"color": colour, "width": 1.2 if paper or thin else 2.5, "dash": dash},
         marker={
             "symbol": "diamond-open" if paper else "circle",

@@ -64,7 +64,7 @@ def build(context: Context) -> None:
             64,
             START[2],
             step=1,
-            label="Positions, P: bytes kept of a token",
+            label="Bytes kept of a token, P",
             elem_id="kv-cost-pos",
         )
         d_model = gr.Slider(

@@ -130,6 +130,8 @@ def echo_view(report: EchoReport | None, bar: Markup, *, running: bool = False) 
 
 
 def _finding(report: EchoReport | None) -> Markup:
+    if report and not any(rate.echoed for rate in report.rates):
+        return Markup("No model repeated a whole string, however it was read.")
     parts = [
         sentence(
             [

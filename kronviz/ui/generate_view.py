@@ -82,6 +82,9 @@ def _finding(generation: Generation, mode: str) -> Markup:
     if mode == "typo":
         half = len(found) // 2
         pairs = list(zip(found[:half], found[half:], strict=True))
+        begun = all(made.tokens for made in found)
+        if begun and not any(same_start(clean, typo) for clean, typo in pairs):
+            return Markup("The misspelled text takes another turn at once, with either model.")
         clauses = [
             join([arm_name(clean.arm), " for ", _tokens(same_start(clean, typo))])
             for clean, typo in pairs

@@ -54,18 +54,19 @@ _PAIRS = (
         "typo",
         "A word and its misspelling",
         "In the same sentence, at the word’s last token. High means that the model takes the "
-        "misspelling for the word.",
+        "misspelling for the word. Dotted: pairs put together at random.",
     ),
     (
         "ending",
         "The ends of these sentences",
-        "Clean and misspelled, where the next word is predicted. What is left of the typo there?",
+        "Clean and misspelled, where the next word is predicted. What is left of the typo there? "
+        "Dotted: pairs put together at random.",
     ),
     (
         "lookalike",
         "Two words one letter apart",
         "Such as «house» and «horse», each read alone. The bytes say that they are alike; the "
-        "blocks have to tell them apart.",
+        "blocks have to tell them apart. Dotted: pairs put together at random.",
     ),
 )
 

@@ -27,7 +27,7 @@ from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
 from kronviz.results import to_json
 from kronviz.ui.bytes_parts import DASH, arm_name, count, number, term
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import marked, quoting, sentence
+from kronviz.ui.numbers import NO_BREAK, marked, quoting, sentence
 
 SHOWN_PAIRS = 40
 NAMES = {
@@ -187,7 +187,7 @@ def _finding(result: Robustness) -> Markup:
         arm_name("kron"),
         f" and {arm_share('bpe', shares)} with ",
         arm_name("bpe"),
-        f" (p {_p(result.mcnemar.p_value)}). ",
+        f" (p{NO_BREAK}{_p(result.mcnemar.p_value)}). ",
         *_verdict(kl),
     ]
     return sentence(parts)
@@ -210,7 +210,7 @@ def _verdict(row: MetricRow) -> Iterable[object]:
 
 
 def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {number(value, 3)}"
+    return f"<{NO_BREAK}0.001" if value < 0.001 else f"={NO_BREAK}{number(value, 3)}"
 
 
 def _table(result: Robustness | None) -> Markup:
@@ -274,7 +274,7 @@ def _facts(result: Robustness) -> Markup:
         parts.append(
             f"First choice kept by both on {test.both_kept:,}, by bpe alone on {test.only_bpe:,}, "
             f"by kron alone on {test.only_kron:,}, by neither on {test.neither:,}: McNemar’s exact "
-            f"test gives p {_p(test.p_value)}. "
+            f"test gives p{NO_BREAK}{_p(test.p_value)}. "
         )
     if result.inflation:
         more = result.inflation
