@@ -11,23 +11,12 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from walking import SELECTED, open_tab
 
 from kronviz.ui.guide import STEPS
 from kronviz.ui.layout import TABS
 
 Visit = Callable[..., Any]
-SELECTED = "document.querySelector('[role=tab][aria-selected=true]').dataset.tabId"
-
-
-def open_tab(page: Any, name: str) -> None:
-    page.locator(f"#kv-tab-{name}-button").click()
-    page.wait_for_function(f"{SELECTED} === '{name}'")
-    page.wait_for_function(
-        """[...document.querySelectorAll(".kv-plot")].filter((plot) => plot.checkVisibility())
-            .every((plot) => plot.querySelector(".main-svg"))"""
-    )
-    # What follows a tab's opening (sizes, lines that save) is drawn within two frames.
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 @pytest.fixture(scope="session")
@@ -134,60 +123,6 @@ def test_on_a_phone_no_tab_scrolls_sideways_and_none_asks_another_host(
     assert {name: width for name, width in wide.items() if width > 390} == {}
     own = (address, "data:", "blob:")
     assert [url for url in page.requests if not url.startswith(own)] == []
-
-
-CONTROLS = """(where) => {
-    const part = document.querySelector(where);
-    part.querySelectorAll("details").forEach((fold) => { fold.open = true; });
-    const all = [...part.querySelectorAll(
-        "a[href], button, input, textarea, select, summary, [tabindex]")]
-        .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled
-            && one.tabIndex >= 0 && (one.type !== "radio" || one.checked));
-    window.__seen = new Map();
-    window.__walked ??= document.addEventListener("focusin", ({ target }) => {
-        const { outlineStyle, outlineWidth, opacity } = getComputedStyle(target);
-        const ring = outlineStyle !== "none" && parseFloat(outlineWidth) >= 1 && opacity > 0;
-        window.__seen.set(target, ring);
-    }) ?? true;
-    window.__controls = all;
-    const start = document.getElementById(`${part.id}-button`) ?? document.body;
-    if (start === document.body) start.tabIndex = -1;
-    start.focus();
-    document.body.removeAttribute("tabindex");
-    window.__seen.clear();
-    return all.length;
-}"""
-FOOT = "window.__seen.has(document.querySelector('.kv-footer a'))"
-WALKED = """() => {
-    const named = (one) => one.outerHTML.slice(0, 120);
-    return {
-        missed: window.__controls
-            .filter((one) => one.isConnected && !window.__seen.has(one)).map(named),
-        unseen: [...window.__seen].filter(([, ring]) => !ring).map(([one]) => named(one)),
-    };
-}"""
-
-
-def test_tab_alone_reaches_every_control_of_every_tab(stay: Visit) -> None:
-    """By Tab from the tab's own button through all that can be used, to the foot of the page."""
-    page = stay()
-    faults = {}
-    for place, tab in enumerate(TABS):
-        open_tab(page, tab.name)
-        for fold in page.locator(f"#kv-tab-{tab.name} .label-wrap:not(.open)").all():
-            fold.click()
-        page.wait_for_timeout(150)
-        controls = page.evaluate(CONTROLS, f"#kv-tab-{tab.name}" if place else "html")
-        for pressed in range(controls + 60):
-            page.keyboard.down("Tab")
-            if pressed % 12 == 11 and page.evaluate(FOOT):
-                break
-        else:
-            faults[tab.name] = "Tab never came to the foot of the page"
-        found = page.evaluate(WALKED)
-        if any(found.values()):
-            faults[tab.name] = found
-    assert faults == {}
 
 
 def test_about_draws_the_method_and_copies_the_citation(visit: Visit) -> None:
