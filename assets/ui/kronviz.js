@@ -146,5 +146,23 @@
     event.preventDefault();
   });
 
+  // ---- choices ----
+  // Gradio gives every choice of a question a name of its own; under one name they are one group,
+  // which the arrow keys go through and a screen reader counts.
+  let groups = 0;
+  const group = () => {
+    for (const set of document.querySelectorAll("fieldset:has(input[type='radio'][name^='radio-'])")) {
+      set.dataset.group ??= `choices-${(groups += 1)}`;
+      set.setAttribute("role", "radiogroup");
+      for (const choice of set.querySelectorAll("input[type='radio']")) choice.name = set.dataset.group;
+    }
+    for (const set of document.querySelectorAll("fieldset:not([aria-label])")) {
+      const title = set.querySelector("[data-testid='block-info']")?.textContent.trim();
+      if (title) set.setAttribute("aria-label", title);
+    }
+  };
+  new MutationObserver(group).observe(document.body, { childList: true, subtree: true });
+  group();
+
   window.kronviz = { ask, newest, restore, writeLink };
 }

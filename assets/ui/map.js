@@ -260,6 +260,14 @@
     float.style.top = `${event.clientY + own.height + 24 > innerHeight ? event.clientY - own.height - 10 : event.clientY + 16}px`;
   };
 
+  // The same for whoever moves the map by keyboard: told at its middle, and to a screen reader.
+  const aim = (side, id) => {
+    const { left, top, width, height } = frame(side).querySelector(".kv-map-frame").getBoundingClientRect();
+    hover(side, id, { clientX: left + width / 2, clientY: top + height / 2 });
+    const word = id === null ? "" : shown.fresh ? readable(shown.fresh.words[id]) : label(maps[side].words, id);
+    frame(side).querySelector(".kv-map-aimed").textContent = word;
+  };
+
   // ---- answers that arrive in the page ----
   const hear = () => {
     const read = (selector, name) => {
@@ -416,6 +424,7 @@
       plots[side] = new window.kronvizCanvas.Plot(frame(side).querySelector(".kv-map-frame"), {
         hover: (id, event) => hover(side, id, event),
         select: (id) => select(side, id),
+        aim: (id) => aim(side, id),
         moved: remember,
       });
     }

@@ -166,6 +166,9 @@
       return best;
     }
 
+    // What a keyboard points at.
+    middle() { return this.nearest(this.width / 2, this.height / 2, 40); }
+
     mark(items) {
       this.items = items;
       this.later();
@@ -347,9 +350,15 @@
         else if (event.key === "+" || event.key === "=") this.zoom(1.5);
         else if (event.key === "-") this.zoom(1 / 1.5);
         else if (event.key === "0") this.look(this.home);
-        else return;
+        else if (event.key === "Enter") {
+          const point = this.middle();
+          if (point !== null) this.heard.select?.(point);
+        } else return;
+        this.heard.aim?.(this.middle());
         event.preventDefault();
       });
+      frame.addEventListener("focus", () => { if (frame.matches(":focus-visible")) this.heard.aim?.(this.middle()); });
+      frame.addEventListener("blur", () => this.heard.aim?.(null));
     }
   }
 

@@ -131,11 +131,12 @@ def frame(side: str, pair: str) -> Markup:
             element("svg", class_="kv-map-marks", aria_hidden="true"),
             element("div", *zoom, class_="kv-map-zoom"),
             element("p", "Loading …", class_="kv-map-status", role="status"),
+            element("p", class_="kv-map-aimed kv-hidden", role="status"),
             class_="kv-map-frame",
             tabindex="0",
             role="group",
-            aria_label=f"{side_label(side)}: arrow keys move it, plus and minus zoom, 0 shows all. "
-            "Its tokens stand in the table below.",
+            aria_label=f"{side_label(side)}: arrow keys move it, plus and minus zoom, 0 shows all, "
+            "Enter selects the token nearest to the middle. What is near a token stands below.",
         ),
         element("figcaption", "\u00a0", class_="kv-caption"),
         class_="kv-map",

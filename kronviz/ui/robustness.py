@@ -320,7 +320,10 @@ def _sentence_section(
         more = gr.Column(visible=found.part)
         if found.last is None:
             return found.words, found.strip, gr.skip(), more
-        slider = gr.Slider(maximum=found.last, value=found.chosen)
+        # The value only where it has to change: the slider may have been moved on meanwhile.
+        slider = gr.update(maximum=found.last)
+        if word != found.chosen:
+            slider["value"] = found.chosen
         return found.words, found.strip, slider, more
 
     def steps(

@@ -1,25 +1,31 @@
 """Strings that try to run a script, typed into every field, uploaded and sent in links: none runs.
 
-A sample of `attacks.ATTACKS` goes through each field; ``KRONVIZ_ATTACKS=all`` sends all of them,
-which takes some minutes. A script that ran would set ``__ran``; one that only the page's policy
-stopped, or markup that came to life without running, counts as well.
+A sample of `attacks.ATTACKS` goes through each field, each form and each kind of file, as its
+content and as its name; ``KRONVIZ_ATTACKS=all`` sends every one of them through each, which takes
+half an hour. A script that ran would set ``__ran``; one that only the page's policy stopped, or
+markup that came to life without running, counts as well.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 from attacks import ATTACKS
+from safetensors.numpy import save
+
+from kronviz.projection.umap_layout import main_axes
 
 Visit = Callable[..., Any]
-EVERY = 1 if os.environ.get("KRONVIZ_ATTACKS") == "all" else 60
+ALL = os.environ.get("KRONVIZ_ATTACKS") == "all"
+EVERY = 1 if ALL else 60
 FIELDS = (
     ("Compare", "#kv-clean textarea"),
     ("Compare", "#kv-typo textarea"),
@@ -62,8 +68,32 @@ TYPE = """async ([selector, strings]) => {
     await pause(30);
   }
 }"""
-VARIED = """document.querySelector("#kv-map-words textarea").value
-  || document.querySelector("#kv-map-said .kv-refused")"""
+# Press a button and wait until another is no longer what pressing made of it.
+PRESS = """async ([press, watch]) => {
+  const [button, watched] = [press, watch].map((id) => document.getElementById(id));
+  const usual = watched.disabled;
+  const settled = (wanted) => new Promise((done) => {
+    const look = () => { if (watched.disabled === wanted) { eye.disconnect(); done(); } };
+    const eye = new MutationObserver(look);
+    eye.observe(watched, { attributes: true });
+    look();
+  });
+  const over = settled(!usual).then(() => settled(usual));
+  button.click();
+  await over;
+  await new Promise((done) => setTimeout(done, 30));
+}"""
+ANSWERED = """async ([selector, text, press]) => {
+  const pause = (time) => new Promise((done) => setTimeout(done, time));
+  const box = document.querySelector(selector);
+  box.value = text;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  await pause(20);
+  const before = window.__answers;
+  document.getElementById(press).click();
+  for (let turn = 0; turn < 200 && window.__answers === before; turn += 1) await pause(10);
+  await pause(30);
+}"""
 ALIVE = """() => [...document.querySelectorAll(
   "[onload], [onerror], [onfocus], [onclick], [ontoggle], [onstart], [onanimationstart], "
   + "[src='x'], #kv-click, [href^='javascript:' i], [action^='javascript:' i], "
@@ -72,25 +102,57 @@ ALIVE = """() => [...document.querySelectorAll(
 
 
 @pytest.fixture
-def watched(visit: Visit) -> Any:
-    """Open a page that counts what a policy blocked; then see that nothing ran."""
+def watched(stay: Visit, visit: Visit) -> Iterator[Callable[..., Any]]:
+    """A page that counts what a policy blocked: the module's own, or one opened by a link.
+
+    At the end nothing has run in it.
+    """
     pages = []
 
     def open_page(query: str = "") -> Any:
-        page = visit(query, script=WATCH)
+        page = visit(query, script=WATCH) if query else stay(script=WATCH)
         pages.append(page)
         return page
 
     yield open_page
     for page in pages:
-        assert page.evaluate("window.__ran") is None
-        assert page.evaluate("window.__blocked") == []
-        assert page.evaluate(ALIVE) == []
-        assert page.errors == []
+        if not page.is_closed():
+            nothing_ran(page)
+
+
+def nothing_ran(page: Any) -> None:
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.__ran") is None
+    assert page.evaluate("window.__blocked") == []
+    assert page.evaluate(ALIVE) == []
+    assert page.errors == []
 
 
 def sample(start: int) -> list[str]:
     return list(ATTACKS[start % EVERY :: EVERY])
+
+
+def some(start: int, count: int) -> list[str]:
+    """Some strings, or all of them: for forms that take longer than a field."""
+    return list(ATTACKS) if ALL else list(ATTACKS[start :: len(ATTACKS) // count])[:count]
+
+
+def batches(texts: list[str], size: int) -> list[list[str]]:
+    return [texts[start : start + size] for start in range(0, len(texts), size)]
+
+
+def open_tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def upload(page: Any, part: str, name: str, data: bytes) -> None:
+    """A file in the place of the one that is there, under any name at all."""
+    clear = page.locator(f"{part} [aria-label='Clear'], {part} button[aria-label*='emove']")
+    if clear.count():
+        clear.first.click()
+    field = page.locator(f"{part} input[type=file]")
+    field.set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
+    page.wait_for_selector(f"{part} :is(.file-preview, table)")
 
 
 def test_there_are_five_hundred_of_them() -> None:
@@ -100,118 +162,176 @@ def test_there_are_five_hundred_of_them() -> None:
 def test_typed_into_every_field_that_answers_while_one_types(watched: Any) -> None:
     page = watched()
     for number, (tab, selector) in enumerate(FIELDS):
-        page.get_by_role("tab", name=tab, exact=True).click()
+        open_tab(page, tab)
         page.wait_for_selector(selector, state="visible")
         page.evaluate(TYPE, [selector, sample(number * 7)])
 
 
+def test_misspelled_by_the_page(watched: Any) -> None:
+    page = watched()
+    open_tab(page, "Compare")
+    for text in some(9, 4):
+        page.evaluate(ANSWERED, ["#kv-clean textarea", f"a plain word {text}", "kv-misspell"])
+
+
 def test_continued_and_forced_into_a_slot(watched: Any) -> None:
     page = watched()
-    page.get_by_role("tab", name="Generate").click()
+    open_tab(page, "Generate")
     page.wait_for_selector("#kv-gen-start", state="visible")
-    fields = {"clean": ("prompt",), "slot": ("string", "slotted"), "typo": ("prompt", "typo")}
-    for number, text in enumerate(sample(3)[:: max(1, 16 // EVERY)]):
-        mode = list(fields)[number % len(fields)]
+    if not page.locator("#kv-gen-max_tokens").is_visible():
+        page.click("#kv-gen-knobs > button")
+    page.fill("#kv-gen-max_tokens input[type=number]", "1")
+    fields = {"typo": ("prompt", "typo"), "slot": ("slotted", "string")}
+    for mode, names in fields.items():
         page.click(f"#kv-gen-mode label:has(input[value={mode}])")
-        for name in fields[mode]:
-            slotted = f"{text} {{}}" if name == "slotted" else text
-            page.locator(f"#kv-gen-{name} :is(input, textarea)").fill(slotted)
-        page.evaluate("document.querySelector('.kv-gen-result').removeAttribute('data-finished')")
-        page.click("#kv-gen-start")
-        page.wait_for_selector(".kv-gen-result[data-finished], .kv-gen-result .kv-refused")
+        for text in some(3, 5):
+            for name in names:
+                written = f"{text} {{}}" if name == "slotted" else text
+                page.locator(f"#kv-gen-{name} :is(input, textarea)").fill(written)
+            page.evaluate(PRESS, ["kv-gen-start", "kv-gen-stop"])
 
 
-def test_as_sentences_and_in_a_file(watched: Any, tmp_path: Path) -> None:
+def pairs_file(kind: str, texts: list[str]) -> bytes:
+    rows = [{"clean": f"a {text}", "typo": text, "category": text, "id": text} for text in texts]
+    # One that cannot be used, so that a sentence names it.
+    rows.append({"clean": "", "typo": texts[0], "category": texts[0], "id": texts[0]})
+    if kind == "json":
+        return json.dumps(rows).encode()
+    if kind == "jsonl":
+        return "\n".join(map(json.dumps, rows)).encode()
+    written = io.StringIO()
+    table = csv.DictWriter(written, list(rows[0]), delimiter="\t" if kind == "tsv" else ",")
+    table.writeheader()
+    table.writerows(rows)
+    return written.getvalue().encode()
+
+
+def test_as_files_of_pairs(watched: Any) -> None:
+    """As what stands in a file of each kind, and as its name; as a file that is none as well."""
     page = watched()
-    page.get_by_role("tab", name="Robustness").click()
-    page.wait_for_selector("#kv-lab-run")
-    short = [text for text in ATTACKS if len(text) < 90]
-    rows = [{"clean": f"a {text}", "typo": text, "category": text, "id": text} for text in short]
-    written = tmp_path / "<img src=x onerror=window.__ran=1>.jsonl"
-    written.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    open_tab(page, "Robustness")
     page.click("#kv-lab-source label:has(input[value=file])")
-    page.set_input_files("#kv-lab-file input[type=file]", written)
-    page.wait_for_selector("#kv-lab-file .file-preview, #kv-lab-file table")
-    page.click("#kv-lab-run")
-    page.wait_for_selector("#kv-lab-table .kv-downloads, #kv-lab-table .kv-refused")
+
+    def run(name: str, data: bytes) -> None:
+        upload(page, "#kv-lab-file", name, data)
+        page.evaluate(PRESS, ["kv-lab-run", "kv-lab-run"])
+
+    kinds = ("json", "jsonl", "csv", "tsv")
+    for number, kind in enumerate(kinds):
+        # As many as are shown one by one.
+        for texts in batches(some(10 * number, 40), 40):
+            run(f"{texts[-1]}.{kind}", pairs_file(kind, texts))
+    for number, text in enumerate(some(2, 2)):
+        run(f"{text}.{kinds[number % 4]}", text.encode())
+
+
+def test_as_sentences(watched: Any) -> None:
+    page = watched()
+    open_tab(page, "Robustness")
     page.click("#kv-lab-source label:has(input[value=sentences])")
-    page.locator("#kv-lab-mine textarea").fill("\n".join(short[::EVERY]))
-    page.evaluate("document.querySelector('#kv-lab-table .kv-lab-result').id = 'kv-before'")
-    page.click("#kv-lab-run:not([disabled])")
-    page.wait_for_selector(
-        "#kv-lab-table .kv-lab-result:not(#kv-before) :is(.kv-downloads, .kv-refused)"
+    for texts in batches(some(4, 12), 40):
+        page.locator("#kv-lab-mine textarea").fill("\n".join(texts))
+        page.evaluate(PRESS, ["kv-lab-run", "kv-lab-run"])
+
+
+def test_as_words_of_the_map(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As words that variants are made of, that are laid out afresh, whose distances are saved."""
+    monkeypatch.setattr(
+        "kronviz.projection.fresh.layout", lambda vectors, **settings: main_axes(vectors)
     )
-    page.wait_for_timeout(200)
-
-
-def open_tab(page: Any, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
-def test_as_words_that_variants_are_made_of(watched: Any) -> None:
     page = watched()
     open_tab(page, "Map")
-    for text in sample(11)[:: max(1, 120 // EVERY)]:
-        page.locator("#kv-map-words textarea").fill("")
-        page.evaluate(
-            "document.querySelector('#kv-map-said .kv-refused')?.classList.remove('kv-refused')"
+    words = "#kv-map-words textarea"
+    for text in some(11, 5):
+        page.evaluate(TYPE, [words, [""]])
+        page.evaluate(ANSWERED, ["#kv-map-base :is(input, textarea)", text, "kv-map-add"])
+    for number, texts in enumerate(batches(some(6, 12), 20)):
+        page.evaluate(TYPE, [words, ["\n".join([*texts, *"one two three four".split()])]])
+        page.evaluate("document.querySelector('#kv-map-fresh > *').id = 'kv-before'")
+        page.click("#kv-map-anew")
+        page.wait_for_selector(
+            "#kv-map-fresh :is([data-fresh], .kv-refused):not(#kv-before *)", state="attached"
         )
-        page.locator("#kv-map-base :is(input, textarea)").fill(text)
-        page.click("#kv-map-add")
-        page.wait_for_function(VARIED)
-    page.wait_for_timeout(200)
+        if not number:
+            with page.expect_download():
+                page.click("#kv-map-distances")
+    page.evaluate(TYPE, [words, [""]])
 
 
 def test_as_strings_and_prompts_of_the_echo(watched: Any) -> None:
     page = watched()
     open_tab(page, "Generate")
-    short = [text.replace(",", " ") for text in sample(13) if len(text) < 60]
-    for start in range(0, len(short), 8):
-        some = short[start : start + 8]
-        page.locator("#kv-echo-strings textarea").fill(", ".join(some))
-        page.locator("#kv-echo-prompts textarea").fill(f"{some[0]} {{}} and")
-        page.click("#kv-echo-run")
-        page.wait_for_selector("#kv-echo-shown :is(.kv-finding, .kv-downloads, .kv-refused)")
-        page.wait_for_selector("#kv-echo-run:not([disabled])")
+    strings, prompts = (
+        page.locator(f"#kv-echo-{part} textarea") for part in ("strings", "prompts")
+    )
+    texts = [text.replace(",", " ") for text in some(13, 8)]
+    short = [text for text in texts if len(text.encode()) <= 64]
+    prompts.fill("A {} and")
+    for given in [*batches(short, 8), *([text] for text in texts if text not in short)]:
+        strings.fill(", ".join(given))
+        page.evaluate(PRESS, ["kv-echo-run", "kv-echo-run"])
+    strings.fill("zyzzyva")
+    for given in batches(texts, 8):
+        prompts.fill("\n".join(f"{text} {{}} and" for text in given))
+        page.evaluate(PRESS, ["kv-echo-run", "kv-echo-run"])
 
 
-def test_as_a_model_of_ones_own(watched: Any, tmp_path: Path) -> None:
+def test_as_a_model_of_ones_own(watched: Any) -> None:
     """Words to look at, names of a tensor and of a model, files whose names and tokens attack."""
     page = watched("?tab=your-model&your-model.map=0")
     short = [text for text in ATTACKS if len(text) < 90]
-    tokens = ["<s>", *short, *(f"▁{text}" for text in short), *"run runs ▁run ▁runs".split()]
-    named = {
-        "vectors": tmp_path / "<img src=x onerror=window.__ran=1>.npy",
-        "tokens": tmp_path / "<svg onload=window.__ran=1>.json",
+    strings = ["<s>", *short, *(f"▁{text}" for text in short), *"run runs ▁run ▁runs".split()]
+    listed = list(dict.fromkeys(strings))
+    rows = np.random.default_rng(1).normal(size=(len(listed), 8)).astype("f4")
+    tokens = {
+        "json": json.dumps(listed).encode(),
+        "txt": "\n".join(text.replace("\n", " ") for text in listed).encode(),
     }
-    named["tokens"].write_text(json.dumps(list(dict.fromkeys(tokens))), encoding="utf-8")
-    np.save(named["vectors"], np.random.default_rng(1).normal(size=(len(set(tokens)), 8)))
+    numbers = io.BytesIO()
+    np.save(numbers, rows)
     page.get_by_text("More settings").click()
     page.get_by_text("My files", exact=True).click()
-    for name, file in named.items():
-        page.set_input_files(f"#kv-table-{name} input[type=file]", file)
-        page.wait_for_selector(f"#kv-table-{name} :is(.file-preview, table)")
-
-    def measure() -> None:
-        page.click("#kv-table-run")
-        page.wait_for_selector("#kv-table-run:not([disabled])")
-        page.wait_for_selector("#kv-table-shown :is(.kv-downloads, .kv-refused)")
-
     words = page.locator("#kv-table-words :is(input, textarea)")
     tensor = page.locator("#kv-tab-your-model [placeholder='model.embed_tokens.weight']")
-    words.fill(", ".join([short[0], short[5], "run"]))
-    measure()
-    for text in sample(17)[:: max(6, 240 // EVERY)]:
+
+    def measure(files: dict[str, tuple[str, bytes]], text: str) -> None:
+        for part, (name, data) in files.items():
+            upload(page, f"#kv-table-{part}", name, data)
         words.fill(text)
         tensor.fill(text)
-        measure()
+        page.evaluate(PRESS, ["kv-table-run", "kv-table-run"])
+
+    first, second, *_ = texts = some(17, 3)
+    for kind, data in tokens.items():
+        files = {
+            "vectors": (f"{first}.npy", numbers.getvalue()),
+            "tokens": (f"{second}.{kind}", data),
+        }
+        measure(files, ", ".join([short[0], short[5], "run"]))
+    for text in texts:
+        measure({}, text)
+    # A tensor's name: the one asked for, and those that are there.
+    for given in batches(texts, 3):
+        named = dict.fromkeys(given, rows)
+        measure({"vectors": (f"{given[0]}.safetensors", save(named))}, given[-1])
+    # Files that are none, under such a name.
+    for text in texts:
+        measure({"vectors": (f"{text}.npy", text.encode())}, "run")
+        if ALL:
+            measure({"tokens": (f"{text}.json", text.encode())}, "run")
+            measure({"tokens": ("tokens.json", tokens["json"])}, "run")
     page.get_by_text("A public model", exact=True).click()
-    page.locator("#kv-table-model :is(input, textarea)").fill(f"a/{ATTACKS[0]}")
-    measure()
+    for text in texts:
+        page.locator("#kv-table-model :is(input, textarea)").fill(f"a/{text}")
+        page.evaluate(PRESS, ["kv-table-run", "kv-table-run"])
 
 
 def test_sent_in_a_link(watched: Any) -> None:
-    tabs = ("map", "generate", "your-model", None)
-    for place, first in enumerate(sample(5)[:: max(3, 160 // EVERY)]):
-        named = {"tab": tabs[place % 4] or first}
-        watched("?" + urlencode({**dict.fromkeys(NAMES, first), **named}))
+    """In every name that a link can carry, each tab in its turn."""
+    tabs = ("map", "generate", "your-model", None, "bytes", "robustness")
+    for place, text in enumerate(some(5, 3)):
+        named = {"tab": tabs[place % len(tabs)] or text}
+        page = watched("?" + urlencode({**dict.fromkeys(NAMES, text), **named}))
+        if ALL:
+            nothing_ran(page)
+            page.close()

@@ -33,8 +33,8 @@ def test_a_map_that_is_not_there_is_drawn_on_request(
     assert "trustworthiness" in drawn.locator("figcaption").inner_text()
 
 
-def test_a_click_selects_a_token_in_both_maps(visit: Callable[..., Any], maps: Predictor) -> None:
-    page = visit("?tab=map")
+def test_a_click_selects_a_token_in_both_maps(stay: Callable[..., Any], maps: Predictor) -> None:
+    page = stay("?tab=map")
     page.wait_for_function(READY)
     page.wait_for_selector("#kv-map-near [data-answer]")
     # The point that lies farthest from all others in view, so that the click means no other.
@@ -84,9 +84,9 @@ def test_a_click_selects_a_token_in_both_maps(visit: Callable[..., Any], maps: P
 
 
 def test_a_link_brings_words_colours_selection_and_zoom_back(
-    visit: Callable[..., Any], maps: Predictor
+    stay: Callable[..., Any], visit: Callable[..., Any], maps: Predictor
 ) -> None:
-    page = visit("?tab=map")
+    page = stay("?tab=map")
     page.wait_for_function(READY)
     page.locator("#kv-map-word :is(input, textarea)").fill(" the")
     page.locator("#kv-map-words textarea").fill("there\n other\nqwertz")
@@ -133,9 +133,9 @@ def test_what_is_typed_is_text_and_saving_works(visit: Callable[..., Any], maps:
 
 @pytest.mark.parametrize("webgl", [True, False])
 def test_a_point_is_drawn_where_it_is_with_a_graphics_card_and_without(
-    visit: Callable[..., Any], webgl: bool
+    stay: Callable[..., Any], webgl: bool
 ) -> None:
-    page = visit()
+    page = stay("?tab=map")
     inks = page.evaluate(
         """(webgl) => {
         const frame = document.createElement("div");

@@ -1,0 +1,19 @@
+"""From tab to tab, as the tests of whole pages do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SELECTED = "document.querySelector('[role=tab][aria-selected=true]').dataset.tabId"
+
+
+def open_tab(page: Any, name: str) -> None:
+    """Open a tab by its name in links, and wait until it is drawn."""
+    page.locator(f"#kv-tab-{name}-button").click()
+    page.wait_for_function(f"{SELECTED} === '{name}'")
+    page.wait_for_function(
+        """[...document.querySelectorAll(".kv-plot")].filter((plot) => plot.checkVisibility())
+            .every((plot) => plot.querySelector(".main-svg"))"""
+    )
+    # What follows a tab's opening (sizes, lines that save) is drawn within two frames.
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
