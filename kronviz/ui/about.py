@@ -26,8 +26,8 @@ from kronviz.ui.about_picture import picture
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, well_formed
-from kronviz.ui.numbers import marked, millions, number, quoting
-from kronviz.ui.parts import html_part
+from kronviz.ui.numbers import marked, millions, number
+from kronviz.ui.parts import alert, html_part
 from kronviz.ui.robustness_view import NAMES
 
 WORD = " house"
@@ -119,7 +119,7 @@ def _picture(context: Context, pair: str | None) -> Markup:
     try:
         return picture(method(WORD, context.predictor(pair)))
     except InputError as error:
-        return element("p", quoting(str(error)), class_="kv-finding kv-refused", role="alert")
+        return alert(str(error))
 
 
 def _figures(context: Context, name: str) -> Markup:
@@ -127,7 +127,7 @@ def _figures(context: Context, name: str) -> Markup:
         evidence = training_evidence(context.root / name)
         found = kept(context.root / name)
     except CheckpointError as error:
-        return element("p", quoting(str(error)), class_="kv-refused", role="alert")
+        return alert(str(error), "kv-refused")
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
     rows: list[tuple[object, object, Published | None]] = [
         (

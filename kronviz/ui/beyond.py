@@ -11,6 +11,7 @@ from pathlib import Path
 from kronviz.checkpoint import CheckpointError
 from kronviz.probes.kept import KeptRobustness, kept
 from kronviz.probes.robustness import ArmMean
+from kronviz.ui.bytes_parts import listing
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, join
 from kronviz.ui.numbers import number
@@ -42,8 +43,7 @@ def beyond(pair_dir: Path) -> Markup:
             "Over ",
             number(found.report.done),
             " misspelled texts, the first choice stays with ",
-            join(part if index == 0 else join([" and with ", part]) for index, part in
-                 enumerate(shares)),
+            listing(shares, " and with "),
             ".",
             class_="kv-finding kv-smaller",
         ),
@@ -60,7 +60,7 @@ def beyond(pair_dir: Path) -> Markup:
             class_="kv-quiet",
         ),
         class_="kv-beyond",
-    )  # fmt: skip
+    )
 
 
 def _bar(arm: ArmMean) -> Markup:

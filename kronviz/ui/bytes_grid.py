@@ -20,7 +20,6 @@ from kronviz.ui.bytes_parts import (
     number,
     percent,
     piece,
-    refused,
     short_piece,
     sign,
     spoken,
@@ -30,6 +29,7 @@ from kronviz.ui.bytes_parts import (
 )
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import sentence
+from kronviz.ui.parts import alert
 
 BAR_PIXELS = 72
 HEADER_ROWS = 4
@@ -53,7 +53,7 @@ def view(found: ByteView) -> Markup:
 
 def refusal(sentence: str) -> Markup:
     """The place of the picture where there is none to draw."""
-    return element("div", refused(sentence), class_="kv-result kv-bytes")
+    return element("div", alert(sentence), class_="kv-result kv-bytes")
 
 
 def _finding(found: ByteView) -> Markup:

@@ -12,13 +12,13 @@ from kronviz.ui.bytes_parts import (
     listing,
     number,
     piece,
-    refused,
     scrolling,
     short_piece,
     told,
 )
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import marked
+from kronviz.ui.parts import alert
 
 RELATIONS = {
     "typographic": ("typographic", "the same word in other case, with a space or punctuation"),
@@ -46,7 +46,7 @@ def nearest(report: NeighborReport) -> Markup:
 
 def nearest_refusal(sentence: str) -> Markup:
     """The place of the neighbours where there are none."""
-    return element("div", refused(sentence), class_="kv-section-result")
+    return element("div", alert(sentence), class_="kv-section-result")
 
 
 def vocabulary_name(name: str) -> str:

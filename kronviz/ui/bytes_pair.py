@@ -17,7 +17,6 @@ from kronviz.ui.bytes_parts import (
     count,
     listing,
     number,
-    refused,
     scrolling,
     short_piece,
     sign,
@@ -28,6 +27,7 @@ from kronviz.ui.bytes_parts import (
 )
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import marked, sentence
+from kronviz.ui.parts import alert
 
 CENTRED = term(
     "centred",
@@ -51,7 +51,7 @@ def view(found: Similarity) -> Markup:
 
 def refusal(sentence: str) -> Markup:
     """The place of the comparison where there is none to draw."""
-    return element("div", refused(sentence), class_="kv-section-result")
+    return element("div", alert(sentence), class_="kv-section-result")
 
 
 def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> Markup:

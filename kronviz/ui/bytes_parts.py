@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from kronviz import codec
 from kronviz.predictor import TokenView
 from kronviz.ui.html import Markup, element, glyphs, join, visible
-from kronviz.ui.numbers import label, quoting
+from kronviz.ui.numbers import label
 
 DASH = "–"
 HEADLINE_BYTES = 24
@@ -131,11 +131,6 @@ def section(title: str, explanation: str, *children: object, **attributes: objec
         *children,
         **attributes,
     )
-
-
-def refused(sentence: str) -> Markup:
-    """One sentence that says what was wrong and what to do."""
-    return element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert")
 
 
 def listing(parts: Sequence[Markup], last: str = " and ") -> Markup:

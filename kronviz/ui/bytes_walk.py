@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from kronviz.probes.editwalk import EDIT_KINDS, EditPoint, EditWalk
 from kronviz.probes.stringpair import Similarity
 from kronviz.ui.bytes_pair import CENTRED, strips
-from kronviz.ui.bytes_parts import arm_name, count, number, piece, refused, short_piece
+from kronviz.ui.bytes_parts import arm_name, count, number, piece, short_piece
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import label, marked, sentence
+from kronviz.ui.parts import alert
 
 HEIGHT = 100
 DENSE_SLOTS = 14
@@ -46,7 +47,7 @@ def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | 
 
 def refusal(sentence: str) -> Markup:
     """The place of the walk where there is none."""
-    return element("div", refused(sentence), class_="kv-section-result")
+    return element("div", alert(sentence), class_="kv-section-result")
 
 
 def nearest(walk: EditWalk, kind: str, position: int) -> EditPoint | None:

@@ -27,8 +27,7 @@ from kronviz.ui.beyond import beyond
 from kronviz.ui.compare_view import refusal, result
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, join, visible, well_formed
-from kronviz.ui.numbers import quoting
-from kronviz.ui.parts import html_part
+from kronviz.ui.parts import alert, html_part
 
 CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
 EXAMPLES = (
@@ -110,7 +109,7 @@ def build(context: Context) -> None:
                 well_formed(clean or ""), kinds=tuple(kinds), edits=int(edits), seed=number
             )
         except ValueError as error:
-            problem = element("p", quoting(str(error)), class_="kv-edits kv-problem", role="alert")
+            problem = alert(str(error), "kv-edits kv-problem")
             return gr.skip(), problem, number
         return made.text, _report(made), number + 1
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 from kronviz.ui.html import Markup, element, join, visible
-from kronviz.ui.numbers import number, quoting
+from kronviz.ui.numbers import number
+from kronviz.ui.parts import alert
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
@@ -85,7 +86,7 @@ def refusal(
     names = list(arms)
     return _page(
         sequence,
-        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
+        alert(sentence),
         _verdict([(name, [_DASH] * len(METRICS)) for name in names]),
         _readings((), ()),
         [(name, ()) for name in names],

@@ -9,7 +9,8 @@ from kronviz.figures.cost import duration, size
 from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.html import Markup, element, join
-from kronviz.ui.numbers import marked, number, quoting, sentence
+from kronviz.ui.numbers import marked, number, sentence
+from kronviz.ui.parts import alert
 
 NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
 """How the vocabularies are called on the page; each name has the number of tokens beside it."""
@@ -219,7 +220,7 @@ def status(words: str) -> Markup:
 def refused(sentence: str, *, large: bool = False) -> Markup:
     """Why there is no answer."""
     kind = "kv-finding kv-refused" if large else "kv-cost-status kv-refused"
-    return element("p", quoting(sentence), class_=kind, role="alert")
+    return alert(sentence, kind)
 
 
 def _row(name: str, note: str, bpe: str, kron: str, theirs: Published | None) -> Markup:

@@ -18,7 +18,8 @@ from kronviz.probes.tables import generation_rows
 from kronviz.ui.bytes_parts import piece
 from kronviz.ui.compare_view import ARM_NOTES, arm_name
 from kronviz.ui.html import Markup, element, glyphs, join
-from kronviz.ui.numbers import NO_BREAK, marked, quoting
+from kronviz.ui.numbers import NO_BREAK, marked
+from kronviz.ui.parts import alert
 from kronviz.ui.robustness_view import downloads
 
 MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Forced slot"}
@@ -55,7 +56,7 @@ def refusal(sentence: str) -> Markup:
     """One sentence that says what was wrong and what to do."""
     return element(
         "div",
-        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
+        alert(sentence),
         class_="kv-gen-result",
     )
 

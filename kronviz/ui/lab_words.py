@@ -16,7 +16,7 @@ from kronviz.probes.sensitivity import Sensitivity, WordHurt
 from kronviz.probes.tables import sensitivity_rows, strip_rows
 from kronviz.ui.bytes_parts import DASH, arm_name, listing, number, piece, told
 from kronviz.ui.html import Markup, element, escape, join, visible
-from kronviz.ui.numbers import marked, quoting, sentence
+from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.robustness_view import downloads
 
 TINT = 46
@@ -90,15 +90,6 @@ def strip_view(strip: RecoveryStrip) -> Markup:
             class_="kv-caption kv-wide",
         ),
         downloads("strip", strip, strip_rows(strip)),
-        class_="kv-lab-result",
-    )
-
-
-def words_refused(sentence: str) -> Markup:
-    """One sentence in place of the picture."""
-    return element(
-        "div",
-        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
         class_="kv-lab-result",
     )
 

@@ -24,8 +24,8 @@ from kronviz.ui.direct import leave_queue, next_number
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.lab_parts import in_queue, place_part, tell_place
 from kronviz.ui.lab_runs import Runs, watched
-from kronviz.ui.numbers import marked, quoting, sentence
-from kronviz.ui.parts import html_part, progress_bar
+from kronviz.ui.numbers import marked, sentence
+from kronviz.ui.parts import alert, html_part, progress_bar
 from kronviz.ui.robustness_view import downloads
 
 QUEUE = "layers"
@@ -162,7 +162,7 @@ def _measured(
                     *still,
                 ]
     except InputError as error:
-        yield [element("p", quoting(str(error)), class_="kv-refused", role="alert"), *still]
+        yield [alert(str(error), "kv-refused"), *still]
 
 
 def _ended(report: LayerReport) -> str:

@@ -46,8 +46,7 @@ from kronviz.ui.door import Door
 from kronviz.ui.explain import explained
 from kronviz.ui.guide import guide
 from kronviz.ui.html import Markup, element, join
-from kronviz.ui.numbers import quoting
-from kronviz.ui.parts import html_part
+from kronviz.ui.parts import alert, html_part
 from kronviz.ui.sessions import Sessions
 
 TITLE = "kronviz: how two GPTs read misspelled text"
@@ -223,9 +222,7 @@ def _mark() -> Markup:
 
 
 def _banner(problems: tuple[str, ...]) -> Markup:
-    return join(
-        element("p", quoting(problem), class_="kv-banner", role="alert") for problem in problems
-    )
+    return join(alert(problem, "kv-banner") for problem in problems)
 
 
 def _nothing() -> Markup:

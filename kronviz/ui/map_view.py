@@ -11,7 +11,8 @@ from kronviz.projection.words import PROBES
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, visible
 from kronviz.ui.map_names import brought, heading, name_of
-from kronviz.ui.numbers import marked, number, quoting
+from kronviz.ui.numbers import marked, number
+from kronviz.ui.parts import alert
 
 COLOURS = (
     ("arm", "model"),
@@ -154,7 +155,7 @@ def waiting() -> Markup:
 
 def refusal(sentence: str) -> Markup:
     """One sentence saying what was wrong and what to do."""
-    return element("p", quoting(sentence), class_="kv-refused", role="alert")
+    return alert(sentence, "kv-refused")
 
 
 def answer(found: LookUp) -> Markup:

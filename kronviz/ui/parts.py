@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from kronviz.ui.html import Markup, element
+from kronviz.ui.numbers import quoting
 
 
 def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
@@ -21,6 +22,11 @@ def head(title: str, explanation: str, *, first: bool = False) -> None:
             element("p", explanation, class_="kv-lead"),
         )
     )
+
+
+def alert(sentence: str, class_: str = "kv-finding kv-refused") -> Markup:
+    """One sentence that says what was wrong and what to do."""
+    return element("p", quoting(sentence), class_=class_, role="alert")
 
 
 def progress_bar(share: float, label: str) -> Markup:

@@ -382,7 +382,7 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
             typo = found.text[: at.start] + at.variants[0] + found.text[at.end :]
             strip = lab_words.strip_view(recovery.recovery_strip(predictor, found.text, typo))
     except InputError as error:
-        return _Words(lab_words.words_refused(str(error)), Markup(""))
+        return _Words(robustness_view.refused(str(error)), Markup(""))
     words = lab_words.words_view(found, chosen - 1)
     left = found.measured < len(found.words)
     return _Words(words, strip, max(len(found.words), 2), chosen, left)

@@ -28,6 +28,7 @@ from kronviz.results import to_json
 from kronviz.ui.bytes_parts import DASH, arm_name, count, number, term
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import NO_BREAK, marked, quoting, sentence
+from kronviz.ui.parts import alert
 
 SHOWN_PAIRS = 40
 NAMES = {
@@ -79,7 +80,7 @@ def refused(sentence: str) -> Markup:
     """One sentence in place of a result."""
     return element(
         "div",
-        element("p", quoting(sentence), class_="kv-finding kv-refused", role="alert"),
+        alert(sentence),
         class_="kv-lab-result",
     )
 

@@ -22,8 +22,8 @@ from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, escape, join
-from kronviz.ui.numbers import marked, millions, number, quoting, sentence
-from kronviz.ui.parts import html_part
+from kronviz.ui.numbers import marked, millions, number, sentence
+from kronviz.ui.parts import alert, html_part
 
 _NONE = "not recorded"
 _PLOTS = (
@@ -103,8 +103,7 @@ def _view(context: Context, pair: str | None) -> _View:
         problem = str(error)
     pictures = [draw(evidence) for _, draw, _ in _PLOTS]
     if problem:
-        words = element("p", quoting(problem), class_="kv-finding kv-refused", role="alert")
-        return _View(element("div", words, class_="kv-evidence"), Markup(""), pictures)
+        return _View(element("div", alert(problem), class_="kv-evidence"), Markup(""), pictures)
     command = f"python -m kronviz.probes.training checkpoints/{name}"
     finding = element(
         "div",
