@@ -17,13 +17,10 @@ Notable:
 
 from __future__ import annotations
 
-import difflib
-import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +32,7 @@ from kronviz.checkpoint import (
     list_pairs,
     load_arm,
 )
+from kronviz.differences import byte_opcodes
 from kronviz.graphs import GraphReader
 from kronviz.metrics import PairMetrics, log_probs, pair_metrics
 from kronviz.model import GPT, Reading
@@ -336,33 +334,10 @@ def _alike(asked: list[_Asked]) -> Iterator[list[_Asked]]:
 
 
 def _differences(first: list[bytes], second: list[bytes]) -> tuple[set[int], set[int]]:
-    """Indices of the bytes of two token streams that differ from the other text.
-
-    The search for them is quadratic, so that two long texts that have little in common are
-    compared token by token.
-    """
-    one, other = b"".join(first), b"".join(second)
-    start = _common(one, other)
-    end = _common(one[start:][::-1], other[start:][::-1])
-    middles = [text[start : len(text) - end] for text in (one, other)]
+    """Indices of the bytes of two token streams that differ from the other text."""
     changed: tuple[set[int], set[int]] = (set(), set())
-    parts: list[Any] = list(middles)
-    places: list[Sequence[int]] = [range(start, start + len(middle) + 1) for middle in middles]
-    if len(middles[0]) * len(middles[1]) > _DIFFERENCES:
-        parts = [first, second]
-        places = [[0, *itertools.accumulate(map(len, stream))] for stream in (first, second)]
-    # autojunk would give up on bytes that are frequent in a long text.
-    matcher = difflib.SequenceMatcher(None, parts[0], parts[1], autojunk=False)
-    for tag, i, i_end, j, j_end in matcher.get_opcodes():
+    for tag, i, i_end, j, j_end in byte_opcodes(first, second, _DIFFERENCES):
         if tag != "equal":
-            changed[0].update(range(places[0][i], places[0][i_end]))
-            changed[1].update(range(places[1][j], places[1][j_end]))
+            changed[0].update(range(i, i_end))
+            changed[1].update(range(j, j_end))
     return changed
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """How many bytes two strings begin with alike."""
-    for place, (byte, twin) in enumerate(zip(one, other, strict=False)):
-        if byte != twin:
-            return place
-    return min(len(one), len(other))

@@ -9,10 +9,11 @@ Notable:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, takewhile
+from itertools import accumulate
+
+from kronviz.differences import Opcode, byte_opcodes
 
 _BLANKS = (b" ", b"\n", b"\t")
 MOST_COMPARED = 250_000
@@ -56,18 +57,16 @@ def aligned(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Place]:
     return list(places.values())
 
 
-def equal_stretches(
-    clean: Sequence[bytes], typo: Sequence[bytes]
-) -> list[tuple[str, int, int, int, int]]:
-    """`difflib` opcodes over the bytes of two token streams, ``equal`` or ``changed``.
+def equal_stretches(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Opcode]:
+    """`differences.byte_opcodes` over the bytes of two token streams, ``equal`` or ``changed``.
 
     Letters that two spellings of one word happen to share are part of the changed stretch: what is
     equal between two changes has a blank in it. The last stretch is an equal one; it is empty where
     the texts end differently.
     """
     first, ends = b"".join(clean), (sum(map(len, clean)), sum(map(len, typo)))
-    found: list[tuple[str, int, int, int, int]] = []
-    for tag, a, b, c, d in _opcodes(clean, typo):
+    found: list[Opcode] = []
+    for tag, a, b, c, d in byte_opcodes(clean, typo, MOST_COMPARED):
         outermost = a == c == 0 or (b, d) == ends
         apart = tag == "equal" and (outermost or any(blank in first[a:b] for blank in _BLANKS))
         part = ("equal" if apart else "changed", a, b, c, d)
@@ -78,37 +77,6 @@ def equal_stretches(
     if found and found[-1][0] != "equal":
         found.append(("equal", ends[0], ends[0], ends[1], ends[1]))
     return found
-
-
-def _opcodes(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[tuple[str, int, int, int, int]]:
-    """`difflib` opcodes in bytes: of what is left between the longest common beginning and end.
-
-    The search is quadratic and more, so two long texts with little in common are compared token by
-    token.
-    """
-    first, second = b"".join(clean), b"".join(typo)
-    start = _common(first, second)
-    end = _common(first[start:][::-1], second[start:][::-1])
-    sizes = len(first) - start - end, len(second) - start - end
-    # autojunk would give up on bytes that are frequent in a long text.
-    if sizes[0] * sizes[1] > MOST_COMPARED:
-        codes = difflib.SequenceMatcher(None, clean, typo, autojunk=False).get_opcodes()
-        at, there = ([0, *accumulate(map(len, stream))] for stream in (clean, typo))
-        return [(tag, at[a], at[b], there[c], there[d]) for tag, a, b, c, d in codes]
-    middle = first[start : start + sizes[0]], second[start : start + sizes[1]]
-    codes = difflib.SequenceMatcher(None, *middle, autojunk=False).get_opcodes()
-    found = [("equal", 0, start, 0, start)] if start else []
-    found += [(tag, start + a, start + b, start + c, start + d) for tag, a, b, c, d in codes]
-    if end:
-        rest = len(first) - end, len(second) - end
-        found.append(("equal", rest[0], len(first), rest[1], len(second)))
-    return found
-
-
-def _common(first: bytes, second: bytes) -> int:
-    """How many bytes two strings begin with alike."""
-    pairs = zip(first, second, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def changed_bytes(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[tuple[int, ...]]:
