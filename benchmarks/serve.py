@@ -79,9 +79,9 @@ def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
         predictor.compare(pair.clean, pair.typo)
 
     rows.append(["answer", *_numbers(timed(answer, seconds), 1)])
-    ways = {"": list(predictor.readers.values()), ", no graphs": list(predictor.arms.values())}
-    if ways[""] == ways[", no graphs"]:
-        del ways[", no graphs"]
+    ways: dict[str, Iterable[GPT | GraphReader]] = {"": predictor.readers.values()}
+    if predictor.readers != predictor.arms:
+        ways[", no graphs"] = predictor.arms.values()
     for way, readers in ways.items():
         for size in BATCHES:
 

@@ -58,11 +58,6 @@ class GraphReader:
         # Shapes share memory, so that one is read at a time.
         self._lock = threading.Lock()
 
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Rows and tokens of what was recorded so far."""
-        return list(self._recordings)
-
     @torch.inference_mode()
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
         """What is at the last token of each text; arguments and result as for `GPT.read`."""

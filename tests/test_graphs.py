@@ -49,7 +49,8 @@ def test_fixed_shapes_answer_as_the_model_does(batches: list, arm: str) -> None:
         exact = model.read(texts)
         torch.testing.assert_close(found.logits, exact.logits, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found.final, exact.final, atol=1e-5, rtol=1e-4)
-    assert record.passes == len(reader.shapes)
+    shapes = {fixed_shape(len(texts), max(map(len, texts)), 64) for texts in batches}
+    assert record.passes == len(shapes)
 
 
 def test_shapes_are_few() -> None:

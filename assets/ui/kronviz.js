@@ -6,7 +6,6 @@
   const fields = ["clean", "typo"];
   const box = (name) => document.querySelector(`#kv-${name} textarea`);
   let asked = 0;
-  let shown = { sequence: -1, html: "" };
   let linkTimer;
   let againTimer;
   let linked = {};
@@ -19,10 +18,15 @@
   if (waiting) document.documentElement.classList.add("kv-restoring");
 
   // The newest answer wins: one that a later question has overtaken is never drawn.
+  const drawn = new Map(); // by part of the page: the number of its question, and the answer
+  const latest = (part, number, html) => {
+    if (number >= (drawn.get(part)?.number ?? 0)) drawn.set(part, { number, html });
+    return drawn.get(part);
+  };
   const newest = (html) => {
     const sequence = Number(/data-seq="(\d+)"/.exec(html)?.[1] ?? 0);
-    if (sequence >= shown.sequence) shown = { sequence, html };
-    if (shown.sequence > 0) showAgain();
+    const shown = latest("kv-answer", sequence, html);
+    if (shown.number > 0) showAgain();
     const again = /data-again="([\d.]+)"/.exec(html);
     if (again && sequence === asked) {
       clearTimeout(againTimer);
@@ -164,5 +168,5 @@
   new MutationObserver(group).observe(document.body, { childList: true, subtree: true });
   group();
 
-  window.kronviz = { ask, newest, restore, writeLink };
+  window.kronviz = { ask, latest, newest, restore, writeLink };
 }

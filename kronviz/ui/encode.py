@@ -53,7 +53,7 @@ PAIRS = (
     ("run", " run"),
     ("hundred", "hunderd"),
 )
-_ASK = "(...state) => window.kronvizBytes.ask(state)"
+_ASK = "(...state) => window.kronvizBytes?.ask(state) ?? state"
 _FOLLOW = "() => { window.kronvizBytes?.follow(); }"
 _SHORT = 12
 

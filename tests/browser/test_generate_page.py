@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from odd_inputs import MARKUP
+from walking import slowly
 
 from kronviz.ui import generate
 from kronviz.ui.generate import PROMPTS, SLOTS
@@ -85,14 +86,7 @@ def test_stop_is_heard_within_two_seconds_and_keeps_what_was_written(
 ) -> None:
     page = generate_tab(stay)
     mode(page, "clean")
-    write = generate.side_by_side
-
-    def slowly(*arguments: Any) -> Iterator[Any]:
-        for step in write(*arguments):
-            time.sleep(0.1)
-            yield step
-
-    monkeypatch.setattr(generate, "side_by_side", slowly)
+    monkeypatch.setattr(generate, "side_by_side", slowly(generate.side_by_side, 0.1))
     stop = page.locator("#kv-gen-stop")
     assert stop.is_disabled()
     page.click("#kv-gen-knobs > button")

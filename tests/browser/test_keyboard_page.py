@@ -6,14 +6,13 @@ be reached; from there on only keys are pressed.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small import draw_quickly
-from walking import SELECTED, open_tab
+from walking import SELECTED, open_tab, slowly
 
 from kronviz.predictor import Predictor
 from kronviz.projection.umap_layout import main_axes
@@ -182,15 +181,6 @@ def test_the_map(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert saves(page, "[data-save=png]").startswith(b"\x89PNG")
 
 
-def slowly(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
-    def steps(*arguments: Any) -> Iterator[Any]:
-        for step in function(*arguments):
-            time.sleep(0.15)
-            yield step
-
-    return steps
-
-
 def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go(page, "generate")
     press(page, "#kv-gen-mode input:checked", "ArrowRight")
@@ -204,7 +194,7 @@ def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done = ".kv-gen-result[data-finished]:has-text('Once upon a')"
     page.wait_for_selector(done)
     press(page, "#kv-gen-max_tokens input[type=range]", "End")
-    monkeypatch.setattr(generate, "side_by_side", slowly(generate.side_by_side))
+    monkeypatch.setattr(generate, "side_by_side", slowly(generate.side_by_side, 0.15))
     press(page, "#kv-gen-start", "Enter")
     page.wait_for_selector("#kv-gen-stop:not([disabled])")
     page.keyboard.press("Tab")
@@ -226,7 +216,7 @@ def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_runs_files_and_words(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go(page, "robustness")
-    monkeypatch.setattr(robustness, "outcomes", slowly(robustness.outcomes))
+    monkeypatch.setattr(robustness, "outcomes", slowly(robustness.outcomes, 0.15))
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 100)
     write(page, "#kv-lab-pairs input[type=number]", "11")
     press(page, "#kv-lab-run", "Enter")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from walking import slowly
 
 from kronviz.ui import robustness as tab
 
@@ -37,14 +38,7 @@ def test_the_pairs_run_and_can_be_saved(lab: Any) -> None:
 def test_a_stop_is_heard_within_two_seconds_and_keeps_what_was_read(
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = tab.outcomes
-
-    def slowly(*arguments: Any) -> Iterator[Any]:
-        for batch in read(*arguments):
-            time.sleep(0.5)
-            yield batch
-
-    monkeypatch.setattr(tab, "outcomes", slowly)
+    monkeypatch.setattr(tab, "outcomes", slowly(tab.outcomes, 0.5))
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 200)
     lab.fill("#kv-lab-pairs input[type=number]", "7")
     lab.click("#kv-lab-run")

@@ -1,7 +1,9 @@
-"""From tab to tab, as the tests of whole pages do."""
+"""From tab to tab, and slowly, as several tests of whole pages do."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 SELECTED = "document.querySelector('[role=tab][aria-selected=true]').dataset.tabId"
@@ -17,3 +19,14 @@ def open_tab(page: Any, name: str) -> None:
     )
     # What follows a tab's opening (sizes, lines that save) is drawn within two frames.
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def slowly(function: Callable[..., Any], seconds: float) -> Callable[..., Iterator[Any]]:
+    """A generator that waits before each item, so that there is something left to stop."""
+
+    def steps(*arguments: Any) -> Iterator[Any]:
+        for step in function(*arguments):
+            time.sleep(seconds)
+            yield step
+
+    return steps
