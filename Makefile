@@ -37,7 +37,9 @@ endif
 	-$(BIN)/python benchmarks/fuzz.py
 	-$(BIN)/python benchmarks/load.py --processes 2 --minutes 1
 	$(BIN)/python benchmarks/storage.py
+	$(BIN)/python benchmarks/serve.py --device cpu
 	$(BIN)/python benchmarks/encoder.py --quick
+	$(BIN)/python benchmarks/encoder.py --tables widths vocabularies
 	-$(BIN)/python -m kronviz.projection --pair $(PAIR) --check
 	$(BIN)/python benchmarks/map.py
 	$(BIN)/python -m kronviz.probes robustness --pair $(PAIR) --seed 1
@@ -45,7 +47,7 @@ endif
 	    --vectors $$table/model.safetensors --tokens $$table/tokenizer.json
 
 # Make a pair anew and all that is shown of it, `make train-tiny` or `make train-small`: an hour and a
-# half or two and a half hours on two cores. TEXT is a folder with textbooks.jsonl.xz,
+# half or two to three hours on two cores. TEXT is a folder with textbooks.jsonl.xz,
 # books-1.jsonl.xz and val.jsonl.xz.
 train-%: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config $* --text $(TEXT)
