@@ -103,8 +103,8 @@ TINY = TrainConfig(
     micro_batch=16,
     adam_lr=2e-3,
 )
-# The same with the whole of GPT-2's vocabulary, two to three hours. A step that scores all of it takes
-# five times as long as one that scores a part, and validation scores all.
+# The same with the whole of GPT-2's vocabulary, two to three hours. A step that scores all of it
+# takes five times as long as one that scores a part, and validation scores all.
 SMALL = replace(
     TINY,
     name="small",
