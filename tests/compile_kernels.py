@@ -31,6 +31,7 @@ CONSTANTS = {
     "POS_DIM": 16,
     "TOKENS": gpu.TOKENS,
     "COLUMNS": gpu.COLUMNS,
+    "UNROLL": gpu.UNROLL,
     "INDEX": tl.int32,
     "PRECISE": tl.float32,
     "CHUNK": gpu.CHUNK,

@@ -24,8 +24,8 @@ from torch import Tensor
 from kronviz import codec
 from kronviz.encoders import kernels
 
-TOKENS, COLUMNS = 16, 128
-"""Tokens and columns of one program of the forward pass."""
+TOKENS, COLUMNS, WARPS, UNROLL = 4, 256, 2, 4
+"""Tokens, columns and warps of one program of the forward pass, and bytes that it reads at once."""
 CHUNK, WIDE, SPAN = 32, 256, 16
 """Rows and columns that one program of the backward pass adds, and partial sums that are joined at
 once. One warp a program: 16 bytes a lane in bf16."""
@@ -55,8 +55,10 @@ def encode(
             POS_DIM=pos_dim,
             TOKENS=TOKENS,
             COLUMNS=columns,
+            UNROLL=UNROLL,
             INDEX=tl.int32 if weight.numel() < 2**31 else tl.int64,
             PRECISE=_triton_type(precise),
+            num_warps=WARPS,
         )
     return out
 

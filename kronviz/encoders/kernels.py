@@ -40,6 +40,7 @@ def encode(
     POS_DIM: tl.constexpr,
     TOKENS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    UNROLL: tl.constexpr,
     INDEX: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
@@ -51,12 +52,15 @@ def encode(
     start = tl.load(offsets + token, mask=valid, other=0)
     length = tl.load(offsets + token + 1, mask=valid, other=0) - start
     total = tl.zeros((TOKENS, COLUMNS), PRECISE)
-    for position in range(0, tl.max(length)):
-        lit = position < length
-        byte = tl.load(data + start + position, mask=lit, other=0)
-        cell = byte.to(INDEX) * POS_DIM + position
-        place = weight + (cell * width)[:, None] + column[None, :]
-        total += tl.load(place, mask=lit[:, None] & inside, other=0).to(PRECISE)
+    for first in range(0, tl.max(length), UNROLL):
+        # Unrolled, so that the rows of several bytes are on their way at once.
+        for step in tl.static_range(UNROLL):
+            position = first + step
+            lit = position < length
+            byte = tl.load(data + start + position, mask=lit, other=0)
+            cell = byte.to(INDEX) * POS_DIM + position
+            place = weight + (cell * width)[:, None] + column[None, :]
+            total += tl.load(place, mask=lit[:, None] & inside, other=0).to(PRECISE)
     centre = tl.load(mean + column, mask=column < width, other=0).to(PRECISE)
     total -= length.to(PRECISE)[:, None] * centre[None, :]
     total *= _gain(length, POS_DIM, PRECISE)[:, None]

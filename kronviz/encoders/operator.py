@@ -40,13 +40,18 @@ def encode_now(
 ) -> Tensor:
     """`encode` where no derivative is wanted and nothing is compiled.
 
-    Ordinary tensors on a CPU go past PyTorch's dispatcher, which takes longer than to embed what a
-    person types.
+    Ordinary tensors go past PyTorch's dispatcher, which takes longer than to embed what a person
+    types.
     """
-    if weight.device.type == "cpu" and type(weight) in (Tensor, nn.Parameter):
-        from kronviz.encoders import cpu
+    if type(weight) in (Tensor, nn.Parameter):
+        if weight.device.type == "cpu":
+            from kronviz.encoders import cpu
 
-        return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
+            return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
+        if weight.device.type == "cuda":
+            from kronviz.encoders import gpu
+
+            return gpu.encode(weight, mean, ids, data, offsets, pos_dim)
     return encode(weight, mean, ids, data, offsets, pos_dim)
 
 

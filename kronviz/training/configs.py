@@ -32,8 +32,8 @@ class TrainConfig:
         eval_sequences: sequences of each, spread evenly over the validation text; 0 takes all.
         save_every: steps between resumable states.
         seed: of initialisation and of the order of batches.
-        bf16: autocast to bfloat16.
-        compile: `torch.compile` the loss (on CUDA).
+        bf16: autocast to bfloat16, but on a CPU that only emulates it.
+        compile: `torch.compile` the blocks and the head (on CUDA).
         untied: the bpe arm's head is not tied to its table: the control of `training.seeds`.
         frequent, scored: tokens that the head scores in a training step, see
             `sampled.sampled_cross_entropy`; ``scored`` 0 scores all. Validation always scores all.
@@ -127,7 +127,21 @@ TINY_SEEDS = replace(
     steps=600,
     eval_sequences=512,
 )
-# One large CUDA GPU, about a quarter of an hour an arm.
+# The same for GPT-2's vocabulary.
+SMALL_SEEDS = replace(
+    TINY_SEEDS,
+    name="small-seeds",
+    vocabulary="r50k_base",
+    steps=1200,
+    decay=0.5,
+    frequent=1024,
+    scored=4096,
+    exact=0.0,
+    eval_every=300,
+    eval_sequences=256,
+    save_every=300,
+)
+# One large CUDA GPU, about four minutes an arm.
 GPT2 = TrainConfig(
     name="gpt2",
     vocabulary="r50k_base",
@@ -136,12 +150,14 @@ GPT2 = TrainConfig(
     n_head=8,
     n_ctx=512,
     mixture=("textbooks", "books-1", "books-2", "books-3"),
-    steps=2000,
-    batch_size=256,
-    micro_batch=128,
-    eval_every=50,
+    steps=2700,
+    batch_size=192,
+    micro_batch=96,
+    warmup=100,
+    decay=0.5,
+    eval_every=100,
     eval_sequences=256,
-    save_every=250,
+    save_every=500,
     compile=True,
 )
 # The same made smaller, for several seeds: about half a minute a run on such a GPU.
@@ -154,8 +170,10 @@ GPT2_SEEDS = replace(
     n_ctx=256,
     steps=400,
     batch_size=128,
+    micro_batch=128,
+    warmup=50,
     eval_sequences=512,
-    save_every=100,
+    save_every=200,
 )
 # The paper's own run (section 5): GPT-2 124M on 2.5 billion tokens of FineWeb-Edu.
 PAPER = TrainConfig(
@@ -197,7 +215,8 @@ SMOKE = TrainConfig(
 )
 
 CONFIGS = {
-    config.name: config for config in (TINY, SMALL, TINY_SEEDS, GPT2, GPT2_SEEDS, PAPER, SMOKE)
+    config.name: config
+    for config in (TINY, SMALL, TINY_SEEDS, SMALL_SEEDS, GPT2, GPT2_SEEDS, PAPER, SMOKE)
 }
 
 

@@ -6,7 +6,8 @@
 The paper ties bpe's head to its table and leaves kron's alone, so its two arms differ in two
 things. The control, ``bpe-untied``, is a learned table with a head of its own: what of the gap is
 the code's, and what is the untied head's? Runs of one seed read the same batches in the same order.
-A run that is done is not done again; on CPUs as many run at once as there are cores.
+A run that is done is not done again; on CPUs as many run at once as there are cores, on a GPU
+three.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from kronviz.checkpoint import SEEDS, read_log
 from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.pair import KEEP_MEMORY
 
+AT_ONCE = 3
+"""Runs that share a GPU: one model of this size does not fill it."""
 VARIANTS = {
     "bpe": ("bpe", []),
     "kron": ("kron", []),
@@ -54,7 +57,7 @@ def train_seeds(
         return subprocess.run(command, env=environment).returncode
 
     jobs = [(variant, seed) for seed in seeds for variant in VARIANTS]
-    with ThreadPoolExecutor((os.cpu_count() or 1) if on_cpu else 1) as pool:
+    with ThreadPoolExecutor((os.cpu_count() or 1) if on_cpu else AT_ONCE) as pool:
         if any(pool.map(train, jobs)):
             raise RuntimeError("Training of a seed failed; its message is above.")
 

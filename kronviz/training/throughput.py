@@ -4,8 +4,8 @@
 
 For each arm: tokens a second, median step, memory, and model-FLOP utilisation: the operations that
 the model needs (6 for each weight of a matrix product and token, and 12 · layers · width · context
-for attention; a table look-up needs none) over what the same machine does in one large bfloat16
-matrix product, measured in the same run. ``--minutes`` says how many steps fit into that time.
+for attention; a table look-up needs none) over what the same machine does in one large matrix
+product, measured in the same run. ``--minutes`` says how many steps fit into that time.
 Random ids stand for text, so that nothing has to be prepared.
 """
 
@@ -37,7 +37,7 @@ class Throughput:
         step_seconds: median time of an optimizer step.
         tokens_per_second: tokens of a step over that time.
         utilisation: model FLOPs a second over ``peak_flops``.
-        peak_flops: operations a second of one large bfloat16 product on the same machine.
+        peak_flops: operations a second of one large product on the same machine.
         memory_bytes: most that was allocated on the GPU; ``None`` on a CPU.
     """
 
@@ -62,9 +62,17 @@ def flops_per_token(model: GPT, scored: int = 0) -> int:
 
 
 def peak_flops(device: torch.device) -> float:
-    """Operations a second of a square bfloat16 matrix product: the median of ten."""
-    size = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    """Operations a second of a square matrix product: the median of ten.
+
+    In bfloat16; on a CPU in float32 where that is faster, for many have no instructions for it.
+    """
+    if device.type == "cuda":
+        return _product_flops(8192, torch.bfloat16, device)
+    return max(_product_flops(512, dtype, device) for dtype in (torch.bfloat16, torch.float32))
+
+
+def _product_flops(size: int, dtype: torch.dtype, device: torch.device) -> float:
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     times = []
     for turn in range(13):
         started = _now(device)

@@ -71,10 +71,10 @@ class Trainer:
         torch.set_float32_matmul_precision("high")
         self.model = GPT(config.model(arm)).to(self.device)
         self.optimizers = _optimizers(self.model, config)
-        self.exact_loss = self.model.loss
         if config.compile and self.device.type == "cuda":
-            self.exact_loss = torch.compile(self.exact_loss)
+            self.model.compile_training()
         self.step, self.seconds = 0, 0.0
+        self._ready: tuple[int, NDArray[np.int64]] | None = None
 
     def run(self, stop_at: int | None = None) -> None:
         """Train to the last step, or until ``stop_at`` steps are done (and saved)."""
@@ -114,7 +114,8 @@ class Trainer:
         total = torch.zeros(2, dtype=torch.float64)
         for start in range(0, len(rows), self.config.micro_batch):
             part = rows[start : start + self.config.micro_batch]
-            with self._precision():
+            # Compiling once more, for passes without gradients, would take longer than they do.
+            with self._precision(), torch.compiler.set_stance("force_eager"):
                 loss = self.model.loss(*split(part, self.device))
             total += torch.tensor([loss.double().item() * len(part), len(part)])
         if self.world > 1:
@@ -128,12 +129,14 @@ class Trainer:
     def optimize(self, rate: float) -> float:
         """One step at a share of the peak learning rates; the mean loss of its rows, in nats."""
         config = self.config
-        rows = self.rows(self.step)[self.rank :: self.world]
+        rows = self._rows_of(self.step)[self.rank :: self.world]
         parts = len(rows) // config.micro_batch
         total = torch.zeros((), device=self.device)
-        for start in range(0, len(rows), config.micro_batch):
+        # Copied at once: a copy between two parts would wait for the first part's kernels.
+        ids, targets = split(rows, self.device)
+        for part in zip(ids.chunk(parts), targets.chunk(parts), strict=True):
             with self._precision():
-                loss = self.loss(*split(rows[start : start + config.micro_batch], self.device))
+                loss = self.loss(*part)
             (loss / parts).backward()
             total += loss.detach() / parts
         parameters = [p for p in self.model.parameters() if p.grad is not None]
@@ -147,13 +150,20 @@ class Trainer:
                 group["lr"] = group["peak_lr"] * rate
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        # A GPU is still at work here: time to gather what it reads next.
+        self._rows_of(self.step + 1)
         return total.item()
+
+    def _rows_of(self, step: int) -> NDArray[np.int64]:
+        if self._ready is None or self._ready[0] != step:
+            self._ready = step, self.rows(step)
+        return self._ready[1]
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """What a training step minimises: the mean cross-entropy, or its estimate (`sampled`)."""
         config = self.config
         if not config.scored or self.step >= config.steps * (1 - config.exact):
-            return self.exact_loss(ids, targets)
+            return self.model.loss(ids, targets)
         return sampled_cross_entropy(
             self.model.final_states(ids).flatten(0, 1),
             self.model.lm_head.weight,
@@ -164,7 +174,8 @@ class Trainer:
         )
 
     def _precision(self) -> AbstractContextManager:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
+        fast = self.device.type != "cpu" or has_fast_bfloat16()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16 and fast)
 
     def _log(self, record: dict) -> None:
         if self.rank == 0:
@@ -230,6 +241,14 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     if config.schedule == "cosine":
         return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
     return min(1.0, (1 - progress) / config.decay)
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies in bfloat16 faster than in float32.
+
+    Without AVX-512 it is emulated, and takes fifty times as long.
+    """
+    return torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
 
 
 def load_weights(model: GPT, tensors: dict[str, Tensor]) -> None:

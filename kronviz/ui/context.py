@@ -22,7 +22,7 @@ from kronviz.projection.brought import Shelf
 from kronviz.serving import Comparisons
 from kronviz.tokenizer import VocabularyError
 
-PREFERRED = ("gpt2", "small", "tiny")
+PREFERRED = ("gpt2", "tiny")
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def build(context: Context) -> None:
             prompt = _textbox("Text to continue", PROMPTS[0][1], "kv-gen-prompt")
             typo = _textbox("The same, misspelled", PROMPTS[0][2], "kv-gen-typo")
         with gr.Row(elem_classes="kv-gen-slotted"):
-            slotted = _textbox("Text with {} for the slot", SLOTS[0][0], "kv-gen-slotted")
-            string = _textbox("String for the slot", SLOTS[0][1], "kv-gen-string")
+            slotted = _textbox("Text, with {} where the word goes", SLOTS[0][0], "kv-gen-slotted")
+            string = _textbox("The word: any string at all", SLOTS[0][1], "kv-gen-string")
         with gr.Row(elem_id="kv-gen-tools"):
             start = gr.Button("Generate", variant="primary", elem_id="kv-gen-start")
             stop = gr.Button("Stop", interactive=False, elem_id="kv-gen-stop")

@@ -22,7 +22,7 @@ from kronviz.ui.numbers import NO_BREAK, marked
 from kronviz.ui.parts import alert
 from kronviz.ui.robustness_view import downloads
 
-MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Forced slot"}
+MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Made-up word"}
 
 
 def view(generation: Generation, mode: str) -> Markup:
