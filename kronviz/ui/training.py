@@ -202,7 +202,7 @@ def _table(evidence: TrainingEvidence) -> Markup:
             published.PROJECTION_NORM,
         ),
         (
-            _named("Step time, bpe and kron", "median, on the machine that trained them"),
+            _named("Step time, bpe and kron", "median, each on the machine that trained it"),
             join([_seconds(bpe), ", ", _seconds(kron)]),
             None,
         ),
