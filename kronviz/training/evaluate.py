@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.prepare import documents, encode
 
-WINDOWS_AT_ONCE = 8
+TOKENS_AT_ONCE = 2048
+"""Of a batch: its logits, 400 MB with GPT-2's vocabulary, are held several times."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
     """Validation loss of a model over ids: as many whole windows of ``n_ctx`` as there are."""
     windows = validation_windows(tokens, model.config.n_ctx)
     total = 0.0
-    for start in range(0, len(windows), WINDOWS_AT_ONCE):
-        batch = torch.from_numpy(windows[start : start + WINDOWS_AT_ONCE]).to(model.device)
+    for rows in batches(windows):
+        batch = torch.from_numpy(rows).to(model.device)
         total += model.loss(batch[:, :-1], batch[:, 1:]).double().item() * len(batch)
     loss = total / len(windows)
     targets = windows[:, 1:].ravel()
@@ -69,6 +71,13 @@ def validation_windows(tokens: NDArray[np.integer], length: int) -> NDArray[np.i
     """
     starts = np.arange((len(tokens) - 1) // length) * length
     return tokens[starts[:, None] + np.arange(length + 1)].astype(np.int64)
+
+
+def batches(windows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Windows ``(…, n_ctx + 1)`` in batches of `TOKENS_AT_ONCE` tokens, or of one window."""
+    count = max(1, TOKENS_AT_ONCE // (windows.shape[1] - 1))
+    for start in range(0, len(windows), count):
+        yield windows[start : start + count]
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.data import TokenFiles
-from kronviz.training.evaluate import validation_tokens, validation_windows
+from kronviz.training.evaluate import batches, validation_tokens, validation_windows
 
 EDGES = (0, 1, 10, 100, 1_000, 10_000)
 """The least count of each class; the first holds tokens that training never read."""
@@ -53,8 +53,8 @@ def times_read(config: TrainConfig, data: Path) -> NDArray[np.int64]:
 def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Loss in nats of each next token, ``(windows, n_ctx)``; windows are ``(…, n_ctx + 1)``."""
     found = []
-    for start in range(0, len(windows), 8):
-        batch = torch.from_numpy(windows[start : start + 8]).to(model.device)
+    for rows in batches(windows):
+        batch = torch.from_numpy(rows).to(model.device)
         logits = model(batch[:, :-1]).logits.float().flatten(0, 1)
         losses = F.cross_entropy(logits, batch[:, 1:].flatten(), reduction="none")
         found.append(losses.view(len(batch), -1).cpu().numpy())
