@@ -4,9 +4,10 @@
 
 A comparison is a clean text and a misspelled one, read by both arms, with the four metrics; texts
 are the project's own pairs. «Answer» is `Predictor.compare`, everything that the first page shows;
-«batch» reads several comparisons at once, on a GPU by CUDA graphs and, beside that, without.
-Without ``--device`` it goes through the CPU and, where there is one, the GPU; each in float32 and
-in bfloat16.
+«batch» reads several comparisons at once: as the app does, on a GPU by CUDA graphs and on a CPU
+with common prefixes read once, and beside that plainly, padded to one length.
+Without ``--device`` it goes through the CPU and, where there is one, the GPU; each in float32 and,
+but on a CPU that only emulates it, in bfloat16.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ from kronviz.graphs import GraphReader
 from kronviz.metrics import kl_divergence, pair_metrics
 from kronviz.model import GPT
 from kronviz.predictor import Predictor
+from kronviz.prefixes import PrefixReader
 from kronviz.probes.pairs import Pair, load_pairs
+from kronviz.training.train import has_fast_bfloat16
 
 BATCHES = (1, 4, 16, 64)
 SECONDS = 2.0
 DTYPES = (torch.float32, torch.bfloat16)
 Row = list[str]
+Reader = GPT | GraphReader | PrefixReader
 
 
 def timed(call: Callable[[int], object], seconds: float) -> list[float]:
@@ -53,9 +57,7 @@ def timed(call: Callable[[int], object], seconds: float) -> list[float]:
     return sorted(times)
 
 
-def read_batch(
-    predictor: Predictor, readers: Iterable[GPT | GraphReader], pairs: list[Pair]
-) -> None:
+def read_batch(predictor: Predictor, readers: Iterable[Reader], pairs: list[Pair]) -> None:
     """The metrics of several comparisons, both arms, as one batch an arm."""
     texts = [predictor.encode(pair.clean) for pair in pairs]
     texts += [predictor.encode(pair.typo) for pair in pairs]
@@ -71,7 +73,7 @@ def read_batch(
 
 
 def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
-    """A row for whole answers, and one for each size of batch; on a GPU without graphs as well."""
+    """A row for whole answers, and one for each size of batch, as the app reads and plainly."""
     rows = []
 
     def answer(number: int) -> None:
@@ -79,9 +81,10 @@ def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
         predictor.compare(pair.clean, pair.typo)
 
     rows.append(["answer", *_numbers(timed(answer, seconds), 1)])
-    ways: dict[str, Iterable[GPT | GraphReader]] = {"": predictor.readers.values()}
-    if predictor.readers != predictor.arms:
-        ways[", no graphs"] = predictor.arms.values()
+    ways: dict[str, Iterable[Reader]] = {
+        "": predictor.readers.values(),
+        ", plainly": predictor.arms.values(),
+    }
     for way, readers in ways.items():
         for size in BATCHES:
 
@@ -142,7 +145,11 @@ def main() -> None:
         devices.append("cuda")
     for device in devices:
         made = {}
-        for dtype in DTYPES:
+        dtypes = DTYPES
+        if device == "cpu" and not has_fast_bfloat16():
+            dtypes = (torch.float32,)
+            print("This CPU only emulates bfloat16: left out.")
+        for dtype in dtypes:
             predictor = made[dtype] = Predictor.load(arguments.pair, device, dtype)
             for model in predictor.arms.values():
                 if isinstance(model.wte, KroneckerEmbedding):
@@ -154,6 +161,8 @@ def main() -> None:
                 speed(predictor, pairs, arguments.seconds),
                 arguments.markdown,
             )
+        if len(made) < len(DTYPES):
+            continue
         show(
             f"bfloat16 against float32 on {device}, over {2 * len(pairs)} texts; KL in nats",
             [

@@ -33,8 +33,7 @@ class PairMetrics:
 
 def kl_divergence(clean: Tensor, typo: Tensor) -> Tensor:
     """KL(clean ‖ typo) in nats, from logits ``(..., vocab)``: float64 of shape ``(...)``."""
-    p, q = log_probs(clean), log_probs(typo)
-    return (p.exp() * (p - q)).sum(-1).clamp(min=0)
+    return _divergence(log_probs(clean), log_probs(typo))
 
 
 def log_probs(logits: Tensor) -> Tensor:
@@ -51,10 +50,22 @@ def pair_metrics(
         clean_logits: ``(pairs, vocab)`` at the last position; ``typo_logits`` likewise.
         clean_hidden: ``(pairs, d_model)``, final hidden states; ``typo_hidden`` likewise.
     """
-    p, q = log_probs(clean_logits), log_probs(typo_logits)
+    return log_prob_metrics(
+        log_probs(clean_logits), log_probs(typo_logits), clean_hidden, typo_hidden
+    )
+
+
+def log_prob_metrics(
+    p: Tensor, q: Tensor, clean_hidden: Tensor, typo_hidden: Tensor
+) -> list[PairMetrics]:
+    """`pair_metrics` where the log-probabilities of the clean and the misspelled text are known."""
     top = p.argmax(-1, keepdim=True)
     kept = (q.argmax(-1, keepdim=True) == top).squeeze(-1)
     drop = (p.gather(-1, top) - q.gather(-1, top)).squeeze(-1)
     cosine = F.cosine_similarity(clean_hidden.double(), typo_hidden.double(), dim=-1)
-    rows = torch.stack([kl_divergence(clean_logits, typo_logits), cosine, drop], -1).tolist()
+    rows = torch.stack([_divergence(p, q), cosine, drop], -1).tolist()
     return [PairMetrics(bool(k), *row) for k, row in zip(kept.tolist(), rows, strict=True)]
+
+
+def _divergence(p: Tensor, q: Tensor) -> Tensor:
+    return (p.exp() * (p - q)).sum(-1).clamp(min=0)
