@@ -337,6 +337,8 @@ def _nearest(report: LayerReport) -> Markup:
                         element("td", element("bdi", nearest)),
                     )
                 )
+    if not rows:
+        return Markup("")
     return element(
         "div",
         element(

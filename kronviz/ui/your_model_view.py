@@ -101,7 +101,7 @@ def _finding(report: Foreign | None) -> Markup:
     if report is None:
         return Markup(
             "Press Measure to fill this table beside the paper’s figures, of six public language "
-            "models; the tokens nearest to your words and two maps follow."
+            "models. The tokens nearest to your words come within seconds, two maps in a minute."
         )
     shares = {share.space: share for share in report.shares}
     if len(shares) < 2 and report.anisotropy is None:
