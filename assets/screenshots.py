@@ -120,7 +120,9 @@ def settle(page: Page) -> None:
     """Until every figure of the open tab is drawn and what follows it has found its place."""
     page.wait_for_timeout(700)
     page.wait_for_function(
-        """() => [...document.querySelectorAll(".js-plotly-plot")]
+        """() => ![...document.querySelectorAll(".kv-plot .empty")]
+            .some((waiting) => waiting.checkVisibility())
+            && [...document.querySelectorAll(".js-plotly-plot")]
             .filter((plot) => plot.checkVisibility())
             .every((plot) => plot.querySelector(".js-line, .point, .trace") || !plot.data?.some(
                 (trace) => trace.x?.length || trace.x?.bdata))""",

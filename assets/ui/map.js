@@ -116,7 +116,7 @@
     const { k, asked, trustworthiness, overlap } = about.faith;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
     const sample = asked < about.tokens ? ` (measured on ${format(asked)} drawn by a fixed seed)` : "";
-    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}.`);
+    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}, where 1 says that nothing stands close here that is far apart there.`);
   };
 
   // ---- colour ----

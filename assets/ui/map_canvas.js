@@ -237,6 +237,9 @@
       }
       const zoom = this.frame.querySelector(".kv-map-zoom");
       const boxes = zoom ? [[zoom.offsetLeft - 4, zoom.offsetTop - 4, this.width, this.height]] : [];
+      const signs = this.items.marks.map((mark) => this.toScreen(...mark.at)).filter(inside)
+        .map(([left, top]) => [left - 5, top - 5, left + 5, top + 5]);
+      const meets = (box) => (other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3];
       const labels = [];
       for (const mark of this.items.marks) {
         const at = this.toScreen(...mark.at);
@@ -244,15 +247,18 @@
         const [left, top] = at.map((value) => value.toFixed(1));
         drawn.push(`<path class="kv-map-sign kv-map-sign-${mark.kind}${mark.mean ? " kv-map-sign-mean" : ""}" d="${SHAPES[mark.kind](RADIUS[mark.kind])}" transform="translate(${left} ${top})"/>`);
         if (!mark.label) continue;
-        const wide = mark.label.length * 7.3 + 4;
-        for (const [dx, dy] of [[10, 4], [-wide - 8, 4], [-wide / 2, -10], [-wide / 2, 20]]) {
-          const box = [at[0] + dx, at[1] + dy - 11, at[0] + dx + wide, at[1] + dy + 4];
-          const out = box[0] < 2 || box[1] < 2 || box[2] > this.width - 2 || box[3] > this.height - 2;
-          if (out || boxes.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
-          boxes.push(box);
-          labels.push([box[0] + 2, at[1] + dy, mark]);
-          break;
-        }
+        // What was asked for has its name even among many signs; others wait until one zooms in.
+        const asked = mark.kind === "self" || mark.kind === "own";
+        const wide = mark.label.length * (mark.kind === "self" ? 8.5 : 7.3) + 4;
+        const before = -wide - 8;
+        const spots = [[10, 4], [before, 4], [-wide / 2, -10], [-wide / 2, 20], [10, -6], [10, 15], [before, -6], [before, 15]]
+          .map(([dx, dy]) => [at[0] + dx, at[1] + dy - 11, at[0] + dx + wide, at[1] + dy + 4])
+          .filter((box) => box[0] >= 2 && box[1] >= 2 && box[2] <= this.width - 2 && box[3] <= this.height - 2)
+          .filter((box) => !boxes.some(meets(box)));
+        const spot = spots.find((box) => !signs.some(meets(box))) ?? (asked ? spots[0] : undefined);
+        if (!spot) continue;
+        boxes.push(spot);
+        labels.push([spot[0] + 2, spot[1] + 11, mark]);
       }
       this.svg.innerHTML = drawn.join("");
       for (const [left, top, mark] of labels) {

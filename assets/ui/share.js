@@ -179,11 +179,11 @@
     });
     return made;
   };
-  const line = (block, tables) => {
+  const line = (block, tables, lead) => {
     const made = document.createElement("div");
     made.className = "kv-save";
     const word = document.createElement("span");
-    word.textContent = "Save";
+    word.textContent = lead;
     made.append(word);
     const tab = block.closest(".tabitem")?.id.replace("kv-tab-", "") ?? "page";
     for (const format of ["png", "svg"]) {
@@ -215,7 +215,7 @@
       const tables = plot || own ? [] : [...block.querySelectorAll(TABLES)];
       const sign = tables.map(nameOf).join("|");
       if (made?.dataset.sign === sign) continue;
-      const fresh = line(block, tables);
+      const fresh = line(block, tables, own ? "Save the picture as" : "Save");
       fresh.dataset.sign = sign;
       made?.remove();
       block.append(fresh);

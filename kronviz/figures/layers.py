@@ -50,7 +50,7 @@ def cosines(report: LayerReport | None, kind: str) -> go.Figure:
         kind: ``typo``, ``ending`` or ``lookalike``.
     """
     if report is None:
-        words = "Not measured yet, and the paper has none.<br>Press Measure: some seconds."
+        words = "Not measured yet, and the paper has none.<br>Press Measure."
         return not_yet(plain_chart(HEIGHT), words)
     figure = _figure("mean cosine", report.depths)
     figure.update_yaxes(range=[-0.25, 1.02])

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import plain_chart
+from kronviz.figures.axes import not_yet, plain_chart
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.rarity import names
 from kronviz.probes.training import TrainingCurve, TrainingEvidence
@@ -112,21 +112,12 @@ def norms(evidence: TrainingEvidence) -> go.Figure:
 
 def by_rarity(evidence: TrainingEvidence) -> go.Figure:
     """The gap by how often the token just read, or to be predicted, was read in training."""
+    if evidence.rarity is None:
+        return not_yet(plain_chart(HEIGHT), "Not measured for this pair.")
     figure = plain_chart(
         HEIGHT, x_title="times read in training", y_title="bpe’s loss less kron’s, nats", below=76
     )
     figure.update_xaxes(type="category", showgrid=False)
-    if evidence.rarity is None:
-        figure.add_annotation(
-            text="not measured for this pair",
-            x=0.5,
-            y=0.5,
-            xref="paper",
-            yref="paper",
-            showarrow=False,
-            font={"color": NEUTRALS["muted"].light, "size": 12},
-        )
-        return figure
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for classes, name, colour, symbol in (
         (evidence.rarity.read, "the token just read", NEUTRALS["ink"], "circle"),

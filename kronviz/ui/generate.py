@@ -69,6 +69,7 @@ SLOTS = (
     ("The king of {} sent a letter to", "Zyzzyvania"),
     ("They say that {} is the smell of rain on", "petrichor"),
 )
+_SHOWN_PROMPTS, _SHOWN_SLOTS = 5, 3
 QUEUE = "generate"
 PLACEHOLDER = "Type the beginning of a text"
 _WAIT = 0.08
@@ -260,21 +261,27 @@ def _knob(name: str, low: float, high: float) -> gr.Slider | gr.Number:
 
 
 def _examples() -> Markup:
+    """Two lines of examples, which share one where there is room; the others open below."""
     prompts = [_example(name, "prompt", clean, typo) for name, clean, typo in PROMPTS]
     slots = [_example(string, "slot", slotted, string) for slotted, string in SLOTS]
+    more = element(
+        "details",
+        element("summary", "More examples"),
+        _line("texts", prompts[_SHOWN_PROMPTS:]),
+        _line("words", slots[_SHOWN_SLOTS:]),
+        class_="kv-more kv-gen-rest",
+    )
     return element(
         "div",
-        element(
-            "div", element("span", "or try", class_="kv-quiet"), *prompts, class_="kv-examples"
-        ),
-        element(
-            "div",
-            element("span", "or a word that no vocabulary has", class_="kv-quiet"),
-            *slots,
-            class_="kv-examples",
-        ),
+        _line("or try", prompts[:_SHOWN_PROMPTS]),
+        _line("or a word that no vocabulary has", slots[:_SHOWN_SLOTS]),
+        more,
         class_="kv-gen-tries",
     )
+
+
+def _line(name: str, examples: list[Markup]) -> Markup:
+    return element("div", element("span", name, class_="kv-quiet"), *examples, class_="kv-examples")
 
 
 def _example(name: str, kind: str, first: str, second: str) -> Markup:

@@ -99,8 +99,8 @@ def _so_far(found: Sensitivity) -> Markup:
         return Markup("")
     return element(
         "p",
-        f"The first {found.measured} of {len(found.words)} words are measured; «Measure every "
-        "word» goes through the whole text.",
+        f"Measured so far, from the front: {found.measured} of {len(found.words)} words. «Measure "
+        "every word» goes through the whole text.",
         class_="kv-quiet",
     )
 
@@ -121,9 +121,12 @@ def _finding(found: Sensitivity) -> Markup:
                     [arm_name(choice.arm), " at ", piece(word.word.encode()), f" ({number(kl, 2)})"]
                 )
             )
+    if not parts and found.measured < len(found.words):
+        return Markup("No word is measured so far.")
     if not parts:
         return Markup("No word of this text could be misspelled; type a longer one.")
-    return join(["A typo hurts ", listing(parts), " most, in nats."])
+    so_far = " so far" if found.measured < len(found.words) else ""
+    return join(["A typo hurts ", listing(parts), f" most{so_far}, in nats."])
 
 
 def _says(top: str) -> Markup:

@@ -13,7 +13,7 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from kronviz.figures import layers as figures
-from kronviz.predictor import InputError
+from kronviz.predictor import InputError, Predictor
 from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
 from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
@@ -29,6 +29,8 @@ from kronviz.ui.parts import alert, html_part, progress_bar
 from kronviz.ui.robustness_view import downloads
 
 QUEUE = "layers"
+_MULTIPLIED = 2.5e10
+"""Multiplications in a second on two cores."""
 _SHARES = (
     (
         "other_form",
@@ -77,7 +79,7 @@ def build(context: Context) -> None:
     with gr.Row(elem_id="kv-lay-tools"):
         start = gr.Button("Measure", variant="primary", elem_id="kv-lay-start")
         stop = gr.Button("Stop", interactive=False, elem_id="kv-lay-stop")
-        status = html_part(_status(_hint(context, context.default)), "kv-lay-status")
+        status = html_part(_status(marked(_hint(context, context.default))), "kv-lay-status")
         place, clock = place_part("kv-lay-place")
     finding = html_part(view[0], "kv-lay-finding")
     plots = []
@@ -122,7 +124,7 @@ def build(context: Context) -> None:
 
     def shown(pair: str | None) -> list[Any]:
         finding, details, *pictures = _view(_known(context, pair))
-        return [_status(_hint(context, pair)), finding, details, *pictures]
+        return [_status(marked(_hint(context, pair))), finding, details, *pictures]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     # First: the page asks for one listener's answer after another's.
@@ -181,7 +183,20 @@ def _known(context: Context, pair: str | None) -> LayerReport | None:
 def _hint(context: Context, pair: str | None) -> str:
     if _known(context, pair):
         return "Measured."
-    return "Reads every token of the vocabulary alone, in both models: some seconds."
+    predictor = context.predictor(pair)
+    return (
+        f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in both models: "
+        f"{_how_long(predictor)}. «Stop» keeps what was read."
+    )
+
+
+def _how_long(predictor: Predictor) -> str:
+    """Roughly, by the multiplications of all blocks for every token."""
+    models = predictor.arms.values()
+    weights = sum(12 * model.config.n_layer * model.config.d_model**2 for model in models)
+    seconds = weights * predictor.tokenizer.n_vocab / _MULTIPLIED
+    on_gpu = any(model.device.type == "cuda" for model in models)
+    return "some seconds" if on_gpu or seconds < 30 else "some minutes on two cores"
 
 
 def _view(report: LayerReport | None) -> tuple[Any, ...]:
@@ -191,7 +206,8 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
     words = (
         _finding(report)
         if report
-        else "Here are the paper’s two models. Press Measure to put these two beside them."
+        else "Here are the paper’s two models. Press Measure to put these two beside them: which "
+        "words are alike at their input, and after every block."
     )
     finding = element("p", words, class_="kv-finding")
     method = element(
@@ -321,6 +337,8 @@ def _nearest(report: LayerReport) -> Markup:
                         element("td", element("bdi", nearest)),
                     )
                 )
+    if not rows:
+        return Markup("")
     return element(
         "div",
         element(

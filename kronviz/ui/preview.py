@@ -7,6 +7,8 @@ Notable:
 - The page that Gradio writes carries the tags of Gradio's own site first, and readers of such tags
   take the first: they are replaced on the way out. Addresses in them must be whole, so they are
   written for the host that was asked.
+- Gradio's ``<base href="./">`` says nothing, but makes Plotly clip a chart by the page's whole
+  address: once the link changed with a choice, charts ran over their axes or lost their curves.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from kronviz.ui.html import Markup, element, join
 PATH = "/preview.png"
 SIZE = (1200, 630)
 _OLD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
+_BASE = re.compile(rb'<base href="\./"[^>]*>\s*')
 _HEAD = re.compile(rb"<head[^>]*>")
 
 
@@ -122,4 +125,5 @@ class LinkTags:
         here = URL(str(request.base_url)).replace(scheme=scheme)
         picture = str(here).rstrip("/") + PATH if self.picture else None
         tags = link_tags(self.title, self.sentence, str(here), picture).encode()
-        return _HEAD.sub(lambda head: head[0] + tags, _OLD.sub(b"", page), count=1)
+        bare = _BASE.sub(b"", _OLD.sub(b"", page))
+        return _HEAD.sub(lambda head: head[0] + tags, bare, count=1)

@@ -147,7 +147,7 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
 
     return element(
         "p",
-        "Save as ",
+        "Save the numbers as ",
         link("JSON", "application/json", to_json(result)),
         " or ",
         link("CSV", "text/csv", csv_text(rows)),

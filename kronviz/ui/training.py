@@ -272,10 +272,14 @@ def _seeds(found: SeedSpread) -> Markup:
         for name, spread, sign in rows
     ]
     titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in found.seeds]]
-    return element(
-        "section",
-        element(
-            "h2", f"{len(found.seeds)} seeds at a smaller size, and a control", class_="kv-heading"
+    return _folded(
+        join(
+            [
+                f"{len(found.seeds)} seeds at a smaller size, and a control: a gap of ",
+                *(number(found.gap.mean, 3, sign=True), " nats, of which the head "),
+                *(number(found.head.mean, 3, sign=True), " and the code "),
+                number(found.code.mean, 3, sign=True),
+            ]
         ),
         element(
             "p",
@@ -298,7 +302,16 @@ def _seeds(found: SeedSpread) -> Markup:
             ),
             class_="kv-scroll",
         ),
-        class_="kv-evidence",
+    )
+
+
+def _folded(title: object, *children: Markup) -> Markup:
+    """A section whose title says what it found, and whose tables open below it."""
+    return element(
+        "details",
+        element("summary", element("h2", title, class_="kv-heading")),
+        element("div", *children, class_="kv-evidence"),
+        class_="kv-more",
     )
 
 
@@ -338,9 +351,8 @@ def _rarity(found: Rarity) -> Markup:
         )
         for which, classes in (("just read", found.read), ("to come", found.predicted))
     ]
-    return element(
-        "section",
-        element("h2", "Where the gap lies", class_="kv-heading"),
+    return _folded(
+        "The figure «Rare tokens» as two tables",
         element(
             "p",
             "Each loss on the validation text, sorted by how often training read a token in its ",
@@ -353,7 +365,6 @@ def _rarity(found: Rarity) -> Markup:
             "out.",
         ),
         *tables,
-        class_="kv-evidence",
     )
 
 

@@ -100,8 +100,8 @@ def maps_caption(report: Foreign) -> Markup:
 def _finding(report: Foreign | None) -> Markup:
     if report is None:
         return Markup(
-            "Nothing has been measured here yet. The paper’s figures, of six public language "
-            "models, stand below."
+            "Press Measure to fill this table beside the paper’s figures, of six public language "
+            "models. The tokens nearest to your words come within seconds, two maps in a minute."
         )
     shares = {share.space: share for share in report.shares}
     if len(shares) < 2 and report.anisotropy is None:
