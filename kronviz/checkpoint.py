@@ -33,6 +33,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from kronviz.model import GPT, ModelConfig
 
@@ -174,7 +175,8 @@ def load_arm(folder: Path) -> GPT:
         raise CheckpointError(
             f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
         ) from None
-    model = GPT(config["model"]).eval()
+    with _Unfilled():
+        model = GPT(config["model"]).eval()
     expected_names = set(_state(model))
     if expected_names != set(tensors):
         odd = sorted(expected_names ^ set(tensors))[0]
@@ -239,6 +241,18 @@ def fingerprints(pair_dir: Path) -> dict[str, str]:
     return {arm: fingerprint(pair_dir / arm) for arm in ARMS if (pair_dir / arm).is_dir()}
 
 
+class _Unfilled(TorchFunctionMode):
+    """Modules made under it draw no weights: loading would write over them."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
 def _state(model: GPT) -> dict[str, Tensor]:
     """A model's tensors by name, a tied head left out."""
     state = model.state_dict()
@@ -280,7 +294,7 @@ def _unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, parts in pieces.items()
     }
     return {
-        name: tensor.float() * joined[name + SCALE][:, None] if name + SCALE in joined else tensor
+        name: tensor * joined[name + SCALE][:, None] if name + SCALE in joined else tensor
         for name, tensor in joined.items()
         if not name.endswith(SCALE)
     }

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kronviz.metrics import PairMetrics, pair_metrics
+from kronviz.metrics import PairMetrics, log_prob_metrics, log_probs
 from kronviz.model import Reading, parameter_count
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.pairs import Pair, PairSet
 
-BATCH_FLOP, BATCH_TOKENS = 1e10, 2_048
+BATCH_FLOP, BATCH_TOKENS = 3e10, 2_048
 """What a batch may cost: multiplications and additions of the larger model, and tokens."""
 Progress = Callable[[int, int], object]
 """Told how many are done, of how many; an answer of ``False`` stops the run."""
@@ -98,8 +98,8 @@ def _read_batch(
     row = {ids: i for i, ids in enumerate(texts)}
     clean, typo = ([row[both[side]] for both in encoded] for side in (0, 1))
     found = []
-    for arm, model in predictor.arms.items():
-        found.append(_arm_outcomes(predictor, arm, model.read(texts), clean, typo))
+    for arm, reader in predictor.readers.items():
+        found.append(_arm_outcomes(predictor, arm, reader.read(texts), clean, typo))
     return tuple(
         PairOutcome(
             id=pair.id,
@@ -117,9 +117,10 @@ def _read_batch(
 def _arm_outcomes(
     predictor: Predictor, arm: str, reading: Reading, clean: list[int], typo: list[int]
 ) -> list[ArmOutcome]:
-    logits, final = reading.logits, reading.final
-    metrics = pair_metrics(logits[clean], logits[typo], final[clean], final[typo])
-    tops = [predictor.tokenizer.token_text(token) for token in logits.argmax(-1).tolist()]
+    # Once a text, for a clean one stands in many pairs.
+    logs, final = log_probs(reading.logits), reading.final
+    metrics = log_prob_metrics(logs[clean], logs[typo], final[clean], final[typo])
+    tops = [predictor.tokenizer.token_text(token) for token in logs.argmax(-1).tolist()]
     return [
         ArmOutcome(arm, tops[c], tops[t], values)
         for c, t, values in zip(clean, typo, metrics, strict=True)

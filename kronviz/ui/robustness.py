@@ -48,7 +48,7 @@ TEXT = "The capital of France is called Paris, and the river there is the"
 WORD = 2
 TYPING_S = 1.2
 """What an answer to a keystroke may take; the rest of a long text's words waits for a button."""
-START_S = 10.0
+START_S = 4.0
 """What the sentence that the page opens with may take, once, when the app starts."""
 MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
 
