@@ -50,6 +50,7 @@ def test_the_benchmark_runs(
 ) -> None:
     line = ["serve.py", "--pair", str(pair_folder), "--device", "cpu", "--seconds", "0.05"]
     monkeypatch.setattr(sys, "argv", [*line, "--markdown"])
+    monkeypatch.setattr("kronviz.training.train.has_fast_bfloat16", lambda: True)
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
