@@ -17,8 +17,11 @@ Notable:
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +39,7 @@ from kronviz.checkpoint import (
 from kronviz.differences import byte_opcodes
 from kronviz.graphs import GraphReader
 from kronviz.metrics import PairMetrics, log_prob_metrics, log_probs
-from kronviz.model import GPT, Reading
+from kronviz.model import GPT
 from kronviz.prefixes import PrefixReader
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 
@@ -146,6 +149,7 @@ class Predictor:
         self.problems = tuple(problems)
         self.fingerprints = dict(fingerprints or {})
         self.tokenizer: Tokenizer = load_tokenizer(vocabularies.pop())
+        self._pool = ThreadPoolExecutor(len(arms), "arm")
         self.n_ctx = min(model.config.n_ctx for model in arms.values())
 
     @classmethod
@@ -215,10 +219,9 @@ class Predictor:
                 asked.append(_Asked(place, clean, typo, *ids))
         for batch in _alike(asked):
             ids_together = [one.clean_ids for one in batch] + [one.typo_ids for one in batch]
-            arms = [
-                self._compare_arm(arm, reader.read(ids_together))
-                for arm, reader in self.readers.items()
-            ]
+            read = functools.partial(self._read_arm, texts=ids_together)
+            each = self._pool.map if self._has_a_core_an_arm() else map
+            arms = list(each(read, self.readers))
             for one, said in zip(batch, zip(*arms, strict=True), strict=True):
                 clean_tokens, typo_tokens = self._token_views(one.clean_ids, one.typo_ids)
                 answers[one.place] = Comparison(
@@ -251,8 +254,15 @@ class Predictor:
                 f"The {label} has {tokens:,} tokens; this model reads {self.n_ctx}. Shorten it."
             )
 
-    def _compare_arm(self, arm: str, reading: Reading) -> list[ArmComparison]:
-        """One arm's answers, from what it read: all clean texts, then all misspelled ones."""
+    def _has_a_core_an_arm(self) -> bool:
+        """Whether arms that are read at the same time do not get in each other's way."""
+        on_cpu = all(model.device.type == "cpu" for model in self.arms.values())
+        threads = torch.get_num_threads() * len(self.arms)
+        return on_cpu and threads <= cores()
+
+    def _read_arm(self, arm: str, texts: Sequence[Sequence[int]]) -> list[ArmComparison]:
+        """One arm's answers to all clean texts, and after them all misspelled ones."""
+        reading = self.readers[arm].read(texts)
         # One transfer here, in place of a wait for the GPU at every number below.
         logs, final = log_probs(reading.logits.cpu()), reading.final.cpu()
         half = len(logs) // 2
@@ -305,6 +315,13 @@ class Predictor:
 def _reader(model: GPT) -> PrefixReader | GraphReader:
     """What reads texts fastest where the model is."""
     return GraphReader(model) if model.device.type == "cuda" else PrefixReader(model)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def clean_text(text: str) -> str:

@@ -23,6 +23,9 @@ from torch.nn import functional as F
 
 from kronviz.model import GPT, Block, Reading
 
+FEW = 4
+"""Rows up to which a product is faster with the large matrix in front."""
+
 
 @dataclass(frozen=True)
 class PrefixTree:
@@ -89,7 +92,14 @@ class PrefixReader:
         for block in blocks:
             states = _pass(block, states, tree)
         final = model.norm(_pass_last(final_block, states, tree))
-        return Reading(model.logits(final), final)
+        return Reading(_logits(model, final), final)
+
+
+def _logits(model: GPT, final: Tensor) -> Tensor:
+    """As `GPT.logits`; for the two texts of one comparison a product twice as fast."""
+    if len(final) > FEW:
+        return model.logits(final)
+    return (model.lm_head.weight @ final.T)[: model.n_vocab].T.contiguous()
 
 
 def _pass(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from kronviz.predictor import Comparison, InputError, Predictor
+from kronviz.predictor import Comparison, InputError, Predictor, cores
 
 BATCH = 16
 WAITING = 500
@@ -213,7 +213,7 @@ def share_cores() -> int:
     and a batch then takes many times as long as with one thread.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))
+        torch.set_num_threads(max(1, cores() // 2))
     return torch.get_num_threads()
 
 
