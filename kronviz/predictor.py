@@ -20,10 +20,11 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ from kronviz.model import GPT
 from kronviz.prefixes import PrefixReader
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 
+Answer = TypeVar("Answer")
 MAX_CHARS = 2_000
 TOP = 10
 _UNEVEN, _SHORT = 1.5, 8
@@ -219,9 +221,7 @@ class Predictor:
                 asked.append(_Asked(place, clean, typo, *ids))
         for batch in _alike(asked):
             ids_together = [one.clean_ids for one in batch] + [one.typo_ids for one in batch]
-            read = functools.partial(self._read_arm, texts=ids_together)
-            each = self._pool.map if self._has_a_core_an_arm() else map
-            arms = list(each(read, self.readers))
+            arms = self.by_arm(functools.partial(self._read_arm, texts=ids_together))
             for one, said in zip(batch, zip(*arms, strict=True), strict=True):
                 clean_tokens, typo_tokens = self._token_views(one.clean_ids, one.typo_ids)
                 answers[one.place] = Comparison(
@@ -254,11 +254,11 @@ class Predictor:
                 f"The {label} has {tokens:,} tokens; this model reads {self.n_ctx}. Shorten it."
             )
 
-    def _has_a_core_an_arm(self) -> bool:
-        """Whether arms that are read at the same time do not get in each other's way."""
+    def by_arm(self, answer: Callable[[str], Answer]) -> list[Answer]:
+        """What a function answers for each arm; side by side where the CPU has a core for each."""
         on_cpu = all(model.device.type == "cpu" for model in self.arms.values())
-        threads = torch.get_num_threads() * len(self.arms)
-        return on_cpu and threads <= cores()
+        side_by_side = on_cpu and torch.get_num_threads() * len(self.arms) <= cores()
+        return list((self._pool.map if side_by_side else map)(answer, self.arms))
 
     def _read_arm(self, arm: str, texts: Sequence[Sequence[int]]) -> list[ArmComparison]:
         """One arm's answers to all clean texts, and after them all misspelled ones."""
@@ -312,9 +312,11 @@ class Predictor:
             start += len(data)
 
 
-def _reader(model: GPT) -> PrefixReader | GraphReader:
+def _reader(model: GPT) -> GPT | PrefixReader | GraphReader:
     """What reads texts fastest where the model is."""
-    return GraphReader(model) if model.device.type == "cuda" else PrefixReader(model)
+    if model.device.type == "cuda":
+        return GraphReader(model)
+    return PrefixReader(model) if model.device.type == "cpu" else model
 
 
 def cores() -> int:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kronviz.model import GPT, Block, Reading
+from kronviz.model import GPT, Block, Reading, right_padded
 
 FEW = 4
 """Rows up to which a product is faster with the large matrix in front."""
@@ -48,13 +48,13 @@ class PrefixTree:
     def of(cls, texts: Sequence[Sequence[int]]) -> PrefixTree:
         """The tree of texts of any lengths, at least one id each."""
         longest = max(map(len, texts))
-        rows = torch.zeros(len(texts), longest, dtype=torch.long)
         known: dict[tuple[int, int], int] = {}
         ids: list[int] = []
         depths: list[int] = []
         places: list[int] = []
+        paths: list[list[int]] = []
         for row, text in enumerate(texts):
-            node = -1
+            node, path = -1, []
             for depth, token in enumerate(text):
                 step = node, token
                 if step not in known:
@@ -63,14 +63,10 @@ class PrefixTree:
                     depths.append(depth)
                     places.append(row * longest + depth)
                 node = known[step]
-                rows[row, depth] = node
-        return cls(
-            torch.tensor(ids),
-            torch.tensor(depths),
-            rows,
-            torch.tensor(places),
-            torch.tensor([len(text) - 1 for text in texts]),
-        )
+                path.append(node)
+            paths.append(path)
+        rows, last = right_padded(paths)
+        return cls(torch.tensor(ids), torch.tensor(depths), rows, torch.tensor(places), last)
 
 
 class PrefixReader:
@@ -119,8 +115,9 @@ def _pass_last(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
     normed = block.norm_1(states)
     texts = torch.arange(len(tree.rows))
     ends = tree.rows[texts, tree.last]
-    of_query, *of_others = attention.qkv.weight.chunk(3)
-    others = F.linear(normed, torch.cat(of_others))[tree.rows]
+    width = normed.shape[1]
+    of_query, of_others = attention.qkv.weight.split([width, 2 * width])
+    others = F.linear(normed, of_others)[tree.rows]
     q = _heads(F.linear(normed[ends], of_query)[:, None], attention.n_head)
     k, v = (_heads(part, attention.n_head) for part in others.chunk(2, -1))
     seen = torch.arange(tree.rows.shape[1]) <= tree.last[:, None]

@@ -97,9 +97,9 @@ def _read_batch(
     texts = list(dict.fromkeys(ids for both in encoded for ids in both))
     row = {ids: i for i, ids in enumerate(texts)}
     clean, typo = ([row[both[side]] for both in encoded] for side in (0, 1))
-    found = []
-    for arm, reader in predictor.readers.items():
-        found.append(_arm_outcomes(predictor, arm, reader.read(texts), clean, typo))
+    found = predictor.by_arm(
+        lambda arm: _arm_outcomes(predictor, arm, predictor.readers[arm].read(texts), clean, typo)
+    )
     return tuple(
         PairOutcome(
             id=pair.id,

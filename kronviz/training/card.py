@@ -159,9 +159,9 @@ def _verdict(configs: dict[str, dict[str, Any]]) -> str:
     if gap > 0:
         return f"kron's loss is lower by {gap:.4f} nats ({gap / bpe:.2%})."
     return (
-        f"kron's loss is not lower: it is higher by {-gap:.4f} nats ({-gap / bpe:.2%}). What was "
-        "tried: other learning rates for both arms, a lower one for the projection alone, a rate "
-        "that falls over half of the run, four to thirty times the text of smaller pairs, and, as "
+        f"kron's loss is not lower: it is higher by {-gap:.4f} nats ({-gap / bpe:.2%}). What the "
+        "project tried against that, at this size or a smaller one: other learning rates, a lower "
+        "one for the projection alone, a rate that falls over half of the run, more text, and, as "
         "a control, bpe with an output head of its own. The figures stand in "
         "`kronviz/training/LOG.md`."
     )

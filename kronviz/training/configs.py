@@ -127,20 +127,6 @@ TINY_SEEDS = replace(
     steps=600,
     eval_sequences=512,
 )
-# The same for GPT-2's vocabulary.
-SMALL_SEEDS = replace(
-    TINY_SEEDS,
-    name="small-seeds",
-    vocabulary="r50k_base",
-    steps=1200,
-    decay=0.5,
-    frequent=1024,
-    scored=4096,
-    exact=0.0,
-    eval_every=300,
-    eval_sequences=256,
-    save_every=300,
-)
 # One large CUDA GPU, about four minutes an arm.
 GPT2 = TrainConfig(
     name="gpt2",
@@ -215,8 +201,7 @@ SMOKE = TrainConfig(
 )
 
 CONFIGS = {
-    config.name: config
-    for config in (TINY, SMALL, TINY_SEEDS, SMALL_SEEDS, GPT2, GPT2_SEEDS, PAPER, SMOKE)
+    config.name: config for config in (TINY, SMALL, TINY_SEEDS, GPT2, GPT2_SEEDS, PAPER, SMOKE)
 }
 
 

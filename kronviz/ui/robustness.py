@@ -48,8 +48,6 @@ TEXT = "The capital of France is called Paris, and the river there is the"
 WORD = 2
 TYPING_S = 1.2
 """What an answer to a keystroke may take; the rest of a long text's words waits for a button."""
-START_S = 4.0
-"""What the sentence that the page opens with may take, once, when the app starts."""
 MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
 
 
@@ -311,7 +309,7 @@ def _sentence_section(
         word = gr.Slider(
             1, len(find_words(TEXT)), WORD, step=1, label="Word to follow", elem_id="kv-lab-word"
         )
-    first = _words(context, TEXT, WORD, None, START_S)
+    first = _words(context, TEXT, WORD, None)
     words = html_part(first.words, "kv-lab-words")
     with gr.Column(visible=first.part, elem_classes="kv-lab-given") as rest:
         press = buttons("Measure every word", "kv-lab-every")
@@ -370,12 +368,10 @@ class _Words(NamedTuple):
     part: bool = False
 
 
-def _words(
-    context: Context, text: str, word: float | None, models: str | None, limit: float = TYPING_S
-) -> _Words:
+def _words(context: Context, text: str, word: float | None, models: str | None) -> _Words:
     try:
         predictor = context.predictor(models)
-        until = time.monotonic() + limit
+        until = time.monotonic() + TYPING_S
         found = sensitivity.sensitivity(
             predictor, well_formed(text or ""), progress=lambda *_: time.monotonic() < until
         )
