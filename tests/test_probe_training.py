@@ -127,14 +127,17 @@ def test_long_logs_are_thinned_and_keep_their_last_point() -> None:
         assert thin[-1:] == ([length - 1] if length else [])
 
 
-def write_seeds(pair: Path, losses: dict[str, list[float]]) -> None:
+def write_seeds(
+    pair: Path, losses: dict[str, list[float]], by_rarity: dict[str, list[dict]] | None = None
+) -> None:
     runs = [
         {"variant": variant, "seed": seed, "val_loss": loss, "tokens": 1000, "norm": 1.0}
         for variant, values in losses.items()
         for seed, loss in enumerate(values, start=1)
     ]
     config = {"name": "small", "d_model": 8, "n_layer": 2}
-    (pair / "seeds.json").write_text(json.dumps({"config": config, "runs": runs}))
+    found = {"config": config, "runs": runs} | ({"rarity": by_rarity} if by_rarity else {})
+    (pair / "seeds.json").write_text(json.dumps(found))
 
 
 def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> None:
@@ -178,7 +181,7 @@ def test_rarity_of_other_weights_is_refused(tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINTS / "tiny", tmp_path / "tiny")
     found = rarity(tmp_path / "tiny")
     assert found is not None
-    assert names(found.read)[-1] == "10,000 on"
+    assert names([row.low for row in found.read])[-1] == "10,000 on"
     path = tmp_path / "tiny" / "rarity.json"
     weights = fingerprint(tmp_path / "tiny" / "bpe")
     path.write_text(path.read_text().replace(weights, weights[::-1]))

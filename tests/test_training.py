@@ -240,7 +240,7 @@ def test_configurations_say_what_is_wrong() -> None:
 
 
 def test_seeds_are_trained_with_a_control_whose_head_is_its_own(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def trained(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
         assert command[:2] == [sys.executable, "-m"]
@@ -252,10 +252,16 @@ def test_seeds_are_trained_with_a_control_whose_head_is_its_own(
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     out = tmp_path / "seeds.json"
     command = ["kronviz.training.seeds", "--config", "smoke", "--seeds", "1", "--data", str(data)]
+    command += ["--text", str(text_folder / "val.jsonl")]
     run_here([*command, "--runs", str(tmp_path / "runs"), "--out", str(out)])
-    runs = json.loads(out.read_text())["runs"]
+    found = json.loads(out.read_text())
+    runs = found["runs"]
     assert [run["variant"] for run in runs] == ["bpe", "kron", "bpe-untied"]
     assert len({run["val_loss"] for run in runs}) == 3
+    for classes in found["rarity"].values():
+        assert classes
+        for row in classes:
+            assert row["gap"][0] == pytest.approx(row["head"][0] + row["code"][0], abs=1e-6)
     tied, untied = (GPT(load_config("smoke", set_).model("bpe")) for set_ in ([], ["untied=true"]))
     own = untied.lm_head.weight.numel()
     assert parameter_count(untied) == parameter_count(tied) + own

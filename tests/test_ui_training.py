@@ -74,3 +74,25 @@ def test_seeds_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     assert "2 seeds at a smaller size" in said
     assert "+0.250 ± 0.071" in said
     assert "<data" not in said
+    assert "token to come" not in said
+
+
+def test_seeds_by_rarity_stand_below_them(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+    rows = [
+        {
+            "low": 10,
+            "tokens": 150,
+            "gap": [-0.5, -0.7, -0.3],
+            "head": [0.25, 0, 0.5],
+            "code": 3 * [1],
+        },
+        {"low": 100, "tokens": 1500, "gap": 3 * [0], "head": 3 * [0], "code": 3 * [0]},
+    ]
+    losses = {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]}
+    write_seeds(tmp_path / "p", losses, {"read": rows[:1], "predicted": rows})
+    said = read(view(tmp_path).table).said
+    assert "By how often the token to come was read in training" in said
+    assert "100 on" in said
+    assert "−0.500 [−0.700, −0.300]" in said

@@ -125,7 +125,7 @@ def by_rarity(evidence: TrainingEvidence) -> go.Figure:
     ):
         figure.add_trace(
             go.Scatter(
-                x=names(classes),
+                x=names([row.low for row in classes]),
                 y=[round(row.gap, 5) for row in classes],
                 error_y={
                     "type": "data",

@@ -6,6 +6,7 @@ Everything is read from ``rarity.json``, which `kronviz.training.rarity` writes 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,15 +85,14 @@ def rarity(pair_dir: Path) -> Rarity | None:
     return found
 
 
-def names(classes: tuple[RarityClass, ...]) -> list[str]:
-    """What to call each class: ``never``, ``1–9``, …, ``10,000 on``."""
+def names(lows: Sequence[int]) -> list[str]:
+    """What to call classes that begin at these counts: ``never``, ``1–9``, …, ``10,000 on``."""
     found = []
-    for number, row in enumerate(classes):
-        after = classes[number + 1].low if number + 1 < len(classes) else None
-        if row.low == 0:
+    for low, after in zip(lows, [*lows[1:], None], strict=True):
+        if low == 0:
             found.append("never")
         elif after is None:
-            found.append(f"{row.low:,} on")
+            found.append(f"{low:,} on")
         else:
-            found.append(f"{row.low:,}–{after - 1:,}")
+            found.append(f"{low:,}–{after - 1:,}")
     return found

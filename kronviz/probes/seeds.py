@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kronviz.checkpoint import SEEDS, CheckpointError
+from kronviz.probes.intervals import Interval
 
 BPE, KRON, CONTROL = "bpe", "kron", "bpe-untied"
 
@@ -31,6 +32,22 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class SeedClass:
+    """The gap and its parts over the validation tokens of one class, means over the seeds in nats.
+
+    Attributes:
+        low, tokens: as for `rarity.RarityClass`.
+        gap, head, code: as for `SeedSpread`, with 95 % bootstrap intervals, drawn by windows.
+    """
+
+    low: int
+    tokens: int
+    gap: Interval
+    head: Interval
+    code: Interval
+
+
+@dataclass(frozen=True)
 class SeedSpread:
     """Validation losses over several seeds, in nats a token.
 
@@ -42,6 +59,8 @@ class SeedSpread:
         gap: bpe's loss less kron's; above zero, kron is better.
         head: bpe's less the control's: what a head of its own gains.
         code: the control's less kron's: what the code gains where the heads are alike.
+        read, predicted: the same by how often training read the token just read, and the token to
+            be predicted; empty where that was not measured.
     """
 
     config: str
@@ -53,6 +72,8 @@ class SeedSpread:
     gap: Spread
     head: Spread
     code: Spread
+    read: tuple[SeedClass, ...] = ()
+    predicted: tuple[SeedClass, ...] = ()
 
 
 def seed_spread(pair_dir: Path) -> SeedSpread | None:
@@ -80,11 +101,23 @@ def seed_spread(pair_dir: Path) -> SeedSpread | None:
             gap=_difference(losses[BPE], losses[KRON]),
             head=_difference(losses[BPE], losses[CONTROL]),
             code=_difference(losses[CONTROL], losses[KRON]),
+            **{side: _classes(rows) for side, rows in stored.get("rarity", {}).items()},
         )
     except (ValueError, KeyError, TypeError, IndexError):
         raise CheckpointError(
             f"The file {SEEDS} of {pair_dir.name} is damaged; restore it from the repository."
         ) from None
+
+
+def _classes(rows: list[dict]) -> tuple[SeedClass, ...]:
+    return tuple(
+        SeedClass(
+            int(row["low"]),
+            int(row["tokens"]),
+            *(Interval(*map(float, row[part])) for part in ("gap", "head", "code")),
+        )
+        for row in rows
+    )
 
 
 def _difference(first: list[float], second: list[float]) -> Spread:

@@ -269,12 +269,17 @@ def _print_seeds(found: SeedSpread) -> None:
         ("of which the code", found.code),
     ):
         print(f"  {name}: {spread.mean:+.4f} ± {spread.deviation:.4f} nats")
+    for title, classes in (("just read", found.read), ("to come", found.predicted)):
+        for name, row in zip(names([row.low for row in classes]), classes, strict=True):
+            parts = [("gap", row.gap), ("head", row.head), ("code", row.code)]
+            shown = [f"{what} {x.mean:+.3f} [{x.low:+.3f}, {x.high:+.3f}]" for what, x in parts]
+            print(f"  token {title} read {name}: {row.tokens:,} tokens, {', '.join(shown)} nats")
 
 
 def _print_rarity(found: Rarity) -> None:
     for title, classes in (("just read", found.read), ("to come", found.predicted)):
         print(f"by how often the token {title} was read in {found.trained_tokens:,} tokens:")
-        for name, row in zip(names(classes), classes, strict=True):
+        for name, row in zip(names([row.low for row in classes]), classes, strict=True):
             interval = f"[{row.gap_low:+.4f}, {row.gap_high:+.4f}]"
             print(f"  {name}: {row.tokens:,} tokens, gap {row.gap:+.4f} {interval} nats")
 

@@ -1,11 +1,12 @@
 """The gap with a spread: several seeds of each arm at a smaller size, and a control.
 
     python -m kronviz.training.seeds --config tiny-seeds --data data/tiny \
-        --out checkpoints/tiny/seeds.json
+        --text val.jsonl.xz --out checkpoints/tiny/seeds.json
 
 The paper ties bpe's head to its table and leaves kron's alone, so its two arms differ in two
 things. The control, ``bpe-untied``, is a learned table with a head of its own: what of the gap is
-the code's, and what is the untied head's? Runs of one seed read the same batches in the same order.
+the code's, and what is the untied head's? With ``--text`` the same is asked of rare and of frequent
+tokens (`rarity`). Runs of one seed read the same batches in the same order.
 A run that is done is not done again; on CPUs as many run at once as there are cores, on a GPU
 three.
 """
@@ -21,11 +22,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kronviz.checkpoint import SEEDS, read_log
 from kronviz.training.configs import TrainConfig, load_config
+from kronviz.training.evaluate import validation_tokens, validation_windows
+from kronviz.training.export import trained_model
 from kronviz.training.pair import KEEP_MEMORY
+from kronviz.training.rarity import by_count, times_read, token_losses
 
 AT_ONCE = 3
 """Runs that share a GPU: one model of this size does not fill it."""
@@ -35,6 +41,10 @@ VARIANTS = {
     "bpe-untied": ("bpe", ["untied=true"]),
 }
 """For each variant: the arm that it is, and what it changes in the configuration."""
+PARTS = {"gap": ("bpe", "kron"), "head": ("bpe", "bpe-untied"), "code": ("bpe-untied", "kron")}
+"""The gap and what it consists of, each the first variant's loss less the second's."""
+EVERY = 3
+"""Of how many windows of the validation text one is read for the losses by rarity."""
 
 
 def train_seeds(
@@ -80,23 +90,75 @@ def collect(config: TrainConfig, seeds: list[int], runs: Path) -> dict:
     return {"config": dataclasses.asdict(config), "runs": found}
 
 
+def by_rarity(
+    config: str, overrides: list[str], seeds: list[int], data: Path, text: Path, runs: Path
+) -> dict[str, list[dict]]:
+    """The gap and its parts by how often a token was read in training, means over the seeds.
+
+    Returns:
+        ``read``, by the token just read, and ``predicted``, by the token to come: for each class
+        of `by_count` its least count ``low``, its ``tokens``, and for each of `PARTS` the mean in
+        nats and its 95 % interval.
+    """
+
+    def mean(values: list[NDArray]) -> NDArray[np.float64]:
+        return np.mean(values, axis=0, dtype=np.float64)
+
+    plain = {seed: load_config(config, [*overrides, f"seed={seed}"]) for seed in seeds}
+    counts = mean([times_read(plain[seed], data) for seed in seeds]).round().astype(np.int64)
+    one = plain[seeds[0]]
+    windows = validation_windows(validation_tokens(text, one.vocabulary), one.n_ctx)[::EVERY]
+    losses = {}
+    for variant, (arm, changes) in VARIANTS.items():
+        shape = load_config(config, [*overrides, *changes])
+        folders = [runs / f"{variant}-{seed}" for seed in seeds]
+        losses[variant] = mean(
+            [token_losses(trained_model(shape, arm, folder), windows) for folder in folders]
+        )
+    found = {}
+    for side, ids in (("read", windows[:, :-1]), ("predicted", windows[:, 1:])):
+        parts = {
+            name: by_count(counts[ids], losses[first], losses[second])
+            for name, (first, second) in PARTS.items()
+        }
+        found[side] = [
+            {
+                "low": rows[0]["low"],
+                "tokens": rows[0]["tokens"],
+                **{
+                    name: [row["gap"], row["gap_low"], row["gap_high"]]
+                    for name, row in zip(parts, rows, strict=True)
+                },
+            }
+            for rows in zip(*parts.values(), strict=True)
+        ]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--data", type=Path, required=True, help="folder of token files")
+    parser.add_argument("--text", type=Path, help="validation text, for the losses by rarity")
     parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME)")
     parser.add_argument("--out", type=Path, required=True, help=f"the {SEEDS} to write")
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
     runs = arguments.runs or Path("runs") / config.name
-    train_seeds(arguments.config, arguments.set, arguments.seeds, arguments.data, runs)
+    what = arguments.config, arguments.set, arguments.seeds, arguments.data
+    train_seeds(*what, runs)
     found = collect(config, arguments.seeds, runs)
+    if arguments.text:
+        found["rarity"] = by_rarity(*what, arguments.text, runs)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=2) + "\n")
     for run in found["runs"]:
         print(json.dumps(run))
+    for side, classes in found.get("rarity", {}).items():
+        for row in classes:
+            print(json.dumps({"by": side, **row}))
 
 
 if __name__ == "__main__":

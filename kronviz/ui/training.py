@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from kronviz import published
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures import training as figures
+from kronviz.probes.intervals import Interval
 from kronviz.probes.rarity import Rarity, names
 from kronviz.probes.seeds import SeedSpread, Spread
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
@@ -302,6 +303,19 @@ def _seeds(found: SeedSpread) -> Markup:
             ),
             class_="kv-scroll",
         ),
+        *[
+            _table_by_class(
+                f"By how often the token {which} was read in training, nats",
+                f"seeds, {which}",
+                ["Gap", "of which the head", "of which the code"],
+                [
+                    (row.low, row.tokens, [_bounds(row.gap), _bounds(row.head), _bounds(row.code)])
+                    for row in classes
+                ],
+            )
+            for which, classes in (("just read", found.read), ("to come", found.predicted))
+            if classes
+        ],
     )
 
 
@@ -317,37 +331,23 @@ def _folded(title: object, *children: Markup) -> Markup:
 
 def _rarity(found: Rarity) -> Markup:
     """The classes of the figure «Rare tokens» as tables."""
-    titles = ["Times", "Tokens", "bpe, nats", "kron, nats", "Gap [95 % interval]"]
     tables = [
-        element(
-            "div",
-            element(
-                "table",
-                element("caption", f"By how often the token {which} was read in training"),
-                element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
-                element(
-                    "tbody",
-                    *[
-                        element(
-                            "tr",
-                            element("th", marked(name), scope="row"),
-                            element("td", number(row.tokens)),
-                            element("td", number(row.bpe, 3)),
-                            element("td", number(row.kron, 3)),
-                            element(
-                                "td",
-                                *(number(row.gap, 3, sign=True), " ["),
-                                *(number(row.gap_low, 3, sign=True), ", "),
-                                *(number(row.gap_high, 3, sign=True), "]"),
-                            ),
-                        )
-                        for name, row in zip(names(classes), classes, strict=True)
+        _table_by_class(
+            f"By how often the token {which} was read in training",
+            f"rarity, {which}",
+            ["bpe, nats", "kron, nats", "Gap [95 % interval]"],
+            [
+                (
+                    row.low,
+                    row.tokens,
+                    [
+                        number(row.bpe, 3),
+                        number(row.kron, 3),
+                        _bounds(Interval(row.gap, row.gap_low, row.gap_high)),
                     ],
-                ),
-                class_="kv-table",
-                data_name=f"rarity, {which}",
-            ),
-            class_="kv-scroll",
+                )
+                for row in classes
+            ],
         )
         for which, classes in (("just read", found.read), ("to come", found.predicted))
     ]
@@ -366,6 +366,41 @@ def _rarity(found: Rarity) -> Markup:
         ),
         *tables,
     )
+
+
+def _table_by_class(
+    caption: str, name: str, titles: list[str], rows: list[tuple[int, int, list[Markup]]]
+) -> Markup:
+    """A table of rarity classes; rows are a class's least count, its tokens, and further cells."""
+    heads = ["Times", "Tokens", *titles]
+    body = [
+        element(
+            "tr",
+            element("th", marked(times), scope="row"),
+            element("td", number(tokens)),
+            *[element("td", cell) for cell in cells],
+        )
+        for times, (_, tokens, cells) in zip(names([row[0] for row in rows]), rows, strict=True)
+    ]
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", caption),
+            element("thead", element("tr", *[element("th", head, scope="col") for head in heads])),
+            element("tbody", *body),
+            class_="kv-table",
+            data_name=name,
+        ),
+        class_="kv-scroll",
+    )
+
+
+def _bounds(interval: Interval) -> Markup:
+    mean, low, high = (
+        number(value, 3, sign=True) for value in (interval.mean, interval.low, interval.high)
+    )
+    return join([mean, " [", low, ", ", high, "]"])
 
 
 def _row(name: object, ours: object, theirs: Published | None) -> Markup:
