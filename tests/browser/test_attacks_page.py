@@ -25,7 +25,7 @@ from kronviz.projection.umap_layout import main_axes
 
 Visit = Callable[..., Any]
 ALL = os.environ.get("KRONVIZ_ATTACKS") == "all"
-EVERY = 1 if ALL else 60
+EVERY = 1 if ALL else 100
 FIELDS = (
     ("Compare", "#kv-clean textarea"),
     ("Compare", "#kv-typo textarea"),
@@ -164,7 +164,7 @@ def test_typed_into_every_field_that_answers_while_one_types(watched: Any) -> No
     for number, (tab, selector) in enumerate(FIELDS):
         open_tab(page, tab)
         page.wait_for_selector(selector, state="visible")
-        page.evaluate(TYPE, [selector, sample(number * 7)])
+        page.evaluate(TYPE, [selector, sample(number * 13)])
 
 
 def test_misspelled_by_the_page(watched: Any) -> None:
