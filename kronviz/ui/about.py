@@ -8,7 +8,6 @@ Ours are read from the files of the pair on the page each time, the spelling tes
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import gradio as gr
 
@@ -21,11 +20,11 @@ from kronviz.probes.kept import KeptRobustness, kept
 from kronviz.probes.method import NUMBERS, method
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
-from kronviz.results import to_dict
 from kronviz.ui.about_picture import picture
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
-from kronviz.ui.html import Markup, element, join, well_formed
+from kronviz.ui.endpoints import Answer, answer, typed
+from kronviz.ui.html import Markup, element, join
 from kronviz.ui.numbers import marked, millions, number
 from kronviz.ui.parts import alert, html_part
 from kronviz.ui.robustness_view import NAMES
@@ -69,10 +68,10 @@ def build(context: Context) -> None:
     gr.api(method_endpoint(context), api_name="method", concurrency_limit=2, concurrency_id="bytes")
 
 
-def method_endpoint(context: Context) -> Callable[..., dict[str, Any]]:
+def method_endpoint(context: Context) -> Callable[..., Answer]:
     """The picture as numbers, for the API and for agents."""
 
-    def method_(text: str, numbers: int = NUMBERS, pair: str = "") -> dict[str, Any]:
+    def method_(text: str, numbers: int = NUMBERS, pair: str = "") -> Answer:
         """Follow a string from its bytes to the vector that the byte-level model reads.
 
         The answer holds the lit cells of the byte-position code, what the row of each adds, what
@@ -83,14 +82,12 @@ def method_endpoint(context: Context) -> Callable[..., dict[str, Any]]:
             numbers: How many numbers of each vector to give, from the first on.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        for name, value in (("text", text), ("pair", pair or "")):
-            if not isinstance(value, str):
-                raise gr.Error(f"{name} must be a text in quotes.", print_exception=False)
-        try:
-            found = method(well_formed(text), context.predictor(pair), numbers=numbers)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return to_dict(found)
+
+        def ask() -> object:
+            predictor = context.predictor(typed(pair or "", "pair"))
+            return method(typed(text, "text"), predictor, numbers=numbers)
+
+        return answer(ask)
 
     return method_
 

@@ -26,6 +26,7 @@ from kronviz.typos import KINDS, Kind, Misspelling, misspell
 from kronviz.ui.beyond import beyond
 from kronviz.ui.compare_view import refusal, result
 from kronviz.ui.context import Context
+from kronviz.ui.endpoints import Answer, typed
 from kronviz.ui.html import Markup, element, join, visible, well_formed
 from kronviz.ui.parts import alert, html_part
 
@@ -150,10 +151,10 @@ def build(context: Context) -> None:
     )
 
 
-def compare_endpoint(context: Context) -> Callable[..., Awaitable[dict[str, Any]]]:
+def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
     """The comparison as a function of plain strings for the API and for agents."""
 
-    async def compare(clean: str, typo: str, pair: str = "") -> dict[str, Any]:
+    async def compare(clean: str, typo: str, pair: str = "") -> Answer:
         """Compare how two GPTs continue a clean and a misspelled text.
 
         The models differ only in their input embedding: "bpe" looks tokens up in a learned table,
@@ -167,11 +168,9 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[dict[str, Any]
             typo: The same text, misspelled.
             pair: Which pair of models answers; empty for the default pair.
         """
-        for name, value in (("clean", clean), ("typo", typo), ("pair", pair or "")):
-            if not isinstance(value, str):
-                raise gr.Error(f"{name} must be a text in quotes.", print_exception=False)
         try:
-            waiting = context.comparisons(pair).submit(well_formed(clean), well_formed(typo))
+            comparisons = context.comparisons(typed(pair or "", "pair"))
+            waiting = comparisons.submit(typed(clean, "clean"), typed(typo, "typo"))
             comparison = await asyncio.wrap_future(waiting)
             return to_dict(comparison)
         except InputError as error:

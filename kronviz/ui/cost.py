@@ -24,10 +24,10 @@ from kronviz.accounting import (
 from kronviz.accounting.timing import measure as measure_times
 from kronviz.figures import cost as figures
 from kronviz.predictor import InputError
-from kronviz.results import to_dict
 from kronviz.ui import cost_view as view
 from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
+from kronviz.ui.endpoints import Answer, answer
 from kronviz.ui.html import Markup, element, well_formed
 from kronviz.ui.parts import html_part
 
@@ -183,12 +183,12 @@ def _measured(
     ]
 
 
-def endpoints() -> tuple[Callable[..., dict[str, Any]], ...]:
+def endpoints() -> tuple[Callable[..., Answer], ...]:
     """The tab for programs: plain arguments, JSON results."""
 
     def cost(
         vocabulary: str = "r50k_base", pos_dim: int = 16, d_model: int = 768, dtype: str = "float32"
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Add up what an input embedding costs: a learned table, and kron in its place.
 
         The answer holds parameters, bytes of the weights, of the stored token bytes (ragged as
@@ -200,7 +200,7 @@ def endpoints() -> tuple[Callable[..., dict[str, Any]], ...]:
             d_model: Width of the model.
             dtype: float32, bfloat16 or float16.
         """
-        return _answer(lambda: input_cost(_text(vocabulary), pos_dim, d_model, dtype))
+        return answer(lambda: input_cost(_text(vocabulary), pos_dim, d_model, dtype))
 
     def measure(
         vocabulary: str = "r50k_base",
@@ -208,7 +208,7 @@ def endpoints() -> tuple[Callable[..., dict[str, Any]], ...]:
         d_model: int = 768,
         dtype: str = "float32",
         tokens: int = 1024,
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Time a learned table and kron's encoders on the machine that answers, for two seconds.
 
         Args:
@@ -218,16 +218,9 @@ def endpoints() -> tuple[Callable[..., dict[str, Any]], ...]:
             dtype: float32, bfloat16 or float16.
             tokens: How many tokens each call embeds, up to 65536.
         """
-        return _answer(lambda: measure_times(_text(vocabulary), pos_dim, d_model, dtype, tokens))
+        return answer(lambda: measure_times(_text(vocabulary), pos_dim, d_model, dtype, tokens))
 
     return cost, measure
-
-
-def _answer(ask: Callable[[], object]) -> dict[str, Any]:
-    try:
-        return to_dict(ask())
-    except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None
 
 
 def _text(value: Any) -> Any:

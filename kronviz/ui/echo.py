@@ -27,8 +27,8 @@ from kronviz.probes.tables import echo_rows
 from kronviz.ui import links
 from kronviz.ui.bytes_parts import arm_name, count, number, percent, piece, scrolling, term
 from kronviz.ui.context import Context
+from kronviz.ui.endpoints import MAX_SEED, whole
 from kronviz.ui.html import Markup, element, escape, join, well_formed
-from kronviz.ui.lab_api import MAX_SEED, whole
 from kronviz.ui.lab_parts import buttons, connect, empty
 from kronviz.ui.lab_runs import Runs
 from kronviz.ui.numbers import marked, sentence

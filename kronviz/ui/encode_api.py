@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import gradio as gr
 
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
 from kronviz.probes.byteview import encode
 from kronviz.probes.collisions import collisions
 from kronviz.probes.editwalk import edit_walk
 from kronviz.probes.neighbors import neighbors
 from kronviz.probes.stringpair import compare_strings
-from kronviz.probes.strings import shown
-from kronviz.results import to_dict
 from kronviz.ui.context import Context
-
-Answer = dict[str, Any]
+from kronviz.ui.endpoints import Answer, answer, typed
 
 
 def add_endpoints(context: Context) -> None:
@@ -35,9 +31,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """The endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        if not isinstance(pair, str):
-            raise InputError(f"pair is {shown(pair)}; give the name of a pair, or nothing.")
-        return context.predictor(pair)
+        return context.predictor(typed(pair or "", "pair"))
 
     def encode_(text: str, pos_dim: int = 0, pair: str = "") -> Answer:
         """Show what the byte-level model is given for a string.
@@ -53,7 +47,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             pos_dim: Positions of the code, 4 to 64; 0 for what the model was trained with.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(lambda: encode(text, models(pair), pos_dim=_size(pos_dim)))
+        return answer(lambda: encode(text, models(pair), pos_dim=_size(pos_dim)))
 
     def similarity(first: str, second: str, pos_dim: int = 0, pair: str = "") -> Answer:
         """Compare two strings: shared, moved, lost and new bytes, and their similarity.
@@ -68,7 +62,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             pos_dim: Positions of the code, 4 to 64; 0 for what the model was trained with.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(lambda: compare_strings(first, second, models(pair), pos_dim=_size(pos_dim)))
+        return answer(lambda: compare_strings(first, second, models(pair), pos_dim=_size(pos_dim)))
 
     def edit_walk_(text: str, kind: str = "", pos_dim: int = 0, pair: str = "") -> Answer:
         """Try one edit at every place of a string and report how similar the result still is.
@@ -80,7 +74,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             pair: Which pair of models is asked; empty for the default pair.
         """
         kinds = [kind] if kind else None
-        return _answer(lambda: edit_walk(text, models(pair), pos_dim=_size(pos_dim), kinds=kinds))
+        return answer(lambda: edit_walk(text, models(pair), pos_dim=_size(pos_dim), kinds=kinds))
 
     def neighbors_(
         text: str, k: int = 10, vocabulary: str = "", pos_dim: int = 0, pair: str = ""
@@ -98,7 +92,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             pos_dim: Positions of the code, 4 to 64; 0 for what the model was trained with.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(
+        return answer(
             lambda: neighbors(
                 text, models(pair), k=k, pos_dim=_size(pos_dim), vocabulary=vocabulary or None
             )
@@ -115,7 +109,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             rule: true for the bytes that a token stands for, reference for decode([id]).encode().
             limit: How many groups are listed, largest first, 0 to 500.
         """
-        return _answer(lambda: collisions(vocabulary, pos_dim=pos_dim, rule=rule, limit=limit))
+        return answer(lambda: collisions(vocabulary, pos_dim=pos_dim, rule=rule, limit=limit))
 
     published = (encode_, similarity, edit_walk_, neighbors_, collisions_)
     for function in published:
@@ -125,10 +119,3 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
 def _size(pos_dim: int) -> int | None:
     return None if pos_dim == 0 and not isinstance(pos_dim, bool) else pos_dim
-
-
-def _answer(ask: Callable[[], object]) -> Answer:
-    try:
-        return to_dict(ask())
-    except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None

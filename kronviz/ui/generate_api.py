@@ -6,19 +6,15 @@ Long runs have their own places in the queue, one at a time for each probe.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import gradio as gr
 
 from kronviz.generation import Sampler, side_by_side
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
 from kronviz.probes.echo import STRINGS, echo
 from kronviz.probes.layers import layers
-from kronviz.results import to_dict
 from kronviz.ui.context import Context
-from kronviz.ui.html import well_formed
-
-Answer = dict[str, Any]
+from kronviz.ui.endpoints import Answer, answer, typed
 
 
 def add_endpoints(context: Context) -> None:
@@ -33,7 +29,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """The endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        return context.predictor(_text(pair or "", "pair"))
+        return context.predictor(typed(pair or "", "pair"))
 
     def generate(
         prompt: str,
@@ -65,12 +61,12 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         def ask() -> object:
             sampler = Sampler(temperature, top_p, max_tokens, seed, repeat_limit)
-            texts = [well_formed(_text(prompt, "prompt"))]
-            slot = well_formed(_text(forced or "", "forced")) or None
+            texts = [typed(prompt, "prompt")]
+            slot = typed(forced or "", "forced") or None
             *_, last = side_by_side(models(pair), texts, sampler, slot)
             return last
 
-        return _answer(ask)
+        return answer(ask)
 
     def echo_(
         strings: list[str] | None = None,
@@ -95,7 +91,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             seed: Of the first continuation's draws; further ones count up from it.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(
+        return answer(
             lambda: echo(
                 models(pair),
                 STRINGS if strings is None else strings,
@@ -116,22 +112,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         Args:
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(lambda: layers(models(pair)))
+        return answer(lambda: layers(models(pair)))
 
     published: tuple[Callable[..., Answer], ...] = (generate, echo_, layers_)
     for function in published:
         function.__name__ = function.__name__.rstrip("_")
     return published
-
-
-def _text(value: object, name: str) -> str:
-    if isinstance(value, str):
-        return value
-    raise InputError(f"{name} must be a text in quotes.")
-
-
-def _answer(ask: Callable[[], object]) -> Answer:
-    try:
-        return to_dict(ask())
-    except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import gradio as gr
 
@@ -12,14 +11,10 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes import recovery, sensitivity, sweep
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import robustness, spoiled
-from kronviz.results import to_dict
 from kronviz.typos import KINDS
 from kronviz.ui.context import Context
-from kronviz.ui.html import well_formed
+from kronviz.ui.endpoints import MAX_SEED, Answer, answer, listed, texts, typed, whole
 from kronviz.ui.lab_runs import QUEUE
-
-Answer = dict[str, Any]
-MAX_SEED = 2**31 - 1
 
 
 def add_endpoints(context: Context) -> None:
@@ -38,9 +33,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """The endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        if not isinstance(pair or "", str):
-            raise InputError("pair must be the name of a pair of models, or empty.")
-        return context.predictor(pair)
+        return context.predictor(typed(pair or "", "pair"))
 
     def robustness_(
         pairs: list[dict[str, str]] | None = None,
@@ -89,7 +82,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 chosen = given(pairs) if pairs else load_pairs()
             return robustness(models(pair), chosen, seed=number)
 
-        return _answer(ask)
+        return answer(ask)
 
     def sweep_(
         sentences: list[str] | None = None,
@@ -109,12 +102,15 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             seed: Of the misspellings and of the bootstrap.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(
+        return answer(
             lambda: sweep.sweep(
                 models(pair),
                 texts(sentences, "sentences") or sweep.our_sentences(whole(count, "count", 1, 320)),
                 kinds=names(kinds) or tuple(KINDS),
-                strengths=[whole(s, "strengths", 1, sweep.MAX_STRENGTH) for s in listed(strengths)]
+                strengths=[
+                    whole(s, "strengths", 1, sweep.MAX_STRENGTH)
+                    for s in listed(strengths, "strengths")
+                ]
                 or sweep.STRENGTHS,
                 seed=whole(seed, "seed", 0, MAX_SEED),
             )
@@ -160,7 +156,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 seed=whole(seed, "seed", 0, MAX_SEED),
             )
 
-        return _answer(ask)
+        return answer(ask)
 
     def sensitivity_(
         text: str,
@@ -178,7 +174,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             seed: Of the misspellings.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(
+        return answer(
             lambda: sensitivity.sensitivity(
                 models(pair),
                 typed(text, "text"),
@@ -205,25 +201,6 @@ def given(pairs: object) -> PairSet:
     return parse_pairs(json.dumps(pairs).encode(), "pairs.json")
 
 
-def typed(value: object, name: str) -> str:
-    """A checked text; `InputError` by its name if it is none."""
-    if not isinstance(value, str):
-        raise InputError(f"{name} must be a text in quotes.")
-    return well_formed(value)
-
-
-def texts(values: object, name: str) -> list[str]:
-    """A checked list of texts, empty for nothing."""
-    return [typed(value, f"each of the {name}") for value in listed(values, name)]
-
-
-def listed(values: object, name: str = "strengths") -> list[Any]:
-    """A checked list, empty for nothing."""
-    if values is not None and not isinstance(values, list):
-        raise InputError(f"{name} must be a list.")
-    return values or []
-
-
 def names(values: object) -> tuple[str, ...]:
     """Checked names of kinds, none for nothing."""
     chosen = tuple(texts(values, "kinds"))
@@ -238,18 +215,3 @@ def part(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     raise InputError("share must be a number from 0 to 1.")
-
-
-def whole(value: object, name: str, low: int, high: int) -> int:
-    """A checked whole number; `InputError` by its name if it is none in these bounds."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
-        return int(value)  # type: ignore[call-overload]
-    raise InputError(f"{name} must be a whole number from {low:,} to {high:,}.")
-
-
-def _answer(ask: Callable[[], object]) -> Answer:
-    try:
-        return to_dict(ask())
-    except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None

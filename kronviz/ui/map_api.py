@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.predictor import InputError, Predictor
-from kronviz.probes.strings import shown, whole_number
+from kronviz.predictor import Predictor
+from kronviz.probes.strings import whole_number
 from kronviz.projection import looking
 from kronviz.projection.fresh import lay_out_words
 from kronviz.projection.maps import Map, map_of, read_map
@@ -16,8 +16,7 @@ from kronviz.projection.spaces import space_of
 from kronviz.projection.words import RULES, variants
 from kronviz.results import to_dict
 from kronviz.ui.context import Context
-
-Answer = dict[str, Any]
+from kronviz.ui.endpoints import Answer, answer, typed
 
 
 def add_endpoints(context: Context) -> None:
@@ -30,9 +29,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
     """The endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        if not isinstance(pair, str):
-            raise InputError(f"pair is {shown(pair)}; give the name of a pair, or nothing.")
-        return context.predictor(pair)
+        return context.predictor(typed(pair or "", "pair"))
 
     def map_(space: str = "kron", first: int = 0, count: int = 1000, pair: str = "") -> Answer:
         """Give the map of a space: a UMAP picture of all tokens, and how far it can be trusted.
@@ -55,7 +52,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             points = found.unit[start:end].round(5).tolist()
             return {**to_dict(found.facts), "first": start, "points": points}
 
-        return _answer(ask)
+        return answer(ask)
 
     def drawn(predictor: Predictor, space: str) -> Map:
         given = map_of if space_of(predictor, space).key else read_map
@@ -76,7 +73,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             k: How many neighbours, 1 to 50.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(lambda: to_dict(looking.look_up(text, models(pair), left, right, k=k)))
+        return answer(lambda: looking.look_up(text, models(pair), left, right, k=k))
 
     def place_words(
         words: list[str], left: str = "bpe", right: str = "kron", k: int = 10, pair: str = ""
@@ -90,7 +87,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             k: How many neighbours each word is given, 1 to 50.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(lambda: to_dict(looking.place_words(words, models(pair), left, right, k=k)))
+        return answer(lambda: looking.place_words(words, models(pair), left, right, k=k))
 
     def lay_out(words: list[str], left: str = "bpe", right: str = "kron", pair: str = "") -> Answer:
         """Lay 5 to 200 typed words out by UMAP on these words alone, in two spaces.
@@ -101,7 +98,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             right: Another one.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(lambda: to_dict(lay_out_words(words, models(pair), left, right)))
+        return answer(lambda: lay_out_words(words, models(pair), left, right))
 
     def word_distances(
         words: list[str], left: str = "bpe", right: str = "kron", pair: str = ""
@@ -114,7 +111,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             right: Another one.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return _answer(lambda: to_dict(looking.distances(words, models(pair), left, right)))
+        return answer(lambda: looking.distances(words, models(pair), left, right))
 
     def word_variants(word: str, rules: list[str] | None = None, seed: int = 0) -> list[str]:
         """Make variants of a word: case, leading space, punctuation, endings, typos of every kind.
@@ -124,10 +121,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             rules: case, space, punctuation, plural, past, ing, typos; empty for all of them.
             seed: Of the typos.
         """
-        try:
-            return list(variants(word, rules or tuple(RULES), seed))
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        return answer(lambda: list(variants(word, rules or tuple(RULES), seed)))
 
     def map_families(space: str = "kron", k: int = 10, pair: str = "") -> list[Answer]:
         """Give the eight probe families' figures in one space.
@@ -145,14 +139,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             number = whole_number(k, "k", 1, looking.MAX_K)
             return [to_dict(f) for f in looking.family_figures(models(pair), space, k=number)]
 
-        return _answer(ask)
+        return answer(ask)
 
     map_.__name__ = "map"
     return map_, map_word, place_words, lay_out, word_distances, word_variants, map_families
-
-
-def _answer(ask: Callable[[], Any]) -> Any:
-    try:
-        return ask()
-    except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None

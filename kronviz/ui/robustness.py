@@ -29,8 +29,9 @@ from kronviz.ui import lab_sweep, lab_words, links, robustness_view
 from kronviz.ui.beyond import kept_run
 from kronviz.ui.context import Context
 from kronviz.ui.direct import Line
+from kronviz.ui.endpoints import MAX_SEED, whole
 from kronviz.ui.html import Markup, well_formed
-from kronviz.ui.lab_api import MAX_SEED, add_endpoints, whole
+from kronviz.ui.lab_api import add_endpoints
 from kronviz.ui.lab_parts import (
     QUIET,
     buttons,

@@ -32,8 +32,8 @@ from kronviz.projection.brought import Shelf, bring
 from kronviz.projection.spaces import Brought
 from kronviz.ui import links
 from kronviz.ui.context import Context
+from kronviz.ui.endpoints import MAX_SEED, whole
 from kronviz.ui.html import Markup, element, well_formed
-from kronviz.ui.lab_api import MAX_SEED, whole
 from kronviz.ui.lab_parts import QUIET, buttons, connect, seed_part
 from kronviz.ui.lab_runs import Runs, Stage, watched
 from kronviz.ui.parts import head, html_part

@@ -17,10 +17,8 @@ from kronviz.probes.foreign.probe import MAX_MAP_TOKENS, WORDS
 from kronviz.projection.brought import bring
 from kronviz.results import to_dict
 from kronviz.ui.context import Context
-from kronviz.ui.lab_api import MAX_SEED, texts, typed, whole
+from kronviz.ui.endpoints import MAX_SEED, Answer, answer, texts, typed, whole
 from kronviz.ui.lab_runs import QUEUE
-
-Answer = dict[str, Any]
 
 
 def add_endpoints(context: Context) -> None:
@@ -99,7 +97,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             settings = _settings(words, pos_dim, map_tokens, seed)
             return answered(given, source, settings, on_map)
 
-        return _answer(ask)
+        return answer(ask)
 
     def table_of_files(
         vectors: str | None,
@@ -139,7 +137,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             )
             return answered(given, path.name, settings, bool(on_map))
 
-        return _answer(ask)
+        return answer(ask)
 
     return table, table_of_files
 
@@ -151,10 +149,3 @@ def _settings(words: object, pos_dim: object, map_tokens: object, seed: object) 
         "map_tokens": whole(map_tokens, "map_tokens", 0, MAX_MAP_TOKENS),
         "seed": whole(seed, "seed", 0, MAX_SEED),
     }
-
-
-def _answer(ask: Callable[[], Answer]) -> Answer:
-    try:
-        return ask()
-    except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None
