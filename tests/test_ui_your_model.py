@@ -19,7 +19,7 @@ from odd_inputs import ODD
 from test_foreign import TOKENS, VECTORS, table
 from test_ui_html import read
 
-from kronviz.figures.foreign import token_map
+from kronviz.figures.foreign import sides, token_map
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.foreign import Foreign, TokenList, foreign, read_tokens
 from kronviz.probes.foreign.own import own_table
@@ -190,6 +190,13 @@ def test_both_maps_show_every_token_and_name_the_asked_words(report: Foreign) ->
     assert (others.x, named.y) == ((6,), (3,))
     assert named.text == ("␣run",)
     assert others.customdata[0][0] == "␣&lt;b&gt;"
+
+
+def test_names_on_a_map_keep_clear_of_each_other_and_of_marks() -> None:
+    crowd = [(0, 0), (0, 0), (0, 0)]
+    assert len(set(sides(crowd, ["␣run", "␣code", "␣time"], (1, 1)))) == 3
+    assert sides([(0, 0), (0, 0.03)], ["␣run", ""], (1, 1))[0] != "top center"
+    assert sides([(0, 0)], ["alone"], (1, 1)) == ["top center"]
 
 
 def test_links_bring_settings_back_and_nothing_that_a_control_could_not_have() -> None:

@@ -5,12 +5,14 @@ Notable:
 - The table is drawn in the colour of ``bpe`` and with open marks, the code in that of ``kron`` and
   with filled ones: a learned table against bytes, as everywhere.
 - Token texts come from a file, and Plotly reads a little HTML, so each is escaped before.
+- A name stands on that side of its mark where it covers the least of other names and marks.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -22,6 +24,17 @@ from kronviz.probes.foreign import Foreign, MapPoint
 HEIGHT = 460
 ARM = {"table": "bpe", "code": "kron"}
 MAX_LABEL = 24
+WIDTH = 400
+"""Pixels that a map is taken to be wide, for its names; on a phone it is a little less."""
+TEXT = 12
+MARK = 8
+SIDES = {
+    f"{row} {column}": (across, up)
+    for row, up in (("top", 1), ("bottom", -1), ("middle", 0))
+    for column, across in (("center", 0), ("right", 1), ("left", -1))
+    if (across, up) != (0, 0)
+}
+"""Plotly's names for the sides of a mark: to the right and up, -1 to 1. The first is preferred."""
 
 
 def token_map(report: Foreign | None, space: str) -> go.Figure:
@@ -35,8 +48,20 @@ def token_map(report: Foreign | None, space: str) -> go.Figure:
     points = report.points if report else ()
     named = {asked.id for asked in report.asked} if report else set()
     figure.add_trace(_dots([p for p in points if not p.word], space))
-    figure.add_trace(_dots([p for p in points if p.word], space, asked=True, named=named))
+    words = [p for p in points if p.word]
+    figure.add_trace(_dots(words, space, asked=True, named=named))
+    if words:
+        places = [_place(point, space) for point in points]
+        extent = [max(max(along) - min(along), 1e-9) for along in zip(*places, strict=True)]
+        marks = figure.data[1]
+        marks.textposition = sides(
+            [_place(word, space) for word in words], marks.text, (extent[0], extent[1])
+        )
     return figure
+
+
+def _place(point: MapPoint, space: str) -> tuple[float, float]:
+    return getattr(point, f"{space}_x"), getattr(point, f"{space}_y")
 
 
 def label(text: str) -> str:
@@ -44,6 +69,56 @@ def label(text: str) -> str:
     shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: MAX_LABEL + 1])
     shown = shown if len(shown) <= MAX_LABEL else shown[: MAX_LABEL - 1] + "…"
     return html.escape(shown.replace(" ", "␣"), quote=False)
+
+
+def sides(
+    places: Sequence[tuple[float, float]], names: Sequence[str], extent: tuple[float, float]
+) -> list[str]:
+    """For each name the side of its mark to stand on, as Plotly's ``textposition`` calls it.
+
+    Args:
+        places: of all marks, to the right and up, in the map's own unit.
+        names: of all marks; an empty one is not drawn.
+        extent: width and height of the map in that unit.
+    """
+    scales = WIDTH / extent[0], HEIGHT / extent[1]
+    marks = [_Box(x * scales[0], y * scales[1], MARK, MARK) for x, y in places]
+    taken, found = list(marks), []
+    for mark, name in zip(marks, names, strict=True):
+        if not name:
+            found.append(next(iter(SIDES)))
+            continue
+        width = 0.6 * TEXT * len(name)
+        boxes = {
+            side: _Box(
+                mark.x + across * (width + MARK) / 2,
+                mark.y + up * (TEXT + MARK) / 2,
+                width,
+                TEXT,
+            )
+            for side, (across, up) in SIDES.items()
+        }
+        side = min(boxes, key=lambda side: sum(boxes[side].covers(other) for other in taken))
+        taken.append(boxes[side])
+        found.append(side)
+    return found
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A rectangle about ``(x, y)``, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def covers(self, other: _Box) -> float:
+        """The area that both cover."""
+        across = (self.width + other.width) / 2 - abs(self.x - other.x)
+        up = (self.height + other.height) / 2 - abs(self.y - other.y)
+        width, height = min(self.width, other.width), min(self.height, other.height)
+        return max(0.0, min(across, width)) * max(0.0, min(up, height))
 
 
 def _dots(
@@ -59,15 +134,14 @@ def _dots(
         }  # fmt: skip
     if asked:
         ink = NEUTRALS["ink"].light
-        marker = {"size": 8, "symbol": "diamond", "color": ink, "opacity": 1}
+        marker = {"size": MARK, "symbol": "diamond", "color": ink, "opacity": 1}
     return go.Scatter(
-        x=[getattr(point, f"{space}_x") for point in points],
-        y=[getattr(point, f"{space}_y") for point in points],
+        x=[_place(point, space)[0] for point in points],
+        y=[_place(point, space)[1] for point in points],
         mode="markers+text" if asked else "markers",
         text=[label(point.text) if point.id in named else "" for point in points],
         customdata=[(label(point.text), point.id) for point in points],
-        textposition="top center",
-        textfont={"family": SANS, "size": 12, "color": NEUTRALS["ink"].light},
+        textfont={"family": SANS, "size": TEXT, "color": NEUTRALS["ink"].light},
         marker=marker,
         hovertemplate="%{customdata[0]}<br>id %{customdata[1]}<extra></extra>",
         cliponaxis=False,
