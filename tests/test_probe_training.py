@@ -104,9 +104,11 @@ def test_a_damaged_log_is_one_sentence(pair: Path, line: str) -> None:
 def test_the_command_prints_what_the_page_shows(
     pair: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write_seeds(pair, {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]})
     monkeypatch.setattr("sys.argv", ["training", str(pair)])
     training.main()
     said = capsys.readouterr().out
+    assert "of which the code: +0.2500 ± 0.0707 nats" in said
     assert "gap, nats: +1.0000" in said
     assert "times fewer steps with kron: 1.600" in said
 

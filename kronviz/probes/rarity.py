@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from kronviz.checkpoint import RARITY, CheckpointError, fingerprints
@@ -88,7 +89,7 @@ def rarity(pair_dir: Path) -> Rarity | None:
 def names(lows: Sequence[int]) -> list[str]:
     """What to call classes that begin at these counts: ``never``, ``1–9``, …, ``10,000 on``."""
     found = []
-    for low, after in zip(lows, [*lows[1:], None], strict=True):
+    for low, after in zip_longest(lows, lows[1:]):
         if low == 0:
             found.append("never")
         elif after is None:
