@@ -273,7 +273,7 @@ def _print_seeds(found: SeedSpread) -> None:
         for name, row in zip(names([row.low for row in classes]), classes, strict=True):
             parts = [("gap", row.gap), ("head", row.head), ("code", row.code)]
             shown = [f"{what} {x.mean:+.3f} [{x.low:+.3f}, {x.high:+.3f}]" for what, x in parts]
-            print(f"  token {title} read {name}: {row.tokens:,} tokens, {', '.join(shown)} nats")
+            print(f"  token {title}, read {name}: {row.tokens:,} tokens, {', '.join(shown)} nats")
 
 
 def _print_rarity(found: Rarity) -> None:
