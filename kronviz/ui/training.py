@@ -303,6 +303,17 @@ def _seeds(found: SeedSpread) -> Markup:
             ),
             class_="kv-scroll",
         ),
+        *(
+            [
+                element(
+                    "p",
+                    "Below, each loss is the mean over the seeds, on a third of the validation "
+                    "text; in brackets 95 % intervals.",
+                )
+            ]
+            if found.predicted
+            else []
+        ),
         *[
             _table_by_class(
                 f"By how often the token {which} was read in training, nats",
