@@ -35,6 +35,7 @@ endif
 	$(BIN)/python benchmarks/start.py
 	-$(BIN)/python benchmarks/load.py --minutes $(MINUTES)
 	-$(BIN)/python benchmarks/fuzz.py
+	-$(BIN)/python benchmarks/load.py --flood 500
 	-$(BIN)/python benchmarks/load.py --processes 2 --minutes 1
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/serve.py --pair $(PAIR) --device cpu
