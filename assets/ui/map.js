@@ -299,7 +299,7 @@
   const reveal = () => SIDES.forEach((side, number) => {
     const plot = plots[side];
     const at = shown.answer?.sides[number].at;
-    if (!at || !plot.home || shown.fresh || started === "following" || shown.answer.sides[number].space !== maps[side]?.about?.space) return;
+    if (!at || !plot.home || !plot.width || shown.fresh || started === "following" || shown.answer.sides[number].space !== maps[side]?.about?.space) return;
     const [left, top] = plot.toScreen(...at);
     if (left > 24 && top > 24 && left < plot.width - 70 && top < plot.height - 24) return;
     const { x, y, z } = plot.home;

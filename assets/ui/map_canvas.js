@@ -74,12 +74,19 @@
     }
 
     resize(ratio = devicePixelRatio || 1) {
+      const hidden = !this.width || !this.height;
       this.width = this.frame.clientWidth;
       this.height = this.frame.clientHeight;
       this.ratio = ratio;
       this.canvas.width = Math.max(1, Math.round(this.width * ratio));
       this.canvas.height = Math.max(1, Math.round(this.height * ratio));
       this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+      // A map that arrived while its tab was hidden had no shape to fit into.
+      if (hidden && this.width && this.home) {
+        const there = this.view.x === this.home.x && this.view.z === this.home.z;
+        this.home = this.bulk();
+        if (there) this.look(this.home, false);
+      }
       this.later();
     }
 
@@ -133,7 +140,7 @@
       });
       const [[left, right], [low, high]] = ends;
       const side = Math.min(this.width, this.height) * 0.93;
-      const z = Math.min((0.9 * this.width) / (right - left || 1), (0.9 * this.height) / (high - low || 1)) / side;
+      const z = side === 0 ? 1 : Math.min((0.9 * this.width) / (right - left || 1), (0.9 * this.height) / (high - low || 1)) / side;
       return { x: (left + right) / 2, y: (low + high) / 2, z: clamp(z, 1, 4) };
     }
 

@@ -33,6 +33,34 @@ def test_a_map_that_is_not_there_is_drawn_on_request(
     assert "trustworthiness" in drawn.locator("figcaption").inner_text()
 
 
+def test_a_map_that_arrives_while_its_tab_is_hidden_is_whole_when_one_comes_back(
+    stay: Callable[..., Any], maps: Predictor
+) -> None:
+    page = stay("?tab=map")
+    page.wait_for_function(READY)
+    usual, home, view, broken = page.evaluate(
+        """async () => {
+        const plot = window.kronvizMap.plots.left;
+        const usual = plot.home;
+        const until = async (wide) => {
+          while (plot.width > 0 !== wide) await new Promise(requestAnimationFrame);
+          for (let turn = 0; turn < 3; turn += 1) await new Promise(requestAnimationFrame);
+        };
+        plot.frame.style.display = "none";
+        await until(false);
+        plot.set(plot.places, 1);
+        plot.look(plot.home, false);
+        await new Promise(requestAnimationFrame);
+        const broken = plot.svg.innerHTML.includes("NaN");
+        plot.frame.style.display = "";
+        await until(true);
+        return [usual, plot.home, plot.view, broken];
+        }"""
+    )
+    assert home == view == usual
+    assert not broken
+
+
 def test_a_click_selects_a_token_in_both_maps(stay: Callable[..., Any], maps: Predictor) -> None:
     page = stay("?tab=map")
     page.wait_for_function(READY)
