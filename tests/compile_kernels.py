@@ -27,7 +27,9 @@ from kronviz.encoders import gpu, kernels
 
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 INTEGERS = {"rows": "i32", "known": "i32", "width": "i32", "count": "i32", "limit": "i32"}
+INTEGERS |= {"lanes": "i32"}
 CONSTANTS = {
+    "STAY": gpu.STAY,
     "POS_DIM": 16,
     "TOKENS": gpu.TOKENS,
     "COLUMNS": gpu.COLUMNS,

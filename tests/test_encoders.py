@@ -238,6 +238,22 @@ def test_unknown_ids(stranger: int) -> None:
     close(gradient, codes(tokens, [0, 2], 16).T @ np.ones((2, 5)))
 
 
+@pytest.mark.parametrize("lanes", [5, 7, 16])
+@pytest.mark.parametrize("stay", [1, 3])
+def test_programs_that_stay_miss_no_tile(
+    lanes: int, stay: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five blocks of columns, over as many multiprocessors, more, and so many that some idle."""
+    for name, value in {"STAY": stay, "TOKENS": 2, "COLUMNS": 8}.items():
+        monkeypatch.setattr(gpu, name, value)
+    monkeypatch.setattr(gpu, "_multiprocessors", lambda device: lanes)
+    tokens = [b"one", b"", b" the", "日本語".encode()]
+    ids = np.random.default_rng(lanes).integers(0, len(tokens), 21).tolist()
+    weight = torch.randn(4096, 33)
+    made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 16), 16)
+    close(made, codes(tokens, ids, 16) @ weight.double().numpy())
+
+
 def test_arguments_need_not_be_contiguous() -> None:
     data, offsets = store([b"one", b"two", b"three"], 16)
     weight, ids = torch.randn(6, 4096).t(), torch.tensor([[0, 1], [2, 0]]).t().reshape(-1)[::2]

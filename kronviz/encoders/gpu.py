@@ -16,6 +16,8 @@ Notable:
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import triton
 import triton.language as tl
@@ -26,6 +28,8 @@ from kronviz.encoders import kernels
 
 TOKENS, COLUMNS, WARPS, UNROLL = 4, 256, 2, 4
 """Tokens, columns and warps of one program of the forward pass, and bytes that it reads at once."""
+STAY = 0
+"""Programs of the forward pass that stay on each multiprocessor, or 0 for one program a tile."""
 CHUNK, WIDE, SPAN = 32, 256, 16
 """Rows and columns that one program of the backward pass adds, and partial sums that are joined at
 once. One warp a program: 16 bytes a lane in bf16."""
@@ -42,7 +46,10 @@ def encode(
     out = weight.new_empty(rows, width)
     columns = min(COLUMNS, triton.next_power_of_2(width))
     if out.numel():
-        kernels.encode[(triton.cdiv(rows, TOKENS), triton.cdiv(width, columns))](
+        tiles, blocks = triton.cdiv(rows, TOKENS), triton.cdiv(width, columns)
+        lanes = _multiprocessors(weight.device)
+        stay = STAY if blocks <= lanes else 0
+        kernels.encode[(lanes * stay,) if stay else (tiles, blocks)](
             weight.contiguous(),
             mean,
             ids.contiguous(),
@@ -52,6 +59,8 @@ def encode(
             rows,
             offsets.numel() - 1,
             width,
+            lanes,
+            STAY=stay,
             POS_DIM=pos_dim,
             TOKENS=TOKENS,
             COLUMNS=columns,
@@ -152,6 +161,14 @@ def _sum_by_key(
     kernels.join_chunks[grid](
         keys, ends, heads, out, count, limit, width, CHUNK=CHUNK, SPAN=SPAN, COLUMNS=columns
     )
+
+
+@functools.cache
+def _multiprocessors(device: torch.device) -> int:
+    """Those of a GPU; 1 where Triton interprets its kernels on a CPU."""
+    if device.type == "cpu":
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _precise(dtype: torch.dtype) -> torch.dtype:

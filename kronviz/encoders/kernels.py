@@ -26,7 +26,7 @@ def _gain(length, POS_DIM: tl.constexpr, PRECISE: tl.constexpr):
     return 1 / (deviation * tl.sqrt(tl.maximum(count, 1)))
 
 
-@triton.jit(do_not_specialize=["rows", "known"])
+@triton.jit(do_not_specialize=["rows", "known", "lanes"])
 def encode(
     weight,
     mean,
@@ -37,6 +37,8 @@ def encode(
     rows,
     known,
     width,
+    lanes,
+    STAY: tl.constexpr,
     POS_DIM: tl.constexpr,
     TOKENS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -44,29 +46,46 @@ def encode(
     INDEX: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    row = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    live, inside = row < rows, (column < width)[None, :]
-    token = tl.load(ids + row, mask=live, other=0)
-    valid = live & (token >= 0) & (token < known)
-    start = tl.load(offsets + token, mask=valid, other=0)
-    length = tl.load(offsets + token + 1, mask=valid, other=0) - start
-    total = tl.zeros((TOKENS, COLUMNS), PRECISE)
-    for first in range(0, tl.max(length), UNROLL):
-        # Unrolled, so that the rows of several bytes are on their way at once.
-        for step in tl.static_range(UNROLL):
-            position = first + step
-            lit = position < length
-            byte = tl.load(data + start + position, mask=lit, other=0)
-            cell = byte.to(INDEX) * POS_DIM + position
-            place = weight + (cell * width)[:, None] + column[None, :]
-            total += tl.load(place, mask=lit[:, None] & inside, other=0).to(PRECISE)
-    centre = tl.load(mean + column, mask=column < width, other=0).to(PRECISE)
-    total -= length.to(PRECISE)[:, None] * centre[None, :]
-    total *= _gain(length, POS_DIM, PRECISE)[:, None]
-    total = tl.where(valid[:, None], total, float("nan"))
-    place = out + row.to(tl.int64)[:, None] * width + column[None, :]
-    tl.store(place, total.to(out.dtype.element_ty), mask=live[:, None] & inside)
+    """A program a tile, or with ``STAY`` that many on each of ``lanes`` multiprocessors.
+
+    Those on one multiprocessor go from tile to tile of one block of columns, whose rows then stay
+    in its cache. Programs are dealt out in turn: i, i + lanes, … meet on one. Where a GPU deals
+    otherwise, the cache serves less well, and that is all.
+    """
+    if STAY:
+        blocks = tl.cdiv(width, COLUMNS)
+        lane = tl.program_id(0) % lanes
+        block = lane % blocks
+        first = tl.program_id(0) // lanes + lane // blocks * STAY
+        # Where the blocks do not divide the lanes, the first of them have one more.
+        step = (lanes // blocks + (block < lanes % blocks).to(tl.int32)) * STAY
+    else:
+        block, first, step = tl.program_id(1), tl.program_id(0), tl.num_programs(0)
+    column = block * COLUMNS + tl.arange(0, COLUMNS)
+    inside = (column < width)[None, :]
+    for tile in range(first, tl.cdiv(rows, TOKENS), step):
+        row = tile * TOKENS + tl.arange(0, TOKENS)
+        live = row < rows
+        token = tl.load(ids + row, mask=live, other=0)
+        valid = live & (token >= 0) & (token < known)
+        start = tl.load(offsets + token, mask=valid, other=0)
+        length = tl.load(offsets + token + 1, mask=valid, other=0) - start
+        total = tl.zeros((TOKENS, COLUMNS), PRECISE)
+        for begin in range(0, tl.max(length), UNROLL):
+            # Unrolled, so that the rows of several bytes are on their way at once.
+            for step_on in tl.static_range(UNROLL):
+                position = begin + step_on
+                lit = position < length
+                byte = tl.load(data + start + position, mask=lit, other=0)
+                cell = byte.to(INDEX) * POS_DIM + position
+                place = weight + (cell * width)[:, None] + column[None, :]
+                total += tl.load(place, mask=lit[:, None] & inside, other=0).to(PRECISE)
+        centre = tl.load(mean + column, mask=column < width, other=0).to(PRECISE)
+        total -= length.to(PRECISE)[:, None] * centre[None, :]
+        total *= _gain(length, POS_DIM, PRECISE)[:, None]
+        total = tl.where(valid[:, None], total, float("nan"))
+        place = out + row.to(tl.int64)[:, None] * width + column[None, :]
+        tl.store(place, total.to(out.dtype.element_ty), mask=live[:, None] & inside)
 
 
 @triton.jit(do_not_specialize=["rows"])
