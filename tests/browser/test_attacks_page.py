@@ -2,8 +2,8 @@
 
 A sample of `attacks.ATTACKS` goes through each field, each form and each kind of file, as its
 content and as its name; ``KRONVIZ_ATTACKS=all`` sends every one of them through each, which takes
-half an hour. A script that ran would set ``__ran``; one that only the page's policy stopped, or
-markup that came to life without running, counts as well.
+an hour and a half. A script that ran would set ``__ran``; one that only the page's policy stopped,
+or markup that came to life without running, counts as well.
 """
 
 from __future__ import annotations
