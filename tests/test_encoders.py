@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kronviz import codec, encoders
-from kronviz.encoders import cpu, plain, threads
+from kronviz.encoders import cpu, pages, plain, threads
 from kronviz.encoders.operator import encode as operator
 from kronviz.tokenizer import TokenBytes
 
@@ -252,6 +252,21 @@ def test_programs_that_stay_miss_no_tile(
     weight = torch.randn(4096, 33)
     made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 16), 16)
     close(made, codes(tokens, ids, 16) @ weight.double().numpy())
+
+
+@pytest.mark.parametrize("slow", [0.0, 60.0])
+def test_large_results_in_small_pages_and_in_huge_ones(
+    slow: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system whose huge pages are all slow, and one whose are all fast."""
+    monkeypatch.setattr(pages, "SLOW", slow)
+    tokens = [b"one", b"", b" the"]
+    weight = torch.randn(512, 1100)
+    ids = torch.randint(3, (pages.FRESH // 4 // 1100 + 5,))
+    assert len(ids) * 1100 * 4 > pages.FRESH
+    made = cpu.encode(weight, None, ids, *store(tokens, 2), 2)
+    table = plain.encode(weight, None, torch.arange(3), *store(tokens, 2), 2)
+    torch.testing.assert_close(made, table[ids])
 
 
 def test_arguments_need_not_be_contiguous() -> None:
