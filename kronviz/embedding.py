@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from kronviz.encoders import operator, plain
 from kronviz.tokenizer import TokenBytes
 
 REFERENCE_KEY = "projection.weight"
+Kept = TypeVar("Kept")
 Slot = tuple[int, ...]
 """An index into a batch of ids: ``(position,)`` or ``(row, position)``."""
 
@@ -76,7 +77,7 @@ class KroneckerEmbedding(nn.Module):
         )
         self.weight = nn.Parameter(torch.empty(size, d_model))
         nn.init.normal_(self.weight, std=1 / math.sqrt(size))
-        self._kept: dict[str, tuple[object, Tensor]] = {}
+        self._kept: dict[str, tuple[object, Any]] = {}
 
     def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
         """Embed ids.
@@ -101,6 +102,8 @@ class KroneckerEmbedding(nn.Module):
         elif self.encoder == "cached" and self._frozen():
             self._check(ids)
             embedded = F.embedding(ids.reshape(-1), self._keep("table", self._embed_all))
+        elif self._frozen():
+            embedded = self._keep("encode", self._prepare)(ids.reshape(-1))
         else:
             embedded = self._encode(ids.reshape(-1), self.data, self.offsets)
         return embedded.view(*ids.shape, self.embedding_dim)
@@ -119,14 +122,31 @@ class KroneckerEmbedding(nn.Module):
             self(torch.zeros(1, dtype=torch.long, device=self.weight.device))
 
     def _encode(self, ids: Tensor, data: Tensor, offsets: Tensor) -> Tensor:
-        weight = self.weight
-        mean = self._keep("mean", self._mean) if self._frozen() else None
-        if encoders.is_fused(self.encoder, weight.device, weight.dtype):
-            if mean is not None:
-                return operator.encode_now(weight, mean, ids, data, offsets, self.pos_dim)
-            return operator.encode(weight, mean, ids, data, offsets, self.pos_dim)
+        if self._frozen():
+            return self._prepare(data, offsets)(ids)
+        if self._fused():
+            return operator.encode(self.weight, None, ids, data, offsets, self.pos_dim)
         self._check(ids, len(offsets) - 1)
-        return plain.encode(weight, mean, ids, data, offsets, self.pos_dim)
+        return plain.encode(self.weight, None, ids, data, offsets, self.pos_dim)
+
+    def _prepare(
+        self, data: Tensor | None = None, offsets: Tensor | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """How to embed ids of these tokens, else of the vocabulary, with the projection as is."""
+        data = self.data if data is None else data
+        offsets = self.offsets if offsets is None else offsets
+        weight, mean = self.weight, self._keep("mean", self._mean)
+        if self._fused():
+            return operator.prepare(weight, mean, data, offsets, self.pos_dim)
+
+        def plainly(ids: Tensor) -> Tensor:
+            self._check(ids, len(offsets) - 1)
+            return plain.encode(weight, mean, ids, data, offsets, self.pos_dim)
+
+        return plainly
+
+    def _fused(self) -> bool:
+        return encoders.is_fused(self.encoder, self.weight.device, self.weight.dtype)
 
     def _embed_forced(self, ids: Tensor, forced: Mapping[Slot, bytes]) -> Tensor:
         """Forced strings as further tokens behind the vocabulary, so that one pass embeds all."""
@@ -167,7 +187,7 @@ class KroneckerEmbedding(nn.Module):
         wants_grad = torch.is_grad_enabled() and self.weight.requires_grad
         return not (self.training or wants_grad or torch.compiler.is_compiling())
 
-    def _keep(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+    def _keep(self, name: str, make: Callable[[], Kept]) -> Kept:
         weight = self.weight
         capturing = weight.is_cuda and torch.cuda.is_current_stream_capturing()
         if weight.is_inference() or capturing:

@@ -10,6 +10,7 @@ Notable:
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,30 +40,35 @@ def encode(
     """Embed ids; arguments, result and errors as for `plain.encode`."""
     if mean is None:
         mean = weight.mean(0)
+    return prepare(weight, mean, data, offsets, pos_dim)(ids)
+
+
+def prepare(
+    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Callable[[Tensor], Tensor]:
+    """`encode` for ids to come: what does not depend on them is done once."""
     matrix = weight.detach().contiguous().numpy()
     compiled = loops.compiled(matrix.dtype.name)
-    flat = _known_ids(compiled, ids, offsets)
-    out = pages.empty((len(flat), weight.shape[1]), weight.dtype)
-    arguments = (
-        matrix,
-        mean.detach().contiguous().numpy(),
-        flat,
-        data.numpy(),
-        offsets.numpy(),
-        *factors(pos_dim, matrix.dtype.name),
-        out.numpy(),
-        _fits_no_cache(out),
-    )
-    work = functools.partial(compiled.encode, *arguments)
-    share(work, len(flat), ROWS, alone=out.numel() < ALONE)
-    return out
+    projection = matrix, mean.detach().contiguous().numpy()
+    vocabulary = data.numpy(), offsets.numpy(), *factors(pos_dim, matrix.dtype.name)
+    known, width, dtype = len(offsets) - 1, weight.shape[1], weight.dtype
+
+    def embed(ids: Tensor) -> Tensor:
+        flat = _known_ids(compiled, ids, known)
+        out = pages.empty((len(flat), width), dtype)
+        arguments = *projection, flat, *vocabulary, out.numpy(), _fits_no_cache(out)
+        work = functools.partial(compiled.encode, *arguments)
+        share(work, len(flat), ROWS, alone=out.numel() < ALONE)
+        return out
+
+    return embed
 
 
 def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
     """Gradient of the projection, ``(D, d_model)``; arguments as for `plain.encode`."""
     array = grad.detach().contiguous().numpy()
     compiled = loops.compiled(array.dtype.name)
-    flat = _known_ids(compiled, ids, offsets)
+    flat = _known_ids(compiled, ids, len(offsets) - 1)
     width = grad.shape[1]
     out = pages.empty((codec.dimension(pos_dim), width), grad.dtype)
     arguments = (
@@ -92,9 +98,8 @@ def factors(pos_dim: int, dtype: str) -> tuple[NDArray, NDArray]:
     return exact.astype(dtype), (exact * lengths).astype(dtype)
 
 
-def _known_ids(compiled: loops.Loops, ids: Tensor, offsets: Tensor) -> NDArray:
+def _known_ids(compiled: loops.Loops, ids: Tensor, known: int) -> NDArray:
     flat = ids.long().contiguous().numpy()
-    known = len(offsets) - 1
     stranger = compiled.first_unknown(flat, known)
     if stranger >= 0:
         raise unknown_id(int(flat[stranger]), known)

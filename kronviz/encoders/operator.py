@@ -10,6 +10,7 @@ Notable:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,10 +36,10 @@ def encode(
     return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
 
 
-def encode_now(
-    weight: Tensor, mean: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
-) -> Tensor:
-    """`encode` where no derivative is wanted and nothing is compiled.
+def prepare(
+    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Callable[[Tensor], Tensor]:
+    """`encode` for ids to come, where no derivative is wanted and nothing is compiled.
 
     Ordinary tensors go past PyTorch's dispatcher, which takes longer than to embed what a person
     types.
@@ -47,12 +48,12 @@ def encode_now(
         if weight.device.type == "cpu":
             from kronviz.encoders import cpu
 
-            return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
+            return cpu.prepare(weight, mean, data, offsets, pos_dim)
         if weight.device.type == "cuda":
             from kronviz.encoders import gpu
 
-            return gpu.encode(weight, mean, ids, data, offsets, pos_dim)
-    return encode(weight, mean, ids, data, offsets, pos_dim)
+            return lambda ids: gpu.encode(weight, mean, ids, data, offsets, pos_dim)
+    return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
 
 
 @torch.library.custom_op(
