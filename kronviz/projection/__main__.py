@@ -1,7 +1,9 @@
 """Draw and store all maps of a pair: ``python -m kronviz.projection --pair tiny``.
 
-The same weights give the same files: ``--check`` draws all anew, stores nothing, and says whether
-the stored maps are these. ``--families`` draws nothing and prints the probe families' figures.
+The same weights give the same files on the same kind of processor; on another, sums round otherwise
+and UMAP draws another picture of the same neighbours. ``--check`` draws all anew, stores nothing,
+and says whether the stored maps are these, or how faithful those are. ``--families`` draws nothing
+and prints the probe families' figures.
 """
 
 from __future__ import annotations
@@ -72,18 +74,29 @@ def _draw_all(predictor: Predictor, names: Sequence[str], options: argparse.Name
     with tempfile.TemporaryDirectory() as aside:
         out = Path(aside) if options.check else options.out
         for name in names:
+            # Asked first: what is drawn is kept, and would be the answer.
+            before = _stored(predictor, name, options.out) if options.check else ""
             drawn, how = _drawn(predictor, name, options.out if options.missing else None)
             path = write_map(predictor, drawn, out)
             if options.check:
                 stored = map_file(predictor, space_of(predictor, name), options.out)
                 same = stored.is_file() and stored.read_bytes() == path.read_bytes()
-                how += ", as stored" if same else ", NOT as stored"
+                how += ", as stored" if same else f", NOT as stored: {before}"
                 others += not same
             size += path.stat().st_size
             print(f"{_line(drawn, path.stat().st_size)}  {how}", flush=True)
     seconds = time.perf_counter() - started
     print(f"{len(names)} maps in {seconds:.0f} s, {size / 1000:,.0f} kB")
     return int(others > 0)
+
+
+def _stored(predictor: Predictor, name: str, folder: Path) -> str:
+    """How faithful the map is that a folder holds of a space."""
+    try:
+        faith = read_map(predictor, name, folder).facts.faith
+    except MapError as error:
+        return str(error)
+    return f"trustworthiness {faith.trustworthiness:.3f}, overlap {faith.overlap:.3f} there"
 
 
 def _drawn(predictor: Predictor, name: str, kept: Path | None) -> tuple[Map, str]:
