@@ -7,6 +7,7 @@ import pytest
 import torch
 from small import small_model
 
+from kronviz.figures import layers as figures
 from kronviz.predictor import Predictor
 from kronviz.probes import layer_words
 from kronviz.probes import layers as probe
@@ -125,6 +126,9 @@ def test_a_stopped_run_keeps_what_was_read_and_is_not_taken_for_a_whole_one(
     assert "lookalike" not in sentences
     assert begun.depths == 3
     assert layer_rows(begun) == []
+    (words,) = figures.cosines(begun, "lookalike").layout.annotations
+    assert "stopped before it came to these pairs" in words.text
+    assert figures.cosines(begun, "typo").data
     until = 0.97
     partly = layers(other, progress)
     assert partly.read == 2048 < partly.tokens
