@@ -82,6 +82,10 @@ def header(**entry: Any) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
+def npy(text: bytes) -> bytes:
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
+
+
 def zipped() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -115,6 +119,13 @@ REFUSED = {
     "npy of whole numbers": (saved(np.ones((20, 4), int)), "matrix"),
     "npy of one axis": (saved(np.ones(20)), "matrix"),
     "npy cut": (saved(np.ones((20, 4)))[:-8], "damaged"),
+    "npy header begun": (npy(b"\0\0{"), "damaged"),
+    "npy header deep": (npy(b"(" * 9000), "damaged"),
+    "npy header of odd keys": (npy(b"{1: 2, 'shape': 3}"), "damaged"),
+    "npy header of an odd type": (
+        npy(b"{'shape':(20,4),'fortran_order':False,'descr':[()]}"),
+        "damaged",
+    ),
 }
 
 

@@ -204,7 +204,10 @@ def _read_npy(path: Path) -> VectorTable:
     name = _short(path.name)
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, MemoryError, OverflowError):
+    except OSError:
+        raise
+    except Exception:
+        # The header is Python text, which NumPy's and Python's parsers refuse in many ways.
         raise InputError(
             f"{name} is damaged, or an array of objects; save a matrix of numbers by np.save."
         ) from None
