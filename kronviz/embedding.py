@@ -51,10 +51,11 @@ class KroneckerEmbedding(nn.Module):
             drawn from N(0, 1/√D). Row ``byte * P + position`` is what one cell contributes.
         data, offsets: the cut bytes of all tokens, uint8, and where each begins, int32.
 
-    In evaluation mode, without gradients, the mean of the projection's rows (and the table of
-    ``cached``) is kept until the projection changes. A change is seen by the tensor's version
-    counter, which writing through ``weight.data`` or PyTorch's fused optimizers does not move:
-    switch to training mode and back, as one does for training anyway, and it is forgotten.
+    In evaluation mode, without gradients, what follows from the projection alone (the mean of its
+    rows, the table of ``cached``) is kept until the projection changes. A change is seen by the
+    tensor's version counter, which writing through ``weight.data`` or PyTorch's fused optimizers
+    does not move: switch to training mode and back, as one does for training anyway, and it is
+    forgotten.
     """
 
     data: Tensor
@@ -103,7 +104,8 @@ class KroneckerEmbedding(nn.Module):
             self._check(ids)
             embedded = F.embedding(ids.reshape(-1), self._keep("table", self._embed_all))
         elif self._frozen():
-            embedded = self._keep("encode", self._prepare)(ids.reshape(-1))
+            encode = self._keep("encode", lambda: self._prepare(self.data, self.offsets))
+            embedded = encode(ids.reshape(-1))
         else:
             embedded = self._encode(ids.reshape(-1), self.data, self.offsets)
         return embedded.view(*ids.shape, self.embedding_dim)
@@ -122,31 +124,22 @@ class KroneckerEmbedding(nn.Module):
             self(torch.zeros(1, dtype=torch.long, device=self.weight.device))
 
     def _encode(self, ids: Tensor, data: Tensor, offsets: Tensor) -> Tensor:
-        if self._frozen():
-            return self._prepare(data, offsets)(ids)
-        if self._fused():
-            return operator.encode(self.weight, None, ids, data, offsets, self.pos_dim)
-        self._check(ids, len(offsets) - 1)
-        return plain.encode(self.weight, None, ids, data, offsets, self.pos_dim)
+        return self._prepare(data, offsets)(ids)
 
-    def _prepare(
-        self, data: Tensor | None = None, offsets: Tensor | None = None
-    ) -> Callable[[Tensor], Tensor]:
-        """How to embed ids of these tokens, else of the vocabulary, with the projection as is."""
-        data = self.data if data is None else data
-        offsets = self.offsets if offsets is None else offsets
-        weight, mean = self.weight, self._keep("mean", self._mean)
-        if self._fused():
-            return operator.prepare(weight, mean, data, offsets, self.pos_dim)
+    def _prepare(self, data: Tensor, offsets: Tensor) -> Callable[[Tensor], Tensor]:
+        """How to embed ids of these tokens with the projection as it is."""
+        weight = self.weight
+        mean = self._keep("mean", self._mean) if self._frozen() else None
+        if encoders.is_fused(self.encoder, weight.device, weight.dtype):
+            if mean is not None:
+                return operator.prepare(weight, mean, data, offsets, self.pos_dim)
+            return lambda ids: operator.encode(weight, None, ids, data, offsets, self.pos_dim)
 
         def plainly(ids: Tensor) -> Tensor:
             self._check(ids, len(offsets) - 1)
             return plain.encode(weight, mean, ids, data, offsets, self.pos_dim)
 
         return plainly
-
-    def _fused(self) -> bool:
-        return encoders.is_fused(self.encoder, self.weight.device, self.weight.dtype)
 
     def _embed_forced(self, ids: Tensor, forced: Mapping[Slot, bytes]) -> Tensor:
         """Forced strings as further tokens behind the vocabulary, so that one pass embeds all."""

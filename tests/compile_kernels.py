@@ -26,10 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from kronviz.encoders import gpu, kernels
 
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-INTEGERS = {"rows": "i32", "known": "i32", "width": "i32", "count": "i32", "limit": "i32"}
-INTEGERS |= {"lanes": "i32"}
+INTEGERS = dict.fromkeys(("rows", "known", "width", "lanes", "count", "limit"), "i32")
 CONSTANTS = {
-    "STAY": gpu.STAY,
     "POS_DIM": 16,
     "TOKENS": gpu.TOKENS,
     "COLUMNS": gpu.COLUMNS,
@@ -81,12 +79,10 @@ def compile_for(kernel: Any, target: int, pointers: dict[str, str], **constants:
 def main() -> None:
     for target in (80, 90):
         for number in ("bf16", "fp32"):
-            compile_for(
-                kernels.encode,
-                target,
-                {"weight": number, "mean": "fp32", "ids": "i64", "data": "u8", "offsets": "i32"}
-                | {"out": number},
-            )
+            stored = {"ids": "i64", "data": "u8", "offsets": "i32"}
+            rows = {"weight": number, "mean": "fp32", **stored, "out": number}
+            for stay in (0, 16):
+                compile_for(kernels.encode, target, rows, STAY=stay)
             precise = {"gains": "fp32", "out": "fp32", "heads": "fp32"}
             compile_for(
                 kernels.add_chunks,

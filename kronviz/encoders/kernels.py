@@ -58,12 +58,12 @@ def encode(
         block = lane % blocks
         first = tl.program_id(0) // lanes + lane // blocks * STAY
         # Where the blocks do not divide the lanes, the first of them have one more.
-        step = (lanes // blocks + (block < lanes % blocks).to(tl.int32)) * STAY
+        stride = (lanes // blocks + (block < lanes % blocks).to(tl.int32)) * STAY
     else:
-        block, first, step = tl.program_id(1), tl.program_id(0), tl.num_programs(0)
+        block, first, stride = tl.program_id(1), tl.program_id(0), tl.num_programs(0)
     column = block * COLUMNS + tl.arange(0, COLUMNS)
     inside = (column < width)[None, :]
-    for tile in range(first, tl.cdiv(rows, TOKENS), step):
+    for tile in range(first, tl.cdiv(rows, TOKENS), stride):
         row = tile * TOKENS + tl.arange(0, TOKENS)
         live = row < rows
         token = tl.load(ids + row, mask=live, other=0)
@@ -73,8 +73,8 @@ def encode(
         total = tl.zeros((TOKENS, COLUMNS), PRECISE)
         for begin in range(0, tl.max(length), UNROLL):
             # Unrolled, so that the rows of several bytes are on their way at once.
-            for step_on in tl.static_range(UNROLL):
-                position = begin + step_on
+            for step in tl.static_range(UNROLL):
+                position = begin + step
                 lit = position < length
                 byte = tl.load(data + start + position, mask=lit, other=0)
                 cell = byte.to(INDEX) * POS_DIM + position

@@ -41,27 +41,36 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """As `torch.empty` on the CPU; PyTorch's allocator still owns the memory."""
     made = torch.empty(shape, dtype=dtype)
     if made.nbytes >= LARGE and (advise := _madvise()):
-        start, stop = made.data_ptr(), made.data_ptr() + made.nbytes
-        first, last = -(-start // mmap.PAGESIZE), stop // mmap.PAGESIZE
+        pages = _whole(made, mmap.PAGESIZE)
+        place = pages.start * mmap.PAGESIZE, len(pages) * mmap.PAGESIZE
         # Advice: that it was not taken is no error.
-        advise(first * mmap.PAGESIZE, (last - first) * mmap.PAGESIZE, _HUGE)
-        if made.nbytes >= FRESH:
-            first = -(-start // SIZE)
-            touch = functools.partial(_touch, advise, first * SIZE, [])
-            share(touch, stop // SIZE - first, 1)
+        advise(*place, _HUGE)
+        if made.nbytes >= FRESH and not _at_hand(_whole(made, SIZE)):
+            advise(*place, _SMALL)
     return made
 
 
-def _touch(advise: Advise, base: int, slow: list[int], first: int, last: int) -> None:
-    """Have the system provide huge pages, until one was slow for this thread or for another."""
-    for page in range(first, last):
-        if slow:
-            advise(base + page * SIZE, (last - page) * SIZE, _SMALL)
-            return
-        started = time.perf_counter()
-        ctypes.memset(base + page * SIZE, 0, 1)
-        if time.perf_counter() - started > SLOW:
-            slow.append(page)
+def _at_hand(pages: range) -> bool:
+    """Touch huge pages on several threads, until one was slow: whether none was."""
+    slow: list[int] = []
+
+    def touch(first: int, last: int) -> None:
+        for page in pages[first:last]:
+            if slow:
+                return
+            started = time.perf_counter()
+            ctypes.memset(page * SIZE, 0, 1)
+            if time.perf_counter() - started > SLOW:
+                slow.append(page)
+
+    share(touch, len(pages), 1)
+    return not slow
+
+
+def _whole(made: Tensor, size: int) -> range:
+    """Numbers of the pages that lie within a tensor's memory."""
+    start = made.data_ptr()
+    return range(-(-start // size), (start + made.nbytes) // size)
 
 
 @functools.cache

@@ -187,19 +187,18 @@ def test_a_cell_that_looks_like_a_formula_is_inert(stay: Visit) -> None:
 
 ENGLISH = r"""() => {
     const number = /(?<!(section|table|arXiv|License|CC BY|CC BY-SA) )(?<![\w.-])\d+[.,]\d/;
-    // Gradio keeps a clock in each part, which is never seen.
-    const seen = (at) => at.checkVisibility({ opacityProperty: true, visibilityProperty: true });
     const texts = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const { parentElement: at, data } = walker.currentNode;
         if (at.closest("script, style, code, pre, bdi, .kv-piece, .js-plotly-plot")) continue;
+        if (at.closest(".wrap.hide")) continue;  // Gradio's clock, hidden in each part that waits.
         if (!number.test(data)) continue;
-        if (seen(at)) texts.push(data.trim());
+        if (at.checkVisibility()) texts.push(data.trim());
     }
     for (const at of document.querySelectorAll("[aria-label]")) {
         const said = at.getAttribute("aria-label");
-        if (seen(at) && !at.querySelector("bdi") && number.test(said)) texts.push(said);
+        if (at.checkVisibility() && !at.querySelector("bdi") && number.test(said)) texts.push(said);
     }
     return texts;
 }"""
