@@ -16,7 +16,7 @@ from kronviz.probes.editwalk import EDIT_KINDS, EditPoint, EditWalk
 from kronviz.probes.stringpair import Similarity
 from kronviz.ui.bytes_pair import CENTRED, strips
 from kronviz.ui.bytes_parts import arm_name, count, number, piece, short_piece
-from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.html import DOT, Markup, element, join, visible
 from kronviz.ui.numbers import label, marked, sentence
 from kronviz.ui.parts import alert
 
@@ -89,9 +89,9 @@ def _edit(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity |
 def _numbers(walk: EditWalk, point: EditPoint) -> Markup:
     parts: list[object] = ["code ", element("b", marked(number(point.code_cosine)))]
     if point.kron_cosine is not None:
-        parts += [" · ", arm_name("kron"), " ", *_both(point.kron_cosine, point.kron_centred)]
+        parts += [DOT, arm_name("kron"), " ", *_both(point.kron_cosine, point.kron_centred)]
     if walk.n_tokens is not None and point.n_tokens is not None:
-        parts += [" · ", arm_name("bpe"), " "]
+        parts += [DOT, arm_name("bpe"), " "]
         if point.bpe_cosine is not None:
             parts += _both(point.bpe_cosine, point.bpe_centred)
         else:

@@ -17,6 +17,8 @@ import unicodedata
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
+DOT = "\u00a0· "
+"""Between the members of a list: a line may end with it, but not begin."""
 _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "col"})
 _SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

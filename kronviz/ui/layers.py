@@ -21,7 +21,7 @@ from kronviz.ui import links
 from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.context import Context
 from kronviz.ui.direct import leave_queue, next_number
-from kronviz.ui.html import Markup, element, join, visible
+from kronviz.ui.html import DOT, Markup, element, join, visible
 from kronviz.ui.lab_parts import in_queue, place_part, tell_place
 from kronviz.ui.lab_runs import Runs, watched
 from kronviz.ui.numbers import marked, sentence
@@ -324,7 +324,7 @@ def _nearest(report: LayerReport) -> Markup:
         for at in dict.fromkeys((*arm.depths[:1], *arm.depths[-1:])):
             for family in at.families:
                 nearest = join(
-                    join([" · " if index else "", visible(text.encode())])
+                    join([DOT if index else "", visible(text.encode())])
                     for index, text in enumerate(family.nearest)
                 )
                 where = "input" if at.depth == 0 else f"after block {at.depth}"
