@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,9 +19,10 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from gradio.utils import get_upload_folder
 
 from kronviz.checkpoint import CheckpointError, load_arm
-from kronviz.ui import door
+from kronviz.ui import door, uploads
 from kronviz.ui.context import load_context
 from kronviz.ui.layout import build_app, launch
 
@@ -154,6 +157,62 @@ def test_what_is_too_large_is_refused(address: str) -> None:
             b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000000\r\n\r\n"
         )
         assert b" 413 " in line.recv(1000)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def files() -> set[Path]:
+    return {path for path in Path(get_upload_folder()).rglob("*") if path.is_file()}
+
+
+def begun(address: str, part: bytes) -> socket.socket:
+    """The beginning of an upload of one megabyte."""
+    line = socket.create_connection(("127.0.0.1", httpx.URL(address).port))
+    line.sendall(
+        b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n"
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r\n\r\n' + part
+    )
+    return line
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(address: str) -> None:
+    before = files()
+    with begun(address, b"0" * 300_000):
+        eventually(lambda: files() != before)
+    eventually(lambda: files() == before)
+
+
+def test_a_file_that_nothing_came_of_is_deleted(address: str) -> None:
+    # Gradio takes a form without an end, and forgets the file that it began.
+    before = files()
+    with begun(address, b"0" * 300_000) as line:
+        line.sendall(b"0" * 700_000)
+        line.recv(1000)
+    (left,) = files() - before
+    uploads.delete_old()
+    assert left.exists()
+    os.utime(left, (0, 0))
+    uploads.delete_old()
+    assert not left.exists()
+
+
+def test_uploads_are_refused_when_there_are_too_many(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, form = f"{address}gradio_api/upload", {"files": ("a.npy", b"0" * 1000)}
+    assert httpx.post(url, files=form).status_code == 200
+    monkeypatch.setattr(uploads, "MOST_BYTES", 5000)
+    answer = httpx.post(url, files=form)
+    assert answer.status_code == 503
+    assert answer.text == (
+        "No room for the file: too many others are here. Try again in half an hour."
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,13 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from gradio.utils import get_upload_folder
+from starlette.concurrency import run_in_threadpool
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kronviz.ui import uploads
 
 MAX_JSON = 4_000_000
 MORE = 200_000
@@ -123,11 +127,18 @@ class Door:
             raise Refused(404, "There is nothing here.")
         if scope["method"] != "POST":
             return receive
-        uploads = path.startswith(f"{_API}/upload")
-        limit = self._blocks().max_file_size + MORE if uploads else MAX_JSON
-        headers = dict(scope["headers"])
-        if _number(headers.get(b"content-length")) > limit:
+        brings = _brings(path)
+        limit = self._blocks().max_file_size + MORE if brings else MAX_JSON
+        size = _number(dict(scope["headers"]).get(b"content-length"))
+        if size > limit:
             raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
+        if brings:
+            if not await run_in_threadpool(uploads.have_room, size):
+                raise Refused(
+                    503,
+                    "No room for the file: too many others are here. Try again in half an hour.",
+                )
+            return _whole_or_nothing(_limited(receive, limit))
         call = _CALL.match(path)
         if not call and not _DIRECT.match(path):
             return _limited(receive, limit)
@@ -276,12 +287,22 @@ class _Answer:
 
     async def say(self, status: int, sentence: str) -> None:
         """One sentence, as Gradio's own refusals are written."""
-        answer = JSONResponse({"detail": sentence, "error": sentence}, status)
+        # Gradio's page shows an upload's refusal as it came.
+        answer: Response = (
+            PlainTextResponse(sentence, status)
+            if _brings(self._scope["path"])
+            else JSONResponse({"detail": sentence, "error": sentence}, status)
+        )
 
         async def nothing() -> Message:
             return {"type": "http.disconnect"}
 
         await answer(self._scope, nothing, self.send)
+
+
+def _brings(path: str) -> bool:
+    """Whether a path is that of uploads."""
+    return path.rstrip("/") == f"{_API}/upload"
 
 
 def _may_be_served(path: str) -> bool:
@@ -317,6 +338,18 @@ def _limited(receive: Receive, limit: int) -> Receive:
         return message
 
     return counted
+
+
+def _whole_or_nothing(receive: Receive) -> Receive:
+    """An upload that ends before its time is an error of its form: what has come is deleted."""
+
+    async def watched() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MultiPartException("The upload broke off.")
+        return message
+
+    return watched
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ from kronviz.ui import (
     robustness,
     theme,
     training,
+    uploads,
     your_model,
 )
 from kronviz.ui import map as map_tab
@@ -58,7 +60,6 @@ START = "New here? Five steps"
 PAPER = "https://arxiv.org/abs/2605.29459"
 UPLOADS_KEPT_S = KEPT_S
 """How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
-
 KEEP_ALIVE_S = 75
 """How long an idle connection stays open: longer than proxies keep theirs, which would otherwise
 send a request down one that is being closed."""
@@ -126,6 +127,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         app: what `build_app` made.
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
+    uploads.delete_old()
     app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
     app_settings["routes"] += getattr(app, "kronviz_routes", ())
     app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))
@@ -156,6 +158,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         app.server.config.timeout_keep_alive = KEEP_ALIVE_S
     agents.answer_in_json(app)
     if not wanted["prevent_thread_lock"]:
+        # To be stopped is to be interrupted: the files that visitors sent are deleted.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         app.block_thread()
     return served
 
