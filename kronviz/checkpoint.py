@@ -8,8 +8,9 @@ A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and `
     README.md              the model card
 
 and beside them, where they were measured, ``seeds.json`` (the gap with several seeds at a smaller
-size), ``rarity.json`` (the loss by how often a token was read in training) and ``robustness.json``
-(the spelling test, see `kronviz.probes.kept`).
+size), ``rates.json`` (the same with nanoGPT's optimizer at several rates), ``rarity.json`` (the
+loss by how often a token was read in training) and ``robustness.json`` (the spelling test, see
+`kronviz.probes.kept`).
 
 Notable:
 
@@ -46,6 +47,7 @@ PIECE = "#"
 CONFIG = "config.json"
 LOG = "log.jsonl"
 SEEDS = "seeds.json"
+RATES = "rates.json"
 RARITY = "rarity.json"
 FORMAT = "kronviz-1"
 

@@ -132,14 +132,19 @@ def test_long_logs_are_thinned_and_keep_their_last_point() -> None:
 def write_seeds(
     pair: Path, losses: dict[str, list[float]], by_rarity: dict[str, list[dict]] | None = None
 ) -> None:
+    found = seeds_at(2e-3, losses) | ({"rarity": by_rarity} if by_rarity else {})
+    (pair / "seeds.json").write_text(json.dumps(found))
+
+
+def seeds_at(rate: float, losses: dict[str, list[float]]) -> dict:
+    """What ``seeds.json`` holds."""
     runs = [
         {"variant": variant, "seed": seed, "val_loss": loss, "tokens": 1000, "norm": 1.0}
         for variant, values in losses.items()
         for seed, loss in enumerate(values, start=1)
     ]
-    config = {"name": "small", "d_model": 8, "n_layer": 2}
-    found = {"config": config, "runs": runs} | ({"rarity": by_rarity} if by_rarity else {})
-    (pair / "seeds.json").write_text(json.dumps(found))
+    config = {"name": "small", "d_model": 8, "n_layer": 2, "adam_lr": rate}
+    return {"config": config, "runs": runs}
 
 
 def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> None:
@@ -155,11 +160,22 @@ def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> Non
     assert from_json(TrainingEvidence, to_json(evidence)) == evidence
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"config": {}, "runs": []}'])
-def test_damaged_seeds_are_one_sentence(pair: Path, text: str) -> None:
-    (pair / "seeds.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"seeds\.json of p is damaged; restore"):
+@pytest.mark.parametrize("name", ["seeds", "rates"])
+@pytest.mark.parametrize("text", ["{", "[1]", '{"config": {}, "runs": []}', "7"])
+def test_damaged_seeds_are_one_sentence(pair: Path, name: str, text: str) -> None:
+    (pair / f"{name}.json").write_text(text)
+    with pytest.raises(CheckpointError, match=rf"{name}\.json of p is damaged; restore"):
         training_evidence(pair)
+
+
+def test_rates_are_read_from_the_slowest_on(pair: Path) -> None:
+    swift = seeds_at(0.0024, {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]})
+    slow = seeds_at(0.0006, {"bpe": [6.0, 6.2], "kron": [6.1, 6.2], "bpe-untied": [6, 6]})
+    (pair / "rates.json").write_text(json.dumps([swift, slow]))
+    evidence = training_evidence(pair)
+    assert [found.rate for found in evidence.rates] == [0.0006, 0.0024]
+    assert [found.gap.mean for found in evidence.rates] == pytest.approx([-0.05, 0.25])
+    assert from_json(TrainingEvidence, to_json(evidence)) == evidence
 
 
 def test_the_gap_by_rarity_finds_what_was_put_there(tmp_path: Path) -> None:

@@ -239,17 +239,37 @@ def test_configurations_say_what_is_wrong() -> None:
     assert isinstance(load_config("gpt2"), TrainConfig)
 
 
-def test_seeds_are_trained_with_a_control_whose_head_is_its_own(
-    data: Path, text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs one after the other: to start one takes longer than such a training."""
+
     def trained(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
         assert command[:2] == [sys.executable, "-m"]
         run_here(command[2:])
         return subprocess.CompletedProcess(command, 0)
 
-    # One after the other and in this process: to start one takes longer than such a training.
     monkeypatch.setattr(subprocess, "run", trained)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_every_rate_is_trained_with_nanogpts_optimizer(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rates.json"
+    command = ["kronviz.training.rates", "--config", "smoke", "--seeds", "1", "--data", str(data)]
+    command += ["--rates", "0.01", "0.001", "--runs", str(tmp_path / "runs"), "--out", str(out)]
+    run_here(command)
+    slow, swift = json.loads(out.read_text())
+    assert (slow["config"]["adam_lr"], swift["config"]["adam_lr"]) == (0.001, 0.01)
+    for found in (slow, swift):
+        assert (found["config"]["optimizer"], found["config"]["schedule"]) == ("adamw", "cosine")
+        assert [run["variant"] for run in found["runs"]] == ["bpe", "kron", "bpe-untied"]
+    assert slow["runs"][0]["val_loss"] != swift["runs"][0]["val_loss"]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_seeds_are_trained_with_a_control_whose_head_is_its_own(
+    data: Path, text_folder: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "seeds.json"
     command = ["kronviz.training.seeds", "--config", "smoke", "--seeds", "1", "--data", str(data)]
     command += ["--text", str(text_folder / "val.jsonl")]

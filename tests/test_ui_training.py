@@ -4,10 +4,11 @@ whatever the logs are like.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from test_probe_training import write_log, write_seeds
+from test_probe_training import seeds_at, write_log, write_seeds
 from test_ui_html import read
 
 from kronviz import published
@@ -75,6 +76,19 @@ def test_seeds_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     assert "+0.250 ± 0.071" in said
     assert "<data" not in said
     assert "token to come" not in said
+
+
+def test_learning_rates_stand_in_a_table_with_the_best_of_each_in_bold(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+    slow = seeds_at(0.0006, {"bpe": [6.0, 6.2], "kron": [5.9, 6.0], "bpe-untied": [6, 6]})
+    swift = seeds_at(0.0024, {"bpe": [5.0, 5.2], "kron": [5.2, 5.3], "bpe-untied": [5.1, 5.1]})
+    (tmp_path / "p" / "rates.json").write_text(json.dumps([slow, swift]))
+    table = view(tmp_path).table
+    said = read(table).said
+    assert "kron is behind at 1 of 2 learning rates; each at its best, a gap of −0.150 nats" in said
+    assert "5.100 ± 0.1415.250 ± 0.0715.100 ± 0.000−0.150 ± 0.071" in said
+    assert table.count("<b><data value=") == 3
 
 
 def test_seeds_by_rarity_stand_below_them(tmp_path: Path) -> None:

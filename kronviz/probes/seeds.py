@@ -2,7 +2,8 @@
 
 Notable:
 
-- Everything is read from ``seeds.json``, which `kronviz.training.seeds` writes beside a pair.
+- Everything is read from ``seeds.json``, which `kronviz.training.seeds` writes beside a pair, and
+  from ``rates.json``, which `kronviz.training.rates` does: such a spread for each learning rate.
 - Differences are taken seed by seed, for runs of one seed read the same batches in the same order;
   the spread is the sample standard deviation over the seeds.
 - ``bpe-untied`` is a learned table with a head of its own, as kron's is. The difference of the two
@@ -15,11 +16,14 @@ import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from kronviz.checkpoint import SEEDS, CheckpointError
+from kronviz.checkpoint import RATES, SEEDS, CheckpointError
 from kronviz.probes.intervals import Interval
 
 BPE, KRON, CONTROL = "bpe", "kron", "bpe-untied"
+NANOGPT_RATE = 6e-4
+"""AdamW's peak rate for GPT-2 124M in nanoGPT, with which the paper trained."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class SeedSpread:
     Attributes:
         config: name of the smaller configuration.
         d_model, n_layer, tokens: its width, depth, and tokens read in each run.
+        rate: AdamW's peak learning rate.
         seeds: the seeds, in the order of all values below.
         losses: final validation losses of ``bpe``, ``kron`` and the control ``bpe-untied``.
         gap: bpe's loss less kron's; above zero, kron is better.
@@ -67,6 +72,7 @@ class SeedSpread:
     d_model: int
     n_layer: int
     tokens: int
+    rate: float
     seeds: tuple[int, ...]
     losses: dict[str, Spread]
     gap: Spread
@@ -82,31 +88,50 @@ def seed_spread(pair_dir: Path) -> SeedSpread | None:
     Raises:
         CheckpointError: it is damaged.
     """
-    path = pair_dir / SEEDS
+    found = _read(pair_dir / SEEDS)
+    return found[0] if found else None
+
+
+def rate_sweep(pair_dir: Path) -> tuple[SeedSpread, ...]:
+    """Read ``rates.json`` of a pair's folder, slowest rate first; empty where there is none.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    return tuple(sorted(_read(pair_dir / RATES), key=lambda found: found.rate))
+
+
+def _read(path: Path) -> list[SeedSpread]:
     if not path.is_file():
-        return None
+        return []
     try:
         stored = json.loads(path.read_text())
-        config, runs = stored["config"], stored["runs"]
-        by_run = {(run["variant"], run["seed"]): float(run["val_loss"]) for run in runs}
-        seeds = tuple(sorted({int(run["seed"]) for run in runs}))
-        losses = {name: [by_run[name, seed] for seed in seeds] for name in (BPE, KRON, CONTROL)}
-        return SeedSpread(
-            config=str(config["name"]),
-            d_model=int(config["d_model"]),
-            n_layer=int(config["n_layer"]),
-            tokens=int(runs[0]["tokens"]),
-            seeds=seeds,
-            losses={name: _spread(values) for name, values in losses.items()},
-            gap=_difference(losses[BPE], losses[KRON]),
-            head=_difference(losses[BPE], losses[CONTROL]),
-            code=_difference(losses[CONTROL], losses[KRON]),
-            **{side: _classes(rows) for side, rows in stored.get("rarity", {}).items()},
-        )
+        return [_found(one) for one in (stored if path.name == RATES else [stored])]
     except (ValueError, KeyError, TypeError, IndexError):
         raise CheckpointError(
-            f"The file {SEEDS} of {pair_dir.name} is damaged; restore it from the repository."
+            f"The file {path.name} of {path.parent.name} is damaged; restore it from the "
+            "repository."
         ) from None
+
+
+def _found(stored: dict[str, Any]) -> SeedSpread:
+    config, runs = stored["config"], stored["runs"]
+    by_run = {(run["variant"], run["seed"]): float(run["val_loss"]) for run in runs}
+    seeds = tuple(sorted({int(run["seed"]) for run in runs}))
+    losses = {name: [by_run[name, seed] for seed in seeds] for name in (BPE, KRON, CONTROL)}
+    return SeedSpread(
+        config=str(config["name"]),
+        d_model=int(config["d_model"]),
+        n_layer=int(config["n_layer"]),
+        tokens=int(runs[0]["tokens"]),
+        rate=float(config["adam_lr"]),
+        seeds=seeds,
+        losses={name: _spread(values) for name, values in losses.items()},
+        gap=_difference(losses[BPE], losses[KRON]),
+        head=_difference(losses[BPE], losses[CONTROL]),
+        code=_difference(losses[CONTROL], losses[KRON]),
+        **{side: _classes(rows) for side, rows in stored.get("rarity", {}).items()},
+    )
 
 
 def _classes(rows: list[dict]) -> tuple[SeedClass, ...]:

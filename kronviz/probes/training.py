@@ -22,7 +22,7 @@ from typing import Any
 
 from kronviz.checkpoint import ARMS, CheckpointError, read_config, read_log
 from kronviz.probes.rarity import Rarity, names, rarity
-from kronviz.probes.seeds import SeedSpread, seed_spread
+from kronviz.probes.seeds import SeedSpread, rate_sweep, seed_spread
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class TrainingEvidence:
         step_time_percent: how much longer kron's median step takes than bpe's.
         input_saving_percent: how much fewer trainable numbers kron's input embedding has.
         seeds: the gap over several seeds at a smaller size, where it was measured.
+        rates: the same with nanoGPT's optimizer and schedule, slowest learning rate first.
         rarity: the gap by how often a token was read in training, where it was measured.
     """
 
@@ -104,6 +105,7 @@ class TrainingEvidence:
     step_time_percent: float | None = None
     input_saving_percent: float | None = None
     seeds: SeedSpread | None = None
+    rates: tuple[SeedSpread, ...] = ()
     rarity: Rarity | None = None
 
     def curve(self, arm: str) -> TrainingCurve | None:
@@ -128,9 +130,9 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
             "log.jsonl from the repository."
         ) from None
     by_arm = {curve.arm: curve for curve in curves}
-    seeds = seed_spread(pair_dir)
+    seeds, rates = seed_spread(pair_dir), rate_sweep(pair_dir)
     if len(by_arm) < len(ARMS):
-        return TrainingEvidence(pair_dir.name, curves, seeds=seeds)
+        return TrainingEvidence(pair_dir.name, curves, seeds=seeds, rates=rates)
     bpe, kron = (by_arm[arm] for arm in ARMS)
     gap_nats = _difference(bpe.final_nats, kron.final_nats)
     matched, step_factor = _steps_saved(kron, bpe)
@@ -150,6 +152,7 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
             _difference(bpe.input_parameters, kron.input_parameters), bpe.input_parameters
         ),
         seeds=seeds,
+        rates=rates,
         rarity=rarity(pair_dir),
     )
 
@@ -256,6 +259,9 @@ def main() -> None:
         print(f"{name}: {_shown(value, form)}")
     if evidence.seeds:
         _print_seeds(evidence.seeds)
+    for found in evidence.rates:
+        print(f"AdamW alone, on a cosine, at {found.rate:g}:", end=" ")
+        _print_seeds(found)
     if evidence.rarity:
         _print_rarity(evidence.rarity)
 

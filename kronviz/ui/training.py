@@ -6,6 +6,7 @@ is labelled as such, with where it stands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from kronviz.checkpoint import CheckpointError
 from kronviz.figures import training as figures
 from kronviz.probes.intervals import Interval
 from kronviz.probes.rarity import Rarity, names
-from kronviz.probes.seeds import SeedSpread, Spread
+from kronviz.probes.seeds import NANOGPT_RATE, SeedSpread, Spread
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name
@@ -117,6 +118,7 @@ def _view(context: Context, pair: str | None) -> _View:
         element("div", _table(evidence), class_="kv-scroll"),
         *([_rarity(evidence.rarity)] if evidence.rarity else []),
         *([_seeds(evidence.seeds)] if evidence.seeds else []),
+        *([_rates(evidence.rates)] if evidence.rates else []),
         element("p", "Printed again by ", element("code", command), class_="kv-command"),
         class_="kv-evidence",
     )
@@ -267,7 +269,7 @@ def _seeds(found: SeedSpread) -> Markup:
         element(
             "tr",
             element("th", name, scope="row"),
-            element("td", number(spread.mean, 3, sign=sign), " ± ", number(spread.deviation, 3)),
+            element("td", _spread(spread, sign=sign)),
             *[element("td", number(value, 3, sign=sign)) for value in spread.values],
         )
         for name, spread, sign in rows
@@ -328,6 +330,59 @@ def _seeds(found: SeedSpread) -> Markup:
             if classes
         ],
     )
+
+
+def _rates(found: Sequence[SeedSpread]) -> Markup:
+    """The same comparison with nanoGPT's optimizer, at several learning rates."""
+    names = ("bpe", "kron", "bpe-untied")
+    best = {name: min(found, key=lambda one: one.losses[name].mean) for name in names}
+    behind = sum(one.gap.mean < 0 for one in found)
+    gap = best["bpe"].losses["bpe"].mean - best["kron"].losses["kron"].mean
+    body = []
+    for one in found:
+        cells = [_spread(one.losses[name], bold=best[name] is one) for name in names]
+        cells += [_spread(part, sign=True) for part in (one.gap, one.head, one.code)]
+        title = element("th", number(one.rate, 4), scope="row")
+        body.append(element("tr", title, *[element("td", cell) for cell in cells]))
+    titles = ["Rate", arm_name("bpe"), arm_name("kron"), "Control", "Gap", "Head", "Code"]
+    return _folded(
+        join(
+            [
+                "Another optimizer: ",
+                arm_name("kron"),
+                marked(f" is behind at {behind} of {len(found)} learning rates; "),
+                "each at its best, a gap of ",
+                *(number(gap, 3, sign=True), " nats"),
+            ]
+        ),
+        element(
+            "p",
+            "Is the gap the optimizer’s doing? Ours are trained with Muon and AdamW. nanoGPT, with "
+            "which the paper trained, has AdamW alone, at ",
+            number(NANOGPT_RATE, 4),
+            ", on a cosine. Here both models and the control learned so, at that rate and at "
+            f"others: width {found[0].d_model}, {found[0].n_layer} layers, ",
+            _millions(found[0].tokens),
+            f" tokens a run, {len(found[0].seeds)} seeds. Bold: the best rate of each.",
+        ),
+        element(
+            "div",
+            element(
+                "table",
+                element("caption", "Validation loss by learning rate, nats a token, ± deviation"),
+                element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
+                element("tbody", *body),
+                class_="kv-table",
+                data_name="rates",
+            ),
+            class_="kv-scroll",
+        ),
+    )
+
+
+def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
+    mean = number(found.mean, 3, sign=sign)
+    return join([element("b", mean) if bold else mean, " ± ", number(found.deviation, 3)])
 
 
 def _folded(title: object, *children: Markup) -> Markup:

@@ -1,0 +1,48 @@
+"""Is the gap the optimizer's doing? Several seeds of each arm, and the control, at several rates.
+
+    python -m kronviz.training.rates --config tiny-seeds --data data/tiny \
+        --out checkpoints/tiny/rates.json
+
+The pairs that ship are trained with Muon and AdamW, at rates that were tried for both arms.
+nanoGPT, with which the paper trained, has AdamW alone, at 0.0006, on a cosine. Here the models of
+`seeds` learn with nanoGPT's optimizer and schedule, at its rate and beyond.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from kronviz.checkpoint import RATES
+from kronviz.training.configs import CONFIGS, load_config
+from kronviz.training.seeds import collect, train_seeds
+
+PAPER = CONFIGS["paper"]
+TRIED = (PAPER.adam_lr, 0.0012, 0.0024, 0.0048, 0.0096)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--rates", nargs="*", type=float, default=TRIED)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
+    parser.add_argument("--data", type=Path, required=True, help="folder of token files")
+    parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME-rates)")
+    parser.add_argument("--out", type=Path, required=True, help=f"the {RATES} to write")
+    arguments = parser.parse_args()
+    runs = arguments.runs or Path("runs") / f"{load_config(arguments.config).name}-rates"
+    found = []
+    for rate in sorted(arguments.rates):
+        changes = [f"optimizer={PAPER.optimizer}", f"schedule={PAPER.schedule}"]
+        changes += [f"adam_lr={rate}", *arguments.set]
+        train_seeds(arguments.config, changes, arguments.seeds, arguments.data, runs / f"{rate:g}")
+        config = load_config(arguments.config, changes)
+        found.append(collect(config, arguments.seeds, runs / f"{rate:g}"))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
