@@ -39,7 +39,7 @@ def test_a_pair_without_a_gain_is_said_to_have_none(tmp_path: Path) -> None:
     write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
     write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
     seen = view(tmp_path)
-    assert "ends 0.500 nats above bpe: no gain at this scale." in read(seen.finding).said
+    assert "ends 0.500 nats above bpe: no gain here." in read(seen.finding).said
     assert "none; bpe reached kron’s with 1.33 times fewer" in read(seen.table).said
 
 
@@ -86,9 +86,15 @@ def test_learning_rates_stand_in_a_table_with_the_best_of_each_in_bold(tmp_path:
     (tmp_path / "p" / "rates.json").write_text(json.dumps([slow, swift]))
     table = view(tmp_path).table
     said = read(table).said
-    assert "kron is behind at 1 of 2 learning rates; each at its best, a gap of −0.150 nats" in said
+    assert (
+        "kron is ahead at 1 of 2 learning rates; each at its best, the gap is −0.150 nats" in said
+    )
     assert "5.100 ± 0.1415.250 ± 0.0715.100 ± 0.000−0.150 ± 0.071" in said
     assert table.count("<b><data value=") == 3
+    assert "opposite" not in read(view(tmp_path).finding).said
+    swift = seeds_at(0.0024, {"bpe": [5.0, 5.2], "kron": [4.8, 5.1], "bpe-untied": [5.1, 5.1]})
+    (tmp_path / "p" / "rates.json").write_text(json.dumps([slow, swift]))
+    assert "small models say the opposite (below)." in read(view(tmp_path).finding).said
 
 
 def test_seeds_by_rarity_stand_below_them(tmp_path: Path) -> None:

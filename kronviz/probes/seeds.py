@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,14 @@ def rate_sweep(pair_dir: Path) -> tuple[SeedSpread, ...]:
         CheckpointError: it is damaged.
     """
     return tuple(sorted(_read(pair_dir / RATES), key=lambda found: found.rate))
+
+
+def best_gap(sweep: Sequence[SeedSpread]) -> float | None:
+    """bpe's mean loss at its best rate less kron's at its own, in nats; ``None`` of no rate."""
+    if not sweep:
+        return None
+    bpe, kron = (min(found.losses[name].mean for found in sweep) for name in (BPE, KRON))
+    return bpe - kron
 
 
 def _read(path: Path) -> list[SeedSpread]:

@@ -162,6 +162,7 @@ def _verdict(configs: dict[str, dict[str, Any]]) -> str:
         f"kron's loss is not lower: it is higher by {-gap:.4f} nats ({-gap / bpe:.2%}). What the "
         "project tried against that, at this size or a smaller one: other learning rates, a lower "
         "one for the projection alone, a rate that falls over half of the run, more text, and, as "
-        "a control, bpe with an output head of its own. The figures stand in "
+        "a control, bpe with an output head of its own. With AdamW in place of Muon, as in "
+        "nanoGPT, small models have it the other way round: kron is ahead. The figures stand in "
         "`kronviz/training/LOG.md`."
     )

@@ -18,9 +18,10 @@ from kronviz.checkpoint import CheckpointError
 from kronviz.figures import training as figures
 from kronviz.probes.intervals import Interval
 from kronviz.probes.rarity import Rarity, names
-from kronviz.probes.seeds import NANOGPT_RATE, SeedSpread, Spread
+from kronviz.probes.seeds import NANOGPT_RATE, SeedSpread, Spread, best_gap
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
+from kronviz.ui.bytes_parts import count
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, escape, join
@@ -133,7 +134,9 @@ def _headline(evidence: TrainingEvidence) -> Markup:
     parts: list[object] = ["On the same text, ", arm_name("kron"), " ends "]
     parts += [number(abs(gap), 3), side, arm_name("bpe")]
     if gap <= 0:
-        parts.append(": no gain at this scale")
+        parts.append(": no gain here")
+        if (best_gap(evidence.rates) or 0) > 0:
+            parts.append(". Trained like the paper’s, small models say the opposite (below)")
     elif factor is not None:
         parts += [" and reaches its final loss in ", number(factor, 2), " times fewer steps"]
     return join([*parts, "."])
@@ -336,8 +339,7 @@ def _rates(found: Sequence[SeedSpread]) -> Markup:
     """The same comparison with nanoGPT's optimizer, at several learning rates."""
     names = ("bpe", "kron", "bpe-untied")
     best = {name: min(found, key=lambda one: one.losses[name].mean) for name in names}
-    behind = sum(one.gap.mean < 0 for one in found)
-    gap = best["bpe"].losses["bpe"].mean - best["kron"].losses["kron"].mean
+    ahead = sum(one.gap.mean > 0 for one in found)
     body = []
     for one in found:
         cells = [_spread(one.losses[name], bold=best[name] is one) for name in names]
@@ -350,9 +352,9 @@ def _rates(found: Sequence[SeedSpread]) -> Markup:
             [
                 "Another optimizer: ",
                 arm_name("kron"),
-                marked(f" is behind at {behind} of {len(found)} learning rates; "),
-                "each at its best, a gap of ",
-                *(number(gap, 3, sign=True), " nats"),
+                *(" is ahead at ", number(ahead), " of ", count(len(found), "learning rate")),
+                *("; each at its best, the gap is ", number(best_gap(found) or 0, 3, sign=True)),
+                " nats",
             ]
         ),
         element(
@@ -363,13 +365,13 @@ def _rates(found: Sequence[SeedSpread]) -> Markup:
             ", on a cosine. Here both models and the control learned so, at that rate and at "
             f"others: width {found[0].d_model}, {found[0].n_layer} layers, ",
             _millions(found[0].tokens),
-            f" tokens a run, {len(found[0].seeds)} seeds. Bold: the best rate of each.",
+            f" tokens a run, {count(len(found[0].seeds), 'seed')}. Bold: the best rate of each.",
         ),
         element(
             "div",
             element(
                 "table",
-                element("caption", "Validation loss by learning rate, nats a token, ± deviation"),
+                element("caption", "Validation loss by learning rate, nats a token"),
                 element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
                 element("tbody", *body),
                 class_="kv-table",
@@ -382,7 +384,8 @@ def _rates(found: Sequence[SeedSpread]) -> Markup:
 
 def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
     mean = number(found.mean, 3, sign=sign)
-    return join([element("b", mean) if bold else mean, " ± ", number(found.deviation, 3)])
+    spread = [" ± ", number(found.deviation, 3)] if len(found.values) > 1 else []
+    return join([element("b", mean) if bold else mean, *spread])
 
 
 def _folded(title: object, *children: Markup) -> Markup:
