@@ -25,7 +25,7 @@ from kronviz.ui.bytes_parts import count
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element, escape, join
-from kronviz.ui.numbers import marked, millions, number, sentence
+from kronviz.ui.numbers import NO_BREAK, marked, millions, number, sentence
 from kronviz.ui.parts import alert, html_part
 
 _NONE = "not recorded"
@@ -365,7 +365,8 @@ def _rates(found: Sequence[SeedSpread]) -> Markup:
             ", on a cosine. Here both models and the control learned so, at that rate and at "
             f"others: width {found[0].d_model}, {found[0].n_layer} layers, ",
             _millions(found[0].tokens),
-            f" tokens a run, {count(len(found[0].seeds), 'seed')}. Bold: the best rate of each.",
+            f" tokens a run, {count(len(found[0].seeds), 'seed')}. Bold: the best rate of each. "
+            "Gap, head and code as with the seeds.",
         ),
         element(
             "div",
@@ -384,7 +385,7 @@ def _rates(found: Sequence[SeedSpread]) -> Markup:
 
 def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
     mean = number(found.mean, 3, sign=sign)
-    spread = [" ± ", number(found.deviation, 3)] if len(found.values) > 1 else []
+    spread = [f" ±{NO_BREAK}", number(found.deviation, 3)] if len(found.values) > 1 else []
     return join([element("b", mean) if bold else mean, *spread])
 
 
