@@ -38,8 +38,8 @@ LIMITS = (
     "« run» have nothing in common.",
     "Bytes past the last position are cut, and a few tokens then share one code. Byte view lists "
     "them.",
-    "Our pair is small and was trained once, with one seed, on far less text than the paper’s. "
-    "Where ours and the paper’s disagree, neither is refuted.",
+    "Our pair is small and was trained once, with one seed and another optimizer, on far less text "
+    "than the paper’s. Where ours and the paper’s disagree, neither is refuted.",
     "Nothing here was tuned to answer questions. What the models say about the world is often "
     "wrong.",
 )
