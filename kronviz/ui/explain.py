@@ -74,8 +74,8 @@ EXPLANATIONS = {
         "token.",
         "Both read the same text in the same order. Lower loss is better; in «The gap» and «Rare "
         "tokens», above zero means that kron is ahead.",
-        "What happens at another scale, or with another optimizer. Ours is one run with one seed; the "
-        "paper’s figures stand beside it and come from another experiment.",
+        "What happens at another scale, or with another optimizer. Ours is one run with one seed; "
+        "the paper’s figures stand beside it and come from another experiment.",
     ),
     "cost": Explanation(
         "What an input embedding costs in parameters, memory and time: a table, and kron.",
