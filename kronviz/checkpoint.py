@@ -177,8 +177,16 @@ def load_arm(folder: Path) -> GPT:
         raise CheckpointError(
             f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
         ) from None
-    with _Unfilled():
-        model = GPT(config["model"]).eval()
+    try:
+        shape = config["model"]
+        if shape.d_model % shape.n_head:
+            raise ValueError
+        with _Unfilled():
+            model = GPT(shape).eval()
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError):
+        raise CheckpointError(
+            f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
+        ) from None
     expected_names = set(_state(model))
     if expected_names != set(tensors):
         odd = sorted(expected_names ^ set(tensors))[0]

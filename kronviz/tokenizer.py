@@ -138,12 +138,16 @@ class Tokenizer(TokenSet):
         name: the name that `load_tokenizer` was given.
         n_vocab: number of ids, the end-of-text token included.
         eot_id: id of the end-of-text token, which separates documents in training.
+        special_ids: those of all tokens that stand for no text.
     """
 
     def __init__(self, name: str, encoding: tiktoken.Encoding):
         self.name = name
         self.n_vocab = encoding.n_vocab
         self.eot_id = encoding.encode_single_token(END_OF_TEXT)
+        self.special_ids = frozenset(
+            encoding.encode_single_token(token) for token in encoding.special_tokens_set
+        )
         self._encoding = encoding
 
     def encode(self, text: str) -> list[int]:

@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,9 +106,22 @@ def _outside(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def _with(**changes: object) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config["model"] |= changes
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
+        (_with(arm="foo"), "describes no model"),
+        (_with(n_head=3), "describes no model"),
+        (_with(d_model="8"), "describes no model"),
+        (_with(pos_dim=0), "describes no model"),
         (_damage_shard, "damaged"),
         (_foreign_config, "config.json"),
         (_other_shape, "shapes"),

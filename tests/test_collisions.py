@@ -17,6 +17,12 @@ def test_figures_of_gpt2(rule: str, codes: int) -> None:
     assert (found.n_tokens, found.n_codes) == (50_256, codes)
 
 
+@pytest.mark.parametrize("vocabulary", ["r50k_base", "cl100k_base", "o200k_base"])
+def test_what_stands_for_no_text_is_not_counted(vocabulary: str) -> None:
+    encoding = load_tokenizer(vocabulary)._encoding
+    assert collisions(vocabulary).n_tokens == len(encoding._mergeable_ranks)
+
+
 @pytest.mark.parametrize(
     ("vocabulary", "pos_dim"),
     [("r50k_base", 8), ("r50k_base", 32), ("cl100k_base", 16), ("o200k_base", 16)],

@@ -189,6 +189,7 @@ def test_odd_words_are_refused_in_a_sentence(drawn: Predictor) -> None:
         lambda: place_words(["x" * 500], drawn),
         lambda: look_up("", drawn),
         lambda: look_up("#99999", drawn),
+        lambda: look_up("#00000000000000300", drawn),
         lambda: look_up("run", drawn, left="nowhere"),
         lambda: look_up("run", drawn, k=0),
         lambda: look_up(b"\xff\xfe\x00", drawn),

@@ -347,3 +347,9 @@ def test_sentences_are_misspelled_in_the_manner_asked_for() -> None:
     assert {pair.typo for pair in free.pairs} == {"aq aq aq aq"}
     with pytest.raises(InputError, match="keyboard"):
         spoiled(lines, kinds=["neighbour"], keyboard="dvorak")
+
+
+def test_a_sentence_too_long_is_not_misspelled_at_all() -> None:
+    made = spoiled(["short one", "x" * 2001], kinds=("swap",), edits=1, seed=1)
+    assert [pair.clean for pair in made.pairs] == ["short one"]
+    assert made.problems == ("Sentence 2 has 2,001 characters; the limit is 2,000.",)

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
 import torch
+from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
 from kronviz.checkpoint import CheckpointError, load_arm
@@ -225,6 +227,13 @@ def test_uploads_are_refused_when_there_are_too_many(
         ("call/v2/compare", {"clean": "a", "tpyo": "b"}, 422, "no value called 'tpyo'"),
         ("call/compare", [1], 422, "a list of its values"),
         ("run/compare", {"data": ["a", "b", ""]}, 404, "no listener"),
+        (
+            "call/table_of_files",
+            {"data": [{"path": "http://example.com/a", "meta": {"_type": "gradio.FileData"}}]},
+            422,
+            "A file is sent, not fetched",
+        ),
+        ("call/compare", {"data": [[{"a": {"path": "HTTPS://example.com"}}]]}, 422, "not fetched"),
         ("run/predict", {"data": [], "fn_index": 0, "session_hash": "x"}, 422, "number of values"),
     ],
 )
@@ -248,3 +257,8 @@ def test_random_calls_end_in_no_500_and_show_no_insides(address: str) -> None:
     assert faults == []
     assert kinds["answered"] > 20
     assert sum(kinds.values()) == 250
+
+
+def test_gradio_itself_fetches_nothing(address: str) -> None:
+    with pytest.raises(gr.Error, match="not fetched"):
+        asyncio.run(processing_utils.async_ssrf_protected_download("http://example.com/a", "."))

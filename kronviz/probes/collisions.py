@@ -138,7 +138,7 @@ def _grouped(
     count = 0
     for token in range(len(packed)):
         data = everything[ends[token] : ends[token + 1]]
-        if not data or token == tokenizer.eot_id:
+        if not data or token in tokenizer.special_ids:
             continue
         count += 1
         if rule == "reference":

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kronviz.checkpoint import ARMS
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import MAX_CHARS, InputError, Predictor
 from kronviz.probes.intervals import RESAMPLES, Interval, bootstrap_intervals, mcnemar_exact
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, Progress, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet
@@ -197,6 +197,11 @@ def spoiled(
     if len(lines) > MAX_SENTENCES:
         raise InputError(f"There are {len(lines):,} sentences; the limit is {MAX_SENTENCES:,}.")
     for number, clean in enumerate(lines, 1):
+        if len(clean) > MAX_CHARS:
+            problems.append(
+                f"Sentence {number} has {len(clean):,} characters; the limit is {MAX_CHARS:,}."
+            )
+            continue
         try:
             # Another seed for each line, or one draw would fall on the same place in all of them.
             made = misspell(

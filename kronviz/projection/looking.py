@@ -43,6 +43,7 @@ PLACED_BY = 5
 TOGETHER = 0.06
 """How far from the nearest one another neighbour may lie and still pull, of the map's width."""
 MAX_K = 50
+_LONGEST_ID = 12
 _BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -306,7 +307,7 @@ def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
     r"""The bytes of a word, or of the token that ``#id`` names, with ``\xe2`` read as a byte."""
     if isinstance(text, str) and text[:1] == "#" and text[1:].isdecimal():
         tokenizer = predictor.tokenizer
-        number = int(text[1:8])
+        number = int(text[1:] if len(text) <= _LONGEST_ID else tokenizer.n_vocab)
         if number < tokenizer.n_vocab and tokenizer.token_bytes(number):
             return tokenizer.token_bytes(number)
         raise InputError(

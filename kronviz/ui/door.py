@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException
@@ -143,6 +144,8 @@ class Door:
         if not call and not _DIRECT.match(path):
             return _limited(receive, limit)
         body = _decoded(await _read(receive, limit))
+        if _names_an_address(body):
+            raise Refused(422, "A file is sent, not fetched: upload it, and give its path here.")
         if call:
             body = self._call(call[2], body, named=bool(call[1]))
         else:
@@ -374,6 +377,26 @@ def _decoded(body: bytes, otherwise: Any = _NOTHING) -> Any:
         if otherwise is not _NOTHING:
             return otherwise
         raise Refused(422, "The body is no JSON.") from None
+
+
+def _names_an_address(body: Any) -> bool:
+    """Whether a file in a body lies at an address, where Gradio would go and fetch it."""
+    waiting = [body]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            path = one.get("path")
+            if isinstance(path, str) and path.lower().lstrip().startswith(("http:", "https:")):
+                return True
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return False
+
+
+async def fetch_nothing(address: str) -> Any:
+    """In place of Gradio's own way to fetch a file's address, whichever way a call came in."""
+    raise gr.Error("A file is sent, not fetched: upload it first.")
 
 
 def _number(header: bytes | None) -> int:

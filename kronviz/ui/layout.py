@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
+from gradio import processing_utils
 from starlette.middleware import Middleware
 
 from kronviz.figures.palette import ARMS
@@ -44,7 +45,7 @@ from kronviz.ui import (
 )
 from kronviz.ui import map as map_tab
 from kronviz.ui.context import Context
-from kronviz.ui.door import Door
+from kronviz.ui.door import Door, fetch_nothing
 from kronviz.ui.explain import explained
 from kronviz.ui.guide import guide
 from kronviz.ui.html import Markup, element, join
@@ -128,6 +129,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
     uploads.delete_old()
+    processing_utils.async_ssrf_protected_get = fetch_nothing  # type: ignore[assignment]
     app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
     app_settings["routes"] += getattr(app, "kronviz_routes", ())
     app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))

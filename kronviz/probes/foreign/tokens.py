@@ -151,7 +151,7 @@ def _from_tokenizer(found: dict[str, Any]) -> TokenList:
         strings = [entry[0] for entry in vocab]
     else:
         raise InputError("The tokenizer.json holds no vocabulary under model.vocab.")
-    added = [entry for entry in found.get("added_tokens") or () if isinstance(entry, dict)]
+    added = [entry for entry in _listed(found.get("added_tokens")) if isinstance(entry, dict)]
     literal: dict[int, str] = {}
     special: set[int] = set()
     for entry in added:
@@ -187,8 +187,12 @@ def _kinds(part: Any, depth: int = 4) -> Iterator[str]:
         return
     yield str(part.get("type"))
     for name in ("pretokenizers", "decoders"):
-        for inner in part.get(name) or ():
+        for inner in _listed(part.get(name)):
             yield from _kinds(inner, depth - 1)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _guessed(strings: Sequence[str | None]) -> TokenList:
