@@ -49,6 +49,8 @@ LOG = "log.jsonl"
 SEEDS = "seeds.json"
 RATES = "rates.json"
 RARITY = "rarity.json"
+RARITY_EDGES = (0, 1, 10, 100, 1_000, 10_000)
+"""The least count of each class in it; the first holds tokens that training never read."""
 FORMAT = "kronviz-1"
 
 
@@ -183,7 +185,7 @@ def load_arm(folder: Path) -> GPT:
             raise ValueError
         with _Unfilled():
             model = GPT(shape).eval()
-    except (ValueError, TypeError, RuntimeError, ZeroDivisionError):
+    except (ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError):
         raise CheckpointError(
             f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
         ) from None

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.model import GPT, KVCache
-from kronviz.predictor import MAX_CHARS, InputError, Predictor, clean_text
+from kronviz.predictor import InputError, Predictor, check_characters, clean_text
 
 SLOT = "{}"
 MAX_NEW_TOKENS = 200
@@ -83,12 +83,15 @@ class ReadToken:
         id: of the token; ``None`` where bytes were forced.
         hex: its bytes.
         in_slot: whether it stands for the string of a forced slot.
+        read: how many of its bytes the arm reads: all, but for kron at most ``pos_dim``, for its
+            code has no place for more (section 3).
     """
 
     id: int | None
     text: str
     hex: str
     in_slot: bool
+    read: int
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Prompt:
     """A prompt as an arm reads it.
 
     Attributes:
-        ids: token ids; a forced position holds the first id of the vocabulary's padding.
+        ids: token ids; at a forced position, which is read from its bytes, the end of text's.
         forced: bytes by ``(0, position)``.
         slot_start, slot_tokens: where the string of a slot stands, in positions.
     """
@@ -157,8 +160,9 @@ class Prompt:
     slot_start: int = 0
     slot_tokens: int = 0
 
-    def reads(self, predictor: Predictor) -> tuple[ReadToken, ...]:
-        """The prompt, position by position."""
+    def reads(self, predictor: Predictor, arm: str) -> tuple[ReadToken, ...]:
+        """The prompt, position by position, as an arm reads it."""
+        most = slot_bytes(predictor, arm)
         found = []
         for place, token in enumerate(self.ids):
             data = self.forced.get((0, place))
@@ -167,8 +171,15 @@ class Prompt:
                 data = predictor.tokenizer.token_bytes(token)
             in_slot = self.slot_start <= place < self.slot_start + self.slot_tokens
             text = data.decode("utf-8", "backslashreplace")
-            found.append(ReadToken(token if known else None, text, data.hex(" "), in_slot))
+            read = len(data) if most is None else min(len(data), most)
+            found.append(ReadToken(token if known else None, text, data.hex(" "), in_slot, read))
         return tuple(found)
+
+
+def slot_bytes(predictor: Predictor, arm: str) -> int | None:
+    """How many bytes of a token an arm's code holds; ``None`` for an arm that has a table."""
+    embedding = predictor.arms[arm].wte
+    return embedding.pos_dim if isinstance(embedding, KroneckerEmbedding) else None
 
 
 def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = None) -> Prompt:
@@ -188,10 +199,7 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
     size = len(forced.encode())
     if size > MAX_SLOT_BYTES:
         raise InputError(f"The string has {size:,} bytes; a slot takes 1 to {MAX_SLOT_BYTES}.")
-    if len(text) > MAX_CHARS:
-        raise InputError(
-            f"The prompt has {len(text):,} characters; the limit is {MAX_CHARS:,}. Shorten it."
-        )
+    check_characters(text, "prompt")
     before, after = text.split(SLOT)
     # A word inside a sentence carries its leading space, in the vocabulary and so in the slot.
     if before.endswith(" "):
@@ -199,8 +207,8 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
     encode = predictor.tokenizer.encode
     start, end = encode(before), encode(after)
     positions: dict[tuple[int, ...], bytes] = {}
-    if isinstance(predictor.arms[arm].wte, KroneckerEmbedding):
-        slot = [predictor.tokenizer.n_vocab]
+    if slot_bytes(predictor, arm) is not None:
+        slot = [predictor.tokenizer.eot_id]
         positions[0, len(start)] = forced.encode()
     else:
         slot = encode(forced)
@@ -286,7 +294,7 @@ def _written(
 ) -> Iterator[Continuation]:
     tokenizer = predictor.tokenizer
     begun = Continuation(
-        arm, prompt, "", (), forced, slot_tokens=read.slot_tokens, reads=read.reads(predictor)
+        arm, prompt, "", (), forced, slot_tokens=read.slot_tokens, reads=read.reads(predictor, arm)
     )
     yield begun
     tokens: list[NewToken] = []

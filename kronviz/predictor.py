@@ -239,10 +239,7 @@ class Predictor:
         """Ids of a typed text; `InputError` if it is empty, or longer than the model reads."""
         if not text.strip():
             raise InputError(f"The {label} is empty; type a few words.")
-        if len(text) > MAX_CHARS:
-            raise InputError(
-                f"The {label} has {len(text):,} characters; the limit is {MAX_CHARS:,}. Shorten it."
-            )
+        check_characters(text, label)
         ids = self.tokenizer.encode(text)
         self.check_length(len(ids), label)
         return ids
@@ -324,6 +321,14 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_characters(text: str, label: str = "text") -> None:
+    """`InputError` if a text is longer than is read at all: `MAX_CHARS` characters."""
+    if len(text) > MAX_CHARS:
+        raise InputError(
+            f"The {label} has {len(text):,} characters; the limit is {MAX_CHARS:,}. Shorten it."
+        )
 
 
 def clean_text(text: str) -> str:

@@ -90,6 +90,7 @@ def test_wilson_is_scipys(runs: int, data: st.DataObject) -> None:
         ({"strings": "kubernetes"}, "list of texts"),
         ({"strings": [1]}, "list of texts"),
         ({"strings": ["x" * 65]}, "65 bytes"),
+        ({"strings": ["kubernetes", "antidisestablishmentarian"]}, "reads 16. Shorten"),
         ({"strings": [f"zz{i}q" for i in range(51)]}, "51 strings"),
         ({"prompts": ["no place"]}, "once in each prompt"),
         ({"prompts": ["{} {}"]}, "once in each prompt"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small import small_model
 
 from kronviz.generation import (
     Generation,
@@ -19,6 +20,8 @@ from kronviz.generation import (
 )
 from kronviz.predictor import InputError, Predictor
 from kronviz.results import from_json, to_json
+from kronviz.ui import generate_view
+from kronviz.ui.html import element
 
 PROMPT = "The king and the"
 
@@ -206,6 +209,34 @@ def test_the_page_is_told_how_each_arm_reads_a_slot(small_predictor: Predictor) 
     assert all(token.id is not None for token in slots["bpe"])
     assert len(slots["bpe"]) == made["bpe"].slot_tokens
     assert not any(t.in_slot for t in next(iter(continue_text(small_predictor, "bpe", "a"))).reads)
+
+
+def test_a_string_longer_than_the_code_is_shown_cut(small_predictor: Predictor) -> None:
+    word = "antidisestablishmentarianism"
+    made = next(iter(continue_text(small_predictor, "kron", "We speak of {} in", forced=word)))
+    (slot,) = (token for token in made.reads if token.in_slot)
+    assert (slot.text, slot.read) == (f" {word}", 16)
+    assert "the first 16 of its 29 bytes" in generate_view._slot_clause(made)
+    assert element("span", "hmentarianism", class_="kv-gen-unread") in generate_view._read(slot)
+    whole = next(iter(continue_text(small_predictor, "bpe", "We speak of {} in", forced=word)))
+    assert all(token.read == len(bytes.fromhex(token.hex)) for token in whole.reads)
+    same = next(iter(continue_text(small_predictor, "kron", "We speak of {} in", forced=word[:15])))
+    assert "made of its bytes" in generate_view._slot_clause(same)
+    rows = [
+        read_prompt(small_predictor, "kron", "Of {} in", string) for string in (word, word[:15])
+    ]
+    model = small_predictor.arms["kron"]
+    logits = [model(torch.tensor([row.ids]), forced=row.forced).logits for row in rows]
+    torch.testing.assert_close(*logits)
+
+
+def test_a_slot_needs_no_padding_in_the_vocabulary() -> None:
+    model = small_model("kron", vocabulary="r50k_base:511")
+    assert len(model.lm_head.weight) == model.n_vocab
+    predictor = Predictor("full", {"kron": model})
+    made = last(continue_text(predictor, "kron", "A {} is", Sampler(max_tokens=2), "zorb"))
+    assert made.slot_tokens == 1
+    assert len(made.tokens) == 2 or made.ended
 
 
 def test_a_text_that_the_model_ends_says_so(

@@ -147,6 +147,15 @@ def seeds_at(rate: float, losses: dict[str, list[float]]) -> dict:
     return {"config": config, "runs": runs}
 
 
+@pytest.mark.parametrize("about", [{"validation": "x"}, {"training": 1}])
+def test_a_damaged_config_is_one_sentence(
+    pair: Path, about: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "read_config", lambda folder: about)
+    with pytest.raises(CheckpointError, match=r"restore log\.jsonl and config\.json"):
+        training_evidence(pair)
+
+
 def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> None:
     write_seeds(pair, {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]})
     evidence = training_evidence(pair)
@@ -166,6 +175,18 @@ def test_damaged_seeds_are_one_sentence(pair: Path, name: str, text: str) -> Non
     (pair / f"{name}.json").write_text(text)
     with pytest.raises(CheckpointError, match=rf"{name}\.json of p is damaged; restore"):
         training_evidence(pair)
+
+
+def test_damaged_classes_of_seeds_are_one_sentence(pair: Path) -> None:
+    stored = seeds_at(0.01, {"bpe": [5.0], "kron": [4.8], "bpe-untied": [5.1]})
+    (pair / "seeds.json").write_text(json.dumps(stored | {"rarity": [1]}))
+    with pytest.raises(CheckpointError, match=r"seeds\.json of p is damaged; restore"):
+        training_evidence(pair)
+
+
+def test_a_class_keeps_its_name_where_its_neighbour_was_left_out() -> None:
+    assert names([0, 10, 1_000]) == ["never", "10–99", "1,000–9,999"]
+    assert names([1, 10_000]) == ["1–9", "10,000 on"]
 
 
 def test_rates_are_read_from_the_slowest_on(pair: Path) -> None:

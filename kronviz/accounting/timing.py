@@ -31,6 +31,8 @@ from kronviz.tokenizer import TokenBytes, load_tokenizer
 MAX_TOKENS = 65_536
 MAX_BYTES = 700_000_000
 """Largest table that a measurement makes, in bytes."""
+MAX_RESULT_BYTES = 300_000_000
+"""Largest result of a call, and largest projection, in bytes."""
 TURN = 0.02
 """Seconds of a contestant's turn; one call, if that takes longer."""
 BATCHES = 8
@@ -112,6 +114,14 @@ def measure(
             f"A table of {count:,} × {d_model:,} in {dtype} takes "
             f"{count * d_model * DTYPES[dtype] / 1e9:.1f} GB; the limit here is "
             f"{MAX_BYTES / 1e9:.1f} GB. Ask for a smaller vocabulary or width."
+        )
+    # A call's result, and the projection beside it, are as much memory as a table of their size.
+    size = max(tokens, 256 * pos_dim) * d_model * DTYPES[dtype]
+    if size > MAX_RESULT_BYTES:
+        raise InputError(
+            f"{tokens:,} tokens of {d_model:,} numbers, by a code of {256 * pos_dim:,}, take "
+            f"{size / 1e9:.1f} GB a call in {dtype}; the limit here is "
+            f"{MAX_RESULT_BYTES / 1e9:.1f} GB. Ask for fewer tokens or a smaller width."
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     number = getattr(torch, dtype)

@@ -23,7 +23,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kronviz.embedding import KroneckerEmbedding
-from kronviz.generation import MAX_SLOT_BYTES, SLOT, Continuation, Sampler, continue_text
+from kronviz.generation import (
+    MAX_SLOT_BYTES,
+    SLOT,
+    Continuation,
+    Sampler,
+    continue_text,
+    slot_bytes,
+)
 from kronviz.predictor import InputError, Predictor, clean_text
 
 STRINGS = (
@@ -190,6 +197,15 @@ def echo_plan(
             "strings, prompts or seeds."
         )
     readings = _readings(predictor)
+    for arm, reading in readings:
+        holds = slot_bytes(predictor, arm) if reading == SLOTTED else None
+        for string in novel:
+            size = len(string.encode()) + 1
+            if holds is not None and size > holds:
+                raise InputError(
+                    f"The string {string!r} has {size} bytes with its blank; a slot of this model "
+                    f"reads {holds}. Shorten it."
+                )
     # The longest of the prompts is read now: better a refusal before the work than in its midst.
     for string in novel:
         for prompt in prompts:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
-from kronviz.checkpoint import RARITY, CheckpointError, fingerprints
+from kronviz.checkpoint import RARITY, RARITY_EDGES, CheckpointError, fingerprints
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class RarityClass:
 
     Attributes:
         low: the least times that a token of the class was read in training; a class ends where
-            the next begins.
+            the next of `RARITY_EDGES` begins.
         tokens: validation tokens in it.
         bpe, kron: mean losses, nats.
         gap: bpe's less kron's; above zero, kron is better. ``gap_low`` and ``gap_high`` are its
@@ -74,7 +73,7 @@ def rarity(pair_dir: Path) -> Rarity | None:
             int(stored["never_read"]),
             *(tuple(RarityClass(**row) for row in stored[by]) for by in ("read", "predicted")),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(
             f"The file {RARITY} of {pair_dir.name} is damaged; restore it from the repository."
         ) from None
@@ -89,7 +88,9 @@ def rarity(pair_dir: Path) -> Rarity | None:
 def names(lows: Sequence[int]) -> list[str]:
     """What to call classes that begin at these counts: ``never``, ``1–9``, …, ``10,000 on``."""
     found = []
-    for low, after in zip_longest(lows, lows[1:]):
+    for low in lows:
+        # A class with too few tokens is left out; the one before it ends where it always does.
+        after = next((edge for edge in RARITY_EDGES if edge > low), None)
         if low == 0:
             found.append("never")
         elif after is None:

@@ -116,7 +116,7 @@ def _read(path: Path) -> list[SeedSpread]:
     try:
         stored = json.loads(path.read_text())
         return [_found(one) for one in (stored if path.name == RATES else [stored])]
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise CheckpointError(
             f"The file {path.name} of {path.parent.name} is damaged; restore it from the "
             "repository."

@@ -124,10 +124,10 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
     """
     try:
         curves = tuple(curve for arm in ARMS if (curve := _curve(pair_dir / arm)) is not None)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(
             f"The training log of {pair_dir.name} lacks entries that a log of kronviz has; restore "
-            "log.jsonl from the repository."
+            "log.jsonl and config.json from the repository."
         ) from None
     by_arm = {curve.arm: curve for curve in curves}
     seeds, rates = seed_spread(pair_dir), rate_sweep(pair_dir)

@@ -26,15 +26,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from kronviz.checkpoint import ARMS, RARITY, fingerprints, load_arm, read_config
+from kronviz.checkpoint import ARMS, RARITY, RARITY_EDGES, fingerprints, load_arm, read_config
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import batches, validation_tokens, validation_windows
 
-EDGES = (0, 1, 10, 100, 1_000, 10_000)
-"""The least count of each class; the first holds tokens that training never read."""
 LEAST_TOKENS = 100
 """Classes with fewer validation tokens say nothing and are left out."""
 RESAMPLES = 2_000
@@ -76,9 +74,9 @@ def by_count(
     """
     random = np.random.default_rng(seed)
     weights = random.multinomial(len(counts), [1 / len(counts)] * len(counts), RESAMPLES)
-    classes = np.searchsorted(EDGES, counts, side="right") - 1
+    classes = np.searchsorted(RARITY_EDGES, counts, side="right") - 1
     rows = []
-    for number, low in enumerate(EDGES):
+    for number, low in enumerate(RARITY_EDGES):
         inside = classes == number
         sizes = inside.sum(1)
         if sizes.sum() < LEAST_TOKENS:

@@ -19,7 +19,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.predictor import Comparison, InputError
+from kronviz.predictor import Comparison, InputError, check_characters
 from kronviz.results import to_dict
 from kronviz.serving import BATCH, Busy, Overtaken
 from kronviz.typos import KINDS, Kind, Misspelling, misspell
@@ -105,10 +105,10 @@ def build(context: Context) -> None:
         clean: str, kinds: list[str], edits: int, seed: float | None
     ) -> tuple[Any, str, float]:
         number = int(seed or 0)
+        clean = well_formed(clean or "")
         try:
-            made = misspell(
-                well_formed(clean or ""), kinds=tuple(kinds), edits=int(edits), seed=number
-            )
+            check_characters(clean)
+            made = misspell(clean, kinds=tuple(kinds), edits=int(edits), seed=number)
         except ValueError as error:
             problem = alert(str(error), "kv-edits kv-problem")
             return gr.skip(), problem, number

@@ -107,8 +107,11 @@ def _finding(generation: Generation, mode: str) -> Markup:
 
 
 def _slot_clause(made: Continuation) -> Markup:
-    if any(token.id is None for token in made.reads):
-        words = " reads it as one position, made of its bytes"
+    forced = next((token for token in made.reads if token.id is None), None)
+    if forced is not None:
+        size = len(bytes.fromhex(forced.hex))
+        of = "its bytes" if forced.read == size else f"the first {forced.read} of its {size} bytes"
+        words = f" reads it as one position, made of {of}"
     elif made.slot_tokens == 1:
         words = " reads the one token that it is"
     else:
@@ -169,12 +172,19 @@ def _read(token: ReadToken) -> Markup:
     kinds = ["kv-gen-read"]
     if token.in_slot:
         kinds.append("kv-gen-slot" if token.id is None else "kv-gen-instead")
+    data = bytes.fromhex(token.hex)
+    unread, note = [], {}
+    if token.read < len(data):
+        unread = [element("span", _prose(data[token.read :]), class_="kv-gen-unread")]
+        note = {"data_note": f"the code holds its first {token.read} bytes"}
     return element(
         "span",
-        _prose(bytes.fromhex(token.hex)),
+        _prose(data[: token.read]),
+        *unread,
         class_=" ".join(kinds),
         data_id="none: forced bytes" if token.id is None else token.id,
         data_hex=token.hex,
+        **note,
     )
 
 

@@ -225,6 +225,15 @@ def test_misspell_it_for_me_changes_the_text_says_how_and_can_be_repeated(stay: 
     )
 
 
+def test_a_text_too_long_to_be_read_is_not_misspelled(stay: Visit) -> None:
+    page = stay()
+    page.fill(CLEAN_BOX, "far too long " * 1_000)
+    typed = page.input_value(TYPO_BOX)
+    page.click("#kv-misspell")
+    page.wait_for_selector(".kv-edits:has-text('13,000 characters; the limit is 2,000')")
+    assert page.input_value(TYPO_BOX) == typed
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_both_themes_follow_the_system_and_the_button_switches(stay: Visit, scheme: str) -> None:
     page = stay(color_scheme=scheme)
