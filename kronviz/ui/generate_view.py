@@ -6,12 +6,14 @@ Notable:
   no look of its own is written out, as everywhere on the page.
 - Under each new token runs a line as long as its probability; the text itself keeps its full
   contrast, and the number stands in the float.
-- A token that a slot was forced into, and the tokens that are read in its place, are framed.
+- A token that a slot was forced into, and the tokens that are read in its place, are framed; what
+  the code has no place for is struck out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from kronviz.generation import Continuation, Generation, NewToken, ReadToken, same_start
 from kronviz.probes.tables import generation_rows
@@ -157,7 +159,7 @@ def _panel(made: Continuation) -> Markup:
         ),
         element(
             "div",
-            *[_read(token) for token in made.reads],
+            *_prompt(made.reads),
             *[_written(token, first=index == 0) for index, token in enumerate(made.tokens)],
             *end,
             class_="kv-gen-text",
@@ -166,6 +168,14 @@ def _panel(made: Continuation) -> Markup:
         class_="kv-panel",
         data_arm=made.arm,
     )  # fmt: skip
+
+
+def _prompt(reads: Sequence[ReadToken]) -> list[Markup]:
+    parts: list[Markup] = []
+    for in_slot, tokens in groupby(reads, key=lambda token: token.in_slot):
+        drawn = [_read(token) for token in tokens]
+        parts += [element("span", *drawn, class_="kv-gen-string")] if in_slot else drawn
+    return parts
 
 
 def _read(token: ReadToken) -> Markup:
