@@ -226,6 +226,9 @@ def test_rarity_of_other_weights_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(weights, weights[::-1]))
     with pytest.raises(CheckpointError, match="other weights"):
         rarity(tmp_path / "tiny")
-    path.write_text("[]")
-    with pytest.raises(CheckpointError, match=r"rarity\.json of tiny is damaged"):
-        rarity(tmp_path / "tiny")
+    foreign = json.loads((CHECKPOINTS / "tiny" / "rarity.json").read_text())
+    foreign["read"][0]["low"] = "seldom"
+    for text in ("[]", json.dumps(foreign)):
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=r"rarity\.json of tiny is damaged"):
+            rarity(tmp_path / "tiny")

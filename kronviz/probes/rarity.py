@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kronviz.checkpoint import RARITY, RARITY_EDGES, CheckpointError, fingerprints
+from kronviz.results import from_json
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,9 @@ def rarity(pair_dir: Path) -> Rarity | None:
     if not path.is_file():
         return None
     try:
-        stored = json.loads(path.read_text())
-        weights = stored["weights"]
-        found = Rarity(
-            int(stored["trained_tokens"]),
-            int(stored["n_vocab"]),
-            int(stored["never_read"]),
-            *(tuple(RarityClass(**row) for row in stored[by]) for by in ("read", "predicted")),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        weights = json.loads(path.read_text())["weights"]
+        found = from_json(Rarity, path.read_bytes())
+    except (ValueError, KeyError, TypeError):
         raise CheckpointError(
             f"The file {RARITY} of {pair_dir.name} is damaged; restore it from the repository."
         ) from None
