@@ -45,8 +45,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         The answer holds for each model its new text, its tokens with their probabilities, and how
         it read the prompt. Where a string is forced into the prompt's slot {}, the byte-level
-        model "kron" reads it as one position made of its bytes; "bpe" has no row for such a
-        position and reads the string's own tokens instead, and the answer says how many.
+        model "kron" reads it as one position made of its bytes, as many as its code
+        holds ("read" counts them); "bpe" has no row for such a position and reads the string's own
+        tokens instead, and the answer says how many.
 
         Args:
             prompt: The text to continue; with {} once in it if a string is forced.
@@ -84,7 +85,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         longest piece repeated beside what chance gives, and every continuation.
 
         Args:
-            strings: Up to 50 strings; leave out for the 20 of this page.
+            strings: Up to 50 strings that fit the code with a blank before them (15 bytes); leave
+                out for the 20 of this page.
             prompts: Up to 10 prompts with {} where the string is to stand; leave out for ours.
             seeds: Continuations of each string in each prompt, 1 to 5.
             max_tokens: How many tokens each continuation has, 1 to 200.
