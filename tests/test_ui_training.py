@@ -114,5 +114,5 @@ def test_seeds_by_rarity_stand_below_them(tmp_path: Path) -> None:
     write_seeds(tmp_path / "p", losses, {"read": rows[:1], "predicted": rows})
     said = read(view(tmp_path).table).said
     assert "By how often the token to come was read in training" in said
-    assert "100 on" in said
+    assert "100–999" in said
     assert "−0.500 [−0.700, −0.300]" in said
