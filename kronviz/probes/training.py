@@ -274,7 +274,8 @@ def _print_seeds(found: SeedSpread) -> None:
         ("of which the head of its own", found.head),
         ("of which the code", found.code),
     ):
-        print(f"  {name}: {spread.mean:+.4f} ± {spread.deviation:.4f} nats")
+        about = f" ± {spread.deviation:.4f}" if len(spread.values) > 1 else ""
+        print(f"  {name}: {spread.mean:+.4f}{about} nats")
     for title, classes in (("just read", found.read), ("to come", found.predicted)):
         for name, row in zip(names([row.low for row in classes]), classes, strict=True):
             parts = [("gap", row.gap), ("head", row.head), ("code", row.code)]

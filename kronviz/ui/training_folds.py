@@ -176,6 +176,8 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
     names = ("bpe", "kron", "bpe-untied")
     best = {name: min(found, key=lambda one: one.losses[name].mean) for name in names}
     ahead = sum(one.gap.mean > 0 for one in found)
+    papers = any(one.rate == NANOGPT_RATE for one in found)
+    at = "that rate and others" if papers else "other rates"
     body = []
     for one in found:
         cells = [_spread(one.losses[name], bold=best[name] is one) for name in names]
@@ -198,8 +200,8 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             "Is the gap the optimizer’s doing? Ours are trained with Muon and AdamW. nanoGPT, with "
             "which the paper trained, has AdamW alone, at ",
             number(NANOGPT_RATE, 4),
-            ", on a cosine. Here both models and the control learned so, at that rate and at "
-            f"others: width {found[0].d_model}, {found[0].n_layer} layers, ",
+            f", on a cosine. Here both models and the control learned so, at {at}: "
+            f"width {found[0].d_model}, {found[0].n_layer} layers, ",
             millions(found[0].tokens),
             f" tokens a run, {count(len(found[0].seeds), 'seed')}. Bold: the best rate of each. "
             "Gap, head and code as with the seeds.",
