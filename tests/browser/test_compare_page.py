@@ -296,13 +296,12 @@ def test_the_keyboard_reaches_tokens_and_explanations(stay: Visit) -> None:
     page.locator(".kv-chip").first.focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.id") is not None
-    assert "bytes" in page.locator("#kv-float").inner_text()
+    page.wait_for_selector("#kv-float:has-text('bytes')")
     page.locator(".kv-info").nth(1).focus()
     tip = page.locator("#kv-tip-kl")
-    page.wait_for_timeout(200)
-    assert tip.is_visible()
+    tip.wait_for()
     page.keyboard.press("Escape")
-    assert not tip.is_visible()
+    tip.wait_for(state="hidden")
 
 
 def test_every_control_has_a_name(stay: Visit) -> None:
