@@ -232,6 +232,8 @@ def test_a_text_too_long_to_be_read_is_not_misspelled(stay: Visit) -> None:
     page.click("#kv-misspell")
     page.wait_for_selector(".kv-edits:has-text('13,000 characters; the limit is 2,000')")
     assert page.input_value(TYPO_BOX) == typed
+    page.fill(CLEAN_BOX, "Plants need water and sunlight")
+    wait_for(page, "Plants need water and sunlight", 0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
