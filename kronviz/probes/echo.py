@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kronviz.embedding import KroneckerEmbedding
 from kronviz.generation import (
     MAX_SLOT_BYTES,
     SLOT,
@@ -197,15 +196,14 @@ def echo_plan(
             "strings, prompts or seeds."
         )
     readings = _readings(predictor)
-    for arm, reading in readings:
-        holds = slot_bytes(predictor, arm) if reading == SLOTTED else None
-        for string in novel:
-            size = len(string.encode()) + 1
-            if holds is not None and size > holds:
-                raise InputError(
-                    f"The string {string!r} has {size} bytes with its blank; a slot of this model "
-                    f"reads {holds}. Shorten it."
-                )
+    longest = max(novel, key=lambda string: len(string.encode()))
+    size = len(longest.encode()) + 1
+    for holds in (slot_bytes(predictor, arm) for arm in predictor.arms):
+        if holds is not None and size > holds:
+            raise InputError(
+                f"The string {longest!r} has {size} bytes with its blank; a slot of this model "
+                f"reads {holds}. Shorten it."
+            )
     # The longest of the prompts is read now: better a refusal before the work than in its midst.
     for string in novel:
         for prompt in prompts:
@@ -284,12 +282,8 @@ def _piece(string: str, text: str) -> float:
 
 def _readings(predictor: Predictor) -> list[tuple[str, str]]:
     found = [(arm, TOKENS) for arm in predictor.arms]
-    found += [
-        (arm, SLOTTED)
-        for arm, model in predictor.arms.items()
-        if isinstance(model.wte, KroneckerEmbedding)
-    ]
-    return found
+    slotted = [arm for arm in predictor.arms if slot_bytes(predictor, arm) is not None]
+    return found + [(arm, SLOTTED) for arm in slotted]
 
 
 def _writer(

@@ -66,8 +66,8 @@ def rarity(pair_dir: Path) -> Rarity | None:
     if not path.is_file():
         return None
     try:
-        weights = json.loads(path.read_text())["weights"]
-        found = from_json(Rarity, path.read_bytes())
+        stored = path.read_bytes()
+        weights, found = json.loads(stored)["weights"], from_json(Rarity, stored)
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(
             f"The file {RARITY} of {pair_dir.name} is damaged; restore it from the repository."

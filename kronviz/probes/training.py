@@ -275,7 +275,8 @@ def _print_seeds(found: SeedSpread) -> None:
         ("of which the code", found.code),
     ):
         about = f" ± {spread.deviation:.4f}" if len(spread.values) > 1 else ""
-        print(f"  {name}: {spread.mean:+.4f}{about} nats")
+        each = f" ({', '.join(f'{value:+.4f}' for value in spread.values)})" if about else ""
+        print(f"  {name}: {spread.mean:+.4f}{about} nats{each}")
     for title, classes in (("just read", found.read), ("to come", found.predicted)):
         for name, row in zip(names([row.low for row in classes]), classes, strict=True):
             parts = [("gap", row.gap), ("head", row.head), ("code", row.code)]

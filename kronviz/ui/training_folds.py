@@ -67,18 +67,7 @@ def _table_by_class(
         )
         for times, (_, tokens, cells) in zip(names([row[0] for row in rows]), rows, strict=True)
     ]
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", element("tr", *[element("th", head, scope="col") for head in heads])),
-            element("tbody", *body),
-            class_="kv-table",
-            data_name=name,
-        ),
-        class_="kv-scroll",
-    )
+    return _table(caption, name, heads, body)
 
 
 def _bounds(interval: Interval) -> Markup:
@@ -132,18 +121,7 @@ def seeds(found: SeedSpread) -> Markup:
             millions(found.tokens),
             " tokens a run.",
         ),
-        element(
-            "div",
-            element(
-                "table",
-                element("caption", "Validation loss, nats a token"),
-                element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
-                element("tbody", *body),
-                class_="kv-table kv-seeds",
-                data_name="seeds",
-            ),
-            class_="kv-scroll",
-        ),
+        _table("Validation loss, nats a token", "seeds", titles, body, "kv-table kv-seeds"),
         *(
             [
                 element(
@@ -206,18 +184,29 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             f" tokens a run, {count(len(found[0].seeds), 'seed')}. Bold: the best rate of each. "
             "Gap, head and code as with the seeds.",
         ),
+        _table("Validation loss by learning rate, nats a token", "rates", titles, body),
+    )
+
+
+def _table(
+    caption: str,
+    name: str,
+    heads: Sequence[object],
+    body: Sequence[Markup],
+    class_: str = "kv-table",
+) -> Markup:
+    """A table in a box of its own; ``name`` is that of the file that it is saved as."""
+    return element(
+        "div",
         element(
-            "div",
-            element(
-                "table",
-                element("caption", "Validation loss by learning rate, nats a token"),
-                element("thead", element("tr", *[element("th", t, scope="col") for t in titles])),
-                element("tbody", *body),
-                class_="kv-table",
-                data_name="rates",
-            ),
-            class_="kv-scroll",
+            "table",
+            element("caption", caption),
+            element("thead", element("tr", *[element("th", head, scope="col") for head in heads])),
+            element("tbody", *body),
+            class_=class_,
+            data_name=name,
         ),
+        class_="kv-scroll",
     )
 
 
