@@ -387,7 +387,9 @@ def main() -> None:
         ):
             report(name, base, arguments)
     if device.type == "cuda":
-        encoder_gpu.report(base, contestants(base, training=False)[0], base.ids)
+        cases = {"8,192 tokens": base, "65,536": replace(base, tokens=65_536)}
+        cases["8,192 drawn evenly"] = replace(base, text=EVEN)
+        encoder_gpu.report(cases, contestants(base, training=False)[0], arguments.markdown)
 
 
 if __name__ == "__main__":

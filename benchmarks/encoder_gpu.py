@@ -5,17 +5,25 @@ Part of ``benchmarks/encoder.py``, which runs it where there is a GPU.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
+from table import show
 from torch import Tensor, nn
 
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.model import GPT, ModelConfig
 
-REPEATS = 50
+REPEATS, ROUNDS = 50, 6
+PEER = "nn.Embedding"
+LONG = 0.5
+"""Milliseconds of a call beyond which its launches do not count."""
+ROWS = 16, 1025
+"""Sequences of a training step, and their ids: one more than the model reads."""
 SETS = 8
 """Batches of ids that a graph goes through, so that it does not read what it has just read."""
 
@@ -69,42 +77,77 @@ def replayed(module: nn.Module, batches: list[Tensor]) -> float:
     return found
 
 
-def report(case: Any, made: dict[str, nn.Module], ids: Callable[[int], Tensor]) -> None:
-    """Print floors, times from graphs, and the step of both arms, at one case."""
-    kron = next(m for m in made.values() if isinstance(m, KroneckerEmbedding))
-    batches = [ids(seed) for seed in range(SETS)]
-    lengths = (kron.offsets[1:] - kron.offsets[:-1])[batches[0]].long()
-    number = kron.weight.element_size()
-    used = torch.unique(batches[0])
-    cells = int((kron.offsets[1:] - kron.offsets[:-1])[used].sum())
-    # Read once: ids, two offsets and the bytes of each token, the rows in use. Written: the result.
-    rows = min(cells, kron.weight.shape[0])
-    moved = batches[0].nbytes + 8 * len(lengths) + int(lengths.sum())
-    moved += (rows + len(lengths)) * case.d_model * number
-    added = int(lengths.sum()) * case.d_model
+def report(cases: dict[str, Any], made: dict[str, nn.Module], markdown: bool) -> None:
+    """Print floors, times from graphs, and the step of both arms.
+
+    Args:
+        cases: the first of them is the centre, for which ``made`` was made; others differ in ids.
+    """
     memory, rate = copy_bytes_per_ms(), additions_per_ms()
     print(f"\nA copy moves {memory / 1e9:.2f} TB/s; float32 adds at {rate / 1e9:.1f} T/s.")
+    kron = next(m for m in made.values() if isinstance(m, KroneckerEmbedding))
+    columns = []
+    for label, case in cases.items():
+        batches = [case.ids(number) for number in range(SETS)]
+        moved, added = floors(kron, batches[0])
+        print(
+            f"Floors of the forward pass, {label}: {moved / memory * 1e3:.1f} µs for bytes, "
+            f"{added / rate * 1e3:.1f} µs for additions."
+        )
+        columns.append({name: graphed(module, batches) * 1e3 for name, module in made.items()})
+    first = columns[0]
+    rows = [
+        [name, *(f"{column[name]:.1f} (×{column[name] / column[PEER]:.2f})" for column in columns)]
+        for name in first
+    ]
+    heading = f"{'### ' * markdown}Forward without launches, µs (ratio to {PEER})"
+    show(heading, ["", *cases], rows, markdown)
+    case = next(iter(cases.values()))
+    text = replace(case, tokens=math.prod(ROWS)).ids().view(ROWS)
+    steps = step_milliseconds(text)
     print(
-        f"Floors of the forward pass at {case.tokens:,} tokens, d = {case.d_model}: "
-        f"{moved / memory * 1e3:.1f} µs for bytes, {added / rate * 1e3:.1f} µs for additions."
-    )
-    for name, module in made.items():
-        print(f"  from a graph, {name}: {replayed(module, batches) * 1e3:.1f} µs")
-    steps = {arm: step_milliseconds(arm) for arm in ("bpe", "kron")}
-    print(
-        f"Training step, GPT-2 124M's shape, 16 × 1,024 tokens, bf16, compiled: bpe "
-        f"{steps['bpe']:.1f} ms, kron {steps['kron']:.1f} ms, ratio "
+        f"\nTraining step, GPT-2 124M's shape, 16 × 1,024 tokens, bf16, compiled: bpe "
+        f"{steps['bpe']:.2f} ms, kron {steps['kron']:.2f} ms, ratio "
         f"{steps['kron'] / steps['bpe']:.4f}"
     )
 
 
-def step_milliseconds(arm: str) -> float:
-    """A whole optimizer step of one arm."""
+def floors(kron: KroneckerEmbedding, ids: Tensor) -> tuple[int, int]:
+    """Fewest bytes that a forward pass moves, and additions that it makes."""
+    lengths = (kron.offsets[1:] - kron.offsets[:-1]).long()
+    bytes_read, width = int(lengths[ids].sum()), kron.embedding_dim
+    # Read once: ids, two offsets and the bytes of each token, the rows in use. Written: the result.
+    rows = min(int(lengths[torch.unique(ids)].sum()), len(kron.weight))
+    moved = ids.nbytes + 8 * len(ids) + bytes_read
+    moved += (rows + len(ids)) * width * kron.weight.element_size()
+    return moved, bytes_read * width
+
+
+def graphed(module: nn.Module, batches: list[Tensor]) -> float:
+    """Milliseconds of a forward pass: from a CUDA graph, or if it takes long, as it is."""
+    with torch.inference_mode():
+        alone = milliseconds(lambda: module(batches[0]), 10)
+    return alone if alone > LONG else replayed(module, batches)
+
+
+def step_milliseconds(ids: Tensor) -> dict[str, float]:
+    """A whole optimizer step of each arm, on ids of shape `ROWS`.
+
+    The arms take turns of a few steps: a GPU's clock moves by more than what they differ by.
+    """
+    steps = {arm: _step(arm, ids) for arm in ("bpe", "kron")}
+    times: dict[str, list[float]] = {arm: [] for arm in steps}
+    for _ in range(ROUNDS):
+        for arm, step in steps.items():
+            times[arm].append(milliseconds(step, 5))
+    return {arm: statistics.median(found) for arm, found in times.items()}
+
+
+def _step(arm: str, ids: Tensor) -> Callable[[], None]:
     torch.manual_seed(0)
     model = GPT(ModelConfig(arm, "r50k_base", 768, 12, 12, 1024)).cuda()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     model.compile_training()
-    ids = torch.randint(model.n_vocab, (16, 1025), device="cuda")
 
     def step() -> None:
         with torch.autocast("cuda", torch.bfloat16):
@@ -113,4 +156,4 @@ def step_milliseconds(arm: str) -> float:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    return milliseconds(step, 20)
+    return step

@@ -24,26 +24,16 @@ from table import show
 
 from kronviz.encoders import gpu
 
-Tile = tuple[int, int, int, int, int]
-"""Tokens, columns, warps, bytes read at once, and programs that stay on a multiprocessor."""
+Tile = tuple[int, int, int, int]
+"""Columns of a block, blocks of a warp, bytes read at once, warps of a multiprocessor."""
 BEST = 12
 """Rows that are shown, and tiles that are timed at the other sizes."""
 
 
 def tiles(width: int) -> Iterator[Tile]:
-    """A program a tile, with 4 to 32 numbers for each thread; and programs that stay."""
-    for tokens, columns, warps, unroll in itertools.product(
-        (1, 2, 4, 8, 16), (128, 256, 512, 1024), (1, 2, 4), (1, 2, 4, 8)
-    ):
-        if 4 <= tokens * columns // (32 * warps) <= 32 and columns < 2 * width:
-            yield tokens, columns, warps, unroll, 0
-    # Blocks so narrow that their share of all rows in use fits into the first-level cache.
-    for columns, per_thread, warps, unroll, stay in itertools.product(
-        (32, 64, 128), (8, 16), (1, 2, 4), (2, 4), (8, 16, 32)
-    ):
-        tokens = 32 * warps * per_thread // columns
-        if tokens >= 2 and warps * stay <= 64 and columns < 2 * width:
-            yield tokens, columns, warps, unroll, stay
+    for tile in itertools.product((128, 256, 512), (1, 2, 3, 4), (1, 2, 4), (16, 32, 64)):
+        if tile[0] * tile[1] < 2 * width:
+            yield tile
 
 
 def main() -> None:
@@ -61,7 +51,7 @@ def main() -> None:
     made, _ = contestants(first, training=False)
 
     def timed(case: Case, tile: Tile) -> float:
-        gpu.TOKENS, gpu.COLUMNS, gpu.WARPS, gpu.UNROLL, gpu.STAY = tile
+        gpu.COLUMNS, gpu.BLOCKS, gpu.STEPS, gpu.RESIDENT = tile
         return encoder_gpu.replayed(made[OURS], batches(case)) * 1e3
 
     def batches(case: Case) -> list[torch.Tensor]:
@@ -81,7 +71,7 @@ def main() -> None:
         )
     show(
         f"{torch.cuda.get_device_name()}, bfloat16, d = {first.d_model}: µs (ratio to {TABLE})",
-        ["tokens · columns · warps · unrolled · staying", *(f"{case.tokens:,}" for case in cases)],
+        ["columns · blocks · bytes at once · warps", *(f"{case.tokens:,}" for case in cases)],
         rows,
         arguments.markdown,
     )

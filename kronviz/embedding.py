@@ -131,9 +131,7 @@ class KroneckerEmbedding(nn.Module):
         weight = self.weight
         mean = self._keep("mean", self._mean) if self._frozen() else None
         if encoders.is_fused(self.encoder, weight.device, weight.dtype):
-            if mean is not None:
-                return operator.prepare(weight, mean, data, offsets, self.pos_dim)
-            return lambda ids: operator.encode(weight, None, ids, data, offsets, self.pos_dim)
+            return operator.prepare(weight, mean, data, offsets, self.pos_dim)
 
         def plainly(ids: Tensor) -> Tensor:
             self._check(ids, len(offsets) - 1)

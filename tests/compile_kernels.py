@@ -23,38 +23,39 @@ from triton.compiler import ASTSource
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kronviz.encoders import gpu, kernels
+from kronviz.encoders import gpu, kernels, owners
 
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-INTEGERS = dict.fromkeys(("rows", "known", "width", "lanes", "count", "limit"), "i32")
+INTEGERS = dict.fromkeys(("rows", "known", "share", "count", "shift"), "i32")
 CONSTANTS = {
+    "WIDTH": 768,
     "POS_DIM": 16,
-    "TOKENS": gpu.TOKENS,
-    "COLUMNS": gpu.COLUMNS,
-    "UNROLL": gpu.UNROLL,
+    "STEPS": gpu.AHEAD,
+    "COLUMNS": gpu.WIDE,
     "INDEX": tl.int32,
     "PRECISE": tl.float32,
     "CHUNK": gpu.CHUNK,
     "SPAN": gpu.SPAN,
+    "CELLS": gpu.CELLS,
+    "PIECE": owners.PIECE,
 }
 
 
 def compile_for(kernel: Any, target: int, pointers: dict[str, str], **constants: Any) -> None:
     """Compile a kernel and print a row; exit if it spills."""
-    warps = constants.pop("num_warps", 4)
+    warps = constants.pop("num_warps", 1)
     values = {**CONSTANTS, **constants}
     names = [parameter.name for parameter in kernel.params]
     signature = {
         name: f"*{pointers[name]}" if name in pointers else INTEGERS.get(name, "constexpr")
         for name in names
     }
-    aligned = [*pointers, "width"]
     made = triton.compile(
         ASTSource(
             kernel,
             signature,
             {(i,): values[name] for i, name in enumerate(names) if name in values},
-            {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in aligned},
+            {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in pointers},
         ),
         target=GPUTarget("cuda", target, 32),
         options={"num_warps": warps},
@@ -78,38 +79,24 @@ def compile_for(kernel: Any, target: int, pointers: dict[str, str], **constants:
 
 def main() -> None:
     for target in (80, 90):
+        sums = {"sums": "fp32", "places": "i32"}
         for number in ("bf16", "fp32"):
             stored = {"ids": "i64", "data": "u8", "offsets": "i32"}
-            rows = {"weight": number, "mean": "fp32", **stored, "out": number}
-            for stay in (0, 16):
-                compile_for(kernels.encode, target, rows, STAY=stay)
-            precise = {"gains": "fp32", "out": "fp32", "heads": "fp32"}
-            compile_for(
-                kernels.add_chunks,
-                target,
-                {"source": number, "rows": "i64", "keys": "i32", **precise},
-                SCALED=False,
-                COLUMNS=gpu.WIDE,
-                num_warps=1,
-            )
-        compile_for(
-            kernels.add_chunks,
-            target,
-            {"source": "fp32", "rows": "i32", "keys": "i16", **precise},
-            SCALED=True,
-            COLUMNS=gpu.WIDE,
-            num_warps=1,
-        )
-        sums = {"ends": "i64", "heads": "fp32", "out": "fp32"}
+            pairs = number == "bf16"
+            rows = {"weight": "i32" if pairs else number, "mean": "fp32", **stored, "out": number}
+            forward = {"COLUMNS": gpu.COLUMNS, "BLOCKS": gpu.BLOCKS, "STEPS": gpu.STEPS}
+            compile_for(kernels.encode, target, rows, **forward, PAIRS=pairs)
+            sorted_ids = {"order": "i64", "keys": "i16"}
+            compile_for(kernels.add_tokens, target, {"grad": number, **sorted_ids, **sums})
+            joined = {"pieces": "fp32", "firsts": "i32", "mean": "fp32", "out": number}
+            compile_for(kernels.join_cells, target, joined, COLUMNS=gpu.NARROW)
         for keys in ("i16", "i32"):
-            compile_for(kernels.join_chunks, target, {"keys": keys, **sums}, COLUMNS=gpu.WIDE)
-        lists = {"data": "u8", "starts": "i32", "lengths": "i32", "slots": "i32"}
-        compile_for(
-            kernels.list_cells,
-            target,
-            {**lists, "cells": "i16", "owners": "i32", "gains": "fp32"},
-            TOKENS=gpu.COLUMNS,
-        )
+            keyed = {"ids": "i64", "keys": keys, "places": "i32"}
+            compile_for(kernels.sort_keys, target, keyed, PER=1024, num_warps=4)
+            compile_for(kernels.join_tokens, target, {"keys": keys, **sums}, COLUMNS=gpu.NARROW)
+        listed = {"owners": "i32", "begins": "i32", "ends": "i32", "gains": "fp64"}
+        packed = {"rows": "i32", "factors": "fp32", "pieces": "fp32"}
+        compile_for(kernels.add_cells, target, {**sums, **listed, **packed})
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 Notable:
 
-- Forward is one kernel: id, bytes, rows, sum and z-normalisation in one pass. Neighbouring
-  programs share a block of columns, so that the rows in use (some hundreds of cells make up most
-  text) stay in the first-level cache; what is left to pay for is writing the result.
+- Forward is one kernel: id, bytes, rows, sum and z-normalisation in one pass. Each warp embeds a
+  few tokens one after another, as many of them as fill the GPU once, and waits for no other warp.
 - Backward uses no atomics at all, so hot cells (most tokens start with a blank) queue for nothing
-  and gradients are the same to the last bit from run to run. It adds rows that share a key, twice:
-  gradients by token id, then the sums of the distinct tokens by cell. Both times the keys are
-  sorted, each program adds the rows of a short chunk, and sums that cross chunks are joined.
+  and gradients are the same to the last bit from run to run. Ids are sorted and gradients added by
+  token; then each cell adds the sums of its tokens. Which tokens have a cell is known beforehand
+  (`owners`), so that the cells of a batch need no sorting.
 - Every shape follows from the shapes of the arguments and nothing waits for the GPU: it can be
   recorded in a CUDA graph. An id that the vocabulary does not have reads nothing: its row is NaN,
   and it has no part in the gradient.
@@ -19,20 +18,23 @@ from __future__ import annotations
 import functools
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from kronviz import codec
 from kronviz.encoders import kernels
+from kronviz.encoders.launch import launch
+from kronviz.encoders.owners import PIECE, owners_of
 
-TOKENS, COLUMNS, WARPS, UNROLL = 4, 256, 2, 4
-"""Tokens, columns and warps of one program of the forward pass, and bytes that it reads at once."""
-STAY = 0
-"""Programs of the forward pass that stay on each multiprocessor, or 0 for one program a tile."""
-CHUNK, WIDE, SPAN = 32, 256, 16
-"""Rows and columns that one program of the backward pass adds, and partial sums that are joined at
-once. One warp a program: 16 bytes a lane in bf16."""
+COLUMNS, BLOCKS, STEPS = 256, 3, 2
+"""Forward: columns of a block, 16 bytes a lane in bfloat16; most blocks that a warp holds; bytes
+whose rows it reads at once."""
+RESIDENT = 32
+"""Forward: warps on a multiprocessor, which is how many its registers are enough for."""
+CHUNK, WIDE, AHEAD = 32, 256, 8
+"""Backward: rows and columns that a warp adds, and rows that it reads at once."""
+SPAN, NARROW, CELLS = 16, 128, 16
+"""Backward: partial sums that are joined at once, their columns, and cells that a warp joins."""
 
 
 def encode(
@@ -44,123 +46,130 @@ def encode(
         mean = weight.mean(0, dtype=precise)
     rows, width = ids.numel(), weight.shape[1]
     out = weight.new_empty(rows, width)
-    columns = min(COLUMNS, triton.next_power_of_2(width))
-    if out.numel():
-        tiles, blocks = triton.cdiv(rows, TOKENS), triton.cdiv(width, columns)
-        lanes = _multiprocessors(weight.device)
-        stay = STAY if blocks <= lanes else 0
-        kernels.encode[(lanes * stay,) if stay else (tiles, blocks)](
-            weight.contiguous(),
+    if not out.numel():
+        return out
+    weight = weight.contiguous()
+    columns = _columns(COLUMNS, width)
+    blocks = _parts(width, columns)
+    groups = _parts(blocks, BLOCKS)
+    share = _parts(rows * groups, RESIDENT * _multiprocessors(weight.device))
+    pairs = weight.dtype == torch.bfloat16 and width % 2 == 0
+    launch(
+        kernels.encode,
+        (_parts(rows, share) * groups, 1, 1),
+        (
+            weight.view(torch.int32) if pairs else weight,
             mean,
             ids.contiguous(),
             data,
             offsets,
             out,
-            rows,
-            offsets.numel() - 1,
+        ),
+        (rows, offsets.numel() - 1, share),
+        (
             width,
-            lanes,
-            STAY=stay,
-            POS_DIM=pos_dim,
-            TOKENS=TOKENS,
-            COLUMNS=columns,
-            UNROLL=UNROLL,
-            INDEX=tl.int32 if weight.numel() < 2**31 else tl.int64,
-            PRECISE=_triton_type(precise),
-            num_warps=WARPS,
-        )
+            pos_dim,
+            columns,
+            _parts(blocks, groups),
+            STEPS,
+            pairs,
+            tl.int32 if weight.numel() < 2**31 else tl.int64,
+            _triton_type(precise),
+        ),
+    )
     return out
 
 
 def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
     """Gradient of the projection, ``(D, d_model)``, in the type of ``grad``.
 
-    Holds, beside it, the gradient's own size once in float32 and some integers a token.
+    Holds, beside it, the gradient's own size once in float32, and some integers a token and a byte
+    of the vocabulary.
     """
     size, width = codec.dimension(pos_dim), grad.shape[1]
-    known = offsets.numel() - 1
-    precise = _precise(grad.dtype)
-    sums = torch.zeros(size, width, dtype=precise, device=grad.device)
+    out = grad.new_empty(size, width)
     if not grad.numel() or not data.numel():
-        return sums.to(grad.dtype)
-    ids = torch.where((ids >= 0) & (ids < known), ids, known).int()
+        return out.zero_()
+    by_cell = owners_of(data, offsets, pos_dim)
+    sums, places = _sums_by_token(grad.contiguous(), ids.contiguous(), offsets.numel() - 1)
 
-    ordered, order = ids.sort(stable=True)
-    segments = (ordered[1:] != ordered[:-1]).cumsum(0, dtype=torch.int32)
-    segments = torch.cat([segments.new_zeros(1), segments])
-    most = min(ids.numel(), known + 1)
-    numbers = torch.arange(most, dtype=torch.int32, device=grad.device)
-    starts = torch.searchsorted(segments, numbers)
-    distinct = ordered[starts.clamp(max=ids.numel() - 1)]
-    distinct = torch.where(starts < ids.numel(), distinct, known)
-    by_token = torch.empty(most, width, dtype=precise, device=grad.device)
-    _sum_by_key(grad.contiguous(), order, segments, most, by_token)
-
-    firsts = torch.cat([offsets, offsets[-1:]])
-    lengths = firsts[distinct + 1] - firsts[distinct]
-    slots = lengths.cumsum(0, dtype=torch.int32) - lengths
-    # Distinct tokens have no more bytes than the whole vocabulary.
-    cells = torch.full(
-        (min(most * pos_dim, data.numel()),),
-        size,
-        dtype=torch.int16 if size < 2**15 else torch.int32,
-        device=grad.device,
+    pieces = sums.new_empty(by_cell.begins.numel(), width)
+    columns = _columns(WIDE, width)
+    launch(
+        kernels.add_cells,
+        (len(pieces), _parts(width, columns), 1),
+        (
+            sums,
+            places,
+            by_cell.owners,
+            by_cell.begins,
+            by_cell.ends,
+            by_cell.gains,
+            torch.empty_like(by_cell.owners),
+            torch.empty_like(by_cell.owners, dtype=sums.dtype),
+            pieces,
+        ),
+        (),
+        (width, PIECE, AHEAD, columns, _triton_type(sums.dtype)),
     )
-    owners = torch.zeros_like(cells, dtype=torch.int32)
-    gains = torch.empty(most, dtype=precise, device=grad.device)
-    kernels.list_cells[(triton.cdiv(most, COLUMNS),)](
-        data,
-        firsts[distinct],
-        lengths,
-        slots,
-        cells,
-        owners,
-        gains,
-        most,
-        POS_DIM=pos_dim,
-        TOKENS=COLUMNS,
-        PRECISE=_triton_type(precise),
+    columns = min(NARROW, columns)
+    launch(
+        kernels.join_cells,
+        (size // CELLS, _parts(width, columns), 1),
+        (pieces, by_cell.firsts, pieces.sum(0).div_(size), out),
+        (),
+        (width, CELLS, SPAN, columns),
     )
-    cells, order = cells.sort(stable=True)
-    _sum_by_key(by_token, owners[order], cells, size, sums, gains)
-    return (sums - sums.mean(0)).to(grad.dtype)
+    return out
 
 
-def _sum_by_key(
-    source: Tensor, rows: Tensor, keys: Tensor, limit: int, out: Tensor, gains: Tensor | None = None
-) -> None:
-    """``out[k] = Σ source[rows[i]] * gains[rows[i]]`` over all ``i`` with ``keys[i] == k``.
+def _sums_by_token(grad: Tensor, ids: Tensor, known: int) -> tuple[Tensor, Tensor]:
+    """Sums of the gradients of each token, and for each token the row of its sum, or -1."""
+    count, width = grad.shape
+    precise = _precise(grad.dtype)
+    # 16 bits are sorted in half the time of 32.
+    short = known < 2**16
+    shift = 2**15 if short else 0
+    keys = torch.empty(count, dtype=torch.int16 if short else torch.int32, device=grad.device)
+    places = torch.empty(known, dtype=torch.int32, device=grad.device)
+    launch(
+        kernels.sort_keys,
+        (_parts(max(count, known), 1024), 1, 1),
+        (ids, keys, places),
+        (count, known, shift),
+        (1024,),
+        warps=4,
+    )
+    keys, order = keys.sort(stable=True)
+    chunks = _parts(count, CHUNK)
+    sums = torch.empty(count + chunks, width, dtype=precise, device=grad.device)
+    columns = _columns(WIDE, width)
+    launch(
+        kernels.add_tokens,
+        (chunks, _parts(width, columns), 1),
+        (grad, order, keys, places, sums),
+        (count, known, shift),
+        (width, CHUNK, AHEAD, columns, _triton_type(precise)),
+    )
+    columns = min(NARROW, columns)
+    launch(
+        kernels.join_tokens,
+        (chunks, _parts(width, columns), 1),
+        (keys, places, sums),
+        (count, known, shift),
+        (width, CHUNK, SPAN, columns),
+    )
+    return sums, places
 
-    Args:
-        keys: sorted; those that are not below ``limit`` take no part.
-        out: rows of keys that do not occur are left as they are.
-    """
-    count, width = keys.numel(), source.shape[1]
-    columns = min(WIDE, triton.next_power_of_2(width))
-    grid = (triton.cdiv(count, CHUNK), triton.cdiv(width, columns))
-    numbers = torch.arange(limit, dtype=keys.dtype, device=keys.device)
-    ends = torch.searchsorted(keys, numbers, right=True)
-    heads = torch.empty(grid[0], width, dtype=out.dtype, device=out.device)
-    precise = _triton_type(out.dtype)
-    kernels.add_chunks[grid](
-        source,
-        rows,
-        keys,
-        source if gains is None else gains,
-        out,
-        heads,
-        count,
-        limit,
-        width,
-        SCALED=gains is not None,
-        CHUNK=CHUNK,
-        COLUMNS=columns,
-        PRECISE=precise,
-        num_warps=1,
-    )
-    kernels.join_chunks[grid](
-        keys, ends, heads, out, count, limit, width, CHUNK=CHUNK, SPAN=SPAN, COLUMNS=columns
-    )
+
+def _parts(whole: int, part: int) -> int:
+    """Parts of a whole, the last one perhaps smaller."""
+    return -(-whole // part)
+
+
+def _columns(most: int, width: int) -> int:
+    """A power of two, for columns of a block."""
+    return min(most, 1 << (width - 1).bit_length())
 
 
 @functools.cache

@@ -1,4 +1,5 @@
-# mypy: disallow-untyped-defs=False
+# mypy: disallow-untyped-defs=False, disable-error-code=assignment
+# ruff: noqa: RUF005
 """The Triton kernels of `gpu`, which says how they fit together and allocates what they write.
 
 Notable:
@@ -7,6 +8,8 @@ Notable:
 - Nothing is read or written through an id, a key or a position that a mask has not passed.
 - Where a mask would combine a vector of columns with a scalar condition, the condition moves the
   bound on the columns instead: one comparison, and the interpreter computes it rightly.
+- Rows that are added up are loaded several at a time, before the first of them is used: a store
+  between two loads would keep the second from starting.
 """
 
 import triton
@@ -26,7 +29,40 @@ def _gain(length, POS_DIM: tl.constexpr, PRECISE: tl.constexpr):
     return 1 / (deviation * tl.sqrt(tl.maximum(count, 1)))
 
 
-@triton.jit(do_not_specialize=["rows", "known", "lanes"])
+@triton.jit
+def _bounds(offsets, token, known):
+    """Where a token's bytes begin and end, and whether the vocabulary has it (else both are 0)."""
+    valid = (token >= 0) & (token < known)
+    start = tl.load(offsets + token, mask=valid, other=0)
+    end = tl.load(offsets + token + 1, mask=valid, other=0)
+    return start, end, valid
+
+
+@triton.jit
+def _block(weight, cell, column, WIDTH: tl.constexpr, PAIRS: tl.constexpr, PRECISE: tl.constexpr):
+    """A block of columns of a row of the projection.
+
+    With ``PAIRS`` two bfloat16 are read as one int32: each is the upper half of a float32, so that
+    a shift and a mask convert them.
+    """
+    if PAIRS:
+        inside = column < WIDTH // 2
+        two = tl.load(weight + cell * (WIDTH // 2) + column, mask=inside, other=0)
+        return tl.interleave(two << 16, two & -65536).to(tl.float32, bitcast=True)
+    else:
+        inside = column < WIDTH
+        return tl.load(weight + cell * WIDTH + column, mask=inside, other=0).to(PRECISE)
+
+
+@triton.jit
+def _finish(out, total, mean, column, count, gain, WIDTH: tl.constexpr):
+    """Centre, scale and write a block of columns of a token."""
+    inside = column < WIDTH
+    centre = tl.load(mean + column, mask=inside, other=0)
+    tl.store(out + column, ((total - count * centre) * gain).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["rows", "known", "share"])
 def encode(
     weight,
     mean,
@@ -36,161 +72,256 @@ def encode(
     out,
     rows,
     known,
-    width,
-    lanes,
-    STAY: tl.constexpr,
+    share,
+    WIDTH: tl.constexpr,
     POS_DIM: tl.constexpr,
-    TOKENS: tl.constexpr,
     COLUMNS: tl.constexpr,
-    UNROLL: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    STEPS: tl.constexpr,
+    PAIRS: tl.constexpr,
     INDEX: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """A program a tile, or with ``STAY`` that many on each of ``lanes`` multiprocessors.
+    """One warp embeds ``share`` tokens one after another, up to four blocks of columns at once.
 
-    Those on one multiprocessor go from tile to tile of one block of columns, whose rows then stay
-    in its cache. Programs are dealt out in turn: i, i + lanes, … meet on one. Where a GPU deals
-    otherwise, the cache serves less well, and that is all.
+    A loop as long as the token is: no step is masked, and a warp waits for no other. What is
+    computed for a token but its columns (id, bytes, cells, gain) is shared by the blocks.
     """
-    if STAY:
-        blocks = tl.cdiv(width, COLUMNS)
-        lane = tl.program_id(0) % lanes
-        block = lane % blocks
-        first = tl.program_id(0) // lanes + lane // blocks * STAY
-        # Where the blocks do not divide the lanes, the first of them have one more.
-        stride = (lanes // blocks + (block < lanes % blocks).to(tl.int32)) * STAY
-    else:
-        block, first, stride = tl.program_id(1), tl.program_id(0), tl.num_programs(0)
-    column = block * COLUMNS + tl.arange(0, COLUMNS)
-    inside = (column < width)[None, :]
-    for tile in range(first, tl.cdiv(rows, TOKENS), stride):
-        row = tile * TOKENS + tl.arange(0, TOKENS)
-        live = row < rows
-        token = tl.load(ids + row, mask=live, other=0)
-        valid = live & (token >= 0) & (token < known)
-        start = tl.load(offsets + token, mask=valid, other=0)
-        length = tl.load(offsets + token + 1, mask=valid, other=0) - start
-        total = tl.zeros((TOKENS, COLUMNS), PRECISE)
-        for begin in range(0, tl.max(length), UNROLL):
-            # Unrolled, so that the rows of several bytes are on their way at once.
-            for step in tl.static_range(UNROLL):
+    GROUPS: tl.constexpr = (WIDTH + COLUMNS * BLOCKS - 1) // (COLUMNS * BLOCKS)
+    LANES: tl.constexpr = COLUMNS // 2 if PAIRS else COLUMNS
+    group = tl.program_id(0) % GROUPS
+    first = tl.program_id(0) // GROUPS * share
+    last = tl.minimum(first + share, rows)
+    lane = group * LANES * BLOCKS + tl.arange(0, LANES)
+    column = group * COLUMNS * BLOCKS + tl.arange(0, COLUMNS)
+    target = out + first.to(tl.int64) * WIDTH
+    token = tl.load(ids + first, mask=first < last, other=-1)
+    start, end, valid = _bounds(offsets, token, known)
+    for row in range(first, last):
+        # The next token's bounds are on their way while this one's rows are added.
+        token = tl.load(ids + row + 1, mask=row + 1 < last, other=-1)
+        next_start, next_end, next_valid = _bounds(offsets, token, known)
+        length = end - start
+        a = tl.zeros((COLUMNS,), PRECISE)
+        b = a
+        c = a
+        d = a
+        whole = length // STEPS * STEPS
+        for begin in range(0, whole, STEPS):
+            for step in tl.static_range(STEPS):
                 position = begin + step
-                lit = position < length
-                byte = tl.load(data + start + position, mask=lit, other=0)
-                cell = byte.to(INDEX) * POS_DIM + position
-                place = weight + (cell * width)[:, None] + column[None, :]
-                total += tl.load(place, mask=lit[:, None] & inside, other=0).to(PRECISE)
-        centre = tl.load(mean + column, mask=column < width, other=0).to(PRECISE)
-        total -= length.to(PRECISE)[:, None] * centre[None, :]
-        total *= _gain(length, POS_DIM, PRECISE)[:, None]
-        total = tl.where(valid[:, None], total, float("nan"))
-        place = out + row.to(tl.int64)[:, None] * width + column[None, :]
-        tl.store(place, total.to(out.dtype.element_ty), mask=live[:, None] & inside)
+                cell = tl.load(data + start + position).to(INDEX) * POS_DIM + position
+                a += _block(weight, cell, lane, WIDTH, PAIRS, PRECISE)
+                if BLOCKS > 1:
+                    b += _block(weight, cell, lane + LANES, WIDTH, PAIRS, PRECISE)
+                if BLOCKS > 2:
+                    c += _block(weight, cell, lane + 2 * LANES, WIDTH, PAIRS, PRECISE)
+                if BLOCKS > 3:
+                    d += _block(weight, cell, lane + 3 * LANES, WIDTH, PAIRS, PRECISE)
+        for position in range(whole, length):
+            cell = tl.load(data + start + position).to(INDEX) * POS_DIM + position
+            a += _block(weight, cell, lane, WIDTH, PAIRS, PRECISE)
+            if BLOCKS > 1:
+                b += _block(weight, cell, lane + LANES, WIDTH, PAIRS, PRECISE)
+            if BLOCKS > 2:
+                c += _block(weight, cell, lane + 2 * LANES, WIDTH, PAIRS, PRECISE)
+            if BLOCKS > 3:
+                d += _block(weight, cell, lane + 3 * LANES, WIDTH, PAIRS, PRECISE)
+        count = length.to(PRECISE)
+        gain = tl.where(valid, _gain(length, POS_DIM, PRECISE), float("nan"))
+        _finish(target, a, mean, column, count, gain, WIDTH)
+        if BLOCKS > 1:
+            _finish(target, b, mean, column + COLUMNS, count, gain, WIDTH)
+        if BLOCKS > 2:
+            _finish(target, c, mean, column + 2 * COLUMNS, count, gain, WIDTH)
+        if BLOCKS > 3:
+            _finish(target, d, mean, column + 3 * COLUMNS, count, gain, WIDTH)
+        target += WIDTH
+        start, end, valid = next_start, next_end, next_valid
 
 
-@triton.jit(do_not_specialize=["rows"])
-def list_cells(
-    data,
-    starts,
-    lengths,
-    slots,
-    cells,
-    owners,
-    gains,
-    rows,
-    POS_DIM: tl.constexpr,
-    TOKENS: tl.constexpr,
-    PRECISE: tl.constexpr,
-):
-    """Write the cells of every token, from its slot on, and whose they are; and its gain."""
-    row = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    live = row < rows
-    start = tl.load(starts + row, mask=live, other=0)
-    length = tl.load(lengths + row, mask=live, other=0)
-    slot = tl.load(slots + row, mask=live, other=0)
-    for position in range(0, tl.max(length)):
-        lit = position < length
-        byte = tl.load(data + start + position, mask=lit, other=0).to(tl.int32)
-        cell = byte * POS_DIM + position
-        tl.store(cells + slot + position, cell.to(cells.dtype.element_ty), mask=lit)
-        tl.store(owners + slot + position, row, mask=lit)
-    tl.store(gains + row, _gain(length, POS_DIM, PRECISE), mask=live)
+@triton.jit(do_not_specialize=["rows", "known", "shift"])
+def sort_keys(ids, keys, places, rows, known, shift, PER: tl.constexpr):
+    """Ids less ``shift`` in the type of ``keys``, those out of range as ``known``.
+
+    And -1 for each token of the vocabulary: its sum has no place yet.
+    """
+    index = tl.program_id(0) * PER + tl.arange(0, PER)
+    live = index < rows
+    token = tl.load(ids + index, mask=live, other=0)
+    token = tl.where((token >= 0) & (token < known), token, known)
+    tl.store(keys + index, (token - shift).to(keys.dtype.element_ty), mask=live)
+    tl.store(places + index, tl.full((PER,), -1, tl.int32), mask=index < known)
 
 
-@triton.jit(do_not_specialize=["count", "limit"])
-def add_chunks(
-    source,
-    rows,
+@triton.jit(do_not_specialize=["count", "known", "shift"])
+def add_tokens(
+    grad,
+    order,
     keys,
-    gains,
-    out,
-    heads,
+    places,
+    sums,
     count,
-    limit,
-    width,
-    SCALED: tl.constexpr,
+    known,
+    shift,
+    WIDTH: tl.constexpr,
     CHUNK: tl.constexpr,
+    STEPS: tl.constexpr,
     COLUMNS: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """Add the rows of each key within a chunk.
+    """Add the gradients of each token within a chunk of the sorted ids.
 
-    A sum whose key begins in this chunk goes to ``out``; one that goes on from the chunk before
-    goes to ``heads``, where `join_chunks` finds it.
+    A token's sum goes to the row of ``sums`` where it begins, which ``places`` notes; what goes on
+    from the chunk before goes to the row ``count + chunk``, where `join_tokens` finds it.
     """
     chunk = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     base = chunk * CHUNK
-    before = tl.load(keys + base - 1, mask=base > 0, other=-1).to(tl.int32)
+    before = tl.load(keys + base - 1, mask=base > 0, other=0).to(tl.int32) + shift
+    before = tl.where(base > 0, before, -1)
     previous = before
+    first = base
     total = tl.zeros((COLUMNS,), PRECISE)
-    for step in tl.range(0, CHUNK, num_stages=3):
-        place = base + step
-        key = tl.load(keys + place, mask=place < count, other=limit).to(tl.int32)
-        after = tl.load(keys + place + 1, mask=place + 1 < count, other=limit).to(tl.int32)
-        used = tl.where(key < limit, width, 0)
-        row = tl.load(rows + place, mask=key < limit, other=0).to(tl.int64)
-        value = tl.load(source + row * width + column, mask=column < used, other=0).to(PRECISE)
-        if SCALED:
-            value *= tl.load(gains + row)
-        total = tl.where(key == previous, total, 0) + value
-        previous = key
-        whole = tl.where((key != after) | (step == CHUNK - 1), used, 0)
-        begun = tl.where(key == before, 0, whole)
-        tl.store(out + key.to(tl.int64) * width + column, total, mask=column < begun)
-        spot = heads + chunk.to(tl.int64) * width + column
-        tl.store(spot, total, mask=column < whole - begun)
+    for begin in range(base, base + CHUNK, STEPS):
+        tokens = ()
+        values = ()
+        for step in tl.static_range(STEPS):
+            here = begin + step < count
+            token = tl.load(keys + begin + step, mask=here, other=0).to(tl.int32) + shift
+            token = tl.where(here, token, known)
+            tokens = tokens + (token,)
+        for step in tl.static_range(STEPS):
+            used = tl.where(tokens[step] < known, WIDTH, 0)
+            row = tl.load(order + begin + step, mask=used > 0, other=0).to(tl.int64)
+            value = tl.load(grad + row * WIDTH + column, mask=column < used, other=0)
+            values = values + (value.to(PRECISE),)
+        here = (begin + STEPS < base + CHUNK) & (begin + STEPS < count)
+        after = tl.load(keys + begin + STEPS, mask=here, other=0).to(tl.int32) + shift
+        tokens = tokens + (tl.where(here, after, -1),)
+        for step in tl.static_range(STEPS):
+            token = tokens[step]
+            same = token == previous
+            total = tl.where(same, total, 0) + values[step]
+            first = tl.where(same, first, begin + step)
+            previous = token
+            done = (token != tokens[step + 1]) & (token < known)
+            begun = token != before
+            target = tl.where(begun, first, count + chunk).to(tl.int64)
+            tl.store(sums + target * WIDTH + column, total, mask=column < tl.where(done, WIDTH, 0))
+            tl.store(places + token, first, mask=done & begun)
 
 
-@triton.jit(do_not_specialize=["count", "limit"])
-def join_chunks(
+@triton.jit(do_not_specialize=["count", "known", "shift"])
+def join_tokens(
     keys,
-    ends,
-    heads,
-    out,
+    places,
+    sums,
     count,
-    limit,
-    width,
+    known,
+    shift,
+    WIDTH: tl.constexpr,
     CHUNK: tl.constexpr,
     SPAN: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Add to the sum of a chunk's last key what the chunks after it hold of that key."""
+    """Add to the sum of a chunk's last token what the chunks after it hold of that token."""
     chunk = tl.program_id(0)
     base = chunk * CHUNK
-    key = tl.load(keys + tl.minimum(base + CHUNK, count) - 1).to(tl.int32)
-    before = tl.load(keys + base - 1, mask=base > 0, other=-1).to(tl.int32)
-    owned = (key < limit) & (key != before)
-    end = tl.load(ends + key, mask=owned, other=0).to(tl.int32)
-    if end > base + CHUNK:
+    last = tl.minimum(base + CHUNK, count) - 1
+    token = tl.load(keys + last).to(tl.int32) + shift
+    before = tl.load(keys + base - 1, mask=base > 0, other=0).to(tl.int32) + shift
+    begun = (base == 0) | (token != before)
+    here = (base + CHUNK < count) & begun & (token < known)
+    after = tl.load(keys + base + CHUNK, mask=here, other=0).to(tl.int32) + shift
+    if here & (after == token):
         column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-        inside = column < width
-        place = out + key.to(tl.int64) * width + column
-        total = tl.load(place, mask=inside, other=0)
-        last = (end - 1) // CHUNK
-        for first in range(chunk + 1, last + 1, SPAN):
-            part = first + tl.arange(0, SPAN)
-            held = (part <= last)[:, None] & inside[None, :]
-            spot = heads + part.to(tl.int64)[:, None] * width + column[None, :]
-            total += tl.sum(tl.load(spot, mask=held, other=0), axis=0)
-        tl.store(place, total, mask=inside)
+        inside = column < WIDTH
+        target = sums + tl.load(places + token).to(tl.int64) * WIDTH + column
+        total = tl.load(target, mask=inside, other=0)
+        part = chunk + 1 + tl.arange(0, SPAN)
+        found = 1
+        while found > 0:
+            key = tl.load(keys + part * CHUNK, mask=part * CHUNK < count, other=0).to(tl.int32)
+            held = (part * CHUNK < count) & (key + shift == token)
+            row = sums + (count + part).to(tl.int64)[:, None] * WIDTH + column[None, :]
+            total += tl.sum(tl.load(row, mask=held[:, None] & inside[None, :], other=0), axis=0)
+            found = tl.min(held.to(tl.int32), axis=0)
+            part += SPAN
+        tl.store(target, total, mask=inside)
+
+
+@triton.jit
+def add_cells(
+    sums,
+    places,
+    owners,
+    begins,
+    ends,
+    gains,
+    rows,
+    factors,
+    pieces,
+    WIDTH: tl.constexpr,
+    PIECE: tl.constexpr,
+    STEPS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    PRECISE: tl.constexpr,
+):
+    """Add the scaled sums of those tokens of each piece of a cell that the batch has.
+
+    Their rows and gains are packed first, into ``rows`` and ``factors``; programs of
+    one piece write the same there.
+    """
+    piece = tl.program_id(0)
+    begin = tl.load(begins + piece)
+    index = begin + tl.arange(0, PIECE)
+    inside = index < tl.load(ends + piece)
+    owner = tl.load(owners + index, mask=inside, other=0)
+    row = tl.load(places + owner, mask=inside, other=-1)
+    held = row >= 0
+    gain = tl.load(gains + owner, mask=held, other=0)
+    rank = begin + tl.cumsum(held.to(tl.int32), 0) - 1
+    tl.store(rows + rank, row, mask=held)
+    tl.store(factors + rank, gain.to(PRECISE), mask=held)
+    end = begin + tl.sum(held.to(tl.int32), 0)
+    tl.debug_barrier()
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    total = tl.zeros((COLUMNS,), PRECISE)
+    for base in range(begin, end, STEPS):
+        for step in tl.static_range(STEPS):
+            used = tl.where(base + step < end, WIDTH, 0)
+            source = tl.load(rows + base + step, mask=used > 0, other=0).to(tl.int64)
+            factor = tl.load(factors + base + step, mask=used > 0, other=0)
+            total += factor * tl.load(sums + source * WIDTH + column, mask=column < used, other=0)
+    spot = pieces + piece.to(tl.int64) * WIDTH + column
+    tl.store(spot, total, mask=column < WIDTH)
+
+
+@triton.jit
+def join_cells(
+    pieces,
+    firsts,
+    mean,
+    out,
+    WIDTH: tl.constexpr,
+    CELLS: tl.constexpr,
+    SPAN: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """The gradient of each cell's row: the sum of its pieces less ``mean``, that of all cells."""
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    inside = column < WIDTH
+    centre = tl.load(mean + column, mask=inside, other=0)
+    for step in range(CELLS):
+        cell = tl.program_id(0) * CELLS + step
+        first = tl.load(firsts + cell)
+        last = tl.load(firsts + cell + 1)
+        total = -centre
+        for begin in range(first, last, SPAN):
+            part = begin + tl.arange(0, SPAN)
+            row = pieces + part.to(tl.int64)[:, None] * WIDTH + column[None, :]
+            held = (part < last)[:, None] & inside[None, :]
+            total += tl.sum(tl.load(row, mask=held, other=0), axis=0)
+        spot = out + cell.to(tl.int64) * WIDTH + column
+        tl.store(spot, total.to(out.dtype.element_ty), mask=inside)

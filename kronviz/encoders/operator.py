@@ -11,6 +11,7 @@ Notable:
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -37,23 +38,51 @@ def encode(
 
 
 def prepare(
-    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor | None, data: Tensor, offsets: Tensor, pos_dim: int
 ) -> Callable[[Tensor], Tensor]:
-    """`encode` for ids to come, where no derivative is wanted and nothing is compiled.
+    """`encode` for ids to come; with a mean where no derivative is wanted.
 
     Ordinary tensors go past PyTorch's dispatcher, which takes longer than to embed what a person
     types.
     """
-    if type(weight) in (Tensor, nn.Parameter):
-        if weight.device.type == "cpu":
-            from kronviz.encoders import cpu
+    if type(weight) not in (Tensor, nn.Parameter) or torch.compiler.is_compiling():
+        return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
+    if mean is None:
+        return lambda ids: _Direct.apply(weight, ids, data, offsets, pos_dim)
+    if weight.device.type == "cpu":
+        from kronviz.encoders import cpu
 
-            return cpu.prepare(weight, mean, data, offsets, pos_dim)
-        if weight.device.type == "cuda":
-            from kronviz.encoders import gpu
+        return cpu.prepare(weight, mean, data, offsets, pos_dim)
+    from kronviz.encoders import gpu
 
-            return lambda ids: gpu.encode(weight, mean, ids, data, offsets, pos_dim)
-    return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
+    return lambda ids: gpu.encode(weight, mean, ids, data, offsets, pos_dim)
+
+
+class _Direct(torch.autograd.Function):
+    """`encode` with its derivative, for one device after another, past the dispatcher."""
+
+    @staticmethod
+    def forward(weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
+        return _module(weight).encode(weight, None, ids, data, offsets, pos_dim)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        _, *kept, ctx.pos_dim = inputs
+        ctx.save_for_backward(*kept)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
+        gradient = _module(grad).backward(grad, *ctx.saved_tensors, ctx.pos_dim)
+        return gradient, None, None, None, None
+
+
+def _module(tensor: Tensor) -> ModuleType:
+    """The encoder of a tensor's device."""
+    if tensor.device.type == "cpu":
+        from kronviz.encoders import cpu as module
+    else:
+        from kronviz.encoders import gpu as module  # type: ignore[no-redef]
+    return module
 
 
 @torch.library.custom_op(

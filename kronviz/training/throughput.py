@@ -1,12 +1,13 @@
 """How fast a machine trains a configuration, and how near that is to what it could do.
 
-    python -m kronviz.training.throughput --config gpt2 [--seconds 20] [--minutes 12]
+    python -m kronviz.training.throughput --config gpt2 [--seconds 20] [--minutes 12] [--even]
 
 For each arm: tokens a second, median step, memory, and model-FLOP utilisation: the operations that
 the model needs (6 for each weight of a matrix product and token, and 12 · layers · width · context
 for attention; a table look-up needs none) over what the same machine does in one large matrix
 product, measured in the same run. ``--minutes`` says how many steps fit into that time.
-Random ids stand for text, so that nothing has to be prepared.
+The text is the manual that comes with every Python, so that nothing has to be prepared; with
+``--even``, ids drawn evenly from the vocabulary, which no text looks like.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import argparse
 import statistics
 import time
 from dataclasses import dataclass
+from pydoc_data.topics import topics
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kronviz.checkpoint import ARMS
 from kronviz.model import GPT
@@ -82,21 +85,33 @@ def _product_flops(size: int, dtype: torch.dtype, device: torch.device) -> float
     return 2 * size**3 / statistics.median(times)
 
 
-class _RandomRows(Trainer):
-    """A trainer that reads random ids and writes nothing."""
+class _Manual(Trainer):
+    """A trainer that reads windows of the Python manual, or ids drawn evenly; it writes nothing."""
 
-    def __init__(self, config: TrainConfig, arm: str):
+    def __init__(self, config: TrainConfig, arm: str, even: bool):
         self.start(config, arm)
-        self.n_vocab = load_tokenizer(config.vocabulary).n_vocab
+        tokenizer = load_tokenizer(config.vocabulary)
+        self.n_vocab = tokenizer.n_vocab
+        self.text = None if even else np.array(tokenizer.encode("\n".join(topics.values())))
 
-    def rows(self, step: int) -> np.ndarray:
+    def rows(self, step: int) -> NDArray[np.int64]:
         shape = self.config.batch_size, self.config.n_ctx + 1
-        return np.random.default_rng(step).integers(self.n_vocab, size=shape)
+        draw = np.random.default_rng(step)
+        if self.text is None:
+            return draw.integers(self.n_vocab, size=shape)
+        starts = draw.integers(len(self.text) - shape[1], size=shape[0])
+        return self.text[starts[:, None] + np.arange(shape[1])]
 
 
-def throughput(config: TrainConfig, arm: str, seconds: float = 20.0) -> Throughput:
-    """Train on random ids for a while and time the steps."""
-    trainer = _RandomRows(config, arm)
+def throughput(
+    config: TrainConfig, arm: str, seconds: float = 20.0, even: bool = False
+) -> Throughput:
+    """Train for a while and time the steps.
+
+    Args:
+        even: on ids drawn evenly from the vocabulary, instead of on text.
+    """
+    trainer = _Manual(config, arm, even)
     device = trainer.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -133,10 +148,11 @@ def main() -> None:
     parser.add_argument("--config", required=True)
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--seconds", type=float, default=20.0, help="timed for each arm")
+    parser.add_argument("--even", action="store_true", help="ids drawn evenly instead of text")
     parser.add_argument("--minutes", type=float, help="say how many steps fit into this time")
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
-    found = [throughput(config, arm, arguments.seconds) for arm in ARMS]
+    found = [throughput(config, arm, arguments.seconds, arguments.even) for arm in ARMS]
     for one in found:
         memory = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
         print(
