@@ -55,7 +55,8 @@ class KroneckerEmbedding(nn.Module):
     rows, the table of ``cached``) is kept until the projection changes. A change is seen by the
     tensor's version counter, which writing through ``weight.data`` or PyTorch's fused optimizers
     does not move: switch to training mode and back, as one does for training anyway, and it is
-    forgotten.
+    forgotten. A CUDA graph that is recorded in evaluation mode holds what was kept then: record it
+    anew when the projection has changed.
     """
 
     data: Tensor
@@ -79,6 +80,8 @@ class KroneckerEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(size, d_model))
         nn.init.normal_(self.weight, std=1 / math.sqrt(size))
         self._kept: dict[str, tuple[object, Any]] = {}
+        # What graphs read: it must stay where it is as long as the projection does.
+        self._recorded: dict[int, Any] = {}
 
     def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
         """Embed ids.
@@ -180,16 +183,21 @@ class KroneckerEmbedding(nn.Module):
 
     def _keep(self, name: str, make: Callable[[], Kept]) -> Kept:
         weight = self.weight
-        capturing = weight.is_cuda and torch.cuda.is_current_stream_capturing()
-        if weight.is_inference() or capturing:
-            # The one has no version counter; memory of the other is reused by its graph.
+        if weight.is_inference():
+            # It has no version counter.
             return make()
         state = weight.data_ptr(), weight._version
         kept = self._kept.get(name)
-        if kept is None or kept[0] != state:
-            with torch.no_grad():
-                self._kept[name] = kept = state, make()
-        return kept[1]
+        recording = encoders.is_recording(weight.device)
+        if kept is not None and kept[0] == state:
+            if recording:
+                self._recorded[id(kept[1])] = kept[1]
+            return kept[1]
+        with torch.no_grad():
+            made = make()
+        if not recording:
+            self._kept[name] = state, made
+        return made
 
     def train(self, mode: bool = True) -> KroneckerEmbedding:
         """Switch to training or evaluation mode, and forget what was kept."""
@@ -198,10 +206,11 @@ class KroneckerEmbedding(nn.Module):
 
     def _apply(self, *arguments: Any, **options: Any) -> KroneckerEmbedding:
         self._kept.clear()
+        self._recorded.clear()
         return super()._apply(*arguments, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": {}}
+        return {**self.__dict__, "_kept": {}, "_recorded": {}}
 
     def extra_repr(self) -> str:
         return (

@@ -91,6 +91,26 @@ def check_compiled() -> None:
     expect("torch.compile, whole graph: gradient", found < 1e-5, f"{found:.1e}")
 
 
+def check_embedding_in_graphs() -> None:
+    """An embedding recorded as a graph reads what was kept; after a change it is recorded anew."""
+    words = load_tokenizer("r50k_base").vocabulary
+    ids = torch.randint(len(words), (300,), device="cuda")
+    for encoder in ("fused", "cached"):
+        module = KroneckerEmbedding(words, 96, encoder=encoder).cuda().eval()
+        for turn in range(2):
+            with torch.inference_mode():
+                exact = module(ids)
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):
+                    made = module(ids)
+                others = [torch.full_like(exact, float("nan")) for _ in range(9)]
+                graph.replay()
+            expect(f"{encoder} in a graph, turn {turn}", torch.equal(made, exact))
+            del others
+            with torch.no_grad():
+                module.weight.add_(torch.randn_like(module.weight))
+
+
 def check_graphs() -> None:
     """Models read by CUDA graphs answer as they do without."""
     for arm in ("bpe", "kron"):
@@ -118,6 +138,7 @@ def main() -> None:
     with torch.inference_mode():
         expect("in inference", bool(module(empty.new_tensor([[5, 6]])).isfinite().all()))
     check_compiled()
+    check_embedding_in_graphs()
     check_graphs()
     print(f"{torch.cuda.get_device_name()}, {time.perf_counter() - started:.0f} s")
     sys.exit(1 if failed else 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from kronviz import codec
+from kronviz import codec, encoders
 from kronviz.embedding import KroneckerEmbedding, input_embedding
 from kronviz.encoders import ENCODERS
 from kronviz.tokenizer import TokenBytes, load_tokenizer
@@ -287,3 +289,35 @@ def test_storage(name: str, pos_dim: int, most: int) -> None:
     first = TokenBytes.of([vocabulary[i] for i in range(count)])
     module = KroneckerEmbedding(first, 1, pos_dim)
     assert sum(buffer.nbytes for buffer in module.buffers()) <= most
+
+
+def test_a_recorded_graph_holds_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA graph reads the mean of the projection from where it lay: nobody may free it."""
+    module = embedding("reference").eval()
+    ids = torch.tensor([0, 1])
+    made: list[Tensor] = []
+
+    def mean() -> Tensor:
+        made.append(KroneckerEmbedding._mean(module))
+        return made[-1]
+
+    monkeypatch.setattr(module, "_mean", mean)
+    recording = False
+    monkeypatch.setattr(encoders, "is_recording", lambda device: recording)
+    with torch.no_grad():
+        module(ids)
+        recording = True
+        module(ids)
+        assert len(made) == 1
+        held = weakref.ref(made.pop())
+        module.weight.add_(1)
+        # Now nothing fits, and what is made belongs to the graph alone.
+        first, second = module(ids), module(ids)
+        assert len(made) == 2
+        recording = False
+        torch.testing.assert_close(module(ids), first)
+    torch.testing.assert_close(first, second)
+    gc.collect()
+    assert held() is not None
+    module.double()
+    assert held() is None

@@ -23,6 +23,14 @@ NEEDS = {"cpu": ("cpu", "numba"), "cuda": ("gpu", "triton")}
 """For a type of device: the module of its fused encoder, and the package that this stands on."""
 
 
+def is_recording(device: torch.device) -> bool:
+    """Whether what runs on a device now is recorded as a CUDA graph.
+
+    What is made then is in memory that the graph writes over: nobody else may keep it.
+    """
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
 def check_name(encoder: str) -> None:
     """`ValueError` unless there is such an encoder."""
     if encoder not in ENCODERS:

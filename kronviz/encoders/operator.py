@@ -59,16 +59,18 @@ def prepare(
 
 
 class _Direct(torch.autograd.Function):
-    """`encode` with its derivative, for one device after another, past the dispatcher."""
+    """`encode` with its derivative, past the dispatcher.
+
+    In the older of the two styles: for the other one PyTorch inspects the signature at every call.
+    """
 
     @staticmethod
-    def forward(weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
+    def forward(  # type: ignore[override]
+        ctx: Any, weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    ) -> Tensor:
+        ctx.save_for_backward(ids, data, offsets)
+        ctx.pos_dim = pos_dim
         return _module(weight).encode(weight, None, ids, data, offsets, pos_dim)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        _, *kept, ctx.pos_dim = inputs
-        ctx.save_for_backward(*kept)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kronviz import codec
+from kronviz.encoders import is_recording
 
 PIECE = 128
 """Most tokens of a piece: long lists are cut, for a blank begins tens of thousands of tokens."""
@@ -48,8 +49,7 @@ def owners_of(data: Tensor, offsets: Tensor, pos_dim: int) -> Owners:
         _kept.move_to_end(key)
         return _kept[key][0]
     made = _make(data, offsets, pos_dim)
-    # A graph that is being recorded uses the memory of what it makes for other things, too.
-    if not (data.is_cuda and torch.cuda.is_current_stream_capturing()):
+    if not is_recording(data.device):
         _kept[key] = made, data, offsets
         if len(_kept) > KEPT:
             _kept.popitem(last=False)
