@@ -28,6 +28,7 @@ from kronviz.ui.html import Markup, element, join
 from kronviz.ui.numbers import marked, millions, number
 from kronviz.ui.parts import alert, html_part
 from kronviz.ui.robustness_view import NAMES
+from kronviz.ui.tables import box, table
 
 WORD = " house"
 _DASH = Markup("–")
@@ -168,27 +169,14 @@ def _figures(context: Context, name: str) -> Markup:
     ]
     return join(
         [
-            element(
-                "div",
-                element(
-                    "table",
-                    element(
-                        "caption", f"The pair «{name}» and the paper’s run", class_="kv-hidden"
-                    ),
-                    element(
-                        "thead",
-                        element(
-                            "tr",
-                            element("th", "Figure", scope="col"),
-                            element("th", f"Ours, «{name}»", scope="col"),
-                            element("th", "The paper’s", scope="col"),
-                        ),
-                    ),
-                    element("tbody", *body),
-                    class_="kv-table",
-                    data_name="figures",
-                ),
-                class_="kv-scroll",
+            box(
+                table(
+                    f"The pair «{name}» and the paper’s run",
+                    ("Figure", f"Ours, «{name}»", "The paper’s"),
+                    body,
+                    name="figures",
+                    hidden=True,
+                )
             ),
             element(
                 "p",
@@ -331,23 +319,14 @@ def _sources(sources: tuple[Source, ...], name: str) -> Markup:
         )
         for source in sources
     ]
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", f"What the pair «{name}» was trained on"),
-            element(
-                "thead",
-                element(
-                    "tr",
-                    *[element("th", head, scope="col") for head in ("Text", "What", "Licence")],
-                ),
-            ),
-            element("tbody", *rows),
+    return box(
+        table(
+            f"What the pair «{name}» was trained on",
+            ("Text", "What", "Licence"),
+            rows,
+            name="texts",
             class_="kv-table kv-words",
-            data_name="texts",
-        ),
-        class_="kv-scroll",
+        )
     )
 
 
@@ -356,16 +335,12 @@ def _licences() -> Markup:
         element("tr", element("th", what, scope="row"), element("td", licence))
         for what, licence in LICENCES
     ]
-    head = [element("th", "Part", scope="col"), element("th", "Licence", scope="col")]
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", "Everything else"),
-            element("thead", element("tr", *head)),
-            element("tbody", *rows),
+    return box(
+        table(
+            "Everything else",
+            ("Part", "Licence"),
+            rows,
+            name="licences",
             class_="kv-table kv-words",
-            data_name="licences",
-        ),
-        class_="kv-scroll",
+        )
     )

@@ -11,6 +11,7 @@ from kronviz.ui.compare_view import arm_name, info
 from kronviz.ui.html import Markup, element, join
 from kronviz.ui.numbers import marked, number, sentence
 from kronviz.ui.parts import alert
+from kronviz.ui.tables import box, table
 
 NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
 """How the vocabularies are called on the page; each name has the number of tokens beside it."""
@@ -107,26 +108,19 @@ def sums(cost: InputCost) -> Markup:
             None,
         ),
     ]
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", marked(f"{_shape(cost)}, as sums")),
-            element(
-                "thead",
-                element(
-                    "tr",
-                    element("th", "Cost", scope="col"),
-                    element("th", arm_name("bpe"), ": a table", scope="col"),
-                    element("th", arm_name("kron"), ": computed", scope="col"),
-                    element("th", "The paper’s", scope="col"),
-                ),
+    return box(
+        table(
+            marked(f"{_shape(cost)}, as sums"),
+            (
+                "Cost",
+                join([arm_name("bpe"), ": a table"]),
+                join([arm_name("kron"), ": computed"]),
+                "The paper’s",
             ),
-            element("tbody", *rows),
+            rows,
+            name="sums",
             class_="kv-table kv-cost-sums",
-            data_name="sums",
-        ),
-        class_="kv-scroll",
+        )
     )
 
 
@@ -165,36 +159,25 @@ def measured(found: Measurement) -> Markup:
         f"{found.n_vocab:,} tokens, P = {found.pos_dim}, width {found.d_model:,}, {found.dtype}; "
         f"{found.tokens:,} tokens a call; {found.machine}"
     )
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", marked(where)),
-            element(
-                "thead",
-                element(
-                    "tr",
-                    element("th", "Embedding one batch", scope="col"),
-                    element("th", "Median", scope="col"),
-                    element(
-                        "th",
-                        "Times the table’s",
-                        info(
-                            "kv-tip-cost-ratio",
-                            "this ratio",
-                            "Below 1, kron is faster than looking the same tokens up in a table.",
-                        ),
-                        scope="col",
-                    ),
-                    element("th", "Fastest and slowest", scope="col"),
-                ),
+    ratio = info(
+        "kv-tip-cost-ratio",
+        "this ratio",
+        "Below 1, kron is faster than looking the same tokens up in a table.",
+    )
+    return box(
+        table(
+            marked(where),
+            (
+                "Embedding one batch",
+                "Median",
+                join(["Times the table’s", ratio]),
+                "Fastest and slowest",
             ),
-            element("tbody", *rows),
+            rows,
+            name="times",
             class_="kv-table kv-cost-times",
-            data_name="times",
         ),
         *[element("p", note, class_="kv-caption") for note in found.notes],
-        class_="kv-scroll",
     )
 
 

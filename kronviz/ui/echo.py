@@ -34,9 +34,10 @@ from kronviz.ui.lab_runs import Runs
 from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.parts import head, html_part
 from kronviz.ui.robustness_view import downloads, progress
+from kronviz.ui.tables import table
 
 SHOWN = 60
-_HEADS = (
+_TITLES = (
     ("Model", ""),
     ("Reads the string as", ""),
     ("Repeated whole", "95 % interval"),
@@ -149,24 +150,11 @@ def _finding(report: EchoReport | None) -> Markup:
 def _table(report: EchoReport) -> Markup:
     return scrolling(
         "Echo by model and reading",
-        element(
-            "table",
-            element(
-                "caption",
-                "The paper (section 6.12) shows single continuations of a model of 124 million "
-                "parameters; a rate over a set is measured here.",
-            ),
-            element(
-                "thead",
-                element(
-                    "tr",
-                    *[
-                        element("th", name, element("small", note) if note else "", scope="col")
-                        for name, note in _HEADS
-                    ],
-                ),
-            ),
-            element("tbody", *map(_row, report.rates)),
+        table(
+            "The paper (section 6.12) shows single continuations of a model of 124 million "
+            "parameters; a rate over a set is measured here.",
+            _TITLES,
+            map(_row, report.rates),
             class_="kv-table kv-lab-table",
         ),
     )
@@ -210,18 +198,17 @@ def _notes(report: EchoReport) -> Markup:
 def _examples(report: EchoReport) -> Markup:
     """The continuations that hold the largest piece of their string."""
     chosen = sorted(report.runs, key=lambda run: (run.echoed, run.piece), reverse=True)[:SHOWN]
-    heads = ("Model", "String", "Positions", "Piece", "Continuation")
     return element(
         "details",
         element("summary", f"The {count(len(chosen), 'continuation')} with the largest pieces"),
         scrolling(
             "Continuations",
-            element(
-                "table",
-                element("caption", "Largest piece of the string first", class_="kv-hidden"),
-                element("thead", element("tr", *[element("th", h, scope="col") for h in heads])),
-                element("tbody", *map(_example, chosen)),
+            table(
+                "Largest piece of the string first",
+                ("Model", "String", "Positions", "Piece", "Continuation"),
+                map(_example, chosen),
                 class_="kv-table kv-echo-texts",
+                hidden=True,
             ),
         ),
         class_="kv-more",

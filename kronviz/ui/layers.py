@@ -27,6 +27,7 @@ from kronviz.ui.lab_runs import Runs, watched
 from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.parts import alert, html_part, progress_bar
 from kronviz.ui.robustness_view import downloads
+from kronviz.ui.tables import box, table
 
 QUEUE = "layers"
 _MULTIPLIED = 2.5e10
@@ -275,11 +276,8 @@ def _signed(value: float) -> str:
 
 def _table(report: LayerReport | None) -> Markup:
     depths = report.depths if report else 3
-    head = [element("th", "Share of the ten nearest", scope="col"), element("th", "", scope="col")]
-    head += [
-        element("th", "input" if depth == 0 else f"block {depth}", scope="col")
-        for depth in range(depths)
-    ]
+    blocks = ["input" if depth == 0 else f"block {depth}" for depth in range(depths)]
+    titles = ["Share of the ten nearest", "", *blocks]
     rows = []
     for share, title, explanation in _SHARES:
         found: list[tuple[Markup, list[str], bool]] = []
@@ -298,17 +296,7 @@ def _table(report: LayerReport | None) -> Markup:
             rowspan=len(found),
         )
         rows += [_row(label if place == 0 else Markup(""), *row) for place, row in enumerate(found)]
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", "The same as numbers"),
-            element("thead", element("tr", *head)),
-            element("tbody", *rows),
-            class_="kv-table kv-lay-numbers",
-        ),
-        class_="kv-scroll",
-    )
+    return box(table("The same as numbers", titles, rows, class_="kv-table kv-lay-numbers"))
 
 
 def _row(label: Markup, whose: Markup, values: list[str], theirs: bool) -> Markup:
@@ -339,25 +327,13 @@ def _nearest(report: LayerReport) -> Markup:
                 )
     if not rows:
         return Markup("")
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", "The ten nearest tokens of one word of each family"),
-            element(
-                "thead",
-                element(
-                    "tr",
-                    *[
-                        element("th", name, scope="col")
-                        for name in ("Model", "Depth", "Word", "Nearest first")
-                    ],
-                ),
-            ),
-            element("tbody", *rows),
+    return box(
+        table(
+            "The ten nearest tokens of one word of each family",
+            ("Model", "Depth", "Word", "Nearest first"),
+            rows,
             class_="kv-table kv-lay-near",
-        ),
-        class_="kv-scroll",
+        )
     )
 
 

@@ -13,6 +13,7 @@ from kronviz.ui.html import Markup, element, visible
 from kronviz.ui.map_names import brought, heading, name_of
 from kronviz.ui.numbers import marked, number
 from kronviz.ui.parts import alert
+from kronviz.ui.tables import table
 
 COLOURS = (
     ("arm", "model"),
@@ -292,7 +293,6 @@ def _finding(found: LookUp) -> list[object]:
 
 def _near(side: Side, found: LookUp) -> Markup:
     standing = side.standing
-    heads = ("Token", "Relation", "Cosine")
     basis = BASES[standing.basis]
     if standing.basis == "token":
         known = standing.token is not None and not brought(side.space)
@@ -314,12 +314,12 @@ def _near(side: Side, found: LookUp) -> Markup:
             f"; {kept}.",
             class_="kv-quiet",
         ),
-        element(
-            "table",
-            element("thead", element("tr", *[element("th", name, scope="col") for name in heads])),
-            element("tbody", *[_row(one) for one in standing.neighbors]),
+        table(
+            None,
+            ("Token", "Relation", "Cosine"),
+            map(_row, standing.neighbors),
+            name=f"nearest in {side.arm}",
             class_="kv-near kv-map-near",
-            data_name=f"nearest in {side.arm}",
         ),
         element("p", f"Nearest {found.k} of {lit}:", class_="kv-quiet"),
         shares_bar(side.shares),

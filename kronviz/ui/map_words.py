@@ -9,11 +9,12 @@ import json
 from kronviz.probes.tables import inert
 from kronviz.projection.fresh import FreshLayout
 from kronviz.projection.looking import Distances, Placement, Standing
-from kronviz.ui.html import Markup, element, visible
+from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.map_names import heading, name_of
 from kronviz.ui.map_view import BASES, point, shares_bar
 from kronviz.ui.numbers import marked, number
 from kronviz.ui.parts import progress_bar
+from kronviz.ui.tables import box, table
 
 SHOWN = 12
 """Words whose distances fit on a page; the file has all of them."""
@@ -124,21 +125,17 @@ def _words(found: Placement) -> Markup:
             cells += [_basis(standing), element("td", element("span", nearest, class_="kv-piece"))]
         name = element("span", visible(word.encode()), class_="kv-piece")
         rows.append(element("tr", element("th", name, scope="row"), *cells))
-    heads = [element("th", "Word", scope="col")]
+    titles: list[object] = ["Word"]
     for side in found.sides:
-        heads += [
-            element("th", name_of(side), " has for it", scope="col"),
-            element("th", "nearest token", scope="col"),
-        ]
+        titles += [join([name_of(side), " has for it"]), "nearest token"]
     return element(
         "div",
-        element(
-            "table",
-            element("caption", "Words and what stands for them"),
-            element("thead", element("tr", *heads)),
-            element("tbody", *rows),
+        table(
+            "Words and what stands for them",
+            titles,
+            rows,
+            name="words",
             class_="kv-table kv-map-words",
-            data_name="words",
         ),
         class_="kv-scroll kv-map-listed",
         tabindex="0",
@@ -156,9 +153,9 @@ def _basis(standing: Standing) -> Markup:
 def _distances(found: Placement, apart: Distances) -> Markup:
     if len(apart.words) < 2:
         return element("div")
-    heads = [
-        element("th", element("span", visible(word.encode()), class_="kv-piece"), scope="col")
-        for word in apart.words
+    titles = [
+        "",
+        *[element("span", visible(word.encode()), class_="kv-piece") for word in apart.words],
     ]
     rows = []
     for row, word in enumerate(apart.words):
@@ -184,20 +181,11 @@ def _distances(found: Placement, apart: Distances) -> Markup:
         rows.append(element("tr", element("th", name, scope="row"), *cells))
     left, right = (name_of(side) for side in found.sides)
     more = f" of the first {SHOWN} words" if len(found.words) > SHOWN else ""
-    return element(
-        "div",
-        element(
-            "table",
-            element(
-                "caption",
-                f"Cosine distances{more}: above the diagonal ",
-                left,
-                ", below it ",
-                right,
-            ),
-            element("thead", element("tr", element("th", "", scope="col"), *heads)),
-            element("tbody", *rows),
+    return box(
+        table(
+            join([f"Cosine distances{more}: above the diagonal ", left, ", below it ", right]),
+            titles,
+            rows,
             class_="kv-table kv-map-distances",
-        ),
-        class_="kv-scroll",
+        )
     )

@@ -29,6 +29,7 @@ from kronviz.ui.bytes_parts import DASH, arm_name, count, number, term
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import NO_BREAK, marked, quoting, sentence
 from kronviz.ui.parts import alert
+from kronviz.ui.tables import box, table
 
 SHOWN_PAIRS = 40
 NAMES = {
@@ -64,7 +65,7 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
         else "",
         element("p", finding, class_="kv-finding", role="status"),
         problems(result.problems) if result else "",
-        element("div", _table(result), class_="kv-scroll"),
+        box(_table(result)),
         _facts(result) if result and done else "",
         _categories(result.categories) if result and done and not running else "",
         _pairs(result.outcomes) if result and result.outcomes and not running else "",
@@ -215,7 +216,7 @@ def _p(value: float) -> str:
 
 
 def _table(result: Robustness | None) -> Markup:
-    heads: list[tuple[object, str]] = [
+    titles: list[tuple[object, str]] = [
         ("Metric", ""),
         (arm_name("bpe"), "ours, 95 % interval"),
         (arm_name("kron"), "ours, 95 % interval"),
@@ -224,26 +225,13 @@ def _table(result: Robustness | None) -> Markup:
         (join(["Paper: ", arm_name("bpe")]), "GPT-2 124M"),
         (join(["Paper: ", arm_name("kron")]), "GPT-2 124M"),
     ]
-    return element(
-        "table",
-        element(
-            "caption",
-            "Clean against misspelled, at the last token of each pair. The paper’s figures are of "
-            f"larger models on other pairs ({ROBUSTNESS_WHERE}).",
-        ),
-        element(
-            "thead",
-            element(
-                "tr",
-                *[
-                    element("th", head, element("small", note) if note else "", scope="col")
-                    for head, note in heads
-                ],
-            ),
-        ),
-        element("tbody", *[_row(name, result) for name in METRICS]),
+    return table(
+        "Clean against misspelled, at the last token of each pair. The paper’s figures are of "
+        f"larger models on other pairs ({ROBUSTNESS_WHERE}).",
+        titles,
+        [_row(name, result) for name in METRICS],
+        name="measures",
         class_="kv-table kv-lab-table",
-        data_name="measures",
     )
 
 
@@ -298,29 +286,18 @@ def _categories(rows: Sequence[CategoryRow]) -> Markup:
     return element(
         "details",
         element("summary", f"By category ({len(rows)})"),
-        element(
-            "div",
-            element(
-                "table",
-                element("caption", "By category: first choices kept, and mean KL in nats"),
-                element(
-                    "thead",
-                    element(
-                        "tr",
-                        element("th", "Category", scope="col"),
-                        element("th", "Pairs", scope="col"),
-                        *[
-                            element("th", arm_name(arm), f" {what}", scope="col")
-                            for what in ("kept", "KL")
-                            for arm in arms
-                        ],
-                    ),
+        box(
+            table(
+                "By category: first choices kept, and mean KL in nats",
+                (
+                    "Category",
+                    "Pairs",
+                    *[join([arm_name(arm), f" {what}"]) for what in ("kept", "KL") for arm in arms],
                 ),
-                element("tbody", *map(_category, rows)),
+                map(_category, rows),
+                name="categories",
                 class_="kv-table kv-lab-table",
-                data_name="categories",
-            ),
-            class_="kv-scroll",
+            )
         ),
         class_="kv-more",
     )
@@ -361,30 +338,16 @@ def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
     return element(
         "details",
         element("summary", f"The {len(chosen)} pairs on which the models differ most"),
-        element(
-            "div",
-            element(
-                "table",
-                element("caption", "First choice after the clean and after the misspelled text"),
-                element(
-                    "thead",
-                    element(
-                        "tr",
-                        element("th", "Misspelled", scope="col"),
-                        *[
-                            cell
-                            for arm in arms
-                            for cell in (
-                                element("th", arm_name(arm), " says", scope="col"),
-                                element("th", arm_name(arm), " KL", scope="col"),
-                            )
-                        ],
-                    ),
+        box(
+            table(
+                "First choice after the clean and after the misspelled text",
+                (
+                    "Misspelled",
+                    *[join([arm_name(arm), f" {what}"]) for arm in arms for what in ("says", "KL")],
                 ),
-                element("tbody", *map(_pair, chosen)),
+                map(_pair, chosen),
                 class_="kv-table kv-lab-table",
-            ),
-            class_="kv-scroll",
+            )
         ),
         class_="kv-more",
     )

@@ -19,6 +19,7 @@ from kronviz.ui import training_folds, training_view
 from kronviz.ui.context import Context
 from kronviz.ui.html import Markup, element
 from kronviz.ui.parts import alert, html_part
+from kronviz.ui.tables import box
 
 _PLOTS = (
     (
@@ -107,7 +108,7 @@ def _view(context: Context, pair: str | None) -> _View:
     table = element(
         "div",
         element("p", training_view.differences(evidence)),
-        element("div", training_view.table(evidence), class_="kv-scroll"),
+        box(training_view.figures(evidence)),
         *([training_folds.rarity(evidence.rarity)] if evidence.rarity else []),
         *([training_folds.seeds(evidence.seeds)] if evidence.seeds else []),
         *([training_folds.rates(evidence.rates)] if evidence.rates else []),

@@ -11,6 +11,7 @@ from kronviz.ui.bytes_parts import count
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, join
 from kronviz.ui.numbers import NO_BREAK, marked, millions, number
+from kronviz.ui.tables import box, table
 from kronviz.ui.training_view import named
 
 
@@ -57,7 +58,6 @@ def _table_by_class(
     caption: str, name: str, titles: list[str], rows: list[tuple[int, int, list[Markup]]]
 ) -> Markup:
     """A table of rarity classes; rows are a class's least count, its tokens, and further cells."""
-    heads = ["Times", "Tokens", *titles]
     body = [
         element(
             "tr",
@@ -67,7 +67,7 @@ def _table_by_class(
         )
         for times, (_, tokens, cells) in zip(names([row[0] for row in rows]), rows, strict=True)
     ]
-    return _table(caption, name, heads, body)
+    return box(table(caption, ["Times", "Tokens", *titles], body, name=name))
 
 
 def _bounds(interval: Interval) -> Markup:
@@ -121,7 +121,15 @@ def seeds(found: SeedSpread) -> Markup:
             millions(found.tokens),
             " tokens a run.",
         ),
-        _table("Validation loss, nats a token", "seeds", titles, body, "kv-table kv-seeds"),
+        box(
+            table(
+                "Validation loss, nats a token",
+                titles,
+                body,
+                name="seeds",
+                class_="kv-table kv-seeds",
+            )
+        ),
         *(
             [
                 element(
@@ -184,29 +192,7 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             f" tokens a run, {count(len(found[0].seeds), 'seed')}. Bold: the best rate of each. "
             "Gap, head and code as with the seeds.",
         ),
-        _table("Validation loss by learning rate, nats a token", "rates", titles, body),
-    )
-
-
-def _table(
-    caption: str,
-    name: str,
-    heads: Sequence[object],
-    body: Sequence[Markup],
-    class_: str = "kv-table",
-) -> Markup:
-    """A table in a box of its own; ``name`` is that of the file that it is saved as."""
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", element("tr", *[element("th", head, scope="col") for head in heads])),
-            element("tbody", *body),
-            class_=class_,
-            data_name=name,
-        ),
-        class_="kv-scroll",
+        box(table("Validation loss by learning rate, nats a token", titles, body, name="rates")),
     )
 
 

@@ -9,6 +9,7 @@ from kronviz.published import Published
 from kronviz.ui.compare_view import arm_name
 from kronviz.ui.html import Markup, element, escape, join
 from kronviz.ui.numbers import marked, millions, number, sentence
+from kronviz.ui.tables import table
 
 _NONE = "not recorded"
 
@@ -58,7 +59,7 @@ def _scored(curve: TrainingCurve) -> str:
     )
 
 
-def table(evidence: TrainingEvidence) -> Markup:
+def figures(evidence: TrainingEvidence) -> Markup:
     """Figure by figure: ours, and what the paper says with where it stands."""
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
     rows: list[tuple[object, object, Published | None]] = [
@@ -124,21 +125,11 @@ def table(evidence: TrainingEvidence) -> Markup:
             published.SCALE,
         ),
     ]
-    return element(
-        "table",
-        element("caption", f"Training of the pair «{evidence.pair}», beside the paper’s run"),
-        element(
-            "thead",
-            element(
-                "tr",
-                element("th", "Figure", scope="col"),
-                element("th", "Ours", scope="col"),
-                element("th", "The paper’s", scope="col"),
-            ),
-        ),
-        element("tbody", *[_row(*row) for row in rows]),
-        class_="kv-table",
-        data_name="training",
+    return table(
+        f"Training of the pair «{evidence.pair}», beside the paper’s run",
+        ("Figure", "Ours", "The paper’s"),
+        [_row(*row) for row in rows],
+        name="training",
     )
 
 

@@ -12,6 +12,7 @@ from kronviz.probes.neighbors import Neighbor
 from kronviz.probes.tables import foreign_rows
 from kronviz.projection.spaces import Brought
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
+from kronviz.ui import tables
 from kronviz.ui.bytes_lists import RELATIONS
 from kronviz.ui.bytes_parts import DASH, arm_name, number, percent, piece, scrolling, told
 from kronviz.ui.html import Markup, element, escape, join, visible
@@ -125,7 +126,7 @@ def _buckets(report: Foreign | None) -> Markup:
         element("span", name, class_="kv-arm-name", data_arm=arm)
         for name, arm in (("Table", "bpe"), ("Byte code", "kron"))
     )
-    heads: list[tuple[object, str]] = [
+    titles: list[tuple[object, str]] = [
         ("Pairs", ""),
         (table, "as it is, 95 % interval"),
         (table, "mean taken off"),
@@ -133,26 +134,11 @@ def _buckets(report: Foreign | None) -> Markup:
         (join(["Paper: ", arm_name("table")]), "six models"),
         (join(["Paper: ", arm_name("code")]), "six models"),
     ]
-    return element(
-        "table",
-        element(
-            "caption",
-            "Mean cosine of two tokens, by kind of pair. The paper’s figures are of its own pairs "
-            f"({CROSS_MODEL_WHERE}): compare their order, not their size.",
-        ),
-        element(
-            "thead",
-            element(
-                "tr",
-                *[
-                    element("th", head, element("small", note) if note else "", scope="col")
-                    for head, note in heads
-                ],
-            ),
-        ),
-        element(
-            "tbody", *[_row(name, report.bucket(name) if report else None) for name in BUCKETS]
-        ),
+    return tables.table(
+        "Mean cosine of two tokens, by kind of pair. The paper’s figures are of its own pairs "
+        f"({CROSS_MODEL_WHERE}): compare their order, not their size.",
+        titles,
+        [_row(name, report.bucket(name) if report else None) for name in BUCKETS],
         class_="kv-table kv-lab-table kv-foreign-table",
     )
 
