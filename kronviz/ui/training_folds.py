@@ -164,6 +164,11 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
     ahead = sum(one.gap.mean > 0 for one in found)
     papers = any(one.rate == NANOGPT_RATE for one in found)
     at = "that rate and others" if papers else "other rates"
+    numbers = [len(one.seeds) for one in found]
+    seeds = count(max(numbers), "seed")
+    if min(numbers) < max(numbers):
+        few = "one" if min(numbers) == 1 else str(min(numbers))
+        seeds = f"{few} to {seeds}"
     body = []
     for one in found:
         cells = [_spread(one.losses[name], bold=best[name] is one) for name in names]
@@ -189,7 +194,7 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             f", on a cosine. Here both models and the control learned so, at {at}: "
             f"width {found[0].d_model}, {found[0].n_layer} layers, ",
             millions(found[0].tokens),
-            f" tokens a run, {count(len(found[0].seeds), 'seed')}. Bold: the best rate of each. "
+            f" tokens a run, {seeds}. Bold: the best rate of each. "
             "Gap, head and code as with the seeds.",
         ),
         box(table("Validation loss by learning rate, nats a token", titles, body, name="rates")),
