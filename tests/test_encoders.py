@@ -347,6 +347,16 @@ def test_gradcheck(backend: str, way: str) -> None:
     assert torch.autograd.gradcheck(embed, [weight], fast_mode=True, eps=1e-4)
 
 
+def test_a_second_derivative_is_refused(backend: str) -> None:
+    """There is none: a gradient of zero would be a lie."""
+    data, offsets = store([b"ab", b"a"], 2)
+    weight = torch.randn(512, 3, requires_grad=True)
+    made = prepare(weight, None, data, offsets, 2)(torch.tensor([0, 1]))
+    (gradient,) = torch.autograd.grad(made.square().sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
 def test_operator_is_registered_rightly() -> None:
     data, offsets = store([b"ab", b"", b"a", b"cab"], 2)
     ids = torch.tensor([0, 1, 2, 3])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 ALIGNMENT = 16
@@ -24,19 +25,23 @@ def launch(
     *,
     warps: int = 1,
 ) -> None:
-    """Run ``kernel[grid](*tensors, *numbers, *constants)`` on the current GPU.
+    """Run ``kernel[grid](*tensors, *numbers, *constants)`` on the tensors' GPU.
 
     Args:
         numbers: integers, for whose values the kernel is not specialised.
         constants: the kernel's compile-time constants, in its order.
         warps: of a program.
     """
-    key = kernel, warps, constants, tensors[0].device, tuple([t.dtype for t in tensors])
+    device = tensors[0].device
+    if device.type == "cuda" and device.index != torch.cuda.current_device():
+        # Triton launches on the current one.
+        with torch.cuda.device(device):
+            return launch(kernel, grid, tensors, numbers, constants, warps=warps)
+    key = kernel, warps, constants, device, tuple([tensor.dtype for tensor in tensors])
     aligned = not any(tensor.data_ptr() % ALIGNMENT for tensor in tensors)
     compiled = _compiled.get(key) if aligned else None
     if compiled is not None:
-        compiled[grid](*tensors, *numbers, *constants)
-        return
+        return compiled[grid](*tensors, *numbers, *constants)
     compiled = kernel[grid](*tensors, *numbers, *constants, num_warps=warps)
     # The interpreter compiles nothing.
     if compiled is not None and aligned:

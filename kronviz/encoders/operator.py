@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from kronviz import codec
 
@@ -73,6 +74,7 @@ class _Direct(torch.autograd.Function):
         return _module(weight).encode(weight, None, ids, data, offsets, pos_dim)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
         gradient = _module(grad).backward(grad, *ctx.saved_tensors, ctx.pos_dim)
         return gradient, None, None, None, None
