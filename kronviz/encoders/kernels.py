@@ -55,11 +55,27 @@ def _block(weight, cell, column, WIDTH: tl.constexpr, PAIRS: tl.constexpr, PRECI
 
 
 @triton.jit
-def _finish(out, total, mean, column, count, gain, WIDTH: tl.constexpr):
-    """Centre, scale and write a block of columns of a token."""
-    inside = column < WIDTH
-    centre = tl.load(mean + column, mask=inside, other=0)
-    tl.store(out + column, ((total - count * centre) * gain).to(out.dtype.element_ty), mask=inside)
+def _add_row(
+    totals,
+    weight,
+    bytes_,
+    position,
+    lane,
+    WIDTH: tl.constexpr,
+    POS_DIM: tl.constexpr,
+    LANES: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PAIRS: tl.constexpr,
+    INDEX: tl.constexpr,
+    PRECISE: tl.constexpr,
+):
+    """Add the row of the byte at a position, block by block."""
+    cell = tl.load(bytes_ + position).to(INDEX) * POS_DIM + position
+    added = ()
+    for block in tl.static_range(BLOCKS):
+        row = _block(weight, cell, lane + block * LANES, WIDTH, PAIRS, PRECISE)
+        added = added + (totals[block] + row,)
+    return added
 
 
 @triton.jit(do_not_specialize=["rows", "known", "share"])
@@ -82,7 +98,7 @@ def encode(
     INDEX: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """One warp embeds ``share`` tokens one after another, up to four blocks of columns at once.
+    """One warp embeds ``share`` tokens one after another, ``BLOCKS`` blocks of columns at once.
 
     A loop as long as the token is: no step is masked, and a warp waits for no other. What is
     computed for a token but its columns (id, bytes, cells, gain) is shared by the blocks.
@@ -102,40 +118,29 @@ def encode(
         token = tl.load(ids + row + 1, mask=row + 1 < last, other=-1)
         next_start, next_end, next_valid = _bounds(offsets, token, known)
         length = end - start
-        a = tl.zeros((COLUMNS,), PRECISE)
-        b = a
-        c = a
-        d = a
+        totals = ()
+        for _ in tl.static_range(BLOCKS):
+            totals = totals + (tl.zeros((COLUMNS,), PRECISE),)
         whole = length // STEPS * STEPS
         for begin in range(0, whole, STEPS):
             for step in tl.static_range(STEPS):
-                position = begin + step
-                cell = tl.load(data + start + position).to(INDEX) * POS_DIM + position
-                a += _block(weight, cell, lane, WIDTH, PAIRS, PRECISE)
-                if BLOCKS > 1:
-                    b += _block(weight, cell, lane + LANES, WIDTH, PAIRS, PRECISE)
-                if BLOCKS > 2:
-                    c += _block(weight, cell, lane + 2 * LANES, WIDTH, PAIRS, PRECISE)
-                if BLOCKS > 3:
-                    d += _block(weight, cell, lane + 3 * LANES, WIDTH, PAIRS, PRECISE)
+                totals = _add_row(
+                    totals, weight, data + start, begin + step, lane,
+                    WIDTH, POS_DIM, LANES, BLOCKS, PAIRS, INDEX, PRECISE,
+                )  # fmt: skip
         for position in range(whole, length):
-            cell = tl.load(data + start + position).to(INDEX) * POS_DIM + position
-            a += _block(weight, cell, lane, WIDTH, PAIRS, PRECISE)
-            if BLOCKS > 1:
-                b += _block(weight, cell, lane + LANES, WIDTH, PAIRS, PRECISE)
-            if BLOCKS > 2:
-                c += _block(weight, cell, lane + 2 * LANES, WIDTH, PAIRS, PRECISE)
-            if BLOCKS > 3:
-                d += _block(weight, cell, lane + 3 * LANES, WIDTH, PAIRS, PRECISE)
+            totals = _add_row(
+                totals, weight, data + start, position, lane,
+                WIDTH, POS_DIM, LANES, BLOCKS, PAIRS, INDEX, PRECISE,
+            )  # fmt: skip
         count = length.to(PRECISE)
         gain = tl.where(valid, _gain(length, POS_DIM, PRECISE), float("nan"))
-        _finish(target, a, mean, column, count, gain, WIDTH)
-        if BLOCKS > 1:
-            _finish(target, b, mean, column + COLUMNS, count, gain, WIDTH)
-        if BLOCKS > 2:
-            _finish(target, c, mean, column + 2 * COLUMNS, count, gain, WIDTH)
-        if BLOCKS > 3:
-            _finish(target, d, mean, column + 3 * COLUMNS, count, gain, WIDTH)
+        for block in tl.static_range(BLOCKS):
+            place = column + block * COLUMNS
+            inside = place < WIDTH
+            centre = tl.load(mean + place, mask=inside, other=0)
+            made = ((totals[block] - count * centre) * gain).to(out.dtype.element_ty)
+            tl.store(target + place, made, mask=inside)
         target += WIDTH
         start, end, valid = next_start, next_end, next_valid
 
