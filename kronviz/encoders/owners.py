@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kronviz import codec
-from kronviz.encoders import is_recording
+from kronviz.encoders import is_recording, plain
 
 PIECE = 128
 """Most tokens of a piece: long lists are cut, for a blank begins tens of thousands of tokens."""
@@ -82,7 +82,5 @@ def _make(data: Tensor, offsets: Tensor, pos_dim: int) -> Owners:
     begins = torch.where(used, starts[cell] + (numbers - firsts[cell]) * PIECE, 0)
     ends = torch.where(used, torch.minimum(begins + PIECE, starts[cell + 1]), 0)
 
-    counts = lengths.double()
-    deviation = ((1 - counts / size) / (size - 1)).sqrt() + codec.EPSILON
-    gains = 1 / (deviation * counts.clamp(min=1).sqrt())
+    gains = plain.gains(lengths.double(), pos_dim)
     return Owners(owners[order], begins.int(), ends.int(), firsts.int(), gains)

@@ -50,8 +50,12 @@ def encode(
     sums = F.embedding_bag(cells, weight, bag_starts.long(), mode="sum").to(precise)
     if mean is None:
         mean = weight.mean(0, dtype=precise)
-    size = codec.dimension(pos_dim)
     counts = lengths[:, None].to(precise)
+    return (gains(counts, pos_dim) * (sums - counts * mean)).to(weight.dtype)
+
+
+def gains(counts: Tensor, pos_dim: int) -> Tensor:
+    """``1/(σ √L)`` for numbers of bytes, floats of any shape; finite for an empty token, too."""
+    size = codec.dimension(pos_dim)
     deviations = ((1 - counts / size) / (size - 1)).sqrt() + codec.EPSILON
-    gains = 1 / (deviations * counts.clamp(min=1).sqrt())
-    return (gains * (sums - counts * mean)).to(weight.dtype)
+    return 1 / (deviations * counts.clamp(min=1).sqrt())
