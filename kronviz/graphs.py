@@ -46,7 +46,7 @@ class GraphReader:
     """Reads as `GPT.read` does, by graphs. Any number of threads may ask.
 
     Args:
-        model: on a CUDA device, in evaluation mode; its weights must stay where they are.
+        model: on a CUDA device, in evaluation mode; its weights must stay what and where they are.
         record: makes a pass that can be run again and again from one that can be run once.
     """
 
