@@ -30,7 +30,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -41,18 +40,17 @@ from torch.profiler import ProfilerActivity, profile
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import encoder_gpu
+from encoder_gpu import DYNAMIC, OURS, TABLE
 from table import show
 
 from kronviz import codec
 from kronviz.accounting.timing import BATCHES, Timing, going_through, machine, rounds, summarise
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.tokenizer import TokenBytes, load_tokenizer
+from kronviz.training.throughput import manual
 
 NAMES = {"r50k_base": "50 k", "cl100k_base": "100 k", "o200k_base": "200 k"}
 HEADING = {False: "", True: "### "}
-OURS = "kron, fused"
-TABLE = "nn.Embedding"
-DYNAMIC, CACHED = "reference, dynamic", "reference, cached"
 MAX_DENSE = 1_500_000_000
 """Bytes of dense codes beyond which the reference is not asked: it holds several copies."""
 MAX_MODULE = 6_000_000_000
@@ -92,10 +90,7 @@ class Case:
 @functools.lru_cache(maxsize=3)
 def read(text: str, vocabulary: str) -> Tensor:
     """The tokens of a text, int64."""
-    if text == MANUAL:
-        written = "\n".join(topics.values())
-    else:
-        written = Path(text).read_text(encoding="utf-8")
+    written = manual() if text == MANUAL else Path(text).read_text(encoding="utf-8")
     return torch.tensor(load_tokenizer(vocabulary).encode(written))
 
 

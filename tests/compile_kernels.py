@@ -92,7 +92,7 @@ def main() -> None:
             compile_for(kernels.join_cells, target, joined, COLUMNS=gpu.NARROW)
         for keys in ("i16", "i32"):
             keyed = {"ids": "i64", "keys": keys, "places": "i32"}
-            compile_for(kernels.sort_keys, target, keyed, PER=1024, num_warps=4)
+            compile_for(kernels.sort_keys, target, keyed, PER=gpu.KEYS, num_warps=4)
             compile_for(kernels.join_tokens, target, {"keys": keys, **sums}, COLUMNS=gpu.NARROW)
         listed = {"owners": "i32", "begins": "i32", "ends": "i32", "gains": "fp64"}
         packed = {"rows": "i32", "factors": "fp32", "pieces": "fp32"}

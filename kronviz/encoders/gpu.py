@@ -16,6 +16,7 @@ Notable:
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 import triton.language as tl
@@ -33,6 +34,8 @@ RESIDENT = 32
 """Forward: warps on a multiprocessor, which is how many its registers are enough for."""
 CHUNK, WIDE, AHEAD = 32, 256, 8
 """Backward: rows and columns that a warp adds, and rows that it reads at once."""
+KEYS = 1024
+"""Backward: ids that a program makes keys of."""
 SPAN, NARROW, CELLS = 16, 128, 16
 """Backward: partial sums that are joined at once, their columns, and cells that a warp joins."""
 
@@ -78,6 +81,13 @@ def encode(
         ),
     )
     return out
+
+
+def prepare(
+    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+) -> Callable[[Tensor], Tensor]:
+    """`encode` for ids to come, as `cpu.prepare` gives it."""
+    return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
 
 
 def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
@@ -134,10 +144,10 @@ def _sums_by_token(grad: Tensor, ids: Tensor, known: int) -> tuple[Tensor, Tenso
     places = torch.empty(known, dtype=torch.int32, device=grad.device)
     launch(
         kernels.sort_keys,
-        (_parts(max(count, known), 1024), 1, 1),
+        (_parts(max(count, known), KEYS), 1, 1),
         (ids, keys, places),
         (count, known, shift),
-        (1024,),
+        (KEYS,),
         warps=4,
     )
     keys, order = keys.sort(stable=True)

@@ -26,16 +26,14 @@ _ARGUMENTS = "Tensor ids, Tensor data, Tensor offsets, int pos_dim"
 @torch.library.custom_op(
     "kronviz::encode",
     mutates_args=(),
-    device_types="cpu",
+    device_types=("cpu", "cuda"),
     schema=f"(Tensor weight, Tensor? mean, {_ARGUMENTS}) -> Tensor",
 )
 def encode(
     weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
 ) -> Tensor:
     """Embed ids; arguments, result and errors as for `plain.encode`."""
-    from kronviz.encoders import cpu
-
-    return cpu.encode(weight, mean, ids, data, offsets, pos_dim)
+    return _module(weight).encode(weight, mean, ids, data, offsets, pos_dim)
 
 
 def prepare(
@@ -50,13 +48,7 @@ def prepare(
         return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
     if mean is None:
         return lambda ids: _Direct.apply(weight, ids, data, offsets, pos_dim)
-    if weight.device.type == "cpu":
-        from kronviz.encoders import cpu
-
-        return cpu.prepare(weight, mean, data, offsets, pos_dim)
-    from kronviz.encoders import gpu
-
-    return lambda ids: gpu.encode(weight, mean, ids, data, offsets, pos_dim)
+    return _module(weight).prepare(weight, mean, data, offsets, pos_dim)
 
 
 class _Direct(torch.autograd.Function):
@@ -92,32 +84,14 @@ def _module(tensor: Tensor) -> ModuleType:
 @torch.library.custom_op(
     "kronviz::encode_backward",
     mutates_args=(),
-    device_types="cpu",
+    device_types=("cpu", "cuda"),
     schema=f"(Tensor grad, {_ARGUMENTS}) -> Tensor",
 )
 def encode_backward(
     grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
 ) -> Tensor:
     """Gradient of the projection, ``(D, d_model)``, in the type of ``grad``."""
-    from kronviz.encoders import cpu
-
-    return cpu.backward(grad, ids, data, offsets, pos_dim)
-
-
-@encode.register_kernel("cuda")
-def _(
-    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
-) -> Tensor:
-    from kronviz.encoders import gpu
-
-    return gpu.encode(weight, mean, ids, data, offsets, pos_dim)
-
-
-@encode_backward.register_kernel("cuda")
-def _(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
-    from kronviz.encoders import gpu
-
-    return gpu.backward(grad, ids, data, offsets, pos_dim)
+    return _module(grad).backward(grad, ids, data, offsets, pos_dim)
 
 
 @encode.register_fake

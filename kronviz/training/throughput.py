@@ -85,6 +85,11 @@ def _product_flops(size: int, dtype: torch.dtype, device: torch.device) -> float
     return 2 * size**3 / statistics.median(times)
 
 
+def manual() -> str:
+    """A text that every machine has: the manual that comes with Python, half a megabyte."""
+    return "\n".join(topics.values())
+
+
 class _Manual(Trainer):
     """A trainer that reads windows of the Python manual, or ids drawn evenly; it writes nothing."""
 
@@ -92,7 +97,7 @@ class _Manual(Trainer):
         self.start(config, arm)
         tokenizer = load_tokenizer(config.vocabulary)
         self.n_vocab = tokenizer.n_vocab
-        self.text = None if even else np.array(tokenizer.encode("\n".join(topics.values())))
+        self.text = None if even else np.array(tokenizer.encode(manual()))
 
     def rows(self, step: int) -> NDArray[np.int64]:
         shape = self.config.batch_size, self.config.n_ctx + 1

@@ -12,13 +12,13 @@ from kronviz.ui.bytes_parts import (
     listing,
     number,
     piece,
-    scrolling,
     short_piece,
     told,
 )
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import marked
 from kronviz.ui.parts import alert
+from kronviz.ui.tables import box
 
 RELATIONS = {
     "typographic": ("typographic", "the same word in other case, with a space or punctuation"),
@@ -170,8 +170,7 @@ def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collis
             "not theirs alone.",
             class_="kv-lead",
         ),
-        scrolling(
-            "How many tokens share a code",
+        box(
             element(
                 "table",
                 element("caption", "How many tokens share a code", class_="kv-hidden"),
@@ -179,6 +178,7 @@ def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collis
                 element("tbody", *[_count_row(true, other) for true, other in counts]),
                 class_="kv-table kv-counts",
             ),
+            label="How many tokens share a code",
         ),
         _groups(listed),
         class_="kv-section-result",

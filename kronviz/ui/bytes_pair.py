@@ -17,7 +17,6 @@ from kronviz.ui.bytes_parts import (
     count,
     listing,
     number,
-    scrolling,
     short_piece,
     sign,
     spoken,
@@ -28,6 +27,7 @@ from kronviz.ui.bytes_parts import (
 from kronviz.ui.html import Markup, element, join, visible
 from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.parts import alert
+from kronviz.ui.tables import box
 
 CENTRED = term(
     "centred",
@@ -187,8 +187,7 @@ def _table(found: Similarity) -> Markup:
         element("td", class_="kv-like-track"),
         element("th", "how", scope="col"),
     ]
-    return scrolling(
-        "How alike the two strings are",
+    return box(
         element(
             "table",
             element("caption", "How alike the two strings are", class_="kv-hidden"),
@@ -196,6 +195,7 @@ def _table(found: Similarity) -> Markup:
             element("tbody", *rows),
             class_="kv-likeness",
         ),
+        label="How alike the two strings are",
     )
 
 

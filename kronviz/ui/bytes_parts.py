@@ -47,13 +47,6 @@ def term(name: object, explanation: str, *, called: str = "") -> Markup:
     return element("button", name, type="button", class_="kv-term", data_told=True, **label(said))
 
 
-def scrolling(label: str, *children: object) -> Markup:
-    """Something wide that scrolls sideways in its own frame, by keyboard too."""
-    return element(
-        "div", *children, class_="kv-scroll", role="region", aria_label=label, tabindex=0
-    )
-
-
 def piece(data: bytes) -> Markup:
     """A string inside a sentence: its bytes made readable."""
     return element("bdi", visible(data), class_="kv-piece")

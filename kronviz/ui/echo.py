@@ -25,7 +25,7 @@ from kronviz.probes.echo import (
 )
 from kronviz.probes.tables import echo_rows
 from kronviz.ui import links
-from kronviz.ui.bytes_parts import arm_name, count, number, percent, piece, scrolling, term
+from kronviz.ui.bytes_parts import arm_name, count, number, percent, piece, term
 from kronviz.ui.context import Context
 from kronviz.ui.endpoints import MAX_SEED, whole
 from kronviz.ui.html import Markup, element, escape, join, well_formed
@@ -34,7 +34,7 @@ from kronviz.ui.lab_runs import Runs
 from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.parts import head, html_part
 from kronviz.ui.robustness_view import downloads, progress
-from kronviz.ui.tables import table
+from kronviz.ui.tables import box, table
 
 SHOWN = 60
 _TITLES = (
@@ -148,8 +148,7 @@ def _finding(report: EchoReport | None) -> Markup:
 
 
 def _table(report: EchoReport) -> Markup:
-    return scrolling(
-        "Echo by model and reading",
+    return box(
         table(
             "The paper (section 6.12) shows single continuations of a model of 124 million "
             "parameters; a rate over a set is measured here.",
@@ -157,6 +156,7 @@ def _table(report: EchoReport) -> Markup:
             map(_row, report.rates),
             class_="kv-table kv-lab-table",
         ),
+        label="Echo by model and reading",
     )
 
 
@@ -201,8 +201,7 @@ def _examples(report: EchoReport) -> Markup:
     return element(
         "details",
         element("summary", f"The {count(len(chosen), 'continuation')} with the largest pieces"),
-        scrolling(
-            "Continuations",
+        box(
             table(
                 "Largest piece of the string first",
                 ("Model", "String", "Positions", "Piece", "Continuation"),
@@ -210,6 +209,7 @@ def _examples(report: EchoReport) -> Markup:
                 class_="kv-table kv-echo-texts",
                 hidden=True,
             ),
+            label="Continuations",
         ),
         class_="kv-more",
     )

@@ -13,7 +13,7 @@ from kronviz.ui.html import Markup, element, visible
 from kronviz.ui.map_names import brought, heading, name_of
 from kronviz.ui.numbers import marked, number
 from kronviz.ui.parts import alert
-from kronviz.ui.tables import table
+from kronviz.ui.tables import box, table
 
 COLOURS = (
     ("arm", "model"),
@@ -218,8 +218,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
             "the paper’s probe lists (for «magnet» and «import», all words that hold them).",
             class_="kv-lead",
         ),
-        element(
-            "div",
+        box(
             element(
                 "table",
                 element(
@@ -240,8 +239,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
                 element("tbody", *rows),
                 class_="kv-table kv-map-families",
                 data_name="probe families",
-            ),
-            class_="kv-scroll",
+            )
         ),
         ""
         if own

@@ -128,8 +128,7 @@ def _words(found: Placement) -> Markup:
     titles: list[object] = ["Word"]
     for side in found.sides:
         titles += [join([name_of(side), " has for it"]), "nearest token"]
-    return element(
-        "div",
+    return box(
         table(
             "Words and what stands for them",
             titles,
@@ -137,10 +136,8 @@ def _words(found: Placement) -> Markup:
             name="words",
             class_="kv-table kv-map-words",
         ),
-        class_="kv-scroll kv-map-listed",
-        tabindex="0",
-        role="region",
-        aria_label="Words and what stands for them",
+        label="Words and what stands for them",
+        class_="kv-map-listed",
     )
 
 

@@ -48,6 +48,12 @@ def table(
     )
 
 
-def box(*children: object) -> Markup:
-    """Where a table is wider than the page, it scrolls in a box of its own."""
-    return element("div", *children, class_="kv-scroll")
+def box(*children: object, label: str | None = None, class_: str | None = None) -> Markup:
+    """Where a table is wider than the page, it scrolls in a box of its own.
+
+    Args:
+        label: what is in it; then it can be reached and scrolled by keyboard, too.
+        class_: a further class.
+    """
+    reached = {} if label is None else {"role": "region", "aria_label": label, "tabindex": 0}
+    return element("div", *children, class_=f"kv-scroll {class_ or ''}".strip(), **reached)

@@ -14,7 +14,7 @@ from kronviz.projection.spaces import Brought
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 from kronviz.ui import tables
 from kronviz.ui.bytes_lists import RELATIONS
-from kronviz.ui.bytes_parts import DASH, arm_name, number, percent, piece, scrolling, told
+from kronviz.ui.bytes_parts import DASH, arm_name, number, percent, piece, told
 from kronviz.ui.html import Markup, element, escape, join, visible
 from kronviz.ui.numbers import marked, sentence
 from kronviz.ui.robustness_view import downloads, problems
@@ -57,7 +57,7 @@ def foreign_view(
         element("p", _finding(report), class_="kv-finding"),
         _on_map(table) if table else "",
         problems(report.problems) if report else "",
-        scrolling("Cosines by kind of pair", _buckets(report)),
+        tables.box(_buckets(report), label="Cosines by kind of pair"),
         *_details(report),
         class_="kv-lab-result",
     )
