@@ -217,8 +217,8 @@ def test_misspell_it_for_me_changes_the_text_says_how_and_can_be_repeated(stay: 
     wait_for(page, first)
     assert "seed 1" in page.locator(".kv-edits").inner_text()
     page.click("text=Kinds, strength and seed")
-    # The next seed stands there already; typed before it came, a number would be lost.
-    page.wait_for_function("document.querySelector('#kv-how .kv-lab-seed input').value === '2'")
+    # The box is made as the fold opens, with the next seed: a number typed before would be lost.
+    page.wait_for_function("document.querySelector('#kv-how .kv-lab-seed input')?.value === '2'")
     page.get_by_label("Seed").fill("1")
     page.fill(TYPO_BOX, "Plants need water and sunlight")
     page.click("#kv-misspell")
