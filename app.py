@@ -17,11 +17,11 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 
+from kronviz.app.context import load_context
+from kronviz.app.page import build_app, launch
+from kronviz.app.server import hardware
 from kronviz.checkpoint import CHECKPOINTS
 from kronviz.serving import share_cores
-from kronviz.ui import hardware
-from kronviz.ui.context import load_context
-from kronviz.ui.layout import build_app, launch
 
 
 def main() -> None:

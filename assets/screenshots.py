@@ -2,7 +2,7 @@
 
     python assets/screenshots.py [--tabs compare training] [--out FOLDER]
     python assets/screenshots.py --as-opened --full --out FOLDER    to look at: empty states too
-    python assets/screenshots.py --preview     the picture of a link, assets/ui/preview.png
+    python assets/screenshots.py --preview     the picture of a link, kronviz/app/assets/preview.png
 
 What a tab measures is measured first. Pictures are small WebP files of the upper part of a page,
 as the README shows them; with ``--full``, PNG files of all of it.

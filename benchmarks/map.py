@@ -27,6 +27,8 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from kronviz.app.context import Context, load_context
+from kronviz.app.page import build_app, launch
 from kronviz.checkpoint import ARMS, CHECKPOINTS, save_arm
 from kronviz.model import GPT, ModelConfig
 from kronviz.predictor import Predictor
@@ -34,8 +36,6 @@ from kronviz.projection import maps
 from kronviz.projection.looking import look_up, place_words
 from kronviz.projection.spaces import _vectors as kept_vectors
 from kronviz.projection.spaces import spaces
-from kronviz.ui.context import Context, load_context
-from kronviz.ui.layout import build_app, launch
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 READY = (

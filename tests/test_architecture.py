@@ -19,10 +19,10 @@ FLOORS = {
     "predictor": 3, "generation": 3,
     "probes": 4, "projection": 4, "accounting": 4, "serving": 4,
     "figures": 5,
-    "ui": 6,
+    "app": 6,
     "training": 3,
 }  # fmt: skip
-HEAVY = {"gradio": {"ui"}, "plotly": {"figures", "ui"}, "umap": {"projection"}}
+HEAVY = {"gradio": {"app"}, "plotly": {"figures", "app"}, "umap": {"projection"}}
 
 
 def modules() -> list[Path]:

@@ -14,9 +14,15 @@ from small import draw_quickly
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from test_foreign import TOKENS, VECTORS, table
-from test_ui_html import read
-from test_ui_map import unpacked
+from test_html import read
+from test_tab_map import unpacked
 
+from kronviz.app.context import Context
+from kronviz.app.tabs.map import view as map_view
+from kronviz.app.tabs.map.api import endpoints
+from kronviz.app.tabs.map.files import routes
+from kronviz.app.tabs.map.tab import _choices
+from kronviz.app.tabs.your_model.api import endpoints as table_endpoints
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.foreign import read_tokens
 from kronviz.projection import brought
@@ -24,12 +30,6 @@ from kronviz.projection.brought import Shelf, bring
 from kronviz.projection.looking import distances, family_figures, look_up
 from kronviz.projection.maps import MapError, read_map
 from kronviz.projection.spaces import Brought
-from kronviz.ui import map_view
-from kronviz.ui.context import Context
-from kronviz.ui.map import _choices
-from kronviz.ui.map_api import endpoints
-from kronviz.ui.map_files import routes
-from kronviz.ui.your_model_api import endpoints as table_endpoints
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import small_model
 
+from kronviz.app.components.html import element
+from kronviz.app.tabs.generate import view as generate_view
 from kronviz.generation import (
     Generation,
     Sampler,
@@ -20,8 +22,6 @@ from kronviz.generation import (
 )
 from kronviz.predictor import InputError, Predictor
 from kronviz.results import from_json, to_json
-from kronviz.ui import generate_view
-from kronviz.ui.html import element
 
 PROMPT = "The king and the"
 

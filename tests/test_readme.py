@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kronviz.ui.context import load_context
-from kronviz.ui.layout import build_app, launch
+from kronviz.app.context import load_context
+from kronviz.app.page import build_app, launch
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

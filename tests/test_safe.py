@@ -23,10 +23,11 @@ import torch
 from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
+from kronviz.app.context import load_context
+from kronviz.app.page import build_app, launch
+from kronviz.app.server import guard as door
+from kronviz.app.server import uploads
 from kronviz.checkpoint import CheckpointError, load_arm
-from kronviz.ui import door, uploads
-from kronviz.ui.context import load_context
-from kronviz.ui.layout import build_app, launch
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))

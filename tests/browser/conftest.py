@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from kronviz.app.context import load_context
+from kronviz.app.page import build_app, launch
 from kronviz.predictor import Comparison, InputError, Predictor
-from kronviz.ui.context import load_context
-from kronviz.ui.layout import build_app, launch
 
 SLOW = "slow"
 FAILED = pytest.StashKey[bool]()

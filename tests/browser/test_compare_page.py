@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from kronviz.app.tabs.compare.tab import CLEAN, EXAMPLES, TYPO
 from kronviz.figures.palette import ARMS, NEUTRALS
 from kronviz.serving import Busy, Comparisons
-from kronviz.ui.compare import CLEAN, EXAMPLES, TYPO
 
 Visit = Callable[..., Any]
 CLEAN_BOX, TYPO_BOX = "#kv-clean textarea", "#kv-typo textarea"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from walking import SELECTED, open_tab
 
-from kronviz.ui.guide import STEPS
-from kronviz.ui.layout import TABS
+from kronviz.app.guide import STEPS
+from kronviz.app.page import TABS
 
 Visit = Callable[..., Any]
 

@@ -11,8 +11,8 @@ import pytest
 from odd_inputs import MARKUP
 from walking import slowly
 
-from kronviz.ui import generate
-from kronviz.ui.generate import PROMPTS, SLOTS
+from kronviz.app.tabs.generate import tab as generate
+from kronviz.app.tabs.generate.tab import PROMPTS, SLOTS
 
 Visit = Callable[..., Any]
 DONE = ".kv-gen-result[data-finished]"

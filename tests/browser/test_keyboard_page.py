@@ -14,10 +14,11 @@ import pytest
 from small import draw_quickly
 from walking import SELECTED, open_tab, slowly
 
+from kronviz.app.page import TABS
+from kronviz.app.tabs.generate import tab as generate
+from kronviz.app.tabs.robustness import tab as robustness
 from kronviz.predictor import Predictor
 from kronviz.projection.umap_layout import main_axes
-from kronviz.ui import generate, robustness
-from kronviz.ui.layout import TABS
 
 Visit = Callable[..., Any]
 

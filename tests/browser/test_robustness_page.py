@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from walking import slowly
 
-from kronviz.ui import robustness as tab
+from kronviz.app.tabs.robustness import tab
 
 Visit = Callable[..., Any]
 

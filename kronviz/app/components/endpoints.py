@@ -1,0 +1,58 @@
+"""What all endpoints have in common: arguments of any JSON type are checked, a refusal is one
+sentence, an answer is plain dicts and lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components.html import well_formed
+from kronviz.predictor import InputError
+from kronviz.results import to_dict
+
+Answer = dict[str, Any]
+MAX_SEED = 2**31 - 1
+
+
+def answer(ask: Callable[[], object]) -> Any:
+    """What an endpoint returns: the result, ready for JSON.
+
+    Raises:
+        gr.Error: the arguments cannot be used; its message is the `InputError`'s, and no traceback
+            is logged.
+    """
+    try:
+        found = ask()
+    except InputError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    return found if isinstance(found, dict | list) else to_dict(found)
+
+
+def typed(value: object, name: str) -> str:
+    """A checked text; `InputError` by its name if it is none."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a text in quotes.")
+    return well_formed(value)
+
+
+def texts(values: object, name: str) -> list[str]:
+    """A checked list of texts, empty for nothing."""
+    return [typed(value, f"each of the {name}") for value in listed(values, name)]
+
+
+def listed(values: object, name: str) -> list[Any]:
+    """A checked list, empty for nothing."""
+    if values is not None and not isinstance(values, list):
+        raise InputError(f"{name} must be a list.")
+    return values or []
+
+
+def whole(value: object, name: str, low: int, high: int) -> int:
+    """A checked whole number; `InputError` by its name if it is none in these bounds."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
+        return int(value)  # type: ignore[call-overload]
+    raise InputError(f"{name} must be a whole number from {low:,} to {high:,}.")

@@ -1,0 +1,104 @@
+"""Numbers that the browser may write the reader's way: ``0.193`` where English is read, ``0,193``
+where French is.
+
+The server writes English, which stands where no script runs; ``assets/numbers.js`` rewrites it
+in the reader's locale, on figures and in accessible names too. The exact value stays in the
+markup, for whoever copies or saves it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from kronviz.app.components.html import Markup, element, join, words
+
+NO_BREAK = "\u00a0"
+
+_WRITTEN = re.compile(
+    r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
+)
+_QUOTED = re.compile(r"«.*»|'(?:\\.|[^'\\])*'" r'|"(?:\\.|[^"\\])*"', re.DOTALL)
+
+
+def number(
+    value: float,
+    digits: int = 0,
+    *,
+    percent: bool = False,
+    sign: bool = False,
+    tag: str = "data",
+) -> Markup:
+    """A number as an element.
+
+    Args:
+        value: what is written; a share where ``percent`` is set.
+        digits: how many stand behind the decimal point.
+        percent: write hundredths, with the sign for it after a blank, as everywhere on the page.
+        sign: write a plus, too.
+        tag: the element; ``tspan`` inside a drawing.
+    """
+    shown = f"{value * 100 if percent else value:{'+' if sign else ''},.{digits}f}"
+    if not float(shown.replace(",", "")):
+        shown = shown.lstrip("+-")
+    return element(
+        tag,
+        shown.replace("-", "−") + (f"{NO_BREAK}%" if percent else ""),
+        value=f"{value:.10g}",
+        data_digits=digits,
+        data_percent=percent,
+        data_sign=sign,
+    )
+
+
+def millions(count: float) -> Markup:
+    """How many, as ``38.6 M``: parameters and tokens look the same on every tab."""
+    return join([number(count / 1e6, 1), " M"])
+
+
+def marked(text: str) -> Markup:
+    """A sentence or a figure with its numbers as elements.
+
+    Only numbers with a decimal point or a separator of thousands, which is what locales write each
+    in their own way; names such as ``GPT-2`` or ``o200k`` hold none. Markup is returned as it is.
+    """
+    if isinstance(text, Markup):
+        return text
+    parts: list[object] = []
+    end = 0
+    for found in _WRITTEN.finditer(text):
+        sign, whole, fraction = found.groups()
+        value = float(f"{whole.replace(',', '')}.{fraction or 0}") * (
+            -1 if sign in "−-" and sign else 1
+        )
+        parts += [text[end : found.start()], number(value, len(fraction or ""), sign=sign == "+")]
+        end = found.end()
+    return join([*parts, text[end:]])
+
+
+def quoting(said: str) -> Markup:
+    """`marked` for a sentence that may quote what somebody typed: what stands in quotation marks
+    stays as it is.
+    """
+    parts: list[object] = []
+    end = 0
+    for quoted in _QUOTED.finditer(said):
+        parts += [marked(said[end : quoted.start()]), quoted[0]]
+        end = quoted.end()
+    return join([*parts, marked(said[end:])])
+
+
+def sentence(parts: Iterable[object]) -> Markup:
+    """Parts of a sentence one after another; numbers in those that are plain text are marked."""
+    return join(marked(part if isinstance(part, str) else str(part)) for part in parts)
+
+
+def label(said: str) -> dict[str, object]:
+    """Attributes that give an element its accessible name, with the numbers in it kept apart.
+
+    Args:
+        said: the name; text that somebody typed has to be escaped in it, so that no number of
+            theirs is rewritten.
+    """
+    marks = marked(said)
+    return {"aria_label": words(marks), "data_said": str(marks) if "<data" in marks else None}

@@ -1,0 +1,134 @@
+"""Pieces that the sections of the byte view have in common.
+
+Notable:
+
+- A thing that explains itself is `told`: its explanation is its accessible name, and the page
+  shows the same words in a float on hover, focus or tap, so that they are written once.
+- A group of such things is one stop for the Tab key; arrow keys move inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kronviz import codec
+from kronviz.app.components.html import Markup, element, glyphs, join, visible
+from kronviz.app.components.numbers import label
+from kronviz.predictor import TokenView
+
+DASH = "–"
+HEADLINE_BYTES = 24
+
+
+def told(content: object, explanation: str, role: str = "img", **attributes: object) -> Markup:
+    """Something pictured that says what it is when it is pointed at, focused or tapped.
+
+    Args:
+        explanation: what it says, see `label`.
+    """
+    return element(
+        "span",
+        content,
+        role=role,
+        tabindex=0,
+        data_told=True,
+        **label(explanation),
+        **attributes,
+    )
+
+
+def term(name: object, explanation: str, *, called: str = "") -> Markup:
+    """A word that explains itself, underlined with dots.
+
+    Args:
+        called: the word as plain text, where ``name`` is markup.
+    """
+    said = f"{called or name}: {explanation}"
+    return element("button", name, type="button", class_="kv-term", data_told=True, **label(said))
+
+
+def piece(data: bytes) -> Markup:
+    """A string inside a sentence: its bytes made readable."""
+    return element("bdi", visible(data), class_="kv-piece")
+
+
+def short_piece(data: bytes) -> Markup:
+    """A string inside a headline: its beginning, where it is long."""
+    if len(data) <= HEADLINE_BYTES:
+        return piece(data)
+    return element("bdi", visible(codec.truncate(data, HEADLINE_BYTES)), "…", class_="kv-piece")
+
+
+def arm_name(arm: str) -> Markup:
+    """The name of an arm in its colour; the code itself has none."""
+    return element("span", arm, class_="kv-arm-name", data_arm=arm)
+
+
+def spoken(data: bytes) -> str:
+    """Bytes as words for an accessible name."""
+    return "".join({"space": "space"}.get(glyph.kind, glyph.text) for glyph in glyphs(data))
+
+
+def sign(character: str, hex_: str, parts: int = 1) -> Markup:
+    """The sign of one byte: its character, or the byte itself where the character has more."""
+    if parts > 1 or not character:
+        return element("span", hex_, class_="kv-hexsign")
+    return element("bdi", visible(character.encode()))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with a true minus sign; a dash where there is none."""
+    if value is None:
+        return DASH
+    shown = f"{value:,.{digits}f}"
+    if not float(shown.replace(",", "")):
+        shown = shown.lstrip("-")
+    return shown.replace("-", "−")
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share in per cent."""
+    return f"{number(share * 100, digits)} %"
+
+
+def count(amount: int, noun: str) -> str:
+    """A number of things, with their noun in the right number."""
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def token_list(views: Sequence[TokenView]) -> Markup:
+    """The tokens of a string, as pieces side by side."""
+    return element(
+        "span",
+        *[
+            told(
+                element("bdi", visible(bytes.fromhex(view.hex))),
+                f"token {view.id}: {view.text}, bytes {view.hex}",
+                class_="kv-bit",
+            )
+            for view in views
+        ],
+        class_="kv-tokens",
+        role="group",
+        aria_label="Tokens",
+        data_keys=True,
+    )
+
+
+def section(title: str, explanation: str, *children: object, **attributes: object) -> Markup:
+    """A part of the page below the first one: its title, what it shows, and its content."""
+    return element(
+        "section",
+        element("h2", title, class_="kv-title"),
+        element("p", explanation, class_="kv-lead"),
+        *children,
+        **attributes,
+    )
+
+
+def listing(parts: Sequence[Markup], last: str = " and ") -> Markup:
+    """Parts as an enumeration in a sentence."""
+    if len(parts) < 2:
+        return join(parts)
+    inner = join(part if i == 0 else join([", ", part]) for i, part in enumerate(parts[:-1]))
+    return join([inner, last, parts[-1]])

@@ -1,0 +1,184 @@
+"""What the sections of the lab have in common: heads, buttons, seeds, how a run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from kronviz.app.components.html import Markup, element
+from kronviz.app.components.numbers import marked
+from kronviz.app.components.parts import html_part
+from kronviz.app.components.runs import QUEUE, Runs, Stage
+from kronviz.app.server.guard import WAITING
+from kronviz.app.server.queueing import leave_queue, next_number, place_in_queue
+from kronviz.app.tabs.robustness import view as robustness_view
+from kronviz.predictor import InputError
+from kronviz.typos import KINDS
+
+_LEFT = "You left the queue; nothing was run."
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def running(stage: Stage[Any], noun: str) -> Markup:
+    """A run that has no result yet: how far it is."""
+    return element(
+        "div",
+        robustness_view.progress(stage.done, stage.asked, True, noun),
+        element(
+            "p", f"Reading every {noun} with both models …", class_="kv-finding", role="status"
+        ),
+        class_="kv-lab-result",
+    )
+
+
+def empty(sentence: str) -> Markup:
+    """What stands where nothing was run yet, or where a run waits for its turn."""
+    return element(
+        "div",
+        element("p", marked(sentence), class_="kv-lab-empty", role="status"),
+        class_="kv-lab-result",
+    )
+
+
+class Controls(NamedTuple):
+    """The two buttons of a run, the line that tells its place in the queue, and its clock."""
+
+    run: gr.Button
+    cancel: gr.Button
+    place: gr.HTML
+    clock: gr.Timer
+
+
+def buttons(label: str, identifier: str) -> Controls:
+    """The controls of a run; the buttons are named ``identifier`` and ``identifier-cancel``."""
+    with gr.Row(elem_classes="kv-lab-buttons"):
+        run = gr.Button(label, variant="primary", elem_id=identifier)
+        cancel = gr.Button(
+            "Cancel", variant="secondary", interactive=False, elem_id=f"{identifier}-cancel"
+        )
+        place, clock = place_part(f"{identifier}-place")
+    return Controls(run, cancel, place, clock)
+
+
+def place_part(identifier: str) -> tuple[gr.HTML, gr.Timer]:
+    """The line that tells a place in the queue, and the clock that keeps it up to date."""
+    return html_part(Markup(""), identifier), gr.Timer(1.0, active=False)
+
+
+def seed_part() -> gr.Number:
+    """A field for a seed."""
+    return gr.Number(1, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed")
+
+
+def kinds_part(chosen: tuple[str, ...], label: str) -> gr.CheckboxGroup:
+    """Every kind of misspelling, those of ``chosen`` ticked."""
+    return gr.CheckboxGroup(
+        [
+            (f"{kind.label}: {kind.example.rpartition(' → ')[2]}", name)
+            for name, kind in KINDS.items()
+        ],
+        value=list(chosen),
+        label=label,
+        elem_classes="kv-lab-kinds",
+    )
+
+
+def tell_place(
+    place: gr.HTML,
+    clock: gr.Timer,
+    queue: str,
+    function: Callable[..., Any],
+    expected: Callable[[str], bool] = lambda session: False,
+) -> None:
+    """Let a clock keep a line up to date on where a visitor's run waits, until it no longer does.
+
+    Args:
+        function: of the listener that waits in the queue.
+        expected: whether a visitor's run, by session, is about to come into the queue.
+    """
+
+    def tell(request: gr.Request) -> tuple[Any, ...]:
+        session = str(request.session_hash)
+        number = place_in_queue(queue, session, function)
+        if number is not None:
+            # Whoever stands far behind asks seldom, or hundreds of them would be a load themselves.
+            return in_queue(number), gr.Timer(1 + number / 8)
+        if expected(session):
+            return gr.skip(), gr.skip()
+        return Markup(""), gr.Timer(active=False)
+
+    clock.tick(tell, None, [place, clock], queue=False, **QUIET)
+
+
+def in_queue(number: int) -> Markup:
+    """A place in the queue as a sentence; nothing for 0."""
+    if not number:
+        return Markup("")
+    said = f"Number {number:,} in the queue. It starts by itself."
+    return element("p", marked(said), class_="kv-quiet kv-lab-place", role="status")
+
+
+def connect(
+    runs: Runs,
+    controls: Controls,
+    steps: Callable[..., Iterator[tuple[Any, ...]]],
+    inputs: list[Any],
+    outputs: list[Any],
+) -> None:
+    """Let a button start a run, another stop it; the last output is where sentences go."""
+    run, cancel, place, clock = controls
+    name = str(run.elem_id)
+    others = len(outputs) - 1
+
+    def known(session: object) -> str:
+        return f"{name}/{session}"
+
+    def begin(request: gr.Request) -> tuple[Any, ...]:
+        visitor = known(request.session_hash)
+        number = next_number(QUEUE)
+        if number > WAITING:
+            raise gr.Error(
+                f"Busy: this would be number {number:,} in the queue; press again in a minute.",
+                print_exception=False,
+            )
+        runs.begin(visitor)
+        runs.expect(visitor)
+        busy = gr.Button(interactive=False), gr.Button(interactive=True)
+        return *busy, in_queue(number), gr.Timer(1.0, active=True)
+
+    def work(request: gr.Request, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        visitor = known(request.session_hash)
+        runs.arrived(visitor)
+        idle = Markup(""), gr.Button(interactive=True), gr.Button(interactive=False)
+        busy = Markup(""), gr.Button(interactive=False), gr.Button(interactive=True)
+        try:
+            for stage, *found in steps(*arguments, visitor):
+                yield (*found, *(busy if stage.running else idle))
+        except InputError as error:
+            yield (*[gr.skip()] * others, robustness_view.refused(str(error)), *idle)
+
+    async def stop(request: gr.Request) -> tuple[Any, ...]:
+        visitor = known(request.session_hash)
+        runs.stop(visitor)
+        if not await leave_queue(QUEUE, str(request.session_hash), work):
+            return gr.skip(), gr.Button(interactive=False), gr.skip(), gr.skip()
+        runs.arrived(visitor)
+        said = element("p", _LEFT, class_="kv-quiet kv-lab-place", role="status")
+        idle = gr.Button(interactive=True), gr.Button(interactive=False)
+        return *idle, said, gr.Timer(active=False)
+
+    begun = run.click(
+        begin, None, [run, cancel, place, clock], queue=False, trigger_mode="once", **QUIET
+    )
+    begun.success(
+        work,
+        inputs,
+        [*outputs, place, run, cancel],
+        concurrency_limit=1,
+        concurrency_id=QUEUE,
+        **QUIET,
+    )
+    cancel.click(stop, None, [run, cancel, place, clock], queue=False, **QUIET)
+    tell_place(place, clock, QUEUE, work, lambda session: runs.expected(known(session)))

@@ -1,0 +1,129 @@
+"""The guided path: five steps through the tabs, which anybody can leave at any point.
+
+Notable:
+
+- Every step is on the page from the start; ``assets/guide.js`` shows one, opens its tab, and
+  keeps its number in the link (``?step=2``).
+- Whoever leaves half way finds the way back where the path began: the button names the step.
+- What a step offers to do is pressing something that stands on its tab anyway, named by a
+  selector; a browser test walks the path and presses each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kronviz.app.components.html import Markup, element
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: the tab that it opens, what to look at there, and one thing to press.
+
+    Attributes:
+        tab: name of the tab in links.
+        title, words: what is said.
+        label: what the step's own button says.
+        press: CSS selector of what that button presses.
+        show: CSS selector of what is brought into sight after it.
+    """
+
+    tab: str
+    title: str
+    words: str
+    label: str
+    press: str
+    show: str
+
+
+STEPS = (
+    Step(
+        "compare",
+        "Misspell a sentence",
+        "Both models read one sentence twice, the second time misspelled, and say what comes next. "
+        "The less the solid bars differ from the hatched ones, the less the model minded.",
+        "Misspell it another way",
+        "#kv-misspell",
+        "#kv-answer",
+    ),
+    Step(
+        "bytes",
+        "See what kron sees",
+        "bpe knows a token by its number alone. kron is given the token’s bytes, each at its "
+        "place. Strings that light the same cells start out alike, before anything is learned.",
+        "Put «hunderd» beside «hundred»",
+        '#kv-byte-pairs [data-with="hunderd"]',
+        "#kv-byte-with",
+    ),
+    Step(
+        "generate",
+        "Use a word that no vocabulary has",
+        "A table has no row for a word that it never saw whole. kron makes a vector from any bytes "
+        "and puts it into one position of the text.",
+        "Force «kubernetes»",
+        '.kv-gen-try[data-kind="slot"]',
+        "#kv-gen",
+    ),
+    Step(
+        "robustness",
+        "Count instead of trusting one sentence",
+        "One sentence proves nothing. Hundreds of pairs, each clean and misspelled, give both "
+        "models four figures with intervals, beside the paper’s.",
+        "Run the pairs",
+        "#kv-lab-run",
+        "#kv-lab-table",
+    ),
+    Step(
+        "cost",
+        "Ask what it costs",
+        "A projection of bytes is far smaller than a table, and the larger the vocabulary, the "
+        "more it saves. What it asks for in time is measured on this machine.",
+        "Measure the time",
+        "#kv-cost-start",
+        "#kv-cost-tools",
+    ),
+)
+
+
+def guide() -> Markup:
+    """The path, out of sight until somebody takes it."""
+    steps = [
+        element(
+            "div",
+            element("h2", step.title, class_="kv-step-title", tabindex="-1"),
+            element("p", step.words),
+            element(
+                "button",
+                step.label,
+                type="button",
+                class_="kv-step-try",
+                data_press=step.press,
+                data_show=step.show,
+            ),
+            class_="kv-step",
+            data_tab=step.tab,
+            hidden=True,
+        )
+        for step in STEPS
+    ]
+    marks = [element("span", class_="kv-step-mark") for _ in STEPS]
+    return element(
+        "section",
+        element(
+            "div",
+            element("p", "Step ", element("b", "1"), f" of {len(STEPS)}", class_="kv-step-count"),
+            element("div", *marks, class_="kv-step-marks", aria_hidden="true"),
+            element("button", "Leave the path", type="button", class_="kv-textbutton kv-step-off"),
+            class_="kv-path-head",
+        ),
+        element("div", *steps, class_="kv-steps", aria_live="polite"),
+        element(
+            "div",
+            element("button", "Back", type="button", class_="kv-step-back"),
+            element("button", "Next", type="button", class_="kv-step-next"),
+            class_="kv-step-turn",
+        ),
+        class_="kv-path",
+        aria_label="A path in five steps",
+        hidden=True,
+    )

@@ -1,0 +1,256 @@
+"""The page around the tabs, and how it is served.
+
+Notable:
+
+- A tab is one file with ``build(context)``; `TABS` is the only list of them.
+- Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
+  own files and the icon only the maps are served, out of memory.
+- Every request passes the `door` first.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+from gradio import processing_utils
+from starlette.middleware import Middleware
+
+from kronviz.app import theme
+from kronviz.app.components.html import Markup, element, join
+from kronviz.app.components.parts import alert, html_part
+from kronviz.app.context import Context
+from kronviz.app.explain import explained
+from kronviz.app.guide import guide
+from kronviz.app.server import link_preview as preview
+from kronviz.app.server import mcp as agents
+from kronviz.app.server import uploads
+from kronviz.app.server.guard import Door, fetch_nothing
+from kronviz.app.server.sessions import Sessions
+from kronviz.app.tabs.about import tab as about
+from kronviz.app.tabs.bytes import tab as encode
+from kronviz.app.tabs.compare import tab as compare
+from kronviz.app.tabs.compare import view as compare_view
+from kronviz.app.tabs.cost import tab as cost
+from kronviz.app.tabs.generate import tab as generate
+from kronviz.app.tabs.layers import tab as layers
+from kronviz.app.tabs.map import files as map_files
+from kronviz.app.tabs.map import tab as map_tab
+from kronviz.app.tabs.robustness import tab as robustness
+from kronviz.app.tabs.training import tab as training
+from kronviz.app.tabs.your_model import tab as your_model
+from kronviz.figures.palette import ARMS
+from kronviz.probes.foreign.vectors import MAX_UPLOAD_BYTES
+from kronviz.projection.brought import KEPT_S
+
+TITLE = "kronviz: how two GPTs read misspelled text"
+SENTENCE = (
+    "Two GPTs, alike but for how they read a token: bpe looks it up in a table, kron computes it "
+    "from its bytes. Misspell a text and see which of them minds."
+)
+START = "New here? Five steps"
+PAPER = "https://arxiv.org/abs/2605.29459"
+UPLOADS_KEPT_S = KEPT_S
+"""How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
+KEEP_ALIVE_S = 75
+"""How long an idle connection stays open: longer than proxies keep theirs, which would otherwise
+send a request down one that is being closed."""
+
+
+@dataclass(frozen=True)
+class TabPage:
+    """A tab: its name in links, its title, and what lays it out."""
+
+    name: str
+    title: str
+    build: Callable[[Context], None]
+
+
+TABS = (
+    TabPage("compare", "Compare", compare.build),
+    TabPage("bytes", "Byte view", encode.build),
+    TabPage("map", "Map", map_tab.build),
+    TabPage("generate", "Generate", generate.build),
+    TabPage("layers", "Layers", layers.build),
+    TabPage("robustness", "Robustness", robustness.build),
+    TabPage("your-model", "Your model", your_model.build),
+    TabPage("training", "Training", training.build),
+    TabPage("cost", "Cost", cost.build),
+    TabPage("about", "About", about.build),
+)
+
+
+def build_app(context: Context) -> gr.Blocks:
+    """The whole app. It opens with an explanation where no pair could be loaded."""
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
+    ) as app:
+        app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
+        html_part(_masthead())
+        if context.problems:
+            html_part(_banner(context.problems))
+        if context.predictors:
+            html_part(guide(), "kv-path")
+            context = replace(context, selector=_selector(context))
+            with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
+                for page in TABS:
+                    with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
+                        words = explained(page.name)
+                        if words:
+                            html_part(words)
+                        page.build(context)
+        else:
+            html_part(_nothing())
+        html_part(_footer())
+    return app
+
+
+def _absent(*packages: str) -> None:
+    """Say once that packages are not there, which Gradio would look for on disk at each request."""
+    for name in packages:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment]
+
+
+def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
+    """Serve the app.
+
+    Args:
+        app: what `build_app` made.
+        changes: arguments of `gr.Blocks.launch` that replace the ones used here.
+    """
+    uploads.delete_old()
+    processing_utils.async_ssrf_protected_get = fetch_nothing  # type: ignore[assignment]
+    app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
+    app_settings["routes"] += getattr(app, "kronviz_routes", ())
+    app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))
+    settings: dict[str, Any] = {
+        "theme": theme.theme(),
+        "js": theme.script(),
+        "head": theme.head(SENTENCE),
+        "favicon_path": theme.ASSETS / "favicon.svg",
+        "server_name": os.environ.get("GRADIO_SERVER_NAME", _address()),
+        "footer_links": [],
+        "ssr_mode": False,
+        "share": False,
+        "pwa": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "max_file_size": MAX_UPLOAD_BYTES,
+        "app_kwargs": app_settings,
+        "mcp_server": agents.available(),
+    }
+    _absent("bokeh", "matplotlib")
+    wanted = {"prevent_thread_lock": False, **changes}
+    # The door counts what waits, each kind by itself; calls that pass the queue by are closed.
+    app.queue(max_size=None, api_open=False)
+    served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
+    served[0].state_holder = Sessions(app)
+    if app.server is not None:
+        app.server.config.timeout_keep_alive = KEEP_ALIVE_S
+    agents.answer_in_json(app)
+    if not wanted["prevent_thread_lock"]:
+        # To be stopped is to be interrupted: the files that visitors sent are deleted.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        app.block_thread()
+    return served
+
+
+def _selector(context: Context) -> gr.Radio:
+    choices = [
+        (f"{name} · {predictor.tokenizer.n_vocab / 1000:.0f}k tokens", name)
+        for name, predictor in context.predictors.items()
+    ]
+    return gr.Radio(
+        choices,
+        value=context.default,
+        label="Models",
+        visible=len(context.predictors) > 1,
+        elem_id="kv-pair",
+    )
+
+
+def _address() -> str:
+    return "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
+
+
+def _masthead() -> Markup:
+    return element(
+        "header",
+        element("h1", _mark(), "kronviz"),
+        element(
+            "nav",
+            element(
+                "button",
+                START,
+                type="button",
+                class_="kv-path-start",
+                data_words=START,
+            ),
+            element("a", "Paper", href=PAPER, target="_blank", rel="noopener"),
+            element("a", "API", href="?view=api"),
+            element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),
+            aria_label="About this page",
+        ),
+        element("p", *_with_arms(SENTENCE)),
+        class_="kv-masthead",
+    )
+
+
+def _with_arms(sentence: str) -> list[object]:
+    """A sentence with the models' names in their colours."""
+    parts = re.split(rf"\b({'|'.join(ARMS)})\b", sentence)
+    return [compare_view.arm_name(part) if part in ARMS else part for part in parts]
+
+
+def _mark() -> Markup:
+    """The sign of the Kronecker product, a stroke for each model."""
+    return element(
+        "svg",
+        element("circle", cx="12", cy="12", r="10", class_="kv-mark-ring"),
+        element("path", d="M5.6 5.6 18.4 18.4", class_="kv-mark-stroke", data_arm="bpe"),
+        element("path", d="M18.4 5.6 5.6 18.4", class_="kv-mark-stroke", data_arm="kron"),
+        viewBox="0 0 24 24",
+        width="20",
+        height="20",
+        aria_hidden="true",
+    )
+
+
+def _banner(problems: tuple[str, ...]) -> Markup:
+    return join(alert(problem, "kv-banner") for problem in problems)
+
+
+def _nothing() -> Markup:
+    return element(
+        "section",
+        element("h2", "There are no models to compare yet."),
+        element(
+            "p",
+            "kronviz compares two trained models and found none that it could load. The line above "
+            "says why. Once a pair is in place, start the app again.",
+        ),
+        class_="kv-empty",
+    )
+
+
+def _footer() -> Markup:
+    return element(
+        "footer",
+        element("button", "Copy link to this view", type="button", class_="kv-textbutton kv-copy"),
+        element(
+            "span",
+            "Method: Kronecker Embeddings, R. Shravan, ",
+            element("a", "arXiv 2605.29459", href=PAPER, target="_blank", rel="noopener"),
+            ". Models: trained for this page.",
+        ),
+        class_="kv-footer",
+    )

@@ -1,0 +1,407 @@
+"""What every request passes before Gradio sees it: what is open, how large, and in which words.
+
+Notable:
+
+- Named endpoints are checked here: an unknown name, a body of another shape or a value left out is
+  one sentence with status 4xx, and values that have a default may be left out.
+- Ways of Gradio's that this app has no use for are closed: fetching other addresses, custom
+  components, editing, monitoring.
+- Every answer carries a Content-Security-Policy. Scripts of the page carry a number used once, so
+  that neither an inline script nor an ``on…`` attribute that got into a page would run. Gradio
+  compiles the page's own functions at run time, which asks for ``unsafe-eval``.
+- What nobody foresaw is a sentence without a path; the whole story goes to the log.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import os
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.concurrency import run_in_threadpool
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kronviz.app.server import uploads
+
+MAX_JSON = 4_000_000
+MORE = 200_000
+"""Bytes of a request's body, and what an upload may be larger than its file."""
+WAITING = 500
+_API = "/gradio_api"
+_CLOSED = re.compile(
+    r"/gradio_api/(proxy=|custom_component|stream|component_server|process_recording"
+    r"|vibe|dev/|deep_link|runs|run-history|profiling|reset)|/(monitoring|svelte|login|logout|pwa|openapi\.json|docs|redoc)",
+    re.IGNORECASE,
+)
+_DIRECT = re.compile(rf"{_API}/(?:run|api)/[^/]+/?$|{_API}/queue/join/?$")
+_CALL = re.compile(rf"{_API}/call/(v2/)?([^/]+)/?$")
+_EVENT = re.compile(rf"{_API}/call/(?:v2/)?[^/]+/([^/]+)/?$")
+_LOST = (
+    b'event: error\ndata: {"msg": "unexpected_error", "success": false, "session_not_found": true, '
+    b'"message": "This process holds no answer of that name; ask again."}\n\n'
+)
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'self' https://huggingface.co"
+)
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "strict-origin-when-cross-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
+    "cross-origin-opener-policy": "same-origin-allow-popups",
+}
+_log = logging.getLogger("kronviz")
+
+
+class Refused(Exception):
+    """A request that goes no further, with its status and one sentence."""
+
+    def __init__(self, status: int, sentence: str):
+        super().__init__(sentence)
+        self.status = status
+
+
+class Door:
+    """The middleware; ``blocks`` gives the app once it is there."""
+
+    def __init__(self, app: ASGIApp, blocks: Callable[[], Any]):
+        self._app, self._blocks = app, blocks
+        self._endpoints: dict[str, dict[str, Any]] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check a request, pass it on, and dress the answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        try:
+            if self._lost(scope):
+                await answer.lost()
+                return
+            await self._app(scope, await self._checked(scope, receive), answer.send)
+        except Refused as refused:
+            await answer.say(refused.status, str(refused))
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            if answer.begun:
+                _log.warning("The answer to %s broke off: %s.", scope["path"], type(error).__name__)
+                await answer.end()
+                return
+            status = getattr(error, "status_code", 500)
+            _log.exception("A request to %s could not be answered.", scope["path"])
+            await answer.say(status, "This could not be answered; the log of the app says why.")
+
+    def _lost(self, scope: Scope) -> bool:
+        """Whether a request asks for a stream of messages that this process does not hold."""
+        queue = self._blocks()._queue
+        path = scope["path"]
+        if path == f"{_API}/queue/data":
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            return query.get("session_hash", [""])[0] not in queue.pending_messages_per_session
+        event = _EVENT.match(path)
+        if event and scope["method"] == "GET":
+            return (
+                event[1] not in queue.event_ids_to_events
+                and event[1] not in queue.pending_messages_per_session
+                and not any(event[1] in ids for ids in queue.pending_event_ids_session.values())
+            )
+        return False
+
+    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        path = unquote(scope["path"])
+        if _CLOSED.match(path) or not _may_be_served(path):
+            raise Refused(404, "There is nothing here.")
+        if scope["method"] != "POST":
+            return receive
+        brings = _brings(path)
+        limit = self._blocks().max_file_size + MORE if brings else MAX_JSON
+        size = _number(dict(scope["headers"]).get(b"content-length"))
+        if size > limit:
+            raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
+        if brings:
+            if not await run_in_threadpool(uploads.have_room, size):
+                raise Refused(
+                    503,
+                    "No room for the file: too many others are here. Try again in half an hour.",
+                )
+            return _whole_or_nothing(_limited(receive, limit))
+        call = _CALL.match(path)
+        if not call and not _DIRECT.match(path):
+            return _limited(receive, limit)
+        body = _decoded(await _read(receive, limit))
+        if _names_an_address(body):
+            raise Refused(422, "A file is sent, not fetched: upload it, and give its path here.")
+        if call:
+            body = self._call(call[2], body, named=bool(call[1]))
+        else:
+            self._listener(body)
+        written = json.dumps(body).encode()
+        scope["headers"] = [
+            (name, value) for name, value in scope["headers"] if name != b"content-length"
+        ] + [(b"content-length", str(len(written)).encode())]
+        return _again(written, receive)
+
+    def _call(self, name: str, body: Any, *, named: bool) -> Any:
+        """The checked body of a call to an endpoint, with the defaults of what was left out."""
+        parameters = self._parameters(name)
+        if named:
+            if not isinstance(body, dict):
+                raise Refused(422, f"{name} takes an object of its values by their names.")
+            unknown = body.keys() - {one["parameter_name"] for one in parameters}
+            if unknown:
+                raise Refused(422, f"{name} has no value called {_short(min(unknown))}.")
+            missing = [
+                one["parameter_name"]
+                for one in parameters
+                if not one["parameter_has_default"] and one["parameter_name"] not in body
+            ]
+        else:
+            if not isinstance(body, dict) or not isinstance(body.get("data"), list):
+                raise Refused(422, f'{name} takes an object with a list of its values as "data".')
+            data, left = body["data"], parameters[len(body["data"]) :]
+            if len(data) > len(parameters):
+                raise Refused(422, f"{name} takes {len(parameters)} values; {len(data)} came.")
+            missing = [one["parameter_name"] for one in left if not one["parameter_has_default"]]
+            data += [one["parameter_default"] for one in left if one["parameter_has_default"]]
+            if not isinstance(body.get("session_hash", ""), str | None):
+                raise Refused(422, "session_hash is a text.")
+        if missing:
+            raise Refused(422, f"{name} needs {' and '.join(missing)}.")
+        self._room(name=name)
+        return body
+
+    def _listener(self, body: Any) -> None:
+        """A listener of the page, by its number."""
+        if not isinstance(body, dict) or not isinstance(body.get("data"), list):
+            raise Refused(422, 'A listener takes an object with a list as "data".')
+        number, visitor = body.get("fn_index"), body.get("session_hash")
+        if not isinstance(number, int) or number not in self._blocks().fns:
+            raise Refused(404, "There is no listener of that number.")
+        if not isinstance(visitor, str) or not 0 < len(visitor) <= 64:
+            raise Refused(422, "session_hash is a text of up to 64 characters.")
+        if len(body["data"]) != len(self._blocks().fns[number].inputs):
+            raise Refused(422, "The listener takes another number of values.")
+        self._room(number=number)
+
+    def _parameters(self, name: str) -> list[dict[str, Any]]:
+        if self._endpoints is None:
+            self._endpoints = self._blocks().get_api_info()["named_endpoints"]
+        found = self._endpoints.get(f"/{name}")
+        if found is None:
+            raise Refused(
+                404, f"There is no endpoint called {_short(name)}; {_API}/info lists them."
+            )
+        return found["parameters"]
+
+    def _room(self, *, name: str | None = None, number: int | None = None) -> None:
+        """Refuse what would wait behind too many others of its own kind."""
+        blocks = self._blocks()
+        for function in blocks.fns.values():
+            if function._id == number or (name is not None and function.api_name == name):
+                queue = blocks._queue.event_queue_per_concurrency_id.get(function.concurrency_id)
+                if function.queue is not False and queue and len(queue.queue) >= WAITING:
+                    place = len(queue.queue) + 1
+                    raise Refused(
+                        503,
+                        f"Busy: this would be number {place:,} in the queue; ask again in a few "
+                        "seconds.",
+                    )
+                return
+
+
+class _Answer:
+    """One answer on its way out: headers on all, a nonce on the scripts of a page."""
+
+    def __init__(self, scope: Scope, send: Send):
+        self._send, self._scope = send, scope
+        self.begun = False
+        self._nonce = secrets.token_urlsafe(16)
+        self._start: Message | None = None
+        self._held = b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers = message.setdefault("headers", [])
+            present = {name.lower() for name, _ in headers}
+            added = _HEADERS | {"content-security-policy": _POLICY.format(nonce=self._nonce)}
+            headers += [
+                (name.encode(), value.encode())
+                for name, value in added.items()
+                if name.encode() not in present
+            ]
+            kind = dict(headers).get(b"content-type", b"")
+            direct = self._scope["path"].startswith(f"{_API}/run/")
+            if kind.startswith(b"text/html") or (message["status"] == 500 and direct):
+                self._start = message
+                return
+        elif self._start is not None:
+            self._held += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            await self._whole(self._start, self._held)
+            return
+        await self._send(message)
+
+    async def _whole(self, start: Message, body: bytes) -> None:
+        """Send an answer that was held back until it was whole."""
+        if start["status"] == 500:
+            # Gradio's word for any exception; here it was sent what the page cannot send.
+            start["status"] = 422
+            said = _decoded(body, {}) or {}
+            sentence = (said.get("error") if isinstance(said, dict) else None) or (
+                "These values cannot be answered; reload the page."
+            )
+            # Gradio's page writes it as HTML, and it may quote what was sent.
+            body = json.dumps({"error": html.escape(str(sentence))}).encode()
+        else:
+            body = re.sub(rb"<script(?=[\s>])", b'<script nonce="%s"' % self._nonce.encode(), body)
+        start["headers"] = [
+            (name, str(len(body)).encode() if name == b"content-length" else value)
+            for name, value in start["headers"]
+        ]
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def lost(self) -> None:
+        """Say in a stream that there is nothing to stream."""
+        headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self.send({"type": "http.response.body", "body": _LOST})
+
+    async def end(self) -> None:
+        """End an answer that broke off."""
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def say(self, status: int, sentence: str) -> None:
+        """One sentence, as Gradio's own refusals are written."""
+        # Gradio's page shows an upload's refusal as it came.
+        answer: Response = (
+            PlainTextResponse(sentence, status)
+            if _brings(self._scope["path"])
+            else JSONResponse({"detail": sentence, "error": sentence}, status)
+        )
+
+        async def nothing() -> Message:
+            return {"type": "http.disconnect"}
+
+        await answer(self._scope, nothing, self.send)
+
+
+def _brings(path: str) -> bool:
+    """Whether a path is that of uploads."""
+    return path.rstrip("/") == f"{_API}/upload"
+
+
+def _may_be_served(path: str) -> bool:
+    """Whether a path asks for no file, or for one that a visitor or the app put into the cache."""
+    if not path.startswith(f"{_API}/file"):
+        return True
+    asked = os.path.normpath(path.removeprefix(f"{_API}/file").lstrip("=/").join(("/", "")))
+    return Path(asked).is_relative_to(Path(get_upload_folder()).resolve())
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    body = b""
+    counted = _limited(receive, limit)
+    while True:
+        message = await counted()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """A body that may not grow beyond a limit, whatever its header says."""
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
+        return message
+
+    return counted
+
+
+def _whole_or_nothing(receive: Receive) -> Receive:
+    """An upload that ends before its time is an error of its form: what has come is deleted."""
+
+    async def watched() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MultiPartException("The upload broke off.")
+        return message
+
+    return watched
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A body that was read already, as if it came only now."""
+    parts = [body]
+
+    async def replay() -> Message:
+        if parts:
+            return {"type": "http.request", "body": parts.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+_NOTHING: Any = object()
+
+
+def _decoded(body: bytes, otherwise: Any = _NOTHING) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        if otherwise is not _NOTHING:
+            return otherwise
+        raise Refused(422, "The body is no JSON.") from None
+
+
+def _names_an_address(body: Any) -> bool:
+    """Whether a file in a body lies at an address, where Gradio would go and fetch it."""
+    waiting = [body]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            path = one.get("path")
+            if isinstance(path, str) and path.lower().lstrip().startswith(("http:", "https:")):
+                return True
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return False
+
+
+async def fetch_nothing(address: str) -> Any:
+    """In place of Gradio's own way to fetch a file's address, whichever way a call came in."""
+    raise gr.Error("A file is sent, not fetched: upload it first.")
+
+
+def _number(header: bytes | None) -> int:
+    return int(header) if header and header.isdigit() else 0
+
+
+def _short(text: str) -> str:
+    return repr(text[:40])

@@ -1,0 +1,129 @@
+"""What a link to the app looks like in a chat or a feed: a title, a sentence, a picture.
+
+Notable:
+
+- The picture is one file in the repository, made from the real page by
+  ``python assets/screenshots.py --preview``, and the only file that this serves.
+- The page that Gradio writes carries the tags of Gradio's own site first, and readers of such tags
+  take the first: they are replaced on the way out. Addresses in them must be whole, so they are
+  written for the host that was asked.
+- Gradio's ``<base href="./">`` says nothing, but makes Plotly clip a chart by the page's whole
+  address: once the link changed with a choice, charts ran over their axes or lost their curves.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import URL, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kronviz.app.components.html import Markup, element, join
+
+PATH = "/preview.png"
+SIZE = (1200, 630)
+_OLD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
+_BASE = re.compile(rb'<base href="\./"[^>]*>\s*')
+_HEAD = re.compile(rb"<head[^>]*>")
+
+
+def app_settings(title: str, sentence: str, picture: Path) -> dict[str, Any]:
+    """Arguments of the web application that `gr.Blocks.launch` makes: a route and a filter.
+
+    Args:
+        title, sentence: what the link says.
+        picture: a PNG of `SIZE` pixels; without the file the link has no picture.
+    """
+
+    async def send_picture(request: Request) -> FileResponse:
+        return FileResponse(picture, headers={"Cache-Control": "public, max-age=86400"})
+
+    found = picture.is_file()
+    filtering = Middleware(LinkTags, title=title, sentence=sentence, picture=found)
+    return {
+        "routes": [Route(PATH, send_picture)] if found else [],
+        "middleware": [filtering],
+    }
+
+
+def link_tags(title: str, sentence: str, address: str, picture: str | None) -> Markup:
+    """The tags for a page at an address, with the address of its picture."""
+    properties = {
+        "og:type": "website",
+        "og:site_name": "kronviz",
+        "og:title": title,
+        "og:description": sentence,
+        "og:url": address,
+        "og:image": picture,
+        "og:image:width": SIZE[0] if picture else None,
+        "og:image:height": SIZE[1] if picture else None,
+        "og:image:alt": "Two models' next tokens after a clean and a misspelled sentence"
+        if picture
+        else None,
+    }
+    named = {
+        "twitter:card": "summary_large_image" if picture else "summary",
+        "twitter:title": title,
+        "twitter:description": sentence,
+        "twitter:image": picture,
+    }
+    return join(
+        [
+            *[
+                element("meta", property=name, content=value)
+                for name, value in properties.items()
+                if value is not None
+            ],
+            *[
+                element("meta", name=name, content=value)
+                for name, value in named.items()
+                if value is not None
+            ],
+        ]
+    )
+
+
+class LinkTags:
+    """Puts the tags of this app into the page in place of those that Gradio writes."""
+
+    def __init__(self, app: ASGIApp, title: str, sentence: str, picture: bool) -> None:
+        self.app, self.title, self.sentence, self.picture = app, title, sentence, picture
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope.get("path") != "/" or scope.get("method") != "GET":
+            await self.app(scope, receive, send)
+            return
+        start: Message = {}
+        body = b""
+
+        async def collect(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            kind = MutableHeaders(raw=start["headers"]).get("content-type", "")
+            page = self._tagged(body, scope) if kind.startswith("text/html") else body
+            MutableHeaders(raw=start["headers"])["content-length"] = str(len(page))
+            await send(start)
+            await send({"type": "http.response.body", "body": page})
+
+        await self.app(scope, receive, collect)
+
+    def _tagged(self, page: bytes, scope: Scope) -> bytes:
+        request = Request(scope)
+        forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
+        scheme = forwarded if forwarded in ("http", "https") else request.url.scheme
+        here = URL(str(request.base_url)).replace(scheme=scheme)
+        picture = str(here).rstrip("/") + PATH if self.picture else None
+        tags = link_tags(self.title, self.sentence, str(here), picture).encode()
+        bare = _BASE.sub(b"", _OLD.sub(b"", page))
+        return _HEAD.sub(lambda head: head[0] + tags, bare, count=1)

@@ -1,0 +1,346 @@
+"""The tab «About»: the method in one picture, our figures beside the paper's, limits, sources.
+
+Ours are read from the files of the pair on the page each time, the spelling test from the run that
+`kronviz.probes.kept` keeps with the weights that it read; the paper's come from
+`kronviz.published`, labelled as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gradio as gr
+
+from kronviz import published
+from kronviz.app.components.endpoints import Answer, answer, typed
+from kronviz.app.components.html import Markup, element, join
+from kronviz.app.components.numbers import marked, millions, number
+from kronviz.app.components.parts import alert, html_part
+from kronviz.app.components.tables import box, table
+from kronviz.app.context import Context
+from kronviz.app.tabs.about.picture import picture
+from kronviz.app.tabs.compare.view import arm_name
+from kronviz.app.tabs.robustness.view import NAMES
+from kronviz.checkpoint import CheckpointError
+from kronviz.predictor import InputError
+from kronviz.probes.card import Source, training_sources
+from kronviz.probes.intervals import Interval
+from kronviz.probes.kept import KeptRobustness, kept
+from kronviz.probes.method import NUMBERS, method
+from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
+from kronviz.published import Published
+
+WORD = " house"
+_DASH = Markup("–")
+LIMITS = (
+    "kron knows spelling, not meaning. Tokens that look alike start out alike, whatever they mean; "
+    "the blocks behind the input have to part them.",
+    "A byte more at the front moves every later byte to another position: to the code, «run» and "
+    "« run» have nothing in common.",
+    "Bytes past the last position are cut, and a few tokens then share one code. Byte view lists "
+    "them.",
+    "Our pair is small and was trained once, with one seed and another optimizer, on far less text "
+    "than the paper’s. Where ours and the paper’s disagree, neither is refuted.",
+    "Nothing here was tuned to answer questions. What the models say about the world is often "
+    "wrong.",
+)
+LICENCES = (
+    ("Code and weights", "Apache-2.0"),
+    ("Vocabularies", "OpenAI’s, from tiktoken, MIT"),
+    ("Real human misspellings", "codespell’s dictionary, CC BY-SA 3.0; not part of the repository"),
+    ("Type", "IBM Plex, SIL Open Font License 1.1"),
+)
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    parts = [
+        html_part(part, f"kv-about-{name}")
+        for name, part in _page(context, context.default).items()
+    ]
+    if context.selector is not None:
+        context.selector.change(
+            lambda pair: list(_page(context, pair).values()),
+            context.selector,
+            parts,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    gr.api(method_endpoint(context), api_name="method", concurrency_limit=2, concurrency_id="bytes")
+
+
+def method_endpoint(context: Context) -> Callable[..., Answer]:
+    """The picture as numbers, for the API and for agents."""
+
+    def method_(text: str, numbers: int = NUMBERS, pair: str = "") -> Answer:
+        """Follow a string from its bytes to the vector that the byte-level model reads.
+
+        The answer holds the lit cells of the byte-position code, what the row of each adds, what
+        all strings of the same length share, and their sum, which is the embedding.
+
+        Args:
+            text: Any string of 1 to 200 bytes.
+            numbers: How many numbers of each vector to give, from the first on.
+            pair: Which pair of models is asked; empty for the default pair.
+        """
+
+        def ask() -> object:
+            predictor = context.predictor(typed(pair or "", "pair"))
+            return method(typed(text, "text"), predictor, numbers=numbers)
+
+        return answer(ask)
+
+    return method_
+
+
+def _page(context: Context, pair: str | None) -> dict[str, Markup]:
+    """Each part of the page by its name, a component each: what it shows can be saved alone."""
+    name = pair or ""
+    sources = training_sources(context.root / name / "kron")
+    parts: dict[str, list[Markup]] = {
+        "picture": [_section("The method in one picture", _picture(context, pair))],
+        "figures": [_section("Our figures beside the paper’s", _figures(context, name))],
+        "words": [
+            _section("Limits", element("ul", *[element("li", limit) for limit in LIMITS])),
+            _section("How to cite", _citation()),
+        ],
+        "sources": [_section("Data and licences", _sources(sources, name), _licences())],
+    }
+    return {part: element("div", *shown, class_="kv-about") for part, shown in parts.items()}
+
+
+def _section(title: str, *parts: object) -> Markup:
+    return element("section", element("h2", title, class_="kv-title"), *parts)
+
+
+def _picture(context: Context, pair: str | None) -> Markup:
+    try:
+        return picture(method(WORD, context.predictor(pair)))
+    except InputError as error:
+        return alert(str(error))
+
+
+def _figures(context: Context, name: str) -> Markup:
+    try:
+        evidence = training_evidence(context.root / name)
+        found = kept(context.root / name)
+    except CheckpointError as error:
+        return alert(str(error), "kv-refused")
+    bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
+    rows: list[tuple[object, object, Published | None]] = [
+        (
+            "Input parameters, table and projection",
+            _pair(bpe, kron, lambda curve: curve.input_parameters, millions),
+            published.INPUT_PARAMETERS,
+        ),
+        (
+            "Input parameters saved",
+            _one(evidence.input_saving_percent, 1, " %"),
+            published.SAVED,
+        ),
+        (
+            join(["Validation loss, ", arm_name("bpe"), " and ", arm_name("kron"), ", nats"]),
+            _pair(bpe, kron, lambda curve: curve.final_nats, lambda nats: number(nats, 4)),
+            None,
+        ),
+        ("bpe’s loss less kron’s", _one(evidence.gap_nats, 4, " nats"), published.GAP_NATS),
+        ("Steps saved with kron", _steps(evidence), published.FEWER_STEPS),
+        (
+            "Time of a training step, kron against bpe",
+            _one(evidence.step_time_percent, 1, " %", sign=True),
+            published.STEP_OVERHEAD,
+        ),
+        (
+            "Parameters of the whole model",
+            _pair(bpe, kron, lambda curve: curve.parameters, millions),
+            None,
+        ),
+        ("Tokens read in training", _tokens(kron or bpe), published.SCALE),
+    ]
+    shown = [(what, ours, _paper(theirs)) for what, ours, theirs in rows]
+    body = [
+        element(
+            "tr",
+            element("th", what, scope="row"),
+            element("td", ours),
+            element("td", theirs),
+        )
+        for what, ours, theirs in (*shown, *_spelling(found))
+    ]
+    return join(
+        [
+            box(
+                table(
+                    f"The pair «{name}» and the paper’s run",
+                    ("Figure", f"Ours, «{name}»", "The paper’s"),
+                    body,
+                    name="figures",
+                    hidden=True,
+                )
+            ),
+            element(
+                "p",
+                "Printed again by ",
+                element("code", f"python -m kronviz.probes.training checkpoints/{name}"),
+                ". ",
+                *_measured(found, name),
+                class_="kv-command",
+            ),
+        ]
+    )
+
+
+def _spelling(found: KeptRobustness | None) -> list[tuple[object, object, object]]:
+    """The four metrics of the spelling test, ours with their intervals, beside the paper's."""
+    rows: list[tuple[object, object, object]] = []
+    for metric, theirs in published.ROBUSTNESS.items():
+        row = found.report.metric(metric) if found else None
+        rows.append(
+            (
+                join([NAMES[metric][0], element("small", "bpe and kron, misspelled")]),
+                join(
+                    part
+                    for place, arm in enumerate(row.arms)
+                    for part in (" and " if place else "", _mean(arm.value, metric))
+                )
+                if row
+                else _DASH,
+                join(
+                    [
+                        marked(" and ".join(theirs[arm].text for arm in ("bpe", "kron"))),
+                        element("small", theirs["bpe"].where),
+                    ]
+                ),
+            )
+        )
+    return rows
+
+
+def _mean(value: Interval, metric: str) -> Markup:
+    percent = metric == "top1_kept"
+    digits = 1 if percent else 3
+    ends = [number(end, digits, percent=percent) for end in (value.low, value.high)]
+    return element(
+        "span",
+        number(value.mean, digits, percent=percent),
+        element("span", " [", ends[0], ", ", ends[1], "]", class_="kv-about-interval"),
+    )
+
+
+def _measured(found: KeptRobustness | None, name: str) -> list[object]:
+    lab = element("a", "Robustness", href="?tab=robustness")
+    if found is None:
+        command = element("code", f"python -m kronviz.probes.kept checkpoints/{name}")
+        return [
+            "The spelling test of these weights was not kept: ",
+            command,
+            ", or run it in ",
+            lab,
+            ".",
+        ]
+    return [
+        "The spelling test, by ",
+        element("code", found.command),
+        f" over {found.report.done} pairs of texts with 95 % intervals; run it again in ",
+        lab,
+        ".",
+    ]
+
+
+def _pair(
+    bpe: TrainingCurve | None,
+    kron: TrainingCurve | None,
+    read: Callable[[TrainingCurve], float | None],
+    written: Callable[[float], Markup],
+) -> Markup:
+    found = [read(curve) if curve else None for curve in (bpe, kron)]
+    sides = [_DASH if value is None else written(value) for value in found]
+    return join([sides[0], " and ", sides[1]])
+
+
+def _one(value: float | None, digits: int, unit: str, *, sign: bool = False) -> Markup:
+    return _DASH if value is None else join([number(value, digits, sign=sign), unit])
+
+
+def _paper(theirs: Published | None) -> Markup:
+    if theirs is None:
+        return _DASH
+    return join([marked(theirs.text), element("small", theirs.where)])
+
+
+def _steps(evidence: TrainingEvidence) -> Markup:
+    if evidence.step_factor is not None:
+        return join([number(evidence.step_factor, 2), " times fewer"])
+    if evidence.reverse_factor is not None:
+        return join(["none; bpe needed ", number(evidence.reverse_factor, 2), " times fewer"])
+    return _DASH
+
+
+def _tokens(curve: TrainingCurve | None) -> Markup:
+    return millions(curve.tokens[-1]) if curve and curve.tokens else _DASH
+
+
+def _citation() -> Markup:
+    return join(
+        [
+            element(
+                "p",
+                "The method is R. Shravan’s: ",
+                element(
+                    "a",
+                    published.TITLE,
+                    href=published.PAPER,
+                    target="_blank",
+                    rel="noopener",
+                ),
+                ". Cite the paper; kronviz only shows it.",
+            ),
+            element("pre", element("code", published.BIBTEX), tabindex="0", class_="kv-bibtex"),
+            element(
+                "button",
+                "Copy BibTeX",
+                type="button",
+                class_="kv-step-button kv-copy-text",
+                data_copies=".kv-bibtex",
+            ),
+        ]
+    )
+
+
+def _sources(sources: tuple[Source, ...], name: str) -> Markup:
+    if not sources:
+        return element("p", f"The pair «{name}» came without a card that names its text.")
+    rows = [
+        element(
+            "tr",
+            element("th", source.name, scope="row"),
+            element("td", marked(source.what)),
+            element("td", source.licence),
+        )
+        for source in sources
+    ]
+    return box(
+        table(
+            f"What the pair «{name}» was trained on",
+            ("Text", "What", "Licence"),
+            rows,
+            name="texts",
+            class_="kv-table kv-words",
+        )
+    )
+
+
+def _licences() -> Markup:
+    rows = [
+        element("tr", element("th", what, scope="row"), element("td", licence))
+        for what, licence in LICENCES
+    ]
+    return box(
+        table(
+            "Everything else",
+            ("Part", "Licence"),
+            rows,
+            name="licences",
+            class_="kv-table kv-words",
+        )
+    )

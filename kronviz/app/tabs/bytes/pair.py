@@ -1,0 +1,230 @@
+"""Two strings on the page: which bytes they share, and how alike each model finds them.
+
+Notable:
+
+- Three marks that need no colour: a shared byte is a filled box with a bar down to its twin, a
+  moved one an outlined box with a thin line to where it went, one that only one string has is
+  dashed and struck through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kronviz.app.components.html import Markup, element, join, visible
+from kronviz.app.components.numbers import marked, sentence
+from kronviz.app.components.parts import alert
+from kronviz.app.components.pieces import (
+    arm_name,
+    count,
+    listing,
+    number,
+    short_piece,
+    sign,
+    spoken,
+    term,
+    token_list,
+    told,
+)
+from kronviz.app.components.tables import box
+from kronviz.probes.stringpair import MarkedByte, Similarity
+
+CENTRED = term(
+    "centred",
+    "the same cosine after the mean vector of all tokens is taken away, so that what a whole model "
+    "has in common counts no longer.",
+)
+
+
+def view(found: Similarity) -> Markup:
+    """Everything about two strings: the finding, both rows of bytes, and three similarities."""
+    return element(
+        "div",
+        element("p", _finding(found), class_="kv-finding kv-smaller", role="status"),
+        strips(found),
+        legend(),
+        _table(found),
+        class_="kv-section-result",
+        data_title="two strings",
+    )
+
+
+def refusal(sentence: str) -> Markup:
+    """The place of the comparison where there is none to draw."""
+    return element("div", alert(sentence), class_="kv-section-result")
+
+
+def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> Markup:
+    """Both strings as rows of marked boxes over common positions, with lines between twins."""
+    columns = min(found.pos_dim, max(found.first_length, found.second_length) + 1)
+    positions = [
+        element("span", p, class_="kv-position", style=f"grid-column: {p + 1}", aria_hidden="true")
+        for p in range(1, columns + 1)
+    ]
+    lines = [
+        element(
+            "line",
+            x1=byte.position - 0.5,
+            x2=(byte.other or 0) - 0.5,
+            y1=0,
+            y2=1,
+            class_=f"kv-tie kv-tie-{byte.mark}",
+            vector_effect="non-scaling-stroke",
+        )
+        for byte in found.first_bytes
+        if byte.other is not None
+    ]
+    ties = element(
+        "svg",
+        *lines,
+        viewBox=f"0 0 {columns} 1",
+        preserveAspectRatio="none",
+        class_="kv-ties",
+        aria_hidden="true",
+    )
+    return element(
+        "div",
+        element(
+            "div",
+            element("span", "position", class_="kv-row-name", style="grid-row: 1"),
+            *positions,
+            *_strip(names[0], found.first_bytes, 2),
+            ties,
+            *_strip(names[1], found.second_bytes, 4),
+            class_="kv-sheet kv-pair-sheet",
+            style=f"--cols: {columns}",
+            role="group",
+            aria_label="Both strings byte by byte. Arrow keys move from byte to byte.",
+            data_keys=True,
+        ),
+        class_="kv-sheet-box",
+    )
+
+
+def legend() -> Markup:
+    """What the three marks mean."""
+    entries = (
+        ("shared", "a", "shared: same byte, same position; the only ones that count"),
+        ("moved", "a", "moved: same byte, another position, so another cell"),
+        ("lost", "a", "in one string only: lost, or new"),
+    )
+    return element(
+        "ul",
+        *[
+            element(
+                "li",
+                element("span", letter, class_=f"kv-twin kv-twin-{mark}", aria_hidden="true"),
+                " ",
+                words,
+            )
+            for mark, letter, words in entries
+        ],
+        class_="kv-legend",
+    )
+
+
+def _strip(name: str, marked: Sequence[MarkedByte], row: int) -> list[Markup]:
+    parts = [element("span", name, class_="kv-row-name", style=f"grid-row: {row}")]
+    parts += [
+        told(
+            sign(byte.character, byte.hex, byte.parts),
+            _words(byte),
+            class_=f"kv-twin kv-twin-{byte.mark}",
+            style=f"grid-column: {byte.position + 1}; grid-row: {row}",
+            data_mark=byte.mark,
+            data_position=byte.position,
+        )
+        for byte in marked
+    ]
+    return parts
+
+
+def _words(byte: MarkedByte) -> str:
+    name = spoken(byte.character.encode()) if byte.character else "no whole character"
+    where = f"Position {byte.position}, {name}, byte {byte.hex}"
+    if byte.mark == "shared":
+        return f"{where}: shared, the same in the other string."
+    if byte.mark == "moved":
+        return f"{where}: moved, position {byte.other} in the other string, so not the same cell."
+    return f"{where}: {'lost, not in the second' if byte.mark == 'lost' else 'new'}."
+
+
+def _finding(found: Similarity) -> Markup:
+    first, second = found.first.encode(), found.second.encode()
+    if first == second:
+        return join(["Both strings are ", short_piece(first), "."])
+    shared = "no cell" if not found.shared else count(found.shared, "cell")
+    parts: list[object] = [short_piece(first), " and ", short_piece(second), f" share {shared}: "]
+    parts.append(f"their codes have similarity {number(found.code_cosine)}")
+    if found.moved:
+        parts.append(f"; {count(found.moved, 'byte')} only moved")
+    return sentence([*parts, "."])
+
+
+def _table(found: Similarity) -> Markup:
+    lengths = f"√({found.first_length} · {found.second_length})"
+    rows = [
+        _line(
+            term("code", "cosine of the two codes, in closed form: shared cells over √(L₁ L₂)."),
+            found.code_cosine,
+            None,
+            join([f"{found.shared} shared / {lengths}"]),
+            None,
+        )
+    ]
+    if found.pair:
+        why = "cosine of its two trained embeddings"
+        if found.kron_cosine is None:
+            why = "not trained with this number of positions"
+        rows.append(_line(arm_name("kron"), found.kron_cosine, found.kron_centred, why, "kron"))
+        rows.append(
+            _line(arm_name("bpe"), found.bpe_cosine, found.bpe_centred, _bpe_note(found), "bpe")
+        )
+    head = [
+        element("th", "Similarity by", scope="col"),
+        element("th", "cosine", scope="col"),
+        element("th", CENTRED, scope="col"),
+        element("td", class_="kv-like-track"),
+        element("th", "how", scope="col"),
+    ]
+    return box(
+        element(
+            "table",
+            element("caption", "How alike the two strings are", class_="kv-hidden"),
+            element("thead", element("tr", *head)),
+            element("tbody", *rows),
+            class_="kv-likeness",
+        ),
+        label="How alike the two strings are",
+    )
+
+
+def _line(
+    name: Markup, cosine: float | None, centred: float | None, how: object, arm: str | None
+) -> Markup:
+    bar = Markup("")
+    if cosine is not None:
+        bar = element("span", class_="kv-like-bar", style=f"width: {max(cosine, 0) * 100:.1f}%")
+    return element(
+        "tr",
+        element("th", name, scope="row"),
+        element("td", marked(number(cosine)), class_="kv-like-number"),
+        element("td", "" if arm is None else marked(number(centred)), class_="kv-like-number"),
+        element("td", bar, class_="kv-like-track", aria_hidden="true"),
+        element("td", how, class_="kv-like-how"),
+        data_arm=arm,
+    )
+
+
+def _bpe_note(found: Similarity) -> Markup:
+    if found.bpe_cosine is not None:
+        return join(["cosine of two rows of its table, one token each"])
+    several = [
+        join([element("bdi", visible(text.encode()), class_="kv-piece"), " is ", token_list(views)])
+        for text, views in (
+            (found.first, found.first_tokens),
+            (found.second, found.second_tokens),
+        )
+        if len(views) > 1
+    ]
+    return join(["no vector of its own: ", listing(several, ", ")])

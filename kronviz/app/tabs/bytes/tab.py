@@ -1,0 +1,312 @@
+"""The tab «Byte view»: type any string and see what the model is given for it.
+
+Notable:
+
+- What follows typing (the sheet, the second string, the walk) is one call, so that its parts never
+  contradict each other; the search through a vocabulary follows it, and holds nothing back.
+- Each question has a number, and the page never draws an answer that is older than the one it
+  shows: typing and the slider are asked by listeners of their own, and the slower may be the older.
+- The tab opens with an answer and asks for nothing until somebody types. A link is followed by the
+  page itself, which opens the tab and fills the fields in as a person would.
+- `encode_api` has the same answers for programs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components.html import Markup, element, join, visible, well_formed
+from kronviz.app.components.parts import head, html_part
+from kronviz.app.context import Context
+from kronviz.app.server.queueing import Line
+from kronviz.app.tabs.bytes import grid as bytes_grid
+from kronviz.app.tabs.bytes import lists as bytes_lists
+from kronviz.app.tabs.bytes import pair as bytes_pair
+from kronviz.app.tabs.bytes import walk as bytes_walk
+from kronviz.app.tabs.bytes.api import add_endpoints
+from kronviz.predictor import InputError
+from kronviz.probes.byteview import encode
+from kronviz.probes.collisions import RULES, Collisions, collisions
+from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
+from kronviz.probes.neighbors import neighbors
+from kronviz.probes.stringpair import compare_strings
+from kronviz.probes.strings import DEFAULT_POS_DIM, kron_embedding
+from kronviz.tokenizer import VOCABULARIES
+
+TEXT, SECOND, KIND, PLACE, OWN = " house", " horse", "insert", 1, "own"
+POSITIONS = (8, 16, 32)
+EXAMPLES = (
+    " house",
+    "run",
+    " run",
+    "naïve",
+    "नमस्ते",
+    "👩‍🚀",
+    "\x07",
+    "The quick brown fox jumps over the lazy dog and runs again.",
+)
+PAIRS = (
+    (" house", " horse"),
+    ("compute", "commute"),
+    ("nation", "ration"),
+    ("run", "runs"),
+    ("code", "codes"),
+    ("run", " run"),
+    ("hundred", "hunderd"),
+)
+_ASK = "(...state) => window.kronvizBytes?.ask(state) ?? state"
+_FOLLOW = "() => { window.kronvizBytes?.follow(); }"
+_SHORT = 12
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    trained = kron_embedding(context.predictor())
+    own = trained.pos_dim if trained else DEFAULT_POS_DIM
+    sizes = sorted({*POSITIONS, own})
+    first = _views(context, TEXT, SECOND, own, KIND, PLACE, None)
+
+    with gr.Row(elem_id="kv-byte-controls"):
+        text = _textbox("Any string", TEXT, "kv-byte-text", "Type a word")
+        pos_dim = gr.Radio(
+            [
+                (f"{size}, as trained" if trained and size == own else str(size), size)
+                for size in sizes
+            ],
+            value=own,
+            label="Positions",
+            elem_id="kv-byte-positions",
+        )
+        gr.Checkbox(False, label="All 256 rows", elem_id="kv-byte-rows", container=False)
+    html_part(_tries([(text, None) for text in EXAMPLES]), "kv-byte-tries")
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    sheet = _newest(first[0], "kv-byte-sheet")
+
+    head(
+        "What two strings share",
+        "What two strings have in common is the cells that they share. Nothing else counts.",
+    )
+    second = _textbox("Second string", SECOND, "kv-byte-with", "Type another word")
+    html_part(_tries(PAIRS), "kv-byte-pairs")
+    both = _newest(first[1], "kv-byte-both")
+
+    head(
+        "One edit, at every place",
+        "The strong side of the code and its weak side: another letter is a small step wherever it "
+        "stands, but a letter more or less moves every later byte to another position.",
+    )
+    with gr.Row(elem_id="kv-byte-walk-controls"):
+        kind = gr.Radio(
+            [(edit.label, name) for name, edit in EDIT_KINDS.items()],
+            value=KIND,
+            label="Kind of edit",
+            elem_id="kv-byte-kind",
+        )
+        place = gr.Slider(
+            1, len(TEXT) + 1, PLACE, step=1, label="Place of the edit", elem_id="kv-byte-place"
+        )
+    walk = _newest(first[2], "kv-byte-walk")
+
+    head(
+        "Nearest tokens",
+        "The vocabulary searched for what is most like the string: in the bare code, in the "
+        "embeddings that kron makes of it, and in the table that bpe learned.",
+    )
+    vocabulary = gr.Radio(
+        [("the models’ own", OWN)] + [(bytes_lists.vocabulary_name(n), n) for n in VOCABULARIES],
+        value=OWN,
+        label="Vocabulary that the code is searched in; the trained models know their own",
+        elem_id="kv-byte-vocabulary",
+    )
+    near = _newest(_near(context, TEXT, own, OWN, None), "kv-byte-near")
+
+    with gr.Accordion("Tokens that share a code", open=False, elem_id="kv-byte-collisions") as more:
+        with gr.Row(elem_id="kv-byte-collision-controls"):
+            listed = gr.Radio(
+                [(bytes_lists.vocabulary_name(n), n) for n in VOCABULARIES],
+                value=next(iter(VOCABULARIES)),
+                label="List the tokens of",
+            )
+            rule = gr.Radio(
+                [(rule.label, name) for name, rule in RULES.items()],
+                value="reference",
+                label="with bytes by",
+            )
+        shared = html_part(
+            element("p", "Counting takes a few seconds the first time.", class_="kv-quiet"),
+            "kv-byte-shared",
+        )
+
+    # A component and no state: the browser keeps it, so that any process can answer.
+    unfolded = gr.Checkbox(False, label="Tokens that share a code", elem_classes="kv-gone")
+    asked = gr.Number(0, visible=False)
+    line, counting = Line("bytes"), Line("collisions", 1)
+
+    def typed(*state: Any) -> tuple[Any, ...]:
+        *asked, number = state
+        *shown, slider = _views(context, *asked)
+        return *(_numbered(view, number) for view in shown), slider
+
+    def walked(*state: Any) -> Markup:
+        *asked, number = state
+        return _numbered(_walk(context, *asked)[0], number)
+
+    def searched(*state: Any) -> Markup:
+        *asked, number = state
+        return _numbered(_near(context, *asked), number)
+
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "trigger_mode": "always_last",
+        "queue": False,
+    }
+    views_of, walk_of, near_of = line(typed), line(walked), line(searched)
+    shared_of = counting(_shared)
+    numbered: dict[str, Any] = {**quiet, "js": _ASK}
+    state = [text, second, pos_dim, kind, place, pair, asked]
+    views = [sheet, both, walk, place]
+    where = [text, pos_dim, vocabulary, pair, asked]
+    walking = [text, pos_dim, kind, place, pair, asked]
+    # One listener an event: two that both wait as the last one would wake each other for ever.
+    answered = gr.on(
+        [text.change, second.change, pos_dim.input], views_of, state, views, **numbered
+    )
+    answered.then(near_of, where, near, **numbered)
+    gr.on([kind.input, place.input], walk_of, walking, walk, **numbered)
+    vocabulary.input(near_of, where, near, **numbered)
+    switched = pair.change(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
+    switched.then(near_of, where, near, **numbered)
+    counted = [listed, rule, pos_dim]
+    quiet["show_progress"] = "minimal"
+    gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)
+    more.expand(lambda: True, None, unfolded, api_visibility="private", queue=False)
+    more.collapse(lambda: False, None, unfolded, api_visibility="private", queue=False)
+    pos_dim.change(
+        counting(lambda unfolded, *state: _shared(*state) if unfolded else gr.skip()),
+        [unfolded, *counted],
+        shared,
+        **quiet,
+    )
+    blocks = gr.context.Context.root_block
+    if isinstance(blocks, gr.Blocks):
+        blocks.load(None, js=_FOLLOW, api_visibility="private")
+    add_endpoints(context)
+
+
+def _views(
+    context: Context,
+    text: str,
+    second: str,
+    size: int,
+    kind: str,
+    place: float,
+    models: str | None,
+) -> tuple[Any, ...]:
+    """The sheet, the second string, the walk, and the slider that walks."""
+    text, second = well_formed(text or ""), well_formed(second or "")
+    try:
+        predictor = context.predictor(models)
+        sheet = bytes_grid.view(encode(text, predictor, pos_dim=size))
+    except InputError as error:
+        sheet = bytes_grid.refusal(str(error))
+    try:
+        predictor = context.predictor(models)
+        both = bytes_pair.view(compare_strings(text, second, predictor, pos_dim=size))
+    except InputError as error:
+        both = bytes_pair.refusal(str(error))
+    return (sheet, both, *_walk(context, text, size, kind, place, models))
+
+
+def _walk(
+    context: Context, text: str, size: int, kind: str, place: float, models: str | None
+) -> tuple[Markup, Any]:
+    try:
+        predictor = context.predictor(models)
+        walk = edit_walk(well_formed(text or ""), predictor, pos_dim=size)
+        place = int(place or 1)
+        point = bytes_walk.nearest(walk, kind, place)
+        pair = compare_strings(walk.text, point.text, predictor, pos_dim=size) if point else None
+    except InputError as error:
+        return bytes_walk.refusal(str(error)), gr.skip()
+    last = max((found.position for found in walk.points), default=1)
+    # The value only where it has to change: an answer may arrive after the slider was moved on.
+    slider = gr.update(maximum=max(last, 2))
+    if place > max(last, 2):
+        slider["value"] = max(last, 2)
+    return bytes_walk.view(walk, kind, point, pair), slider
+
+
+def _newest(value: Markup, identifier: str) -> gr.HTML:
+    """A part of the page that an older answer cannot replace."""
+    return gr.HTML(
+        value,
+        html_template=f"${{window.kronvizBytes?.newest('{identifier}', value) ?? value}}",
+        js_on_load=None,
+        apply_default_css=False,
+        elem_id=identifier,
+    )
+
+
+def _numbered(view: Markup, number: float) -> Markup:
+    """An answer that tells the page which of its questions it is for."""
+    return join([Markup(f"<!--{int(number)}-->"), view])
+
+
+def _near(context: Context, text: str, size: int, words: str, models: str | None) -> Markup:
+    try:
+        found = neighbors(
+            well_formed(text or ""),
+            context.predictor(models),
+            pos_dim=size,
+            vocabulary=None if words == OWN else words,
+        )
+    except InputError as error:
+        return bytes_lists.nearest_refusal(str(error))
+    return bytes_lists.nearest(found)
+
+
+def _shared(listed: str, rule: str, size: int) -> Markup:
+    def counted(name: str, rule: str) -> Collisions:
+        return collisions(name, pos_dim=size, rule=rule, limit=0)
+
+    counts = [(counted(name, "true"), counted(name, "reference")) for name in VOCABULARIES]
+    return bytes_lists.shared_codes(counts, collisions(listed, pos_dim=size, rule=rule))
+
+
+def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label=label,
+        placeholder=placeholder,
+        max_lines=1,
+        elem_id=identifier,
+        html_attributes=gr.InputHTMLAttributes(
+            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+        ),
+    )
+
+
+def _tries(examples: Any) -> Markup:
+    buttons = []
+    for text, second in examples:
+        shown: list[object] = [_shown(text)]
+        if second is not None:
+            shown += [" / ", _shown(second)]
+        buttons.append(
+            element(
+                "button", *shown, type="button", class_="kv-try", data_text=text, data_with=second
+            )
+        )
+    return element("div", element("span", "try", class_="kv-quiet"), *buttons, class_="kv-examples")
+
+
+def _shown(text: str) -> Markup:
+    """A string on a button: as it looks, with signs only for what has no look."""
+    short = text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+    plain = (short.strip() == short and short.isprintable()) or len(short.encode()) > len(short) + 3
+    return element("bdi", short if plain else visible(short.encode()))

@@ -1,0 +1,402 @@
+"""A comparison as HTML: what it found in one sentence, the verdict, the tokens, the predictions.
+
+Notable:
+
+- `result` and `refusal` draw the same skeleton with the same number of rows, so that answers can
+  follow each other at typing speed without anything on the page moving.
+- Bars carry their probability as a custom property; the browser divides by the largest one, which
+  is the same for both models, so that their bars can be compared.
+- Within an arm clean is hatched and misspelled is solid; each bar has its number beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kronviz.app.components.html import Markup, element, join, visible
+from kronviz.app.components.numbers import number
+from kronviz.app.components.parts import alert
+from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
+
+ROWS = 10
+ABOUT_AS_MUCH = 0.9
+"""The share of the larger KL from which the smaller one is not called less."""
+ARM_NOTES = {
+    "bpe": "looks each token up in a learned table",
+    "kron": "computes each token from its bytes",
+}
+_DASH = "–"
+METRICS = (
+    (
+        "top1",
+        "First choice",
+        "Does the most likely next token stay the same when the text is misspelled? "
+        "The paper calls it top-1 kept.",
+    ),
+    (
+        "kl",
+        "How far it moved (KL)",
+        "How far the whole prediction moved, over every token of the vocabulary: "
+        "KL(clean ‖ misspelled), in nats. 0 means that nothing moved; smaller is steadier.",
+    ),
+    (
+        "cosine",
+        "Hidden-state cosine",
+        "How alike the model’s last hidden states are after the clean and the misspelled text. "
+        "1 means the same direction; larger is steadier.",
+    ),
+    (
+        "drop",
+        "Log-probability drop",
+        "How much log-probability, in nats, the clean text’s first choice lost to the "
+        "misspelling. Below 0, it gained.",
+    ),
+)
+
+
+def result(comparison: Comparison, sequence: int = 0) -> Markup:
+    """The whole answer to one comparison.
+
+    Args:
+        comparison: what the predictor said.
+        sequence: which question of the page this answers; the page drops an answer that is older
+            than the one it shows.
+    """
+    farthest = max((arm.metrics.kl_nats for arm in comparison.arms), default=0.0)
+    return _page(
+        sequence,
+        element("p", _headline(comparison), class_="kv-finding", role="status"),
+        _verdict([(arm.arm, _scores(arm, farthest)) for arm in comparison.arms]),
+        _readings(comparison.clean_tokens, comparison.typo_tokens),
+        [(arm.arm, arm.next_tokens) for arm in comparison.arms],
+    )
+
+
+def refusal(
+    sentence: str, arms: Iterable[str], sequence: int = 0, *, again_s: float | None = None
+) -> Markup:
+    """The empty skeleton with one sentence that says what was wrong and what to do.
+
+    Args:
+        sentence: what was wrong.
+        arms: names of the models.
+        sequence: as for `result`.
+        again_s: after how many seconds the page asks again by itself, if it does.
+    """
+    names = list(arms)
+    return _page(
+        sequence,
+        alert(sentence),
+        _verdict([(name, [_DASH] * len(METRICS)) for name in names]),
+        _readings((), ()),
+        [(name, ()) for name in names],
+        again_s,
+    )
+
+
+def _page(
+    sequence: int,
+    finding: Markup,
+    verdict: Markup,
+    readings: Markup,
+    predictions: Sequence[tuple[str, Sequence[NextToken]]],
+    again_s: float | None = None,
+) -> Markup:
+    top = max(
+        (max(t.clean_prob, t.typo_prob) for _, tokens in predictions for t in tokens), default=1.0
+    )
+    panels = [_predictions(arm, tokens) for arm, tokens in predictions]
+    return element(
+        "div",
+        element("div", finding, verdict, class_="kv-summary"),
+        readings,
+        element("div", *panels, class_="kv-arms"),
+        class_="kv-result",
+        data_seq=sequence,
+        data_again=None if again_s is None else f"{again_s:.1f}",
+        data_title="comparison",
+        style=f"--top: {top:.6f}",
+    )
+
+
+def token(data_hex: str, changed: Sequence[int] = ()) -> Markup:
+    """A token inside a sentence or a table: its bytes made readable."""
+    return element("bdi", visible(bytes.fromhex(data_hex), changed), class_="kv-piece")
+
+
+def arm_name(arm: str) -> Markup:
+    """The name of a model in its colour."""
+    return element("span", arm, class_="kv-arm-name", data_arm=arm)
+
+
+def _headline(comparison: Comparison) -> Markup:
+    arms = comparison.arms
+    if comparison.clean == comparison.typo:
+        choices = _list([join([arm_name(a.arm), " says ", token(a.clean_top.hex)]) for a in arms])
+        return join(["Both texts are the same: ", choices, ". Misspell one to see who notices."])
+    kept = [arm for arm in arms if arm.metrics.top1_kept]
+    lost = [arm for arm in arms if not arm.metrics.top1_kept]
+    parts: list[object] = []
+    if len(kept) == len(arms) > 1 and len({arm.clean_top.id for arm in kept}) == 1:
+        parts = ["Both models keep ", token(kept[0].clean_top.hex), " as their first choice"]
+    else:
+        clauses = [join([arm_name(a.arm), " keeps ", token(a.clean_top.hex)]) for a in kept]
+        clauses += [
+            join(
+                [
+                    arm_name(a.arm),
+                    " drops ",
+                    token(a.clean_top.hex),
+                    " for ",
+                    token(a.typo_top.hex),
+                ]
+            )
+            for a in lost
+        ]
+        parts = [_list(clauses, last="; ")]
+    if len(arms) == 1:
+        return join([*parts, "."])
+    steadier, other = sorted(arms, key=lambda arm: arm.metrics.kl_nats)[:2]
+    if steadier.metrics.kl_nats > ABOUT_AS_MUCH * other.metrics.kl_nats:
+        return join([*parts, "; both moved about as much."])
+    return join([*parts, "; ", arm_name(steadier.arm), " moved less overall."])
+
+
+def _list(parts: Sequence[Markup], last: str = ", ") -> Markup:
+    return join(part if index == 0 else join([last, part]) for index, part in enumerate(parts))
+
+
+def _scores(arm: ArmComparison, farthest: float) -> list[Markup]:
+    metrics = arm.metrics
+    if metrics.top1_kept:
+        first = join([_sign("=", "kept"), " ", token(arm.clean_top.hex)])
+    else:
+        first = join(
+            [
+                _sign("≠", "changed"),
+                " ",
+                token(arm.clean_top.hex),
+                element("span", " → ", class_="kv-quiet"),
+                token(arm.typo_top.hex),
+            ]
+        )
+    return [
+        first,
+        _moved(metrics.kl_nats, farthest),
+        number(metrics.hidden_cosine, 3),
+        join([number(metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
+    ]
+
+
+def _moved(kl_nats: float, farthest: float) -> Markup:
+    """A KL with a bar as long as its share of the larger one, so that both compare at a glance."""
+    share = max(kl_nats, 0.0) / farthest if farthest > 0 else 0.0
+    return join(
+        [
+            element("span", number(kl_nats, 3), _unit("nats"), class_="kv-moved-number"),
+            element(
+                "span",
+                element("span", style=f"--p: {share:.4f}"),
+                class_="kv-moved",
+                aria_hidden="true",
+            ),
+        ]
+    )
+
+
+def _sign(sign: str, meaning: str) -> Markup:
+    return element(
+        "span",
+        element("span", sign, aria_hidden="true", class_="kv-sign"),
+        element("span", meaning, class_="kv-word"),
+        class_=f"kv-top-{meaning}",
+    )
+
+
+def _unit(unit: str) -> Markup:
+    return element("span", f" {unit}", class_="kv-unit")
+
+
+def info(identifier: str, subject: str, explanation: str) -> Markup:
+    """A small button that explains what it stands beside, on hover, focus or tap."""
+    return element(
+        "span",
+        element(
+            "button",
+            "?",
+            type="button",
+            class_="kv-info",
+            aria_label=f"What is {subject}?",
+            aria_describedby=identifier,
+        ),
+        element("span", explanation, role="tooltip", id=identifier, class_="kv-tip"),
+        class_="kv-infobox",
+    )
+
+
+def _verdict(rows: Sequence[tuple[str, Sequence[object]]]) -> Markup:
+    head = [element("span", "Model", role="columnheader", class_="kv-cell kv-corner")]
+    head += [
+        element(
+            "span",
+            element("span", name),
+            info(f"kv-tip-{key}", name, explanation),
+            role="columnheader",
+            class_="kv-cell kv-metric",
+        )
+        for key, name, explanation in METRICS
+    ]
+    body = [
+        element(
+            "div",
+            element("span", arm_name(arm), role="rowheader", class_="kv-cell"),
+            *[
+                element("span", value, role="cell", class_=f"kv-cell kv-score kv-score-{metric[0]}")
+                for metric, value in zip(METRICS, values, strict=True)
+            ],
+            role="row",
+            class_="kv-line",
+            data_arm=arm,
+        )
+        for arm, values in rows
+    ]
+    return element(
+        "div",
+        element("div", *head, role="row", class_="kv-line"),
+        *body,
+        role="table",
+        aria_label="Verdict: how much each model’s prediction moved",
+        class_="kv-verdict",
+    )
+
+
+def _readings(clean: Sequence[TokenView], typo: Sequence[TokenView]) -> Markup:
+    return element(
+        "section",
+        element(
+            "h2",
+            "What both models read",
+            info(
+                "kv-tip-tokens",
+                "shown here",
+                "Both models get the same tokens. bpe sees only which token it is; kron also sees "
+                "the bytes. Marked bytes differ from the other text. Point at a token, or move "
+                "through them with the arrow keys, for its id and bytes.",
+            ),
+            class_="kv-heading",
+        ),
+        _reading("Clean", clean),
+        _reading("Misspelled", typo),
+        class_="kv-readings",
+    )
+
+
+def _reading(name: str, tokens: Sequence[TokenView]) -> Markup:
+    count = f"{len(tokens)} token" + ("" if len(tokens) == 1 else "s") if tokens else _DASH
+    chips = [_chip(view, first=index == 0) for index, view in enumerate(tokens)]
+    return element(
+        "div",
+        element(
+            "span", name, element("span", f" {count}", class_="kv-quiet"), class_="kv-reading-name"
+        ),
+        element("div", *chips, role="list", aria_label=f"{name} tokens", class_="kv-chips"),
+        class_="kv-reading",
+    )
+
+
+def _chip(view: TokenView, *, first: bool) -> Markup:
+    data = bytes.fromhex(view.hex)
+    spoken = f"{view.text}, token {view.id}, bytes {data.hex(' ')}"
+    if view.changed:
+        spoken += f", {len(view.changed)} changed"
+    return element(
+        "span",
+        element("bdi", visible(data, view.changed)),
+        role="listitem",
+        tabindex="0" if first else "-1",
+        class_="kv-chip kv-chip-changed" if view.changed else "kv-chip",
+        aria_label=spoken,
+        data_id=view.id,
+        data_hex=data.hex(" "),
+    )
+
+
+def _predictions(arm: str, tokens: Sequence[NextToken]) -> Markup:
+    rows = [_row(tokens[index] if index < len(tokens) else None) for index in range(ROWS)]
+    return element(
+        "section",
+        element(
+            "h2",
+            arm_name(arm),
+            element("span", f" {ARM_NOTES.get(arm, '')}", class_="kv-quiet"),
+            class_="kv-heading",
+        ),
+        element(
+            "table",
+            element("caption", f"{arm}: the ten likeliest next tokens", class_="kv-hidden"),
+            element("colgroup", *[element("col", class_=f"kv-col-{n}") for n in "tbn"]),
+            element(
+                "thead",
+                element(
+                    "tr",
+                    element("th", "Next token", scope="col"),
+                    element(
+                        "th",
+                        element("span", class_="kv-key kv-key-clean", aria_hidden="true"),
+                        "clean ",
+                        element("span", class_="kv-key kv-key-typo", aria_hidden="true"),
+                        "misspelled",
+                        scope="col",
+                        colspan=2,
+                        data_csv="clean|misspelled",
+                    ),
+                ),
+            ),
+            element("tbody", *rows),
+            class_="kv-bars",
+        ),
+        class_="kv-panel",
+        data_arm=arm,
+    )
+
+
+def _row(token_: NextToken | None) -> Markup:
+    if token_ is None:
+        label, clean, typo = Markup("&nbsp;"), 0.0, 0.0
+        words: tuple[object, object] = (_DASH, _DASH)
+    else:
+        label, clean, typo = token(token_.hex), token_.clean_prob, token_.typo_prob
+        words = (number(clean, 1, percent=True), number(typo, 1, percent=True))
+    first = [
+        name
+        for name, rank in (
+            ("clean", token_.clean_rank if token_ else 0),
+            ("typo", token_.typo_rank if token_ else 0),
+        )
+        if rank == 1
+    ]
+    tip = f"rank {token_.clean_rank:,} → {token_.typo_rank:,}" if token_ else None
+    return element(
+        "tr",
+        element(
+            "th",
+            label,
+            scope="row",
+            data_id=token_.id if token_ else None,
+            data_hex=token_.hex if token_ else None,
+            data_note=tip,
+        ),
+        element(
+            "td",
+            element("span", class_="kv-bar kv-bar-clean", style=f"--p: {clean:.6f}"),
+            element("span", class_="kv-bar kv-bar-typo", style=f"--p: {typo:.6f}"),
+            aria_hidden="true",
+            class_="kv-track",
+        ),
+        element(
+            "td",
+            element("span", words[0], class_="kv-first" if "clean" in first else None),
+            element("span", words[1], class_="kv-first" if "typo" in first else None),
+            class_="kv-numbers",
+        ),
+    )

@@ -1,0 +1,243 @@
+"""The tab «Cost»: what kron saves and what it asks, for any vocabulary and any width.
+
+The sums follow the controls. Times are measured at the press of a button, on the machine that the
+app runs on, in about two seconds; nothing here is a number from elsewhere, but the paper's, which
+are named as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from kronviz.accounting import (
+    DTYPES,
+    MAX_VOCABULARY,
+    SIZES,
+    InputCost,
+    input_cost,
+    read_vocabulary,
+    whole,
+)
+from kronviz.accounting.timing import measure as measure_times
+from kronviz.app.components.endpoints import Answer, answer
+from kronviz.app.components.html import Markup, element, well_formed
+from kronviz.app.components.parts import html_part
+from kronviz.app.context import Context
+from kronviz.app.server.queueing import Line
+from kronviz.app.tabs.cost import view
+from kronviz.figures import cost as figures
+from kronviz.predictor import InputError
+
+ANY = "number"
+PAPERS_NUMBER = 131_072
+START = ("r50k_base", PAPERS_NUMBER, 16, 768, "float32")
+BATCHES = (16, 1024, 8192)
+TYPING = "16, as one types"
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    first = input_cost(START[0], *START[2:])
+    head = html_part(view.finding(first), "kv-cost-finding")
+    with gr.Row(elem_id="kv-cost-controls"):
+        vocabulary = gr.Radio(
+            [(f"{view.NAMES[name]}, {count:,}", name) for name, count in SIZES.items()]
+            + [("a number", ANY)],
+            value=START[0],
+            label="Vocabulary",
+            elem_id="kv-cost-vocabulary",
+        )
+        count = gr.Number(
+            PAPERS_NUMBER,
+            label="Tokens",
+            precision=0,
+            minimum=1,
+            maximum=MAX_VOCABULARY,
+            visible=False,
+            elem_id="kv-cost-number",
+        )
+        pos_dim = gr.Slider(
+            1,
+            64,
+            START[2],
+            step=1,
+            label="Bytes kept of a token, P",
+            elem_id="kv-cost-pos",
+        )
+        d_model = gr.Slider(
+            64, 8192, START[3], step=64, label="Width of the model", elem_id="kv-cost-width"
+        )
+        dtype = gr.Radio(
+            list(DTYPES), value=START[4], label="Number format", elem_id="kv-cost-dtype"
+        )
+    with gr.Row(elem_classes="kv-cost-plots"):
+        with gr.Column(min_width=300):
+            html_part(element("h3", "What has to be in memory", class_="kv-heading"))
+            memory = _plot(figures.memory(first), "Memory")
+            html_part(
+                element(
+                    "p",
+                    "On a logarithmic scale: a step to the right multiplies. Open dots are the "
+                    "reference implementation’s two ways.",
+                    class_="kv-caption",
+                )
+            )
+        with gr.Column(min_width=300):
+            html_part(element("h3", "The saving grows with the vocabulary", class_="kv-heading"))
+            savings = _plot(figures.savings(first), "Saving")
+            price = html_part(view.price(first))
+    sums = html_part(_sums(first, START[0]), "kv-cost-table")
+    html_part(
+        element(
+            "div",
+            element("h2", "Measured here", class_="kv-title"),
+            element(
+                "p",
+                "Embeds batches of tokens, drawn as text uses them, in four ways that take turns, "
+                "with the vocabulary, P, width and numbers chosen above.",
+                class_="kv-lead",
+            ),
+        )
+    )
+    with gr.Row(elem_id="kv-cost-tools"):
+        tokens = gr.Radio(
+            [(TYPING if size == 16 else f"{size:,}", size) for size in BATCHES],
+            value=1024,
+            label="Tokens in a batch",
+            elem_id="kv-cost-tokens",
+        )
+        start = gr.Button("Measure", variant="primary", elem_id="kv-cost-start")
+        status = html_part(view.status("Takes about two seconds."), "kv-cost-status")
+    times = html_part(Markup(""), "kv-cost-times")
+
+    controls: list[Any] = [vocabulary, count, pos_dim, d_model, dtype]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    gr.on(
+        [control.change for control in controls],
+        Line("cost")(_follow),
+        controls,
+        [head, count, memory, savings, price, sums],
+        trigger_mode="always_last",
+        queue=False,
+        **quiet,
+    )
+    start.click(
+        _measured,
+        [*controls, tokens],
+        [status, times],
+        trigger_mode="once",
+        concurrency_limit=1,
+        concurrency_id="measure",
+        **quiet,
+    )
+    for function, queue in zip(endpoints(), ("cost", "measure"), strict=True):
+        gr.api(
+            function,
+            api_name=function.__name__,
+            concurrency_limit=1 if queue == "measure" else 2,
+            concurrency_id=queue,
+        )
+
+
+def _follow(
+    vocabulary: str, count: float | None, pos_dim: float, d_model: float, dtype: str
+) -> list[Any]:
+    chosen = gr.update(visible=vocabulary == ANY)
+    try:
+        name = _vocabulary(vocabulary, count)
+        cost = input_cost(name, pos_dim, d_model, dtype)  # type: ignore[arg-type]
+    except InputError as error:
+        return [view.refused(str(error), large=True), chosen, *[gr.skip()] * 4]
+    return [
+        view.finding(cost),
+        chosen,
+        figures.memory(cost),
+        figures.savings(cost),
+        view.price(cost),
+        _sums(cost, name),
+    ]
+
+
+def _measured(
+    vocabulary: str,
+    count: float | None,
+    pos_dim: float,
+    d_model: float,
+    dtype: str,
+    tokens: float,
+) -> Iterator[list[Any]]:
+    yield [view.status("Measuring …"), gr.skip()]
+    try:
+        name = _vocabulary(vocabulary, count)
+        found = measure_times(name, pos_dim, d_model, dtype, tokens)  # type: ignore[arg-type]
+    except InputError as error:
+        yield [view.refused(str(error)), gr.skip()]
+        return
+    shape = (name, found.pos_dim, found.d_model, found.dtype, found.tokens)
+    yield [
+        view.status(f"Measured in {found.seconds:.1f} s."),
+        element("div", view.measured(found), view.command(*shape), class_="kv-cost-page"),
+    ]
+
+
+def endpoints() -> tuple[Callable[..., Answer], ...]:
+    """The tab for programs: plain arguments, JSON results."""
+
+    def cost(
+        vocabulary: str = "r50k_base", pos_dim: int = 16, d_model: int = 768, dtype: str = "float32"
+    ) -> Answer:
+        """Add up what an input embedding costs: a learned table, and kron in its place.
+
+        The answer holds parameters, bytes of the weights, of the stored token bytes (ragged as
+        here, padded as in the reference implementation), of dense codes, and of training.
+
+        Args:
+            vocabulary: r50k_base, cl100k_base, o200k_base, or a number of tokens such as 131072.
+            pos_dim: Positions of the byte code, 1 to 256; longer tokens are cut.
+            d_model: Width of the model.
+            dtype: float32, bfloat16 or float16.
+        """
+        return answer(lambda: input_cost(_text(vocabulary), pos_dim, d_model, dtype))
+
+    def measure(
+        vocabulary: str = "r50k_base",
+        pos_dim: int = 16,
+        d_model: int = 768,
+        dtype: str = "float32",
+        tokens: int = 1024,
+    ) -> Answer:
+        """Time a learned table and kron's encoders on the machine that answers, for two seconds.
+
+        Args:
+            vocabulary: r50k_base, cl100k_base, o200k_base, or a number of tokens up to 200019.
+            pos_dim: Positions of the byte code, 1 to 64.
+            d_model: Width of the model, up to 8192.
+            dtype: float32, bfloat16 or float16.
+            tokens: How many tokens each call embeds, up to 65536.
+        """
+        return answer(lambda: measure_times(_text(vocabulary), pos_dim, d_model, dtype, tokens))
+
+    return cost, measure
+
+
+def _text(value: Any) -> Any:
+    return well_formed(value) if isinstance(value, str) else value
+
+
+def _vocabulary(vocabulary: str, count: float | None) -> str:
+    """The name of a vocabulary, or the number of tokens beside it, checked."""
+    if vocabulary != ANY:
+        return read_vocabulary(vocabulary)[0]
+    return str(whole("the vocabulary", count, 1, MAX_VOCABULARY))  # type: ignore[arg-type]
+
+
+def _sums(cost: InputCost, vocabulary: str) -> Markup:
+    shape = (vocabulary, cost.pos_dim, cost.d_model, cost.dtype)
+    return element("div", view.sums(cost), view.command(*shape), class_="kv-cost-page")
+
+
+def _plot(figure: Any, label: str) -> gr.Plot:
+    return gr.Plot(figure, show_label=False, label=label, elem_classes="kv-plot")

@@ -1,0 +1,240 @@
+"""The sums and the times of the cost tab as HTML."""
+
+from __future__ import annotations
+
+from kronviz import published
+from kronviz.accounting import InputCost
+from kronviz.accounting.timing import Measurement
+from kronviz.app.components.html import Markup, element, join
+from kronviz.app.components.numbers import marked, number, sentence
+from kronviz.app.components.parts import alert
+from kronviz.app.components.tables import box, table
+from kronviz.app.tabs.compare.view import arm_name, info
+from kronviz.figures.cost import duration, size
+from kronviz.published import Published
+
+NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
+"""How the vocabularies are called on the page; each name has the number of tokens beside it."""
+_DASH = "–"
+_CONTESTANTS = {
+    "table": ("bpe", "a table", "A row of the learned table for each token."),
+    "kron, fused": ("kron", "on the fly", "The rows of a token’s bytes, added in one pass."),
+    "kron, cached": ("kron", "from a cache", "All tokens embedded once, then looked up."),
+    "kron, reference": ("kron", "in plain PyTorch", "The same sums by PyTorch’s own operations."),
+}
+
+
+def finding(cost: InputCost) -> Markup:
+    """What it comes to, in two sentences."""
+    table, projection = _count(cost.table_parameters), _count(cost.projection_parameters)
+    if cost.parameters_saved > 0:
+        parts: list[object] = [
+            "In place of a table of ", table, " parameters, ", arm_name("kron"),
+            " learns a projection of ", projection, f": {_saved(cost)} fewer.",
+        ]  # fmt: skip
+    else:
+        parts = [
+            "Here a table is smaller: ", arm_name("kron"), "’s projection has ", projection,
+            " parameters, ", arm_name("bpe"), f"’s table of {cost.n_vocab:,} tokens ", table, ".",
+        ]  # fmt: skip
+    about = "about " if cost.estimated else ""
+    parts.append(
+        f" The bytes that it computes from take {about}{size(cost.ragged_bytes)}, for all tokens "
+        "together."
+    )
+    return element("p", sentence(parts), class_="kv-finding", role="status")
+
+
+def sums(cost: InputCost) -> Markup:
+    """Every sum of both arms as a table, with the paper's figures where it gives any."""
+    about = "about " if cost.estimated else ""
+    cut = f"{about}{cost.cut_tokens:,} of {cost.n_vocab:,}"
+    rows = [
+        _row(
+            "Parameters",
+            "tokens × width; 256 × P × width",
+            f"{cost.table_parameters:,}",
+            f"{cost.projection_parameters:,}",
+            published.INPUT_PARAMETERS,
+        ),
+        _row(
+            "Saved",
+            "of the table’s parameters, at any width",
+            _DASH,
+            _saved(cost),
+            published.SAVED,
+        ),
+        _row(
+            "Weights in memory",
+            f"in {cost.dtype}",
+            size(cost.table_bytes),
+            size(cost.projection_bytes),
+            None,
+        ),
+        _row(
+            "Bytes of all tokens",
+            f"{about}{size(cost.text_bytes)} of text, {size(cost.offset_bytes)} of offsets",
+            _DASH,
+            f"{about}{size(cost.ragged_bytes)}",
+            published.STORAGE,
+        ),
+        _row(
+            "The same, padded",
+            "as the reference implementation keeps them",
+            _DASH,
+            size(cost.padded_bytes),
+            None,
+        ),
+        _row(
+            "In training",
+            "weights, gradients and AdamW’s two moments, in float32",
+            size(cost.training_bytes),
+            size(cost.kron_training_bytes),
+            None,
+        ),
+        _row("Cut tokens", f"longer than {cost.pos_dim} bytes", _DASH, cut, None),
+        _row(
+            "Break-even",
+            "fewer tokens than this, and a table is smaller",
+            _DASH,
+            f"{cost.break_even:,} tokens",
+            None,
+        ),
+        _row(
+            "Output head",
+            "no part of the sums above",
+            "shares the table",
+            f"{cost.head_parameters:,} of its own",
+            None,
+        ),
+    ]
+    return box(
+        table(
+            marked(f"{_shape(cost)}, as sums"),
+            (
+                "Cost",
+                join([arm_name("bpe"), ": a table"]),
+                join([arm_name("kron"), ": computed"]),
+                "The paper’s",
+            ),
+            rows,
+            name="sums",
+            class_="kv-table kv-cost-sums",
+        )
+    )
+
+
+def price(cost: InputCost) -> Markup:
+    """What the saving does not say."""
+    return element(
+        "p",
+        "The saving is on the input side alone. ",
+        arm_name("bpe"),
+        " uses its table a second time, as its output head; ",
+        arm_name("kron"),
+        " needs a head of its own, so that the whole model has ",
+        marked(_count(cost.projection_parameters)),
+        " parameters more, unless ",
+        arm_name("bpe"),
+        "’s head is untied too.",
+        class_="kv-caption",
+    )
+
+
+def measured(found: Measurement) -> Markup:
+    """Times as a table, with what was measured and where."""
+    rows = []
+    for timing in found.timings:
+        arm, how, note = _CONTESTANTS[timing.name]
+        rows.append(
+            element(
+                "tr",
+                element("th", arm_name(arm), f": {how}", element("small", note), scope="row"),
+                element("td", marked(duration(timing.milliseconds))),
+                element("td", number(timing.ratio, 2)),
+                element("td", marked(f"{duration(timing.fastest)} to {duration(timing.slowest)}")),
+            )
+        )
+    where = (
+        f"{found.n_vocab:,} tokens, P = {found.pos_dim}, width {found.d_model:,}, {found.dtype}; "
+        f"{found.tokens:,} tokens a call; {found.machine}"
+    )
+    ratio = info(
+        "kv-tip-cost-ratio",
+        "this ratio",
+        "Below 1, kron is faster than looking the same tokens up in a table.",
+    )
+    return box(
+        table(
+            marked(where),
+            (
+                "Embedding one batch",
+                "Median",
+                join(["Times the table’s", ratio]),
+                "Fastest and slowest",
+            ),
+            rows,
+            name="times",
+            class_="kv-table kv-cost-times",
+        ),
+        *[element("p", note, class_="kv-caption") for note in found.notes],
+    )
+
+
+def command(
+    vocabulary: str, pos_dim: int, d_model: int, dtype: str, tokens: int | None = None
+) -> Markup:
+    """The command that prints the same again."""
+    line = (
+        f"python -m kronviz.accounting --vocabulary {vocabulary} --pos-dim {pos_dim} "
+        f"--d-model {d_model} --dtype {dtype}"
+    )
+    if tokens is not None:
+        line += f" --measure {tokens}"
+    return element("p", "Printed again by ", element("code", line), class_="kv-command")
+
+
+def status(words: str) -> Markup:
+    """A line beside the button."""
+    said = element("span", marked(words))
+    return element("p", said, class_="kv-cost-status kv-quiet", role="status")
+
+
+def refused(sentence: str, *, large: bool = False) -> Markup:
+    """Why there is no answer."""
+    kind = "kv-finding kv-refused" if large else "kv-cost-status kv-refused"
+    return alert(sentence, kind)
+
+
+def _row(name: str, note: str, bpe: str, kron: str, theirs: Published | None) -> Markup:
+    paper = join([marked(theirs.text), element("small", theirs.where)]) if theirs else _DASH
+    return element(
+        "tr",
+        element("th", name, element("small", marked(note)), scope="row"),
+        element("td", marked(bpe), data_label="bpe"),
+        element("td", marked(kron), data_label="kron"),
+        element(
+            "td",
+            paper,
+            class_="kv-cost-paper" if theirs else "kv-cost-paper kv-cost-none",
+            data_label="the paper’s",
+        ),
+    )
+
+
+def _shape(cost: InputCost) -> str:
+    name = NAMES.get(cost.vocabulary)
+    tokens = f"{name}, {cost.n_vocab:,} tokens" if name else f"{cost.n_vocab:,} tokens"
+    return f"{tokens}, P = {cost.pos_dim}, width {cost.d_model:,}"
+
+
+def _saved(cost: InputCost) -> str:
+    return f"{cost.parameters_saved * 100:.1f} %".replace("-", "−")
+
+
+def _count(number: int) -> str:
+    for unit, scale in ((" billion", 1e9), (" M", 1e6), (" k", 1e3)):
+        if number >= scale:
+            value = number / scale
+            return f"{value:.0f}{unit}" if value >= 99.95 else f"{value:.1f}{unit}"
+    return str(number)

@@ -1,0 +1,230 @@
+"""The echo probe on the page: which reading of a string that no model knows comes back in the text.
+
+A section of the tab «Generate», with a table of rates and the continuations themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components import links
+from kronviz.app.components.endpoints import MAX_SEED, whole
+from kronviz.app.components.html import Markup, element, escape, join, well_formed
+from kronviz.app.components.numbers import marked, sentence
+from kronviz.app.components.parts import head, html_part
+from kronviz.app.components.pieces import arm_name, count, number, percent, piece, term
+from kronviz.app.components.run_controls import buttons, connect, empty
+from kronviz.app.components.runs import Runs
+from kronviz.app.components.tables import box, table
+from kronviz.app.context import Context
+from kronviz.app.tabs.robustness.view import downloads, progress
+from kronviz.generation import SLOT, Sampler
+from kronviz.probes.echo import (
+    MAX_SEEDS,
+    PROMPTS,
+    SLOTTED,
+    STRINGS,
+    EchoRate,
+    EchoReport,
+    EchoRun,
+    echo_plan,
+    echo_report,
+    echo_runs,
+)
+from kronviz.probes.tables import echo_rows
+
+SHOWN = 60
+_TITLES = (
+    ("Model", ""),
+    ("Reads the string as", ""),
+    ("Repeated whole", "95 % interval"),
+    ("Longest piece", "share of its letters"),
+    ("By chance", "the same, for other strings"),
+)
+
+
+def build(context: Context, pair: gr.Radio) -> None:
+    """Lay the section out and connect it. Call inside the tab «Generate»."""
+    runs = Runs()
+    head(
+        "Echo: is a new word repeated?",
+        "Strings that are no single token are put into prompts. Both models read them as several "
+        "tokens, and kron a second time as one position made of their bytes. Does the "
+        "continuation hold the string again?",
+    )
+    with gr.Row(elem_classes="kv-lab-controls kv-echo-controls"):
+        strings = gr.Textbox(
+            ", ".join(STRINGS[:8]),
+            label="Strings, with commas between",
+            lines=2,
+            max_lines=4,
+            elem_id="kv-echo-strings",
+        )
+        seeds = gr.Slider(1, MAX_SEEDS, 1, step=1, label="Continuations of each prompt")
+        seed = gr.Number(
+            Sampler().seed, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed"
+        )
+    prompts = gr.Textbox(
+        "\n".join(PROMPTS),
+        label=f"Prompts, one a line, with {SLOT} for the string",
+        lines=3,
+        max_lines=6,
+        elem_id="kv-echo-prompts",
+    )
+    press = buttons("Measure the echo", "kv-echo-run")
+    shown = html_part(
+        empty(
+            "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
+            "models as small as these seldom repeat a whole string, so the longest piece is "
+            "counted too."
+        ),
+        "kv-echo-shown",
+    )
+
+    def steps(
+        strings: str, prompts: str, seeds: float, seed: Any, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        sampler = Sampler(seed=whole(seed, "The seed", 0, MAX_SEED))
+        plan = echo_plan(
+            predictor,
+            [part.strip() for part in well_formed(strings or "").replace("\n", ",").split(",")],
+            well_formed(prompts or "").splitlines(),
+            seeds=int(seeds),
+            sampler=sampler,
+        )
+        stages = runs.stages(
+            visitor,
+            (predictor.pair, plan),
+            lambda: ([found] for found in echo_runs(predictor, plan)),
+            plan.size,
+            lambda read, seconds: echo_report(predictor, plan, read, seconds),
+        )
+        for stage in stages:
+            bar = progress(stage.done, stage.asked, stage.running, "continuation")
+            yield stage, echo_view(stage.result, bar, running=stage.running)
+
+    connect(runs, press, steps, [strings, prompts, seeds, seed, pair], [shown])
+    links.remember(
+        "generate",
+        {"strings": strings, "prompts": prompts, "seeds": seeds, "echo-seed": seed},
+        {"echo": press.run},
+    )
+
+
+def echo_view(report: EchoReport | None, bar: Markup, *, running: bool = False) -> Markup:
+    """The report at any stage of a run."""
+    found = report is not None and bool(report.runs)
+    return element(
+        "div",
+        bar,
+        element("p", _finding(report), class_="kv-finding", role="status") if found else "",
+        _table(report) if report and found else "",
+        _notes(report) if report and found else "",
+        _examples(report) if report and found and not running else "",
+        downloads("echo", report, echo_rows(report)) if report and found and not running else "",
+        class_="kv-lab-result",
+    )
+
+
+def _finding(report: EchoReport | None) -> Markup:
+    if report and not any(rate.echoed for rate in report.rates):
+        return Markup("No model repeated a whole string, however it was read.")
+    parts = [
+        sentence(
+            [
+                "; " if place else "Repeated whole: ",
+                arm_name(rate.arm),
+                f" {'from one position' if rate.reading == SLOTTED else 'from its tokens'} "
+                f"{percent(rate.share, 1)}",
+            ]
+        )
+        for place, rate in enumerate(report.rates if report else ())
+    ]
+    return join([*parts, "."])
+
+
+def _table(report: EchoReport) -> Markup:
+    return box(
+        table(
+            "The paper (section 6.12) shows single continuations of a model of 124 million "
+            "parameters; a rate over a set is measured here.",
+            _TITLES,
+            map(_row, report.rates),
+            class_="kv-table kv-lab-table",
+        ),
+        label="Echo by model and reading",
+    )
+
+
+def _row(rate: EchoRate) -> Markup:
+    slot = rate.reading == SLOTTED
+    reading = "one position, its bytes" if slot else "its own tokens"
+    meaning = (
+        "the string’s bytes are put where a token’s vector would be; only kron can do this"
+        if slot
+        else "the tokens that the tokenizer cuts it into"
+    )
+    return element(
+        "tr",
+        element("th", arm_name(rate.arm), scope="row"),
+        element("td", term(reading, meaning)),
+        element(
+            "td",
+            marked(f"{rate.echoed:,} of {rate.runs:,}"),
+            element("small", marked(f"{percent(rate.low, 1)} to {percent(rate.high, 1)}")),
+        ),
+        element("td", marked(percent(rate.piece, 1))),
+        element("td", marked(percent(rate.chance, 1))),
+    )
+
+
+def _notes(report: EchoReport) -> Markup:
+    sampler = report.sampler
+    parts: list[object] = [
+        f"{count(len(report.strings), 'string')}, {count(len(report.prompts), 'prompt')}, "
+        f"{sampler.max_tokens} tokens each, top-p {number(sampler.top_p, 2)}, temperature "
+        f"{number(sampler.temperature, 2)}, seed {sampler.seed}; every reading draws the same "
+        f"random numbers. {number(report.seconds, 1)} s. "
+    ]
+    if report.skipped:
+        parts.append(escape(f"Left out, as one token each: {', '.join(report.skipped)}."))
+    return element("p", sentence(parts), class_="kv-caption kv-wide")
+
+
+def _examples(report: EchoReport) -> Markup:
+    """The continuations that hold the largest piece of their string."""
+    chosen = sorted(report.runs, key=lambda run: (run.echoed, run.piece), reverse=True)[:SHOWN]
+    return element(
+        "details",
+        element("summary", f"The {count(len(chosen), 'continuation')} with the largest pieces"),
+        box(
+            table(
+                "Largest piece of the string first",
+                ("Model", "String", "Positions", "Piece", "Continuation"),
+                map(_example, chosen),
+                class_="kv-table kv-echo-texts",
+                hidden=True,
+            ),
+            label="Continuations",
+        ),
+        class_="kv-more",
+    )
+
+
+def _example(run: EchoRun) -> Markup:
+    return element(
+        "tr",
+        element("th", arm_name(run.arm), scope="row"),
+        element("td", piece(run.string.encode())),
+        element("td", marked(f"{run.positions:,}")),
+        element("td", percent(run.piece)),
+        element(
+            "td",
+            element("span", run.prompt.replace(SLOT, run.string), class_="kv-quiet"),
+            element("bdi", run.text),
+        ),
+    )

@@ -1,0 +1,297 @@
+"""The tab «Generate»: both models go on with a text, side by side, as they write it.
+
+Notable:
+
+- Three ways to ask: a clean text, the same misspelled, and a text with a slot that any string is
+  forced into. Each keeps its own fields, so that a change of mind loses nothing.
+- The stream stops at the next token when it is asked to; what was written stays.
+- Writing has its own places in the queue: whoever types in another tab does not wait for it.
+- `generate_api` has the same continuations for programs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+import gradio as gr
+
+from kronviz.app.components.html import Markup, element, well_formed
+from kronviz.app.components.parts import html_part
+from kronviz.app.components.run_controls import place_part, tell_place
+from kronviz.app.context import Context
+from kronviz.app.tabs.generate import echo
+from kronviz.app.tabs.generate import view as generate_view
+from kronviz.app.tabs.generate.api import add_endpoints
+from kronviz.generation import KNOBS, Sampler, side_by_side
+from kronviz.predictor import InputError
+
+PROMPTS = (
+    ("king", "The king lived in a castle with his", "The knig lived in a castel with his"),
+    ("tale", "Once upon a time there was a little", "Once apon a time there was a litle"),
+    ("heart", "The heart pumps blood through the", "The haert pumps blod through the"),
+    (
+        "plants",
+        "Plants make their food from sunlight and",
+        "Plants make their food from sunligth and",
+    ),
+    ("captain", "The old captain looked out over the", "The old captian looked out over the"),
+    ("forest", "In the middle of the forest stood a", "In the middel of the forrest stood a"),
+    (
+        "ice",
+        "Water turns into ice when the temperature",
+        "Water turns into ice when the temprature",
+    ),
+    (
+        "teacher",
+        "The teacher opened the book and began to",
+        "The teecher opened the book and begun to",
+    ),
+    ("triangle", "A triangle has three sides and three", "A triangel has three sides and three"),
+    ("window", "She sat down by the window and", "She sat down by the windwo and"),
+    ("moon", "The moon moves around the earth because", "The moon moves arround the earth becuase"),
+    ("letter", "He took the letter from his pocket and", "He took the leter from his pockt and"),
+    ("cell", "Every cell in the body contains", "Every cell in the boddy containes"),
+    ("ship", "The ship sailed slowly towards the", "The ship saild slowly twoards the"),
+    ("equation", "To solve the equation we first", "To slove the equasion we first"),
+    ("knock", "There was a knock at the door, and", "There was a konck at the door, and"),
+    ("music", "The most important thing about music is", "The most importent thing about musik is"),
+    ("war", "When the war was over, the people", "When the war was over, the poeple"),
+    ("light", "Light travels faster than sound, so", "Light travells faster then sound, so"),
+    ("brothers", "The two brothers had never seen a", "The two brohters had never seen a"),
+)
+SLOTS = (
+    ("The engineers use {} to run their", "kubernetes"),
+    ("A {} is a kind of", "glockenspiel"),
+    ("The {} lives in the forest and eats", "quokka"),
+    ("She put the {} on the table and", "frobnicator"),
+    ("The king of {} sent a letter to", "Zyzzyvania"),
+    ("They say that {} is the smell of rain on", "petrichor"),
+)
+_SHOWN_PROMPTS, _SHOWN_SLOTS = 5, 3
+QUEUE = "generate"
+PLACEHOLDER = "Type the beginning of a text"
+_WAIT = 0.08
+"""Seconds between two pictures of a stream: faster than a reader, slower than a page can draw."""
+_FIRST_SECONDS = 1.5
+_OPEN = "() => [window.kronvizGenerate?.open() ?? '']"
+_GO = "() => { window.kronvizGenerate?.go(); }"
+_DEFAULTS = Sampler()
+_KNOBS = {
+    "temperature": ("Temperature: 0 takes the likeliest", 0.05),
+    "top_p": ("Top-p: share of the probability that is drawn from", 0.01),
+    "max_tokens": ("Tokens to write", 1),
+    "seed": ("Seed: the same seed, the same text", 1),
+    "repeat_limit": ("Greedy after so many repeats of a token", 1),
+}
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    with gr.Column(elem_id="kv-gen"):
+        mode = gr.Radio(
+            [(label, name) for name, label in generate_view.MODES.items()],
+            value="clean",
+            label="Prompt",
+            elem_id="kv-gen-mode",
+        )
+        with gr.Row(elem_classes="kv-gen-unslotted"):
+            prompt = _textbox("Text to continue", PROMPTS[0][1], "kv-gen-prompt")
+            typo = _textbox("The same, misspelled", PROMPTS[0][2], "kv-gen-typo")
+        with gr.Row(elem_classes="kv-gen-slotted"):
+            slotted = _textbox("Text, with {} where the word goes", SLOTS[0][0], "kv-gen-slotted")
+            string = _textbox("The word: any string at all", SLOTS[0][1], "kv-gen-string")
+        with gr.Row(elem_id="kv-gen-tools"):
+            start = gr.Button("Generate", variant="primary", elem_id="kv-gen-start")
+            stop = gr.Button("Stop", interactive=False, elem_id="kv-gen-stop")
+            status = html_part(generate_view.status(""), "kv-gen-status")
+            place, clock = place_part("kv-gen-place")
+        html_part(_examples(), "kv-gen-examples")
+        with gr.Accordion(
+            "Sampler: the paper’s, unless changed", open=False, elem_id="kv-gen-knobs"
+        ):
+            knobs = [_knob(name, low, high) for name, low, high in KNOBS]
+    answer = html_part(_first(context), "kv-gen-answer")
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    fields = [mode, prompt, typo, slotted, string, *knobs]
+
+    def begin() -> tuple[gr.Timer, gr.Button]:
+        return gr.Timer(1.0, active=True), gr.Button(interactive=True)
+
+    def write(*state: Any) -> Iterator[tuple[Any, ...]]:
+        for found in _written(context, *state):
+            yield *found, Markup(""), gr.Button(interactive=True)
+        yield gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
+
+    def opened(search: str) -> list[Any]:
+        return _from_link(search, context) or [gr.skip()] * (len(fields) + 1)
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    asked = [start.click, prompt.submit, typo.submit, slotted.submit, string.submit]
+    # First: the page asks for one listener's answer after another's.
+    gr.on(asked, begin, None, [clock, stop], queue=False, **quiet)
+    run = gr.on(
+        asked,
+        write,
+        [*fields, pair],
+        [answer, status, place, stop],
+        trigger_mode="always_last",
+        concurrency_limit=2,
+        concurrency_id=QUEUE,
+        **quiet,
+    )
+    tell_place(place, clock, QUEUE, write)
+    # Said only once the run is over, or its last picture would come after these words.
+    over = stop.click(None, None, None, cancels=[run], api_visibility="private")
+    over.then(
+        lambda: (_stopped(), Markup(""), gr.Timer(active=False), gr.Button(interactive=False)),
+        None,
+        [status, place, clock, stop],
+        queue=False,
+        **quiet,
+    )
+    blocks = gr.context.Context.root_block
+    if isinstance(blocks, gr.Blocks):
+        search = gr.Textbox(visible=False)
+        blocks.load(opened, search, [*fields, pair], js=_OPEN, queue=False, **quiet).then(
+            None, None, None, js=_GO, api_visibility="private"
+        )
+    echo.build(context, pair)
+    add_endpoints(context)
+
+
+def _written(
+    context: Context,
+    mode: str,
+    prompt: str,
+    typo: str,
+    slotted: str,
+    string: str,
+    *rest: Any,
+) -> Iterator[tuple[Markup, Markup]]:
+    """What the page shows while the models write, and at last."""
+    *values, models = rest
+    try:
+        # A field that was emptied asks for the value that it began with.
+        given = {name: value for (name, _, _), value in zip(KNOBS, values, strict=True)}
+        sampler = Sampler(**{name: value for name, value in given.items() if value is not None})
+        texts = {"clean": [prompt], "typo": [prompt, typo], "slot": [slotted]}.get(mode, [prompt])
+        generations = side_by_side(
+            context.predictor(models),
+            [well_formed(text or "") for text in texts],
+            sampler,
+            well_formed(string or "") if mode == "slot" else None,
+        )
+    except InputError as error:
+        yield generate_view.refusal(str(error)), generate_view.status("")
+        return
+    drawn = 0.0
+    for generation in generations:
+        if generation.finished or time.monotonic() - drawn > _WAIT:
+            yield generate_view.view(generation, mode), generate_view.progress(generation)
+            drawn = time.monotonic()
+
+
+def _stopped() -> Markup:
+    return generate_view.status("Stopped. What was written stays.")
+
+
+def _first(context: Context) -> Markup:
+    """The continuation that the page opens with: as much as a second or two of writing gives."""
+    predictor = context.predictor()
+    begun = time.monotonic()
+    generations = side_by_side(predictor, [PROMPTS[0][1]])
+    written = next(generations)
+    while not written.finished and time.monotonic() - begun < _FIRST_SECONDS:
+        written = next(generations)
+    return generate_view.view(written, "clean")
+
+
+def _from_link(search: str, context: Context) -> list[Any] | None:
+    """The state that a link asks for, each part replaced by its default where it makes no sense."""
+    query = {name: values[0] for name, values in parse_qs(str(search).lstrip("?")[:8000]).items()}
+    if query.get("tab") != "generate":
+        return None
+    mode, models = query.get("mode", ""), query.get("pair", "")
+    texts = (
+        ("prompt", PROMPTS[0][1]),
+        ("misspelled", PROMPTS[0][2]),
+        ("slotted", SLOTS[0][0]),
+        ("string", SLOTS[0][1]),
+    )
+    return [
+        mode if mode in generate_view.MODES else "clean",
+        *[well_formed(query.get(name, value)) for name, value in texts],
+        *[_number(query.get(name), name, low, high) for name, low, high in KNOBS],
+        models if models in context.predictors else context.default,
+    ]
+
+
+def _number(text: str | None, name: str, low: float, high: float) -> float:
+    default = getattr(_DEFAULTS, name)
+    try:
+        value = type(default)(text or "")
+    except ValueError:
+        return default
+    return value if low <= value <= high else default
+
+
+def _textbox(label: str, value: str, identifier: str) -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label=label,
+        placeholder=PLACEHOLDER,
+        max_lines=1,
+        elem_id=identifier,
+        html_attributes=gr.InputHTMLAttributes(
+            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+        ),
+    )
+
+
+def _knob(name: str, low: float, high: float) -> gr.Slider | gr.Number:
+    label, step = _KNOBS[name]
+    default, identifier = getattr(_DEFAULTS, name), f"kv-gen-{name}"
+    if name == "seed":
+        return gr.Number(default, label=label, precision=0, elem_id=identifier)
+    return gr.Slider(low, high, default, step=step, label=label, elem_id=identifier)
+
+
+def _examples() -> Markup:
+    """Two lines of examples, which share one where there is room; the others open below."""
+    prompts = [_example(name, "prompt", clean, typo) for name, clean, typo in PROMPTS]
+    slots = [_example(string, "slot", slotted, string) for slotted, string in SLOTS]
+    more = element(
+        "details",
+        element("summary", "More examples"),
+        _line("texts", prompts[_SHOWN_PROMPTS:]),
+        _line("words", slots[_SHOWN_SLOTS:]),
+        class_="kv-more kv-gen-rest",
+    )
+    return element(
+        "div",
+        _line("or try", prompts[:_SHOWN_PROMPTS]),
+        _line("or a word that no vocabulary has", slots[:_SHOWN_SLOTS]),
+        more,
+        class_="kv-gen-tries",
+    )
+
+
+def _line(name: str, examples: list[Markup]) -> Markup:
+    return element("div", element("span", name, class_="kv-quiet"), *examples, class_="kv-examples")
+
+
+def _example(name: str, kind: str, first: str, second: str) -> Markup:
+    return element(
+        "button",
+        element("bdi", name),
+        type="button",
+        class_="kv-gen-try",
+        data_kind=kind,
+        data_first=first,
+        data_second=second,
+    )

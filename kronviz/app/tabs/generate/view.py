@@ -1,0 +1,225 @@
+"""Continuations as HTML: what each model reads, and what it writes, token by token.
+
+Notable:
+
+- Continuations are prose: blanks are blanks, so that a text can be read. Everything else that has
+  no look of its own is written out, as everywhere on the page.
+- Under each new token runs a line as long as its probability; the text itself keeps its full
+  contrast, and the number stands in the float.
+- A token that a slot was forced into, and the tokens that are read in its place, are framed; what
+  the code has no place for is struck out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from kronviz.app.components.html import Markup, element, glyphs, join
+from kronviz.app.components.numbers import NO_BREAK, marked
+from kronviz.app.components.parts import alert
+from kronviz.app.components.pieces import piece
+from kronviz.app.tabs.compare.view import ARM_NOTES, arm_name
+from kronviz.app.tabs.robustness.view import downloads
+from kronviz.generation import Continuation, Generation, NewToken, ReadToken, same_start
+from kronviz.probes.tables import generation_rows
+
+MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Made-up word"}
+
+
+def view(generation: Generation, mode: str) -> Markup:
+    """The page's answer: a finding, then a panel for each prompt and arm."""
+    found = generation.continuations
+    arms = len({made.arm for made in found})
+    rows = [found[start : start + arms] for start in range(0, len(found), arms)]
+    names = ["Clean", "Misspelled"] if mode == "typo" else [MODES[mode]]
+    sections = [
+        _row(name if len(rows) > 1 else None, row) for name, row in zip(names, rows, strict=False)
+    ]
+    return element(
+        "div",
+        element("p", _finding(generation, mode), class_="kv-finding"),
+        *sections,
+        element(
+            "p",
+            "The longer the line under a token, the surer the model was of it. Both draw from the "
+            "same random numbers.",
+            class_="kv-caption kv-wide",
+        ),
+        downloads("generation", generation, generation_rows(generation))
+        if generation.finished
+        else "",
+        class_="kv-gen-result",
+        data_finished=generation.finished,
+    )
+
+
+def refusal(sentence: str) -> Markup:
+    """One sentence that says what was wrong and what to do."""
+    return element(
+        "div",
+        alert(sentence),
+        class_="kv-gen-result",
+    )
+
+
+def status(words: object) -> Markup:
+    """The line beside the buttons, which is also what a screen reader hears."""
+    return element("p", words, class_="kv-gen-status kv-quiet", role="status")
+
+
+def progress(generation: Generation) -> Markup:
+    """The status of continuations that are being written, or are done."""
+    count = max((len(c.tokens) for c in generation.continuations), default=0)
+    if not generation.finished:
+        return status(f"Writing … {count} of {generation.sampler.max_tokens} tokens")
+    words = f"{count} tokens each in {generation.seconds:.1f} s, seed {generation.sampler.seed}."
+    return status(marked(words))
+
+
+def _finding(generation: Generation, mode: str) -> Markup:
+    found = generation.continuations
+    if mode == "slot":
+        string = element("bdi", found[0].forced or "", class_="kv-piece")
+        return join([string, ": ", *_list([_slot_clause(made) for made in found]), "."])
+    if mode == "typo":
+        half = len(found) // 2
+        pairs = list(zip(found[:half], found[half:], strict=True))
+        begun = all(made.tokens for made in found)
+        if begun and not any(same_start(clean, typo) for clean, typo in pairs):
+            return Markup("The misspelled text takes another turn at once, with either model.")
+        clauses = [
+            join([arm_name(clean.arm), " for ", _tokens(same_start(clean, typo))])
+            for clean, typo in pairs
+        ]
+        words = "The misspelled text is continued like the clean one by "
+        return join([words, *_list(clauses), "."])
+    if len(found) < 2:
+        return join([arm_name(found[0].arm), " goes on with the text."])
+    same = same_start(*found[:2])
+    written = [made.tokens[same : same + 1] for made in found[:2]]
+    if not all(written):
+        return Markup(f"Both write the same {_tokens(same)}." if same else "Both begin to write …")
+    clauses = [
+        join([arm_name(made.arm), " with ", piece(bytes.fromhex(new.hex))])
+        for made, (new,) in zip(found, written, strict=False)
+    ]
+    shared = f"Both write the same {_tokens(same)}, then part: " if same else "They part at once: "
+    return join([shared, clauses[0], " and ", clauses[1], "."])
+
+
+def _slot_clause(made: Continuation) -> Markup:
+    forced = next((token for token in made.reads if token.id is None), None)
+    if forced is not None:
+        size = len(bytes.fromhex(forced.hex))
+        of = "its bytes" if forced.read == size else f"the first {forced.read} of its {size} bytes"
+        words = f" reads it as one position, made of {of}"
+    elif made.slot_tokens == 1:
+        words = " reads the one token that it is"
+    else:
+        words = f" has no row for it and reads its {made.slot_tokens} tokens instead"
+    return join([arm_name(made.arm), words])
+
+
+def _list(parts: Sequence[object]) -> list[object]:
+    joined: list[object] = []
+    for index, part in enumerate(parts):
+        joined += [part] if index == 0 else ["; ", part]
+    return joined
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token" + ("" if count == 1 else "s")
+
+
+def _row(name: str | None, row: Sequence[Continuation]) -> Markup:
+    heading = [element("h3", name, class_="kv-heading")] if name else []
+    return element(
+        "section",
+        *heading,
+        element("div", *[_panel(made) for made in row], class_="kv-arms"),
+        class_="kv-gen-row",
+    )
+
+
+def _panel(made: Continuation) -> Markup:
+    note = ARM_NOTES.get(made.arm, "")
+    count = len(made.reads)
+    end = [element("span", "the model ended the text", class_="kv-gen-end")] if made.ended else []
+    return element(
+        "section",
+        element(
+            "h4", arm_name(made.arm), element("span", f" {note}", class_="kv-quiet"),
+            class_="kv-heading",
+        ),
+        element(
+            "p",
+            element("span", f"reads {count} position" + ("" if count == 1 else "s")),
+            class_="kv-gen-count kv-quiet",
+        ),
+        element(
+            "div",
+            *_prompt(made.reads),
+            *[_written(token, first=index == 0) for index, token in enumerate(made.tokens)],
+            *end,
+            class_="kv-gen-text",
+            dir="auto",
+        ),
+        class_="kv-panel",
+        data_arm=made.arm,
+    )  # fmt: skip
+
+
+def _prompt(reads: Sequence[ReadToken]) -> list[Markup]:
+    parts: list[Markup] = []
+    for in_slot, tokens in groupby(reads, key=lambda token: token.in_slot):
+        drawn = [_read(token) for token in tokens]
+        parts += [element("span", *drawn, class_="kv-gen-string")] if in_slot else drawn
+    return parts
+
+
+def _read(token: ReadToken) -> Markup:
+    kinds = ["kv-gen-read"]
+    if token.in_slot:
+        kinds.append("kv-gen-slot" if token.id is None else "kv-gen-instead")
+    data = bytes.fromhex(token.hex)
+    unread, note = [], {}
+    if token.read < len(data):
+        unread = [element("span", _prose(data[token.read :]), class_="kv-gen-unread")]
+        note = {"data_note": f"the code holds its first {token.read} bytes"}
+    return element(
+        "span",
+        _prose(data[: token.read]),
+        *unread,
+        class_=" ".join(kinds),
+        data_id="none: forced bytes" if token.id is None else token.id,
+        data_hex=token.hex,
+        **note,
+    )
+
+
+def _written(token: NewToken, *, first: bool) -> Markup:
+    return element(
+        "span",
+        _prose(bytes.fromhex(token.hex)),
+        class_="kv-gen-token",
+        style=f"--p: {token.prob:.4f}",
+        tabindex="0" if first else "-1",
+        data_id=token.id,
+        data_hex=token.hex,
+        data_note=f"probability {token.prob * 100:.1f}{NO_BREAK}%",
+    )
+
+
+def _prose(data: bytes) -> Markup:
+    parts: list[object] = []
+    for glyph in glyphs(data):
+        if glyph.text == "␣":
+            parts.append(" ")
+        elif glyph.text == "⏎":
+            parts += [element("span", glyph.text, class_="kv-space", aria_hidden="true"), "\n"]
+        elif glyph.kind == "text":
+            parts.append(glyph.text)
+        else:
+            parts.append(element("span", glyph.text, class_=f"kv-{glyph.kind}"))
+    return join(parts)

@@ -1,0 +1,344 @@
+"""The tab «Layers»: what is near a word at every depth of both models, and where look-alikes part.
+
+The probe runs at the press of a button, on the weights that answer in every other tab, and is
+remembered as long as they are loaded. Until then the page shows the paper's figures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from kronviz.app.components import links
+from kronviz.app.components.html import DOT, Markup, element, join, visible
+from kronviz.app.components.numbers import marked, sentence
+from kronviz.app.components.parts import alert, html_part, progress_bar
+from kronviz.app.components.run_controls import in_queue, place_part, tell_place
+from kronviz.app.components.runs import Runs, watched
+from kronviz.app.components.tables import box, table
+from kronviz.app.context import Context
+from kronviz.app.server.queueing import leave_queue, next_number
+from kronviz.app.tabs.compare.view import arm_name, info
+from kronviz.app.tabs.robustness.view import downloads
+from kronviz.figures import layers as figures
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
+from kronviz.probes.tables import layer_rows
+from kronviz.published import LAYERS
+
+QUEUE = "layers"
+_MULTIPLIED = 2.5e10
+"""Multiplications in a second on two cores."""
+_SHARES = (
+    (
+        "other_form",
+        "Other words",
+        "Of the ten nearest tokens, how many are another word, once leading blanks, punctuation "
+        "and case are taken off. A table tends to keep «Run» and « run» near «run». The paper’s L.",
+    ),
+    (
+        "holds_root",
+        "Sharing the root",
+        "Of the ten nearest, how many hold the family’s root among their letters, such as "
+        "«comput». The paper’s M.",
+    ),
+    (
+        "in_family",
+        "Of the family",
+        "Of the ten nearest, how many belong to the word’s family, such as «ran» to «run». The "
+        "paper’s S.",
+    ),
+)
+_PAIRS = (
+    (
+        "typo",
+        "A word and its misspelling",
+        "In the same sentence, at the word’s last token. High means that the model takes the "
+        "misspelling for the word. Dotted: pairs put together at random.",
+    ),
+    (
+        "ending",
+        "The ends of these sentences",
+        "Clean and misspelled, where the next word is predicted. What is left of the typo there? "
+        "Dotted: pairs put together at random.",
+    ),
+    (
+        "lookalike",
+        "Two words one letter apart",
+        "Such as «house» and «horse», each read alone. The bytes say that they are alike; the "
+        "blocks have to tell them apart. Dotted: pairs put together at random.",
+    ),
+)
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    view = _view(_known(context, context.default))
+    with gr.Row(elem_id="kv-lay-tools"):
+        start = gr.Button("Measure", variant="primary", elem_id="kv-lay-start")
+        stop = gr.Button("Stop", interactive=False, elem_id="kv-lay-stop")
+        status = html_part(_status(marked(_hint(context, context.default))), "kv-lay-status")
+        place, clock = place_part("kv-lay-place")
+    finding = html_part(view[0], "kv-lay-finding")
+    plots = []
+    for group, draw in ((_SHARES, figures.shares), (_PAIRS, figures.cosines)):
+        with gr.Row(elem_classes="kv-lay-plots"):
+            for name, title, caption in group:
+                with gr.Column(min_width=300):
+                    html_part(element("h3", title, class_="kv-heading"), None)
+                    figure = draw(_known(context, context.default), name)
+                    plots.append(
+                        gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot")
+                    )
+                    html_part(element("p", caption, class_="kv-caption"), None)
+    details = html_part(view[1], "kv-lay-details")
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    parts = [status, finding, details, *plots]
+
+    runs = Runs()
+
+    def measure(request: gr.Request, pair: str | None) -> Iterator[list[Any]]:
+        visitor = str(request.session_hash)
+        runs.begin(visitor)
+        still = [gr.skip()] * len(parts)
+        yield [*still, Markup(""), gr.Button(interactive=True)]
+        for found in _measured(context, pair, len(plots), lambda: runs.stopped(visitor)):
+            yield [*found, gr.skip(), gr.skip()]
+        yield [*still, Markup(""), gr.Button(interactive=False)]
+
+    def begin() -> tuple[Any, ...]:
+        waiting = in_queue(next_number(QUEUE))
+        return waiting, gr.Timer(1.0, active=True), gr.Button(interactive=True)
+
+    async def end(request: gr.Request) -> tuple[Any, ...]:
+        visitor = str(request.session_hash)
+        runs.stop(visitor)
+        left = await leave_queue(QUEUE, visitor, measure)
+        if not left:
+            return gr.skip(), gr.skip(), gr.skip()
+        return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
+
+    def shown(pair: str | None) -> list[Any]:
+        finding, details, *pictures = _view(_known(context, pair))
+        return [_status(marked(_hint(context, pair))), finding, details, *pictures]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # First: the page asks for one listener's answer after another's.
+    start.click(begin, None, [place, clock, stop], queue=False, **quiet)
+    start.click(
+        measure,
+        pair,
+        [*parts, place, stop],
+        trigger_mode="once",
+        concurrency_limit=1,
+        concurrency_id=QUEUE,
+        **quiet,
+    )
+    stop.click(end, None, [place, clock, stop], queue=False, **quiet)
+    tell_place(place, clock, QUEUE, measure)
+    links.remember("layers", {}, {"measured": start})
+    if context.selector is not None:
+        context.selector.change(shown, context.selector, parts, queue=False, **quiet)
+
+
+def _measured(
+    context: Context, pair: str | None, plots: int, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[list[Any]]:
+    still = [gr.skip()] * (plots + 2)
+    try:
+        predictor = context.predictor(pair)
+        yield [_status("Reading every token at every depth …", 0.0), *still]
+        for step in watched(lambda tell: layers(predictor, tell), stopped):
+            if step is None:
+                yield [_status("Stopped before there was anything to keep."), *still]
+            elif isinstance(step, LayerReport):
+                finding, details, *pictures = _view(step)
+                yield [_status(marked(_ended(step))), finding, details, *pictures]
+            else:
+                yield [
+                    _status(f"Reading every token at every depth … {step * 100:.0f} %", step),
+                    *still,
+                ]
+    except InputError as error:
+        yield [alert(str(error), "kv-refused"), *still]
+
+
+def _ended(report: LayerReport) -> str:
+    if report.read == report.tokens:
+        return f"Measured in {report.seconds:.1f} s."
+    return (
+        f"Stopped after {report.seconds:.1f} s, and kept: {report.read:,} of {report.tokens:,} "
+        "tokens were read, in order of id. Press Measure to start again."
+    )
+
+
+def _known(context: Context, pair: str | None) -> LayerReport | None:
+    return known_layers(context.predictor(pair))
+
+
+def _hint(context: Context, pair: str | None) -> str:
+    if _known(context, pair):
+        return "Measured."
+    predictor = context.predictor(pair)
+    return (
+        f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in both models: "
+        f"{_how_long(predictor)}. «Stop» keeps what was read."
+    )
+
+
+def _how_long(predictor: Predictor) -> str:
+    """Roughly, by the multiplications of all blocks for every token."""
+    models = predictor.arms.values()
+    weights = sum(12 * model.config.n_layer * model.config.d_model**2 for model in models)
+    seconds = weights * predictor.tokenizer.n_vocab / _MULTIPLIED
+    on_gpu = any(model.device.type == "cuda" for model in models)
+    return "some seconds" if on_gpu or seconds < 30 else "some minutes on two cores"
+
+
+def _view(report: LayerReport | None) -> tuple[Any, ...]:
+    """The finding, the tables, and the six figures; the paper's alone without a report."""
+    pictures: list[go.Figure] = [figures.shares(report, name) for name, _, _ in _SHARES]
+    pictures += [figures.cosines(report, name) for name, _, _ in _PAIRS]
+    words = (
+        _finding(report)
+        if report
+        else "Here are the paper’s two models. Press Measure to put these two beside them: which "
+        "words are alike at their input, and after every block."
+    )
+    finding = element("p", words, class_="kv-finding")
+    method = element(
+        "p",
+        marked(
+            "Every token is read alone; the vectors’ mean is taken off before cosines are "
+            "compared. The paper’s pair has 124 million parameters and 50,257 tokens and was asked "
+            "48 words, the first token of each; ours is asked the words of the same six families "
+            "that are one token of its vocabulary. Compare the direction of an effect, not its "
+            "size."
+        ),
+    )
+    tables: list[Markup] = [method, _table(report)]
+    if report:
+        if report.read < report.tokens:
+            tables.insert(1, element("p", marked(_partly(report)), class_="kv-quiet"))
+        command = f"python -m kronviz.probes layers --pair {report.pair}"
+        printed = element("p", "Printed again by ", element("code", command), class_="kv-command")
+        tables += [printed, _nearest(report), downloads("layers", report, layer_rows(report))]
+    return (
+        element("div", finding, class_="kv-lay-page"),
+        element("div", *tables, class_="kv-lay-page"),
+        *pictures,
+    )
+
+
+def _partly(report: LayerReport) -> str:
+    sentences = max((pairs.pairs for arm in report.arms for pairs in arm.pairs), default=0)
+    if report.read <= report.nearest:
+        return f"A run that was stopped: cosines of {sentences:,} sentences, and no neighbours yet."
+    return (
+        f"A run that was stopped: neighbours are looked for among the first {report.read:,} of "
+        f"{report.tokens:,} tokens, the same in both models, so the shares are not those of a "
+        "whole run."
+    )
+
+
+def _finding(report: LayerReport) -> Markup:
+    parts: list[object] = []
+    for arm in report.arms:
+        found = next((pairs for pairs in arm.pairs if pairs.kind == "lookalike"), None)
+        if found is None:
+            continue
+        parts += ["; " if parts else "Two words one letter apart, how alike (cosine)? "]
+        parts += [arm_name(arm.arm), *_way(found)]
+    if not parts and report.read < report.tokens:
+        return Markup("No look-alikes were read before the run was stopped.")
+    return (
+        sentence([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes to ask.")
+    )
+
+
+def _way(pairs: PairCosines) -> list[object]:
+    first, last = pairs.cosines[0], pairs.cosines[-1]
+    fall = pairs.largest_fall
+    return [
+        f" {_signed(first)} at its input, {_signed(last)} after its last block",
+        f", parting them most in block {fall}" if fall else ", no block parts them",
+    ]
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def _table(report: LayerReport | None) -> Markup:
+    depths = report.depths if report else 3
+    blocks = ["input" if depth == 0 else f"block {depth}" for depth in range(depths)]
+    titles = ["Share of the ten nearest", "", *blocks]
+    rows = []
+    for share, title, explanation in _SHARES:
+        found: list[tuple[Markup, list[str], bool]] = []
+        for arm in figures.ARMS:
+            if report and (ours := report.arm(arm)) and ours.depths:
+                values = [f"{getattr(at, share):.3f}" for at in ours.depths]
+                found.append((join([arm_name(arm), ", ours"]), values, False))
+            theirs = [figure.text for figure in LAYERS[share][arm]]
+            theirs += ["–"] * (depths - len(theirs))
+            found.append((join([arm_name(arm), ", the paper’s"]), theirs, True))
+        label = element(
+            "th",
+            title,
+            info(f"kv-tip-lay-{share}", title, explanation),
+            scope="rowgroup",
+            rowspan=len(found),
+        )
+        rows += [_row(label if place == 0 else Markup(""), *row) for place, row in enumerate(found)]
+    return box(table("The same as numbers", titles, rows, class_="kv-table kv-lay-numbers"))
+
+
+def _row(label: Markup, whose: Markup, values: list[str], theirs: bool) -> Markup:
+    cells = [element("td", marked(value)) for value in values]
+    row_class = "kv-lay-theirs" if theirs else None
+    return element("tr", label, element("th", whose, scope="row"), *cells, class_=row_class)
+
+
+def _nearest(report: LayerReport) -> Markup:
+    """The nearest tokens of one word a family: at the input and after the last block."""
+    rows = []
+    for arm in report.arms:
+        for at in dict.fromkeys((*arm.depths[:1], *arm.depths[-1:])):
+            for family in at.families:
+                nearest = join(
+                    join([DOT if index else "", visible(text.encode())])
+                    for index, text in enumerate(family.nearest)
+                )
+                where = "input" if at.depth == 0 else f"after block {at.depth}"
+                rows.append(
+                    element(
+                        "tr",
+                        element("th", arm_name(arm.arm), scope="row"),
+                        element("td", where),
+                        element("td", visible(family.example.encode())),
+                        element("td", element("bdi", nearest)),
+                    )
+                )
+    if not rows:
+        return Markup("")
+    return box(
+        table(
+            "The ten nearest tokens of one word of each family",
+            ("Model", "Depth", "Word", "Nearest first"),
+            rows,
+            class_="kv-table kv-lay-near",
+        )
+    )
+
+
+def _status(words: str, share: float | None = None) -> Markup:
+    if share is None:
+        return element("p", words, class_="kv-gen-status kv-quiet", role="status")
+    bar = progress_bar(share, "Share that is measured")
+    return element("div", element("p", words, class_="kv-gen-status kv-quiet"), bar)

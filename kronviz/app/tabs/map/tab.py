@@ -1,0 +1,262 @@
+"""The tab «Map»: two linked pictures of the whole vocabulary, and any word in both of them.
+
+Notable:
+
+- The pictures are drawn in the browser (``map.js``), from files that are fetched when the
+  tab is opened for the first time; nothing is computed or sent before.
+- What follows a word is one call, and its answer carries what the pictures mark, so that tables
+  and marks never contradict each other.
+- A table that the visitor brought to «Your model» is offered beside the pair's own spaces.
+- `map_api` has the same answers for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components.html import Markup, element, well_formed
+from kronviz.app.components.parts import html_part
+from kronviz.app.context import Context
+from kronviz.app.server.queueing import Line
+from kronviz.app.tabs.map import view
+from kronviz.app.tabs.map import words as map_words
+from kronviz.app.tabs.map.api import add_endpoints
+from kronviz.app.tabs.map.names import brought
+from kronviz.predictor import InputError, Predictor
+from kronviz.projection import looking
+from kronviz.projection.fresh import FreshLayout, lay_out_steps, steps
+from kronviz.projection.maps import map_of
+from kronviz.projection.spaces import Brought, space_of, spaces
+from kronviz.projection.words import RULES, variants
+
+WORD = " nation"
+SIDES = ("left", "right")
+_OPEN = "() => { window.kronvizMap?.open(); }"
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    first = context.predictor()
+    tab = gr.context.Context.block
+    html_part(view.opening(), None)
+    with gr.Row(elem_id="kv-map-controls"):
+        word = _textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
+        html_part(view.families(), "kv-map-families")
+    html_part(view.tools(), "kv-map-tools")
+    choices, drawing = [], []
+    with gr.Row(elem_id="kv-map-pair"):
+        for side, start in zip(SIDES, _defaults(first), strict=True):
+            with gr.Column(min_width=300):
+                choices.append(
+                    gr.Radio(
+                        _choices(first, side),
+                        value=start,
+                        label=view.side_label(side),
+                        elem_id=f"kv-map-space-{side}",
+                        elem_classes="kv-map-space",
+                    )
+                )
+                html_part(view.frame(side, first.pair), f"kv-map-{side}")
+                drawing.append(html_part(element("div"), f"kv-map-drawing-{side}"))
+    near = html_part(view.waiting(), "kv-map-near")
+    figures = html_part(element("div"), "kv-map-figures")
+
+    html_part(map_words.opening(), None)
+    with gr.Row(elem_id="kv-map-own"):
+        words = _textbox("Words, one a line", "", "kv-map-words", "run\n running\nrnu", lines=7)
+        with gr.Column(min_width=280, elem_id="kv-map-make"):
+            base = _textbox("Variants of", "", "kv-map-base", "compute")
+            rules = gr.CheckboxGroup(
+                [(f"{rule.label} ({rule.example})", name) for name, rule in RULES.items()],
+                value=list(RULES),
+                label="Kinds of variants",
+                elem_id="kv-map-rules",
+            )
+            with gr.Row(elem_classes="kv-map-buttons"):
+                add = gr.Button("Add variants", elem_id="kv-map-add")
+                anew = gr.Button("Lay out afresh", elem_id="kv-map-anew")
+                table = gr.Button("Distances as CSV", elem_id="kv-map-distances")
+            said = html_part(element("div"), "kv-map-said")
+    fresh = html_part(element("div"), "kv-map-fresh")
+    placed = html_part(element("div"), "kv-map-placed")
+    csv = gr.Textbox(visible=False)
+    redraw = [gr.Button("Draw", elem_id=f"kv-map-draw-{side}") for side in SIDES]
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+
+    def asked(word: str, left: str, right: str, pair: str | None) -> Markup:
+        try:
+            return view.answer(
+                looking.look_up(well_formed(word or ""), context.predictor(pair), left, right)
+            )
+        except InputError as error:
+            return view.refusal(str(error))
+
+    def compared(left: str, right: str, pair: str | None) -> Markup:
+        predictor = context.predictor(pair)
+        try:
+            found = [looking.family_figures(predictor, name) for name in (left, right)]
+        except InputError as error:
+            return view.refusal(str(error))
+        return view.figures(found, predictor.pair)
+
+    def place(words: str, left: str, right: str, pair: str | None) -> Markup:
+        if not (words or "").strip():
+            return element("div")
+        try:
+            predictor, listed = context.predictor(pair), _listed(words)
+            found = looking.place_words(listed, predictor, left, right)
+            apart = looking.distances(listed[: map_words.SHOWN], predictor, left, right)
+        except InputError as error:
+            return view.refusal(str(error))
+        return map_words.placed(found, apart)
+
+    def followed(word: str, words: str, *where: Any) -> tuple[Markup, ...]:
+        return asked(word, *where), place(words, *where), compared(*where)
+
+    def arranged(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
+        try:
+            yield map_words.progress("Starting UMAP …", 0.0)
+            for step in lay_out_steps(_listed(words), context.predictor(pair), left, right):
+                if isinstance(step, FreshLayout):
+                    yield map_words.laid_out(step)
+                else:
+                    yield map_words.progress("Laying your words out …", step)
+        except InputError as error:
+            yield view.refusal(str(error))
+
+    def draw(space: str, pair: str | None) -> Iterator[Markup]:
+        try:
+            predictor = context.predictor(pair)
+            yield map_words.progress("Starting UMAP …", 0.0)
+            for step in steps(lambda tell: map_of(predictor, space, tell)):
+                if isinstance(step, float):
+                    yield map_words.progress("Drawing the map …", step)
+            yield element("div", data_drawn=space)
+        except InputError as error:
+            yield view.refusal(str(error))
+
+    def switched(request: gr.Request, pair: str | None) -> list[Any]:
+        predictor = context.predictor(pair)
+        table = context.shelf.of(str(request.session_hash))
+        return [
+            gr.update(choices=_choices(predictor, side, table), value=start)
+            for side, start in zip(SIDES, _defaults(predictor), strict=True)
+        ]
+
+    def offered(request: gr.Request, left: str, right: str, pair: str | None) -> list[Any]:
+        """The visitor's own table among the spaces, once there is one, and no longer than that."""
+        table = context.shelf.of(str(request.session_hash))
+        chosen, predictor = (left, right), context.predictor(pair)
+        own = table.spaces if table else _defaults(predictor)
+        if table is None and not any(map(brought, chosen)):
+            return [gr.skip(), gr.skip()]
+        return [
+            gr.update(
+                choices=_choices(predictor, side, table),
+                value=now if not brought(now) else new,
+            )
+            for side, now, new in zip(SIDES, chosen, own, strict=True)
+        ]
+
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": 2,
+        "concurrency_id": "map",
+    }
+    direct: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "queue": False,
+    }
+    last = {**direct, "trigger_mode": "always_last"}
+    where = [*choices, pair]
+    line = Line("map")
+    near_of, figures_of, placed_of = line(asked), line(compared), line(place)
+    all_of = line(followed)
+    if isinstance(tab, gr.Tab):
+        tab.select(None, js=_OPEN, api_visibility="private")
+        tab.select(offered, where, choices, **direct)
+        opened = tab.select(near_of, [word, *where], near, **direct)
+        opened.then(figures_of, where, figures, **direct)
+    # One listener an event: two that both wait as the last one would wake each other for ever.
+    word.change(near_of, [word, *where], near, **last)
+    words.change(placed_of, [words, *where], placed, **last)
+    changes, every = [choice.change for choice in choices], [word, words, *where]
+    moved = {**direct, "trigger_mode": "multiple"}
+    gr.on(changes, all_of, every, [near, placed, figures], **moved)
+    if context.selector is not None:
+        other = context.selector.change(switched, pair, choices, **direct)
+        other.then(all_of, every, [near, placed, figures], **direct)
+    gr.on([add.click, base.submit], _varied, [words, base, rules], [words, said], **direct)
+    anew.click(arranged, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
+    saved = table.click(line(_distances(context)), [words, *where], [csv, said], **direct)
+    saved.then(None, csv, None, js="(text) => { if (text) window.kronvizMap?.save(text); }")
+    for choice, button, shown in zip(choices, redraw, drawing, strict=True):
+        drawn = button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
+        # Only now there are places for the word and for what is near it.
+        drawn.then(all_of, every, [near, placed, figures], **direct)
+    add_endpoints(context)
+
+
+def _distances(context: Context) -> Any:
+    def table(words: str, left: str, right: str, pair: str | None) -> tuple[str, Markup]:
+        try:
+            found = looking.distances(_listed(words), context.predictor(pair), left, right)
+        except InputError as error:
+            return "", view.refusal(str(error))
+        return map_words.distances_csv(found), element("div")
+
+    return table
+
+
+def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
+    listed = _listed(words or "")
+    word = well_formed(base or "") or (listed[0] if listed else WORD)
+    try:
+        made = variants(word, rules or tuple(RULES))
+    except InputError as error:
+        return gr.skip(), view.refusal(str(error))
+    return "\n".join(dict.fromkeys([*listed, *made])), element("div")
+
+
+def _listed(words: str) -> list[str]:
+    """One word a line; blanks before it belong to it, blanks behind it do not."""
+    lines = (line.rstrip() for line in well_formed(words or "").splitlines())
+    return [line for line in lines if line]
+
+
+def _choices(
+    predictor: Predictor, side: str, table: Brought | None = None
+) -> list[tuple[str, str]]:
+    own = [space_of(predictor, table.spaces[SIDES.index(side)])] if table else []
+    return [
+        (space.title, space.name)
+        for space in spaces(predictor)
+        if len(predictor.arms) == 1 or (space.arm == "bpe") == (side == "left")
+    ] + [(space.title, space.name) for space in own]
+
+
+def _defaults(predictor: Predictor) -> tuple[str, str]:
+    return tuple(_choices(predictor, side)[0][1] for side in SIDES)  # type: ignore[return-value]
+
+
+def _textbox(
+    label: str, value: str, identifier: str, placeholder: str, lines: int = 1
+) -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label=label,
+        placeholder=placeholder,
+        lines=lines,
+        max_lines=lines,
+        elem_id=identifier,
+        html_attributes=gr.InputHTMLAttributes(
+            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+        ),
+    )

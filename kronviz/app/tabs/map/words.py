@@ -1,0 +1,188 @@
+"""The markup of «Your own words»: where they stand, how far apart they are, and progress."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from kronviz.app.components.html import Markup, element, join, visible
+from kronviz.app.components.numbers import marked, number
+from kronviz.app.components.parts import progress_bar
+from kronviz.app.components.tables import box, table
+from kronviz.app.tabs.map.names import heading, name_of
+from kronviz.app.tabs.map.view import BASES, point, shares_bar
+from kronviz.probes.tables import inert
+from kronviz.projection.fresh import FreshLayout
+from kronviz.projection.looking import Distances, Placement, Standing
+
+SHOWN = 12
+"""Words whose distances fit on a page; the file has all of them."""
+
+
+def opening() -> Markup:
+    """What this part is for."""
+    return element(
+        "header",
+        element("h2", "Your own words", class_="kv-title"),
+        element(
+            "p",
+            "Up to 200, one a line, on both maps as you type; a blank before a word counts. A word "
+            "that is no token is placed between its nearest tokens of the original space: the "
+            "picture is not computed anew. «Lay out afresh» runs UMAP on your words alone.",
+            class_="kv-lead",
+        ),
+    )
+
+
+def progress(words: str, share: float) -> Markup:
+    """How far a layout is."""
+    bar = progress_bar(share, "Share that is done")
+    return element(
+        "div", element("p", f"{words} {share * 100:.0f} %", class_="kv-quiet", role="status"), bar
+    )
+
+
+def laid_out(found: FreshLayout) -> Markup:
+    """A layout of its own: a sentence, and for the browser the points."""
+    data = {
+        "words": found.words,
+        "sides": [{"space": s.space, "points": s.points, "basis": s.basis} for s in found.sides],
+    }
+    return element(
+        "div",
+        element(
+            "p",
+            marked(
+                f"The maps show your {len(found.words)} words alone, laid out by UMAP in "
+                f"{found.seconds:.1f} s. "
+            ),
+            element(
+                "button", "Back to all tokens", type="button", class_="kv-textbutton kv-map-back"
+            ),
+            class_="kv-quiet",
+            role="status",
+        ),
+        data_fresh=json.dumps(data, separators=(",", ":")),
+    )
+
+
+def placed(found: Placement, apart: Distances) -> Markup:
+    """Words on both maps: what stands for each, their nearest, and the distances."""
+    data = {
+        "words": found.words,
+        "sides": [
+            {
+                "space": side.space,
+                "points": [point(standing) for standing in side.standings],
+                "basis": [standing.basis for standing in side.standings],
+            }
+            for side in found.sides
+        ],
+    }
+    panels = [
+        element(
+            "div",
+            heading(side, side.title),
+            element("p", f"Nearest {found.k} of your {len(found.words)} words:", class_="kv-quiet"),
+            shares_bar(side.shares),
+            class_="kv-panel",
+            data_arm=side.arm,
+        )
+        for side in found.sides
+    ]
+    return element(
+        "section",
+        element("div", *panels, class_="kv-map-nears"),
+        _words(found),
+        _distances(found, apart),
+        class_="kv-map-ownwords",
+        data_placed=json.dumps(data, separators=(",", ":")),
+    )
+
+
+def distances_csv(found: Distances) -> str:
+    """One row a pair of words, with both distances."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["word", "other", *(f"{name}_cosine_distance" for name in found.spaces)])
+    for row, word in enumerate(found.words):
+        for column in range(row + 1, len(found.words)):
+            other = found.words[column]
+            values = found.left[row][column], found.right[row][column]
+            writer.writerow([inert(word), inert(other), *values])
+    return text.getvalue()
+
+
+def _words(found: Placement) -> Markup:
+    rows = []
+    for index, word in enumerate(found.words):
+        cells = []
+        for side in found.sides:
+            standing = side.standings[index]
+            first = standing.neighbors[0] if standing.neighbors else None
+            nearest = visible(bytes.fromhex(first.hex)) if first else "–"
+            cells += [_basis(standing), element("td", element("span", nearest, class_="kv-piece"))]
+        name = element("span", visible(word.encode()), class_="kv-piece")
+        rows.append(element("tr", element("th", name, scope="row"), *cells))
+    titles: list[object] = ["Word"]
+    for side in found.sides:
+        titles += [join([name_of(side), " has for it"]), "nearest token"]
+    return box(
+        table(
+            "Words and what stands for them",
+            titles,
+            rows,
+            name="words",
+            class_="kv-table kv-map-words",
+        ),
+        label="Words and what stands for them",
+        class_="kv-map-listed",
+    )
+
+
+def _basis(standing: Standing) -> Markup:
+    words = {"bytes": "its bytes", "token": "one token", "mean": "mean of tokens"}[standing.basis]
+    mean = standing.basis == "mean"
+    return element("td", words, title=BASES[standing.basis], class_="kv-map-mean" if mean else None)
+
+
+def _distances(found: Placement, apart: Distances) -> Markup:
+    if len(apart.words) < 2:
+        return element("div")
+    titles = [
+        "",
+        *[element("span", visible(word.encode()), class_="kv-piece") for word in apart.words],
+    ]
+    rows = []
+    for row, word in enumerate(apart.words):
+        cells = []
+        for column in range(len(apart.words)):
+            if row == column:
+                cells.append(element("td", "", class_="kv-map-self"))
+                continue
+            upper = column > row
+            value = (apart.left if upper else apart.right)[row][column]
+            arm = found.sides[0 if upper else 1].arm
+            shade = max(0.0, 1 - value)
+            cells.append(
+                element(
+                    "td",
+                    number(value, 2),
+                    data_arm=arm,
+                    style=f"--near: {shade:.2f}",
+                    class_="kv-map-apart",
+                )
+            )
+        name = element("span", visible(word.encode()), class_="kv-piece")
+        rows.append(element("tr", element("th", name, scope="row"), *cells))
+    left, right = (name_of(side) for side in found.sides)
+    more = f" of the first {SHOWN} words" if len(found.words) > SHOWN else ""
+    return box(
+        table(
+            join([f"Cosine distances{more}: above the diagonal ", left, ", below it ", right]),
+            titles,
+            rows,
+            class_="kv-table kv-map-distances",
+        )
+    )

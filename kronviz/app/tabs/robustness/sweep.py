@@ -1,0 +1,212 @@
+"""Curves of the lab as HTML: a small picture for each kind of misspelling, and forgetting in words.
+
+Notable:
+
+- All small pictures share one scale, so that kinds can be compared at a glance.
+- Each is drawn with the style sheet's colours, and says its numbers to a screen reader.
+"""
+
+from __future__ import annotations
+
+from kronviz.app.components.html import Markup, element, join
+from kronviz.app.components.numbers import label, marked
+from kronviz.app.components.numbers import number as written
+from kronviz.app.components.pieces import arm_name, count, listing, number
+from kronviz.app.tabs.robustness.view import NAMES, direction, downloads, problems, progress
+from kronviz.probes.recovery import Recovery, RecoveryArm
+from kronviz.probes.sweep import Sweep, SweepPoint
+from kronviz.probes.tables import recovery_rows, sweep_rows
+from kronviz.typos import KINDS
+
+MOST_NAMED = 6
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 200, 112, 34, 18, 8, 8
+
+
+def sweep_view(result: Sweep, metric: str) -> Markup:
+    """The finding of a sweep, a curve a kind, and downloads."""
+    return element(
+        "div",
+        progress(result.done, result.asked, False, "text"),
+        element("p", _finding(result, metric), class_="kv-finding", role="status"),
+        problems(result.problems),
+        element(
+            "p",
+            f"{NAMES[metric][0]} by the number of misspellings in a sentence; {direction(metric)}. "
+            "Bands are 95 % intervals over the sentences. ",
+            arm_name("kron"),
+            " is the solid line, ",
+            arm_name("bpe"),
+            " the dashed one.",
+            class_="kv-caption kv-wide",
+        ),
+        _curves(result, metric),
+        element(
+            "p",
+            marked(
+                f"{count(result.sentences, 'sentence')}, seed {result.seed}, read in "
+                f"{number(result.seconds, 1)} s."
+            ),
+            class_="kv-caption",
+        ),
+        downloads("sweep", result, sweep_rows(result)),
+        class_="kv-lab-result",
+    )
+
+
+def recovery_view(result: Recovery) -> Markup:
+    """How long each model remembers a misspelling, in a sentence, with downloads."""
+    return element(
+        "div",
+        progress(result.done, result.asked, False, "passage"),
+        element("p", _forgetting(result), class_="kv-finding", role="status"),
+        problems(result.problems),
+        element(
+            "p",
+            marked(
+                f"{count(result.runs, 'misspelled run')} of {count(result.done, 'passage')}, one "
+                "misspelled word in the first half of each. Both runs are compared wherever both "
+                "have read up to the same character. Bars are 95 % intervals over passages. "
+                f"Seed {result.seed}, read in {number(result.seconds, 1)} s."
+            ),
+            class_="kv-caption kv-wide",
+        ),
+        downloads("recovery", result, recovery_rows(result)),
+        class_="kv-lab-result",
+    )
+
+
+def _finding(result: Sweep, metric: str) -> Markup:
+    """Which kinds each model takes better, at the least strength, counted by their intervals."""
+    strength = min(result.strengths, default=1)
+    better: dict[str, list[str]] = {"kron": [], "bpe": []}
+    for point in result.points:
+        if point.strength == strength and (arm := point.metric(metric).steadier):
+            better[arm].append(KINDS[point.kind].label)
+    if not any(better.values()):
+        return join(
+            ["By ", NAMES[metric][0], ", no kind of misspelling separates the two models clearly."]
+        )
+    parts: list[object] = []
+    for arm, labels in better.items():
+        parts += [
+            arm_name(arm),
+            " is clearly steadier under ",
+            _kinds(labels, len(result.kinds)),
+            "; " if arm == "kron" else ".",
+        ]
+    return join(parts)
+
+
+def _kinds(labels: list[str], of: int) -> Markup:
+    """Names of kinds, or their number where a sentence could not hold them."""
+    if not labels:
+        return Markup("none")
+    if len(labels) > MOST_NAMED:
+        return join([f"{len(labels)} of {of} kinds"])
+    return listing([join([label]) for label in labels])
+
+
+def _curves(result: Sweep, metric: str) -> Markup:
+    rows = [point.metric(metric) for point in result.points]
+    highs = [arm.value.high for row in rows for arm in row.arms]
+    lows = [arm.value.low for row in rows for arm in row.arms]
+    top = max(highs, default=1.0)
+    bottom = min(0.0, *lows) if metric != "hidden_cosine" and lows else min(lows, default=0.0)
+    return element(
+        "div",
+        *[_curve(result, kind, metric, bottom, max(top, bottom + 1e-9)) for kind in result.kinds],
+        class_="kv-curves",
+    )
+
+
+def _curve(result: Sweep, kind: str, metric: str, bottom: float, top: float) -> Markup:
+    points = result.curve(kind)
+    strengths = result.strengths
+    span = max(len(strengths) - 1, 1)
+
+    def x(point: SweepPoint) -> float:
+        place = strengths.index(point.strength) / span
+        return LEFT + place * (WIDTH - LEFT - RIGHT)
+
+    def y(value: float) -> float:
+        return TOP + (top - value) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
+
+    drawn: list[Markup] = [_axis(y, value, metric) for value in (bottom, top)]
+    for strength in strengths:
+        place = LEFT + strengths.index(strength) / span * (WIDTH - LEFT - RIGHT)
+        drawn.append(
+            element("text", strength, x=f"{place:.1f}", y=HEIGHT - 4, text_anchor="middle")
+        )
+    said = []
+    arms = [arm.arm for arm in points[0].metric(metric).arms] if points else []
+    for i, arm in enumerate(arms):
+        values = [(x(point), point.metric(metric).arms[i].value) for point in points]
+        band = [f"{at:.1f},{y(v.high):.1f}" for at, v in values]
+        band += [f"{at:.1f},{y(v.low):.1f}" for at, v in reversed(values)]
+        line = " ".join(f"{at:.1f},{y(v.mean):.1f}" for at, v in values)
+        drawn.append(
+            element(
+                "g",
+                element("polygon", points=" ".join(band), class_="kv-band"),
+                element("polyline", points=line, class_=f"kv-curve kv-curve-{arm}"),
+                *[
+                    element("circle", cx=f"{at:.1f}", cy=f"{y(v.mean):.1f}", r="2.6")
+                    for at, v in values
+                ],
+                data_arm=arm,
+            )
+        )
+        said.append(f"{arm} " + ", ".join(number(v.mean) for _, v in values))
+    kept = kind in KINDS and KINDS[kind]
+    picture = element(
+        "svg",
+        *drawn,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        **label(
+            f"{KINDS[kind].label}, at {', '.join(map(str, strengths))} misspellings: "
+            + ("; ".join(said) or "no sentence could be misspelled this way")
+        ),
+    )
+    return element(
+        "figure",
+        element(
+            "figcaption",
+            element("b", KINDS[kind].label),
+            element("small", kept.example if kept else ""),
+        ),
+        picture
+        if points
+        else element("p", "No sentence could be misspelled this way.", class_="kv-quiet"),
+    )
+
+
+def _axis(y: object, value: float, metric: str) -> Markup:
+    at = y(value)  # type: ignore[operator]
+    share = metric == "top1_kept"
+    shown = written(value, 0 if share else 2, percent=share, tag="tspan")
+    return join(
+        [
+            element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{at:.1f}", y2=f"{at:.1f}"),
+            element("text", shown, x=LEFT - 4, y=f"{at + 4:.1f}", text_anchor="end"),
+        ]
+    )
+
+
+def _forgetting(result: Recovery) -> Markup:
+    if not result.points:
+        return Markup("No passage could be misspelled that way.")
+    parts = [join([arm_name(arm.arm), _halves(arm, result)]) for arm in result.arms]
+    return join(["How soon is a typo forgotten? ", listing(parts), "."])
+
+
+def _halves(arm: RecoveryArm, result: Recovery) -> str:
+    def after(tokens: int | None) -> str:
+        if tokens is None:
+            return f"not within {len(result.points)} tokens"
+        return f"after {count(tokens, 'token')}"
+
+    return (
+        f" is down to half of its first shock {after(arm.half_after)} and to a tenth "
+        f"{after(arm.tenth_after)}"
+    )

@@ -1,0 +1,408 @@
+"""The tab «Robustness»: many misspelled texts through both models, and one sentence word by word.
+
+Notable:
+
+- Long runs wait in a queue of their own, one at a time, so typing elsewhere is never behind them.
+  «Cancel» is heard between two batches and keeps what was read.
+- What follows typing is one call: the words, and the strip of the one that is misspelled.
+- `lab_api` has the same answers for programs, `python -m kronviz.probes` for the command line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from kronviz.app.components import links
+from kronviz.app.components.endpoints import MAX_SEED, whole
+from kronviz.app.components.html import Markup, well_formed
+from kronviz.app.components.parts import head, html_part
+from kronviz.app.components.run_controls import (
+    QUIET,
+    buttons,
+    connect,
+    empty,
+    kinds_part,
+    running,
+    seed_part,
+)
+from kronviz.app.components.runs import Runs
+from kronviz.app.components.spelling_test import kept_run
+from kronviz.app.context import Context
+from kronviz.app.server.queueing import Line
+from kronviz.app.tabs.robustness import sweep as lab_sweep
+from kronviz.app.tabs.robustness import view as robustness_view
+from kronviz.app.tabs.robustness import words as lab_words
+from kronviz.app.tabs.robustness.api import add_endpoints
+from kronviz.figures.robustness import advantages, forgetting
+from kronviz.predictor import InputError
+from kronviz.probes import recovery, sensitivity, sweep
+from kronviz.probes.outcomes import fitted, outcomes
+from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
+from kronviz.probes.robustness import METRICS, spoiled, summarise
+from kronviz.typos import KEYBOARDS, KINDS
+from kronviz.typos.words import find_words
+
+OURS, FILE, SENTENCES = "ours", "file", "sentences"
+TEXT = "The capital of France is called Paris, and the river there is the"
+WORD = 2
+TYPING_S = 1.2
+"""What an answer to a keystroke may take; the rest of a long text's words waits for a button."""
+MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
+
+
+Section = tuple[Mapping[str, gr.components.Component], gr.Button]
+"""The controls of a section by name, and the button that runs it."""
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    runs = Runs()
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    sections = {
+        "pairs": _pairs_section(context, runs, pair),
+    }
+    sentence = _sentence_section(context, runs, pair)
+    sections |= {
+        "sweep": _sweep_section(context, runs, pair),
+        "recovery": _recovery_section(context, runs, pair),
+    }
+    parts = {
+        f"{name}-{part}": control
+        for name, (controls, _) in sections.items()
+        for part, control in controls.items()
+    }
+    parts |= sentence
+    started = {name: run for name, (_, run) in sections.items()}
+    links.remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
+    add_endpoints(context)
+
+
+def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+    ours = len(load_pairs().pairs)
+    head(
+        "Hundreds of misspelled texts",
+        "The paper’s test of spelling: each clean text and its misspelled twin through both "
+        "models. How often does the first choice stay, and how far does the prediction move?",
+        first=True,
+    )
+    with gr.Row(elem_id="kv-lab-pairs", elem_classes="kv-lab-controls"):
+        source = gr.Radio(
+            [(f"Our {ours} pairs", OURS), ("A file", FILE), ("My sentences", SENTENCES)],
+            value=OURS,
+            label="What is read",
+            elem_id="kv-lab-source",
+        )
+        seed = seed_part()
+    with gr.Column(visible=False, elem_classes="kv-lab-given") as with_file:
+        file = gr.File(
+            label="JSON, JSONL, CSV or TSV with «clean» and «typo», "
+            f"up to {MAX_BYTES / 1e6:g} MB and {MAX_ROWS:,} rows",
+            file_types=[".json", ".jsonl", ".csv", ".tsv"],
+            type="filepath",
+            height=120,
+            elem_id="kv-lab-file",
+        )
+    with gr.Column(visible=False, elem_classes="kv-lab-given") as with_sentences:
+        sentences = gr.Textbox(
+            MINE, label="Clean sentences, one a line", lines=4, max_lines=10, elem_id="kv-lab-mine"
+        )
+        kinds = kinds_part(sensitivity.KINDS, "Kinds of misspelling")
+        with gr.Row(elem_classes="kv-lab-controls"):
+            edits = gr.Slider(1, 8, 1, step=1, label="Misspellings in each sentence")
+            share = gr.Slider(0, 100, 0, step=5, label="Or in so many per cent of its words")
+            keyboard = gr.Radio(
+                [(name.upper(), name) for name in KEYBOARDS], value="qwerty", label="Keyboard"
+            )
+            first = gr.Checkbox(True, label="First letters stay")
+    press = buttons("Run the pairs", "kv-lab-run")
+    shown = html_part(_opening(context, context.default), "kv-lab-table")
+
+    pair.change(lambda models: _opening(context, models), pair, shown, queue=False, **QUIET)
+    source.change(
+        lambda chosen: (gr.Column(visible=chosen == FILE), gr.Column(visible=chosen == SENTENCES)),
+        source,
+        [with_file, with_sentences],
+        queue=False,
+        **QUIET,
+    )
+
+    def steps(
+        chosen: str, path: str | None, lines: str, kinds: list[str], edits: float, share: float,
+        keyboard: str, first: bool, seed: Any, models: str | None, visitor: str,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        predictor = context.predictor(models)
+        number = whole(seed, "The seed", 0, MAX_SEED)
+        manner: dict[str, Any] = {
+            "kinds": kinds, "edits": int(edits), "seed": number, "keyboard": keyboard,
+            "share": share / 100 or None, "protect_first": first,
+        }  # fmt: skip
+        pairs = fitted(predictor, _given(chosen, path, lines, manner))
+        stages = runs.stages(
+            visitor,
+            ("pairs", predictor.pair, pairs, number),
+            lambda: outcomes(predictor, pairs.pairs),
+            len(pairs.pairs),
+            lambda read, seconds: summarise(predictor, pairs, read, seed=number, seconds=seconds),
+        )
+        for stage in stages:
+            found = stage.result or summarise(predictor, pairs, [], seed=number)
+            yield stage, robustness_view.pairs_view(found, running=stage.running)
+
+    inputs = [source, file, sentences, kinds, edits, share, keyboard, first, seed, pair]
+    connect(runs, press, steps, inputs, [shown])
+    controls = {
+        "source": source, "sentences": sentences, "kinds": kinds, "edits": edits, "share": share,
+        "keyboard": keyboard, "first": first, "seed": seed,
+    }  # fmt: skip
+    return controls, press.run
+
+
+def _opening(context: Context, pair: str | None) -> Markup:
+    """What stands there before anything is run: the run that is kept with the pair's weights."""
+    found = kept_run(context.root / (pair or context.default or ""))
+    if found is None:
+        return robustness_view.pairs_view(None)
+    return robustness_view.pairs_view(found.report, kept=found.command)
+
+
+def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+    head(
+        "Where the byte code helps, and where it hurts",
+        "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
+        "letter is a small step in bytes; a letter more or less moves all that follow.",
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        metric = gr.Radio(
+            [(robustness_view.NAMES[name][0], name) for name in METRICS],
+            value="kl_nats",
+            label="Measured by",
+        )
+        count = gr.Slider(10, 320, sweep.SENTENCES, step=10, label="Sentences, from our pairs")
+        seed = seed_part()
+    with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
+        kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
+    press = buttons("Run the sweep", "kv-lab-sweep")
+    plot = gr.Plot(
+        visible=False, show_label=False, label="Advantage by kind", elem_classes="kv-plot"
+    )
+    shown = html_part(
+        empty(
+            "No curve yet. A sweep reads about 2,500 misspelled texts with both models; it can be "
+            "cancelled at any time and keeps what it has."
+        ),
+        "kv-lab-curves",
+    )
+
+    def steps(
+        metric: str, count: float, kinds: list[str], seed: Any, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        number = whole(seed, "The seed", 0, MAX_SEED)
+        jobs = sweep.sweep_jobs(
+            predictor,
+            sweep.our_sentences(int(count)),
+            kinds=kinds,
+            strengths=sweep.STRENGTHS,
+            seed=number,
+        )
+        stages = runs.stages(
+            visitor,
+            ("sweep", predictor.pair, jobs, number),
+            lambda: outcomes(predictor, jobs.pairs),
+            len(jobs.pairs),
+            lambda read, seconds: sweep.summarise_sweep(
+                predictor, jobs, read, seed=number, seconds=seconds
+            ),
+            partial=False,
+        )
+        for stage in stages:
+            if stage.result is None:
+                yield stage, gr.Plot(visible=False), running(stage, "text")
+            else:
+                picture = gr.Plot(advantages(stage.result, metric), visible=True)
+                yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
+
+    connect(runs, press, steps, [metric, count, kinds, seed, pair], [plot, shown])
+    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, press.run
+
+
+def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+    head(
+        "How long a typo is remembered",
+        "One word in the first half of a passage is misspelled. With every correct word that "
+        "follows, both models should care less. How soon do they?",
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        repeats = gr.Slider(
+            1, recovery.MAX_REPEATS, recovery.REPEATS, step=1, label="Misspellings of each passage"
+        )
+        seed = seed_part()
+    press = buttons("Run the passages", "kv-lab-recovery")
+    plot = gr.Plot(
+        visible=False, show_label=False, label="KL by token", elem_classes="kv-plot kv-plot-narrow"
+    )
+    shown = html_part(
+        empty(
+            f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
+            "clean and misspelled, and compared at every token after the misspelling."
+        ),
+        "kv-lab-forgetting",
+    )
+
+    def steps(
+        repeats: float, seed: Any, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        number = whole(seed, "The seed", 0, MAX_SEED)
+        passages, problems = recovery.fitting_passages(predictor, None)
+        asked: dict[str, Any] = {
+            "kinds": recovery.KINDS, "repeats": int(repeats), "seed": number,
+        }  # fmt: skip
+        stages = runs.stages(
+            visitor,
+            ("recovery", predictor.pair, int(repeats), number),
+            lambda: (
+                [found]
+                for found in recovery.passage_runs(
+                    predictor, passages, later=recovery.LATER, **asked
+                )
+            ),
+            len(passages),
+            lambda read, seconds: recovery.summarise_recovery(
+                predictor, read, asked=len(passages), problems=problems, seconds=seconds, **asked
+            ),
+            partial=False,
+        )
+        for stage in stages:
+            if stage.result is None:
+                yield stage, gr.Plot(visible=False), running(stage, "passage")
+            else:
+                picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
+                yield stage, picture, lab_sweep.recovery_view(stage.result)
+
+    connect(runs, press, steps, [repeats, seed, pair], [plot, shown])
+    return {"repeats": repeats, "seed": seed}, press.run
+
+
+def _sentence_section(
+    context: Context, runs: Runs, pair: gr.Radio
+) -> dict[str, gr.components.Component]:
+    head(
+        "One sentence, word by word",
+        "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
+        "typo is followed through the rest of the sentence.",
+    )
+    with gr.Row(elem_classes="kv-lab-controls", elem_id="kv-lab-one"):
+        text = gr.Textbox(
+            TEXT,
+            label="Any sentence",
+            placeholder="Type a sentence",
+            max_lines=3,
+            elem_id="kv-lab-text",
+            html_attributes=gr.InputHTMLAttributes(
+                spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+            ),
+        )
+        word = gr.Slider(
+            1, len(find_words(TEXT)), WORD, step=1, label="Word to follow", elem_id="kv-lab-word"
+        )
+    first = _words(context, TEXT, WORD, None)
+    words = html_part(first.words, "kv-lab-words")
+    with gr.Column(visible=first.part, elem_classes="kv-lab-given") as rest:
+        press = buttons("Measure every word", "kv-lab-every")
+    strip = html_part(first.strip, "kv-lab-strip")
+
+    def answer(text: str, word: float, models: str | None) -> tuple[Any, ...]:
+        found = _words(context, text, word, models)
+        more = gr.Column(visible=found.part)
+        if found.last is None:
+            return found.words, found.strip, gr.skip(), more
+        # The value only where it has to change: the slider may have been moved on meanwhile.
+        slider = gr.update(maximum=found.last)
+        if word != found.chosen:
+            slider["value"] = found.chosen
+        return found.words, found.strip, slider, more
+
+    def steps(
+        text: str, word: float, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        jobs = sensitivity.sensitivity_jobs(predictor, well_formed(text or ""))
+        stages = runs.stages(
+            visitor,
+            ("words", predictor.pair, jobs),
+            lambda: outcomes(predictor, jobs.pairs),
+            len(jobs.pairs),
+            lambda read, seconds: sensitivity.summarise_sensitivity(predictor, jobs, read, seconds),
+        )
+        for stage in stages:
+            shown = stage.result or sensitivity.summarise_sensitivity(predictor, jobs, [])
+            yield stage, lab_words.words_view(shown, max(1, int(word or 1)) - 1)
+
+    gr.on(
+        [text.change, word.input, pair.change],
+        Line("sentence", 1)(answer),
+        [text, word, pair],
+        [words, strip, word, rest],
+        trigger_mode="always_last",
+        queue=False,
+        **QUIET,
+    )
+    connect(runs, press, steps, [text, word, pair], [words])
+    return {"text": text, "word": word}
+
+
+class _Words(NamedTuple):
+    """Both pictures of one sentence; the last word and the chosen one, counted from 1.
+
+    part: whether some of its words were left for a longer run.
+    """
+
+    words: Markup
+    strip: Markup
+    last: int | None = None
+    chosen: int = 1
+    part: bool = False
+
+
+def _words(context: Context, text: str, word: float | None, models: str | None) -> _Words:
+    try:
+        predictor = context.predictor(models)
+        until = time.monotonic() + TYPING_S
+        found = sensitivity.sensitivity(
+            predictor, well_formed(text or ""), progress=lambda *_: time.monotonic() < until
+        )
+        chosen = max(1, min(int(word or 1), len(found.words)))
+        strip = Markup("")
+        if found.words and found.words[chosen - 1].variants:
+            at = found.words[chosen - 1]
+            typo = found.text[: at.start] + at.variants[0] + found.text[at.end :]
+            strip = lab_words.strip_view(recovery.recovery_strip(predictor, found.text, typo))
+    except InputError as error:
+        return _Words(robustness_view.refused(str(error)), Markup(""))
+    words = lab_words.words_view(found, chosen - 1)
+    left = found.measured < len(found.words)
+    return _Words(words, strip, max(len(found.words), 2), chosen, left)
+
+
+def _given(chosen: str, path: str | None, lines: str, manner: dict[str, Any]) -> PairSet:
+    """The pairs that a visitor asked for; `InputError` where there is nothing to begin with."""
+    if chosen == SENTENCES:
+        return spoiled(well_formed(lines or "").splitlines(), **manner)
+    if chosen != FILE:
+        return load_pairs()
+    if not path:
+        raise InputError("There is no file yet; choose one, or run our pairs.")
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError:
+        raise InputError("The file is no longer here; choose it again.") from None
+    return parse_pairs(data, Path(path).name)

@@ -1,0 +1,377 @@
+"""A run over pairs as HTML: the finding, the paper's table with ours, the categories, the pairs.
+
+Notable:
+
+- `pairs_view` draws every stage of a run, from nothing yet to finished or stopped, on one
+  skeleton; before the first run the paper's figures stand there alone.
+- Downloads are in the page itself, as data: no file is kept on the server for them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+
+from kronviz.app.components.html import Markup, element, join, visible
+from kronviz.app.components.numbers import NO_BREAK, marked, quoting, sentence
+from kronviz.app.components.parts import alert
+from kronviz.app.components.pieces import DASH, arm_name, count, number, term
+from kronviz.app.components.tables import box, table
+from kronviz.probes.intervals import Interval
+from kronviz.probes.outcomes import PairOutcome
+from kronviz.probes.robustness import (
+    FEWEST,
+    LARGER_IS_STEADIER,
+    METRICS,
+    CategoryRow,
+    MetricRow,
+    Robustness,
+)
+from kronviz.probes.tables import Row, csv_text, robustness_rows
+from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
+from kronviz.results import to_json
+
+SHOWN_PAIRS = 40
+NAMES = {
+    "top1_kept": ("First choice kept", "share of the pairs whose most likely next token stays"),
+    "kl_nats": (
+        "KL, nats",
+        "KL(clean ‖ misspelled) over the whole vocabulary; smaller is steadier",
+    ),
+    "hidden_cosine": ("Hidden cosine", "cosine of the final hidden states; larger is steadier"),
+    "logprob_drop_nats": (
+        "Log-prob drop, nats",
+        "log-probability that the clean text’s first choice loses; smaller is steadier",
+    ),
+}
+
+
+def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = "") -> Markup:
+    """A run over pairs at any stage.
+
+    Args:
+        result: what was read so far; ``None`` before anything was.
+        running: whether more is to come.
+        kept: the command that made the run, where it was kept with the weights: without its pairs.
+    """
+    done = result is not None and bool(result.done)
+    finding: object = _finding(result) if result and done else _nothing(result)
+    if running:
+        finding = "Reading the pairs with both models …"
+    return element(
+        "div",
+        progress(result.done, result.asked, running)
+        if result and result.asked and not kept
+        else "",
+        element("p", finding, class_="kv-finding", role="status"),
+        problems(result.problems) if result else "",
+        box(_table(result)),
+        _facts(result) if result and done else "",
+        _categories(result.categories) if result and done and not running else "",
+        _pairs(result.outcomes) if result and result.outcomes and not running else "",
+        downloads("robustness", result, robustness_rows(result))
+        if result and result.outcomes and not running
+        else "",
+        _kept(kept, result.done) if result and kept else "",
+        class_="kv-lab-result",
+    )
+
+
+def refused(sentence: str) -> Markup:
+    """One sentence in place of a result."""
+    return element(
+        "div",
+        alert(sentence),
+        class_="kv-lab-result",
+    )
+
+
+def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup:
+    """How far a run is, as a bar and in words; stopped runs say so."""
+    words = f"{done:,} of {count(asked, noun)}"
+    if not running and done < asked:
+        words = f"Stopped: {words}. What was read is kept below."
+    elif not running:
+        words = f"{count(done, noun)}, all read."
+    return element(
+        "div",
+        element("progress", value=done, max=max(asked, 1), aria_label=words)
+        if running or done < asked
+        else "",
+        element("span", marked(words), class_="kv-quiet"),
+        class_="kv-progress",
+    )
+
+
+def problems(sentences: Sequence[str]) -> Markup:
+    """What could not be used, one sentence each."""
+    if not sentences:
+        return Markup("")
+    return element(
+        "details",
+        element("summary", f"{count(len(sentences), 'note')} about what was given"),
+        element("ul", *[element("li", quoting(sentence)) for sentence in sentences]),
+        class_="kv-problems",
+        open=True,
+    )
+
+
+def interval(value: Interval, metric: str, *, signed: bool = False) -> Markup:
+    """A mean with its 95 % interval below it."""
+    scale, digits, unit = (100, 1, " %") if metric == "top1_kept" else (1, 3, "")
+    if signed and unit:
+        unit = " points"
+
+    def shown(part: float) -> str:
+        text = number(part * scale, digits)
+        return f"+{text}" if signed and part > 0 and float(text) else text
+
+    return join(
+        [
+            marked(f"{shown(value.mean)}{unit}"),
+            element("small", marked(f"{shown(value.low)} to {shown(value.high)}")),
+        ]
+    )
+
+
+def downloads(name: str, result: object, rows: list[Row]) -> Markup:
+    """Links that save a result as JSON and CSV."""
+
+    def link(label: str, kind: str, text: str) -> Markup:
+        data = base64.b64encode(text.encode()).decode()
+        return element(
+            "a",
+            label,
+            href=f"data:{kind};charset=utf-8;base64,{data}",
+            download=f"kronviz-{name}.{label.lower()}",
+        )
+
+    return element(
+        "p",
+        "Save the numbers as ",
+        link("JSON", "application/json", to_json(result)),
+        " or ",
+        link("CSV", "text/csv", csv_text(rows)),
+        class_="kv-downloads",
+    )
+
+
+def _kept(command: str, pairs: int) -> Markup:
+    return element(
+        "p",
+        f"Our {count(pairs, 'pair')}, read once and kept with the weights: ",
+        element("code", command),
+        ". «Run the pairs» reads them anew and shows every single pair.",
+        class_="kv-command",
+    )
+
+
+def _nothing(result: Robustness | None) -> str:
+    if result is not None:
+        return "There was nothing that could be read."
+    return (
+        "Nothing has been run here yet. Run the pairs, and the two models’ figures appear beside "
+        "the paper’s."
+    )
+
+
+def _finding(result: Robustness) -> Markup:
+    kept, kl = result.metric("top1_kept"), result.metric("kl_nats")
+    if kept is None or kl is None or kept.difference is None or result.mcnemar is None:
+        only = kept.arms[0] if kept else None
+        if only is None:
+            return Markup("Nothing was read.")
+        share = number(only.value.mean * 100, 1)
+        return sentence([arm_name(only.arm), f" keeps its first choice on {share} % of the pairs."])
+    shares = {arm.arm: arm.value.mean for arm in kept.arms}
+    parts: list[object] = [
+        f"Misspelled, {arm_share('kron', shares)} of first choices stay with ",
+        arm_name("kron"),
+        f" and {arm_share('bpe', shares)} with ",
+        arm_name("bpe"),
+        f" (p{NO_BREAK}{_p(result.mcnemar.p_value)}). ",
+        *_verdict(kl),
+    ]
+    return sentence(parts)
+
+
+def arm_share(arm: str, shares: dict[str, float]) -> str:
+    """A share in per cent, with one digit."""
+    return f"{number(shares[arm] * 100, 1)} %"
+
+
+def _verdict(row: MetricRow) -> Iterable[object]:
+    if row.steadier:
+        yield "By KL, "
+        yield arm_name(row.steadier)
+        yield " is the steadier one."
+    elif row.pairs < FEWEST:
+        yield f"Fewer than {FEWEST} pairs cannot tell the two apart."
+    else:
+        yield "By KL these pairs show no difference between the two."
+
+
+def _p(value: float) -> str:
+    return f"<{NO_BREAK}0.001" if value < 0.001 else f"={NO_BREAK}{number(value, 3)}"
+
+
+def _table(result: Robustness | None) -> Markup:
+    titles: list[tuple[object, str]] = [
+        ("Metric", ""),
+        (arm_name("bpe"), "ours, 95 % interval"),
+        (arm_name("kron"), "ours, 95 % interval"),
+        ("kron less bpe", "paired, 95 % interval"),
+        ("Steadier", "kron, tie, bpe"),
+        (join(["Paper: ", arm_name("bpe")]), "GPT-2 124M"),
+        (join(["Paper: ", arm_name("kron")]), "GPT-2 124M"),
+    ]
+    return table(
+        "Clean against misspelled, at the last token of each pair. The paper’s figures are of "
+        f"larger models on other pairs ({ROBUSTNESS_WHERE}).",
+        titles,
+        [_row(name, result) for name in METRICS],
+        name="measures",
+        class_="kv-table kv-lab-table",
+    )
+
+
+def _row(metric: str, result: Robustness | None) -> Markup:
+    row = result.metric(metric) if result else None
+    ours = {arm.arm: arm.value for arm in row.arms} if row else {}
+    name, explanation = NAMES[metric]
+    wins = f"{row.kron_wins:,} · {row.ties:,} · {row.bpe_wins:,}" if row else DASH
+    return element(
+        "tr",
+        element("th", term(name, explanation), scope="row"),
+        *[
+            element("td", interval(ours[arm], metric) if arm in ours else DASH)
+            for arm in ("bpe", "kron")
+        ],
+        element(
+            "td",
+            interval(row.difference, metric, signed=True) if row and row.difference else DASH,
+        ),
+        element("td", marked(wins)),
+        *[element("td", marked(ROBUSTNESS[metric][arm].text)) for arm in ("bpe", "kron")],
+    )
+
+
+def _facts(result: Robustness) -> Markup:
+    parts: list[object] = []
+    if result.mcnemar:
+        test = result.mcnemar
+        parts.append(
+            f"First choice kept by both on {test.both_kept:,}, by bpe alone on {test.only_bpe:,}, "
+            f"by kron alone on {test.only_kron:,}, by neither on {test.neither:,}: McNemar’s exact "
+            f"test gives p{NO_BREAK}{_p(test.p_value)}. "
+        )
+    if result.inflation:
+        more = result.inflation
+        parts.append(
+            f"Misspelling makes {number(more.ratio, 2)} times as many tokens "
+            f"({number(more.added.mean, 2)} more a text; "
+            f"{more.inflated_pairs:,} texts grow), the same for both models. "
+        )
+    parts.append(
+        f"Intervals: {result.resamples:,} bootstrap samples, seed {result.seed}. "
+        f"Read in {number(result.seconds, 1)} s."
+    )
+    return element("p", sentence(parts), class_="kv-caption kv-wide")
+
+
+def _categories(rows: Sequence[CategoryRow]) -> Markup:
+    if not rows:
+        return Markup("")
+    arms = [arm.arm for arm in rows[0].arms]
+    return element(
+        "details",
+        element("summary", f"By category ({len(rows)})"),
+        box(
+            table(
+                "By category: first choices kept, and mean KL in nats",
+                (
+                    "Category",
+                    "Pairs",
+                    *[join([arm_name(arm), f" {what}"]) for what in ("kept", "KL") for arm in arms],
+                ),
+                map(_category, rows),
+                name="categories",
+                class_="kv-table kv-lab-table",
+            )
+        ),
+        class_="kv-more",
+    )
+
+
+def _category(row: CategoryRow) -> Markup:
+    return element(
+        "tr",
+        element("th", row.category, scope="row"),
+        element("td", marked(f"{row.pairs:,}")),
+        *[
+            element("td", marked(f"{arm.top1_kept:,}"), _share(arm.top1_kept, row, arm.arm))
+            for arm in row.arms
+        ],
+        *[element("td", marked(number(arm.kl_nats))) for arm in row.arms],
+    )
+
+
+def _share(kept: int, row: CategoryRow, arm: str) -> Markup:
+    return element(
+        "span",
+        class_="kv-kept",
+        data_arm=arm,
+        style=f"--share: {kept / row.pairs:.3f}",
+        aria_hidden="true",
+    )
+
+
+def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
+    """The pairs on which the two models differ most, by KL."""
+
+    def gap(outcome: PairOutcome) -> float:
+        values = [arm.metrics.kl_nats for arm in outcome.arms]
+        return max(values) - min(values)
+
+    chosen = sorted(outcomes, key=gap, reverse=True)[:SHOWN_PAIRS]
+    arms = [arm.arm for arm in chosen[0].arms]
+    return element(
+        "details",
+        element("summary", f"The {len(chosen)} pairs on which the models differ most"),
+        box(
+            table(
+                "First choice after the clean and after the misspelled text",
+                (
+                    "Misspelled",
+                    *[join([arm_name(arm), f" {what}"]) for arm in arms for what in ("says", "KL")],
+                ),
+                map(_pair, chosen),
+                class_="kv-table kv-lab-table",
+            )
+        ),
+        class_="kv-more",
+    )
+
+
+def _pair(outcome: PairOutcome) -> Markup:
+    cells = []
+    for arm in outcome.arms:
+        clean, typo = (
+            element("bdi", visible(top.encode()), class_="kv-piece")
+            for top in (arm.clean_top, arm.typo_top)
+        )
+        said = clean if arm.metrics.top1_kept else join([clean, " → ", typo])
+        cells += [element("td", said), element("td", marked(number(arm.metrics.kl_nats)))]
+    return element(
+        "tr",
+        element("th", outcome.typo, element("small", outcome.clean), scope="row", dir="auto"),
+        *cells,
+    )
+
+
+STEADIER = {True: "larger is steadier", False: "smaller is steadier"}
+
+
+def direction(metric: str) -> str:
+    """Which way a metric is better, in words."""
+    return STEADIER[metric in LARGER_IS_STEADIER]

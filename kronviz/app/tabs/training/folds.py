@@ -1,0 +1,217 @@
+"""What the training tab folds away: rare tokens, several seeds, several learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kronviz.app.components.html import Markup, element, join
+from kronviz.app.components.numbers import NO_BREAK, marked, millions, number
+from kronviz.app.components.pieces import count
+from kronviz.app.components.tables import box, table
+from kronviz.app.tabs.compare.view import arm_name
+from kronviz.app.tabs.training.view import named
+from kronviz.probes.intervals import Interval
+from kronviz.probes.rarity import Rarity, names
+from kronviz.probes.seeds import NANOGPT_RATE, SeedSpread, Spread, best_gap
+
+
+def rarity(found: Rarity) -> Markup:
+    """The classes of the figure «Rare tokens» as tables."""
+    tables = [
+        _table_by_class(
+            f"By how often the token {which} was read in training",
+            f"rarity, {which}",
+            ["bpe, nats", "kron, nats", "Gap [95 % interval]"],
+            [
+                (
+                    row.low,
+                    row.tokens,
+                    [
+                        number(row.bpe, 3),
+                        number(row.kron, 3),
+                        _bounds(Interval(row.gap, row.gap_low, row.gap_high)),
+                    ],
+                )
+                for row in classes
+            ],
+        )
+        for which, classes in (("just read", found.read), ("to come", found.predicted))
+    ]
+    return _folded(
+        "The figure «Rare tokens» as two tables",
+        element(
+            "p",
+            "Each loss on the validation text, sorted by how often training read a token in its ",
+            millions(found.trained_tokens),
+            " tokens. ",
+            number(found.never_read),
+            " of ",
+            number(found.n_vocab),
+            " tokens of the vocabulary it never read. Classes with fewer than 100 tokens are left "
+            "out.",
+        ),
+        *tables,
+    )
+
+
+def _table_by_class(
+    caption: str, name: str, titles: list[str], rows: list[tuple[int, int, list[Markup]]]
+) -> Markup:
+    """A table of rarity classes; rows are a class's least count, its tokens, and further cells."""
+    body = [
+        element(
+            "tr",
+            element("th", marked(times), scope="row"),
+            element("td", number(tokens)),
+            *[element("td", cell) for cell in cells],
+        )
+        for times, (_, tokens, cells) in zip(names([row[0] for row in rows]), rows, strict=True)
+    ]
+    return box(table(caption, ["Times", "Tokens", *titles], body, name=name))
+
+
+def _bounds(interval: Interval) -> Markup:
+    mean, low, high = (
+        number(value, 3, sign=True) for value in (interval.mean, interval.low, interval.high)
+    )
+    return join([mean, " [", low, ", ", high, "]"])
+
+
+def seeds(found: SeedSpread) -> Markup:
+    """The same comparison over several seeds at a smaller size, with the control."""
+    bpe, kron, control = (found.losses[name] for name in ("bpe", "kron", "bpe-untied"))
+    plain, signed = False, True
+    rows: list[tuple[object, Spread, bool]] = [
+        (join(["Loss of ", arm_name("bpe")]), bpe, plain),
+        (join(["Loss of ", arm_name("kron")]), kron, plain),
+        (
+            named("Loss of the control", "bpe with an output head of its own, as kron has"),
+            control,
+            plain,
+        ),
+        (named("Gap", "bpe’s loss less kron’s; above zero, kron is better"), found.gap, signed),
+        (named("of which the head", "bpe’s loss less the control’s"), found.head, signed),
+        (named("of which the code", "the control’s loss less kron’s"), found.code, signed),
+    ]
+    body = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            element("td", _spread(spread, sign=sign)),
+            *[element("td", number(value, 3, sign=sign)) for value in spread.values],
+        )
+        for name, spread, sign in rows
+    ]
+    titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in found.seeds]]
+    return _folded(
+        join(
+            [
+                f"{len(found.seeds)} seeds at a smaller size, and a control: a gap of ",
+                *(number(found.gap.mean, 3, sign=True), " nats, of which the head "),
+                *(number(found.head.mean, 3, sign=True), " and the code "),
+                number(found.code.mean, 3, sign=True),
+            ]
+        ),
+        element(
+            "p",
+            "The paper’s two models differ in two things: how a token is read, and that bpe’s "
+            "output head is tied to its table while kron has a head of its own. The control is bpe "
+            "with a head of its own, so that the two can be told apart. Width "
+            f"{found.d_model}, {found.n_layer} layers, ",
+            millions(found.tokens),
+            " tokens a run.",
+        ),
+        box(
+            table(
+                "Validation loss, nats a token",
+                titles,
+                body,
+                name="seeds",
+                class_="kv-table kv-seeds",
+            )
+        ),
+        *(
+            [
+                element(
+                    "p",
+                    "Below, each loss is the mean over the seeds, on a third of the validation "
+                    "text; in brackets 95 % intervals.",
+                )
+            ]
+            if found.predicted
+            else []
+        ),
+        *[
+            _table_by_class(
+                f"By how often the token {which} was read in training, nats",
+                f"seeds, {which}",
+                ["Gap", "of which the head", "of which the code"],
+                [
+                    (row.low, row.tokens, [_bounds(row.gap), _bounds(row.head), _bounds(row.code)])
+                    for row in classes
+                ],
+            )
+            for which, classes in (("just read", found.read), ("to come", found.predicted))
+            if classes
+        ],
+    )
+
+
+def rates(found: Sequence[SeedSpread]) -> Markup:
+    """The same comparison with nanoGPT's optimizer, at several learning rates."""
+    names = ("bpe", "kron", "bpe-untied")
+    best = {name: min(found, key=lambda one: one.losses[name].mean) for name in names}
+    ahead = sum(one.gap.mean > 0 for one in found)
+    papers = any(one.rate == NANOGPT_RATE for one in found)
+    at = "that rate and others" if papers else "other rates"
+    numbers = [len(one.seeds) for one in found]
+    seeds = count(max(numbers), "seed")
+    if min(numbers) < max(numbers):
+        few = "one" if min(numbers) == 1 else str(min(numbers))
+        seeds = f"{few} to {seeds}"
+    body = []
+    for one in found:
+        cells = [_spread(one.losses[name], bold=best[name] is one) for name in names]
+        cells += [_spread(part, sign=True) for part in (one.gap, one.head, one.code)]
+        title = element("th", number(one.rate, 4), scope="row")
+        body.append(element("tr", title, *[element("td", cell) for cell in cells]))
+    titles = ["Rate", arm_name("bpe"), arm_name("kron"), "Control", "Gap", "Head", "Code"]
+    return _folded(
+        join(
+            [
+                "Another optimizer: ",
+                arm_name("kron"),
+                *(" is ahead at ", number(ahead), " of ", count(len(found), "learning rate")),
+                *("; each at its best, the gap is ", number(best_gap(found) or 0, 3, sign=True)),
+                " nats",
+            ]
+        ),
+        element(
+            "p",
+            "Is the gap the optimizer’s doing? Ours are trained with Muon and AdamW. nanoGPT, with "
+            "which the paper trained, has AdamW alone, at ",
+            number(NANOGPT_RATE, 4),
+            f", on a cosine. Here both models and the control learned so, at {at}: "
+            f"width {found[0].d_model}, {found[0].n_layer} layers, ",
+            millions(found[0].tokens),
+            f" tokens a run, {seeds}. Bold: the best rate of each. "
+            "Gap, head and code as with the seeds.",
+        ),
+        box(table("Validation loss by learning rate, nats a token", titles, body, name="rates")),
+    )
+
+
+def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
+    mean = number(found.mean, 3, sign=sign)
+    spread = [f" ±{NO_BREAK}", number(found.deviation, 3)] if len(found.values) > 1 else []
+    return join([element("b", mean) if bold else mean, *spread])
+
+
+def _folded(title: object, *children: Markup) -> Markup:
+    """A section whose title says what it found, and whose tables open below it."""
+    return element(
+        "details",
+        element("summary", element("h2", title, class_="kv-heading")),
+        element("div", *children, class_="kv-evidence"),
+        class_="kv-more",
+    )

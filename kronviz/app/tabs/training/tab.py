@@ -1,0 +1,119 @@
+"""The training tab: what the logs of the pair say, beside what the paper says.
+
+Every figure of ours is printed again by the command under the table; every figure of the paper's
+is labelled as such, with where it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from kronviz.app.components.html import Markup, element
+from kronviz.app.components.parts import alert, html_part
+from kronviz.app.components.tables import box
+from kronviz.app.context import Context
+from kronviz.app.tabs.training import folds as training_folds
+from kronviz.app.tabs.training import view as training_view
+from kronviz.checkpoint import CheckpointError
+from kronviz.figures import training as figures
+from kronviz.probes.training import TrainingEvidence, training_evidence
+
+_PLOTS = (
+    (
+        "Loss",
+        figures.losses,
+        "Validation loss of both models as they read the same text in the same order, over the "
+        "loss of each training batch (faint). kron is the solid line, bpe the dashed one.",
+    ),
+    (
+        "The gap",
+        figures.gap,
+        "How much lower kron’s validation loss is than bpe’s at the same step. Above zero, kron "
+        "is ahead. The band is the paper’s final gap, at another scale.",
+    ),
+    (
+        "Norms",
+        figures.norms,
+        "Frobenius norm of bpe’s learned table and of kron’s projection, each divided by its "
+        "first logged value. Does the thing that a token is read with hold still?",
+    ),
+    (
+        "Rare tokens",
+        figures.by_rarity,
+        "The gap on all validation text, by how often training read the token just read (●) or the "
+        "token to come (◇), with 95 % intervals. Above zero, kron is better. A table learns a row "
+        "only when its token comes by, a byte code shares all that it learns: do bytes help with "
+        "rare ones?",
+    ),
+)
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    view = _view(context, context.default)
+    found = html_part(view.finding)
+    plots = []
+    with gr.Row(elem_id="kv-plots"):
+        for (title, _, caption), picture in zip(_PLOTS, view.pictures, strict=True):
+            with gr.Column(min_width=300):
+                html_part(element("h2", title, class_="kv-heading"))
+                plots.append(
+                    gr.Plot(picture, show_label=False, label=title, elem_classes="kv-plot")
+                )
+                html_part(element("p", caption, class_="kv-caption"))
+    table = html_part(view.table)
+    if context.selector is not None:
+
+        def redraw(pair: str) -> tuple[Any, ...]:
+            view = _view(context, pair)
+            return view.finding, view.table, *view.pictures
+
+        context.selector.change(
+            redraw,
+            context.selector,
+            [found, table, *plots],
+            show_progress="hidden",
+            api_visibility="private",
+            queue=False,
+        )
+
+
+@dataclass(frozen=True)
+class _View:
+    finding: Markup
+    table: Markup
+    pictures: list[go.Figure]
+
+
+def _view(context: Context, pair: str | None) -> _View:
+    name = pair or ""
+    try:
+        evidence = training_evidence(context.root / name)
+        problem = None if evidence.curves else f"The pair {name} came without training logs."
+    except CheckpointError as error:
+        evidence = TrainingEvidence(name, ())
+        problem = str(error)
+    pictures = [draw(evidence) for _, draw, _ in _PLOTS]
+    if problem:
+        return _View(element("div", alert(problem), class_="kv-evidence"), Markup(""), pictures)
+    command = f"python -m kronviz.probes.training checkpoints/{name}"
+    finding = element(
+        "div",
+        element("p", training_view.headline(evidence), class_="kv-finding"),
+        class_="kv-evidence",
+    )
+    table = element(
+        "div",
+        element("p", training_view.differences(evidence)),
+        box(training_view.figures(evidence)),
+        *([training_folds.rarity(evidence.rarity)] if evidence.rarity else []),
+        *([training_folds.seeds(evidence.seeds)] if evidence.seeds else []),
+        *([training_folds.rates(evidence.rates)] if evidence.rates else []),
+        element("p", "Printed again by ", element("code", command), class_="kv-command"),
+        class_="kv-evidence",
+    )
+    return _View(finding, table, pictures)

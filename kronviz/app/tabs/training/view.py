@@ -1,0 +1,182 @@
+"""The training tab as HTML: what a pair's run came to, beside the paper's figures."""
+
+from __future__ import annotations
+
+from kronviz import published
+from kronviz.app.components.html import Markup, element, escape, join
+from kronviz.app.components.numbers import marked, millions, number, sentence
+from kronviz.app.components.tables import table
+from kronviz.app.tabs.compare.view import arm_name
+from kronviz.probes.seeds import best_gap
+from kronviz.probes.training import TrainingCurve, TrainingEvidence
+from kronviz.published import Published
+
+_NONE = "not recorded"
+
+
+def headline(evidence: TrainingEvidence) -> Markup:
+    """The finding in one sentence: which arm ends lower, and by how much."""
+    gap, factor = evidence.gap_nats, evidence.step_factor
+    if gap is None:
+        return Markup("Only one of the two models of this pair has a training log.")
+    side = " nats below " if gap > 0 else " nats above "
+    parts: list[object] = ["On the same text, ", arm_name("kron"), " ends "]
+    parts += [number(abs(gap), 3), side, arm_name("bpe")]
+    if gap <= 0:
+        parts.append(": no gain here")
+        if (best_gap(evidence.rates) or 0) > 0:
+            parts.append(". Trained like the paper’s, small models say the opposite (below)")
+    elif factor is not None:
+        parts += [" and reaches its final loss in ", number(factor, 2), " times fewer steps"]
+    return join([*parts, "."])
+
+
+def differences(evidence: TrainingEvidence) -> Markup:
+    """What sets this run apart from the paper's; the evidence has a curve at least."""
+    curve = evidence.curves[0]
+    return sentence(
+        [
+            "Ours and the paper’s are not the same experiment. Here: ",
+            _millions(curve.parameters),
+            " parameters a model, ",
+            _millions(curve.tokens[-1]),
+            " tokens of books and textbooks, one seed. The paper: ",
+            published.TRAINING_RUN,
+            ". Compare the direction of an effect, not its size.",
+            _scored(curve),
+        ]
+    )
+
+
+def _scored(curve: TrainingCurve) -> str:
+    if curve.scored is None:
+        return ""
+    return (
+        f" To save time, the first {(1 - curve.exact) * 100:.1f} % of our training steps scored "
+        f"{curve.scored:,} tokens in place of all: the most frequent, their own targets, others "
+        "drawn and weighted to stand for the rest. The losses of batches are estimates there; "
+        "validation scores all."
+    )
+
+
+def figures(evidence: TrainingEvidence) -> Markup:
+    """Figure by figure: ours, and what the paper says with where it stands."""
+    bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
+    rows: list[tuple[object, object, Published | None]] = [
+        (
+            join(["Final validation loss, ", arm_name("bpe")]),
+            _figure(bpe.final_nats if bpe else None, 4, " nats"),
+            None,
+        ),
+        (
+            join(["Final validation loss, ", arm_name("kron")]),
+            _figure(kron.final_nats if kron else None, 4, " nats"),
+            None,
+        ),
+        (
+            named("Gap", "bpe’s loss less kron’s; above zero, kron is better"),
+            _figure(evidence.gap_nats, 4, " nats", sign=True),
+            published.GAP_NATS,
+        ),
+        (
+            named("Gap, relative", "as a share of bpe’s loss"),
+            _figure(evidence.gap_percent, 2, " %", sign=True),
+            published.GAP_PERCENT,
+        ),
+        (
+            named("Steps saved with kron", "until it reaches bpe’s last logged loss"),
+            _steps(evidence),
+            published.FEWER_STEPS,
+        ),
+        (
+            named("Norm of bpe’s table", "first logged step to last"),
+            _norm(bpe),
+            published.TABLE_NORM,
+        ),
+        (
+            named("Norm of kron’s projection", "first logged step to last"),
+            _norm(kron),
+            published.PROJECTION_NORM,
+        ),
+        (
+            named("Step time, bpe and kron", "median, each on the machine that trained it"),
+            join([_seconds(bpe), ", ", _seconds(kron)]),
+            None,
+        ),
+        (
+            named("Step time, kron against bpe", "median step"),
+            _figure(evidence.step_time_percent, 1, " %", sign=True),
+            published.STEP_OVERHEAD,
+        ),
+        (
+            named("Input parameters", "bpe’s table, kron’s projection"),
+            join(
+                [
+                    _millions(bpe.input_parameters if bpe else None),
+                    ", ",
+                    _millions(kron.input_parameters if kron else None),
+                ]
+            ),
+            published.INPUT_PARAMETERS,
+        ),
+        (
+            named("Scale", "parameters, tokens, steps"),
+            _scale(bpe or kron),
+            published.SCALE,
+        ),
+    ]
+    return table(
+        f"Training of the pair «{evidence.pair}», beside the paper’s run",
+        ("Figure", "Ours", "The paper’s"),
+        [_row(*row) for row in rows],
+        name="training",
+    )
+
+
+def _row(name: object, ours: object, theirs: Published | None) -> Markup:
+    return element(
+        "tr",
+        element("th", name, scope="row"),
+        element("td", ours),
+        element("td", marked(theirs.text), element("small", theirs.where))
+        if theirs
+        else element("td", "–"),
+    )
+
+
+def named(name: str, note: str) -> Markup:
+    """A row's name with a small note below it."""
+    return join([name, element("small", note)])
+
+
+def _figure(value: float | None, digits: int, unit: str, *, sign: bool = False) -> object:
+    return _NONE if value is None else join([number(value, digits, sign=sign), unit])
+
+
+def _steps(evidence: TrainingEvidence) -> object:
+    if evidence.step_factor is None and evidence.reverse_factor is not None:
+        less = number(evidence.reverse_factor, 2)
+        return join(["none; bpe reached kron’s with ", less, " times fewer"])
+    return _figure(evidence.step_factor, 2, " times fewer")
+
+
+def _norm(curve: TrainingCurve | None) -> object:
+    if curve is None or not curve.norm_ratios:
+        return _NONE
+    first, last, ratio = curve.norms[0], curve.norms[-1], curve.norm_ratios[-1]
+    return join([number(first, 1), " to ", number(last, 1), " (×", number(ratio, 2), ")"])
+
+
+def _seconds(curve: TrainingCurve | None) -> object:
+    return _figure(curve.step_seconds if curve else None, 3, " s")
+
+
+def _scale(curve: TrainingCurve | None) -> object:
+    if curve is None:
+        return _NONE
+    parts = [_millions(curve.parameters), _millions(curve.tokens[-1]), number(curve.steps[-1])]
+    return join([parts[0], ", ", parts[1], ", ", parts[2]])
+
+
+def _millions(count: float | None) -> Markup:
+    return escape(_NONE) if count is None else millions(count)

@@ -1,0 +1,151 @@
+"""The cross-model probe for programs: two named endpoints with plain arguments and JSON results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components.endpoints import MAX_SEED, Answer, answer, texts, typed, whole
+from kronviz.app.components.runs import QUEUE
+from kronviz.app.context import Context
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.foreign import TokenList, VectorTable, foreign
+from kronviz.probes.foreign.command import read_files
+from kronviz.probes.foreign.hub import fetch
+from kronviz.probes.foreign.own import own_table
+from kronviz.probes.foreign.probe import MAX_MAP_TOKENS, WORDS
+from kronviz.projection.brought import bring
+from kronviz.results import to_dict
+
+
+def add_endpoints(context: Context) -> None:
+    """Publish the endpoints. Call inside a `gr.Blocks`."""
+    table, table_of_files = endpoints(context)
+    gr.api(table, api_name="table", concurrency_limit=1, concurrency_id=QUEUE)
+    # Files come through components, which alone know which paths a visitor may name.
+    files = [gr.File(visible=False, type="filepath") for _ in range(2)]
+    text = gr.Textbox(visible=False)
+    words = gr.JSON(visible=False)
+    numbers = [gr.Number(value, precision=0, visible=False) for value in (16, 0, 1)]
+    on_map = gr.Checkbox(visible=False)
+    gr.Button(visible=False).click(
+        table_of_files,
+        [*files, text, words, *numbers, on_map],
+        gr.JSON(visible=False),
+        api_name="table_of_files",
+        concurrency_limit=1,
+        concurrency_id=QUEUE,
+    )
+
+
+def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., Answer]]:
+    """The endpoints as functions of plain values, for the API and for agents."""
+
+    def models(pair: str) -> Predictor:
+        return context.predictor(typed(pair or "", "pair"))
+
+    def answered(
+        given: tuple[VectorTable, TokenList], source: str, settings: dict[str, Any], on_map: bool
+    ) -> Answer:
+        answer = to_dict(foreign(*given, source=source, **settings))
+        if on_map:
+            brought = bring(*given, source=source, pos_dim=settings["pos_dim"])
+            context.shelf.put(f"api/{brought.key}", brought)
+            answer["spaces"] = list(brought.spaces)
+        return answer
+
+    def table(
+        model: str = "",
+        tensor: str = "",
+        words: list[str] | None = None,
+        pos_dim: int = 16,
+        map_tokens: int = 0,
+        seed: int = 1,
+        pair: str = "",
+        on_map: bool = False,
+    ) -> Answer:
+        """Compare a trained token table with the byte code of the same tokens.
+
+        The answer holds the mean cosine of pairs of tokens (the same word written otherwise, a word
+        with an ending, two words at random) with 95 % intervals in the table, in the table without
+        its mean row, and in the code; what the ten nearest tokens of a word are; the nearest tokens
+        of some words; how far the rows point the same way; and a map, if one is asked for.
+
+        Args:
+            model: A public model on the Hugging Face Hub, whose table is fetched; empty for the
+                bpe model of the pair.
+            tensor: Name of the table, where it is not found by itself.
+            words: Words whose nearest tokens are listed; empty for six common ones.
+            pos_dim: Positions of the byte code, 4 to 64.
+            map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
+            seed: Of the words, the pairs, the intervals and the map.
+            pair: Which pair of models, where no other model is named; empty for the default pair.
+            on_map: Whether the table becomes two spaces of the map for half an hour; the answer
+                names them as "spaces", for /map, /map_word and their like.
+        """
+
+        def ask() -> Answer:
+            if typed(model or "", "model"):
+                found = fetch(model, typed(tensor or "", "tensor"))
+                source, given = found.name, (found.table, found.tokens)
+            else:
+                predictor = models(pair)
+                source, given = f"{predictor.pair}, bpe", own_table(predictor)
+            settings = _settings(words, pos_dim, map_tokens, seed)
+            return answered(given, source, settings, on_map)
+
+        return answer(ask)
+
+    def table_of_files(
+        vectors: str | None,
+        tokens: str | None,
+        tensor: str | None,
+        words: list[str] | None,
+        pos_dim: float | None,
+        map_tokens: float | None,
+        seed: float | None,
+        on_map: bool | None = False,
+    ) -> Answer:
+        """Compare a token table in a file with the byte code of the same tokens.
+
+        The answer is that of /table.
+
+        Args:
+            vectors: The vectors, as .safetensors or .npy.
+            tokens: The tokens: tokenizer.json, vocab.json, vocab.txt or a JSON list.
+            tensor: Name of the table in a safetensors file, where it is not found by itself.
+            words: Words whose nearest tokens are listed; empty for six common ones.
+            pos_dim: Positions of the byte code, 4 to 64.
+            map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
+            seed: Of the words, the pairs, the intervals and the map.
+            on_map: As for /table.
+        """
+
+        def ask() -> Answer:
+            if not vectors or not tokens:
+                raise InputError("Two files are needed: the vectors and the tokens.")
+            path = Path(vectors)
+            given = read_files(path, Path(tokens), typed(tensor or "", "tensor"))
+            settings = _settings(
+                words,
+                16 if pos_dim is None else pos_dim,
+                map_tokens or 0,
+                1 if seed is None else seed,
+            )
+            return answered(given, path.name, settings, bool(on_map))
+
+        return answer(ask)
+
+    return table, table_of_files
+
+
+def _settings(words: object, pos_dim: object, map_tokens: object, seed: object) -> dict[str, Any]:
+    return {
+        "words": texts(words, "words") or WORDS,
+        "pos_dim": whole(pos_dim, "pos_dim", 4, 64),
+        "map_tokens": whole(map_tokens, "map_tokens", 0, MAX_MAP_TOKENS),
+        "seed": whole(seed, "seed", 0, MAX_SEED),
+    }

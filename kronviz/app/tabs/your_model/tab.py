@@ -1,0 +1,278 @@
+"""The tab «Your model»: the cross-model probe on any table of token vectors, beside its byte code.
+
+Notable:
+
+- Three sources: the table of the pair on this page, files of a visitor's own, and a public model
+  on the Hugging Face Hub, of which the table alone is fetched, and only when somebody asks.
+- A link never makes the server fetch anything: such a run waits for its visitor to start it.
+- The figures come first and stay; the map follows, and «Cancel» is heard all the while.
+- A table that was brought is a space of the tab «Map» from then on, for whoever brought it.
+- `your_model_api` has the same answers for programs, `python -m kronviz.probes table` for the
+  command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from kronviz.app.components import links
+from kronviz.app.components.endpoints import MAX_SEED, whole
+from kronviz.app.components.html import Markup, element, well_formed
+from kronviz.app.components.parts import head, html_part
+from kronviz.app.components.run_controls import QUIET, buttons, connect, seed_part
+from kronviz.app.components.runs import Runs, Stage, watched
+from kronviz.app.context import Context
+from kronviz.app.tabs.your_model.api import add_endpoints
+from kronviz.app.tabs.your_model.view import foreign_view, maps_caption, share_bar
+from kronviz.figures.foreign import token_map
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.foreign import Foreign, TokenList, VectorTable, figures, lay_out
+from kronviz.probes.foreign.command import read_files
+from kronviz.probes.foreign.hub import fetch
+from kronviz.probes.foreign.own import own_table
+from kronviz.probes.foreign.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
+from kronviz.probes.foreign.vectors import MAX_UPLOAD_BYTES
+from kronviz.probes.strings import DEFAULT_POS_DIM
+from kronviz.projection.brought import Shelf, bring
+from kronviz.projection.spaces import Brought
+
+OURS, FILES, HUB = "ours", "files", "hub"
+STOPPED = "Stopped. What was measured is kept below."
+EMPTY = "Stopped before anything was measured."
+_SPACES = (("table", "The table"), ("code", "The byte code"))
+
+Source = Callable[[Callable[[float], object]], tuple[str, VectorTable, TokenList]]
+"""Reads a table, telling how far it is."""
+
+
+def build(context: Context) -> None:
+    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    runs = Runs()
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    head(
+        "Any model’s table",
+        "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
+        f"A file may have {MAX_UPLOAD_BYTES // 2**20} MB (of a larger model save the table "
+        "alone) and is deleted after half an hour; nothing is fetched unless a public model is "
+        "asked for.",
+        first=True,
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        source = gr.Radio(
+            [("The bpe model of this page", OURS), ("My files", FILES), ("A public model", HUB)],
+            value=OURS,
+            label="What is read",
+            elem_id="kv-table-source",
+        )
+    with gr.Row(visible=False, elem_classes="kv-lab-given kv-table-files") as with_files:
+        vectors = _file("Vectors: .safetensors or .npy", "kv-table-vectors")
+        tokens = _file("Tokens: tokenizer.json, vocab.json or vocab.txt", "kv-table-tokens")
+    with gr.Row(visible=False, elem_classes="kv-lab-given") as with_hub:
+        model = gr.Textbox(
+            "sentence-transformers/all-MiniLM-L6-v2",
+            label="Name on the Hugging Face Hub. Its embedding table alone is fetched, now",
+            max_lines=1,
+            elem_id="kv-table-model",
+        )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        words = gr.Textbox(
+            ", ".join(WORDS), label="Words to look at", max_lines=1, elem_id="kv-table-words"
+        )
+        count = gr.Slider(0, MAX_MAP_TOKENS, MAP_TOKENS, step=100, label="Tokens on the map")
+        seed = seed_part()
+    with (
+        gr.Accordion("More settings", open=False, elem_classes="kv-lab-fold"),
+        gr.Row(elem_classes="kv-lab-controls"),
+    ):
+        pos_dim = gr.Slider(4, 64, DEFAULT_POS_DIM, step=1, label="Positions of the byte code")
+        tensor = gr.Textbox(
+            label="Name of the tensor, where it is not found by itself",
+            placeholder="model.embed_tokens.weight",
+            max_lines=1,
+        )
+    press = buttons("Measure", "kv-table-run")
+    shown = html_part(foreign_view(None), "kv-table-shown")
+    with gr.Row(visible=False, elem_classes="kv-lay-plots") as maps:
+        plots = []
+        for name, title in _SPACES:
+            with gr.Column(min_width=300):
+                html_part(element("h3", title, class_="kv-heading"))
+                plots.append(
+                    gr.Plot(
+                        token_map(None, name), show_label=False, label=title, elem_classes="kv-plot"
+                    )
+                )
+    caption = html_part(Markup(""), "kv-table-caption")
+
+    source.change(
+        lambda chosen: (gr.Row(visible=chosen == FILES), gr.Row(visible=chosen == HUB)),
+        source,
+        [with_files, with_hub],
+        queue=False,
+        **QUIET,
+    )
+
+    def steps(
+        chosen: str, vectors: str | None, tokens: str | None, tensor: str, model: str, words: str,
+        count: float, pos_dim: float, seed: Any, models: str | None, visitor: str,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        asked: dict[str, Any] = {
+            "words": [word for word in well_formed(words or "").replace(",", " ").split() if word],
+            "pos_dim": int(pos_dim),
+            "seed": whole(seed, "The seed", 0, MAX_SEED),
+        }
+        tensor = well_formed(tensor or "").strip()
+        read: Source
+        key: tuple[Any, ...]
+        if chosen == FILES:
+            key, read = (vectors, tokens, tensor), _files(vectors, tokens, tensor)
+        elif chosen == HUB:
+            key, read = (model, tensor), _hub(well_formed(model or ""), tensor)
+        else:
+            predictor = context.predictor(models)
+            key, read = (predictor.pair,), _ours(predictor)
+        key = (chosen, *key, *map(str, asked.items()), int(count))
+        own = chosen == OURS
+        shelf = None if own else Kept(context.shelf, visitor.rpartition("/")[2])
+        for stage, found in measured(runs, visitor, key, read, asked, int(count), shelf):
+            yield stage, *_pictures(found.report), foreign_view(*found)
+
+    inputs = [source, vectors, tokens, tensor, model, words, count, pos_dim, seed, pair]
+    connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
+    links.remember(
+        "your-model",
+        {"source": source, "model": model, "words": words, "map": count, "seed": seed,
+         "positions": pos_dim, "tensor": tensor},
+        {"measured": press.run},
+        by_hand={"source": HUB},
+    )  # fmt: skip
+    add_endpoints(context)
+
+
+class Kept(NamedTuple):
+    """Where a visitor's table is kept for the map."""
+
+    shelf: Shelf
+    session: str
+
+
+class Found(NamedTuple):
+    """What a run has to show; see `foreign_view`."""
+
+    report: Foreign | None = None
+    doing: Markup | str = ""
+    note: str = ""
+    table: Brought | None = None
+
+
+def measured(
+    runs: Runs,
+    visitor: str,
+    key: tuple[Any, ...],
+    read: Source,
+    asked: dict[str, Any],
+    count: int,
+    kept: Kept | None = None,
+) -> Iterator[tuple[Stage[Foreign], Found]]:
+    """The probe stage by stage: a report as soon as there is one, and what is under way.
+
+    Args:
+        kept: where the table is to be kept for the map; it is not without.
+    """
+    known: tuple[Foreign, str] | None = runs.found(key)
+    if known and (kept is None or kept.shelf.lend(kept.session, known[1])):
+        report = known[0]
+        yield Stage(report, 1, 1, False), Found(report, table=kept and kept.shelf.of(kept.session))
+        return
+    found = Found()
+    table: tuple[str, VectorTable, TokenList] | None = None
+
+    def stopped() -> bool:
+        return runs.stopped(visitor)
+
+    def figured(tell: Callable[[float], object]) -> Foreign:
+        assert table is not None
+        return figures(table[1], table[2], source=table[0], progress=tell, **asked)
+
+    def brought(tell: Callable[[float], object]) -> Brought:
+        assert table is not None
+        return bring(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
+
+    def mapped(tell: Callable[[float], object]) -> Foreign:
+        assert table is not None
+        assert found.report is not None
+        return lay_out(found.report, table[1], table[2], count=count, progress=tell)
+
+    tasks: list[tuple[str, Callable[..., Any]]] = [
+        ("Reading the table …", read),
+        ("Measuring …", figured),
+    ]
+    if kept:
+        tasks.append(("Making it a space of the map …", brought))
+    if count:
+        tasks.append(("Laying out a picture …", mapped))
+    for words, task in tasks:
+        found = found._replace(doing=share_bar(words, 0.0))
+        yield Stage(None, 0, 1, True), found
+        for told in watched(task, stopped):
+            if isinstance(told, float):
+                found = found._replace(doing=share_bar(words, told))
+                yield Stage(None, 0, 1, True), found
+            elif isinstance(told, Foreign):
+                found = found._replace(report=told)
+            elif isinstance(told, Brought) and kept:
+                kept.shelf.put(kept.session, told)
+                found = found._replace(table=told)
+            elif told is not None:
+                table = told
+        if stopped():
+            runs.begin(visitor)
+            note = STOPPED if found.report else EMPTY
+            yield Stage(None, 0, 1, False), found._replace(doing="", note=note)
+            return
+    assert found.report is not None
+    runs.keep(key, (found.report, found.table.key if found.table else ""))
+    yield Stage(found.report, 1, 1, False), found._replace(doing="")
+
+
+def _pictures(report: Foreign | None) -> tuple[Any, ...]:
+    """The row of maps, both maps and their caption."""
+    if report is None or not report.points:
+        return (gr.Row(visible=False), gr.skip(), gr.skip(), Markup(""))
+    return (
+        gr.Row(visible=True),
+        *[token_map(report, space) for space, _ in _SPACES],
+        maps_caption(report),
+    )
+
+
+def _ours(predictor: Predictor) -> Source:
+    return lambda tell: (f"{predictor.pair}, bpe", *own_table(predictor))
+
+
+def _hub(model: str, tensor: str) -> Source:
+    def read(tell: Callable[[float], object]) -> tuple[str, VectorTable, TokenList]:
+        found = fetch(model, tensor, progress=lambda done, size: tell(done / max(size, 1)))
+        return found.name, found.table, found.tokens
+
+    return read
+
+
+def _files(vectors: str | None, tokens: str | None, tensor: str) -> Source:
+    if not vectors or not tokens:
+        raise InputError(
+            "Two files are needed: the vectors (.safetensors or .npy) and the tokens "
+            "(tokenizer.json); choose both."
+        )
+    first, second = Path(vectors), Path(tokens)
+    return lambda tell: (first.name, *read_files(first, second, tensor))
+
+
+def _file(label: str, identifier: str) -> gr.File:
+    return gr.File(label=label, type="filepath", height=120, elem_id=identifier)

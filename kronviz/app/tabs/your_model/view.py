@@ -1,0 +1,262 @@
+"""The cross-model probe as HTML: the finding, pairs by kind, what is near a word, the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kronviz.app.components import tables
+from kronviz.app.components.html import Markup, element, escape, join, visible
+from kronviz.app.components.numbers import marked, sentence
+from kronviz.app.components.pieces import DASH, arm_name, number, percent, piece, told
+from kronviz.app.tabs.bytes.lists import RELATIONS
+from kronviz.app.tabs.robustness.view import downloads, problems
+from kronviz.probes.foreign import Foreign
+from kronviz.probes.foreign.report import Asked, Bucket
+from kronviz.probes.foreign.tokens import WORDPIECE
+from kronviz.probes.intervals import Interval
+from kronviz.probes.neighbors import Neighbor
+from kronviz.probes.tables import foreign_rows
+from kronviz.projection.spaces import Brought
+from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
+
+BUCKETS = {
+    "typographic": ("The same word, written otherwise", "«run» and « Run»"),
+    "morphological": ("A word and itself with an ending", "«run» and «runs»"),
+    "unrelated": ("Two words drawn at random", "«sermon» and «roads»"),
+}
+SPACES = {"table": ("bpe", "the table"), "code": ("kron", "the byte code")}
+
+
+def share_bar(words: str, share: float) -> Markup:
+    """How far a step of a run is."""
+    return element(
+        "div",
+        element("progress", value=f"{share:.3f}", max="1", aria_label=words),
+        element("span", words, class_="kv-quiet", role="status"),
+        class_="kv-progress",
+    )
+
+
+def foreign_view(
+    report: Foreign | None,
+    doing: Markup | str = "",
+    note: str = "",
+    table: Brought | None = None,
+) -> Markup:
+    """The report at any stage; the paper's figures alone before there is one.
+
+    Args:
+        doing: what is still under way.
+        note: one sentence about how the run ended.
+        table: the same as spaces of the map.
+    """
+    return element(
+        "div",
+        doing,
+        element("p", note, class_="kv-quiet", role="status") if note else "",
+        element("p", _finding(report), class_="kv-finding"),
+        _on_map(table) if table else "",
+        problems(report.problems) if report else "",
+        tables.box(_buckets(report), label="Cosines by kind of pair"),
+        *_details(report),
+        class_="kv-lab-result",
+    )
+
+
+def _on_map(table: Brought) -> Markup:
+    held = f"{len(table.tokens.ids):,}"
+    if len(table.tokens.ids) < table.listed:
+        held = f"the first {held} of {table.listed:,}"
+    return element(
+        "p",
+        marked(
+            f"On the Map, {held} tokens stand by their rows and, beside, by their byte code; it is "
+            "drawn when you go there, and forgotten after half an hour. "
+        ),
+        element(
+            "button",
+            "See it on the map",
+            type="button",
+            class_="kv-textbutton",
+            data_on_map=" ".join(table.spaces),
+        ),
+        class_="kv-quiet",
+    )
+
+
+def maps_caption(report: Foreign) -> Markup:
+    """What the two maps show and what they do not."""
+    return element(
+        "p",
+        marked(
+            f"{len(report.points):,} tokens, the same on both maps: every form of the words above "
+            f"and their nearest tokens, the others drawn with seed {report.seed}. Tokens that lie "
+            "close together are near each other in the space itself; distances between far groups, "
+            "and the directions of the axes, mean nothing. Diamonds are forms of the words above."
+        ),
+        class_="kv-caption kv-wide",
+    )
+
+
+def _finding(report: Foreign | None) -> Markup:
+    if report is None:
+        return Markup(
+            "Press Measure to fill this table beside the paper’s figures, of six public language "
+            "models. The tokens nearest to your words come within seconds, two maps in a minute."
+        )
+    shares = {share.space: share for share in report.shares}
+    if len(shares) < 2 and report.anisotropy is None:
+        return Markup("The run was stopped before the nearest tokens of any word were counted.")
+    if len(shares) < 2:
+        return Markup("This vocabulary has no whole words to look at.")
+    parts: list[object] = ["Of the ten tokens nearest to a word, "]
+    for place, (space, (arm, name)) in enumerate(SPACES.items()):
+        found = shares[space]
+        parts += [
+            "; " if place else "",
+            element("span", name, class_="kv-arm-name", data_arm=arm),
+            f" has {percent(found.typographic.mean, 1)} that are the same word written otherwise "
+            f"and {percent(found.morphological.mean, 1)} that share its letters",
+        ]
+    return sentence([*parts, "."])
+
+
+def _buckets(report: Foreign | None) -> Markup:
+    table, code = (
+        element("span", name, class_="kv-arm-name", data_arm=arm)
+        for name, arm in (("Table", "bpe"), ("Byte code", "kron"))
+    )
+    titles: list[tuple[object, str]] = [
+        ("Pairs", ""),
+        (table, "as it is, 95 % interval"),
+        (table, "mean taken off"),
+        (code, "of the same tokens"),
+        (join(["Paper: ", arm_name("table")]), "six models"),
+        (join(["Paper: ", arm_name("code")]), "six models"),
+    ]
+    return tables.table(
+        "Mean cosine of two tokens, by kind of pair. The paper’s figures are of its own pairs "
+        f"({CROSS_MODEL_WHERE}): compare their order, not their size.",
+        titles,
+        [_row(name, report.bucket(name) if report else None) for name in BUCKETS],
+        class_="kv-table kv-lab-table kv-foreign-table",
+    )
+
+
+def _row(name: str, found: Bucket | None) -> Markup:
+    title, example = BUCKETS[name]
+    notes: list[object] = [example]
+    if found and found.pairs:
+        first, second = found.examples[0]
+        pair = join([piece(first.encode()), " ", piece(second.encode())])
+        notes = [pair, marked(f" · {found.pairs:,}")]
+    return element(
+        "tr",
+        element("th", title, element("small", *notes), scope="row"),
+        *[
+            element("td", _interval(getattr(found, part) if found else None))
+            for part in ("table", "centred", "code")
+        ],
+        *[element("td", marked(CROSS_MODEL[name][space].text)) for space in ("table", "code")],
+    )
+
+
+def _interval(value: Interval | None) -> Markup:
+    if value is None:
+        return Markup(DASH)
+    spread = f"{number(value.low)} to {number(value.high)}"
+    return join([marked(number(value.mean)), element("small", marked(spread))])
+
+
+def _details(report: Foreign | None) -> Sequence[Markup]:
+    if report is None:
+        return ()
+    return (
+        _facts(report),
+        _asked(report),
+        downloads("table", report, foreign_rows(report)),
+    )
+
+
+def _facts(report: Foreign) -> Markup:
+    found = report.anisotropy
+    same = report.bucket("typographic")
+    parts: list[object] = [
+        "Read from ",
+        element("bdi", report.source),
+        f": {report.rows:,} rows of {report.dims:,} numbers (",
+        escape(f"{report.tensor}, {report.dtype}"),
+        f"), tokens written as {report.scheme}; {report.used:,} of {report.tokens:,} tokens have "
+        f"bytes and a row, {report.words:,} are whole words in lower case. ",
+    ]
+    if found:
+        parts.append(
+            f"Two tokens drawn at random have a mean cosine of {number(found.cosine.mean)}; the "
+            f"mean row is {percent(found.mean_share)} as long as a row, and the first principal "
+            f"axis holds {percent(found.first_axis, 1)} of the variance, ten axes "
+            f"{percent(found.ten_axes, 1)}: that is how far the rows of this table point the same "
+            "way. "
+        )
+    if same.same_bytes:
+        where = "a word and its continuation piece, such as «run» and «##run»"
+        which = where if report.scheme == WORDPIECE else "two tokens"
+        parts.append(
+            f"Of the {same.pairs:,} pairs of the same word, {same.same_bytes:,} are {which} of the "
+            "same bytes, which no byte code can tell apart. "
+        )
+    parts.append(
+        f"Byte code with {report.pos_dim} positions, seed {report.seed}. "
+        f"Measured in {number(report.seconds, 1)} s."
+    )
+    return element("p", sentence(parts), class_="kv-caption kv-wide")
+
+
+def _asked(report: Foreign) -> Markup:
+    if not report.asked:
+        return Markup("")
+    return element(
+        "details",
+        element("summary", f"The nearest tokens of {', '.join(a.word for a in report.asked)}"),
+        element("div", *[_word(asked) for asked in report.asked], class_="kv-foreign-words"),
+        class_="kv-more",
+        open=True,
+    )
+
+
+def _word(asked: Asked) -> Markup:
+    return element(
+        "section",
+        element("h3", piece(bytes.fromhex(asked.hex)), class_="kv-heading"),
+        *[
+            cell
+            for space, (arm, name) in SPACES.items()
+            for cell in (
+                element("span", name.removeprefix("the "), class_="kv-arm-name", data_arm=arm),
+                element(
+                    "p",
+                    *[
+                        _neighbor(found)
+                        for found in (asked.table if space == "table" else asked.code)
+                    ],
+                    class_="kv-foreign-near",
+                    role="group",
+                    aria_label=f"Nearest to {asked.word} in {name}",
+                    data_keys=True,
+                ),
+            )
+        ],
+    )
+
+
+def _neighbor(found: Neighbor) -> Markup:
+    word, meaning = RELATIONS[found.relation]
+    return told(
+        element("bdi", visible(bytes.fromhex(found.hex))),
+        sentence(
+            [
+                escape(f"token {found.id}: {found.text}"),
+                f", cosine {number(found.similarity)}. {word}: {meaning}.",
+            ]
+        ),
+        class_=f"kv-bit kv-relation-{found.relation}",
+    )

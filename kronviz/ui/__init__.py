@@ -1,6 +1,0 @@
-"""The app: one file a tab, a theme, shared components. Nothing is computed here."""
-
-from kronviz.ui.uploads import use_own_folder
-
-# Gradio reads it when it is imported, which no file of this package has done yet.
-use_own_folder()

@@ -1,0 +1,252 @@
+"""The app from the outside: it opens whatever is broken, and its endpoint answers or refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from odd_inputs import ODD
+from test_html import read
+
+from kronviz.app import theme
+from kronviz.app.components.html import escape, well_formed
+from kronviz.app.context import Context, load_context
+from kronviz.app.page import build_app, launch
+from kronviz.app.tabs.compare import tab as compare
+from kronviz.app.tabs.compare.view import METRICS, ROWS, refusal, result
+from kronviz.predictor import InputError, Predictor
+from kronviz.results import to_dict
+
+CLEAN, TYPO = compare.CLEAN, compare.TYPO
+
+
+@pytest.fixture(scope="module")
+def context(pair_folder: Path) -> Context:
+    return load_context(pair_folder.parent)
+
+
+@pytest.fixture(scope="module")
+def address(context: Context) -> Iterator[str]:
+    app = build_app(context)
+    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield url
+    app.close()
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Client:
+    return Client(address, verbose=False)
+
+
+def call(address: str, body: str) -> tuple[int, str]:
+    """The endpoint as curl would call it, with a body that may hold any JSON at all."""
+    base = f"{address}gradio_api/call/v2/compare"
+    headers = {"content-type": "application/json"}
+    answer = httpx.post(base, content=body.encode(), headers=headers)
+    if answer.status_code != 200:
+        return answer.status_code, answer.text
+    event = answer.json()["event_id"]
+    return 200, httpx.get(f"{base}/{event}", timeout=60).text
+
+
+def refusal_of(context: Context, text: str) -> str | None:
+    try:
+        context.predictor().compare(CLEAN, well_formed(text))
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def test_the_endpoint_gives_the_same_as_one_python_call(
+    client: Client, small_predictor: Predictor
+) -> None:
+    said = client.predict(CLEAN, TYPO, api_name="/compare")
+    expected = to_dict(small_predictor.compare(CLEAN, TYPO))
+    for answer in (said, expected):
+        answer.pop("seconds")
+    assert said == json.loads(json.dumps(expected))
+    assert [arm["arm"] for arm in said["arms"]] == ["bpe", "kron"]
+    assert all(len(arm["next_tokens"]) == 10 for arm in said["arms"])
+
+
+def test_the_endpoint_is_documented_and_the_pages_own_listeners_are_not(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert {"/compare", "/generate", "/echo", "/layers"} <= set(named)
+    assert [p["parameter_name"] for p in named["/compare"]["parameters"]] == [
+        "clean",
+        "typo",
+        "pair",
+    ]
+    assert [p["type"]["type"] for p in named["/compare"]["parameters"]] == ["string"] * 3
+
+
+def test_an_unknown_pair_is_refused_by_name(client: Client) -> None:
+    with pytest.raises(AppError, match="no pair of models called 'nothing'; choose toy"):
+        client.predict(CLEAN, TYPO, "nothing", api_name="/compare")
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_odd_text_is_answered_or_refused_in_one_sentence(context: Context, text: str) -> None:
+    for clean, typo in ((text, TYPO), (CLEAN, text)):
+        page = compare._answer(context, clean, typo, None, 3)
+        seen = read(page)
+        assert {tag for tag, _ in seen.tags} <= PAGE_TAGS
+        for tag, attributes in seen.tags:
+            assert not [name for name in attributes if name.startswith("on")], tag
+            assert "href" not in attributes
+        if "kv-refused" in page:
+            sentence = read(page.split('role="alert">')[1].split("</p>")[0]).said
+            assert sentence.startswith("The ")
+            assert sentence.endswith(".")
+            assert len(sentence) < 200
+        else:
+            assert page.count("<tr") == 2 * (ROWS + 1)
+
+
+PAGE_TAGS = set(
+    "div p span section h2 button table caption colgroup col thead tbody tr th td bdi mark "
+    "data".split()
+)
+
+
+@pytest.mark.parametrize("text", ODD[::7], ids=range(len(ODD[::7])))
+def test_odd_text_over_http_never_gives_a_traceback(
+    address: str, context: Context, text: str
+) -> None:
+    status, said = call(address, json.dumps({"clean": CLEAN, "typo": text}))
+    assert status == 200
+    refused = refusal_of(context, text)
+    if refused:
+        assert "event: error" in said
+        assert json.loads(said.split("data: ")[1])["error"] == refused
+    else:
+        assert "event: complete" in said
+    assert "Traceback" not in said
+    assert "/kronviz/" not in said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"clean": 1, "typo": 2},
+        {"clean": None, "typo": TYPO},
+        {"clean": [CLEAN], "typo": {}},
+        {"clean": CLEAN, "typo": TYPO, "pair": 5},
+        {"clean": CLEAN, "typo": TYPO, "pair": ["toy"]},
+    ],
+)
+def test_values_that_are_no_text_are_refused_by_name(address: str, body: object) -> None:
+    _, said = call(address, json.dumps(body))
+    assert "event: error" in said
+    assert "must be a text" in said
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", "null", "5", "{}", '{"clean": "a"}', '{"other": 1}', '{"clean": NaN}']
+)
+def test_a_body_of_another_shape_is_refused_without_a_path(address: str, body: str) -> None:
+    _, said = call(address, body)
+    assert "event: complete" not in said
+    assert "Traceback" not in said
+    assert "site-packages" not in said
+    assert "kronviz/" not in said
+
+
+def test_a_pair_may_be_left_out_or_empty(address: str) -> None:
+    for pair in ({}, {"pair": ""}, {"pair": None}, {"pair": "toy"}):
+        status, said = call(address, json.dumps({"clean": CLEAN, "typo": TYPO, **pair}))
+        assert status == 200
+        assert "event: complete" in said
+
+
+def test_answers_and_refusals_have_the_same_skeleton(small_predictor: Predictor) -> None:
+    full = read(result(small_predictor.compare(CLEAN, TYPO), 7))
+    empty = read(refusal("The misspelled text is empty; type a few words.", ("bpe", "kron"), 8))
+    assert ("div", "7") in [(tag, a.get("data-seq")) for tag, a in full.tags]
+    for tag in ("table", "tr", "td", "section"):
+        assert [t for t, _ in full.tags].count(tag) == [t for t, _ in empty.tags].count(tag)
+    for _, name, explanation in METRICS:
+        assert name in full.said
+        assert explanation in full.said
+
+
+def test_a_damaged_arm_is_a_banner_and_the_other_arm_still_answers(
+    pair_folder: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "checkpoints"
+    shutil.copytree(pair_folder, root / "toy")
+    (root / "toy" / "bpe" / "config.json").write_text("{")
+    context = load_context(root)
+    assert list(context.predictors) == ["toy"]
+    assert len(context.problems) == 1
+    page = json.dumps(build_app(context).get_config_file(), default=str)
+    assert json.dumps(escape(context.problems[0]))[1:-1] in page
+    assert "kron" in compare._answer(context, CLEAN, TYPO, None, 1)
+
+
+def test_a_damaged_shard_is_a_banner_too(pair_folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "checkpoints"
+    shutil.copytree(pair_folder, root / "toy")
+    shard = next((root / "toy" / "kron").glob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-9] + b"different")
+    context = load_context(root)
+    assert list(context.predictor().arms) == ["bpe"]
+    assert len(context.problems) == 1
+    assert "damaged" in context.problems[0]
+    assert build_app(context)
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])
+def test_without_any_pair_the_app_opens_and_says_what_to_do(make: object, tmp_path: Path) -> None:
+    root = tmp_path / "checkpoints"
+    make(root)  # type: ignore[operator]
+    context = load_context(root)
+    assert context.default is None
+    page = json.dumps(build_app(context).get_config_file(), default=str)
+    assert "make train-tiny" in page
+    with pytest.raises(InputError, match="No model could be loaded"):
+        context.predictor()
+
+
+def test_nothing_is_served_beyond_the_page(address: str, pair_folder: Path) -> None:
+    for path in (
+        pair_folder / "bpe" / "config.json",
+        theme.ASSETS / "kronviz.css",
+        Path("/etc/passwd"),
+    ):
+        assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_the_page_names_no_other_host(address: str) -> None:
+    config = httpx.get(f"{address}config").json()
+    links = set(_links(json.dumps(config["components"])))
+    assert links == {"https://arxiv.org/abs/2605.29459"}
+    sheet = httpx.get(f"{address}theme.css").text
+    assert "http" not in sheet.replace("http://www.w3.org", "")
+    for url in _between(sheet, "url('", "')"):
+        assert httpx.get(f"{address}{url}").status_code == 200, url
+
+
+def _links(text: str) -> list[str]:
+    return re.findall(r'(?:href|src)=\\"(http[^"\\]+)', text)
+
+
+def _between(text: str, start: str, end: str) -> list[str]:
+    return [part.split(end)[0] for part in text.split(start)[1:]]
+
+
+def test_the_theme_builds_with_every_colour_in_both_modes() -> None:
+    sheet = theme.style_sheet()
+    light, dark = sheet.split(":root.dark", 1)
+    for name in (*theme.NEUTRALS, *theme.ARMS):
+        assert f"--kv-{name}:" in light
+        assert f"--kv-{name}:" in dark
+    assert isinstance(theme.theme(), gr.themes.Base)

@@ -1,0 +1,109 @@
+"""Whatever a person types is inert on the page, and every byte of it can be read there."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from odd_inputs import ODD
+
+from kronviz.app.components.html import Markup, element, escape, glyphs, join, visible, well_formed
+
+ANY_TEXT = st.text(st.characters(codec=None))
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would see: tags with their attributes, and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.said = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.said += data
+
+
+def read(markup: str) -> Reader:
+    reader = Reader()
+    reader.feed(markup)
+    reader.close()
+    return reader
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_odd_text_is_text_as_content_and_as_attribute(text: str) -> None:
+    seen = read(element("p", text, title=text))
+    assert [tag for tag, _ in seen.tags] == ["p"]
+    expected = well_formed(text).replace("\0", "\ufffd")
+    assert seen.said == expected
+    assert seen.tags[0][1] == {"title": expected}
+
+
+@given(ANY_TEXT)
+def test_escaping_loses_nothing_and_leaves_no_markup(text: str) -> None:
+    escaped = escape(text)
+    assert not set("<>\"'") & set(escaped)
+    assert escape(escaped) == escaped
+    seen = read(f"<p>{escaped}</p>").said
+    assert seen.replace("\r", "") == well_formed(text).replace("\0", "\ufffd").replace("\r", "")
+
+
+@given(ANY_TEXT)
+def test_well_formed_text_can_be_encoded_and_sound_text_is_kept(text: str) -> None:
+    made = well_formed(text)
+    made.encode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        assert "\ufffd" in made or len(made) < len(text)
+    else:
+        assert made == text
+
+
+def test_markup_is_kept_and_everything_else_is_escaped() -> None:
+    assert join([Markup("<b>"), "<b>", 3, None]) == "<b>&lt;b&gt;3None"
+    assert element("br") == "<br>"
+    assert element("i", class_="a", hidden=True, title=None, data_x_y=1, inert=False) == (
+        '<i class="a" hidden data-x-y="1"></i>'
+    )
+
+
+@given(st.binary(max_size=40))
+def test_every_byte_has_one_glyph(data: bytes) -> None:
+    position = 0
+    for glyph in glyphs(data):
+        assert glyph.start == position < glyph.end
+        assert glyph.text.strip()
+        position = glyph.end
+    assert position == len(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b" run", "␣run"),
+        (b"a\n\tb", "a⏎⇥b"),
+        (b"\x00\x1b\x7f", r"\x00\x1b\x7f"),
+        ("é".encode(), "é"),
+        ("é".encode()[:1], r"\xc3"),
+        (b"\xff a", r"\xff␣a"),
+        ("\u200b\u202e".encode(), r"\u200b\u202e"),
+        ("\u0301x".encode(), "◌\u0301x"),
+        ("\u00a0".encode(), r"\xa0"),
+        ("\U000e0041".encode(), r"\U000e0041"),
+    ],
+)
+def test_signs_for_what_has_no_look(data: bytes, expected: str) -> None:
+    assert "".join(glyph.text for glyph in glyphs(data)) == expected
+
+
+def test_changed_bytes_are_marked_and_a_character_counts_if_any_of_its_bytes_did() -> None:
+    assert visible(b"cat", (1,)) == "c<mark>a</mark>t"
+    assert visible("né".encode(), (2,)) == "n<mark>é</mark>"
+    assert visible(b"<b>", (0,)) == "<mark>&lt;</mark>b&gt;"

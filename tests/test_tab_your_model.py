@@ -1,0 +1,226 @@
+"""The tab «Your model»: figures by API as from Python, stops that keep, links, and HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from odd_inputs import ODD
+from test_foreign import TOKENS, VECTORS, table
+from test_html import read
+
+from kronviz.app.components import links
+from kronviz.app.components.runs import Runs, watched
+from kronviz.app.context import Context, load_context
+from kronviz.app.page import launch
+from kronviz.app.tabs.your_model import tab as your_model
+from kronviz.app.tabs.your_model.api import endpoints
+from kronviz.app.tabs.your_model.view import foreign_view
+from kronviz.figures.foreign import sides, token_map
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.foreign import Foreign, TokenList, foreign, read_tokens
+from kronviz.probes.foreign.own import own_table
+from kronviz.probes.foreign.report import MapPoint
+from kronviz.results import to_dict
+
+
+@pytest.fixture(scope="module")
+def context(pair_folder: Path) -> Context:
+    return load_context(pair_folder.parent)
+
+
+@pytest.fixture(scope="module")
+def client(context: Context) -> Iterator[Client]:
+    with gr.Blocks() as app:
+        your_model.build(context)
+    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield Client(url, verbose=False)
+    app.close()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    np.save(tmp_path / "mine.npy", VECTORS)
+    strings = ["<s>", *[token.decode().replace(" ", "▁") for token in TOKENS.tokens[1:]]]
+    (tmp_path / "tokens.json").write_text(json.dumps(strings))
+    return tmp_path / "mine.npy", tmp_path / "tokens.json"
+
+
+def same(answer: Any, result: object) -> bool:
+    expected = json.loads(json.dumps(to_dict(result)))
+    for found in (answer, expected):
+        found.pop("seconds")
+    return answer == expected
+
+
+def test_the_endpoints_give_the_same_as_python(
+    client: Client, small_predictor: Predictor, files: tuple[Path, Path]
+) -> None:
+    said = client.predict(seed=2, words=["run"], api_name="/table")
+    own = foreign(*own_table(small_predictor), source="toy, bpe", words=["run"], seed=2)
+    assert same(said, own)
+    vectors, tokens = map(handle_file, files)
+    said = client.predict(vectors, tokens, "", ["run"], 16, 0, 2, api_name="/table_of_files")
+    tokens_ = read_tokens(files[1].read_bytes())
+    given = dataclasses.replace(table(), name="mine.npy", dtype="float32")
+    assert same(said, foreign(given, tokens_, source="mine.npy", words=["run"], seed=2))
+
+
+def test_refusals_are_sentences(client: Client, context: Context, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"PK\x03\x04 a zip of a million zeros")
+    with pytest.raises(AppError, match="Two files are needed"):
+        client.predict(None, None, "", [], 16, 0, 1, api_name="/table_of_files")
+    with pytest.raises(AppError, match="token list is no text but an archive"):
+        client.predict(
+            handle_file(bad), handle_file(bad), "", [], 16, 0, 1, api_name="/table_of_files"
+        )
+    ask, _ = endpoints(context)
+    for arguments, said in (
+        ({"model": "../x"}, "looks like"),
+        ({"model": 5}, "must be a text"),
+        ({"words": "run"}, "must be a list"),
+        ({"pos_dim": 99}, "pos_dim must be"),
+        ({"map_tokens": 9999}, "map_tokens must be"),
+        ({"pair": "nothing"}, "no pair of models"),
+    ):
+        with pytest.raises((gr.Error, InputError), match=said):
+            ask(**arguments)
+
+
+def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
+    small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def endless(report: Foreign, *_: Any, progress: Callable[[float], None], **__: Any) -> Any:
+        try:
+            while True:
+                progress(0.5)
+                time.sleep(0.02)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(your_model, "lay_out", endless)
+    runs = Runs()
+    read_own = your_model._ours(small_predictor)
+    stages = your_model.measured(runs, "me", ("key",), read_own, {"words": ["run"]}, 100)
+    for stage, (report, *_) in stages:
+        assert stage.running
+        if report is not None:
+            break
+    started = time.monotonic()
+    runs.stop("me")
+    *_, (stage, (report, _, note, _)) = stages
+    assert time.monotonic() - started < 2
+    assert not stage.running
+    assert report is not None
+    assert report.buckets
+    assert note == your_model.STOPPED
+    assert ended.wait(2)
+    assert runs.found(("key",)) is None
+
+
+def test_what_a_watched_task_raises_is_raised_and_a_stuck_one_is_left_alone() -> None:
+    def bad(tell: Callable[[float], None]) -> None:
+        raise InputError("No.")
+
+    with pytest.raises(InputError, match="No"):
+        list(watched(bad, lambda: False))
+    assert list(watched(lambda tell: 7, lambda: False)) == [7]
+    release = threading.Event()
+    started = time.monotonic()
+    assert list(watched(lambda tell: release.wait(30), lambda: True)) == [None]
+    assert time.monotonic() - started < 2
+    release.set()
+
+
+@pytest.fixture(scope="module")
+def report() -> Foreign:
+    return foreign(table(), TOKENS, source="<b>mine</b>", words=["run"])
+
+
+def test_the_page_shows_ours_beside_the_paper_s_and_escapes_the_file_s_names(
+    report: Foreign,
+) -> None:
+    assert "0.553" in read(foreign_view(None)).said
+    seen = read(foreign_view(report))
+    assert "<b>mine</b>" in seen.said
+    assert "b" not in [tag for tag, _ in seen.tags]
+    for value in ("0.553", "0.743", "0.430", "SentencePiece"):
+        assert value in seen.said
+    assert [
+        attributes["download"] for tag, attributes in seen.tags if "download" in attributes
+    ] == ["kronviz-table.json", "kronviz-table.csv"]
+
+
+@pytest.mark.parametrize("text", ODD[::15], ids=range(len(ODD[::15])))
+def test_odd_tokens_are_inert_on_the_page_and_on_the_map(text: str) -> None:
+    data = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()[:4000]
+    odd = TokenList((data or b"x", *TOKENS.tokens[1:]), TOKENS.starts, "SentencePiece", 0)
+    report = foreign(table(), odd, source=text, words=["run"])
+    assert {tag for tag, _ in read(foreign_view(report)).tags} <= set(
+        "div p span table caption thead tbody tr th td small bdi data details summary section h3 a "
+        "ul li".split()
+    )
+    point = MapPoint(0, text, "", 0, 0, 0, 0)
+    shown = (
+        token_map(dataclasses.replace(report, points=(point,)), "table").data[0].customdata[0][0]
+    )
+    assert "<" not in shown
+
+
+def test_both_maps_show_every_token_and_name_the_asked_words(report: Foreign) -> None:
+    asked = report.asked[0]
+    points = (
+        MapPoint(asked.id, " run", "run", 0, 1, 2, 3),
+        MapPoint(4, " <b>", "", 4, 5, 6, 7),
+    )
+    drawn = dataclasses.replace(report, points=points)
+    others, named = token_map(drawn, "code").data
+    assert (others.x, named.y) == ((6,), (3,))
+    assert named.text == ("␣run",)
+    assert others.customdata[0][0] == "␣&lt;b&gt;"
+
+
+def test_names_on_a_map_keep_clear_of_each_other_and_of_marks() -> None:
+    crowd = [(0, 0), (0, 0), (0, 0)]
+    assert len(set(sides(crowd, ["␣run", "␣code", "␣time"], (1, 1)))) == 3
+    assert sides([(0, 0), (0, 0.03)], ["␣run", ""], (1, 1))[0] != "top center"
+    assert sides([(0, 0)], ["alone"], (1, 1)) == ["top center"]
+
+
+def test_links_bring_settings_back_and_nothing_that_a_control_could_not_have() -> None:
+    with gr.Blocks():
+        parts = {
+            "source": gr.Radio([("Ours", "ours"), ("File", "file")], value="ours"),
+            "kinds": gr.CheckboxGroup(["swap", "drop"], value=["swap"]),
+            "count": gr.Slider(1, 9, 3, step=1),
+            "seed": gr.Number(1, precision=0, minimum=0),
+            "text": gr.Textbox("a"),
+        }
+
+    def restored(query: str) -> list[Any]:
+        return links.restored(query, "lab", parts, {"count": 20})
+
+    def left(value: Any) -> bool:
+        return isinstance(value, dict) and value.get("__type__") == "update"
+
+    assert all(map(left, restored("?tab=other&lab.seed=5")))
+    made = restored(
+        "?tab=lab&lab.source=file&lab.kinds=drop,nothing&lab.count=12&lab.seed=7&lab.text=%3Cb%3E"
+    )
+    assert made == ["file", ["drop"], 12, 7, "<b>"]
+    for query in ("lab.source=x", "lab.count=21", "lab.count=1.5", "lab.seed=-1", "lab.seed=nan",
+                  "lab.seed=1e999", "lab.seed=999999999999", "lab.count=x", ""):  # fmt: skip
+        assert all(map(left, restored(f"?tab=lab&{query}"))), query
