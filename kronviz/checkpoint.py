@@ -36,6 +36,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from kronviz.errors import Sentence
 from kronviz.model import GPT, ModelConfig
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -54,7 +55,7 @@ RARITY_EDGES = (0, 1, 10, 100, 1_000, 10_000)
 FORMAT = "kronviz-1"
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(Sentence, RuntimeError):
     """A checkpoint is missing, damaged or foreign; the message is one sentence for a person."""
 
 

@@ -38,6 +38,7 @@ from kronviz.checkpoint import (
     load_arm,
 )
 from kronviz.differences import byte_opcodes
+from kronviz.errors import InputError as InputError
 from kronviz.graphs import GraphReader
 from kronviz.metrics import PairMetrics, log_prob_metrics, log_probs
 from kronviz.model import GPT
@@ -51,10 +52,6 @@ _UNEVEN, _SHORT = 1.5, 8
 """A batch holds texts up to so many times as long as its shortest, and so many tokens more."""
 _DIFFERENCES = 60_000
 """Pairs of bytes that are looked through for differences; beyond, pairs of tokens are."""
-
-
-class InputError(ValueError):
-    """A text cannot be answered; the message is one sentence saying why and what to do."""
 
 
 @dataclass(frozen=True)

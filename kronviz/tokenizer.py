@@ -32,13 +32,15 @@ import tiktoken
 from numpy.typing import NDArray
 from tiktoken_ext import openai_public
 
+from kronviz.errors import Sentence
+
 RANK_FILES = Path(__file__).resolve().parent.parent / "assets" / "tiktoken"
 END_OF_TEXT = "<|endoftext|>"
 _MAX_RUN = 4096
 _environment = threading.Lock()
 
 
-class VocabularyError(RuntimeError):
+class VocabularyError(Sentence, RuntimeError):
     """A vocabulary is unknown, missing or damaged; the message says which and what to do."""
 
 

@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from kronviz.checkpoint import ARMS, load_arm, read_config
+from kronviz.errors import InputError, Sentence
 from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
 from kronviz.probes.rarity import rarity
@@ -297,3 +298,92 @@ def test_throughput_counts_what_the_model_needs() -> None:
     model = GPT(SMOKE.model("bpe"))
     assert flops_per_token(model) == expected
     assert flops_per_token(model, scored=64) == expected - 6 * (576 - 64) * width
+
+
+def command(module: str, *words: object) -> None:
+    """A command of training in this process; what it refuses is raised."""
+    run_here([f"kronviz.training.{module}", *map(str, words)])
+
+
+@pytest.mark.parametrize("name", ["my notes.v2.txt", "textbooks.jsonl", "données"])
+def test_own_text_of_any_name_becomes_a_pair_without_a_setting_given_twice(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = json.dumps({"text": PROSE}) + "\n\n" if name.endswith(".jsonl") else f"\ufeff{PROSE}"
+    Path(name).write_text(text, encoding="utf-8")
+    command("prepare", "--vocabulary", "r50k_base:1024", "--out", "data", name)
+    shape = ["d_model=32", "n_layer=1", "n_head=2", "n_ctx=32", "steps=2", "batch_size=2"]
+    sets = ["--set", *shape, "micro_batch=2", "eval_sequences=4"]
+    command("train", "--config", "tiny", "--data", "data", "--out", "run", "--stop-at", 1, *sets)
+    command("train", "--out", "run/kron")
+    command("train", "--out", "run/bpe")
+    command("export", "--runs", "run", "--out", "pair")
+    capsys.readouterr()
+    command("evaluate", "pair", "--data", "data")
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for arm, line in zip(ARMS, said, strict=True):
+        config = read_config(tmp_path / "pair" / arm)
+        assert (config["model"].vocabulary, config["model"].d_model) == ("r50k_base:1024", 32)
+        assert line["loss"] == pytest.approx(config["validation"]["loss"], abs=1e-6)
+        assert line["tokens"] % 32 == 0
+    # Validation reads what training did not: a tenth of the text.
+    files = TokenFiles(Path("data"), load_config("smoke", [f"mixture={_stem(name)}"]))
+    (ids,) = files.sources.values()
+    whole = np.load(f"data/{_stem(name)}.npy")
+    assert np.array_equal(np.concatenate([ids, files.val]), whole)
+    assert len(files.val) == len(whole) // 10
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem
+
+
+def test_what_training_cannot_use_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("Größe".encode("latin-1"))
+    (tmp_path / "cut.jsonl.xz").write_bytes(b"\xfd7zXZ\x00 and no more")
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "short.txt").write_text("Ten words of text are less than one window.")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "short.txt").write_text("another")
+    (tmp_path / "file").write_text("")
+    start = ["--config", "smoke", "--data", data, "--arm", "kron", "--out", tmp_path / "run"]
+    command("prepare", "--out", tmp_path / "s", tmp_path / "short.txt")
+    command("train", *start, "--stop-at", 1)
+    for words, said in (
+        (["prepare", "--out", tmp_path / "d", tmp_path / "latin.txt"], "not UTF-8"),
+        (["prepare", "--out", tmp_path / "d", tmp_path / "cut.jsonl.xz"], r"no whole \.xz"),
+        (["prepare", "--out", tmp_path / "d", tmp_path / "empty.txt"], "is empty"),
+        (["prepare", "--out", tmp_path / "d", tmp_path / "nowhere.txt"], "no file nowhere.txt"),
+        (["prepare", "--out", tmp_path / "file" / "d", tmp_path / "short.txt"], "file is a file"),
+        (
+            ["prepare", "--out", tmp_path / "d", tmp_path / "short.txt", tmp_path / "a/short.txt"],
+            "Two files",
+        ),
+        (["prepare", "--out", data, "--vocabulary", "r50k_base"], "at least one file"),
+        (["prepare", "--out", tmp_path / "s", "--vocabulary", "r50k_base:999", __file__],
+         "prepared with r50k_base;"),
+        (["train", "--config", "smoke", "--data", tmp_path / "s", "--out", tmp_path / "r"],
+         "need more than 64"),
+        (["train", "--config", "smoke", "--data", tmp_path / "a", "--out", tmp_path / "r"],
+         "no training text"),
+        (["train", "--config", "smoke", "--data", data, "--out", tmp_path / "r", "--set",
+          "mixture=mine"], "no token file mine.npy"),
+        (["train", "--out", tmp_path / "nothing"], "begins with --config"),
+        (["train", *start, "--set", "steps=7"], "began with steps = 6, not 7"),
+        (["export", "--runs", tmp_path / "run", "--out", tmp_path / "p"], "no training run"),
+        (["evaluate", tmp_path / "p", "--data", data], "missing"),
+    ):  # fmt: skip
+        with pytest.raises(Sentence, match=said) as caught:
+            command(*map(str, words))
+        assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["d_model=abc", "n_head=0", "n_head=3", "steps=-1", "steps=1.5", "optimizer=adam", "seed=[]",
+     "mixture=[]", "mixture=[1]", "compile=1", "adam_lr=NaN", "adam_lr=Infinity", "decay=2"],
+)  # fmt: skip
+def test_a_value_of_no_use_is_named(wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong.partition("=")[0]):
+        load_config("tiny", [wrong])

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from kronviz.errors import InputError
+from kronviz.lines import decode_text, read_bytes, short_name
 from kronviz.model import ModelConfig
 
 
@@ -222,25 +226,94 @@ CONFIGS = {
 }
 
 
-def load_config(name: str, overrides: list[str] | None = None) -> TrainConfig:
-    """A named configuration, or a JSON file of one, with ``field=value`` overrides (JSON values).
+def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfig:
+    """Return a named configuration, or that of a JSON file, with ``field=value`` overrides.
+
+    Args:
+        overrides: values are JSON, or else strings; ``mixture=mine`` is one source.
 
     Raises:
-        ValueError: the name, a field or a value is unknown.
+        InputError: the name, a field or a value is of no use.
     """
     if name in CONFIGS:
         fields = dataclasses.asdict(CONFIGS[name])
     elif Path(name).is_file():
-        fields = json.loads(Path(name).read_text())
+        path = Path(name)
+        try:
+            fields = json.loads(decode_text(read_bytes(path), path.name))
+        except (json.JSONDecodeError, RecursionError):
+            raise InputError(f"{short_name(path.name)} is no JSON; give a configuration.") from None
     else:
-        raise ValueError(f"there is no configuration {name!r}; there are {', '.join(CONFIGS)}")
+        raise InputError(
+            f"There is no configuration {short_name(name)!r}; there are {', '.join(CONFIGS)}."
+        )
     for override in overrides or []:
         key, _, value = override.partition("=")
         if key not in TrainConfig.__dataclass_fields__:
-            raise ValueError(f"{override!r} sets no field of a configuration")
+            raise InputError(f"{short_name(override)!r} sets no field of a configuration.")
         try:
             fields[key] = json.loads(value)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             fields[key] = value
-    fields["mixture"] = tuple(fields["mixture"])
-    return TrainConfig(**fields)
+    return config_of(fields)
+
+
+def config_of(fields: Any) -> TrainConfig:
+    """Return the configuration that a JSON object describes.
+
+    Raises:
+        InputError: a field is unknown or missing, or its value is of no use.
+    """
+    known = TrainConfig.__dataclass_fields__
+    if not isinstance(fields, dict):
+        raise InputError("A configuration is a JSON object of fields and values.")
+    if unknown := sorted(fields.keys() - known.keys()):
+        raise InputError(f"A configuration has no field {short_name(unknown[0])!r}.")
+    needed = {key for key, field in known.items() if field.default is dataclasses.MISSING}
+    if missing := sorted(needed - fields.keys()):
+        raise InputError(f"The configuration lacks {missing[0]!r}.")
+    fields = {key: _checked(key, str(known[key].type), value) for key, value in fields.items()}
+    config = TrainConfig(**fields)
+    if config.d_model % config.n_head:
+        raise InputError(
+            f"d_model is {config.d_model}; it must be a multiple of n_head, {config.n_head}."
+        )
+    return config
+
+
+_CHOICES = {"schedule": ("trapezoid", "cosine"), "optimizer": ("muon", "adamw")}
+_MAY_BE_ZERO = ("warmup", "weight_decay", "eval_sequences", "seed", "frequent", "scored", "exact")
+_SHARES = ("decay", "exact")
+
+
+def _checked(key: str, kind: str, value: Any) -> Any:
+    """Return a field's value as its type has it; `InputError` if it is of no use."""
+    shown = short_name(json.dumps(value))
+    if kind.startswith("tuple"):
+        sources = [value] if isinstance(value, str) else value
+        if not isinstance(sources, list | tuple) or not sources:
+            raise InputError(f"{key} is {shown}; give a list of sources.")
+        if not all(isinstance(source, str) and source for source in sources):
+            raise InputError(f"{key} is {shown}; each source is a name.")
+        return tuple(sources)
+    if kind == "str":
+        # A name of digits, such as a source called 1984, was read as a number.
+        value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{key} is {shown}; it must be text.")
+        if value not in _CHOICES.get(key, (value,)):
+            raise InputError(f"{key} is {shown}; choose {' or '.join(_CHOICES[key])}.")
+        return value
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise InputError(f"{key} is {shown}; it must be true or false.")
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    low = 0 if key in _MAY_BE_ZERO else 1 if kind == "int" else 0.0
+    high = 1 if key in _SHARES else 10**12
+    whole = kind != "int" or (number and float(value).is_integer())
+    above = number and (value > 0 or key in _MAY_BE_ZERO)
+    if not number or not whole or not above or not low <= value <= high:
+        form = "whole number" if kind == "int" else "number"
+        raise InputError(f"{key} is {shown}; it must be a {form} from {low:g} to {high:g}.")
+    return int(value) if kind == "int" else float(value)

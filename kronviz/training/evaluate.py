@@ -1,9 +1,11 @@
 """Validation loss of a checkpoint, over every token of a validation text.
 
     python -m kronviz.training.evaluate checkpoints/tiny --text val.jsonl.xz
+    python -m kronviz.training.evaluate checkpoints/mine --data data/mine
 
-prints what the model cards and ``config.json`` quote, from the very files that the app loads.
-The text is read in windows of ``n_ctx`` tokens without overlap; losses are in float32 on the CPU.
+The second reads the validation text of a folder of token files. Printed is what the model cards and
+``config.json`` quote, from the very files that the app loads. The text is read in windows of
+``n_ctx`` tokens without overlap; losses are in float32 on the CPU.
 """
 
 from __future__ import annotations
@@ -18,10 +20,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kronviz import cli
 from kronviz.checkpoint import ARMS, load_arm
+from kronviz.errors import InputError
+from kronviz.lines import short_name
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
-from kronviz.training.prepare import documents, encode
+from kronviz.training.data import read_manifest, validation_ids
+from kronviz.training.prepare import documents, encode, no_ids
 
 TOKENS_AT_ONCE = 2048
 """Of a batch: its logits, 400 MB with GPT-2's vocabulary, are held several times."""
@@ -44,8 +50,9 @@ class Validation:
 
 
 def validation_tokens(text: Path, vocabulary: str) -> NDArray[np.integer]:
-    """The ids of a text, one document after the other."""
-    return np.concatenate([*encode(documents(text), load_tokenizer(vocabulary), text.name)])
+    """Return the ids of a text, one document after the other. `InputError` if it is none."""
+    tokenizer = load_tokenizer(vocabulary)
+    return np.concatenate([*encode(documents(text), tokenizer, text.name), no_ids(tokenizer)])
 
 
 @torch.inference_mode()
@@ -66,9 +73,14 @@ def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
 
 
 def validation_windows(tokens: NDArray[np.integer], length: int) -> NDArray[np.int64]:
-    """As many whole windows as there are: int64, ``(windows, length + 1)``, the last id of one
-    being the first of the next.
+    """Return as many whole windows as there are: int64, ``(windows, length + 1)``, the last id of
+    one being the first of the next. `InputError` if the ids do not fill one.
     """
+    if len(tokens) <= length:
+        raise InputError(
+            f"The validation text has {len(tokens):,} tokens; one window takes {length + 1:,}. "
+            "Give a longer text."
+        )
     starts = np.arange((len(tokens) - 1) // length) * length
     return tokens[starts[:, None] + np.arange(length + 1)].astype(np.int64)
 
@@ -83,13 +95,25 @@ def batches(windows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pair", type=Path, help="a folder with bpe/ and kron/")
-    parser.add_argument("--text", type=Path, required=True)
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--text", type=Path, help="validation text")
+    given.add_argument("--data", type=Path, help="token files, whose validation text is read")
     arguments = parser.parse_args()
     for arm in ARMS:
         model = load_arm(arguments.pair / arm)
-        tokens = validation_tokens(arguments.text, model.config.vocabulary)
+        vocabulary = model.config.vocabulary
+        if arguments.text:
+            tokens = validation_tokens(arguments.text, vocabulary)
+        else:
+            made = read_manifest(arguments.data).get("vocabulary", vocabulary)
+            if made != vocabulary:
+                raise InputError(
+                    f"{short_name(str(arguments.data))} was prepared with {made}; this pair reads "
+                    f"{vocabulary}."
+                )
+            tokens = validation_ids(arguments.data)
         print(json.dumps({"arm": arm, **asdict(validate(model, tokens))}), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -1,8 +1,9 @@
 """From a finished run to what the app loads: int8 shards, log, losses and a model card.
 
-    python -m kronviz.training.export --config tiny --runs runs/tiny --text val.jsonl.xz \
-        --out checkpoints/tiny
+    python -m kronviz.training.export --runs runs/tiny --out checkpoints/tiny
 
+The runs hold their configuration. The validation text is that of the token files that they read;
+``--text`` names another.
 Matrices become int8 where that moves the validation loss by less than 0.005 nats, and stay
 float32 where it does not; which it was stands in ``config.json`` and in the card.
 """
@@ -17,31 +18,61 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import load_file
+from numpy.typing import NDArray
 
+from kronviz import cli
 from kronviz.checkpoint import ARMS, LOG, load_arm, read_log, save_arm
+from kronviz.errors import InputError
+from kronviz.lines import decode_text, read_bytes, short_name
 from kronviz.model import GPT, parameter_count
 from kronviz.training.card import model_card
-from kronviz.training.configs import TrainConfig, load_config
+from kronviz.training.configs import CONFIGS, TrainConfig
+from kronviz.training.data import validation_ids
 from kronviz.training.evaluate import validate, validation_tokens
-from kronviz.training.train import STATE, load_weights
+from kronviz.training.train import load_weights, read_run, read_state
 
 LARGEST_INT8_LOSS = 0.005
 
 
 def trained_model(config: TrainConfig, arm: str, run: Path) -> GPT:
-    """The model of a training state, in evaluation mode."""
+    """Return the model of a run's state, in evaluation mode.
+
+    Raises:
+        InputError: there is no such state, or it is damaged or of another configuration.
+    """
+    tensors = read_state(run)[1]
     model = GPT(config.model(arm)).eval()
-    load_weights(model, load_file(run / STATE))
+    try:
+        load_weights(model, tensors)
+    except (KeyError, RuntimeError):
+        raise InputError(
+            f"The state of the run {short_name(str(run))} is of another configuration than its "
+            "config.json; train it anew."
+        ) from None
     return model
 
 
-def export_arm(config: TrainConfig, arm: str, run: Path, text: Path, folder: Path) -> None:
-    """Write one arm's checkpoint folder, without its card."""
+def export_arm(run: Path, text: Path | None, folder: Path) -> None:
+    """Write one arm's checkpoint folder, without its card.
+
+    Args:
+        run: the run's folder.
+        text: validation text; that of the run's token files if ``None``.
+        folder: to write.
+
+    Raises:
+        InputError: the run or the text cannot be used.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    about_run = read_run(run)
+    config, arm = about_run.config, about_run.arm
     model = trained_model(config, arm, run)
-    tokens = validation_tokens(text, config.vocabulary)
+    if text is None:
+        tokens: NDArray[np.integer] = validation_ids(about_run.data, config.mixture)
+    else:
+        tokens = validation_tokens(text, config.vocabulary)
     exact = validate(model.to(device), tokens)
     model.cpu()
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,34 +97,49 @@ def export_arm(config: TrainConfig, arm: str, run: Path, text: Path, folder: Pat
     print(json.dumps({"arm": arm, "int8": int8, **about["validation"]}), flush=True)
 
 
-def export_pair(config: TrainConfig, runs: Path, text: Path, out: Path, sources: str) -> None:
+def export_pair(runs: Path, text: Path | None, out: Path, sources: str) -> None:
     """Write both arms' checkpoint folders and their cards.
 
     Args:
         runs: folder with the training runs ``bpe/`` and ``kron/``.
+        text: validation text; that of the runs' token files if ``None``.
         sources: what the training text is and its licences, as Markdown for the cards.
+
+    Raises:
+        InputError: a run is missing or damaged, or the text cannot be used.
     """
     for arm in ARMS:
-        export_arm(config, arm, runs / arm, text, out / arm)
+        read_state(runs / arm)
+    for arm in ARMS:
+        export_arm(runs / arm, text, out / arm)
     for arm in ARMS:
         (out / arm / "README.md").write_text(model_card(out, arm, sources))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--text", type=Path, required=True, help="the validation text")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", help=argparse.SUPPRESS)  # The runs hold it.
+    parser.add_argument("--runs", type=Path, required=True, help="folder of both arms' runs")
+    parser.add_argument("--text", type=Path, help="validation text; else that of the token files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pair")
     parser.add_argument("--sources", type=Path, help="Markdown on the training text, for the card")
     arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.set)
-    sources = arguments.sources.read_text() if arguments.sources else SOURCES.read_text()
-    export_pair(config, arguments.runs, arguments.text, arguments.out, sources)
+    cli.check_output_folder(arguments.out)
+    own = arguments.sources
+    sources = decode_text(read_bytes(own), own.name) if own else card_sources(arguments.runs)
+    export_pair(arguments.runs, arguments.text, arguments.out, sources)
+
+
+def card_sources(runs: Path) -> str:
+    """Return what the cards say about the training text: ours, or the names of one's own files."""
+    config = read_run(runs / ARMS[0]).config
+    ours = CONFIGS.get(config.name)
+    if ours is not None and config.mixture == ours.mixture:
+        return SOURCES.read_text(encoding="utf-8")
+    return f"Token files: {', '.join(dict.fromkeys(config.mixture))}."
 
 
 SOURCES = Path(__file__).resolve().parent / "sources.md"
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

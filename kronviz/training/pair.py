@@ -2,7 +2,8 @@
 
     python -m kronviz.training.pair --config tiny --text FOLDER
 
-``FOLDER`` holds the text files that the configuration's mixture names, and ``val.jsonl.xz``.
+``FOLDER`` holds the text files that the configuration's mixture names, or text of one's own, and
+``val.jsonl.xz``, or else a tenth of the text is kept for validation.
 Whatever is done already is not done again: killed at any point, the same command goes on.
 
 On CPUs the arms train side by side, each on its share of the cores, for two small models on one
@@ -19,11 +20,16 @@ from pathlib import Path
 
 import torch
 
+from kronviz import cli
 from kronviz.checkpoint import ARMS
+from kronviz.errors import InputError
+from kronviz.lines import short_name
 from kronviz.training.configs import load_config
-from kronviz.training.export import SOURCES, export_pair
-from kronviz.training.prepare import prepare
+from kronviz.training.data import VALIDATION, validation_ids
+from kronviz.training.export import card_sources, export_pair
+from kronviz.training.prepare import prepare, source_name
 from kronviz.training.rarity import write_rarity
+from kronviz.training.train import read_run
 
 # glibc hands large buffers back to the system after each use and pays for fresh pages each time;
 # keeping them makes a step on a CPU a third faster.
@@ -34,16 +40,28 @@ KEEP_MEMORY = {
 }
 
 
-def text_file(folder: Path, source: str) -> Path:
-    """The file of a source in a folder: ``<source>.jsonl.xz``, ``.jsonl`` or ``.txt``."""
-    for ending in (".jsonl.xz", ".jsonl", ".txt", ".txt.xz"):
-        if (path := folder / f"{source}{ending}").is_file():
-            return path
-    raise FileNotFoundError(f"There is no text of the source {source!r} in {folder}.")
+def text_files(folder: Path, mixture: tuple[str, ...]) -> list[Path]:
+    """Return the text files of a mixture in a folder, or all of them, and the validation text.
+
+    Raises:
+        InputError: there is no text.
+    """
+    endings = (".jsonl.xz", ".jsonl", ".txt", ".txt.xz")
+    there: dict[str, Path] = {}
+    for path in sorted(folder.iterdir() if folder.is_dir() else []):
+        if path.name.endswith(endings) and path.is_file():
+            there.setdefault(source_name(path), path)
+    wanted = dict.fromkeys(mixture) if set(mixture) <= set(there) else there
+    found = [there[name] for name in wanted if name != VALIDATION]
+    if not found:
+        raise InputError(
+            f"There is no text in {short_name(str(folder))}; its files end in {', '.join(endings)}."
+        )
+    return found + ([there[VALIDATION]] if VALIDATION in there else [])
 
 
 def train_arms(name: str, overrides: list[str], data: Path, runs: Path) -> None:
-    """Train both arms, each in a process of its own. `RuntimeError` if one fails."""
+    """Train both arms, each in a process of its own. `InputError` if one fails."""
     on_cpu = not torch.cuda.is_available()
     threads = max(1, (os.cpu_count() or 2) // len(ARMS))
     environment = os.environ | (KEEP_MEMORY | {"OMP_NUM_THREADS": str(threads)} if on_cpu else {})
@@ -55,7 +73,7 @@ def train_arms(name: str, overrides: list[str], data: Path, runs: Path) -> None:
         if not on_cpu:
             processes[-1].wait()
     if any(process.wait() for process in processes):
-        raise RuntimeError("Training of an arm failed; its message is above.")
+        raise InputError("Training of an arm failed; its message is above.")
 
 
 def main() -> None:
@@ -71,13 +89,12 @@ def main() -> None:
     data = arguments.data or Path("data") / config.name
     runs = arguments.runs or Path("runs") / config.name
     out = arguments.out or Path("checkpoints") / config.name
-    val = text_file(arguments.text, "val")
-    sources = [text_file(arguments.text, source) for source in dict.fromkeys(config.mixture)]
-    prepare([*sources, val], config.vocabulary, data)
+    cli.check_output_folder(out)
+    prepare(text_files(arguments.text, config.mixture), config.vocabulary, data)
     train_arms(arguments.config, arguments.set, data, runs)
-    export_pair(config, runs, val, out, SOURCES.read_text())
-    write_rarity(config, data, val, out)
+    export_pair(runs, None, out, card_sources(runs))
+    write_rarity(read_run(runs / ARMS[0]).config, data, validation_ids(data), out)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

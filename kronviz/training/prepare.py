@@ -4,13 +4,16 @@ r"""Text to token files: JSONL, JSONL.xz, plain text, or FineWeb-Edu streamed fr
         textbooks.jsonl.xz books-1.jsonl.xz val.jsonl.xz
 
 writes ``data/tiny/textbooks.npy`` and so on: one row of ids, uint16 or uint32, every document
-followed by the end-of-text token. ``--fineweb-edu MILLIONS`` streams that many million tokens
-through the optional package ``datasets``, the first of them as validation text.
+followed by the end-of-text token. Files may have any name; one called ``val`` is read for
+validation alone. A file that was prepared already is not read again unless it has changed.
+``--fineweb-edu MILLIONS`` streams that many million tokens through the optional package
+``datasets``, the first of them as validation text.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import lzma
 from collections.abc import Iterable, Iterator
@@ -22,27 +25,48 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from kronviz import cli
+from kronviz.errors import InputError
+from kronviz.lines import short_name
 from kronviz.tokenizer import Tokenizer, load_tokenizer
+from kronviz.training.data import MANIFEST, VALIDATION, read_manifest
 
 DOCUMENTS_AT_ONCE = 256
 
 
 def documents(path: Path) -> Iterator[str]:
-    """The documents of a file: a JSON Lines record's ``text``, or a plain text file as one.
+    """Return the documents of a file: the ``text`` of each JSON Lines record, or a text as one.
 
     Raises:
-        ValueError: a JSON Lines record has no ``text``.
+        InputError: there is no such file, it is no UTF-8 text, or a record has no ``text``.
     """
-    name = path.name.removesuffix(".xz")
-    with (lzma.open if path.name.endswith(".xz") else open)(path, "rt", encoding="utf-8") as file:
-        if not name.endswith(".jsonl"):
-            yield file.read()
-            return
-        for number, line in enumerate(file, start=1):
-            record = json.loads(line)
-            if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-                raise ValueError(f'{path.name}, line {number}: a record needs a string "text"')
-            yield record["text"]
+    name = short_name(path.name)
+    if not path.is_file():
+        raise InputError(f"There is no file {name}; check its path.")
+    lines = path.name.removesuffix(".xz").endswith(".jsonl")
+    opened = lzma.open if path.name.endswith(".xz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="\n" if lines else None) as file:
+            if not lines:
+                yield file.read()
+                return
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _record_text(line, f"{name}, line {number}")
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not UTF-8 text; save it as UTF-8.") from None
+    except (lzma.LZMAError, EOFError):
+        raise InputError(f"{name} is no whole .xz file; compress it again.") from None
+
+
+def _record_text(line: str, place: str) -> str:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        raise InputError(f'{place}: a record needs a string "text".')
+    return record["text"]
 
 
 def fineweb_edu() -> Iterator[str]:
@@ -55,7 +79,7 @@ def fineweb_edu() -> Iterator[str]:
 
 def encode(texts: Iterable[str], tokenizer: Tokenizer, label: str) -> Iterator[NDArray]:
     """Ids of each text and the end-of-text id, as uint16 where the vocabulary allows."""
-    dtype = np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32
+    dtype = no_ids(tokenizer).dtype
     texts = iter(texts)
     with tqdm(desc=label, unit=" tokens", unit_scale=True) as bar, ThreadPoolExecutor() as pool:
         while batch := list(islice(texts, DOCUMENTS_AT_ONCE)):
@@ -65,18 +89,60 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, label: str) -> Iterator[N
 
 
 def source_name(path: Path) -> str:
-    """``books-1.jsonl.xz`` is the source ``books-1``."""
-    return path.name.split(".")[0]
+    """Return the name of a file's source: its own, without endings such as ``.jsonl.xz``."""
+    return Path(path.name.removesuffix(".xz")).stem
 
 
 def prepare(paths: Iterable[Path], vocabulary: str, out: Path) -> None:
-    """Write one token file for each text file; one that is already there is kept."""
+    """Write one token file for each text file, and what they were made of to ``data.json``.
+
+    A token file that was made of the same text is kept.
+
+    Raises:
+        InputError: a file cannot be used, two have one name, or ``out`` holds token files of
+            another vocabulary.
+    """
     tokenizer = load_tokenizer(vocabulary)
-    out.mkdir(parents=True, exist_ok=True)
+    cli.check_output_folder(out)
+    by_name: dict[str, Path] = {}
     for path in paths:
-        target = out / f"{source_name(path)}.npy"
-        if not target.exists():
-            _write(target, np.concatenate([*encode(documents(path), tokenizer, target.stem)]))
+        if (name := source_name(path)) in by_name:
+            raise InputError(f"Two files are called {short_name(name)}; rename one of them.")
+        by_name[name] = path
+    made = read_manifest(out)
+    if made.get("vocabulary", vocabulary) != vocabulary:
+        raise InputError(
+            f"{short_name(str(out))} was prepared with {made['vocabulary']}; give another --out, "
+            "or delete it."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    texts = made["texts"] if isinstance(made.get("texts"), dict) else {}
+    for name, path in by_name.items():
+        target = out / f"{name}.npy"
+        if not path.is_file():
+            raise InputError(f"There is no file {short_name(path.name)}; check its path.")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if target.exists() and texts.get(name, digest) == digest:
+            continue
+        ids = np.concatenate([*encode(documents(path), tokenizer, name), no_ids(tokenizer)])
+        if len(ids) < 2:
+            raise InputError(f"{short_name(path.name)} is empty; give a file with text.")
+        _write(target, ids)
+        texts[name] = digest
+    _write_manifest(out, vocabulary, texts)
+    if by_name and VALIDATION not in texts and not (out / f"{VALIDATION}.npy").exists():
+        print("No file is called val: the last tenth of each text is kept for validation.")
+
+
+def no_ids(tokenizer: Tokenizer) -> NDArray:
+    """Return no ids, in the type in which a vocabulary's ids are stored."""
+    return np.empty(0, np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32)
+
+
+def _write_manifest(out: Path, vocabulary: str, texts: dict[str, str]) -> None:
+    about = {"vocabulary": vocabulary, "texts": texts}
+    (out / MANIFEST).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def prepare_fineweb_edu(millions: int, vocabulary: str, out: Path, val_millions: int = 4) -> None:
@@ -90,10 +156,11 @@ def prepare_fineweb_edu(millions: int, vocabulary: str, out: Path, val_millions:
             parts.append(part)
             total += len(part)
         _write(out / f"{name}.npy", np.concatenate(parts))
+    _write_manifest(out, vocabulary, {})
 
 
 def _write(target: Path, tokens: NDArray) -> None:
-    partial = target.with_suffix(".partial")
+    partial = target.with_name(target.name + ".partial")
     with partial.open("wb") as file:
         np.save(file, tokens, allow_pickle=False)
     partial.rename(target)
@@ -106,10 +173,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--fineweb-edu", type=int, metavar="MILLIONS")
     arguments = parser.parse_args()
+    if not arguments.files and not arguments.fineweb_edu:
+        raise InputError("Name at least one file of text.")
     prepare(arguments.files, arguments.vocabulary, arguments.out)
     if arguments.fineweb_edu:
         prepare_fineweb_edu(arguments.fineweb_edu, arguments.vocabulary, arguments.out)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -20,17 +20,19 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from kronviz import cli
 from kronviz.checkpoint import ARMS, RARITY, RARITY_EDGES, fingerprints, load_arm, read_config
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
-from kronviz.training.configs import TrainConfig, load_config
-from kronviz.training.data import TokenFiles
+from kronviz.training.configs import TrainConfig
+from kronviz.training.data import TokenFiles, run_config
 from kronviz.training.evaluate import batches, validation_tokens, validation_windows
 
 LEAST_TOKENS = 100
@@ -99,10 +101,17 @@ def by_count(
     return rows
 
 
-def measure(config: TrainConfig, data: Path, text: Path, pair: Path) -> dict:
-    """What `RARITY` holds for a pair: the run's size, the classes by token read and predicted."""
+def measure(
+    config: TrainConfig, data: Path, tokens: NDArray[np.integer], pair: Path
+) -> dict[str, Any]:
+    """Return what `RARITY` holds for a pair: the run's size, and the classes by token read and
+    predicted.
+
+    Args:
+        tokens: ids of the validation text.
+    """
     counts = times_read(config, data)
-    windows = validation_windows(validation_tokens(text, config.vocabulary), config.n_ctx)
+    windows = validation_windows(tokens, config.n_ctx)
     bpe, kron = (token_losses(load_arm(pair / arm), windows) for arm in ARMS)
     return {
         "trained_tokens": config.steps * config.tokens_per_step,
@@ -114,9 +123,11 @@ def measure(config: TrainConfig, data: Path, text: Path, pair: Path) -> dict:
     }
 
 
-def write_rarity(config: TrainConfig, data: Path, text: Path, pair: Path) -> dict:
+def write_rarity(
+    config: TrainConfig, data: Path, tokens: NDArray[np.integer], pair: Path
+) -> dict[str, Any]:
     """Measure a pair, write ``rarity.json`` beside it and return what was written."""
-    found = measure(config, data, text, pair)
+    found = measure(config, data, tokens, pair)
     (pair / RARITY).write_text(json.dumps(found, indent=2) + "\n")
     return found
 
@@ -129,15 +140,16 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True, help="the validation text")
     parser.add_argument("--pair", type=Path, required=True, help=f"{RARITY} is written here")
     arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.set)
+    config = run_config(arguments.config, arguments.set, arguments.data)
     # The run that made the pair may have had other steps than the configuration has today.
     trained = read_config(arguments.pair / ARMS[0])["training"]
     config = dataclasses.replace(config, steps=trained["steps"], seed=trained["seed"])
-    found = write_rarity(config, arguments.data, arguments.text, arguments.pair)
+    tokens = validation_tokens(arguments.text, config.vocabulary)
+    found = write_rarity(config, arguments.data, tokens, arguments.pair)
     for side in ("read", "predicted"):
         for row in found[side]:
             print(json.dumps({"by": side, **row}))
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

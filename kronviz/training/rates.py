@@ -14,8 +14,10 @@ import argparse
 import json
 from pathlib import Path
 
+from kronviz import cli
 from kronviz.checkpoint import RATES
 from kronviz.training.configs import CONFIGS, load_config
+from kronviz.training.data import run_config
 from kronviz.training.seeds import collect, train_seeds
 
 PAPER = CONFIGS["paper"]
@@ -32,17 +34,18 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME-rates)")
     parser.add_argument("--out", type=Path, required=True, help=f"the {RATES} to write")
     arguments = parser.parse_args()
+    cli.check_output_folder(arguments.out.parent)
     runs = arguments.runs or Path("runs") / f"{load_config(arguments.config).name}-rates"
     found = []
     for rate in sorted(arguments.rates):
         changes = [f"optimizer={PAPER.optimizer}", f"schedule={PAPER.schedule}"]
         changes += [f"adam_lr={rate}", *arguments.set]
         train_seeds(arguments.config, changes, arguments.seeds, arguments.data, runs / f"{rate:g}")
-        config = load_config(arguments.config, changes)
+        config = run_config(arguments.config, changes, arguments.data)
         found.append(collect(config, arguments.seeds, runs / f"{rate:g}"))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -26,8 +26,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kronviz import cli
 from kronviz.checkpoint import SEEDS, read_log
-from kronviz.training.configs import TrainConfig, load_config
+from kronviz.errors import InputError
+from kronviz.training.configs import TrainConfig
+from kronviz.training.data import run_config
 from kronviz.training.evaluate import validation_tokens, validation_windows
 from kronviz.training.export import trained_model
 from kronviz.training.pair import KEEP_MEMORY
@@ -53,7 +56,7 @@ def train_seeds(
     """Train every variant with every seed, each run in a process and a folder of its own.
 
     Raises:
-        RuntimeError: a run failed; its message is on the terminal, unless it was killed.
+        InputError: a run failed; its message is on the terminal, unless it was killed.
     """
     on_cpu = not torch.cuda.is_available()
     environment = os.environ | (KEEP_MEMORY | {"OMP_NUM_THREADS": "1"} if on_cpu else {})
@@ -71,7 +74,7 @@ def train_seeds(
     with ThreadPoolExecutor((os.cpu_count() or 1) if on_cpu else AT_ONCE) as pool:
         failed = [name for name in pool.map(train, jobs) if name]
     if failed:
-        raise RuntimeError(
+        raise InputError(
             f"Training of {', '.join(failed)} failed. Its message is above, or the system ended it "
             "for want of memory; the same command goes on where it stopped."
         )
@@ -109,13 +112,13 @@ def by_rarity(
     def mean(values: list[NDArray]) -> NDArray[np.float64]:
         return np.mean(values, axis=0, dtype=np.float64)
 
-    plain = {seed: load_config(config, [*overrides, f"seed={seed}"]) for seed in seeds}
+    plain = {seed: run_config(config, [*overrides, f"seed={seed}"], data) for seed in seeds}
     counts = mean([times_read(plain[seed], data) for seed in seeds]).round().astype(np.int64)
     one = plain[seeds[0]]
     windows = validation_windows(validation_tokens(text, one.vocabulary), one.n_ctx)[::EVERY]
     losses = {}
     for variant, (arm, changes) in VARIANTS.items():
-        shape = load_config(config, [*overrides, *changes])
+        shape = run_config(config, [*overrides, *changes], data)
         folders = [runs / f"{variant}-{seed}" for seed in seeds]
         losses[variant] = mean(
             [token_losses(trained_model(shape, arm, folder), windows) for folder in folders]
@@ -150,7 +153,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME)")
     parser.add_argument("--out", type=Path, required=True, help=f"the {SEEDS} to write")
     arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.set)
+    cli.check_output_folder(arguments.out.parent)
+    config = run_config(arguments.config, arguments.set, arguments.data)
     runs = arguments.runs or Path("runs") / config.name
     what = arguments.config, arguments.set, arguments.seeds, arguments.data
     train_seeds(*what, runs)
@@ -167,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

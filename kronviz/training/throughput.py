@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kronviz import cli
 from kronviz.checkpoint import ARMS
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
@@ -173,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

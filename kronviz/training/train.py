@@ -1,8 +1,14 @@
 """Train one arm: on a CPU, on one GPU, or on several through ``torchrun``.
 
+    python -m kronviz.training.train --config tiny --data data/tiny --out runs/tiny
     python -m kronviz.training.train --config tiny --arm kron --data data/tiny --out runs/tiny/kron
 
+Without ``--arm`` every arm is trained, each in a folder of its name.
+
 Notable:
+
+- A run's folder holds its configuration (``config.json``): it goes on, and is exported, without
+  any setting given again, and never with another.
 
 - A killed run goes on where it was and, on a CPU, prints the same losses to the last digit: the
   batches of a step follow from its number alone, and model, optimizers and log are saved together.
@@ -20,24 +26,60 @@ import math
 import os
 import time
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from kronviz import cli
+from kronviz.checkpoint import ARMS
+from kronviz.errors import InputError
+from kronviz.lines import short_name
 from kronviz.model import GPT
-from kronviz.training.configs import TrainConfig, load_config
-from kronviz.training.data import TokenFiles, split
+from kronviz.training.configs import TrainConfig, config_of
+from kronviz.training.data import TokenFiles, run_config, split
 from kronviz.training.sampled import sampled_cross_entropy
 
 STATE = "state.safetensors"
 LOG = "log.jsonl"
+RUN = "config.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder describes it: the arm, its configuration, the folder of token files."""
+
+    arm: str
+    config: TrainConfig
+    data: Path
+
+
+def read_run(folder: Path) -> Run:
+    """Return what a run's folder says about it.
+
+    Raises:
+        InputError: there is no run in the folder, or its ``config.json`` is damaged.
+    """
+    path = folder / RUN
+    name = short_name(str(folder))
+    if not path.is_file() and not (folder / STATE).is_file():
+        raise InputError(f"There is no training run in {name}; check the path, or train it.")
+    # A run of version 0.1 has its configuration in its state alone.
+    about = {} if path.is_file() else read_state(folder)[0]
+    try:
+        if about:
+            return Run(folder.name, config_of(json.loads(about["config"])), Path())
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Run(str(found["arm"]), config_of(found["config"]), Path(found["data"]))
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise InputError(f"The file {RUN} of the run {name} is damaged; train it anew.") from None
 
 
 class Trainer:
@@ -47,13 +89,24 @@ class Trainer:
         config: the run.
         arm: ``bpe`` or ``kron``.
         data: folder of token files.
-        out: folder for the state and the log; a state found there is resumed.
+        out: folder for the configuration, the state and the log; a state found there is resumed.
+
+    Raises:
+        InputError: the token files or the configuration cannot be used, or ``out`` holds a run of
+            another configuration.
     """
 
     def __init__(self, config: TrainConfig, arm: str, data: Path, out: Path):
+        _check_same_run(out, config, arm)
         self.files, self.out = TokenFiles(data, config), out
         self.start(config, arm)
         self.out.mkdir(parents=True, exist_ok=True)
+        if self.rank == 0:
+            about = {"arm": arm, "data": str(data), "config": dataclasses.asdict(config)}
+            # Replaced as a whole, for other processes of the run read it at this moment.
+            partial = self.out / f"{RUN}.partial"
+            partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            partial.replace(self.out / RUN)
         if (self.out / STATE).exists():
             self._resume()
 
@@ -63,9 +116,9 @@ class Trainer:
         self.rank, self.world = _join_world()
         self.device = _device(self.rank)
         if config.batch_size % (self.world * config.micro_batch):
-            raise ValueError(
-                f"batch_size {config.batch_size} must be a multiple of {self.world} processes × "
-                f"micro_batch {config.micro_batch}"
+            raise InputError(
+                f"batch_size is {config.batch_size}; it must be a multiple of {self.world} "
+                f"processes × micro_batch, {config.micro_batch}."
             )
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
@@ -207,9 +260,7 @@ class Trainer:
         partial.replace(self.out / STATE)
 
     def _resume(self) -> None:
-        with safe_open(self.out / STATE, "pt") as file:
-            about = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about, tensors = read_state(self.out)
         self.step, self.seconds = int(about["step"]), float(about["seconds"])
         load_weights(self.model, tensors)
         parameters = dict(self.model.named_parameters())
@@ -229,8 +280,40 @@ class Trainer:
                 owner[id(parameter)].state[parameter][key] = place
         # Lines that were logged after the state was saved will be logged again.
         if self.rank == 0 and (self.out / LOG).exists():
-            lines = (self.out / LOG).read_text().splitlines()[: self.step]
+            lines = (self.out / LOG).read_text(encoding="utf-8").split("\n")[: self.step]
             (self.out / LOG).write_text("".join(line + "\n" for line in lines))
+
+
+def read_state(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the notes and the tensors of a run's state.
+
+    Raises:
+        InputError: the run has saved no state yet, or the state is damaged.
+    """
+    name = short_name(str(folder))
+    if not (folder / STATE).is_file():
+        raise InputError(f"The run {name} has saved no state yet; train it first.")
+    try:
+        with safe_open(folder / STATE, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata(), tensors
+    except (SafetensorError, OSError):
+        raise InputError(f"The state of the run {name} is damaged; train it anew.") from None
+
+
+def _check_same_run(folder: Path, config: TrainConfig, arm: str) -> None:
+    """Refuse to go on with a run in another way than it began."""
+    if not (folder / RUN).is_file():
+        return
+    there = read_run(folder)
+    old, new = (dataclasses.asdict(one) | {"arm": a} for one, a in
+                ((there.config, there.arm), (config, arm)))  # fmt: skip
+    if changed := [key for key in new if new[key] != old[key]]:
+        raise InputError(
+            f"The run in {short_name(str(folder))} began with {changed[0]} = "
+            f"{json.dumps(old[changed[0]])}, not {json.dumps(new[changed[0]])}; give another "
+            "--out, or go on with it without settings."
+        )
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -310,18 +393,34 @@ def _device(rank: int) -> torch.device:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
+    parser.add_argument("--config", help="a name of configs.py or a JSON file; to begin a run")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
-    parser.add_argument("--arm", choices=["bpe", "kron"], required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arm", choices=ARMS, help="all of them, if left out")
+    parser.add_argument("--data", type=Path, help="folder of token files; to begin a run")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--stop-at", type=int, help="stop and save after this many steps")
     arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.set)
-    Trainer(config, arguments.arm, arguments.data, arguments.out).run(arguments.stop_at)
+    out: Path = arguments.out
+    cli.check_output_folder(out)
+    there = (out / RUN).is_file()
+    folders = {arm: out / arm for arm in ARMS}
+    if arguments.arm or there:
+        folders = {arguments.arm or read_run(out).arm: out}
+    for arm, folder in folders.items():
+        Trainer(*_asked(arguments, arm, folder), folder).run(arguments.stop_at)
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
+def _asked(arguments: argparse.Namespace, arm: str, folder: Path) -> tuple[TrainConfig, str, Path]:
+    """Return configuration, arm and token files: the arguments', else those of a run begun."""
+    if arguments.config and arguments.data:
+        return run_config(arguments.config, arguments.set, arguments.data), arm, arguments.data
+    if arguments.config or arguments.set or not (folder / RUN).is_file():
+        raise InputError("A run begins with --config and --data.")
+    run = read_run(folder)
+    return run.config, arm, arguments.data or run.data
+
+
 if __name__ == "__main__":
-    main()
+    cli.run(main)

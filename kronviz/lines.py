@@ -1,0 +1,92 @@
+"""Read files of lines: the one reader for every text that a person saved with one entry a line.
+
+Notable:
+
+- UTF-8 with or without a byte-order mark. A line ends at a line feed alone, with or without a
+  carriage return before it: form feeds, U+0085 and U+2028 are characters of a line like others.
+- Lines without any character but blanks are left out; a file with nothing else is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kronviz.errors import InputError
+
+MAX_BYTES = 2_000_000
+MAX_LINES = 5_000
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text, without their ends; those that are blank are left out."""
+    lines = (line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
+    return [line for line in lines if line.strip()]
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """Return the bytes of a file as text, without a byte-order mark.
+
+    Args:
+        name: of the file, for the sentence of an error.
+
+    Raises:
+        InputError: the bytes are no UTF-8 text.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{short_name(name)} is UTF-16 text; save it as UTF-8.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{short_name(name)} is not UTF-8 text; save it as UTF-8.") from None
+    if "\0" in text:
+        raise InputError(f"{short_name(name)} is a binary file; give a plain text file.")
+    return text
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a file that a person named.
+
+    Raises:
+        InputError: there is no such regular file, it cannot be read, or it is larger than ``limit``
+            bytes.
+    """
+    name = short_name(path.name)
+    try:
+        if not path.exists():
+            raise InputError(f"There is no file {name}; check its path.")
+        if not path.is_file():
+            raise InputError(f"{name} is no regular file; give a plain text file.")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = (getattr(error, "strerror", None) or "its name is no path").lower()
+        raise InputError(f"{name} cannot be read: {reason}.") from None
+    if len(data) > limit:
+        raise InputError(f"{name} is larger than the limit of {limit / 1e6:g} MB; cut it.")
+    return data
+
+
+def read_lines(path: Path, *, most: int = MAX_LINES) -> list[str]:
+    """Return the lines of a file, at least one.
+
+    Args:
+        most: lines allowed.
+
+    Raises:
+        InputError: as `read_bytes` and `decode_text`; the file holds no line, or too many.
+    """
+    lines = split_lines(decode_text(read_bytes(path), path.name))
+    name = short_name(path.name)
+    if not lines:
+        raise InputError(f"{name} is empty; write one entry a line.")
+    if len(lines) > most:
+        raise InputError(f"{name} has {len(lines):,} lines; the limit is {most:,}.")
+    return lines
+
+
+def short_name(text: str) -> str:
+    """Return a name from outside as a sentence can hold it: short, on one line, all visible."""
+    text = "".join(char if char.isprintable() else "\ufffd" for char in text[:61])
+    return text if len(text) <= 60 else text[:57] + "..."
