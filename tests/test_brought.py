@@ -13,7 +13,7 @@ import pytest
 from small import draw_quickly
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from test_foreign import TOKENS, VECTORS, table
+from test_cross_model import TOKENS, VECTORS, table
 from test_html import read
 from test_tab_map import unpacked
 
@@ -24,7 +24,7 @@ from kronviz.app.tabs.map.files import routes
 from kronviz.app.tabs.map.tab import _choices
 from kronviz.app.tabs.your_model.api import endpoints as table_endpoints
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.foreign import read_tokens
+from kronviz.probes.cross_model import read_tokens
 from kronviz.projection import brought
 from kronviz.projection.brought import Shelf, bring
 from kronviz.projection.looking import distances, family_figures, look_up

@@ -16,7 +16,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from odd_inputs import ODD
-from test_foreign import TOKENS, VECTORS, table
+from test_cross_model import TOKENS, VECTORS, table
 from test_html import read
 
 from kronviz.app.components import links
@@ -25,12 +25,12 @@ from kronviz.app.context import Context, load_context
 from kronviz.app.page import launch
 from kronviz.app.tabs.your_model import tab as your_model
 from kronviz.app.tabs.your_model.api import endpoints
-from kronviz.app.tabs.your_model.view import foreign_view
-from kronviz.figures.foreign import sides, token_map
+from kronviz.app.tabs.your_model.view import report_view
+from kronviz.figures.cross_model import sides, token_map
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.foreign import Foreign, TokenList, foreign, read_tokens
-from kronviz.probes.foreign.own import own_table
-from kronviz.probes.foreign.report import MapPoint
+from kronviz.probes.cross_model import CrossModelReport, TokenList, compare_table, read_tokens
+from kronviz.probes.cross_model.own import own_table
+from kronviz.probes.cross_model.report import MapPoint
 from kronviz.results import to_dict
 
 
@@ -67,13 +67,13 @@ def test_the_endpoints_give_the_same_as_python(
     client: Client, small_predictor: Predictor, files: tuple[Path, Path]
 ) -> None:
     said = client.predict(seed=2, words=["run"], api_name="/table")
-    own = foreign(*own_table(small_predictor), source="toy, bpe", words=["run"], seed=2)
+    own = compare_table(*own_table(small_predictor), source="toy, bpe", words=["run"], seed=2)
     assert same(said, own)
     vectors, tokens = map(handle_file, files)
     said = client.predict(vectors, tokens, "", ["run"], 16, 0, 2, api_name="/table_of_files")
     tokens_ = read_tokens(files[1].read_bytes())
     given = dataclasses.replace(table(), name="mine.npy", dtype="float32")
-    assert same(said, foreign(given, tokens_, source="mine.npy", words=["run"], seed=2))
+    assert same(said, compare_table(given, tokens_, source="mine.npy", words=["run"], seed=2))
 
 
 def test_refusals_are_sentences(client: Client, context: Context, tmp_path: Path) -> None:
@@ -103,7 +103,9 @@ def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
 ) -> None:
     ended = threading.Event()
 
-    def endless(report: Foreign, *_: Any, progress: Callable[[float], None], **__: Any) -> Any:
+    def endless(
+        report: CrossModelReport, *_: Any, progress: Callable[[float], None], **__: Any
+    ) -> Any:
         try:
             while True:
                 progress(0.5)
@@ -146,15 +148,15 @@ def test_what_a_watched_task_raises_is_raised_and_a_stuck_one_is_left_alone() ->
 
 
 @pytest.fixture(scope="module")
-def report() -> Foreign:
-    return foreign(table(), TOKENS, source="<b>mine</b>", words=["run"])
+def report() -> CrossModelReport:
+    return compare_table(table(), TOKENS, source="<b>mine</b>", words=["run"])
 
 
 def test_the_page_shows_ours_beside_the_paper_s_and_escapes_the_file_s_names(
-    report: Foreign,
+    report: CrossModelReport,
 ) -> None:
-    assert "0.553" in read(foreign_view(None)).said
-    seen = read(foreign_view(report))
+    assert "0.553" in read(report_view(None)).said
+    seen = read(report_view(report))
     assert "<b>mine</b>" in seen.said
     assert "b" not in [tag for tag, _ in seen.tags]
     for value in ("0.553", "0.743", "0.430", "SentencePiece"):
@@ -168,8 +170,8 @@ def test_the_page_shows_ours_beside_the_paper_s_and_escapes_the_file_s_names(
 def test_odd_tokens_are_inert_on_the_page_and_on_the_map(text: str) -> None:
     data = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()[:4000]
     odd = TokenList((data or b"x", *TOKENS.tokens[1:]), TOKENS.starts, "SentencePiece", 0)
-    report = foreign(table(), odd, source=text, words=["run"])
-    assert {tag for tag, _ in read(foreign_view(report)).tags} <= set(
+    report = compare_table(table(), odd, source=text, words=["run"])
+    assert {tag for tag, _ in read(report_view(report)).tags} <= set(
         "div p span table caption thead tbody tr th td small bdi data details summary section h3 a "
         "ul li".split()
     )
@@ -180,7 +182,7 @@ def test_odd_tokens_are_inert_on_the_page_and_on_the_map(text: str) -> None:
     assert "<" not in shown
 
 
-def test_both_maps_show_every_token_and_name_the_asked_words(report: Foreign) -> None:
+def test_both_maps_show_every_token_and_name_the_asked_words(report: CrossModelReport) -> None:
     asked = report.asked[0]
     points = (
         MapPoint(asked.id, " run", "run", 0, 1, 2, 3),

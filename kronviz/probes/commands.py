@@ -16,7 +16,7 @@ from typing import Any
 from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import echo, layers, recovery, sensitivity, sweep, tables
-from kronviz.probes.foreign import command as foreign
+from kronviz.probes.cross_model import command as cross_model
 from kronviz.probes.intervals import Interval
 from kronviz.probes.outcomes import Progress
 from kronviz.probes.pairs import load_pairs
@@ -298,10 +298,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "table": Command(
         "The cross-model probe on any model's table (section 6).",
-        foreign.add_arguments,
-        foreign.run,
-        foreign.lines,
-        tables.foreign_rows,
+        cross_model.add_arguments,
+        cross_model.run,
+        cross_model.lines,
+        tables.cross_model_rows,
         seed=1,
     ),
 }

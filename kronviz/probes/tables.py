@@ -13,8 +13,8 @@ import io
 from collections.abc import Sequence
 
 from kronviz.generation import Generation
+from kronviz.probes.cross_model import CrossModelReport
 from kronviz.probes.echo import EchoReport
-from kronviz.probes.foreign import Foreign
 from kronviz.probes.layers import KINDS, LayerReport
 from kronviz.probes.recovery import Recovery, RecoveryStrip
 from kronviz.probes.robustness import MetricRow, Robustness
@@ -132,7 +132,7 @@ def generation_rows(result: Generation) -> list[Row]:
     ]
 
 
-def foreign_rows(result: Foreign) -> list[Row]:
+def cross_model_rows(result: CrossModelReport) -> list[Row]:
     """One row a kind of pairs, with the means and intervals of table and code."""
     rows = []
     for bucket in result.buckets:

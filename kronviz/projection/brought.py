@@ -23,9 +23,9 @@ from collections import OrderedDict
 import torch
 
 from kronviz.predictor import clean_text
-from kronviz.probes.foreign.probe import usable
-from kronviz.probes.foreign.tokens import TokenList
-from kronviz.probes.foreign.vectors import VectorTable
+from kronviz.probes.cross_model.probe import usable
+from kronviz.probes.cross_model.tokens import TokenList
+from kronviz.probes.cross_model.vectors import VectorTable
 from kronviz.probes.strings import DEFAULT_POS_DIM, positions
 from kronviz.projection.spaces import TABLE, Brought, BroughtTokens, Vectors, known_table
 

@@ -17,7 +17,7 @@ def test_a_link_brings_settings_and_run_back(visit: Visit) -> None:
     page = visit("?tab=your-model&your-model.map=0&your-model.words=the&your-model.run=measured")
     page.wait_for_selector("#kv-table-shown .kv-downloads")
     assert page.input_value("#kv-table-words :is(input, textarea)") == "the"
-    assert page.locator("#kv-table-shown .kv-foreign-words section").count() == 1
+    assert page.locator("#kv-table-shown .kv-model-words section").count() == 1
     assert "0.553" in page.locator("#kv-table-shown").inner_text()
     page.fill("#kv-table-words :is(input, textarea)", "the, and")
     page.wait_for_function("location.search.includes('your-model.words=the%2C+and')")

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kronviz.probes.foreign.vectors import MAX_UPLOAD_BYTES
+from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.projection.brought import KEPT_S
 
 MOST_BYTES = 8 * MAX_UPLOAD_BYTES

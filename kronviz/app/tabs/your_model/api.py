@@ -12,11 +12,11 @@ from kronviz.app.components.endpoints import MAX_SEED, Answer, answer, texts, ty
 from kronviz.app.components.runs import QUEUE
 from kronviz.app.context import Context
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.foreign import TokenList, VectorTable, foreign
-from kronviz.probes.foreign.command import read_files
-from kronviz.probes.foreign.hub import fetch
-from kronviz.probes.foreign.own import own_table
-from kronviz.probes.foreign.probe import MAX_MAP_TOKENS, WORDS
+from kronviz.probes.cross_model import TokenList, VectorTable, compare_table
+from kronviz.probes.cross_model.command import read_files
+from kronviz.probes.cross_model.hub import fetch
+from kronviz.probes.cross_model.own import own_table
+from kronviz.probes.cross_model.probe import MAX_MAP_TOKENS, WORDS
 from kronviz.projection.brought import bring
 from kronviz.results import to_dict
 
@@ -50,7 +50,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
     def answered(
         given: tuple[VectorTable, TokenList], source: str, settings: dict[str, Any], on_map: bool
     ) -> Answer:
-        answer = to_dict(foreign(*given, source=source, **settings))
+        answer = to_dict(compare_table(*given, source=source, **settings))
         if on_map:
             brought = bring(*given, source=source, pos_dim=settings["pos_dim"])
             context.shelf.put(f"api/{brought.key}", brought)

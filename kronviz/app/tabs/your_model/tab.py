@@ -27,15 +27,15 @@ from kronviz.app.components.run_controls import QUIET, buttons, connect, seed_pa
 from kronviz.app.components.runs import Runs, Stage, watched
 from kronviz.app.context import Context
 from kronviz.app.tabs.your_model.api import add_endpoints
-from kronviz.app.tabs.your_model.view import foreign_view, maps_caption, share_bar
-from kronviz.figures.foreign import token_map
+from kronviz.app.tabs.your_model.view import maps_caption, report_view, share_bar
+from kronviz.figures.cross_model import token_map
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.foreign import Foreign, TokenList, VectorTable, figures, lay_out
-from kronviz.probes.foreign.command import read_files
-from kronviz.probes.foreign.hub import fetch
-from kronviz.probes.foreign.own import own_table
-from kronviz.probes.foreign.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
-from kronviz.probes.foreign.vectors import MAX_UPLOAD_BYTES
+from kronviz.probes.cross_model import CrossModelReport, TokenList, VectorTable, figures, lay_out
+from kronviz.probes.cross_model.command import read_files
+from kronviz.probes.cross_model.hub import fetch
+from kronviz.probes.cross_model.own import own_table
+from kronviz.probes.cross_model.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
+from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.strings import DEFAULT_POS_DIM
 from kronviz.projection.brought import Shelf, bring
 from kronviz.projection.spaces import Brought
@@ -97,7 +97,7 @@ def build(context: Context) -> None:
             max_lines=1,
         )
     press = buttons("Measure", "kv-table-run")
-    shown = html_part(foreign_view(None), "kv-table-shown")
+    shown = html_part(report_view(None), "kv-table-shown")
     with gr.Row(visible=False, elem_classes="kv-lay-plots") as maps:
         plots = []
         for name, title in _SPACES:
@@ -141,7 +141,7 @@ def build(context: Context) -> None:
         own = chosen == OURS
         shelf = None if own else Kept(context.shelf, visitor.rpartition("/")[2])
         for stage, found in measured(runs, visitor, key, read, asked, int(count), shelf):
-            yield stage, *_pictures(found.report), foreign_view(*found)
+            yield stage, *_pictures(found.report), report_view(*found)
 
     inputs = [source, vectors, tokens, tensor, model, words, count, pos_dim, seed, pair]
     connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
@@ -163,9 +163,9 @@ class Kept(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a run has to show; see `foreign_view`."""
+    """What a run has to show; see `report_view`."""
 
-    report: Foreign | None = None
+    report: CrossModelReport | None = None
     doing: Markup | str = ""
     note: str = ""
     table: Brought | None = None
@@ -179,13 +179,13 @@ def measured(
     asked: dict[str, Any],
     count: int,
     kept: Kept | None = None,
-) -> Iterator[tuple[Stage[Foreign], Found]]:
+) -> Iterator[tuple[Stage[CrossModelReport], Found]]:
     """The probe stage by stage: a report as soon as there is one, and what is under way.
 
     Args:
         kept: where the table is to be kept for the map; it is not without.
     """
-    known: tuple[Foreign, str] | None = runs.found(key)
+    known: tuple[CrossModelReport, str] | None = runs.found(key)
     if known and (kept is None or kept.shelf.lend(kept.session, known[1])):
         report = known[0]
         yield Stage(report, 1, 1, False), Found(report, table=kept and kept.shelf.of(kept.session))
@@ -196,7 +196,7 @@ def measured(
     def stopped() -> bool:
         return runs.stopped(visitor)
 
-    def figured(tell: Callable[[float], object]) -> Foreign:
+    def figured(tell: Callable[[float], object]) -> CrossModelReport:
         assert table is not None
         return figures(table[1], table[2], source=table[0], progress=tell, **asked)
 
@@ -204,7 +204,7 @@ def measured(
         assert table is not None
         return bring(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
 
-    def mapped(tell: Callable[[float], object]) -> Foreign:
+    def mapped(tell: Callable[[float], object]) -> CrossModelReport:
         assert table is not None
         assert found.report is not None
         return lay_out(found.report, table[1], table[2], count=count, progress=tell)
@@ -224,7 +224,7 @@ def measured(
             if isinstance(told, float):
                 found = found._replace(doing=share_bar(words, told))
                 yield Stage(None, 0, 1, True), found
-            elif isinstance(told, Foreign):
+            elif isinstance(told, CrossModelReport):
                 found = found._replace(report=told)
             elif isinstance(told, Brought) and kept:
                 kept.shelf.put(kept.session, told)
@@ -241,7 +241,7 @@ def measured(
     yield Stage(found.report, 1, 1, False), found._replace(doing="")
 
 
-def _pictures(report: Foreign | None) -> tuple[Any, ...]:
+def _pictures(report: CrossModelReport | None) -> tuple[Any, ...]:
     """The row of maps, both maps and their caption."""
     if report is None or not report.points:
         return (gr.Row(visible=False), gr.skip(), gr.skip(), Markup(""))

@@ -10,12 +10,12 @@ from kronviz.app.components.numbers import marked, sentence
 from kronviz.app.components.pieces import DASH, arm_name, number, percent, piece, told
 from kronviz.app.tabs.bytes.lists import RELATIONS
 from kronviz.app.tabs.robustness.view import downloads, problems
-from kronviz.probes.foreign import Foreign
-from kronviz.probes.foreign.report import Asked, Bucket
-from kronviz.probes.foreign.tokens import WORDPIECE
+from kronviz.probes.cross_model import CrossModelReport
+from kronviz.probes.cross_model.report import Asked, Bucket
+from kronviz.probes.cross_model.tokens import WORDPIECE
 from kronviz.probes.intervals import Interval
 from kronviz.probes.neighbors import Neighbor
-from kronviz.probes.tables import foreign_rows
+from kronviz.probes.tables import cross_model_rows
 from kronviz.projection.spaces import Brought
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 
@@ -37,8 +37,8 @@ def share_bar(words: str, share: float) -> Markup:
     )
 
 
-def foreign_view(
-    report: Foreign | None,
+def report_view(
+    report: CrossModelReport | None,
     doing: Markup | str = "",
     note: str = "",
     table: Brought | None = None,
@@ -84,7 +84,7 @@ def _on_map(table: Brought) -> Markup:
     )
 
 
-def maps_caption(report: Foreign) -> Markup:
+def maps_caption(report: CrossModelReport) -> Markup:
     """What the two maps show and what they do not."""
     return element(
         "p",
@@ -98,7 +98,7 @@ def maps_caption(report: Foreign) -> Markup:
     )
 
 
-def _finding(report: Foreign | None) -> Markup:
+def _finding(report: CrossModelReport | None) -> Markup:
     if report is None:
         return Markup(
             "Press Measure to fill this table beside the paper’s figures, of six public language "
@@ -121,7 +121,7 @@ def _finding(report: Foreign | None) -> Markup:
     return sentence([*parts, "."])
 
 
-def _buckets(report: Foreign | None) -> Markup:
+def _buckets(report: CrossModelReport | None) -> Markup:
     table, code = (
         element("span", name, class_="kv-arm-name", data_arm=arm)
         for name, arm in (("Table", "bpe"), ("Byte code", "kron"))
@@ -139,7 +139,7 @@ def _buckets(report: Foreign | None) -> Markup:
         f"({CROSS_MODEL_WHERE}): compare their order, not their size.",
         titles,
         [_row(name, report.bucket(name) if report else None) for name in BUCKETS],
-        class_="kv-table kv-lab-table kv-foreign-table",
+        class_="kv-table kv-lab-table kv-model-table",
     )
 
 
@@ -168,17 +168,17 @@ def _interval(value: Interval | None) -> Markup:
     return join([marked(number(value.mean)), element("small", marked(spread))])
 
 
-def _details(report: Foreign | None) -> Sequence[Markup]:
+def _details(report: CrossModelReport | None) -> Sequence[Markup]:
     if report is None:
         return ()
     return (
         _facts(report),
         _asked(report),
-        downloads("table", report, foreign_rows(report)),
+        downloads("table", report, cross_model_rows(report)),
     )
 
 
-def _facts(report: Foreign) -> Markup:
+def _facts(report: CrossModelReport) -> Markup:
     found = report.anisotropy
     same = report.bucket("typographic")
     parts: list[object] = [
@@ -211,13 +211,13 @@ def _facts(report: Foreign) -> Markup:
     return element("p", sentence(parts), class_="kv-caption kv-wide")
 
 
-def _asked(report: Foreign) -> Markup:
+def _asked(report: CrossModelReport) -> Markup:
     if not report.asked:
         return Markup("")
     return element(
         "details",
         element("summary", f"The nearest tokens of {', '.join(a.word for a in report.asked)}"),
-        element("div", *[_word(asked) for asked in report.asked], class_="kv-foreign-words"),
+        element("div", *[_word(asked) for asked in report.asked], class_="kv-model-words"),
         class_="kv-more",
         open=True,
     )
@@ -238,7 +238,7 @@ def _word(asked: Asked) -> Markup:
                         _neighbor(found)
                         for found in (asked.table if space == "table" else asked.code)
                     ],
-                    class_="kv-foreign-near",
+                    class_="kv-model-near",
                     role="group",
                     aria_label=f"Nearest to {asked.word} in {name}",
                     data_keys=True,

@@ -100,7 +100,7 @@ class MapPoint:
 
 
 @dataclass(frozen=True)
-class Foreign:
+class CrossModelReport:
     """The cross-model probe of one table.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The figures of a foreign table, beside those of the byte code of the same tokens."""
+"""The figures of any model's table, beside those of the byte code of the same tokens."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch.nn import functional as F
 
 from kronviz import codec
 from kronviz.predictor import InputError, clean_text
-from kronviz.probes.foreign.lexicon import BUCKETS, Lexicon, lexicon, pairs_of
-from kronviz.probes.foreign.progress import Enough, Progress, Teller
-from kronviz.probes.foreign.report import (
+from kronviz.probes.cross_model.lexicon import BUCKETS, Lexicon, lexicon, pairs_of
+from kronviz.probes.cross_model.progress import Enough, Progress, Teller
+from kronviz.probes.cross_model.report import (
     SPECTRUM_ROWS,
     Anisotropy,
     Asked,
     Bucket,
-    Foreign,
+    CrossModelReport,
     MapPoint,
     Share,
 )
-from kronviz.probes.foreign.tokens import TokenList
-from kronviz.probes.foreign.vectors import VectorTable
+from kronviz.probes.cross_model.tokens import TokenList
+from kronviz.probes.cross_model.vectors import VectorTable
 from kronviz.probes.intervals import bootstrap_intervals
 from kronviz.probes.neighbors import CodeTable, Neighbor, top
 from kronviz.probes.strings import DEFAULT_POS_DIM, positions, readable, whole_number
@@ -48,7 +48,7 @@ MAX_SEED = 2**31 - 1
 STOPPED = "The run was stopped; what had been measured by then is shown."
 
 
-def foreign(
+def compare_table(
     table: VectorTable,
     tokens: TokenList,
     *,
@@ -58,7 +58,7 @@ def foreign(
     seed: int = 1,
     map_tokens: int = 0,
     progress: Progress | None = None,
-) -> Foreign:
+) -> CrossModelReport:
     """Run the cross-model probe on a table and its tokens.
 
     Args:
@@ -90,8 +90,8 @@ def figures(
     pos_dim: int = DEFAULT_POS_DIM,
     seed: int = 1,
     progress: Progress | None = None,
-) -> Foreign:
-    """Everything of the probe but the map; arguments as for `foreign`."""
+) -> CrossModelReport:
+    """Everything of the probe but the map; arguments as for `compare_table`."""
     started = time.perf_counter()
     tell = Teller(progress)
     pos_dim, seed = positions(pos_dim), whole_number(seed, "seed", 0, MAX_SEED)
@@ -115,7 +115,7 @@ def figures(
         )
     if tell.enough:
         problems.append(STOPPED)
-    return Foreign(
+    return CrossModelReport(
         source=clean_text(source),
         tensor=clean_text(table.name),
         dtype=table.dtype,
@@ -138,13 +138,13 @@ def figures(
 
 
 def lay_out(
-    report: Foreign,
+    report: CrossModelReport,
     table: VectorTable,
     tokens: TokenList,
     *,
     count: int = MAP_TOKENS,
     progress: Progress | None = None,
-) -> Foreign:
+) -> CrossModelReport:
     """The report with a map of both spaces, of the same tokens; without one where it is stopped.
 
     Args:
@@ -366,7 +366,7 @@ def _spectrum(rows: torch.Tensor, seed: int) -> list[float]:
 
 
 def _mapped(
-    report: Foreign, ids: Sequence[int], found: Lexicon, count: int
+    report: CrossModelReport, ids: Sequence[int], found: Lexicon, count: int
 ) -> tuple[list[int], dict[int, str]]:
     """Places of the tokens on the map, and the asked word of those that are a form of one."""
     groups: dict[int, str] = {}

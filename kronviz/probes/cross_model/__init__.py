@@ -8,24 +8,24 @@ Notable:
   taken off: rows of most tables share a large part that says nothing about a token.
 - A map lays out some thousand tokens, all forms of the asked words among them, by UMAP.
 
->>> from kronviz.probes.foreign import foreign, read_tokens, read_vectors  # doctest: +SKIP
->>> report = foreign(read_vectors("model.safetensors"), read_tokens(data))  # doctest: +SKIP
+>>> from kronviz.probes.cross_model import compare_table, read_files  # doctest: +SKIP
+>>> report = compare_table(*read_files("model.safetensors", "tokenizer.json"))  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-from kronviz.probes.foreign.probe import figures, foreign, lay_out
-from kronviz.probes.foreign.report import Foreign, MapPoint
-from kronviz.probes.foreign.tokens import TokenList, read_tokens
-from kronviz.probes.foreign.vectors import VectorTable, read_vectors
+from kronviz.probes.cross_model.probe import compare_table, figures, lay_out
+from kronviz.probes.cross_model.report import CrossModelReport, MapPoint
+from kronviz.probes.cross_model.tokens import TokenList, read_tokens
+from kronviz.probes.cross_model.vectors import VectorTable, read_vectors
 
 __all__ = [
-    "Foreign",
+    "CrossModelReport",
     "MapPoint",
     "TokenList",
     "VectorTable",
+    "compare_table",
     "figures",
-    "foreign",
     "lay_out",
     "read_tokens",
     "read_vectors",

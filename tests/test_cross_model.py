@@ -14,12 +14,18 @@ from sklearn.metrics.pairwise import cosine_similarity
 from kronviz import codec
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.__main__ import main
-from kronviz.probes.foreign import Foreign, TokenList, VectorTable, foreign, read_tokens
-from kronviz.probes.foreign.command import read_files
-from kronviz.probes.foreign.lexicon import BUCKETS, ENDINGS, lexicon, pairs_of
-from kronviz.probes.foreign.own import own_table
-from kronviz.probes.foreign.probe import dense_codes, lay_out
-from kronviz.probes.tables import csv_text, foreign_rows
+from kronviz.probes.cross_model import (
+    CrossModelReport,
+    TokenList,
+    VectorTable,
+    compare_table,
+    read_tokens,
+)
+from kronviz.probes.cross_model.command import read_files
+from kronviz.probes.cross_model.lexicon import BUCKETS, ENDINGS, lexicon, pairs_of
+from kronviz.probes.cross_model.own import own_table
+from kronviz.probes.cross_model.probe import dense_codes, lay_out
+from kronviz.probes.tables import cross_model_rows, csv_text
 from kronviz.results import from_json, to_json
 
 WORDS = "run runs running walk walks walked red reds stone stones time times house houses".split()
@@ -43,35 +49,35 @@ def table(vectors: np.ndarray = VECTORS, rows: int | None = None) -> VectorTable
 
 
 @pytest.fixture(scope="module")
-def report() -> Foreign:
-    return foreign(table(), TOKENS, source="mine", words=["Run", "stone", "absent"], seed=3)
+def report() -> CrossModelReport:
+    return compare_table(table(), TOKENS, source="mine", words=["Run", "stone", "absent"], seed=3)
 
 
-def test_the_report_says_what_was_looked_at(report: Foreign) -> None:
+def test_the_report_says_what_was_looked_at(report: CrossModelReport) -> None:
     assert (report.tokens, report.used, report.words) == (45, 44, 14)
     assert report.scheme == "SentencePiece"
     assert "«absent»" in report.problems[0]
     assert [asked.text for asked in report.asked] == [" run", " stone"]
-    assert from_json(Foreign, to_json(report)) == report
-    assert len(csv_text(foreign_rows(report)).splitlines()) == 4
+    assert from_json(CrossModelReport, to_json(report)) == report
+    assert len(csv_text(cross_model_rows(report)).splitlines()) == 4
 
 
-def test_the_same_seed_gives_the_same_figures(report: Foreign) -> None:
-    again = foreign(table(), TOKENS, source="mine", words=["run", "stone", "absent"], seed=3)
+def test_the_same_seed_gives_the_same_figures(report: CrossModelReport) -> None:
+    again = compare_table(table(), TOKENS, source="mine", words=["run", "stone", "absent"], seed=3)
     assert dataclasses.replace(again, seconds=0) == dataclasses.replace(report, seconds=0)
 
 
-def test_a_stopped_run_keeps_what_was_measured(report: Foreign) -> None:
+def test_a_stopped_run_keeps_what_was_measured(report: CrossModelReport) -> None:
     seen: list[float] = []
 
-    def run(stop_after: float, map_tokens: int = 0) -> Foreign:
+    def run(stop_after: float, map_tokens: int = 0) -> CrossModelReport:
         def progress(share: float) -> bool:
             seen.append(share)
             return share < stop_after
 
         seen.clear()
         given = {"source": "mine", "words": ["Run", "stone", "absent"], "seed": 3}
-        return foreign(table(), TOKENS, **given, map_tokens=map_tokens, progress=progress)
+        return compare_table(table(), TOKENS, **given, map_tokens=map_tokens, progress=progress)
 
     assert dataclasses.replace(run(2), seconds=0) == dataclasses.replace(report, seconds=0)
     early = run(0.2)
@@ -83,7 +89,7 @@ def test_a_stopped_run_keeps_what_was_measured(report: Foreign) -> None:
     later = run(0.6)
     assert later.buckets == report.buckets
     assert 0 < later.shares[0].words < report.shares[0].words
-    assert from_json(Foreign, to_json(later)) == later
+    assert from_json(CrossModelReport, to_json(later)) == later
     # Told to stop while the map is laid out, the figures stay.
     seen.clear()
     laid = lay_out(report, table(), TOKENS, count=20, progress=lambda share: share > 1)
@@ -107,7 +113,7 @@ def test_pairs_are_of_the_kind_that_they_say() -> None:
     assert all(found.relation(a, b) == "other" for a, b in pairs["unrelated"])
 
 
-def test_neighbours_are_sklearn_s(report: Foreign) -> None:
+def test_neighbours_are_sklearn_s(report: CrossModelReport) -> None:
     asked = report.asked[0]
     cosines = cosine_similarity(VECTORS)[asked.id]
     cosines[[0, asked.id]] = -2  # a special token and the word itself
@@ -119,7 +125,7 @@ def test_neighbours_are_sklearn_s(report: Foreign) -> None:
     assert [near.similarity for near in asked.code] == pytest.approx(sorted(codes)[:-11:-1])
 
 
-def test_buckets_are_numpy_s(report: Foreign) -> None:
+def test_buckets_are_numpy_s(report: CrossModelReport) -> None:
     # All pairs of the first two kinds are taken, so that the means can be made again.
     found = lexicon(TOKENS, range(len(TOKENS)))
     pairs = pairs_of("morphological", found, 1000, np.random.default_rng(0))
@@ -136,7 +142,7 @@ def test_buckets_are_numpy_s(report: Foreign) -> None:
     assert bucket.code.mean == pytest.approx(np.mean(codes))
 
 
-def test_anisotropy_is_numpy_s(report: Foreign) -> None:
+def test_anisotropy_is_numpy_s(report: CrossModelReport) -> None:
     used = VECTORS[[i for i, token in enumerate(TOKENS.tokens) if token]].astype(float)
     found = report.anisotropy
     lengths = np.linalg.norm(used, axis=1)
@@ -160,20 +166,22 @@ def test_dense_codes_have_the_cosines_of_the_code() -> None:
 def test_rows_that_are_no_numbers_are_left_out_and_said() -> None:
     broken = VECTORS.copy()
     broken[3, 2], broken[7, 0], broken[9] = np.nan, np.inf, 0
-    report = foreign(table(broken), TOKENS)
+    report = compare_table(table(broken), TOKENS)
     assert report.used == 41
     assert any("2 rows" in said and "row 3" in said for said in report.problems)
     assert any("1 rows are all zero" in said for said in report.problems)
     with pytest.raises(InputError, match="Only 0 tokens"):
-        foreign(table(np.full_like(VECTORS, np.nan)), TOKENS)
+        compare_table(table(np.full_like(VECTORS, np.nan)), TOKENS)
 
 
 def test_a_table_and_tokens_of_different_models_are_refused() -> None:
     with pytest.raises(InputError, match="different models"):
-        foreign(table(VECTORS[:20]), TOKENS)
+        compare_table(table(VECTORS[:20]), TOKENS)
     longer = np.concatenate([VECTORS, VECTORS[:5]])
-    assert any("5 rows at the end" in said for said in foreign(table(longer), TOKENS).problems)
-    part = foreign(table(VECTORS[:30], rows=45), TOKENS)
+    assert any(
+        "5 rows at the end" in said for said in compare_table(table(longer), TOKENS).problems
+    )
+    part = compare_table(table(VECTORS[:30], rows=45), TOKENS)
     assert part.used == 29
     assert "the first 30" in part.problems[0]
 
@@ -191,11 +199,11 @@ def test_a_table_and_tokens_of_different_models_are_refused() -> None:
 )
 def test_arguments_out_of_range_are_refused(arguments: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        foreign(table(), TOKENS, **arguments)
+        compare_table(table(), TOKENS, **arguments)
 
 
 def test_the_map_holds_the_asked_words_and_can_be_stopped(
-    report: Foreign, monkeypatch: pytest.MonkeyPatch
+    report: CrossModelReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flat(vectors: np.ndarray, *, seed: int, progress: object) -> np.ndarray:
         assert np.isfinite(vectors).all()
@@ -203,7 +211,7 @@ def test_the_map_holds_the_asked_words_and_can_be_stopped(
             progress(0.5)
         return np.asarray(vectors[:, :2], np.float32)
 
-    monkeypatch.setattr("kronviz.probes.foreign.probe.layout", flat)
+    monkeypatch.setattr("kronviz.probes.cross_model.probe.layout", flat)
     mapped = lay_out(report, table(), TOKENS, count=40)
     assert len({point.id for point in mapped.points}) == 40
     forms = {point.text for point in mapped.points if point.word == "run"}
@@ -219,7 +227,7 @@ def test_the_map_holds_the_asked_words_and_can_be_stopped(
 
 def test_a_vocabulary_without_words_is_answered_too() -> None:
     signs = TokenList(tuple(bytes((i,)) for i in range(128, 190)), (False,) * 62, "ranks", 0)
-    report = foreign(table(np.random.default_rng(0).normal(size=(62, 8)).astype("f4")), signs)
+    report = compare_table(table(np.random.default_rng(0).normal(size=(62, 8)).astype("f4")), signs)
     assert report.shares == ()
     assert [bucket.pairs for bucket in report.buckets] == [0, 0, 0]
     assert report.bucket("unrelated").table is None
@@ -235,13 +243,13 @@ def test_the_command_line_gives_the_same(
     out = ["--json", str(tmp_path / "out.json"), "--csv", str(tmp_path / "out.csv")]
     assert main(["table", "--pair", str(pair_folder), "--seed", "3", *files, *out]) == 0
     assert "the paper's 0.553 / 0.657" in capsys.readouterr().out
-    said = from_json(Foreign, (tmp_path / "out.json").read_text())
+    said = from_json(CrossModelReport, (tmp_path / "out.json").read_text())
     given = read_files(tmp_path / "v.npy", tmp_path / "t.json")
-    assert said.buckets == foreign(*given, seed=3).buckets
+    assert said.buckets == compare_table(*given, seed=3).buckets
     assert main(["table", "--pair", str(pair_folder), *files[:2]]) == 2
     assert "Give both" in capsys.readouterr().err
     assert main(["table", "--pair", str(pair_folder)]) == 0
-    own = foreign(*own_table(small_predictor))
+    own = compare_table(*own_table(small_predictor))
     assert f"{own.bucket('unrelated').table.mean:.3f}" in capsys.readouterr().out
 
 
@@ -255,8 +263,8 @@ def test_a_table_that_others_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (vectors.vectors.shape, tokens.scheme) == ((30_522, 384), "WordPiece")
     assert vectors.name == "embeddings.word_embeddings.weight"
     assert read_tokens((folder / "vocab.txt").read_bytes(), "vocab.txt").tokens == tokens.tokens
-    monkeypatch.setattr("kronviz.probes.foreign.probe.PROBED", 20)
-    report = foreign(vectors, tokens, words=["run"])
+    monkeypatch.setattr("kronviz.probes.cross_model.probe.PROBED", 20)
+    report = compare_table(vectors, tokens, words=["run"])
     assert report.used > 29_000
     near = {space: [n.text for n in getattr(report.asked[0], space)] for space in ("table", "code")}
     assert "ran" in near["table"]

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from kronviz.predictor import InputError
-from kronviz.probes.foreign import vectors as module
-from kronviz.probes.foreign.hub import fetch
-from kronviz.probes.foreign.vectors import choose_tensor, read_vectors
+from kronviz.probes.cross_model import vectors as module
+from kronviz.probes.cross_model.hub import fetch
+from kronviz.probes.cross_model.vectors import choose_tensor, read_vectors
 
 ROWS, DIMS = 40, 6
 TABLE = torch.randn(ROWS, DIMS, generator=torch.Generator().manual_seed(1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.foreign.tokens import RANKS, TokenList
-from kronviz.probes.foreign.vectors import VectorTable
+from kronviz.probes.cross_model.tokens import RANKS, TokenList
+from kronviz.probes.cross_model.vectors import VectorTable
 
 
 @torch.inference_mode()

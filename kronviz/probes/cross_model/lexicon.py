@@ -1,4 +1,4 @@
-"""Which tokens of a foreign vocabulary are words, and which pairs of them are kin by spelling.
+"""Which tokens of any model's vocabulary are words, and which pairs of them are kin by spelling.
 
 Notable:
 
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from kronviz.probes.foreign.tokens import TokenList
+from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.neighbors import canonical, relation
 
 Item = TypeVar("Item")

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 
 from kronviz.predictor import InputError
-from kronviz.probes.foreign.tokens import (
+from kronviz.probes.cross_model.tokens import (
     BYTE_LEVEL,
     MAX_TOKENS,
     PLAIN,

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.foreign.hub import fetch
-from kronviz.probes.foreign.own import own_table
-from kronviz.probes.foreign.probe import WORDS, foreign
-from kronviz.probes.foreign.report import Foreign
-from kronviz.probes.foreign.tokens import MAX_FILE_BYTES, TokenList, read_tokens
-from kronviz.probes.foreign.vectors import VectorTable, read_vectors
+from kronviz.probes.cross_model.hub import fetch
+from kronviz.probes.cross_model.own import own_table
+from kronviz.probes.cross_model.probe import WORDS, compare_table
+from kronviz.probes.cross_model.report import CrossModelReport
+from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
+from kronviz.probes.cross_model.vectors import VectorTable, read_vectors
 from kronviz.probes.intervals import Interval
 from kronviz.probes.strings import DEFAULT_POS_DIM
 from kronviz.published import CROSS_MODEL
@@ -34,10 +34,10 @@ def run(
     predictor: Predictor,
     options: argparse.Namespace,
     progress: Callable[[int, int], None] | None = None,
-) -> Foreign:
+) -> CrossModelReport:
     """Read what the arguments name and run the probe on it."""
     source, table, tokens = _given(predictor, options, progress)
-    return foreign(
+    return compare_table(
         table,
         tokens,
         source=source,
@@ -77,7 +77,7 @@ def _given(
     return (f"{predictor.pair}, bpe", *own_table(predictor))
 
 
-def lines(result: Foreign) -> Iterator[str]:
+def lines(result: CrossModelReport) -> Iterator[str]:
     """The figures of a report, for printing."""
     yield from result.problems
     yield (

@@ -1,4 +1,4 @@
-"""The two maps of a foreign table: its rows and the byte codes of the same tokens.
+"""The two maps of any model's table: its rows and the byte codes of the same tokens.
 
 Notable:
 
@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 
 from kronviz.figures.axes import plain_chart
 from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
-from kronviz.probes.foreign import Foreign, MapPoint
+from kronviz.probes.cross_model import CrossModelReport, MapPoint
 
 HEIGHT = 460
 ARM = {"table": "bpe", "code": "kron"}
@@ -37,7 +37,7 @@ SIDES = {
 """Plotly's names for the sides of a mark: to the right and up, -1 to 1. The first is preferred."""
 
 
-def token_map(report: Foreign | None, space: str) -> go.Figure:
+def token_map(report: CrossModelReport | None, space: str) -> go.Figure:
     """One of the two maps.
 
     Args:

@@ -21,8 +21,8 @@ from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import build_hf_headers
 
 from kronviz.predictor import InputError
-from kronviz.probes.foreign.tokens import MAX_FILE_BYTES, TokenList, read_tokens
-from kronviz.probes.foreign.vectors import Read, VectorTable, choose_tensor, read_safetensors
+from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
+from kronviz.probes.cross_model.vectors import Read, VectorTable, choose_tensor, read_safetensors
 
 MAX_INDEX_BYTES = 20_000_000
 TIMEOUT_S = 20.0
