@@ -15,7 +15,7 @@ FLOORS = {
     "tokenizer": 0, "codec": 0, "differences": 0, "metrics": 0, "typos": 0, "results": 0,
     "published": 0, "errors": 0, "lines": 0, "cli": 0,
     "encoders": 1, "embedding": 1,
-    "model": 2, "checkpoint": 2, "graphs": 2, "prefixes": 2,
+    "model": 2, "checkpoint": 2, "graphs": 2, "prefixes": 2, "passages": 2,
     "predictor": 3, "generation": 3,
     "probes": 4, "projection": 4, "accounting": 4, "serving": 4,
     "figures": 5,

@@ -15,7 +15,7 @@ from typing import Any
 
 from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes import echo, layers, recovery, sensitivity, sweep, tables
+from kronviz.probes import continuation, echo, layers, recovery, sensitivity, sweep, tables
 from kronviz.probes.cross_model import command as cross_model
 from kronviz.probes.intervals import Interval
 from kronviz.probes.outcomes import Progress
@@ -251,6 +251,13 @@ COMMANDS: dict[str, Command] = {
         _run_robustness,
         _robustness_lines,
         tables.robustness_rows,
+    ),
+    "continuation": Command(
+        "The loss on how a text truly goes on, after a misspelled context.",
+        continuation.add_arguments,
+        lambda predictor, options: continuation.run(predictor, options, _progress()),
+        continuation.lines,
+        continuation.table,
     ),
     "sweep": Command(
         "Every kind of misspelling at every strength.",

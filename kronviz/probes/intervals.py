@@ -29,6 +29,9 @@ class Interval:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
 
 def bootstrap_intervals(
     values: ArrayLike, seed: int, resamples: int = RESAMPLES
@@ -49,6 +52,28 @@ def bootstrap_intervals(
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0).tolist()
     return tuple(map(Interval, table.mean(0).tolist(), low, high))
+
+
+def ratio_intervals(
+    numerators: ArrayLike, denominators: ArrayLike, seed: int, resamples: int = RESAMPLES
+) -> tuple[Interval, ...]:
+    """Ratio of the sums of each two columns with its percentile bootstrap interval at 95%.
+
+    Args:
+        numerators, denominators: ``(n, columns)`` each; the rows are drawn as those of
+            `bootstrap_intervals` are, numerator and denominator together.
+    """
+    top, bottom = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    if top.ndim != 2 or top.shape != bottom.shape or not len(top):
+        raise ValueError(f"The shapes {top.shape} and {bottom.shape} must be one (n, columns).")
+    middle = (top.sum(0) / bottom.sum(0)).tolist()
+    if len(top) == 1:
+        return tuple(Interval(value, value, value) for value in middle)
+    drawn = _resampled_means(np.hstack([top, bottom]), np.random.default_rng(abs(seed)), resamples)
+    ratios = drawn[:, : top.shape[1]] / drawn[:, top.shape[1] :]
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(ratios, [tail, 1 - tail], axis=0).tolist()
+    return tuple(map(Interval, middle, low, high))
 
 
 def _resampled_means(

@@ -1,0 +1,316 @@
+"""Passages of real text whose context is misspelled, and the loss on how they truly go on.
+
+    contexts in several conditions (clean, 15% of the words misspelled, …) | 24 true tokens
+
+Notable:
+
+- The tokens that are scored are clean and the same in every condition and for every model of a
+  vocabulary, so that differences between models, and between conditions, are paired.
+- A text on which models were compared before may be cut in two by a hash of each document: one half
+  for choosing, the other for the verdict (`HALVES`). Both halves of a text whose validation loss
+  was followed during training were seen by that loss; only a text that nothing read is untouched.
+- Needs nothing but PyTorch, NumPy and tiktoken (human misspellings: codespell), so that it runs
+  where models are trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from kronviz.model import GPT, right_padded
+from kronviz.tokenizer import Tokenizer, load_tokenizer
+from kronviz.typos import misspell
+from kronviz.typos.noise import PERTURBATIONS, perturb
+from kronviz.typos.words import find_words
+
+COUNT, CONTEXT, CONTINUATION = 2_000, 64, 24
+SHARES = (0.05, 0.15, 0.30)
+SYNTHETIC = ("swap", "drop", "double", "insert", "neighbour")
+"""Kinds of `kronviz.typos` that a synthetic misspelling is drawn from, each as likely."""
+HALVES = ("choosing", "verdict")
+TOKENS_AT_ONCE, HEAD_ROWS = 4_096, 384
+
+Ids = tuple[int, ...]
+
+
+class PassageError(ValueError):
+    """No passages can be made; the message is one sentence for a person."""
+
+
+@dataclass(frozen=True, order=True)
+class Condition:
+    """What happens to the context.
+
+    Attributes:
+        kind: ``clean``, ``none`` (no context at all: an end-of-text token in its place),
+            ``synthetic``, ``human`` or a name in `kronviz.typos.noise.PERTURBATIONS`.
+        share: of the words that are misspelled, 0 to 1; 0 for the other kinds.
+    """
+
+    kind: str
+    share: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.share:.0%}" if self.share else self.kind
+
+
+CLEAN, NONE = Condition("clean"), Condition("none")
+MISSPELLED = tuple(Condition(kind, share) for kind in ("synthetic", "human") for share in SHARES)
+PERTURBED = tuple(map(Condition, PERTURBATIONS))
+ALL = (CLEAN, *MISSPELLED, *PERTURBED, NONE)
+
+
+@dataclass(frozen=True, eq=False)
+class Passages:
+    """Contexts in every condition and their continuations, as ids of one vocabulary.
+
+    Attributes:
+        contexts: ids of each passage's context by condition; their lengths differ.
+        misspelled: share of the words that truly differ from the clean context, by condition:
+            people's misspellings are not known of every word.
+        targets: the true continuations, int64, ``(passages, continuation)``.
+        bytes: of each continuation, int64, ``(passages,)``.
+        texts: SHA-256 of all clean passages: equal where the passages are.
+    """
+
+    vocabulary: str
+    seed: int
+    half: str | None
+    contexts: dict[Condition, tuple[Ids, ...]]
+    misspelled: dict[Condition, float]
+    targets: NDArray[np.int64]
+    bytes: NDArray[np.int64]
+    texts: str
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def part(self, start: int, stop: int) -> Passages:
+        """Return some of the passages; `misspelled` and `texts` stay those of all."""
+        rows = slice(start, stop)
+        return replace(
+            self,
+            contexts={condition: ids[rows] for condition, ids in self.contexts.items()},
+            targets=self.targets[rows],
+            bytes=self.bytes[rows],
+        )
+
+    def cut(self, condition: Condition, n_ctx: int) -> int:
+        """Count the contexts that a model of ``n_ctx`` tokens cannot read from their beginning."""
+        room = n_ctx - self.targets.shape[1] + 1
+        return sum(len(ids) > room for ids in self.contexts[condition])
+
+
+def passages(
+    texts: Iterable[str],
+    vocabulary: str,
+    *,
+    count: int = COUNT,
+    context: int = CONTEXT,
+    continuation: int = CONTINUATION,
+    conditions: Sequence[Condition] = (CLEAN, *MISSPELLED),
+    kinds: Sequence[str] = SYNTHETIC,
+    seed: int = 0,
+    half: str | None = None,
+) -> Passages:
+    """Cut passages out of texts and spoil their contexts; the same arguments, the same passages.
+
+    Args:
+        texts: documents; a passage never crosses from one to the next, and none overlap.
+        vocabulary: name for `kronviz.tokenizer.load_tokenizer`.
+        count: passages, drawn from all that there are.
+        context, continuation: clean tokens of each passage before and from the cut, which lies
+            before a word.
+        kinds: of synthetic misspellings, names in `kronviz.typos.KINDS`.
+        seed: of the draw and of the misspellings.
+        half: ``choosing`` or ``verdict``, see `HALVES`; ``None`` takes all documents.
+
+    Raises:
+        PassageError: an argument is of no use, or the texts are too short for a single passage.
+    """
+    if half is not None and half not in HALVES:
+        raise PassageError(f"half is {half!r}; it must be one of {', '.join(HALVES)}, or None.")
+    if min(count, context, continuation) < 1:
+        raise PassageError("count, context and continuation must be 1 or more.")
+    tokenizer = load_tokenizer(vocabulary)
+    found = [
+        passage
+        for text in texts
+        if half is None or half_of(text) == half
+        for passage in _cut(text, tokenizer, context, continuation)
+    ]
+    if not found:
+        raise PassageError(
+            f"The text has no passage of {context + continuation} tokens; give a longer one."
+        )
+    # In the order of the draw, so that the first of them are a sample too.
+    chosen = [found[i] for i in np.random.default_rng(abs(seed)).permutation(len(found))[:count]]
+    cleans = [tokenizer.decode(before) for before, _ in chosen]
+    spoiled = {condition: _spoil(cleans, condition, kinds, seed) for condition in conditions}
+    words = max(1, sum(len(find_words(text)) for text in cleans))
+    targets = np.array([behind for _, behind in chosen], np.int64)
+    lengths = np.diff(tokenizer.vocabulary.offsets)
+    whole = "\0".join(tokenizer.decode([*before, *behind]) for before, behind in chosen)
+    return Passages(
+        vocabulary=vocabulary,
+        seed=seed,
+        half=half,
+        contexts={
+            condition: tuple(tuple(tokenizer.encode(text)) or (tokenizer.eot_id,) for text in made)
+            for condition, (made, _) in spoiled.items()
+        },
+        misspelled={c: edits / words for c, (_, edits) in spoiled.items()},
+        targets=targets,
+        bytes=lengths[targets].sum(1),
+        texts=hashlib.sha256(whole.encode()).hexdigest(),
+    )
+
+
+def half_of(text: str) -> str:
+    """Return the half that a document belongs to, by a hash of its text."""
+    return HALVES[hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % 2]
+
+
+def read_documents(path: Path) -> Iterator[str]:
+    """Read the documents of a file: a plain text, or JSON Lines with a ``text``; ``.xz`` too.
+
+    Raises:
+        PassageError: the file cannot be read so.
+    """
+    name = path.name.removesuffix(".xz")
+    try:
+        opened = lzma.open if path.name.endswith(".xz") else open
+        with opened(path, "rt", encoding="utf-8") as file:
+            if not name.endswith(".jsonl"):
+                yield file.read()
+                return
+            for line in file:
+                text = json.loads(line)["text"]
+                if not isinstance(text, str):
+                    raise TypeError
+                yield text
+    except OSError as error:
+        reason = (error.strerror or "it is damaged").lower()
+        raise PassageError(f"{path.name} cannot be opened: {reason}.") from None
+    except lzma.LZMAError:
+        raise PassageError(f"{path.name} is damaged: it is no xz file.") from None
+    except (ValueError, KeyError, TypeError):
+        raise PassageError(
+            f'{path.name} cannot be read: give UTF-8 text, or JSON Lines with a "text" in each.'
+        ) from None
+
+
+@torch.inference_mode()
+def losses(model: GPT, made: Passages, condition: Condition) -> NDArray[np.float64]:
+    """Return the mean loss of each true continuation, in nats a token: float64, ``(passages,)``.
+
+    Contexts are read in batches padded on the right, which a causal model does not see, and only
+    the positions that are scored go through the head. Of a context that does not fit the model
+    with its continuation, the end is read.
+
+    Args:
+        model: in evaluation mode, of the passages' vocabulary.
+    """
+    out = np.empty(len(made))
+    for rows, values in batched_losses(model, made, condition):
+        out[rows] = values
+    return out
+
+
+@torch.inference_mode()
+def batched_losses(
+    model: GPT, made: Passages, condition: Condition
+) -> Iterator[tuple[list[int], NDArray[np.float64]]]:
+    """Yield `losses` batch after batch: indices of the passages, and their losses."""
+    if model.config.vocabulary != made.vocabulary:
+        raise PassageError(
+            f"The passages are of {made.vocabulary}, the model is of {model.config.vocabulary}."
+        )
+    length = made.targets.shape[1]
+    room = model.config.n_ctx - length + 1
+    if room < 1:
+        raise PassageError(f"The model reads {model.config.n_ctx} tokens; that is too short.")
+    texts = [
+        (*ids[-room:], *after[:-1].tolist())
+        for ids, after in zip(made.contexts[condition], made.targets, strict=True)
+    ]
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    while order:
+        # The longest first: what fits once fits to the end.
+        rows = order[-max(1, TOKENS_AT_ONCE // len(texts[order[-1]])) :]
+        del order[-len(rows) :]
+        ids, last = right_padded([texts[i] for i in rows])
+        states = model.residual_stream(ids.to(model.device))[-1]
+        places = last[:, None] + torch.arange(1 - length, 1)
+        scored = states[torch.arange(len(rows))[:, None], places].flatten(0, 1)
+        targets = torch.from_numpy(made.targets[rows]).to(model.device).flatten()
+        nats = torch.cat(
+            [
+                F.cross_entropy(model.logits(model.norm(part)).float(), wanted, reduction="none")
+                for part, wanted in zip(
+                    scored.split(HEAD_ROWS), targets.split(HEAD_ROWS), strict=True
+                )
+            ]
+        )
+        yield rows, nats.double().view(len(rows), length).mean(1).cpu().numpy()
+
+
+def _cut(text: str, tokenizer: Tokenizer, context: int, after: int) -> Iterator[tuple[Ids, Ids]]:
+    """Yield the passages of a document, first to last, each cut before two words."""
+    ids = tokenizer.encode(text)
+    starts = [tokenizer.token_bytes(i)[:2] for i in ids]
+    word = [len(b) == 2 and b[:1] == b" " and b[1:].isalpha() for b in starts]
+    i = 0
+    while i + context + after <= len(ids):
+        before = tuple(ids[i : i + context])
+        behind = tuple(ids[i + context : i + context + after])
+        if word[i] and word[i + context] and _whole(tokenizer, before, behind):
+            yield before, behind
+            i += context + after
+        else:
+            i += 1
+
+
+def _whole(tokenizer: Tokenizer, before: Ids, behind: Ids) -> bool:
+    """Return whether the tokens are those of their own text, cut or not."""
+    first, second = tokenizer.decode(before), tokenizer.decode(behind)
+    return (
+        tokenizer.encode(first) == list(before)
+        and tokenizer.encode(first + second) == [*before, *behind]
+        and "\ufffd" not in second
+    )
+
+
+def _spoil(
+    cleans: Sequence[str], condition: Condition, kinds: Sequence[str], seed: int
+) -> tuple[list[str], int]:
+    """Return the texts in a condition, and how many of their words were misspelled."""
+    kind = condition.kind
+    if kind == "clean":
+        return list(cleans), 0
+    if kind == "none":
+        return [""] * len(cleans), 0
+    if kind in PERTURBATIONS:
+        return [perturb(text, kind, seed + i) for i, text in enumerate(cleans)], 0
+    if kind not in ("synthetic", "human"):
+        raise PassageError(f"There is no condition {kind!r}.")
+    names = tuple(kinds) if kind == "synthetic" else ("human",)
+    try:
+        # One edit a word, so that there are as many edits as misspelled words.
+        made = [
+            misspell(text, kinds=names, edits=1, seed=seed + i, share=condition.share)
+            for i, text in enumerate(cleans)
+        ]
+    except (TypeError, ValueError) as error:
+        raise PassageError(str(error)) from None
+    return [one.text for one in made], sum(len(one.edits) for one in made)

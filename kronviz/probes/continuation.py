@@ -1,0 +1,360 @@
+"""The loss on how a text truly goes on, after a context that was misspelled.
+
+    python -m kronviz.probes continuation --pair tiny --text val.jsonl.xz --half verdict
+
+Notable:
+
+- What is scored is the same clean tokens after every context and for every arm, so that all
+  differences are paired; see `kronviz.passages`.
+- Passages are read block after block, every condition and arm of each, so that a run that is
+  stopped has all figures, from fewer passages.
+- The score is H-Net's (arXiv 2507.07955, section 3.2) carried over from accuracy to loss: of what
+  there is to gain over chance, the percentage that is left after the perturbation. There chance is
+  a quarter of the answers, 100 · (perturbed − 0.25) / max(clean − 0.25, 0); here it is the loss of
+  the same tokens after no context: 100 · (none − perturbed) / (none − clean).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronviz.passages import (
+    ALL,
+    CLEAN,
+    CONTEXT,
+    CONTINUATION,
+    COUNT,
+    HALVES,
+    MISSPELLED,
+    NONE,
+    PERTURBED,
+    SYNTHETIC,
+    Condition,
+    PassageError,
+    Passages,
+    losses,
+    passages,
+    read_documents,
+)
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.intervals import RESAMPLES, Interval, bootstrap_intervals, ratio_intervals
+from kronviz.probes.outcomes import Progress
+from kronviz.typos import KINDS
+
+SETS: dict[str, tuple[Condition, ...]] = {
+    "misspelled": (CLEAN, *MISSPELLED),
+    "perturbed": (CLEAN, *PERTURBED, NONE),
+    "all": ALL,
+}
+"""Conditions that are read together; a score needs the clean context and none."""
+BLOCK = 50
+
+Losses = Mapping[str, Mapping[Condition, NDArray[np.float64]]]
+"""Nats a token of each passage, ``(passages,)``, by arm and condition."""
+
+
+@dataclass(frozen=True)
+class ContinuationArm:
+    """One arm in one condition.
+
+    Attributes:
+        nats: loss, in nats a token.
+        bits_per_byte: the same in bits a byte of the continuations' text.
+        rise_nats: how much larger the loss is than after the clean context, passage by passage.
+        score: percentage of what the context is worth that is left, see the module's notes;
+            ``None`` where the loss without a context was not measured.
+    """
+
+    arm: str
+    nats: Interval
+    bits_per_byte: Interval
+    rise_nats: Interval
+    score: Interval | None
+
+
+@dataclass(frozen=True)
+class ContinuationDifference:
+    """Loss of ``arm`` − that of ``base``, nats a token, passage by passage."""
+
+    arm: str
+    base: str
+    nats: Interval
+
+
+@dataclass(frozen=True)
+class ContinuationRow:
+    """All arms in one condition.
+
+    Attributes:
+        kind, share: see `kronviz.passages.Condition`.
+        misspelled: share of the words that truly were misspelled; ``None`` for other kinds.
+        cut: contexts of which only the end fits the models.
+    """
+
+    kind: str
+    share: float
+    misspelled: float | None
+    cut: int
+    arms: tuple[ContinuationArm, ...]
+    differences: tuple[ContinuationDifference, ...]
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The figures of a run, finished or stopped.
+
+    Attributes:
+        pair: name of the pair of models.
+        text: name of the text's file; ``text_sha256`` is that of its bytes.
+        half: of the text, see `kronviz.passages.HALVES`; ``None`` for the whole.
+        passages_sha256: of the passages' clean text: runs with equal ones read the same.
+        asked, done: passages that were to be read, and that were.
+        context, continuation: clean tokens of each.
+    """
+
+    pair: str
+    text: str
+    text_sha256: str
+    half: str | None
+    passages_sha256: str
+    seed: int
+    resamples: int
+    asked: int
+    done: int
+    context: int
+    continuation: int
+    rows: tuple[ContinuationRow, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+    def row(self, kind: str, share: float = 0.0) -> ContinuationRow:
+        """Return the row of a condition."""
+        return next(row for row in self.rows if (row.kind, row.share) == (kind, share))
+
+
+def continuation(
+    predictor: Predictor,
+    text: Path,
+    *,
+    count: int = COUNT,
+    context: int = CONTEXT,
+    length: int = CONTINUATION,
+    conditions: Sequence[Condition] = SETS["misspelled"],
+    kinds: Sequence[str] = SYNTHETIC,
+    seed: int = 0,
+    half: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[Continuation, Losses]:
+    """Read passages of a text with every arm.
+
+    Args:
+        text: a file, see `kronviz.passages.read_documents`; other arguments as for
+            `kronviz.passages.passages`.
+        progress: called after each block of passages; what was read stays when it says stop.
+
+    Returns:
+        The figures, and the losses that they are of.
+
+    Raises:
+        InputError: the text or an argument is of no use.
+    """
+    started = time.perf_counter()
+    try:
+        made = passages(
+            list(read_documents(text)),
+            predictor.tokenizer.name,
+            count=count,
+            context=context,
+            continuation=length,
+            conditions=conditions,
+            kinds=kinds,
+            seed=seed,
+            half=half,
+        )
+        by_arm = read(predictor, made, progress)
+    except PassageError as error:
+        raise InputError(str(error)) from None
+    done = len(next(iter(by_arm.values()))[CLEAN])
+    problems = list(predictor.problems)
+    if len(made) < count:
+        problems.append(f"The text has {len(made):,} passages; {count:,} were asked for.")
+    result = Continuation(
+        pair=predictor.pair,
+        text=text.name,
+        text_sha256=hashlib.sha256(text.read_bytes()).hexdigest(),
+        half=half,
+        passages_sha256=made.texts,
+        seed=seed,
+        resamples=RESAMPLES,
+        asked=len(made),
+        done=done,
+        context=context,
+        continuation=length,
+        rows=summarise(made, by_arm, predictor.n_ctx, seed),
+        problems=tuple(problems),
+        seconds=time.perf_counter() - started,
+    )
+    return result, by_arm
+
+
+def read(predictor: Predictor, made: Passages, progress: Progress | None = None) -> Losses:
+    """Return the losses of every arm in every condition, of the passages read before a stop."""
+    parts: dict[str, dict[Condition, list[NDArray[np.float64]]]] = {
+        arm: {condition: [] for condition in made.contexts} for arm in predictor.arms
+    }
+    for start in range(0, len(made), BLOCK):
+        block = made.part(start, start + BLOCK)
+        for arm, model in predictor.arms.items():
+            for condition, blocks in parts[arm].items():
+                blocks.append(losses(model, block, condition))
+        if progress is not None and progress(start + len(block), len(made)) is False:
+            break
+    return {
+        arm: {condition: np.concatenate(blocks) for condition, blocks in by_condition.items()}
+        for arm, by_condition in parts.items()
+    }
+
+
+def summarise(
+    made: Passages, by_arm: Losses, n_ctx: int, seed: int = 0
+) -> tuple[ContinuationRow, ...]:
+    """Return means, paired differences and scores with intervals, a row for each condition.
+
+    Args:
+        by_arm: at least the clean context of each arm; of the first passages, or of all.
+        n_ctx: tokens that the models read.
+    """
+    return tuple(_row(made, by_arm, at, n_ctx, seed) for at in made.contexts if at != NONE)
+
+
+def _row(
+    made: Passages, by_arm: Losses, condition: Condition, n_ctx: int, seed: int
+) -> ContinuationRow:
+    arms = list(by_arm)
+    nats, clean = (np.stack([by_arm[arm][at] for arm in arms], 1) for at in (condition, CLEAN))
+    done = len(nats)
+    pairs = list(combinations(range(len(arms)), 2))
+    gaps = [nats[:, arm] - nats[:, base] for base, arm in pairs]
+    n = len(arms)
+    intervals = bootstrap_intervals(np.column_stack([nats, nats - clean, *gaps]), seed)
+    bits = nats * made.targets.shape[1] / np.log(2)
+    sizes = np.broadcast_to(made.bytes[:done, None], bits.shape)
+    scores: Sequence[Interval | None] = [None] * n
+    if NONE in made.contexts and condition != CLEAN:
+        none = np.stack([by_arm[arm][NONE] for arm in arms], 1)
+        scores = ratio_intervals(100 * (none - nats), none - clean, seed)
+    return ContinuationRow(
+        kind=condition.kind,
+        share=condition.share,
+        misspelled=made.misspelled[condition] if condition.share else None,
+        cut=made.part(0, done).cut(condition, n_ctx),
+        arms=tuple(
+            map(
+                ContinuationArm,
+                arms,
+                intervals[:n],
+                ratio_intervals(bits, sizes, seed),
+                intervals[n : 2 * n],
+                scores,
+            )
+        ),
+        differences=tuple(
+            ContinuationDifference(arms[arm], arms[base], interval)
+            for (base, arm), interval in zip(pairs, intervals[2 * n :], strict=True)
+        ),
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the probe's arguments to a command line."""
+    parser.add_argument(
+        "--text", type=Path, required=True, help="plain text or JSON Lines, .xz too, untrained on"
+    )
+    parser.add_argument("--half", choices=HALVES, help="of the text's documents, by their hash")
+    parser.add_argument("--set", choices=list(SETS), default="misspelled", help="of conditions")
+    parser.add_argument("--passages", type=int, default=COUNT)
+    parser.add_argument("--context", type=int, default=CONTEXT, help="clean tokens before the cut")
+    parser.add_argument("--tokens", type=int, default=CONTINUATION, help="tokens that are scored")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(KINDS), default=list(SYNTHETIC), metavar="KIND"
+    )
+    parser.add_argument("--losses", type=Path, metavar="FILE", help="write each passage's, as npz")
+
+
+def run(
+    predictor: Predictor, options: argparse.Namespace, progress: Progress | None
+) -> Continuation:
+    """Run the probe as the command line asks, and write each passage's losses where it says."""
+    result, found = continuation(
+        predictor,
+        options.text,
+        count=options.passages,
+        context=options.context,
+        length=options.tokens,
+        conditions=SETS[options.set],
+        kinds=options.kinds,
+        seed=options.seed,
+        half=options.half,
+        progress=progress,
+    )
+    if options.losses:
+        arrays = {f"{arm}/{at}": nats for arm, by in found.items() for at, nats in by.items()}
+        np.savez_compressed(options.losses, **arrays)  # type: ignore[arg-type]
+    return result
+
+
+def lines(result: Continuation) -> Iterator[str]:
+    """Return a result as lines to print."""
+    yield from result.problems
+    half = f", {result.half} half" if result.half else ""
+    yield (
+        f"pair {result.pair}, {result.text}{half}, {result.done} of {result.asked} passages, "
+        f"{result.continuation} tokens after {result.context}, seed {result.seed}"
+    )
+    for row in result.rows:
+        real = "" if row.misspelled is None else f" ({row.misspelled:.1%} of the words)"
+        cut = f" ({row.cut} contexts cut)" if row.cut else ""
+        yield f"{Condition(row.kind, row.share)}{real}{cut}"
+        for arm in row.arms:
+            score = f", score {arm.score}" if arm.score else ""
+            yield (
+                f"  {arm.arm}: {arm.nats} nats, {arm.bits_per_byte} bits a byte, "
+                f"{arm.rise_nats} over clean{score}"
+            )
+        for difference in row.differences:
+            yield f"  {difference.arm} − {difference.base}: {difference.nats} nats"
+    yield f"{result.seconds:.1f} s"
+
+
+def table(result: Continuation) -> list[dict[str, object]]:
+    """Return a result as flat rows, one for each condition and arm."""
+    return [
+        {
+            "kind": row.kind,
+            "share": row.share,
+            "misspelled": row.misspelled,
+            "cut": row.cut,
+            "arm": arm.arm,
+            **_columns("nats", arm.nats),
+            **_columns("bits_per_byte", arm.bits_per_byte),
+            **_columns("rise_nats", arm.rise_nats),
+            **_columns("score", arm.score),
+        }
+        for row in result.rows
+        for arm in row.arms
+    ]
+
+
+def _columns(name: str, interval: Interval | None) -> dict[str, object]:
+    if interval is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
