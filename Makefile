@@ -41,7 +41,7 @@ endif
 	$(BIN)/python benchmarks/serve.py --pair $(PAIR) --device cpu
 	$(BIN)/python benchmarks/encoder.py --quick
 	$(BIN)/python benchmarks/encoder.py --tables widths vocabularies
-	-$(BIN)/python -m kronviz.projection --pair $(PAIR) --check
+	-$(BIN)/python -m kronviz.maps --pair $(PAIR) --check
 	$(BIN)/python benchmarks/map.py
 	$(BIN)/python -m kronviz.probes robustness --pair $(PAIR) --seed 1
 	-table=$$($(BIN)/python -c "$(FIND_TABLE)") && $(BIN)/python -m kronviz.probes table \
@@ -52,12 +52,12 @@ endif
 # books-1.jsonl.xz to books-3.jsonl.xz (tiny: the first) and val.jsonl.xz.
 train-%: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config $* --text $(TEXT)
-	$(BIN)/python -m kronviz.projection --pair $*
+	$(BIN)/python -m kronviz.maps --pair $*
 	$(BIN)/python -m kronviz.probes.kept checkpoints/$*
 
 # Draw the maps of a pair anew: a minute for 8,193 tokens, five for 50,257, on two cores.
 maps: $(VENV)/.installed
-	$(BIN)/python -m kronviz.projection --pair $(PAIR)
+	$(BIN)/python -m kronviz.maps --pair $(PAIR)
 
 screenshots: $(VENV)/.installed-dev
 	$(BIN)/python assets/screenshots.py

@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from running import address
 from typing_page import TYPED, Typing, keystrokes
 
+from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import Predictor
 from kronviz.probes.byteview import encode
 from kronviz.probes.editwalk import edit_walk
-from kronviz.probes.neighbors import neighbors
 from kronviz.probes.stringpair import compare_strings
 from kronviz.tokenizer import VOCABULARIES
 

@@ -30,12 +30,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from kronviz.app.context import Context, load_context
 from kronviz.app.page import build_app, launch
 from kronviz.checkpoint import ARMS, CHECKPOINTS, save_arm
+from kronviz.maps import store
+from kronviz.maps.lookup import look_up, place_words
+from kronviz.maps.spaces import _vectors as kept_vectors
+from kronviz.maps.spaces import spaces
 from kronviz.model import GPT, ModelConfig
 from kronviz.predictor import Predictor
-from kronviz.projection import maps
-from kronviz.projection.looking import look_up, place_words
-from kronviz.projection.spaces import _vectors as kept_vectors
-from kronviz.projection.spaces import spaces
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 READY = (
@@ -94,25 +94,25 @@ def _random(folder: Path) -> Context:
         save_arm(GPT(config), folder / "random" / arm)
     context = load_context(folder)
     with (
-        patch("kronviz.projection.maps.lay_out", lambda found, start, *rest: start),
-        patch("kronviz.projection.maps.near", lambda *arguments: None),
+        patch("kronviz.maps.store.lay_out", lambda found, start, *rest: start),
+        patch("kronviz.maps.store.near", lambda *arguments: None),
     ):
         for space in spaces(context.predictor()):
-            maps.draw_map(context.predictor(), space.name)
+            store.draw_map(context.predictor(), space.name)
     return context
 
 
 def _stored(predictor: Predictor, folder: Path) -> None:
     """Files of all maps, what reading one takes, and the first question to every space."""
     names = [space.name for space in spaces(predictor) if not space.whole]
-    files = [maps.write_map(predictor, maps.read_map(predictor, n), folder) for n in names]
+    files = [store.write_map(predictor, store.read_map(predictor, n), folder) for n in names]
     sizes = [file.stat().st_size for file in files]
     print(f"{len(files)} maps: {max(sizes) / 1e3:.0f} kB at most, {sum(sizes) / 1e6:.2f} MB in all")
-    maps._drawn.clear()
-    reading = _median(lambda: (maps._drawn.clear(), maps.read_map(predictor, "kron", folder)))
+    store._drawn.clear()
+    reading = _median(lambda: (store._drawn.clear(), store.read_map(predictor, "kron", folder)))
     print(f"a map read from its file: {reading:.1f} ms")
     for name in names:
-        maps.read_map(predictor, name, folder)
+        store.read_map(predictor, name, folder)
     kept_vectors.cache_clear()
     before, slowest = _memory_mb(), 0.0
     for name in names:

@@ -6,9 +6,9 @@ from unittest.mock import patch
 
 import torch
 
+from kronviz.maps.store import draw_map
 from kronviz.model import GPT, ModelConfig
 from kronviz.predictor import Predictor
-from kronviz.projection.maps import draw_map
 
 
 def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **shape: int) -> GPT:
@@ -20,6 +20,6 @@ def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **s
 
 def draw_quickly(predictor: Predictor, *spaces: str) -> None:
     """Maps of a pair by their two main axes alone: UMAP takes seconds to be imported."""
-    with patch("kronviz.projection.maps.lay_out", lambda found, start, *rest: start):
+    with patch("kronviz.maps.store.lay_out", lambda found, start, *rest: start):
         for space in spaces:
             draw_map(predictor, space)

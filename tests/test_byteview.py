@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from kronviz import codec
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.byteview import ByteView, encode
-from kronviz.probes.strings import MAX_BYTES, owners
 from kronviz.results import from_json, to_json
+from kronviz.strings import MAX_BYTES, owners
 
 STRINGS = (
     "run",

@@ -7,13 +7,13 @@ import pytest
 import torch
 from small import small_model
 
+from kronviz.families import FAMILIES
 from kronviz.figures import layers as figures
+from kronviz.maps.neighbors import canonical
 from kronviz.predictor import Predictor
 from kronviz.probes import layer_words
 from kronviz.probes import layers as probe
-from kronviz.probes.families import FAMILIES
 from kronviz.probes.layers import KINDS, LayerReport, layers
-from kronviz.probes.neighbors import canonical
 from kronviz.probes.tables import layer_rows
 from kronviz.results import from_json, to_json
 

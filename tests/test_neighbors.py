@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from kronviz import codec
-from kronviz.predictor import InputError, Predictor
-from kronviz.probes.neighbors import (
+from kronviz.maps.neighbors import (
     NeighborReport,
     canonical,
     code_table,
     neighbors,
     relation,
 )
+from kronviz.predictor import InputError, Predictor
 from kronviz.results import from_json, to_json
 from kronviz.tokenizer import load_tokenizer
 

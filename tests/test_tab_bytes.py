@@ -21,11 +21,11 @@ from kronviz.app.tabs.bytes import pair as bytes_pair
 from kronviz.app.tabs.bytes import tab
 from kronviz.app.tabs.bytes import walk as bytes_walk
 from kronviz.app.tabs.bytes.api import endpoints
+from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import Predictor
 from kronviz.probes.byteview import encode
 from kronviz.probes.collisions import collisions
 from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
-from kronviz.probes.neighbors import neighbors
 from kronviz.probes.stringpair import compare_strings
 from kronviz.results import to_dict
 

@@ -19,9 +19,9 @@ from kronviz.app.tabs.map import words as map_words
 from kronviz.app.tabs.map.api import endpoints
 from kronviz.app.tabs.map.files import routes, vocabulary_file
 from kronviz.app.tabs.map.tab import _listed, _varied, build
+from kronviz.maps.lookup import distances, look_up, place_words
+from kronviz.maps.store import read_map
 from kronviz.predictor import Predictor
-from kronviz.projection.looking import distances, look_up, place_words
-from kronviz.projection.maps import read_map
 from kronviz.results import to_dict
 
 
@@ -58,7 +58,7 @@ def test_the_browser_is_given_points_as_they_are_drawn(
     about, arrays = unpacked(client.get("/kronviz/map/toy/kron").content)
     drawn = read_map(context.predictor(), "kron")
     assert np.array_equal(arrays["points"].reshape(-1, 2), drawn.points)
-    assert about["faith"]["trustworthiness"] == drawn.facts.faith.trustworthiness
+    assert about["faithfulness"]["trustworthiness"] == drawn.facts.faithfulness.trustworthiness
 
 
 def test_the_browser_is_given_the_bytes_of_every_token(

@@ -18,7 +18,7 @@ import torch
 
 from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs
 from kronviz.predictor import InputError, Predictor
-from kronviz.projection.brought import Shelf
+from kronviz.probes.own_model import Shelf
 from kronviz.serving import Comparisons
 from kronviz.tokenizer import VocabularyError
 

@@ -48,7 +48,7 @@ from kronviz.app.tabs.training import tab as training
 from kronviz.app.tabs.your_model import tab as your_model
 from kronviz.figures.palette import ARMS
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
-from kronviz.projection.brought import KEPT_S
+from kronviz.probes.own_model import KEPT_S
 
 TITLE = "kronviz: how two GPTs read misspelled text"
 SENTENCE = (

@@ -19,7 +19,7 @@ import torch
 
 from kronviz import codec
 from kronviz.predictor import Predictor, TokenView
-from kronviz.probes.strings import (
+from kronviz.strings import (
     cosines,
     kron_embedding,
     owners,

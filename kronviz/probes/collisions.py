@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import TokenView
-from kronviz.probes.strings import known_tokenizer, one_of, positions, whole_number
+from kronviz.strings import known_tokenizer, one_of, positions, whole_number
 from kronviz.tokenizer import load_tokenizer
 
 MAX_GROUPS = 500

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import Predictor, clean_text
-from kronviz.probes.strings import (
+from kronviz.strings import (
     bpe_cosines,
     kron_cosines,
     one_of,

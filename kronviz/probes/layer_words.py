@@ -13,8 +13,8 @@ from itertools import combinations, takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from kronviz.probes.families import FAMILIES
-from kronviz.probes.neighbors import canonical
+from kronviz.families import FAMILIES
+from kronviz.maps.neighbors import canonical
 from kronviz.probes.pairs import load_pairs
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 

@@ -28,9 +28,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kronviz.families import FAMILIES
 from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
-from kronviz.probes.families import FAMILIES
 from kronviz.probes.layer_words import Cut, Spellings, lookalikes, sentences, spellings
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
 

@@ -14,7 +14,7 @@ import torch
 
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.byteview import Cell, encode
-from kronviz.probes.strings import kron_embedding, summands, whole_number
+from kronviz.strings import kron_embedding, summands, whole_number
 
 NUMBERS = 24
 """How many numbers of each vector are given unless more are asked for."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import Predictor, TokenView
-from kronviz.probes.strings import (
+from kronviz.strings import (
     bpe_cosines,
     kron_cosines,
     owners,

@@ -21,7 +21,7 @@ import pytest
 from attacks import ATTACKS
 from safetensors.numpy import save
 
-from kronviz.projection.umap_layout import main_axes
+from kronviz.maps.umap_layout import main_axes
 
 Visit = Callable[..., Any]
 ALL = os.environ.get("KRONVIZ_ATTACKS") == "all"
@@ -236,9 +236,7 @@ def test_as_sentences(watched: Any) -> None:
 
 def test_as_words_of_the_map(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """As words that variants are made of, that are laid out afresh, whose distances are saved."""
-    monkeypatch.setattr(
-        "kronviz.projection.fresh.layout", lambda vectors, **settings: main_axes(vectors)
-    )
+    monkeypatch.setattr("kronviz.maps.fresh.layout", lambda vectors, **settings: main_axes(vectors))
     page = watched()
     open_tab(page, "Map")
     words = "#kv-map-words textarea"

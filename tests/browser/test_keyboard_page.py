@@ -17,8 +17,8 @@ from walking import SELECTED, open_tab, slowly
 from kronviz.app.page import TABS
 from kronviz.app.tabs.generate import tab as generate
 from kronviz.app.tabs.robustness import tab as robustness
+from kronviz.maps.umap_layout import main_axes
 from kronviz.predictor import Predictor
-from kronviz.projection.umap_layout import main_axes
 
 Visit = Callable[..., Any]
 
@@ -133,9 +133,7 @@ def test_the_byte_sheet(page: Any) -> None:
 
 
 def test_the_map(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "kronviz.projection.fresh.layout", lambda vectors, **settings: main_axes(vectors)
-    )
+    monkeypatch.setattr("kronviz.maps.fresh.layout", lambda vectors, **settings: main_axes(vectors))
     go(page, "map")
     plot = "window.kronvizMap.plots.left"
     page.wait_for_function("window.kronvizMap?.plots?.left?.count > 500")

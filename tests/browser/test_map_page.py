@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from small import draw_quickly
 
+from kronviz.maps.lookup import look_up
 from kronviz.predictor import Predictor
-from kronviz.projection.looking import look_up
 
 READY = "window.kronvizMap?.plots?.left?.count > 500 && window.kronvizMap.plots.right.count > 500"
 
@@ -24,7 +24,7 @@ def maps(small_predictor: Predictor) -> Predictor:
 def test_a_map_that_is_not_there_is_drawn_on_request(
     visit: Callable[..., Any], maps: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kronviz.projection.maps.lay_out", lambda found, start, *rest: start)
+    monkeypatch.setattr("kronviz.maps.store.lay_out", lambda found, start, *rest: start)
     page = visit("?tab=map&map.left=bpe-1")
     drawn = page.locator(".kv-map[data-side=left]")
     drawn.locator(".kv-map-status", has_text="not been drawn yet").wait_for()

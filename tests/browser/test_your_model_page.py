@@ -57,7 +57,7 @@ def test_files_are_measured_and_others_refused_on_a_phone(
     assert "mine.npy" in page.locator("#kv-table-shown").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     # UMAP alone would take longer than all of this.
-    monkeypatch.setattr("kronviz.projection.maps.lay_out", lambda found, start, *rest: start)
+    monkeypatch.setattr("kronviz.maps.store.lay_out", lambda found, start, *rest: start)
     page.click("[data-on-map]")
     page.wait_for_function(
         "['left', 'right'].every((side) => {"

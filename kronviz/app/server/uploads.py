@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
-from kronviz.projection.brought import KEPT_S
+from kronviz.probes.own_model import KEPT_S
 
 MOST_BYTES = 8 * MAX_UPLOAD_BYTES
 """All files together."""

@@ -14,8 +14,8 @@ from kronviz.probes.cross_model.report import CrossModelReport
 from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
 from kronviz.probes.cross_model.vectors import VectorTable, read_vectors
 from kronviz.probes.intervals import Interval
-from kronviz.probes.strings import DEFAULT_POS_DIM
 from kronviz.published import CROSS_MODEL
+from kronviz.strings import DEFAULT_POS_DIM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

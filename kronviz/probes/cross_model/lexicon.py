@@ -18,8 +18,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from kronviz.maps.neighbors import canonical, relation
 from kronviz.probes.cross_model.tokens import TokenList
-from kronviz.probes.neighbors import canonical, relation
 
 Item = TypeVar("Item")
 BUCKETS = ("typographic", "morphological", "unrelated")

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from kronviz import codec
+from kronviz.maps import layout
+from kronviz.maps.neighbors import CodeTable, Neighbor, top
 from kronviz.predictor import InputError, clean_text
 from kronviz.probes.cross_model.lexicon import BUCKETS, Lexicon, lexicon, pairs_of
 from kronviz.probes.cross_model.progress import Enough, Progress, Teller
@@ -27,9 +29,7 @@ from kronviz.probes.cross_model.report import (
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.vectors import VectorTable
 from kronviz.probes.intervals import bootstrap_intervals
-from kronviz.probes.neighbors import CodeTable, Neighbor, top
-from kronviz.probes.strings import DEFAULT_POS_DIM, positions, readable, whole_number
-from kronviz.projection import layout
+from kronviz.strings import DEFAULT_POS_DIM, positions, readable, whole_number
 from kronviz.tokenizer import TokenBytes
 
 WORDS = ("run", "nation", "code", "act", "build", "time")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kronviz.maps.neighbors import Neighbor
 from kronviz.probes.intervals import Interval
-from kronviz.probes.neighbors import Neighbor
 
 SPECTRUM_ROWS = 8_192
 

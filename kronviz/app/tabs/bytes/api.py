@@ -8,11 +8,11 @@ import gradio as gr
 
 from kronviz.app.components.endpoints import Answer, answer, typed
 from kronviz.app.context import Context
+from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import Predictor
 from kronviz.probes.byteview import encode
 from kronviz.probes.collisions import collisions
 from kronviz.probes.editwalk import edit_walk
-from kronviz.probes.neighbors import neighbors
 from kronviz.probes.stringpair import compare_strings
 
 

@@ -17,8 +17,8 @@ from kronviz.app.components.pieces import (
     told,
 )
 from kronviz.app.components.tables import box
+from kronviz.maps.neighbors import Neighbor, NeighborReport, SpaceNeighbors
 from kronviz.probes.collisions import RULES, CollisionGroup, Collisions
-from kronviz.probes.neighbors import Neighbor, NeighborReport, SpaceNeighbors
 
 RELATIONS = {
     "typographic": ("typographic", "the same word in other case, with a space or punctuation"),

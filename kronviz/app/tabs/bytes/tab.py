@@ -26,13 +26,13 @@ from kronviz.app.tabs.bytes import lists as bytes_lists
 from kronviz.app.tabs.bytes import pair as bytes_pair
 from kronviz.app.tabs.bytes import walk as bytes_walk
 from kronviz.app.tabs.bytes.api import add_endpoints
+from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import InputError
 from kronviz.probes.byteview import encode
 from kronviz.probes.collisions import RULES, Collisions, collisions
 from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
-from kronviz.probes.neighbors import neighbors
 from kronviz.probes.stringpair import compare_strings
-from kronviz.probes.strings import DEFAULT_POS_DIM, kron_embedding
+from kronviz.strings import DEFAULT_POS_DIM, kron_embedding
 from kronviz.tokenizer import VOCABULARIES
 
 TEXT, SECOND, KIND, PLACE, OWN = " house", " horse", "insert", 1, "own"

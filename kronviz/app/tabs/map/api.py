@@ -9,14 +9,14 @@ import gradio as gr
 
 from kronviz.app.components.endpoints import Answer, answer, typed
 from kronviz.app.context import Context
+from kronviz.maps import lookup
+from kronviz.maps.fresh import lay_out_words
+from kronviz.maps.spaces import space_of
+from kronviz.maps.store import Map, map_of, read_map
+from kronviz.maps.words import RULES, variants
 from kronviz.predictor import Predictor
-from kronviz.probes.strings import whole_number
-from kronviz.projection import looking
-from kronviz.projection.fresh import lay_out_words
-from kronviz.projection.maps import Map, map_of, read_map
-from kronviz.projection.spaces import space_of
-from kronviz.projection.words import RULES, variants
 from kronviz.results import to_dict
+from kronviz.strings import whole_number
 
 
 def add_endpoints(context: Context) -> None:
@@ -73,7 +73,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             k: How many neighbours, 1 to 50.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return answer(lambda: looking.look_up(text, models(pair), left, right, k=k))
+        return answer(lambda: lookup.look_up(text, models(pair), left, right, k=k))
 
     def place_words(
         words: list[str], left: str = "bpe", right: str = "kron", k: int = 10, pair: str = ""
@@ -87,7 +87,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             k: How many neighbours each word is given, 1 to 50.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return answer(lambda: looking.place_words(words, models(pair), left, right, k=k))
+        return answer(lambda: lookup.place_words(words, models(pair), left, right, k=k))
 
     def lay_out(words: list[str], left: str = "bpe", right: str = "kron", pair: str = "") -> Answer:
         """Lay 5 to 200 typed words out by UMAP on these words alone, in two spaces.
@@ -111,7 +111,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             right: Another one.
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return answer(lambda: looking.distances(words, models(pair), left, right))
+        return answer(lambda: lookup.distances(words, models(pair), left, right))
 
     def word_variants(word: str, rules: list[str] | None = None, seed: int = 0) -> list[str]:
         """Make variants of a word: case, leading space, punctuation, endings, typos of every kind.
@@ -136,8 +136,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
         """
 
         def ask() -> list[Answer]:
-            number = whole_number(k, "k", 1, looking.MAX_K)
-            return [to_dict(f) for f in looking.family_figures(models(pair), space, k=number)]
+            number = whole_number(k, "k", 1, lookup.MAX_K)
+            return [to_dict(f) for f in lookup.family_figures(models(pair), space, k=number)]
 
         return answer(ask)
 

@@ -21,11 +21,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kronviz.app.context import Context
+from kronviz.maps.columns import CASES, PER_OCTAVE, SCRIPTS, SPACE, columns
+from kronviz.maps.spaces import TABLE, OwnModelTokens, space_of, table_of
+from kronviz.maps.store import MapError, read_map
+from kronviz.maps.words import PROBES
 from kronviz.predictor import InputError
-from kronviz.projection.columns import CASES, PER_OCTAVE, SCRIPTS, SPACE, columns
-from kronviz.projection.maps import MapError, read_map
-from kronviz.projection.spaces import TABLE, BroughtTokens, space_of, table_of
-from kronviz.projection.words import PROBES
 from kronviz.results import to_dict
 from kronviz.tokenizer import token_set
 
@@ -88,7 +88,7 @@ def vocabulary_file(vocabulary: str) -> bytes:
         "per_octave": PER_OCTAVE,
     }
     arrays: dict[str, NDArray] = {}
-    if isinstance(tokens, BroughtTokens):
+    if isinstance(tokens, OwnModelTokens):
         arrays["ids"] = tokens.ids.astype(np.uint32)
     arrays |= {
         "lengths": np.diff(packed.offsets).astype(np.uint16),

@@ -113,7 +113,7 @@
     plots[side].set(points, 65535);
     plots[side].look(plots[side].home, false);
     colour(side);
-    const { k, asked, trustworthiness, overlap } = about.faith;
+    const { k, asked, trustworthiness, overlap } = about.faithfulness;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
     const sample = asked < about.tokens ? ` (measured on ${format(asked)} drawn by a fixed seed)` : "";
     caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}, where 1 says that nothing stands close here that is far apart there.`);

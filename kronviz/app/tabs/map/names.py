@@ -6,7 +6,7 @@ from typing import Protocol
 
 from kronviz.app.components.html import Markup, element
 from kronviz.app.tabs.compare.view import arm_name
-from kronviz.projection.spaces import TABLE, TABLE_CODE
+from kronviz.maps.spaces import TABLE, TABLE_CODE
 
 
 class InSpace(Protocol):
@@ -19,14 +19,14 @@ class InSpace(Protocol):
     def arm(self) -> str: ...
 
 
-def brought(space: str) -> bool:
+def is_own_model(space: str) -> bool:
     """Whether a space is of a table that the visitor brought."""
     return space.startswith((TABLE, TABLE_CODE))
 
 
 def name_of(found: InSpace) -> Markup:
     """What a space is called in a sentence: by its model, or as the visitor's own table."""
-    if not brought(found.space):
+    if not is_own_model(found.space):
         return arm_name(found.arm)
     name = "your table" if found.space.startswith(TABLE) else "its byte code"
     return element("span", name, class_="kv-arm-name", data_arm=found.arm)
@@ -34,5 +34,5 @@ def name_of(found: InSpace) -> Markup:
 
 def heading(found: InSpace, title: str) -> Markup:
     """The head of a space's panel."""
-    more = "" if brought(found.space) else f", {title}"
+    more = "" if is_own_model(found.space) else f", {title}"
     return element("h3", name_of(found), more, class_="kv-heading")

@@ -24,13 +24,13 @@ from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.map import view
 from kronviz.app.tabs.map import words as map_words
 from kronviz.app.tabs.map.api import add_endpoints
-from kronviz.app.tabs.map.names import brought
+from kronviz.app.tabs.map.names import is_own_model
+from kronviz.maps import lookup
+from kronviz.maps.fresh import FreshLayout, lay_out_steps, steps
+from kronviz.maps.spaces import OwnModel, space_of, spaces
+from kronviz.maps.store import map_of
+from kronviz.maps.words import RULES, variants
 from kronviz.predictor import InputError, Predictor
-from kronviz.projection import looking
-from kronviz.projection.fresh import FreshLayout, lay_out_steps, steps
-from kronviz.projection.maps import map_of
-from kronviz.projection.spaces import Brought, space_of, spaces
-from kronviz.projection.words import RULES, variants
 
 WORD = " nation"
 SIDES = ("left", "right")
@@ -91,7 +91,7 @@ def build(context: Context) -> None:
     def asked(word: str, left: str, right: str, pair: str | None) -> Markup:
         try:
             return view.answer(
-                looking.look_up(well_formed(word or ""), context.predictor(pair), left, right)
+                lookup.look_up(well_formed(word or ""), context.predictor(pair), left, right)
             )
         except InputError as error:
             return view.refusal(str(error))
@@ -99,7 +99,7 @@ def build(context: Context) -> None:
     def compared(left: str, right: str, pair: str | None) -> Markup:
         predictor = context.predictor(pair)
         try:
-            found = [looking.family_figures(predictor, name) for name in (left, right)]
+            found = [lookup.family_figures(predictor, name) for name in (left, right)]
         except InputError as error:
             return view.refusal(str(error))
         return view.figures(found, predictor.pair)
@@ -109,8 +109,8 @@ def build(context: Context) -> None:
             return element("div")
         try:
             predictor, listed = context.predictor(pair), _listed(words)
-            found = looking.place_words(listed, predictor, left, right)
-            apart = looking.distances(listed[: map_words.SHOWN], predictor, left, right)
+            found = lookup.place_words(listed, predictor, left, right)
+            apart = lookup.distances(listed[: map_words.SHOWN], predictor, left, right)
         except InputError as error:
             return view.refusal(str(error))
         return map_words.placed(found, apart)
@@ -153,12 +153,12 @@ def build(context: Context) -> None:
         table = context.shelf.of(str(request.session_hash))
         chosen, predictor = (left, right), context.predictor(pair)
         own = table.spaces if table else _defaults(predictor)
-        if table is None and not any(map(brought, chosen)):
+        if table is None and not any(map(is_own_model, chosen)):
             return [gr.skip(), gr.skip()]
         return [
             gr.update(
                 choices=_choices(predictor, side, table),
-                value=now if not brought(now) else new,
+                value=now if not is_own_model(now) else new,
             )
             for side, now, new in zip(SIDES, chosen, own, strict=True)
         ]
@@ -207,7 +207,7 @@ def build(context: Context) -> None:
 def _distances(context: Context) -> Any:
     def table(words: str, left: str, right: str, pair: str | None) -> tuple[str, Markup]:
         try:
-            found = looking.distances(_listed(words), context.predictor(pair), left, right)
+            found = lookup.distances(_listed(words), context.predictor(pair), left, right)
         except InputError as error:
             return "", view.refusal(str(error))
         return map_words.distances_csv(found), element("div")
@@ -232,7 +232,7 @@ def _listed(words: str) -> list[str]:
 
 
 def _choices(
-    predictor: Predictor, side: str, table: Brought | None = None
+    predictor: Predictor, side: str, table: OwnModel | None = None
 ) -> list[tuple[str, str]]:
     own = [space_of(predictor, table.spaces[SIDES.index(side)])] if table else []
     return [

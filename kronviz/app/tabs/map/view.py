@@ -10,10 +10,10 @@ from kronviz.app.components.numbers import marked, number
 from kronviz.app.components.parts import alert
 from kronviz.app.components.tables import box, table
 from kronviz.app.tabs.compare.view import arm_name
-from kronviz.app.tabs.map.names import brought, heading, name_of
-from kronviz.probes.neighbors import Neighbor
-from kronviz.projection.looking import FamilyFigures, LookUp, Shares, Side, Standing
-from kronviz.projection.words import PROBES
+from kronviz.app.tabs.map.names import heading, is_own_model, name_of
+from kronviz.maps.lookup import FamilyFigures, LookUp, Shares, Side, Standing
+from kronviz.maps.neighbors import Neighbor
+from kronviz.maps.words import PROBES
 
 COLOURS = (
     ("arm", "model"),
@@ -206,8 +206,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
         for name in names
     ]
     named = " ".join(f"--space {side[0].space}" for side in sides if side)
-    command = f"python -m kronviz.projection --pair {pair} --families {named}"
-    own = any(brought(side[0].space) for side in sides if side)
+    command = f"python -m kronviz.maps --pair {pair} --families {named}"
+    own = any(is_own_model(side[0].space) for side in sides if side)
     return element(
         "section",
         element("h2", "The probe families", class_="kv-title"),
@@ -293,7 +293,7 @@ def _near(side: Side, found: LookUp) -> Markup:
     standing = side.standing
     basis = BASES[standing.basis]
     if standing.basis == "token":
-        known = standing.token is not None and not brought(side.space)
+        known = standing.token is not None and not is_own_model(side.space)
         basis = marked(f"token {standing.token:,}") if known else "one token"
     asked = len(standing.neighbors)
     kept = "not a token here: placed by its nearest, in the original space"

@@ -12,9 +12,9 @@ from kronviz.app.components.parts import progress_bar
 from kronviz.app.components.tables import box, table
 from kronviz.app.tabs.map.names import heading, name_of
 from kronviz.app.tabs.map.view import BASES, point, shares_bar
+from kronviz.maps.fresh import FreshLayout
+from kronviz.maps.lookup import Distances, Placement, Standing
 from kronviz.probes.tables import inert
-from kronviz.projection.fresh import FreshLayout
-from kronviz.projection.looking import Distances, Placement, Standing
 
 SHOWN = 12
 """Words whose distances fit on a page; the file has all of them."""

@@ -17,7 +17,7 @@ from kronviz.probes.cross_model.command import read_files
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAX_MAP_TOKENS, WORDS
-from kronviz.projection.brought import bring
+from kronviz.probes.own_model import as_own_model
 from kronviz.results import to_dict
 
 
@@ -52,9 +52,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
     ) -> Answer:
         answer = to_dict(compare_table(*given, source=source, **settings))
         if on_map:
-            brought = bring(*given, source=source, pos_dim=settings["pos_dim"])
-            context.shelf.put(f"api/{brought.key}", brought)
-            answer["spaces"] = list(brought.spaces)
+            own = as_own_model(*given, source=source, pos_dim=settings["pos_dim"])
+            context.shelf.put(f"api/{own.key}", own)
+            answer["spaces"] = list(own.spaces)
         return answer
 
     def table(

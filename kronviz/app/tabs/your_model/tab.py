@@ -29,6 +29,7 @@ from kronviz.app.context import Context
 from kronviz.app.tabs.your_model.api import add_endpoints
 from kronviz.app.tabs.your_model.view import maps_caption, report_view, share_bar
 from kronviz.figures.cross_model import token_map
+from kronviz.maps.spaces import OwnModel
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import CrossModelReport, TokenList, VectorTable, figures, lay_out
 from kronviz.probes.cross_model.command import read_files
@@ -36,9 +37,8 @@ from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
-from kronviz.probes.strings import DEFAULT_POS_DIM
-from kronviz.projection.brought import Shelf, bring
-from kronviz.projection.spaces import Brought
+from kronviz.probes.own_model import Shelf, as_own_model
+from kronviz.strings import DEFAULT_POS_DIM
 
 OURS, FILES, HUB = "ours", "files", "hub"
 STOPPED = "Stopped. What was measured is kept below."
@@ -168,7 +168,7 @@ class Found(NamedTuple):
     report: CrossModelReport | None = None
     doing: Markup | str = ""
     note: str = ""
-    table: Brought | None = None
+    table: OwnModel | None = None
 
 
 def measured(
@@ -200,9 +200,9 @@ def measured(
         assert table is not None
         return figures(table[1], table[2], source=table[0], progress=tell, **asked)
 
-    def brought(tell: Callable[[float], object]) -> Brought:
+    def spaces(tell: Callable[[float], object]) -> OwnModel:
         assert table is not None
-        return bring(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
+        return as_own_model(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
 
     def mapped(tell: Callable[[float], object]) -> CrossModelReport:
         assert table is not None
@@ -214,7 +214,7 @@ def measured(
         ("Measuring …", figured),
     ]
     if kept:
-        tasks.append(("Making it a space of the map …", brought))
+        tasks.append(("Making it a space of the map …", spaces))
     if count:
         tasks.append(("Laying out a picture …", mapped))
     for words, task in tasks:
@@ -226,7 +226,7 @@ def measured(
                 yield Stage(None, 0, 1, True), found
             elif isinstance(told, CrossModelReport):
                 found = found._replace(report=told)
-            elif isinstance(told, Brought) and kept:
+            elif isinstance(told, OwnModel) and kept:
                 kept.shelf.put(kept.session, told)
                 found = found._replace(table=told)
             elif told is not None:

@@ -10,13 +10,13 @@ from kronviz.app.components.numbers import marked, sentence
 from kronviz.app.components.pieces import DASH, arm_name, number, percent, piece, told
 from kronviz.app.tabs.bytes.lists import RELATIONS
 from kronviz.app.tabs.robustness.view import downloads, problems
+from kronviz.maps.neighbors import Neighbor
+from kronviz.maps.spaces import OwnModel
 from kronviz.probes.cross_model import CrossModelReport
 from kronviz.probes.cross_model.report import Asked, Bucket
 from kronviz.probes.cross_model.tokens import WORDPIECE
 from kronviz.probes.intervals import Interval
-from kronviz.probes.neighbors import Neighbor
 from kronviz.probes.tables import cross_model_rows
-from kronviz.projection.spaces import Brought
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 
 BUCKETS = {
@@ -41,7 +41,7 @@ def report_view(
     report: CrossModelReport | None,
     doing: Markup | str = "",
     note: str = "",
-    table: Brought | None = None,
+    table: OwnModel | None = None,
 ) -> Markup:
     """The report at any stage; the paper's figures alone before there is one.
 
@@ -63,7 +63,7 @@ def report_view(
     )
 
 
-def _on_map(table: Brought) -> Markup:
+def _on_map(table: OwnModel) -> Markup:
     held = f"{len(table.tokens.ids):,}"
     if len(table.tokens.ids) < table.listed:
         held = f"the first {held} of {table.listed:,}"

@@ -1,4 +1,4 @@
-"""Draw and store all maps of a pair: ``python -m kronviz.projection --pair tiny``.
+"""Draw and store all maps of a pair: ``python -m kronviz.maps --pair tiny``.
 
 The same weights give the same files on the same kind of processor; on another, sums round otherwise
 and UMAP draws another picture of the same neighbours. ``--check`` draws all anew, stores nothing,
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kronviz.checkpoint import CheckpointError
-from kronviz.predictor import InputError, Predictor
-from kronviz.projection.looking import family_figures
-from kronviz.projection.maps import (
+from kronviz.maps.lookup import family_figures
+from kronviz.maps.spaces import space_of, spaces
+from kronviz.maps.store import (
     MAPS,
     Map,
     MapError,
@@ -27,7 +27,7 @@ from kronviz.projection.maps import (
     read_map,
     write_map,
 )
-from kronviz.projection.spaces import space_of, spaces
+from kronviz.predictor import InputError, Predictor
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where ``--check`` found others stored; 2 where there is no such pair or space.
     """
-    parser = argparse.ArgumentParser(prog="python -m kronviz.projection", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m kronviz.maps", description=__doc__)
     parser.add_argument("--pair", default="tiny", help="name or folder of a pair of models")
     parser.add_argument("--space", action="append", help="only this map; may be given again")
     parser.add_argument("--whole", action="store_true", help="GPT-2's whole vocabulary as well")
@@ -93,10 +93,10 @@ def _draw_all(predictor: Predictor, names: Sequence[str], options: argparse.Name
 def _stored(predictor: Predictor, name: str, folder: Path) -> str:
     """How faithful the map is that a folder holds of a space."""
     try:
-        faith = read_map(predictor, name, folder).facts.faith
+        measured = read_map(predictor, name, folder).facts.faithfulness
     except MapError as error:
         return str(error)
-    return f"trustworthiness {faith.trustworthiness:.3f}, overlap {faith.overlap:.3f} there"
+    return f"trustworthiness {measured.trustworthiness:.3f}, overlap {measured.overlap:.3f} there"
 
 
 def _drawn(predictor: Predictor, name: str, kept: Path | None) -> tuple[Map, str]:
@@ -112,11 +112,11 @@ def _drawn(predictor: Predictor, name: str, kept: Path | None) -> tuple[Map, str
 
 
 def _line(drawn: Map, size: int) -> str:
-    faith = drawn.facts.faith
+    measured = drawn.facts.faithfulness
     return (
         f"{drawn.facts.space:11} {len(drawn.points):6,} tokens  "
-        f"trustworthiness {faith.trustworthiness:.3f}  "
-        f"{faith.k}-neighbour overlap {faith.overlap:.3f} (of {faith.asked:,})  "
+        f"trustworthiness {measured.trustworthiness:.3f}  "
+        f"{measured.k}-neighbour overlap {measured.overlap:.3f} (of {measured.asked:,})  "
         f"{size / 1000:6.1f} kB"
     )
 

@@ -3,7 +3,7 @@
 Notable:
 
 - All of it follows from a token's bytes, but for the frequency, which is counted once in the
-  training text (``python -m kronviz.projection.columns``) and stored beside the maps.
+  training text (``python -m kronviz.maps.columns``) and stored beside the maps.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kronviz.codec import is_utf8
-from kronviz.projection.maps import MAPS
-from kronviz.projection.words import spelling
+from kronviz.maps.store import MAPS
+from kronviz.maps.words import spelling
 from kronviz.tokenizer import TokenBytes, load_tokenizer, token_set
 
 CASES = ("no letters", "lower", "Capital", "UPPER", "mIxed")
@@ -38,7 +38,7 @@ class Columns:
     """The columns of a vocabulary, all uint8, shape ``(n_vocab,)``.
 
     Attributes:
-        family: place in `kronviz.projection.words.PROBES` from 1; 0 for none.
+        family: place in `kronviz.maps.words.PROBES` from 1; 0 for none.
         space, case, script: places in `SPACE`, `CASES` and `SCRIPTS`.
         frequency: ``PER_OCTAVE * log2(1 + count)`` in the training text; ``None`` if not counted.
     """
@@ -101,9 +101,7 @@ def _script(text: str | None) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Count the tokens of token files and store how frequent each is."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kronviz.projection.columns", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m kronviz.maps.columns", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, help="token files, as prepare wrote them")
     parser.add_argument("--vocabulary", required=True, help="theirs, such as r50k_base:8192")
     options = parser.parse_args(arguments)

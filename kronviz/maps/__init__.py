@@ -8,7 +8,7 @@ Notable:
 
 from __future__ import annotations
 
-from kronviz.projection.nearest import Nearest, nearest
-from kronviz.projection.umap_layout import layout
+from kronviz.maps.nearest import Nearest, nearest
+from kronviz.maps.umap_layout import layout
 
 __all__ = ["Nearest", "layout", "nearest"]

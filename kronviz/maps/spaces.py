@@ -8,8 +8,8 @@ Notable:
 - Any bytes have a place in the code and in kron. bpe knows tokens: a word of several is the mean
   of them, which no model computes, and is marked so.
 - kron and its code can be asked about GPT-2's whole vocabulary whatever the pair was trained on.
-- A table that a person brought is two spaces more for whoever knows their names: its rows, and the
-  code of the same tokens. `brought` makes and keeps them.
+- A visitor's own model adds two spaces, for those who know their names: the rows of its table, and
+  the code of the same tokens. `kronviz.probes.own_model` makes and keeps them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kronviz.codec import is_utf8
+from kronviz.maps.nearest import cosines
+from kronviz.maps.neighbors import CodeTable, code_table
 from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.neighbors import CodeTable, code_table
-from kronviz.probes.strings import CHUNK, kron_embedding, one_of, positions
-from kronviz.projection.nearest import cosines
+from kronviz.strings import CHUNK, kron_embedding, one_of, positions
 from kronviz.tokenizer import TokenBytes, TokenSet, hold, token_set
 
 WHOLE = "r50k_base"
 """Vocabulary of the whole-vocabulary spaces."""
 TABLE, TABLE_CODE = "table:", "table-code:"
-"""What the names of a brought table's two spaces begin with; its key follows."""
+"""What the names of the two spaces of a visitor's own model begin with; its key follows."""
 READ_AT_ONCE = 1024
 KEPT = 6
 """Trained spaces held in memory at once: 51 MB each for 50,257 vectors of width 256."""
@@ -51,7 +51,7 @@ class Space:
         depth: 0 for the input embedding, else the number of the block that has been passed.
         title: as the page calls it.
         whole: whether it holds GPT-2's whole vocabulary instead of the pair's own.
-        key: of the table that a person brought; empty for the spaces of a pair.
+        key: of a visitor's own model; empty for the spaces of a pair.
     """
 
     name: str
@@ -95,7 +95,7 @@ def spaces(predictor: Predictor) -> tuple[Space, ...]:
 
 
 def space_of(predictor: Predictor, name: str) -> Space:
-    """A space of a pair, or of a brought table, by its name; `InputError` if there is none such."""
+    """Return the space of a pair or of a visitor's own model; `InputError` for an unknown name."""
     for start, arm, title in (
         (TABLE, "bpe", "your model’s table"),
         (TABLE_CODE, "kron", "byte code of its tokens"),
@@ -178,8 +178,8 @@ class Codes:
         return tuple(self._vocabulary[int(token)] for token in ids)
 
 
-class BroughtTokens(TokenSet):
-    """The tokens of a brought table that are on its map.
+class OwnModelTokens(TokenSet):
+    """The tokens of a visitor's own model that are on its map.
 
     Attributes:
         ids: of each in the token list that it came with, int64, shape ``(n,)``.
@@ -228,8 +228,8 @@ class BroughtTokens(TokenSet):
 
 
 @dataclass(frozen=True, eq=False)
-class Brought:
-    """A table that a person brought, ready for the map.
+class OwnModel:
+    """A visitor's own model, ready for the map.
 
     Attributes:
         key: nobody can guess it; the names of its spaces end in it.
@@ -241,7 +241,7 @@ class Brought:
     key: str
     source: str
     listed: int
-    tokens: BroughtTokens
+    tokens: OwnModelTokens
     vectors: Vectors
     pos_dim: int
     maps: dict[str, object] = field(default_factory=dict)
@@ -252,17 +252,17 @@ class Brought:
         return TABLE + self.key, TABLE_CODE + self.key
 
 
-_tables: weakref.WeakValueDictionary[str, Brought] = weakref.WeakValueDictionary()
+_tables: weakref.WeakValueDictionary[str, OwnModel] = weakref.WeakValueDictionary()
 
 
-def known_table(table: Brought) -> None:
+def known_table(table: OwnModel) -> None:
     """Let the spaces of a table be found, for as long as somebody else keeps it."""
     _tables[table.key] = table
     hold(table.tokens)
 
 
-def table_of(key: str) -> Brought:
-    """A brought table by its key; `InputError` where it is not kept any more, or never was."""
+def table_of(key: str) -> OwnModel:
+    """Return a visitor's own model by its key; `InputError` where it is not in memory."""
     found = _tables.get(key)
     if found is None:
         raise InputError(
@@ -317,8 +317,8 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
     return Asked(basis, torch.stack(vectors) if vectors else content.rows[:0])
 
 
-def _pieces(table: Brought, data: bytes) -> list[int]:
-    """The token of a brought table that bytes are, or the tokens that they are cut into."""
+def _pieces(table: OwnModel, data: bytes) -> list[int]:
+    """The token of a visitor's own model that bytes are, or the tokens that they are cut into."""
     own = table.tokens.find(data)
     found = table.tokens.cut(data) if own is None else [own]
     if not found:

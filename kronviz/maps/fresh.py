@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kronviz.maps.lookup import LEFT, RIGHT, word_vectors
+from kronviz.maps.spaces import ask, space_of
+from kronviz.maps.umap_layout import layout
+from kronviz.maps.words import checked_words
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.strings import readable
-from kronviz.projection.looking import LEFT, RIGHT, word_vectors
-from kronviz.projection.spaces import ask, space_of
-from kronviz.projection.umap_layout import layout
-from kronviz.projection.words import checked_words
+from kronviz.strings import readable
 
 FEWEST = 5
 NEIGHBORS = 8
@@ -25,7 +25,7 @@ class FreshSide:
 
     Attributes:
         points: right and up, 0 to 1, in the order of the words.
-        basis: what stands for each word, as for `kronviz.projection.looking.Standing`.
+        basis: what stands for each word, as for `kronviz.maps.lookup.Standing`.
     """
 
     space: str

@@ -16,15 +16,15 @@ from small import small_model
 
 from kronviz import codec
 from kronviz.checkpoint import ARMS, save_arm
+from kronviz.maps import layout, nearest, store
+from kronviz.maps.columns import CASES, SCRIPTS, columns
+from kronviz.maps.faithfulness import faithfulness
+from kronviz.maps.fresh import lay_out_steps
+from kronviz.maps.lookup import distances, family_figures, look_up, place_words
+from kronviz.maps.spaces import Codes, Vectors, ask, contents, space_of, spaces
+from kronviz.maps.store import MapError, draw_map, map_file, near, read_map, write_map
+from kronviz.maps.words import MAX_WORDS, RULES, members, variants
 from kronviz.predictor import InputError, Predictor
-from kronviz.projection import layout, maps, nearest
-from kronviz.projection.columns import CASES, SCRIPTS, columns
-from kronviz.projection.faith import faith
-from kronviz.projection.fresh import lay_out_steps
-from kronviz.projection.looking import distances, family_figures, look_up, place_words
-from kronviz.projection.maps import MapError, draw_map, map_file, near, read_map, write_map
-from kronviz.projection.spaces import Codes, Vectors, ask, contents, space_of, spaces
-from kronviz.projection.words import MAX_WORDS, RULES, members, variants
 from kronviz.results import from_json, to_json
 from kronviz.tokenizer import load_tokenizer
 
@@ -98,7 +98,7 @@ def test_faith_is_that_of_scikit_learn(noise: float) -> None:
     content = Vectors(torch.tensor(vectors, dtype=torch.float32))
     chance = np.random.default_rng(1)
     flat = vectors[:, :2] + noise * chance.normal(size=(90, 2))
-    found = faith(content, flat, k=7)
+    found = faithfulness(content, flat, k=7)
     centred = vectors - vectors.mean(0)
     expected = trustworthiness(centred, flat, n_neighbors=7, metric="cosine")
     assert found.trustworthiness == pytest.approx(expected, abs=2e-3)
@@ -276,20 +276,20 @@ def test_a_map_that_two_ask_for_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -
     prints = dict.fromkeys(ARMS, "of-no-file")
     predictor = Predictor("asked by two", arms, fingerprints=prints)
     begun, go_on, drawings = threading.Event(), threading.Event(), []
-    draw = maps._draw
+    draw = store._draw
 
-    def slowly(*arguments: Any) -> maps.Map:
+    def slowly(*arguments: Any) -> store.Map:
         drawings.append(arguments)
         begun.set()
         assert go_on.wait(30)
         return draw(*arguments)
 
-    monkeypatch.setattr(maps, "_draw", slowly)
-    monkeypatch.setattr(maps, "lay_out", lambda found, start, *rest: start)
+    monkeypatch.setattr(store, "_draw", slowly)
+    monkeypatch.setattr(store, "lay_out", lambda found, start, *rest: start)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(maps.map_of, predictor, "kron")
+        first = pool.submit(store.map_of, predictor, "kron")
         assert begun.wait(30)
-        second = pool.submit(maps.map_of, predictor, "kron")
+        second = pool.submit(store.map_of, predictor, "kron")
         go_on.set()
         assert first.result(30) is second.result(30)
     assert len(drawings) == 1
@@ -300,4 +300,4 @@ def test_the_shipped_maps_are_of_the_shipped_weights(tiny_predictor: Predictor) 
         if not space.whole:
             found = read_map(tiny_predictor, space.name)
             assert len(found.points) == tiny_predictor.tokenizer.n_vocab
-            assert found.facts.faith.trustworthiness > 0.8
+            assert found.facts.faithfulness.trustworthiness > 0.8

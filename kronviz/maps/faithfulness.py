@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kronviz.projection.spaces import Codes, Vectors
+from kronviz.maps.spaces import Codes, Vectors
 
 ALL = 10_000
 SAMPLE = 2_000
@@ -23,7 +23,7 @@ BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Faith:
+class Faithfulness:
     """How faithful a picture is.
 
     Attributes:
@@ -39,7 +39,7 @@ class Faith:
     overlap: float
 
 
-def faith(content: Vectors | Codes, flat: NDArray[np.floating], k: int = 15) -> Faith:
+def faithfulness(content: Vectors | Codes, flat: NDArray[np.floating], k: int = 15) -> Faithfulness:
     """Measure a picture against what it is a picture of.
 
     Args:
@@ -49,7 +49,7 @@ def faith(content: Vectors | Codes, flat: NDArray[np.floating], k: int = 15) -> 
     count = len(flat)
     k = min(k, (count - 1) // 2)
     if k < 1:
-        return Faith(0, 0, 1.0, 1.0)
+        return Faithfulness(0, 0, 1.0, 1.0)
     asked = np.arange(count)
     if count > ALL:
         asked = np.sort(np.random.default_rng(0).choice(count, SAMPLE, replace=False))
@@ -65,7 +65,7 @@ def faith(content: Vectors | Codes, flat: NDArray[np.floating], k: int = 15) -> 
             penalty += int(np.maximum(ranks - k, 0).sum())
             kept += int((ranks <= k).sum())
     trust = 1 - 2 * penalty / (len(asked) * k * (2 * count - 3 * k - 1))
-    return Faith(k, len(asked), float(trust), kept / (len(asked) * k))
+    return Faithfulness(k, len(asked), float(trust), kept / (len(asked) * k))
 
 
 def picture_nearest(

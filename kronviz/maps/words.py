@@ -2,7 +2,7 @@
 
 Notable:
 
-- Relations are those of the byte view (`kronviz.probes.neighbors.relation`): typographic where two
+- Relations are those of the byte view (`kronviz.maps.neighbors.relation`): typographic where two
   strings are the same word but for case, leading space and punctuation, morphological where one
   holds the other. «run» so holds «trunk» too: a rule of letters, not of meaning.
 - Byte neighbours are what the raw code has nearest, among tokens that are neither.
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.families import FAMILIES, Family
+from kronviz.maps.neighbors import MIN_ROOT, canonical, code_table, top
 from kronviz.predictor import InputError
-from kronviz.probes.families import FAMILIES, Family
-from kronviz.probes.neighbors import MIN_ROOT, canonical, code_table, top
-from kronviz.probes.strings import one_of, shown, string_bytes, whole_number
+from kronviz.strings import one_of, shown, string_bytes, whole_number
 from kronviz.tokenizer import token_set
 from kronviz.typos import KINDS, misspell
 

@@ -1,15 +1,15 @@
-"""Tables that people bring, as spaces of the map beside the byte code of the same tokens.
+"""The tables of visitors' own models, as spaces of the map beside the byte code of the same tokens.
 
 Notable:
 
 - A table is kept in memory for as long as an uploaded file stays, for the visitor who read it, and
-  under a key that nobody can guess. Nothing of it is written down; where many are brought, the one
+  under a key that nobody can guess. Nothing of it is written down; where there are many, the one
   kept longest goes first.
 - On the map are the tokens that have bytes and a row that can be compared: all of them, or where
   there are too many the first, which in most vocabularies are the most frequent.
 
->>> from kronviz.projection.looking import look_up  # doctest: +SKIP
->>> table = bring(vectors, tokens, source="mine")  # doctest: +SKIP
+>>> from kronviz.maps.lookup import look_up  # doctest: +SKIP
+>>> table = as_own_model(vectors, tokens, source="mine")  # doctest: +SKIP
 >>> look_up("nation", predictor, *table.spaces)  # doctest: +SKIP
 """
 
@@ -22,12 +22,12 @@ from collections import OrderedDict
 
 import torch
 
+from kronviz.maps.spaces import TABLE, OwnModel, OwnModelTokens, Vectors, known_table
 from kronviz.predictor import clean_text
 from kronviz.probes.cross_model.probe import usable
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.vectors import VectorTable
-from kronviz.probes.strings import DEFAULT_POS_DIM, positions
-from kronviz.projection.spaces import TABLE, Brought, BroughtTokens, Vectors, known_table
+from kronviz.strings import DEFAULT_POS_DIM, positions
 
 MAX_TOKENS = 60_000
 MAX_VALUES = 40_000_000
@@ -38,9 +38,9 @@ _SLACK_S = 0.05
 """A clock that rings a little late finds what has to go."""
 
 
-def bring(
+def as_own_model(
     table: VectorTable, tokens: TokenList, *, source: str = "", pos_dim: int = DEFAULT_POS_DIM
-) -> Brought:
+) -> OwnModel:
     """Make a table into two spaces of the map. It is known while the caller keeps what is returned.
 
     Args:
@@ -56,15 +56,15 @@ def bring(
     ids = ids[: min(MAX_TOKENS, MAX_VALUES // table.vectors.shape[1])]
     key = secrets.token_hex(8)
     starts = {place for place, token in enumerate(ids) if tokens.starts[token]}
-    held = BroughtTokens(TABLE + key, [tokens.tokens[token] for token in ids], ids, starts)
+    held = OwnModelTokens(TABLE + key, [tokens.tokens[token] for token in ids], ids, starts)
     vectors = Vectors(torch.from_numpy(table.vectors[ids]))
-    made = Brought(key, clean_text(source), listed, held, vectors, pos_dim)
+    made = OwnModel(key, clean_text(source), listed, held, vectors, pos_dim)
     known_table(made)
     return made
 
 
 class Shelf:
-    """The brought tables of all visitors, each visitor's latest.
+    """The own models of all visitors, each visitor's latest.
 
     Args:
         kept_s: how long a table stays.
@@ -73,12 +73,12 @@ class Shelf:
 
     def __init__(self, kept_s: float = KEPT_S, values: int = KEPT_VALUES):
         self._kept_s, self._values = kept_s, values
-        self._tables: OrderedDict[str, tuple[float, Brought]] = OrderedDict()
+        self._tables: OrderedDict[str, tuple[float, OwnModel]] = OrderedDict()
         self._owned: dict[str, str] = {}
         self._lock = threading.Lock()
         self._clock: threading.Timer | None = None
 
-    def put(self, visitor: str, table: Brought) -> None:
+    def put(self, visitor: str, table: OwnModel) -> None:
         """Keep a table for a visitor, and nothing else of theirs."""
         with self._lock:
             before = self._owned.get(visitor)
@@ -97,7 +97,7 @@ class Shelf:
                 self._owned[visitor] = key
             return key in self._tables
 
-    def of(self, visitor: str) -> Brought | None:
+    def of(self, visitor: str) -> OwnModel | None:
         """A visitor's table."""
         with self._lock:
             self._purge()

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from kronviz import codec
 from kronviz.model import GPT
 from kronviz.predictor import Predictor, TokenView
-from kronviz.probes.strings import (
+from kronviz.strings import (
     CHUNK,
     known_tokenizer,
     kron_embedding,

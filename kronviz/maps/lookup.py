@@ -19,13 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronviz.codec import cells
-from kronviz.predictor import InputError, Predictor
-from kronviz.probes.neighbors import Neighbor, canonical, relation
-from kronviz.probes.strings import readable, string_bytes, whole_number
-from kronviz.projection.faith import picture_nearest
-from kronviz.projection.maps import Map, MapError, read_map
-from kronviz.projection.nearest import top
-from kronviz.projection.spaces import (
+from kronviz.maps.faithfulness import picture_nearest
+from kronviz.maps.nearest import top
+from kronviz.maps.neighbors import Neighbor, canonical, relation
+from kronviz.maps.spaces import (
     Space,
     ask,
     code_positions,
@@ -35,7 +32,10 @@ from kronviz.projection.spaces import (
     spelled,
     vocabulary_of,
 )
-from kronviz.projection.words import PROBES, Member, checked_words, in_family, members, spelling
+from kronviz.maps.store import Map, MapError, read_map
+from kronviz.maps.words import PROBES, Member, checked_words, in_family, members, spelling
+from kronviz.predictor import InputError, Predictor
+from kronviz.strings import readable, string_bytes, whole_number
 from kronviz.tokenizer import TokenSet, token_set
 
 LEFT, RIGHT = "bpe", "kron"
@@ -181,7 +181,7 @@ def look_up(
     Args:
         text: the word; ``#123`` is the token of that id in the pair's vocabulary, and ``\xe2`` in
             it is a byte, as the project writes bytes that are no text.
-        left, right: names in `kronviz.projection.spaces.SPACES`.
+        left, right: names in `kronviz.maps.spaces.SPACES`.
         k: how many neighbours, 1 to `MAX_K`.
 
     Raises:

@@ -23,22 +23,22 @@ from kronviz.app.tabs.map.api import endpoints
 from kronviz.app.tabs.map.files import routes
 from kronviz.app.tabs.map.tab import _choices
 from kronviz.app.tabs.your_model.api import endpoints as table_endpoints
+from kronviz.maps.lookup import distances, family_figures, look_up
+from kronviz.maps.spaces import OwnModel
+from kronviz.maps.store import MapError, read_map
 from kronviz.predictor import InputError, Predictor
+from kronviz.probes import own_model
 from kronviz.probes.cross_model import read_tokens
-from kronviz.projection import brought
-from kronviz.projection.brought import Shelf, bring
-from kronviz.projection.looking import distances, family_figures, look_up
-from kronviz.projection.maps import MapError, read_map
-from kronviz.projection.spaces import Brought
+from kronviz.probes.own_model import Shelf, as_own_model
 
 
 @pytest.fixture
-def mine() -> Brought:
-    return bring(table(), TOKENS, source="mine")
+def mine() -> OwnModel:
+    return as_own_model(table(), TOKENS, source="mine")
 
 
 def test_neighbours_are_those_of_the_original_rows(
-    mine: Brought, small_predictor: Predictor
+    mine: OwnModel, small_predictor: Predictor
 ) -> None:
     found = look_up(" run", small_predictor, *mine.spaces, k=5)
     rows = VECTORS[1:].astype(float)
@@ -61,7 +61,7 @@ def test_neighbours_are_those_of_the_original_rows(
 
 
 def test_a_word_that_is_no_token_is_cut_into_the_longest_that_are(
-    mine: Brought, small_predictor: Predictor
+    mine: OwnModel, small_predictor: Predictor
 ) -> None:
     texts = [mine.tokens.token_text(token) for token in mine.tokens.cut(b" housesrunningtime")]
     assert texts == [" houses", "running", "time"]
@@ -82,7 +82,7 @@ def test_a_vocabulary_without_blanks_finds_words_all_the_same(small_predictor: P
     ]
     pieces = read_tokens("\n".join(strings).encode(), "vocab.txt")
     rows = np.random.default_rng(0).normal(size=(len(strings), 4)).astype(np.float32)
-    mine = bring(table(rows), pieces)
+    mine = as_own_model(table(rows), pieces)
     assert mine.tokens.find(b" run") == strings.index("run") - 1
     assert mine.tokens.cut(b"runing") == [strings.index(s) - 1 for s in ("run", "##ing")]
     assert (
@@ -91,8 +91,8 @@ def test_a_vocabulary_without_blanks_finds_words_all_the_same(small_predictor: P
 
 
 def test_large_tables_give_their_first_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brought, "MAX_VALUES", 20 * VECTORS.shape[1])
-    mine = bring(table(), TOKENS)
+    monkeypatch.setattr(own_model, "MAX_VALUES", 20 * VECTORS.shape[1])
+    mine = as_own_model(table(), TOKENS)
     assert (len(mine.tokens.ids), mine.listed) == (20, 44)
     assert mine.tokens.ids.tolist() == list(range(1, 21))
 
@@ -101,15 +101,15 @@ def test_a_table_is_there_for_its_visitor_as_long_as_it_is_kept(
     small_predictor: Predictor,
 ) -> None:
     shelf = Shelf(kept_s=0.15, values=2 * VECTORS.size)
-    first = bring(table(), TOKENS)
+    first = as_own_model(table(), TOKENS)
     names = first.spaces
     shelf.put("me", first)
     assert shelf.of("me") is first
     assert shelf.of("you") is None
     assert shelf.lend("you", first.key)
     assert shelf.of("you") is first
-    shelf.put("she", bring(table(), TOKENS))
-    shelf.put("he", bring(table(), TOKENS))
+    shelf.put("she", as_own_model(table(), TOKENS))
+    shelf.put("he", as_own_model(table(), TOKENS))
     assert shelf.of("me") is None
     del first
     with pytest.raises(InputError, match="no longer kept"):
@@ -124,7 +124,7 @@ def test_a_shelf_has_one_clock_and_forgets_though_nobody_asks() -> None:
     before = threading.active_count()
     kept = []
     for number in range(5):
-        mine = bring(table(), TOKENS)
+        mine = as_own_model(table(), TOKENS)
         shelf.put(f"visitor {number}", mine)
         kept.append(weakref.ref(mine))
     del mine
@@ -135,7 +135,7 @@ def test_a_shelf_has_one_clock_and_forgets_though_nobody_asks() -> None:
     assert not any(one() for one in kept)
 
 
-def test_its_map_is_drawn_served_and_forgotten(mine: Brought, small_predictor: Predictor) -> None:
+def test_its_map_is_drawn_served_and_forgotten(mine: OwnModel, small_predictor: Predictor) -> None:
     context = Context({"toy": small_predictor}, root=Path("nowhere"))
     client = TestClient(Starlette(routes=routes(context)))
     left, right = mine.spaces
@@ -164,7 +164,7 @@ def test_the_map_offers_it_and_programs_can_ask_for_it(small_predictor: Predicto
     tools: dict[str, Any] = {tool.__name__: tool for tool in endpoints(context)}
     found = tools["map_word"](" the", names[0], names[1])
     assert [side["space"] for side in found["sides"]] == names
-    mine = bring(table(), TOKENS)
+    mine = as_own_model(table(), TOKENS)
     assert [_choices(small_predictor, side, mine)[-1][1] for side in ("left", "right")] == list(
         mine.spaces
     )

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kronviz.projection.nearest import Nearest, nearest
+from kronviz.maps.nearest import Nearest, nearest
 
 SEARCH_SHARE = 0.3
 """Share of a layout's progress that the search for neighbours stands for."""

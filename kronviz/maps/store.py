@@ -22,11 +22,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from kronviz.predictor import InputError, Predictor
-from kronviz.probes.strings import positions
-from kronviz.projection.faith import Faith, faith
-from kronviz.projection.nearest import Nearest, nearest, top
-from kronviz.projection.spaces import (
+from kronviz.maps.faithfulness import Faithfulness, faithfulness
+from kronviz.maps.nearest import Nearest, nearest, top
+from kronviz.maps.spaces import (
     TABLE,
     Codes,
     Space,
@@ -36,8 +34,10 @@ from kronviz.projection.spaces import (
     table_of,
     vocabulary_of,
 )
-from kronviz.projection.umap_layout import lay_out, main_axes
+from kronviz.maps.umap_layout import lay_out, main_axes
+from kronviz.predictor import InputError, Predictor
 from kronviz.results import from_json, to_json
+from kronviz.strings import positions
 
 MAPS = Path(__file__).resolve().parent.parent.parent / "assets" / "maps"
 FORMAT = "kronviz-map-1"
@@ -59,7 +59,7 @@ class MapFacts:
         fingerprint: of the arm's weights, or of the code's shape.
         neighbors, min_dist, seed: how UMAP was run, with the cosine distance.
         tokens: how many.
-        faith: how far it can be trusted.
+        faithfulness: how far it can be trusted.
     """
 
     format: str
@@ -70,7 +70,7 @@ class MapFacts:
     min_dist: float
     seed: int
     tokens: int
-    faith: Faith
+    faithfulness: Faithfulness
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def map_file(predictor: Predictor, space: Space, folder: Path = MAPS) -> Path:
 
 
 def fingerprint(predictor: Predictor, space: Space) -> str:
-    """Twelve hex digits that change whenever the map has to; a brought table's key."""
+    """Twelve hex digits that change whenever the map has to; the key of a visitor's own model."""
     if space.key:
         return space.key
     if not space.coded:
@@ -115,7 +115,7 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
     """The map of a space: the stored one, or one that was drawn since the start.
 
     Args:
-        space: a name in `kronviz.projection.spaces.SPACES`.
+        space: a name in `kronviz.maps.spaces.SPACES`.
 
     Raises:
         InputError: the pair has no such space.
@@ -129,7 +129,7 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
     if chosen.key:
         raise MapError(f"The map of {chosen.title} has not been drawn yet; draw it here.")
     path = map_file(predictor, chosen, folder)
-    command = f"python -m kronviz.projection --pair {predictor.pair} --space {chosen.name}"
+    command = f"python -m kronviz.maps --pair {predictor.pair} --space {chosen.name}"
     mend = f"draw it here, or run «{command}»"
     name = f"{chosen.arm}, {chosen.title},"
     if not path.is_file():
@@ -189,7 +189,7 @@ def _kept(predictor: Predictor, space: Space) -> Map | None:
 
 
 def _keep(predictor: Predictor, space: Space, drawn: Map) -> None:
-    """A brought table's maps go when it goes."""
+    """The maps of a visitor's own model go when it goes."""
     if space.key:
         table_of(space.key).maps[space.name] = drawn
     else:
@@ -224,7 +224,7 @@ def _draw(predictor: Predictor, space: Space, progress: Callable[[float], None])
         MIN_DIST,
         SEED,
         len(points),
-        faith(content, points.astype(np.float64)),
+        faithfulness(content, points.astype(np.float64)),
     )
     progress(1.0)
     return Map(facts, points, False)
@@ -296,6 +296,6 @@ def _load(path: Path) -> Map:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         raise MapError(
             f"The file {path.parent.name}/{path.name} of the maps is damaged; restore it, or run "
-            f"«python -m kronviz.projection --pair {path.parent.name}»."
+            f"«python -m kronviz.maps --pair {path.parent.name}»."
         ) from None
     return Map(facts, points, True)
