@@ -250,21 +250,3 @@ class KroneckerEmbedding(nn.Module):
 
 def _cut(strings: Iterable[bytes], pos_dim: int) -> TokenBytes:
     return TokenBytes.of([codec.truncate(string, pos_dim) for string in strings])
-
-
-def input_embedding(
-    arm: str, vocabulary: TokenBytes, d_model: int, pos_dim: int
-) -> tuple[nn.Module, bool]:
-    """The one place where the arms part: the input embedding, and whether the head is tied to it.
-
-    Args:
-        arm: ``bpe`` for a learned table drawn from N(0, 0.02), tied to the head as in nanoGPT;
-            ``kron`` for `KroneckerEmbedding` with a head of its own.
-    """
-    if arm == "bpe":
-        table = nn.Embedding(len(vocabulary), d_model)
-        nn.init.normal_(table.weight, std=0.02)
-        return table, True
-    if arm == "kron":
-        return KroneckerEmbedding(vocabulary, d_model, pos_dim), False
-    raise ValueError(f"arm is {arm!r}; it must be 'bpe' or 'kron'")

@@ -2,8 +2,8 @@
 
 Notable:
 
-- The input embedding is the only thing that differs between the arms; `embedding.input_embedding`
-  makes it, and nothing below knows which one it got.
+- The input embedding is the only thing that differs between the arms; `arms.input_embedding` makes
+  it, and nothing below knows which one it got.
 - Pre-norm blocks, learned positions, GELU, no biases, no dropout; the head covers the vocabulary
   padded to a multiple of 64, and logits are cut to the ids that exist.
 - Hidden states at every depth on request, a key-value cache for generation, and forced slots for
@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kronviz.embedding import Slot, input_embedding
+from kronviz.arms import Counts, input_embedding
+from kronviz.embedding import Slot
 from kronviz.tokenizer import TokenBytes, Tokenizer, load_tokenizer
 
 PADDING_MULTIPLE = 64
@@ -34,7 +35,7 @@ class ModelConfig:
     """The shape of a model.
 
     Attributes:
-        arm: ``bpe`` or ``kron``.
+        arm: a name of `arms.ARMS`.
         vocabulary: name for `tokenizer.load_tokenizer`.
         pos_dim: positions of the Kronecker code, P (carried, and unused, by the bpe arm).
         n_ctx: longest sequence, in tokens.
@@ -150,15 +151,21 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A decoder-only transformer; see the module's notes and `ModelConfig` for its shape."""
+    """A decoder-only transformer; see the module's notes and `ModelConfig` for its shape.
 
-    def __init__(self, config: ModelConfig):
+    Args:
+        counts: how often training reads each id, for arms that are trained through it.
+    """
+
+    def __init__(self, config: ModelConfig, counts: Counts | None = None):
         super().__init__()
         tokenizer = load_tokenizer(config.vocabulary)
         vocabulary = padded_vocabulary(tokenizer)
         self.config = config
         self.n_vocab = tokenizer.n_vocab
-        self.wte, tied = input_embedding(config.arm, vocabulary, config.d_model, config.pos_dim)
+        self.wte, tied = input_embedding(
+            config.arm, vocabulary, config.d_model, config.pos_dim, counts
+        )
         self.wpe = nn.Embedding(config.n_ctx, config.d_model)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.d_model, bias=False)

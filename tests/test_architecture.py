@@ -16,7 +16,7 @@ HOUSE = [
     floor.split()
     for floor in (
         "errors results lines cli codec tokenizer metrics typos differences published families",
-        "encoders embedding",
+        "encoders embedding arms",
         "model checkpoint graphs prefixes passages",
         "predictor strings generation serving",
         "accounting maps probes",

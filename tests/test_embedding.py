@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kronviz import codec, encoders
-from kronviz.embedding import KroneckerEmbedding, input_embedding
+from kronviz.embedding import KroneckerEmbedding
 from kronviz.encoders import ENCODERS
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
@@ -124,8 +124,6 @@ def test_odd_arguments() -> None:
         embedding("quick")
     with pytest.raises(ValueError, match="pos_dim"):
         embedding(pos_dim=0)
-    with pytest.raises(ValueError, match="arm"):
-        input_embedding("both", TokenBytes.of(WORDS), 4, 4)
 
 
 @each_encoder

@@ -88,6 +88,14 @@ class TokenFiles:
         start = order[place] * length + shift
         return tokens[start : start + length + 1]
 
+    def counts(self, ids: int) -> NDArray[np.int64]:
+        """How often a pass over the mixture holds each of so many ids: ``(ids,)``."""
+        found = np.zeros(ids)
+        for source in self.config.mixture:
+            tokens = self.sources[source]
+            found += np.bincount(tokens, minlength=ids) * (1e9 / len(tokens))
+        return found.round().astype(np.int64)
+
     def val_rows(self, count: int) -> NDArray[np.int64]:
         """Validation windows without overlap: the first ``count`` spread evenly, or all (0)."""
         length = self.config.n_ctx

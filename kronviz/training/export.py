@@ -31,7 +31,7 @@ from kronviz.training.card import model_card
 from kronviz.training.configs import CONFIGS, TrainConfig
 from kronviz.training.data import validation_ids
 from kronviz.training.evaluate import validate, validation_tokens
-from kronviz.training.train import load_weights, read_run, read_state
+from kronviz.training.train import load_exported, read_run, read_state
 
 LARGEST_INT8_LOSS = 0.005
 
@@ -45,7 +45,7 @@ def trained_model(config: TrainConfig, arm: str, run: Path) -> GPT:
     tensors = read_state(run)[1]
     model = GPT(config.model(arm)).eval()
     try:
-        load_weights(model, tensors)
+        load_exported(model, tensors)
     except (KeyError, RuntimeError):
         raise InputError(
             f"The state of the run {short_name(str(run))} is of another configuration than its "

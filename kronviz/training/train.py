@@ -25,9 +25,10 @@ import json
 import math
 import os
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,18 +37,23 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from kronviz import cli
-from kronviz.checkpoint import ARMS
+from kronviz.arms import ARMS, Counts
+from kronviz.checkpoint import ARMS as PAIR
 from kronviz.errors import InputError
 from kronviz.lines import short_name
-from kronviz.model import GPT
+from kronviz.model import GPT, padded_vocabulary
+from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig, config_of
 from kronviz.training.data import TokenFiles, run_config, split
 from kronviz.training.sampled import sampled_cross_entropy
 
 STATE = "state.safetensors"
+FOLDED = "folded.wte.weight"
+"""In a state: the input matrix to export, where another one is trained (`arms.whitened`)."""
 LOG = "log.jsonl"
 RUN = "config.json"
 
@@ -87,7 +93,7 @@ class Trainer:
 
     Args:
         config: the run.
-        arm: ``bpe`` or ``kron``.
+        arm: a name of `arms.ARMS`.
         data: folder of token files.
         out: folder for the configuration, the state and the log; a state found there is resumed.
 
@@ -115,6 +121,7 @@ class Trainer:
         self.config, self.arm = config, arm
         self.rank, self.world = _join_world()
         self.device = _device(self.rank)
+        self._fast_bfloat16 = self.device.type != "cpu" or has_fast_bfloat16()
         if config.batch_size % (self.world * config.micro_batch):
             raise InputError(
                 f"batch_size is {config.batch_size}; it must be a multiple of {self.world} "
@@ -122,12 +129,19 @@ class Trainer:
             )
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
-        self.model = GPT(config.model(arm)).to(self.device)
+        self.model = GPT(config.model(arm), self._counts()).to(self.device)
         self.optimizers = _optimizers(self.model, config)
         if config.compile and self.device.type == "cuda":
             self.model.compile_training()
         self.step, self.seconds = 0, 0.0
         self._ready: tuple[int, NDArray[np.int64]] | None = None
+
+    def _counts(self) -> Counts | None:
+        """How often the training text holds each id, if the arm is trained through that."""
+        if not ARMS[self.arm].counted:
+            return None
+        tokenizer = load_tokenizer(self.config.vocabulary)
+        return self.files.counts(len(padded_vocabulary(tokenizer)))
 
     def run(self, stop_at: int | None = None) -> None:
         """Train to the last step, or until ``stop_at`` steps are done (and saved)."""
@@ -198,11 +212,12 @@ class Trainer:
                 dist.all_reduce(tensor)
                 tensor /= self.world
         nn.utils.clip_grad_norm_(parameters, config.grad_clip)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * rate
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        with nullcontext() if self._fast_bfloat16 else _Float32():
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak_lr"] * rate
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
         # A GPU is still at work here: time to gather what it reads next.
         self._rows_of(self.step + 1)
         return total.item()
@@ -227,8 +242,8 @@ class Trainer:
         )
 
     def _precision(self) -> AbstractContextManager:
-        fast = self.device.type != "cpu" or has_fast_bfloat16()
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16 and fast)
+        enabled = self.config.bf16 and self._fast_bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _log(self, record: dict) -> None:
         if self.rank == 0:
@@ -246,6 +261,9 @@ class Trainer:
             for parameter, state in optimizer.state.items():
                 for key, value in state.items():
                     tensors[f"optimizer.{key}.{names[id(parameter)]}"] = torch.as_tensor(value)
+        folded = getattr(self.model.wte, "folded", None)
+        if folded is not None:
+            tensors[FOLDED] = folded()
         about = {
             "step": str(self.step),
             "seconds": repr(self.seconds),
@@ -316,6 +334,17 @@ def _check_same_run(folder: Path, config: TrainConfig, arm: str) -> None:
         )
 
 
+class _Float32(TorchFunctionMode):
+    """Muon orthogonalises in bfloat16; under this mode it does so in float32."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is Tensor.bfloat16:
+            return args[0].float()
+        return func(*args, **(kwargs or {}))
+
+
 def learning_rate(config: TrainConfig, step: int) -> float:
     """The share of the peak learning rate at a step (from 0)."""
     if step < config.warmup:
@@ -339,6 +368,14 @@ def load_weights(model: GPT, tensors: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])
+
+
+def load_exported(model: GPT, tensors: dict[str, Tensor]) -> None:
+    """Copy a training state into a model as it is exported."""
+    load_weights(model, tensors)
+    if FOLDED in tensors:
+        with torch.no_grad():
+            model.input_weight().copy_(tensors[FOLDED])
 
 
 def _optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -395,7 +432,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", help="a name of configs.py or a JSON file; to begin a run")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
-    parser.add_argument("--arm", choices=ARMS, help="all of them, if left out")
+    parser.add_argument("--arm", choices=ARMS, help="bpe and kron, if left out")
     parser.add_argument("--data", type=Path, help="folder of token files; to begin a run")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--stop-at", type=int, help="stop and save after this many steps")
@@ -403,7 +440,7 @@ def main() -> None:
     out: Path = arguments.out
     cli.check_output_folder(out)
     there = (out / RUN).is_file()
-    folders = {arm: out / arm for arm in ARMS}
+    folders = {arm: out / arm for arm in PAIR}
     if arguments.arm or there:
         folders = {arguments.arm or read_run(out).arm: out}
     for arm, folder in folders.items():

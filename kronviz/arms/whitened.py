@@ -1,0 +1,119 @@
+"""``kron-whitened``: the Kronecker code, its projection trained through a fixed whitening.
+
+Notable:
+
+- Most of the code's variance lies in a few dozen directions (the blank at the front, frequent first
+  letters), so a step of Adam moves some directions of the projection far and others hardly. With
+  ``A = (C + εI)^(-1/2)``, C the second moment of the z-normalised code under the unigram
+  distribution, the model learns ``W'`` and embeds by ``W = A W'``.
+- ``W`` is an ordinary projection: a trained model is exported, and loaded, as a plain
+  `KroneckerEmbedding` with as many parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kronviz import codec
+from kronviz.embedding import KroneckerEmbedding, Slot
+from kronviz.encoders import plain
+from kronviz.tokenizer import TokenBytes
+
+RIDGE = 1.0
+"""ε in units of the code's mean variance a cell, which z-normalisation makes 1: directions that
+vary less than that are left as they are."""
+
+
+class Whitening(nn.Module):
+    """Multiplies a projection by A, which differs from a multiple of 1 on the used cells alone.
+
+    Cells that no token uses all hold the same value in every code, so one direction stands for
+    all of them.
+
+    Args:
+        vocabulary: the bytes of every id.
+        counts: how often training reads each, ``(n_vocab,)``.
+        pos_dim: positions of the code, P.
+
+    Attributes:
+        used: cells that some token of the text lights, int64.
+        root: A on these cells and the direction of the others, ``(used + 1, used + 1)``.
+    """
+
+    used: Tensor
+    root: Tensor
+
+    def __init__(self, vocabulary: TokenBytes, counts: NDArray[np.integer], pos_dim: int):
+        super().__init__()
+        size = codec.dimension(pos_dim)
+        read = np.flatnonzero(counts)
+        lit = [codec.cells(vocabulary[int(i)], pos_dim) for i in read]
+        used = np.unique(np.concatenate(lit))
+        rest = size - len(used)
+        place = {int(cell): i for i, cell in enumerate(used)}
+        moment = np.zeros((len(used) + 1, len(used) + 1))
+        codes, weights = np.zeros((len(read), len(used) + 1), np.float32), counts[read]
+        for row, cells in enumerate(lit):
+            if not len(cells):
+                continue
+            mean, deviation = codec.moments(len(cells), pos_dim)
+            codes[row] = -mean / deviation
+            codes[row, [place[int(cell)] for cell in cells]] += 1 / (
+                math.sqrt(len(cells)) * deviation
+            )
+            codes[row, -1] *= math.sqrt(rest)
+        weighted = codes * (weights / weights.sum())[:, None].astype(np.float32)
+        moment = (codes.T @ weighted).astype(np.float64)
+        values, vectors = np.linalg.eigh(moment)
+        shrunk = 1 / np.sqrt(values.clip(0) + RIDGE)
+        # As loud as the plain code on average.
+        scale = math.sqrt(values.clip(0).sum() / (values.clip(0) * shrunk**2).sum())
+        root = (vectors * (shrunk * scale)) @ vectors.T
+        self.size, self.rest = size, rest
+        self.register_buffer("used", torch.from_numpy(used), persistent=False)
+        self.register_buffer("root", torch.from_numpy(root).float(), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return ``A W'``, up to what no code of the text can see: shape ``(D, d_model)``."""
+        other = torch.ones(self.size, dtype=torch.bool, device=weight.device)
+        other[self.used] = False
+        share = weight[other].sum(0, keepdim=True) / math.sqrt(self.rest)
+        mixed = self.root @ torch.cat([weight[self.used], share])
+        folded = weight.index_copy(0, self.used, mixed[:-1])
+        # The other cells keep their differences; their sum is what the code sees of them.
+        return folded + other[:, None] * (mixed[-1:] - share) / math.sqrt(self.rest)
+
+
+class WhitenedKronecker(KroneckerEmbedding):
+    """A `KroneckerEmbedding` in training whose ``weight`` is W', see `Whitening`."""
+
+    def __init__(
+        self, vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: NDArray[np.integer]
+    ):
+        super().__init__(vocabulary, d_model, pos_dim)
+        self.whitening = Whitening(vocabulary, counts, pos_dim)
+
+    def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
+        """Embed ids, as `KroneckerEmbedding.forward` does; nothing can be forced in training."""
+        flat = ids.long().reshape(-1)
+        embedded = plain.encode(self.folded(), None, flat, self.data, self.offsets, self.pos_dim)
+        return embedded.view(*ids.shape, self.embedding_dim)
+
+    def folded(self) -> Tensor:
+        """Return the projection W that a plain `KroneckerEmbedding` is exported with."""
+        return self.whitening(self.weight)
+
+
+def make(
+    vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: NDArray[np.integer] | None = None
+) -> KroneckerEmbedding:
+    """Make the embedding to train, or, without counts, the plain one that it is exported as."""
+    if counts is None:
+        return KroneckerEmbedding(vocabulary, d_model, pos_dim)
+    return WhitenedKronecker(vocabulary, d_model, pos_dim, counts)

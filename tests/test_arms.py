@@ -1,0 +1,135 @@
+"""The registry of input embeddings, and each against its formula written out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from kronviz import codec
+from kronviz.arms import ARMS, input_embedding
+from kronviz.arms.bags import BagEmbedding
+from kronviz.arms.ngrams import BEGIN, END, Rule
+from kronviz.arms.shuffled import shuffle
+from kronviz.arms.whitened import WhitenedKronecker
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.model import GPT, ModelConfig
+from kronviz.tokenizer import TokenBytes
+
+WORDS = [b" the", b"of", b"off", b" Paris", b"\xe2\x82", b"a", b"", b"internationalization"]
+VOCABULARY = TokenBytes.of(WORDS)
+COUNTS = np.array([900, 500, 30, 9, 1, 60, 0, 2])
+
+
+def hashed(symbols: tuple[int, ...], rows: int) -> int:
+    """FNV-1a and MurmurHash3's finaliser, as their authors write them."""
+    value = 2166136261
+    for symbol in symbols:
+        value = ((value ^ symbol) * 16777619) % 2**32
+    value ^= value >> 16
+    value = value * 0x85EBCA6B % 2**32
+    value ^= value >> 13
+    value = value * 0xC2B2AE35 % 2**32
+    return (value ^ (value >> 16)) % rows
+
+
+@pytest.mark.parametrize("data", WORDS)
+def test_the_rows_of_a_string_are_those_of_all_its_ngrams(data: bytes) -> None:
+    symbols = (BEGIN, *data, END)
+    expected = [
+        hashed(symbols[start : start + n], 8192)
+        for n in (2, 3, 4)
+        for start in range(len(symbols) - n + 1)
+    ]
+    assert Rule(8192).cells(data).tolist() == expected
+
+
+@pytest.mark.parametrize("own", [0, 3, len(WORDS)])
+def test_a_bag_is_the_scaled_centred_sum_of_its_rows(own: int) -> None:
+    embedding = BagEmbedding(VOCABULARY, 6, Rule(64), own).double()
+    weight = embedding.weight.detach()
+    for token, data in enumerate(WORDS):
+        cells = [*Rule(64).cells(data), *([64 + token] if token < own else [])]
+        total = sum(weight[int(cell)] for cell in cells) - len(cells) * weight.mean(0)
+        expected = math.sqrt(len(weight) / len(cells)) * total
+        torch.testing.assert_close(embedding(torch.tensor(token)), expected)
+
+
+def test_a_string_embeds_as_its_token_and_can_be_forced() -> None:
+    for name in ("ngram", "ngram-word", "hybrid", "pairs", "kron", "kron-mlp"):
+        embedding, _ = input_embedding(name, VOCABULARY, 4, 2)
+        ids = torch.arange(len(WORDS) - 2)
+        torch.testing.assert_close(embedding(ids), embedding.embed_bytes(WORDS[:-2]))
+        forced = embedding(ids[None], {(0, 1): b"new"})[0]
+        torch.testing.assert_close(forced[1:2], embedding.embed_bytes([b"new"]))
+        torch.testing.assert_close(forced[2:], embedding(ids)[2:])
+
+
+def test_gradients_of_a_bag_are_right() -> None:
+    embedding = BagEmbedding(VOCABULARY, 3, Rule(16), 2).double()
+    ids = torch.tensor([[0, 1], [1, 7]])
+    embed = lambda w: torch.func.functional_call(embedding, {"weight": w}, ids)  # noqa: E731
+    assert torch.autograd.gradcheck(embed, embedding.weight)
+
+
+def test_a_whitened_projection_folds_into_a_plain_one() -> None:
+    pos_dim = 4
+    trained = WhitenedKronecker(VOCABULARY, 5, pos_dim, COUNTS)
+    plain = KroneckerEmbedding(VOCABULARY, 5, pos_dim, encoder="reference")
+    with torch.no_grad():
+        plain.weight.copy_(trained.folded())
+    ids = torch.arange(len(WORDS))
+    torch.testing.assert_close(trained(ids), plain(ids), atol=1e-5, rtol=1e-5)
+
+
+def test_whitening_is_the_inverse_root_of_the_second_moment() -> None:
+    pos_dim = 2
+    trained = WhitenedKronecker(VOCABULARY, 5, pos_dim, COUNTS)
+    codes = np.stack(
+        [
+            codec.z_code(w[:pos_dim], pos_dim) if w else np.zeros(codec.dimension(pos_dim))
+            for w in WORDS
+        ]
+    )
+    shares = COUNTS / COUNTS.sum()
+    moment = codes.T @ (codes * shares[:, None])
+    values, vectors = np.linalg.eigh(moment)
+    root = vectors @ np.diag((values.clip(0) + 1) ** -0.5) @ vectors.T
+    loud = math.sqrt(np.trace(moment) / np.trace(root @ moment @ root))
+    expected = codes @ root @ trained.weight.detach().double().numpy() * loud
+    seen = COUNTS > 0
+    found = trained(torch.arange(len(WORDS))).detach().numpy()
+    np.testing.assert_allclose(found[seen], expected[seen], atol=2e-5)
+
+
+def test_shuffled_tokens_keep_their_lengths_and_lose_their_spelling() -> None:
+    words = [f"w{i:03}".encode() for i in range(200)] + [b"x" * n for n in range(20)]
+    dealt = shuffle(TokenBytes.of(words))
+    spelled = [dealt[i] for i in range(len(words))]
+    assert sorted(spelled) == sorted(words)
+    assert [len(w) for w in spelled] == [len(w) for w in words]
+    assert sum(a == b for a, b in zip(spelled[:200], words, strict=False)) < 20
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_makes_a_model_that_learns(arm: str) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(arm, "r50k_base:512", d_model=16, n_layer=1, n_head=1, n_ctx=8, pos_dim=2)
+    counts = np.ones(576, np.int64)
+    model = GPT(config, counts)
+    ids = torch.randint(0, 500, (4, 9))
+    before = model.loss(ids[:, :-1], ids[:, 1:])
+    before.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    assert (model.lm_head.weight is model.input_weight()) == ARMS[arm].tied
+    torch.optim.Adam(model.parameters(), 1e-3).step()
+    assert model.loss(ids[:, :-1], ids[:, 1:]) < before
+
+
+def test_an_unknown_arm_is_named_in_the_error() -> None:
+    with pytest.raises(ValueError, match="arm is 'both'; it must be one of bpe"):
+        input_embedding("both", VOCABULARY, 4, 4)
