@@ -31,6 +31,21 @@ class PairMetrics:
     logprob_drop_nats: float
 
 
+@dataclass(frozen=True)
+class AnswerMetrics:
+    """How a model rates the right next token, after the clean and after the misspelled text.
+
+    Attributes:
+        clean_logprob, typo_logprob: natural log-probability of the token.
+        clean_rank, typo_rank: its rank among all tokens, from 1; tokens as probable come after it.
+    """
+
+    clean_logprob: float
+    typo_logprob: float
+    clean_rank: int
+    typo_rank: int
+
+
 def kl_divergence(clean: Tensor, typo: Tensor) -> Tensor:
     """KL(clean ‖ typo) in nats, from logits ``(..., vocab)``: float64 of shape ``(...)``."""
     return _divergence(log_probs(clean), log_probs(typo))
@@ -65,6 +80,19 @@ def log_prob_metrics(
     cosine = F.cosine_similarity(clean_hidden.double(), typo_hidden.double(), dim=-1)
     rows = torch.stack([_divergence(p, q), cosine, drop], -1).tolist()
     return [PairMetrics(bool(k), *row) for k, row in zip(kept.tolist(), rows, strict=True)]
+
+
+def answer_metrics(p: Tensor, q: Tensor, answers: Tensor) -> list[AnswerMetrics]:
+    """Rate the right answer of each pair.
+
+    Args:
+        p: log-probabilities after the clean texts, ``(pairs, vocab)``; ``q`` after the misspelled.
+        answers: ids of the right next tokens, int64, ``(pairs,)``.
+    """
+    logs = [side.gather(-1, answers[:, None]) for side in (p, q)]
+    ranks = [(side > log).sum(-1) + 1 for side, log in zip((p, q), logs, strict=True)]
+    columns = [log.squeeze(-1).tolist() for log in logs] + [rank.tolist() for rank in ranks]
+    return [AnswerMetrics(*row) for row in zip(*columns, strict=True)]
 
 
 def _divergence(p: Tensor, q: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronviz.metrics import kl_divergence, pair_metrics
+from kronviz.metrics import answer_metrics, kl_divergence, log_probs, pair_metrics
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 20))
@@ -36,3 +36,18 @@ def test_metrics_are_scipys(seed: int, spread: float) -> None:
 def test_kl_of_equal_distributions_is_zero() -> None:
     logits = torch.randn(4, 100, dtype=torch.float64) * 10
     assert kl_divergence(logits, logits + 3).max() < 1e-12
+
+
+def test_the_right_answer_is_rated_as_scipy_does() -> None:
+    logits = torch.randn(2, 6, 50, generator=torch.Generator().manual_seed(1)) * 3
+    answers = torch.arange(6) * 7
+    rated = answer_metrics(log_probs(logits[0]), log_probs(logits[1]), answers)
+    for row, answer in enumerate(rated):
+        token = int(answers[row])
+        for side, rank, log in (
+            (0, answer.clean_rank, answer.clean_logprob),
+            (1, answer.typo_rank, answer.typo_logprob),
+        ):
+            values = logits[side, row].double().numpy()
+            assert rank == scipy.stats.rankdata(-values)[token]
+            np.testing.assert_allclose(log, scipy.special.log_softmax(values)[token], atol=1e-9)

@@ -99,7 +99,7 @@ def test_figures_are_paired_over_passages(small_predictor: Predictor) -> None:
     at = Condition("synthetic", 0.3)
     row = rows["synthetic", 0.3]
     bpe, kron = (values[arm][at] for arm in ("bpe", "kron"))
-    assert row.differences[0].nats.mean == pytest.approx((kron - bpe).mean())
+    assert row.differences[0].value.mean == pytest.approx((kron - bpe).mean())
     clean, none = values["kron"][CLEAN], values["kron"][NONE]
     assert row.arms[1].rise_nats.mean == pytest.approx((kron - clean).mean())
     assert row.arms[1].score is not None

@@ -44,6 +44,36 @@ def result(small_predictor: Predictor, pairs: PairSet) -> Robustness:
     return robustness(small_predictor, pairs, seed=1)
 
 
+def test_right_answers_are_rated_over_the_pairs_that_have_one(
+    small_predictor: Predictor, pairs: PairSet
+) -> None:
+    without = PairSet((*pairs.pairs, Pair("x", "none", "The sun is in the", "The snu is in the")))
+    result = robustness(small_predictor, without, seed=1)
+    rated = result.answers
+    assert rated is not None
+    assert rated.pairs == len(pairs.pairs) == result.done - 1
+    for i, arm in enumerate(("bpe", "kron")):
+        logs, ranks = [], []
+        for pair in pairs.pairs:
+            token = small_predictor.tokenizer.encode(f" {pair.expected}")[0]
+            ids = torch.tensor([small_predictor.tokenizer.encode(pair.typo)])
+            with torch.inference_mode():
+                row = small_predictor.arms[arm](ids).logits[0, -1].double()
+            logs.append(row.log_softmax(-1)[token].item())
+            ranks.append(int((row > row[token]).sum()) + 1)
+        mean = rated.row("typo_logprob_nats").arms[i].value.mean
+        assert mean == pytest.approx(np.mean(logs), abs=1e-5)
+        assert rated.medians[i].typo == np.median(ranks)
+    gap = rated.row("clean_logprob_nats").differences[0]
+    assert (gap.arm, gap.base) == ("kron", "bpe")
+    bpe, kron = (arm.value.mean for arm in rated.row("clean_logprob_nats").arms)
+    assert gap.value.mean == pytest.approx(kron - bpe)
+    rows = robustness_rows(result)
+    assert rows[-1]["kron_answer_typo_rank"] is None
+    assert rows[0]["kron_answer_typo_rank"] == result.outcomes[0].arms[1].answer.typo_rank  # type: ignore[union-attr]
+    assert robustness(small_predictor, PairSet(without.pairs[-1:])).answers is None
+
+
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_mcnemar_is_the_exact_binomial_test(first: int, second: int) -> None:
     n = first + second

@@ -99,6 +99,15 @@ def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robust
 def _robustness_lines(result: Robustness) -> Iterator[str]:
     yield from result.problems
     yield f"pair {result.pair}, {result.done} of {result.asked} pairs, seed {result.seed}"
+    if result.answers:
+        yield f"the right answer, over the {result.answers.pairs} pairs that have one"
+        for rated in result.answers.rows:
+            arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in rated.arms)
+            yield f"  {rated.measure}: {arms}"
+            for gap in rated.differences:
+                yield f"    {gap.arm} − {gap.base} {_shown(gap.value)}"
+        for median in result.answers.medians:
+            yield f"  median rank, {median.arm}: clean {median.clean:g}, misspelled {median.typo:g}"
     for row in result.metrics:
         arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in row.arms)
         yield f"{row.metric}: {arms}"

@@ -46,7 +46,13 @@ from kronviz.passages import (
     read_documents,
 )
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.intervals import RESAMPLES, Interval, bootstrap_intervals, ratio_intervals
+from kronviz.probes.intervals import (
+    RESAMPLES,
+    Difference,
+    Interval,
+    bootstrap_intervals,
+    ratio_intervals,
+)
 from kronviz.probes.outcomes import Progress
 from kronviz.typos import KINDS
 
@@ -82,15 +88,6 @@ class ContinuationArm:
 
 
 @dataclass(frozen=True)
-class ContinuationDifference:
-    """Loss of ``arm`` − that of ``base``, nats a token, passage by passage."""
-
-    arm: str
-    base: str
-    nats: Interval
-
-
-@dataclass(frozen=True)
 class ContinuationRow:
     """All arms in one condition.
 
@@ -98,6 +95,7 @@ class ContinuationRow:
         kind, share: see `kronviz.passages.Condition`.
         misspelled: share of the words that truly were misspelled; ``None`` for other kinds.
         cut: contexts of which only the end fits the models.
+        differences: of the losses of every two arms, in nats a token, passage by passage.
     """
 
     kind: str
@@ -105,7 +103,7 @@ class ContinuationRow:
     misspelled: float | None
     cut: int
     arms: tuple[ContinuationArm, ...]
-    differences: tuple[ContinuationDifference, ...]
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
@@ -268,7 +266,7 @@ def _row(
             )
         ),
         differences=tuple(
-            ContinuationDifference(arms[arm], arms[base], interval)
+            Difference(arms[arm], arms[base], interval)
             for (base, arm), interval in zip(pairs, intervals[2 * n :], strict=True)
         ),
     )
@@ -331,7 +329,7 @@ def lines(result: Continuation) -> Iterator[str]:
                 f"{arm.rise_nats} over clean{score}"
             )
         for difference in row.differences:
-            yield f"  {difference.arm} − {difference.base}: {difference.nats} nats"
+            yield f"  {difference.arm} − {difference.base}: {difference.value} nats"
     yield f"{result.seconds:.1f} s"
 
 

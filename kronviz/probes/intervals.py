@@ -33,6 +33,23 @@ class Interval:
         return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
+@dataclass(frozen=True)
+class ArmMean:
+    """Mean of one figure for one arm."""
+
+    arm: str
+    value: Interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of ``arm`` − that of ``base``, item by item."""
+
+    arm: str
+    base: str
+    value: Interval
+
+
 def bootstrap_intervals(
     values: ArrayLike, seed: int, resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:

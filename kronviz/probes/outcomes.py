@@ -12,7 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kronviz.metrics import PairMetrics, log_prob_metrics, log_probs
+import torch
+
+from kronviz.metrics import (
+    AnswerMetrics,
+    PairMetrics,
+    answer_metrics,
+    log_prob_metrics,
+    log_probs,
+)
 from kronviz.model import Reading, parameter_count
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.pairs import Pair, PairSet
@@ -27,17 +35,29 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ArmOutcome:
-    """How one arm answered one pair: its first choices, readable, and the paper's four metrics."""
+    """How one arm answered one pair.
+
+    Attributes:
+        clean_top, typo_top: its first choices, readable.
+        metrics: the paper's four.
+        answer: how it rates the right answer; ``None`` where the pair has none.
+    """
 
     arm: str
     clean_top: str
     typo_top: str
     metrics: PairMetrics
+    answer: AnswerMetrics | None = None
 
 
 @dataclass(frozen=True)
 class PairOutcome:
-    """How every arm answered one pair. ``clean_tokens`` and ``typo_tokens`` are counts."""
+    """How every arm answered one pair.
+
+    Attributes:
+        clean_tokens, typo_tokens: tokens of the two texts.
+        answer: the first token of the right answer, readable; ``None`` where the pair has none.
+    """
 
     id: str
     category: str
@@ -46,6 +66,7 @@ class PairOutcome:
     clean_tokens: int
     typo_tokens: int
     arms: tuple[ArmOutcome, ...]
+    answer: str | None = None
 
 
 def fitted(predictor: Predictor, pairs: PairSet) -> PairSet:
@@ -97,8 +118,11 @@ def _read_batch(
     texts = list(dict.fromkeys(ids for both in encoded for ids in both))
     row = {ids: i for i, ids in enumerate(texts)}
     clean, typo = ([row[both[side]] for both in encoded] for side in (0, 1))
+    answers = [answer_token(predictor, pair) for pair in pairs]
     found = predictor.by_arm(
-        lambda arm: _arm_outcomes(predictor, arm, predictor.readers[arm].read(texts), clean, typo)
+        lambda arm: _arm_outcomes(
+            predictor, arm, predictor.readers[arm].read(texts), clean, typo, answers
+        )
     )
     return tuple(
         PairOutcome(
@@ -109,19 +133,42 @@ def _read_batch(
             clean_tokens=len(ids[0]),
             typo_tokens=len(ids[1]),
             arms=tuple(by_arm),
+            answer=None if answer is None else predictor.tokenizer.token_text(answer),
         )
-        for pair, ids, by_arm in zip(pairs, encoded, zip(*found, strict=True), strict=True)
+        for pair, ids, by_arm, answer in zip(
+            pairs, encoded, zip(*found, strict=True), answers, strict=True
+        )
     )
 
 
+def answer_token(predictor: Predictor, pair: Pair) -> int | None:
+    """Return the first token of a pair's right answer, as it would follow both texts.
+
+    A blank is put before it unless both texts end in one.
+    """
+    if not pair.expected:
+        return None
+    blank = "" if pair.clean[-1:].isspace() and pair.typo[-1:].isspace() else " "
+    return predictor.tokenizer.encode(blank + pair.expected)[0]
+
+
 def _arm_outcomes(
-    predictor: Predictor, arm: str, reading: Reading, clean: list[int], typo: list[int]
+    predictor: Predictor,
+    arm: str,
+    reading: Reading,
+    clean: list[int],
+    typo: list[int],
+    answers: Sequence[int | None],
 ) -> list[ArmOutcome]:
     # Once a text, for a clean one stands in many pairs.
     logs, final = log_probs(reading.logits), reading.final
     metrics = log_prob_metrics(logs[clean], logs[typo], final[clean], final[typo])
     tops = [predictor.tokenizer.token_text(token) for token in logs.argmax(-1).tolist()]
+    known = [i for i, answer in enumerate(answers) if answer is not None]
+    ids = torch.tensor([answers[i] for i in known], dtype=torch.long, device=logs.device)
+    c, t = ([side[i] for i in known] for side in (clean, typo))
+    rated = dict(zip(known, answer_metrics(logs[c], logs[t], ids), strict=True))
     return [
-        ArmOutcome(arm, tops[c], tops[t], values)
-        for c, t, values in zip(clean, typo, metrics, strict=True)
+        ArmOutcome(arm, tops[clean[i]], tops[typo[i]], values, rated.get(i))
+        for i, values in enumerate(metrics)
     ]

@@ -17,7 +17,14 @@ from dataclasses import dataclass
 
 from kronviz.checkpoint import ARMS
 from kronviz.predictor import MAX_CHARS, InputError, Predictor
-from kronviz.probes.intervals import RESAMPLES, Interval, bootstrap_intervals, mcnemar_exact
+from kronviz.probes.answers import Answers, answers
+from kronviz.probes.intervals import (
+    RESAMPLES,
+    ArmMean,
+    Interval,
+    bootstrap_intervals,
+    mcnemar_exact,
+)
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, Progress, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet
 from kronviz.typos import KINDS, misspell
@@ -29,14 +36,6 @@ FEWEST = 6
 MAX_SENTENCES = 500
 METRICS = ("top1_kept", "kl_nats", "hidden_cosine", "logprob_drop_nats")
 LARGER_IS_STEADIER = frozenset({"top1_kept", "hidden_cosine"})
-
-
-@dataclass(frozen=True)
-class ArmMean:
-    """Mean of one metric for one arm."""
-
-    arm: str
-    value: Interval
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,7 @@ class Robustness:
         asked, done: pairs that were to be read, and that were.
         problems: a sentence for each thing that could not be used.
         seconds: time that the run took.
+        answers: how the right answers were rated, where pairs have one.
     """
 
     pair: str
@@ -145,6 +145,7 @@ class Robustness:
     outcomes: tuple[PairOutcome, ...]
     problems: tuple[str, ...]
     seconds: float
+    answers: Answers | None = None
 
     def metric(self, name: str) -> MetricRow | None:
         """The row of a metric, if anything was read."""
@@ -245,6 +246,7 @@ def summarise(
         outcomes=tuple(read),
         problems=pairs.problems,
         seconds=seconds,
+        answers=answers(read, seed),
     )
 
 

@@ -36,7 +36,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def robustness_rows(result: Robustness) -> list[Row]:
-    """One row a pair, with the four metrics of each arm."""
+    """One row a pair, with the four metrics of each arm and how it rates the right answer."""
     rows = []
     for outcome in result.outcomes:
         row: Row = {
@@ -46,8 +46,10 @@ def robustness_rows(result: Robustness) -> list[Row]:
             "typo": outcome.typo,
             "clean_tokens": outcome.clean_tokens,
             "typo_tokens": outcome.typo_tokens,
+            "answer": outcome.answer,
         }
         for arm in outcome.arms:
+            right = arm.answer
             row |= {
                 f"{arm.arm}_clean_top": arm.clean_top,
                 f"{arm.arm}_typo_top": arm.typo_top,
@@ -55,6 +57,10 @@ def robustness_rows(result: Robustness) -> list[Row]:
                 f"{arm.arm}_kl_nats": arm.metrics.kl_nats,
                 f"{arm.arm}_hidden_cosine": arm.metrics.hidden_cosine,
                 f"{arm.arm}_logprob_drop_nats": arm.metrics.logprob_drop_nats,
+                f"{arm.arm}_answer_clean_logprob": right and right.clean_logprob,
+                f"{arm.arm}_answer_typo_logprob": right and right.typo_logprob,
+                f"{arm.arm}_answer_clean_rank": right and right.clean_rank,
+                f"{arm.arm}_answer_typo_rank": right and right.typo_rank,
             }
         rows.append(row)
     return rows

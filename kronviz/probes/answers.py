@@ -1,0 +1,102 @@
+"""How the arms rate the right answer of pairs that have one, clean and misspelled.
+
+Notable:
+
+- The paper's four metrics ask how far a model moves. One that is always wrong may never move, so
+  these ask where it ends.
+- Every arm and every difference is resampled over the same pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from kronviz.metrics import AnswerMetrics
+from kronviz.probes.intervals import ArmMean, Difference, bootstrap_intervals
+from kronviz.probes.outcomes import PairOutcome
+
+MEASURES: dict[str, Callable[[AnswerMetrics], float]] = {
+    "clean_first": lambda answer: float(answer.clean_rank == 1),
+    "typo_first": lambda answer: float(answer.typo_rank == 1),
+    "clean_logprob_nats": lambda answer: answer.clean_logprob,
+    "typo_logprob_nats": lambda answer: answer.typo_logprob,
+    "logprob_drop_nats": lambda answer: answer.clean_logprob - answer.typo_logprob,
+    "clean_reciprocal_rank": lambda answer: 1 / answer.clean_rank,
+    "typo_reciprocal_rank": lambda answer: 1 / answer.typo_rank,
+}
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """One measure of the right answer, over the pairs that have one.
+
+    Attributes:
+        measure: a name in `MEASURES`. ``…_first`` is the share of pairs, 0 to 1, on which the right
+            answer is the first choice; ``…_logprob_nats`` its mean log-probability and
+            ``logprob_drop_nats`` how much of it the misspelling takes; ``…_reciprocal_rank`` the
+            mean of 1/rank.
+        arms: means of each.
+        differences: of every two arms, pair by pair.
+    """
+
+    measure: str
+    arms: tuple[ArmMean, ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class MedianRank:
+    """Median rank of the right answer, from 1: of an arm, clean and misspelled."""
+
+    arm: str
+    clean: float
+    typo: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How the right answers were rated, over so many pairs that have one."""
+
+    pairs: int
+    rows: tuple[AnswerRow, ...]
+    medians: tuple[MedianRank, ...]
+
+    def row(self, measure: str) -> AnswerRow:
+        """Return the row of a measure."""
+        return next(row for row in self.rows if row.measure == measure)
+
+
+def answers(read: Sequence[PairOutcome], seed: int = 0) -> Answers | None:
+    """Sum up how pairs with a right answer were rated; ``None`` where there are none."""
+    rated = [[arm.answer for arm in outcome.arms if arm.answer] for outcome in read]
+    rated = [arms for arms in rated if arms]
+    if not rated:
+        return None
+    names = [arm.arm for arm in read[0].arms]
+    n, pairs = len(names), list(combinations(range(len(names)), 2))
+    columns = []
+    for measure in MEASURES.values():
+        values = np.array([[measure(answer) for answer in arms] for arms in rated])
+        columns += [values, *(values[:, [arm]] - values[:, [base]] for base, arm in pairs)]
+    intervals = iter(bootstrap_intervals(np.hstack(columns), seed))
+    rows = [
+        AnswerRow(
+            measure,
+            tuple(ArmMean(name, next(intervals)) for name in names),
+            tuple(Difference(names[arm], names[base], next(intervals)) for base, arm in pairs),
+        )
+        for measure in MEASURES
+    ]
+    medians = [
+        MedianRank(
+            names[i],
+            float(np.median([arms[i].clean_rank for arms in rated])),
+            float(np.median([arms[i].typo_rank for arms in rated])),
+        )
+        for i in range(n)
+    ]
+    return Answers(len(rated), tuple(rows), tuple(medians))
