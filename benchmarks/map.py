@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kronviz.app.context import Context, load_context
 from kronviz.app.page import build_app, launch
-from kronviz.checkpoint import ARMS, CHECKPOINTS, save_arm
+from kronviz.checkpoint import CHECKPOINTS, PAIR, save_arm
 from kronviz.maps import store
 from kronviz.maps.lookup import look_up, place_words
 from kronviz.maps.spaces import _vectors as kept_vectors
@@ -87,7 +87,7 @@ def _shipped(pair: str) -> Context:
 
 def _random(folder: Path) -> Context:
     torch.manual_seed(0)
-    for arm in ARMS:
+    for arm in PAIR:
         config = ModelConfig(
             arm=arm, vocabulary="r50k_base", d_model=256, n_layer=6, n_head=8, n_ctx=256
         )

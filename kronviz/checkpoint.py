@@ -25,7 +25,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from kronviz.arms import ARMS
 from kronviz.errors import Sentence
 from kronviz.model import GPT, ModelConfig
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
-ARMS = ("bpe", "kron")
+PAIR = ("bpe", "kron")
+"""The arms of the paper, which every folder of models holds."""
 SHARD_BYTES = 7_900_000
 """Largest sum of tensors in a file, which leaves room for its header under 8 MB."""
 SCALE = ".scale"
@@ -53,6 +55,8 @@ RARITY = "rarity.json"
 RARITY_EDGES = (0, 1, 10, 100, 1_000, 10_000)
 """The least count of each class in it; the first holds tokens that training never read."""
 FORMAT = "kronviz-1"
+FURTHER = "+"
+"""Between the name of a folder and that of an arm beside its pair."""
 
 
 class CheckpointError(Sentence, RuntimeError):
@@ -61,10 +65,10 @@ class CheckpointError(Sentence, RuntimeError):
 
 @dataclass(frozen=True)
 class PairInfo:
-    """What a pair's folder holds.
+    """Arms of a folder that are compared with each other.
 
     Attributes:
-        name: the folder's name.
+        name: the folder's name; with a further arm, ``<folder>+<arm>``.
         path: the folder.
         arms: arms that look complete (their shards are checked when they are loaded).
         problems: one sentence for each arm that is not.
@@ -227,20 +231,42 @@ def read_log(folder: Path) -> list[dict[str, float]]:
 
 
 def list_pairs(root: Path = CHECKPOINTS) -> list[PairInfo]:
-    """The pairs of a folder, in order of name."""
+    """List the pairs of a folder, in order of name.
+
+    A folder with further arms of `kronviz.arms` beside the paper's two is listed once more for each
+    of them, as those three.
+    """
     pairs = []
     for path in sorted(root.iterdir() if root.is_dir() else []):
         if not path.is_dir() or path.name.startswith("."):
             continue
-        arms, problems = [], []
-        for arm in ARMS:
-            try:
-                read_config(path / arm)
-                arms.append(arm)
-            except CheckpointError as error:
-                problems.append(str(error))
-        pairs.append(PairInfo(path.name, path, tuple(arms), tuple(problems)))
+        arms, problems = _readable(path, PAIR)
+        pairs.append(PairInfo(path.name, path, arms, problems))
+        for further in (name for name in ARMS if name not in PAIR and (path / name).is_dir()):
+            added, lost = _readable(path, (further,))
+            name = f"{path.name}{FURTHER}{further}"
+            pairs.append(PairInfo(name, path, (*arms, *added) if added else (), lost))
     return pairs
+
+
+def find_pair(pair: str | Path) -> PairInfo | None:
+    """Return a pair by its name in ``checkpoints/`` or by its folder, ``+arm`` behind either."""
+    path = Path(pair)
+    folder = path.with_name(path.name.partition(FURTHER)[0])
+    root = folder.parent if folder.is_dir() else CHECKPOINTS
+    return next((info for info in list_pairs(root) if info.name == path.name), None)
+
+
+def _readable(folder: Path, arms: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The arms whose ``config.json`` can be read, and a sentence for each other one."""
+    found, problems = [], []
+    for arm in arms:
+        try:
+            read_config(folder / arm)
+            found.append(arm)
+        except CheckpointError as error:
+            problems.append(str(error))
+    return tuple(found), tuple(problems)
 
 
 def fingerprint(folder: Path) -> str:
@@ -251,7 +277,7 @@ def fingerprint(folder: Path) -> str:
 
 def fingerprints(pair_dir: Path) -> dict[str, str]:
     """The fingerprint of each arm that a pair's folder has: what was measured on these weights."""
-    return {arm: fingerprint(pair_dir / arm) for arm in ARMS if (pair_dir / arm).is_dir()}
+    return {arm: fingerprint(pair_dir / arm) for arm in PAIR if (pair_dir / arm).is_dir()}
 
 
 class _Unfilled(TorchFunctionMode):

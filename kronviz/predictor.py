@@ -31,10 +31,9 @@ import torch
 from torch import Tensor
 
 from kronviz.checkpoint import (
-    CHECKPOINTS,
     CheckpointError,
+    find_pair,
     fingerprint,
-    list_pairs,
     load_arm,
 )
 from kronviz.differences import byte_opcodes
@@ -157,27 +156,32 @@ class Predictor:
         pair: str | Path,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        beside: Predictor | None = None,
     ) -> Predictor:
         """Load a pair by its name in ``checkpoints/`` or by its folder.
+
+        A further arm of the folder joins the two as in ``tiny+ngram-word``.
 
         Args:
             device: where to compute; CUDA if there is one, else the CPU.
             dtype: type of the weights and of what is computed with them; bfloat16 on CUDA, else
                 float32. ``benchmarks/serve.py`` prints how far the one strays from the other.
+            beside: another predictor of the same folder, whose models are used again.
 
         Raises:
             CheckpointError: no arm of the pair can be loaded.
         """
-        folder = Path(pair) if Path(pair).is_dir() else CHECKPOINTS / pair
-        info = next((i for i in list_pairs(folder.parent) if i.name == folder.name), None)
+        info = find_pair(pair)
         if info is None:
-            raise CheckpointError(f"There is no pair {folder.name!r} in checkpoints.")
+            raise CheckpointError(f"There is no pair {Path(pair).name!r} in checkpoints.")
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
         arms, prints, problems = {}, {}, list(info.problems)
         for arm in info.arms:
             try:
-                arms[arm] = load_arm(info.path / arm).to(device, dtype)
+                loaded = beside.arms.get(arm) if beside else None
+                arms[arm] = loaded or load_arm(info.path / arm).to(device, dtype)
                 prints[arm] = fingerprint(info.path / arm)
             except CheckpointError as error:
                 problems.append(str(error))

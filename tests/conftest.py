@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 from small import small_model
 
-from kronviz.checkpoint import ARMS, CHECKPOINTS, save_arm
+from kronviz.checkpoint import CHECKPOINTS, PAIR, save_arm
 from kronviz.predictor import Predictor
 
 # A slow machine is no fault of the code: properties are checked, never timed.
@@ -29,7 +29,7 @@ settings.load_profile("kronviz")
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair of small random models, saved as the app would find it. Do not write into it."""
     folder = tmp_path_factory.mktemp("checkpoints") / "toy"
-    for arm in ARMS:
+    for arm in PAIR:
         save_arm(small_model(arm), folder / arm)
     return folder
 

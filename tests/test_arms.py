@@ -104,6 +104,21 @@ def test_whitening_is_the_inverse_root_of_the_second_moment() -> None:
     np.testing.assert_allclose(found[seen], expected[seen], atol=2e-5)
 
 
+def test_a_spelling_bee_is_half_a_table_and_half_rotated_bytes() -> None:
+    pos_dim, width = 8, 4
+    embedding, _ = input_embedding("spelling-bee", VOCABULARY, width, pos_dim)
+    table, letters = embedding.weight.detach(), embedding.letters.detach()
+    for token, data in enumerate(WORDS):
+        total = torch.zeros(width)
+        for position, byte in enumerate(data[:pos_dim]):
+            for pair, speed in enumerate((1.0, 0.01)):
+                c, s = math.cos(position * speed), math.sin(position * speed)
+                x, y = letters[byte, 2 * pair : 2 * pair + 2]
+                total[2 * pair : 2 * pair + 2] += torch.stack([x * c - y * s, x * s + y * c])
+        expected = (table[token] + total / math.sqrt(max(min(len(data), pos_dim), 1))) / 2
+        torch.testing.assert_close(embedding(torch.tensor([token]))[0], expected)
+
+
 def test_shuffled_tokens_keep_their_lengths_and_lose_their_spelling() -> None:
     words = [f"w{i:03}".encode() for i in range(200)] + [b"x" * n for n in range(20)]
     dealt = shuffle(TokenBytes.of(words))

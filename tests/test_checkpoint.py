@@ -15,7 +15,7 @@ from small import small_model
 
 from kronviz import checkpoint
 from kronviz.checkpoint import (
-    ARMS,
+    PAIR,
     CheckpointError,
     fingerprint,
     list_pairs,
@@ -34,7 +34,7 @@ def pair(pair_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pair_folder, tmp_path / "pairs" / "toy"))
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", PAIR)
 @torch.no_grad()
 def test_float32_round_trip_is_exact_and_int8_is_near(arm: str, tmp_path: Path) -> None:
     model = small_model(arm)
@@ -154,6 +154,29 @@ def test_list_pairs_names_what_is_there(pair: Path) -> None:
     assert (empty.name, empty.arms, len(empty.problems)) == ("empty", (), 2)
     assert (small.name, small.arms, small.problems) == ("toy", ("bpe", "kron"), ())
     assert list_pairs(pair.parent / "nowhere") == []
+
+
+@pytest.mark.parametrize("arm", ["ngram-word", "kron-mlp", "spelling-bee", "kron-whitened"])
+def test_a_further_arm_joins_the_pair(pair: Path, arm: str) -> None:
+    model = small_model(arm)
+    save_arm(model, pair / arm, int8=False)
+    assert [info.name for info in list_pairs(pair.parent)] == ["toy", f"toy+{arm}"]
+    plain = Predictor.load(pair)
+    joined = Predictor.load(f"{pair}+{arm}", beside=plain)
+    assert list(joined.arms) == ["bpe", "kron", arm]
+    assert joined.arms["kron"] is plain.arms["kron"]
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(joined.arms[arm](ids).logits, model(ids).logits)
+    answers = joined.compare("a clean text", "a claen text").arms
+    assert [answer.arm for answer in answers] == ["bpe", "kron", arm]
+    assert answers[:2] == plain.compare("a clean text", "a claen text").arms
+
+
+def test_a_damaged_further_arm_leaves_the_pair(pair: Path) -> None:
+    (pair / "ngram").mkdir()
+    plain, joined = list_pairs(pair.parent)
+    assert plain.arms == ("bpe", "kron")
+    assert (joined.arms, len(joined.problems)) == ((), 1)
 
 
 def test_logs(pair: Path) -> None:

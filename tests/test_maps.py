@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from small import small_model
 
 from kronviz import codec
-from kronviz.checkpoint import ARMS, save_arm
+from kronviz.checkpoint import PAIR, save_arm
 from kronviz.maps import layout, nearest, store
 from kronviz.maps.columns import CASES, SCRIPTS, columns
 from kronviz.maps.faithfulness import faithfulness
@@ -251,14 +251,14 @@ def test_the_same_weights_give_the_same_file(drawn: Predictor, tmp_path: Path) -
 
 def test_a_map_of_other_weights_is_refused_and_drawn_again(tmp_path: Path) -> None:
     folder = tmp_path / "changed"
-    for arm in ARMS:
+    for arm in PAIR:
         save_arm(small_model(arm, seed=1), folder / arm)
     before = Predictor.load(folder, device="cpu")
     with pytest.raises(MapError, match="not been drawn"):
         read_map(before, "kron", tmp_path)
     stored = write_map(before, draw_map(before, "kron"), tmp_path)
     assert read_map(before, "kron", tmp_path).facts.tokens == 1025
-    for arm in ARMS:
+    for arm in PAIR:
         save_arm(small_model(arm, seed=2), folder / arm)
     after = Predictor.load(folder, device="cpu")
     with pytest.raises(MapError, match="other weights"):
@@ -272,8 +272,8 @@ def test_a_map_of_other_weights_is_refused_and_drawn_again(tmp_path: Path) -> No
 
 
 def test_a_map_that_two_ask_for_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    arms = {arm: small_model(arm, seed=5) for arm in ARMS}
-    prints = dict.fromkeys(ARMS, "of-no-file")
+    arms = {arm: small_model(arm, seed=5) for arm in PAIR}
+    prints = dict.fromkeys(PAIR, "of-no-file")
     predictor = Predictor("asked by two", arms, fingerprints=prints)
     begun, go_on, drawings = threading.Event(), threading.Event(), []
     draw = store._draw

@@ -6,13 +6,13 @@ import pytest
 import torch
 from small import small_model
 
-from kronviz.checkpoint import ARMS
+from kronviz.checkpoint import PAIR
 from kronviz.model import KVCache, parameter_count
 
 IDS = torch.randint(0, 1025, (3, 40), generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture(params=ARMS)
+@pytest.fixture(params=PAIR)
 def arm(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -73,7 +73,7 @@ def test_too_long_a_text_is_refused(arm: str) -> None:
 
 
 def test_the_arms_differ_in_the_input_embedding_and_the_head_alone() -> None:
-    bpe, kron = (small_model(arm) for arm in ARMS)
+    bpe, kron = (small_model(arm) for arm in PAIR)
     assert bpe.lm_head.weight is bpe.wte.weight
     assert kron.lm_head.weight is not kron.wte.weight
     body = [

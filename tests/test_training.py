@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kronviz.checkpoint import ARMS, load_arm, read_config
+from kronviz.checkpoint import PAIR, load_arm, read_config
 from kronviz.errors import InputError, Sentence
 from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
@@ -129,7 +129,7 @@ def test_mixture_is_drawn_in_its_shares(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sets", [[], ["frequent=40", "scored=120"]], ids=["exact", "sampled"])
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", PAIR)
 def test_a_killed_run_goes_on_with_the_same_losses(
     arm: str, sets: list[str], data: Path, tmp_path: Path
 ) -> None:
@@ -170,7 +170,7 @@ def test_the_last_steps_score_every_token(data: Path, tmp_path: Path) -> None:
 
 def test_training_learns(data: Path, tmp_path: Path) -> None:
     config = load_config("smoke", ["steps=80", "batch_size=16", "micro_batch=16", "eval_every=80"])
-    for arm in ARMS:
+    for arm in PAIR:
         Trainer(config, arm, data, tmp_path / arm).run()
         first, *_, last = losses(tmp_path / arm)
         assert first[1] == pytest.approx(np.log(576), abs=0.2)
@@ -206,7 +206,7 @@ def test_one_command_makes_a_pair_that_answers(
     command += ["--data", str(tmp_path / "d"), "--runs", str(tmp_path / "r")]
     run_here([*command, "--out", str(tmp_path / "smoke")])
     tokens = validation_tokens(text_folder / "val.jsonl", SMOKE.vocabulary)
-    for arm in ARMS:
+    for arm in PAIR:
         config = read_config(tmp_path / "smoke" / arm)
         again = validate(load_arm(tmp_path / "smoke" / arm), tokens)
         assert again.loss == pytest.approx(config["validation"]["loss"], abs=1e-6)
@@ -322,7 +322,7 @@ def test_own_text_of_any_name_becomes_a_pair_without_a_setting_given_twice(
     capsys.readouterr()
     command("evaluate", "pair", "--data", "data")
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    for arm, line in zip(ARMS, said, strict=True):
+    for arm, line in zip(PAIR, said, strict=True):
         config = read_config(tmp_path / "pair" / arm)
         assert (config["model"].vocabulary, config["model"].d_model) == ("r50k_base:1024", 32)
         assert line["loss"] == pytest.approx(config["validation"]["loss"], abs=1e-6)

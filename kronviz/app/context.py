@@ -16,7 +16,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from kronviz.checkpoint import CHECKPOINTS, CheckpointError, list_pairs
+from kronviz.checkpoint import CHECKPOINTS, FURTHER, CheckpointError, list_pairs
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.own_model import Shelf
 from kronviz.serving import Comparisons
@@ -63,6 +63,10 @@ class Context:
             f"There is no pair of models called {pair!r}; choose {' or '.join(self.predictors)}."
         )
 
+    def folder(self, pair: str | None = None) -> Path:
+        """Return the folder of a pair's checkpoints, of the default one if none is named."""
+        return self.root / (pair or self.default or "").partition(FURTHER)[0]
+
     def comparisons(self, pair: str | None = None) -> Comparisons:
         """The comparisons of a pair, which all visitors share; arguments as `predictor`."""
         return _comparisons(self.predictor(pair))
@@ -88,7 +92,8 @@ def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -
             problems += infos[name].problems
             continue
         try:
-            predictor = Predictor.load(root / name, device)
+            beside = predictors.get(name.partition(FURTHER)[0])
+            predictor = Predictor.load(root / name, device, beside=beside)
             predictor.compare("The first answer", "The frist answer")
         except (CheckpointError, VocabularyError) as error:
             problems.append(str(error))
@@ -104,4 +109,5 @@ def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -
 
 
 def _preference(name: str) -> tuple[int, str]:
-    return (PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)), name
+    folder = name.partition(FURTHER)[0]
+    return (PREFERRED.index(folder) if folder in PREFERRED else len(PREFERRED)), name

@@ -46,7 +46,7 @@ from kronviz.app.tabs.map import tab as map_tab
 from kronviz.app.tabs.robustness import tab as robustness
 from kronviz.app.tabs.training import tab as training
 from kronviz.app.tabs.your_model import tab as your_model
-from kronviz.figures.palette import ARMS
+from kronviz.checkpoint import PAIR
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.own_model import KEPT_S
 
@@ -207,8 +207,8 @@ def _masthead() -> Markup:
 
 def _with_arms(sentence: str) -> list[object]:
     """A sentence with the models' names in their colours."""
-    parts = re.split(rf"\b({'|'.join(ARMS)})\b", sentence)
-    return [compare_view.arm_name(part) if part in ARMS else part for part in parts]
+    parts = re.split(rf"\b({'|'.join(PAIR)})\b", sentence)
+    return [compare_view.arm_name(part) if part in PAIR else part for part in parts]
 
 
 def _mark() -> Markup:

@@ -35,7 +35,6 @@ class SpellingBeeEmbedding(nn.Module):
 
     data: Tensor
     offsets: Tensor
-    turns: Tensor
 
     def __init__(self, vocabulary: TokenBytes, d_model: int, pos_dim: int):
         super().__init__()
@@ -49,8 +48,6 @@ class SpellingBeeEmbedding(nn.Module):
         )
         self.register_buffer("data", torch.tensor(cut.data).long(), persistent=False)
         self.register_buffer("offsets", torch.tensor(cut.offsets), persistent=False)
-        angles = torch.arange(pos_dim)[:, None] * BASE ** (-torch.arange(0, d_model, 2) / d_model)
-        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles), False)
 
     def forward(self, ids: Tensor, forced: None = None) -> Tensor:
         """Embed ids: ``(*ids.shape, d_model)``. Nothing can be forced: a string has no row."""
@@ -70,8 +67,11 @@ class SpellingBeeEmbedding(nn.Module):
 
     def _rotated(self) -> Tensor:
         """Every byte at every position: ``(256 * pos_dim, d_model)``."""
+        width, device = self.embedding_dim, self.letters.device
+        speeds = BASE ** (-torch.arange(0, width, 2, device=device) / width)
+        angles = torch.arange(self.pos_dim, device=device)[:, None] * speeds
         pairs = torch.view_as_complex(self.letters.float().view(256, 1, -1, 2))
-        turned = torch.view_as_real(pairs * self.turns)
+        turned = torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles))
         return turned.reshape(256 * self.pos_dim, -1).to(self.letters.dtype)
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kronviz import arms
+
 
 @dataclass(frozen=True)
 class Colour:
@@ -22,10 +24,7 @@ class Colour:
     dark: str
 
 
-ARMS = {
-    "bpe": Colour("#0072B2", "#56B4E9"),
-    "kron": Colour("#B84A08", "#F0A35E"),
-}
+ARMS = {name: Colour(arm.light, arm.dark) for name, arm in arms.ARMS.items()}
 """Colour of each model, by the name of the arm."""
 
 NEUTRALS = {

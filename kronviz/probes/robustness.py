@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kronviz.checkpoint import ARMS
+from kronviz.checkpoint import PAIR
 from kronviz.predictor import MAX_CHARS, InputError, Predictor
 from kronviz.probes.answers import Answers, answers
 from kronviz.probes.intervals import (
@@ -255,7 +255,7 @@ def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[Metric
     if not read:
         return ()
     names = [outcome.arm for outcome in read[0]]
-    both = all(arm in names for arm in ARMS)
+    both = all(arm in names for arm in PAIR)
     columns: list[list[float]] = []
     for metric in METRICS:
         by_arm = {
@@ -289,7 +289,7 @@ def _mcnemar(read: Sequence[PairOutcome]) -> McNemar | None:
     counts = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0)
     for outcome in read:
         kept = {arm.arm: arm.metrics.top1_kept for arm in outcome.arms}
-        if not all(arm in kept for arm in ARMS):
+        if not all(arm in kept for arm in PAIR):
             return None
         counts[kept["bpe"], kept["kron"]] += 1
     only_bpe, only_kron = counts[True, False], counts[False, True]

@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from kronviz.checkpoint import ARMS, CheckpointError, read_config, read_log
+from kronviz.checkpoint import PAIR, CheckpointError, read_config, read_log
 from kronviz.probes.rarity import Rarity, names, rarity
 from kronviz.probes.seeds import SeedSpread, rate_sweep, seed_spread
 
@@ -123,7 +123,7 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         CheckpointError: a log is damaged.
     """
     try:
-        curves = tuple(curve for arm in ARMS if (curve := _curve(pair_dir / arm)) is not None)
+        curves = tuple(curve for arm in PAIR if (curve := _curve(pair_dir / arm)) is not None)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(
             f"The training log of {pair_dir.name} lacks entries that a log of kronviz has; restore "
@@ -131,9 +131,9 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         ) from None
     by_arm = {curve.arm: curve for curve in curves}
     seeds, rates = seed_spread(pair_dir), rate_sweep(pair_dir)
-    if len(by_arm) < len(ARMS):
+    if len(by_arm) < len(PAIR):
         return TrainingEvidence(pair_dir.name, curves, seeds=seeds, rates=rates)
-    bpe, kron = (by_arm[arm] for arm in ARMS)
+    bpe, kron = (by_arm[arm] for arm in PAIR)
     gap_nats = _difference(bpe.final_nats, kron.final_nats)
     matched, step_factor = _steps_saved(kron, bpe)
     return TrainingEvidence(

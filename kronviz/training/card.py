@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kronviz.checkpoint import ARMS, load_arm, read_config, read_log
+from kronviz.checkpoint import PAIR, load_arm, read_config, read_log
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 
@@ -51,7 +51,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
         pair: the pair's folder.
         sources: Markdown on the training text.
     """
-    configs = {name: read_config(pair / name) for name in ARMS}
+    configs = {name: read_config(pair / name) for name in PAIR}
     config = configs[arm]
     model = load_arm(pair / arm)
     training: dict[str, Any] = config["training"]
@@ -88,7 +88,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
         "",
         "| arm | nats a token | bits a byte | before int8, nats |",
         "| --- | --- | --- | --- |",
-        *(_loss_row(name, configs[name]) for name in ARMS),
+        *(_loss_row(name, configs[name]) for name in PAIR),
         "",
         _verdict(configs),
         "",
@@ -154,7 +154,7 @@ def _loss_row(arm: str, config: dict[str, Any]) -> str:
 
 
 def _verdict(configs: dict[str, dict[str, Any]]) -> str:
-    bpe, kron = (configs[arm]["validation"]["loss"] for arm in ARMS)
+    bpe, kron = (configs[arm]["validation"]["loss"] for arm in PAIR)
     gap = bpe - kron
     if gap > 0:
         return f"kron's loss is lower by {gap:.4f} nats ({gap / bpe:.2%})."

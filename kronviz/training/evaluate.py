@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz import cli
-from kronviz.checkpoint import ARMS, load_arm
+from kronviz.checkpoint import PAIR, load_arm
 from kronviz.errors import InputError
 from kronviz.lines import short_name
 from kronviz.model import GPT
@@ -99,7 +99,7 @@ def main() -> None:
     given.add_argument("--text", type=Path, help="validation text")
     given.add_argument("--data", type=Path, help="token files, whose validation text is read")
     arguments = parser.parse_args()
-    for arm in ARMS:
+    for arm in PAIR:
         model = load_arm(arguments.pair / arm)
         vocabulary = model.config.vocabulary
         if arguments.text:

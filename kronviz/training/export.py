@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz import cli
-from kronviz.checkpoint import ARMS, LOG, load_arm, read_log, save_arm
+from kronviz.checkpoint import LOG, PAIR, load_arm, read_log, save_arm
 from kronviz.errors import InputError
 from kronviz.lines import decode_text, read_bytes, short_name
 from kronviz.model import GPT, parameter_count
@@ -108,11 +108,11 @@ def export_pair(runs: Path, text: Path | None, out: Path, sources: str) -> None:
     Raises:
         InputError: a run is missing or damaged, or the text cannot be used.
     """
-    for arm in ARMS:
+    for arm in PAIR:
         read_state(runs / arm)
-    for arm in ARMS:
+    for arm in PAIR:
         export_arm(runs / arm, text, out / arm)
-    for arm in ARMS:
+    for arm in PAIR:
         (out / arm / "README.md").write_text(model_card(out, arm, sources))
 
 
@@ -132,7 +132,7 @@ def main() -> None:
 
 def card_sources(runs: Path) -> str:
     """Return what the cards say about the training text: ours, or the names of one's own files."""
-    config = read_run(runs / ARMS[0]).config
+    config = read_run(runs / PAIR[0]).config
     ours = CONFIGS.get(config.name)
     if ours is not None and config.mixture == ours.mixture:
         return SOURCES.read_text(encoding="utf-8")

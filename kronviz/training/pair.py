@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from kronviz import cli
-from kronviz.checkpoint import ARMS
+from kronviz.checkpoint import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import short_name
 from kronviz.training.configs import load_config
@@ -63,10 +63,10 @@ def text_files(folder: Path, mixture: tuple[str, ...]) -> list[Path]:
 def train_arms(name: str, overrides: list[str], data: Path, runs: Path) -> None:
     """Train both arms, each in a process of its own. `InputError` if one fails."""
     on_cpu = not torch.cuda.is_available()
-    threads = max(1, (os.cpu_count() or 2) // len(ARMS))
+    threads = max(1, (os.cpu_count() or 2) // len(PAIR))
     environment = os.environ | (KEEP_MEMORY | {"OMP_NUM_THREADS": str(threads)} if on_cpu else {})
     processes = []
-    for arm in ARMS:
+    for arm in PAIR:
         command = [sys.executable, "-m", "kronviz.training.train", "--config", name, "--arm", arm]
         command += ["--data", str(data), "--out", str(runs / arm), "--set", *overrides]
         processes.append(subprocess.Popen(command, env=environment))
@@ -93,7 +93,7 @@ def main() -> None:
     prepare(text_files(arguments.text, config.mixture), config.vocabulary, data)
     train_arms(arguments.config, arguments.set, data, runs)
     export_pair(runs, None, out, card_sources(runs))
-    write_rarity(read_run(runs / ARMS[0]).config, data, validation_ids(data), out)
+    write_rarity(read_run(runs / PAIR[0]).config, data, validation_ids(data), out)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from kronviz import cli
-from kronviz.checkpoint import ARMS, RARITY, RARITY_EDGES, fingerprints, load_arm, read_config
+from kronviz.checkpoint import PAIR, RARITY, RARITY_EDGES, fingerprints, load_arm, read_config
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig
@@ -112,7 +112,7 @@ def measure(
     """
     counts = times_read(config, data)
     windows = validation_windows(tokens, config.n_ctx)
-    bpe, kron = (token_losses(load_arm(pair / arm), windows) for arm in ARMS)
+    bpe, kron = (token_losses(load_arm(pair / arm), windows) for arm in PAIR)
     return {
         "trained_tokens": config.steps * config.tokens_per_step,
         "never_read": int((counts == 0).sum()),
@@ -142,7 +142,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = run_config(arguments.config, arguments.set, arguments.data)
     # The run that made the pair may have had other steps than the configuration has today.
-    trained = read_config(arguments.pair / ARMS[0])["training"]
+    trained = read_config(arguments.pair / PAIR[0])["training"]
     config = dataclasses.replace(config, steps=trained["steps"], seed=trained["seed"])
     tokens = validation_tokens(arguments.text, config.vocabulary)
     found = write_rarity(config, arguments.data, tokens, arguments.pair)

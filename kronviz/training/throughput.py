@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz import cli
-from kronviz.checkpoint import ARMS
+from kronviz.checkpoint import PAIR
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig, load_config
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="say how many steps fit into this time")
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
-    found = [throughput(config, arm, arguments.seconds, arguments.even) for arm in ARMS]
+    found = [throughput(config, arm, arguments.seconds, arguments.even) for arm in PAIR]
     for one in found:
         memory = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
         print(

@@ -42,7 +42,7 @@ from tqdm import tqdm
 
 from kronviz import cli
 from kronviz.arms import ARMS, Counts
-from kronviz.checkpoint import ARMS as PAIR
+from kronviz.checkpoint import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import short_name
 from kronviz.model import GPT, padded_vocabulary

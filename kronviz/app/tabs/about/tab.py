@@ -96,7 +96,7 @@ def method_endpoint(context: Context) -> Callable[..., Answer]:
 def _page(context: Context, pair: str | None) -> dict[str, Markup]:
     """Each part of the page by its name, a component each: what it shows can be saved alone."""
     name = pair or ""
-    sources = training_sources(context.root / name / "kron")
+    sources = training_sources(context.folder(name) / "kron")
     parts: dict[str, list[Markup]] = {
         "picture": [_section("The method in one picture", _picture(context, pair))],
         "figures": [_section("Our figures beside the paper’s", _figures(context, name))],
@@ -122,8 +122,8 @@ def _picture(context: Context, pair: str | None) -> Markup:
 
 def _figures(context: Context, name: str) -> Markup:
     try:
-        evidence = training_evidence(context.root / name)
-        found = kept(context.root / name)
+        evidence = training_evidence(context.folder(name))
+        found = kept(context.folder(name))
     except CheckpointError as error:
         return alert(str(error), "kv-refused")
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")

@@ -84,7 +84,7 @@ def build(context: Context) -> None:
         apply_default_css=False,
         elem_id="kv-answer",
     )
-    more = html_part(beyond(context.root / (context.default or "")), "kv-beyond")
+    more = html_part(beyond(context.folder()), "kv-beyond")
 
     async def respond(
         clean: str, typo: str, pair: str | None, asked: float, request: gr.Request
@@ -134,7 +134,7 @@ def build(context: Context) -> None:
         **quiet,
     )
     pair.change(
-        lambda pair: beyond(context.root / context.predictor(pair).pair),
+        lambda pair: beyond(context.folder(context.predictor(pair).pair)),
         pair,
         more,
         queue=False,

@@ -16,15 +16,12 @@ from collections.abc import Iterable, Sequence
 from kronviz.app.components.html import Markup, element, join, visible
 from kronviz.app.components.numbers import number
 from kronviz.app.components.parts import alert
+from kronviz.arms import ARMS
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
 """The share of the larger KL from which the smaller one is not called less."""
-ARM_NOTES = {
-    "bpe": "looks each token up in a learned table",
-    "kron": "computes each token from its bytes",
-}
 _DASH = "–"
 METRICS = (
     (
@@ -328,7 +325,7 @@ def _predictions(arm: str, tokens: Sequence[NextToken]) -> Markup:
         element(
             "h2",
             arm_name(arm),
-            element("span", f" {ARM_NOTES.get(arm, '')}", class_="kv-quiet"),
+            element("span", f" {ARMS[arm].about}", class_="kv-quiet"),
             class_="kv-heading",
         ),
         element(

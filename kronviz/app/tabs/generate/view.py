@@ -19,8 +19,9 @@ from kronviz.app.components.html import Markup, element, glyphs, join
 from kronviz.app.components.numbers import NO_BREAK, marked
 from kronviz.app.components.parts import alert
 from kronviz.app.components.pieces import piece
-from kronviz.app.tabs.compare.view import ARM_NOTES, arm_name
+from kronviz.app.tabs.compare.view import arm_name
 from kronviz.app.tabs.robustness.view import downloads
+from kronviz.arms import ARMS
 from kronviz.generation import Continuation, Generation, NewToken, ReadToken, same_start
 from kronviz.probes.tables import generation_rows
 
@@ -143,7 +144,7 @@ def _row(name: str | None, row: Sequence[Continuation]) -> Markup:
 
 
 def _panel(made: Continuation) -> Markup:
-    note = ARM_NOTES.get(made.arm, "")
+    note = ARMS[made.arm].about if made.arm in ARMS else ""
     count = len(made.reads)
     end = [element("span", "the model ended the text", class_="kv-gen-end")] if made.ended else []
     return element(

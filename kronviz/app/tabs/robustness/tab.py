@@ -166,7 +166,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
 
 def _opening(context: Context, pair: str | None) -> Markup:
     """What stands there before anything is run: the run that is kept with the pair's weights."""
-    found = kept_run(context.root / (pair or context.default or ""))
+    found = kept_run(context.folder(pair))
     if found is None:
         return robustness_view.pairs_view(None)
     return robustness_view.pairs_view(found.report, kept=found.command)

@@ -92,7 +92,7 @@ class _View:
 def _view(context: Context, pair: str | None) -> _View:
     name = pair or ""
     try:
-        evidence = training_evidence(context.root / name)
+        evidence = training_evidence(context.folder(name))
         problem = None if evidence.curves else f"The pair {name} came without training logs."
     except CheckpointError as error:
         evidence = TrainingEvidence(name, ())
