@@ -120,6 +120,21 @@ class KroneckerEmbedding(nn.Module):
         return self._encode(ids, data, offsets)
 
     @torch.no_grad()
+    def byte_parts(self, data: bytes) -> Tensor:
+        """Return what each byte of a string adds to its embedding: ``(len(data), d_model)``.
+
+        The rows add up to ``embed_bytes([data])[0]``. What all strings of a length have in common
+        is shared evenly; a byte that is cut off adds nothing.
+        """
+        parts = self.weight.new_zeros(len(data), self.embedding_dim)
+        cells = torch.from_numpy(codec.cells(data, self.pos_dim)).to(self.weight.device)
+        if kept := len(cells):
+            _, deviation = codec.moments(kept, self.pos_dim)
+            rows = self.weight[cells] / (math.sqrt(kept) * deviation)
+            parts[:kept] = rows + (self.embed_bytes([data])[0] - rows.sum(0)) / kept
+        return parts
+
+    @torch.no_grad()
     def warm_up(self) -> None:
         """Compile and cache whatever the first call would, so that it need not wait for it."""
         self.embed_bytes([b" "])

@@ -1,0 +1,332 @@
+"""Which byte does the damage: integrated gradients from the clean text to the misspelled one.
+
+Notable:
+
+- The path leads from one run to the other, whatever their numbers of tokens. Tokens that stand for
+  each other (`AlignedWord.matched`) move along a straight line, position included. A token that
+  only one text has fades in, or out: others see it with a weight from 0 to 1, and its embedding
+  grows from zero. Both ends are the runs themselves, so that the parts add up to the change.
+- What a changed token's embedding explains is shared among its bytes: by what each byte adds to
+  the vector where the embedding is a sum over bytes (``byte_parts``), evenly where it has one row
+  for the whole token, as a table does. What the clean spelling added is taken off, byte by byte.
+- The nodes are doubled until the parts add up to 1 % of the change.
+
+Source: Sundararajan et al. 2017, "Axiomatic attribution for deep networks" (arXiv 1703.01365).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kronviz.differences import byte_opcodes
+from kronviz.probes.inside.damage import Damage
+from kronviz.probes.inside.runs import Run, blocks
+from kronviz.probes.inside.words import AlignedWord
+
+FIRST_NODES, MOST_NODES = 16, 256
+COMPLETE = 5e-3
+"""Relative error of the sum at which no more nodes are taken; half of what is promised."""
+STEP_TOKENS = 512
+"""Most tokens of the path whose gradients are held at once."""
+_MOST_COMPARED = 1_000_000
+
+
+@dataclass(frozen=True)
+class ByteShare:
+    """One byte of a misspelled word and what it explains of the change in the prediction.
+
+    Attributes:
+        token: which token of the misspelled text holds it.
+        byte: its value.
+        kl_nats: of KL(clean ‖ misspelled).
+        logprob_nats: of the fall in the log-probability of the clean first choice.
+    """
+
+    token: int
+    byte: int
+    kl_nats: float
+    logprob_nats: float
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What explains the change between two runs. All in nats; the parts add up to the change.
+
+    Attributes:
+        by_byte: the embedding is a sum over bytes; else each token's part is shared evenly.
+        bytes: every byte of every changed word, in order.
+        moved_kl_nats, moved_logprob_nats: what the tokens explain that stand at other positions.
+        fewer_kl_nats, fewer_logprob_nats: what tokens explain that the clean text alone has.
+        change_kl_nats, change_logprob_nats: the whole change.
+        nodes: points of the path at which gradients were taken.
+    """
+
+    by_byte: bool
+    bytes: tuple[ByteShare, ...]
+    moved_kl_nats: float
+    moved_logprob_nats: float
+    fewer_kl_nats: float
+    fewer_logprob_nats: float
+    change_kl_nats: float
+    change_logprob_nats: float
+    nodes: int
+
+
+def attribute(
+    clean: Run,
+    typo: Run,
+    clean_ids: Sequence[int],
+    typo_ids: Sequence[int],
+    words: Sequence[AlignedWord],
+    damage: Damage,
+    token_bytes: Callable[[int], bytes],
+) -> Attribution:
+    """Explain the change in the prediction by the bytes of the misspelled words.
+
+    Args:
+        clean, typo: runs of one model on the ids.
+        damage: measures them.
+        token_bytes: the bytes of an id.
+    """
+    path = _Path.of(clean, typo, clean_ids, typo_ids, words)
+    changes = damage.typo.kl_nats, damage.clean.logprob_nats - damage.typo.logprob_nats
+    nodes = FIRST_NODES
+    while True:
+        parts = _integrate(path, damage, nodes)
+        totals = [float(embedded.sum() + moved.sum() + seen.sum()) for embedded, moved, seen in
+                  (part.totals(path) for part in parts)]  # fmt: skip
+        complete = all(
+            abs(total - change) <= COMPLETE * max(abs(change), 1e-3)
+            for total, change in zip(totals, changes, strict=True)
+        )
+        if complete or nodes >= MOST_NODES:
+            break
+        nodes *= 2
+    return _shared(path, parts, changes, nodes, words, clean_ids, typo_ids, token_bytes)
+
+
+@dataclass(frozen=True)
+class _Path:
+    """Both texts laid over each other, ``S`` tokens.
+
+    Attributes:
+        start, step: embeddings at the clean end and what is added up to the misspelled one,
+            ``(S, d_model)``; ``positions`` and ``moves`` likewise of the position vectors.
+        gates: by how much others see each token more at the misspelled end: 0 for tokens of both
+            texts, 1 for those of the misspelled one, −1 for those of the clean one.
+        clean, typo: index of each token in either text, or −1.
+    """
+
+    run: Run
+    start: Tensor
+    step: Tensor
+    positions: Tensor
+    moves: Tensor
+    gates: Tensor
+    clean: tuple[int, ...]
+    typo: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        clean: Run,
+        typo: Run,
+        clean_ids: Sequence[int],
+        typo_ids: Sequence[int],
+        words: Sequence[AlignedWord],
+    ) -> _Path:
+        model = clean.model
+        with torch.no_grad():
+            embedded = [
+                model.wte(torch.tensor([list(ids)], device=model.device))[0].float()
+                for ids in (clean_ids, typo_ids)
+            ]
+            wpe = model.wpe.weight.detach().float()
+        ends: list[tuple[int, int]] = []
+        for word in words:
+            first = word.matched[0]
+            ends += [(i, -1) for i in range(word.clean[0], first[0])]
+            ends += [(-1, i) for i in range(word.typo[0], first[1])]
+            ends += word.matched
+        start, step, positions, moves, gates = [], [], [], [], []
+        for one, other in ends:
+            here = embedded[0][one] if one >= 0 else torch.zeros_like(embedded[0][0])
+            there = embedded[1][other] if other >= 0 else torch.zeros_like(here)
+            at = wpe[one if one >= 0 else other]
+            start.append(here)
+            step.append(there - here)
+            positions.append(at)
+            moves.append(wpe[other if other >= 0 else one] - at)
+            gates.append(float(one < 0) - float(other < 0))
+        return cls(
+            clean,
+            *map(torch.stack, (start, step, positions, moves)),
+            torch.tensor(gates, device=model.device),
+            tuple(one for one, _ in ends),
+            tuple(other for _, other in ends),
+        )
+
+    def final(self, embedded: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
+        """Run the model: final hidden states ``(nodes, d_model)``.
+
+        Args:
+            embedded, positions: ``(nodes, S, d_model)``; ``seen``: ``(nodes, S)``, 0 to 1.
+        """
+        model = self.run.model
+        stream = (embedded + positions).to(model.lm_head.weight.dtype)
+        time = stream.shape[1]
+        before = torch.ones(time, time, dtype=torch.bool, device=stream.device).tril(-1)
+        own = torch.eye(time, dtype=torch.bool, device=stream.device)
+        # A token sees itself whole: without that, a first token that fades would see nothing.
+        weights = torch.where(before, seen[:, None, :], own.float()).to(stream.dtype)
+        for block in blocks(model):
+            attention = block.attention
+            q, k, v = (
+                part.unflatten(-1, (attention.n_head, -1)).transpose(1, 2)
+                for part in attention.qkv(block.norm_1(stream)).chunk(3, -1)
+            )
+            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+            scores = scores.masked_fill(~(before | own), -torch.inf)
+            grown = (scores - scores.amax(-1, keepdim=True).detach()).exp() * weights[:, None]
+            pattern = grown / grown.sum(-1, keepdim=True)
+            stream = stream + attention.proj((pattern @ v).transpose(1, 2).flatten(2))
+            stream = stream + block.mlp(block.norm_2(stream))
+        return model.norm(stream[:, -1])
+
+
+@dataclass
+class _Gradients:
+    """Mean gradients along the path of one measure, by embedding, position and visibility."""
+
+    embedded: Tensor
+    positions: Tensor
+    seen: Tensor
+
+    def totals(self, path: _Path) -> tuple[Tensor, Tensor, Tensor]:
+        """What each token explains in either way, ``(S,)`` each."""
+        return (
+            (self.embedded * path.step).sum(-1),
+            (self.positions * path.moves).sum(-1),
+            self.seen * path.gates,
+        )
+
+
+def _integrate(path: _Path, damage: Damage, nodes: int) -> tuple[_Gradients, _Gradients]:
+    """Gauss–Legendre quadrature of the gradients of KL and of the fall in log-probability."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    device = path.start.device
+    at = torch.tensor((places + 1) / 2, dtype=torch.float32, device=device)
+    share = torch.tensor(weights / 2, dtype=torch.float32, device=device)
+    size = len(path.gates)
+    sums = [
+        _Gradients(torch.zeros_like(path.start), torch.zeros_like(path.start),
+                   torch.zeros_like(path.gates))
+        for _ in range(2)
+    ]  # fmt: skip
+    for own, share_own in zip(
+        at.split(max(1, STEP_TOKENS // size)), share.split(max(1, STEP_TOKENS // size)), strict=True
+    ):
+        with torch.enable_grad():
+            line = own[:, None, None]
+            embedded = (path.start + line * path.step).requires_grad_()
+            positions = (path.positions + line * path.moves).requires_grad_()
+            # Clean tokens fade from 1 to 0, misspelled ones from 0 to 1.
+            base = torch.where(path.gates > 0, 0.0, 1.0)
+            seen = (base + own[:, None] * path.gates).requires_grad_()
+            kl, log = damage.measure(path.final(embedded, positions, seen))
+            inputs = embedded, positions, seen
+            found = (
+                torch.autograd.grad(kl.sum(), inputs, retain_graph=True),
+                torch.autograd.grad(-log.sum(), inputs),
+            )
+        for total, gradients in zip(sums, found, strict=True):
+            weighted = [
+                (gradient.float() * share_own.view(-1, *[1] * (gradient.dim() - 1))).sum(0)
+                for gradient in gradients
+            ]
+            total.embedded += weighted[0]
+            total.positions += weighted[1]
+            total.seen += weighted[2]
+    return sums[0], sums[1]
+
+
+def _shared(
+    path: _Path,
+    parts: tuple[_Gradients, _Gradients],
+    changes: tuple[float, float],
+    nodes: int,
+    words: Sequence[AlignedWord],
+    clean_ids: Sequence[int],
+    typo_ids: Sequence[int],
+    token_bytes: Callable[[int], bytes],
+) -> Attribution:
+    """Share what each token explains among its bytes."""
+    embedding: Any = path.run.model.wte
+    by_byte = hasattr(embedding, "byte_parts")
+    places = {other: place for place, other in enumerate(path.typo) if other >= 0}
+    totals = [part.totals(path) for part in parts]
+    shares = []
+    for word in words:
+        if not word.changed:
+            continue
+        stands_for = {other: one for one, other in word.matched}
+        for token in range(*word.typo):
+            data, place = token_bytes(typo_ids[token]), places[token]
+            one = stands_for.get(token)
+            was = b"" if one is None else token_bytes(clean_ids[one])
+            if by_byte:
+                added = _added(embedding, was, data)
+                explained = [(part.embedded[place].double() @ added.T).tolist() for part in parts]
+            else:
+                explained = [
+                    [float(embedded[place]) / max(1, len(data))] * len(data)
+                    for embedded, _, _ in totals
+                ]
+            presence = [float(seen[place]) / max(1, len(data)) for _, _, seen in totals]
+            shares += [
+                ByteShare(token, byte, kl + presence[0], log + presence[1])
+                for byte, kl, log in zip(data, *explained, strict=True)
+            ]
+    moved = [float(moves.sum()) for _, moves, _ in totals]
+    lost = [place for place, other in enumerate(path.typo) if other < 0]
+    fewer = [float((embedded + seen)[lost].sum()) for embedded, _, seen in totals]
+    return Attribution(
+        by_byte=by_byte,
+        bytes=tuple(shares),
+        moved_kl_nats=moved[0],
+        moved_logprob_nats=moved[1],
+        fewer_kl_nats=fewer[0],
+        fewer_logprob_nats=fewer[1],
+        change_kl_nats=changes[0],
+        change_logprob_nats=changes[1],
+        nodes=nodes,
+    )
+
+
+@torch.no_grad()
+def _added(embedding: Any, was: bytes, now: bytes) -> Tensor:
+    """What each byte of a token adds to the difference of its vector to another's, float64.
+
+    Bytes that both have are compared with each other; a replaced stretch with the bytes in its
+    place; a lost one with its neighbours.
+
+    Returns:
+        ``(len(now), d_model)``; the rows add up to ``embedding(now) − embedding(was)``.
+    """
+    added = embedding.byte_parts(now).double().clone()
+    if not was:
+        return added
+    before = embedding.byte_parts(was).double()
+    for tag, a, b, c, d in byte_opcodes([was], [now], _MOST_COMPARED):
+        if tag == "equal":
+            added[c:d] -= before[a:b]
+        elif b > a:
+            low, high = (c, d) if d > c else (max(0, c - 1), min(len(now), c + 1))
+            added[low:high] -= before[a:b].sum(0) / (high - low)
+    return added

@@ -1,0 +1,56 @@
+"""The logit lens: what a model would predict if it stopped after a block.
+
+Notable:
+
+- The stream at the last token goes through the model's own final norm and head at every depth. The
+  norm was trained for the last depth alone; nothing is fitted to the others, as a tuned lens would.
+
+Source: nostalgebraist, "interpreting GPT: the logit lens" (2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from kronviz.probes.inside.runs import Run
+
+
+@dataclass(frozen=True)
+class LensLine:
+    """One token after every depth: entering the first block, then after each.
+
+    Attributes:
+        text: ``clean`` or ``typo``, the text that was read.
+        target: ``first`` (the clean text's first choice) or ``answer`` (the right answer).
+        token: the token, readable.
+        ranks: 1 for the likeliest token; ``probs`` are probabilities.
+    """
+
+    text: str
+    target: str
+    token: str
+    ranks: tuple[int, ...]
+    probs: tuple[float, ...]
+
+
+@torch.no_grad()
+def lens_lines(
+    clean: Run, typo: Run, targets: dict[str, tuple[int, str]]
+) -> tuple[LensLine, ...]:
+    """Follow tokens through the depths of both runs.
+
+    Args:
+        targets: id and readable form of each token that is followed, by target.
+    """
+    lines = []
+    for text, run in (("clean", clean), ("typo", typo)):
+        logs = run.model.logits(run.model.norm(run.streams[:, -1])).float().log_softmax(-1)
+        for target, (token, name) in targets.items():
+            own = logs[:, token]
+            ranks = (logs > own[:, None]).sum(-1) + 1
+            lines.append(
+                LensLine(text, target, name, tuple(ranks.tolist()), tuple(own.exp().tolist()))
+            )
+    return tuple(lines)
