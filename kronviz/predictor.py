@@ -224,7 +224,7 @@ class Predictor:
             ids_together = [one.clean_ids for one in batch] + [one.typo_ids for one in batch]
             arms = self.by_arm(functools.partial(self._read_arm, texts=ids_together))
             for one, said in zip(batch, zip(*arms, strict=True), strict=True):
-                clean_tokens, typo_tokens = self._token_views(one.clean_ids, one.typo_ids)
+                clean_tokens, typo_tokens = self.token_views(one.clean_ids, one.typo_ids)
                 answers[one.place] = Comparison(
                     pair=self.pair,
                     clean=one.clean,
@@ -294,7 +294,8 @@ class Predictor:
         *next_tokens, clean_top, typo_top = views
         return ArmComparison(arm, tuple(next_tokens), clean_top, typo_top, metrics)
 
-    def _token_views(self, *texts: list[int]) -> tuple[tuple[TokenView, ...], ...]:
+    def token_views(self, *texts: list[int]) -> tuple[tuple[TokenView, ...], ...]:
+        """Return the tokens of two texts for display, the bytes marked that differ."""
         streams = [[self.tokenizer.token_bytes(token) for token in ids] for ids in texts]
         changed = _differences(*streams)
         return tuple(

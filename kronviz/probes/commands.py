@@ -17,6 +17,7 @@ from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import continuation, echo, layers, recovery, sensitivity, sweep, tables
 from kronviz.probes.cross_model import command as cross_model
+from kronviz.probes.inside import command as insides
 from kronviz.probes.intervals import Interval
 from kronviz.probes.outcomes import Progress
 from kronviz.probes.pairs import load_pairs
@@ -311,6 +312,21 @@ COMMANDS: dict[str, Command] = {
         lambda predictor, options: layers.layers(predictor),
         layers.lines,
         tables.layer_rows,
+    ),
+    "inside": Command(
+        "Follow one misspelling through both networks: patching, logit lens, attention, bytes.",
+        insides.add_arguments,
+        insides.run,
+        insides.lines,
+        insides.rows,
+    ),
+    "inside-pairs": Command(
+        "Where in the network the damage of a misspelling is undone, over many pairs.",
+        insides.add_survey_arguments,
+        lambda predictor, options: insides.run_survey(predictor, options, _progress()),
+        insides.survey_lines,
+        insides.survey_rows,
+        seed=1,
     ),
     "table": Command(
         "The cross-model probe on any model's table (section 6).",

@@ -11,6 +11,7 @@ Notable:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +89,32 @@ def ratio_intervals(
         return tuple(Interval(value, value, value) for value in middle)
     drawn = _resampled_means(np.hstack([top, bottom]), np.random.default_rng(abs(seed)), resamples)
     ratios = drawn[:, : top.shape[1]] / drawn[:, top.shape[1] :]
+    return _percentiles(middle, ratios)
+
+
+def ratio_differences(
+    ones: tuple[NDArray[np.float64], NDArray[np.float64]],
+    others: tuple[NDArray[np.float64], NDArray[np.float64]],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> tuple[Interval, ...]:
+    """Differences of two `ratio_intervals` over the same rows, which are drawn together.
+
+    Args:
+        ones, others: numerators and denominators, ``(n, columns)`` each; ``ones − others`` is given.
+    """
+    table = np.hstack([*ones, *others])
+    means = table.mean(0), _resampled_means(table, np.random.default_rng(abs(seed)), resamples)
+    middle, drawn = (
+        top / bottom - other_top / other_bottom
+        for top, bottom, other_top, other_bottom in (np.split(own, 4, axis=-1) for own in means)
+    )
+    return _percentiles(middle.tolist(), drawn)
+
+
+def _percentiles(middle: Sequence[float], drawn: NDArray[np.float64]) -> tuple[Interval, ...]:
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(ratios, [tail, 1 - tail], axis=0).tolist()
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0).tolist()
     return tuple(map(Interval, middle, low, high))
 
 

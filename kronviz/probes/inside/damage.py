@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kronviz.model import GPT
 from kronviz.probes.inside.runs import Run
 from kronviz.tokenizer import Tokenizer
 
@@ -43,9 +42,9 @@ class Outcome:
     Attributes:
         kl_nats: KL(clean ‖ run).
         logprob_nats: log-probability of the clean run's first choice.
-        kl_undone, logprob_undone: share of the damage undone by either measure: 0 for the misspelled
-            run, 1 for the clean one, below 0 where the run is further away; ``None`` where the
-            misspelling does no damage to speak of.
+        kl_undone, logprob_undone: share of the damage undone by either measure: 0 for the
+            misspelled run, 1 for the clean one, below 0 where the run is further away; ``None``
+            where the misspelling does no damage to speak of.
         guesses: the most likely next tokens, likeliest first.
     """
 

@@ -36,9 +36,7 @@ class LensLine:
 
 
 @torch.no_grad()
-def lens_lines(
-    clean: Run, typo: Run, targets: dict[str, tuple[int, str]]
-) -> tuple[LensLine, ...]:
+def lens_lines(clean: Run, typo: Run, targets: dict[str, tuple[int, str]]) -> tuple[LensLine, ...]:
     """Follow tokens through the depths of both runs.
 
     Args:

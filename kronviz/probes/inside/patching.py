@@ -77,7 +77,9 @@ def patches(thing: str, clean: Run, typo: Run, word: AlignedWord) -> Iterator[Pa
             states = before + typo.attention[layer, first:end] + clean.mlp[layer, theirs]
             yield Patch(layer + 1, first, end, states)
         elif thing == "attention":
-            yield _after_attention(block, layer, first, end, before + clean.attention[layer, theirs])
+            yield _after_attention(
+                block, layer, first, end, before + clean.attention[layer, theirs]
+            )
         else:
             change = clean.heads[layer, theirs] - typo.heads[layer, ours]
             columns = block.attention.proj.weight.unflatten(1, change.shape[1:])
@@ -103,9 +105,7 @@ def resume(typo: Run, chosen: Sequence[Patch]) -> Tensor:
     Returns:
         ``(patches, d_model)``, after the final norm.
     """
-    found = [
-        _resume_batch(typo, [chosen[i] for i in batch]) for batch in _batches(typo, chosen)
-    ]
+    found = [_resume_batch(typo, [chosen[i] for i in batch]) for batch in _batches(typo, chosen)]
     return torch.cat(found)
 
 
@@ -177,9 +177,7 @@ def _pass_block(
     sizes = [states.shape[0] * states.shape[1] for states in every]
     flat = torch.cat([states.flatten(0, 1) for states in every])
     projected = block.attention.qkv(block.norm_1(flat)).split(sizes)
-    shaped = [
-        own.view(*states.shape[:2], -1) for own, states in zip(projected, every, strict=True)
-    ]
+    shaped = [own.view(*states.shape[:2], -1) for own, states in zip(projected, every, strict=True)]
     keys = [*running, *joining]
     whole: dict[tuple[int, int, int], tuple[list[int], list[Tensor], list[Tensor]]] = {}
     groups = (*running.values(), *joining.values())

@@ -13,12 +13,13 @@ import difflib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kronviz.predictor import InputError
 from kronviz.probes.alignment import aligned
 
 MOST_CHANGED = 0.6
-"""Share of a word's letters that may differ in a misspelling of it; two letters always may."""
+"""Share of the letters of the longer spelling that may differ; two letters always may."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def align_words(clean: Sequence[bytes], typo: Sequence[bytes]) -> tuple[AlignedW
             bounds[-1] = max(bounds[-1][0], bound[0]), max(bounds[-1][1], bound[1])
     bounds[-1 if len(bounds) > 1 else len(bounds) :] = [(len(clean), len(typo))]
     words: list[AlignedWord] = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         word = _word(clean, typo, start, end)
         if words and (words[-1].changed or word.changed) and _inside_word(clean, typo, start):
             before = words.pop()
@@ -110,7 +111,7 @@ def _check(clean: Sequence[bytes], typo: Sequence[bytes], words: Sequence[Aligne
         one, other = map(_plain, texts)
         codes = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
         edits = sum(max(b - a, d - c) for tag, a, b, c, d in codes if tag != "equal")
-        if edits > max(2, MOST_CHANGED * len(one)):
+        if edits > max(2, MOST_CHANGED * max(len(one), len(other))):
             shown = [text.strip()[:40] or "nothing" for text in texts]
             raise InputError(
                 f"These are different texts, not a text and its misspelling: “{shown[0]}” became "

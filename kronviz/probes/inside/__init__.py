@@ -1,0 +1,25 @@
+"""One misspelling, followed through the inside of both networks.
+
+Notable:
+
+- `inside` answers for two texts: the words aligned token by token, activation patching, the logit
+  lens, what heads look at, and which byte does the damage. `steps` yields the same part by part.
+- `survey` answers for many pairs: where on average the damage is undone.
+
+>>> from kronviz.predictor import Predictor
+>>> report = inside(
+...     Predictor.load("tiny"), "The capital of France is", "The captial of France is",
+...     parts=("residual",),
+... )
+>>> [round(outcome.kl_undone, 1) for outcome in report.arms[0].map("residual").outcomes[0]][0]
+0.0
+"""
+
+from kronviz.probes.inside.patching import THINGS
+from kronviz.probes.inside.probe import PARTS, inside, steps
+from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
+from kronviz.probes.inside.survey import Survey, survey
+
+__all__ = [
+    "PARTS", "THINGS", "ArmInside", "Inside", "PatchMap", "Survey", "inside", "steps", "survey",
+]  # fmt: skip

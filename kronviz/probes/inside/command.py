@@ -1,0 +1,177 @@
+"""The probe on the command line, and its results as lines and as flat tables."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kronviz.predictor import Predictor
+from kronviz.probes.inside.damage import Outcome
+from kronviz.probes.inside.probe import BYTES, PARTS, inside
+from kronviz.probes.inside.report import ArmInside, Inside
+from kronviz.probes.inside.survey import Survey, survey
+from kronviz.probes.pairs import load_pairs
+
+PLACES = {
+    "word": "stream at the misspelled word",
+    "last": "stream at the last token",
+    "attention": "attention at the misspelled word",
+    "mlp": "MLP at the misspelled word",
+}
+MEASURES = ("kl", "logprob")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `inside`."""
+    parser.add_argument("--clean", default="The capital of France is", help="the clean text")
+    parser.add_argument("--typo", default="The captial of France is", help="the same, misspelled")
+    parser.add_argument("--answer", default="", help="the right next word, for the logit lens")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+
+
+def run(predictor: Predictor, options: argparse.Namespace) -> Inside:
+    """Run `inside` with parsed arguments."""
+    return inside(
+        predictor, options.clean, options.typo, answer=options.answer, parts=options.parts
+    )
+
+
+def lines(result: Inside) -> Iterator[str]:
+    """Yield the figures of a result, for printing."""
+    heads = [_written(result, word.clean, "clean") for word in result.words]
+    for word, clean in zip(result.words, heads, strict=True):
+        if word.changed:
+            pieces = [result.typo_tokens[i].text for i in range(*word.typo)]
+            yield f"{clean.strip()} became {' | '.join(pieces)}"
+    for arm in result.arms:
+        yield (
+            f"{arm.arm}: clean says {arm.clean.guesses[0].text!r}, misspelled "
+            f"{arm.typo.guesses[0].text!r}, KL {arm.typo.kl_nats:.4f} nats"
+        )
+        for found in arm.maps:
+            if found.thing == "head":
+                yield "  head: " + ", ".join(_best_heads(result, arm))
+                continue
+            yield f"  {found.thing}, share of the damage undone (KL), by block and word"
+            yield "  " + " ".join(f"{head.strip()[:8]:>8}" for head in ("", *heads))
+            for block, row in enumerate(found.outcomes, 1):
+                cells = " ".join(f"{_share(outcome):>8}" for outcome in row)
+                yield f"  {block:>8} {cells}"
+        if arm.attribution:
+            shares = " ".join(
+                f"{bytes([byte.byte]).decode('latin-1')!r} {byte.kl_nats:+.3f}"
+                for byte in arm.attribution.bytes
+            )
+            yield f"  {BYTES}, nats of KL: {shares}"
+        if arm.joining:
+            best = ", ".join(f"{h.block}.{h.head} ({h.share:.0%})" for h in arm.joining)
+            yield f"  heads (block.head) that join the pieces: {best}"
+    yield f"{result.seconds:.2f} s"
+
+
+def rows(result: Inside) -> list[dict[str, object]]:
+    """Return one row a patched cell: a thing, a block (and head) and a word of an arm."""
+    table: list[dict[str, object]] = []
+    for arm in result.arms:
+        for found in arm.maps:
+            for place, row in enumerate(found.outcomes):
+                block, head = divmod(place, arm.heads) if found.thing == "head" else (place, None)
+                for word, outcome in zip(result.words, row, strict=True):
+                    table.append(
+                        {
+                            "arm": arm.arm,
+                            "thing": found.thing,
+                            "block": block + 1,
+                            "head": "" if head is None else head + 1,
+                            "clean": _written(result, word.clean, "clean"),
+                            "typo": _written(result, word.typo, "typo"),
+                            "kl_nats": outcome.kl_nats,
+                            "kl_undone": outcome.kl_undone,
+                            "logprob_nats": outcome.logprob_nats,
+                            "logprob_undone": outcome.logprob_undone,
+                            "first_choice": outcome.guesses[0].text,
+                            "probability": outcome.guesses[0].prob,
+                        }
+                    )
+    return table
+
+
+def add_survey_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `survey`."""
+    parser.add_argument("--pairs", type=Path, help="file of pairs; ours by default")
+
+
+def run_survey(predictor: Predictor, options: argparse.Namespace, progress: Any) -> Survey:
+    """Run `survey` with parsed arguments."""
+    pairs = load_pairs(options.pairs)
+    return survey(predictor, pairs, seed=options.seed, progress=progress)
+
+
+def survey_lines(result: Survey) -> Iterator[str]:
+    """Yield the figures of a survey, for printing."""
+    yield from result.problems
+    yield (
+        f"pair {result.pair}, {result.used} of {result.asked} pairs count, seed {result.seed}; "
+        "share of the damage undone, by block"
+    )
+    for arm in result.arms:
+        yield f"{arm.arm}: mean KL {arm.damage_kl_nats.mean:.4f} nats"
+        for place in arm.places:
+            shares = " ".join(f"{share.mean:7.1%}" for share in place.shares)
+            yield f"  {PLACES[place.place]:34} {shares}"
+        best = ", ".join(f"{head.block}.{head.head} ({head.share:.0%})" for head in arm.joining)
+        yield f"  heads (block.head) that join the pieces: {best or 'no word is in pieces'}"
+    for difference in result.differences:
+        yield f"{difference.arm} − {difference.other}, points [95% interval]"
+        for place in difference.places:
+            shares = " ".join(
+                f"{100 * s.mean:+.1f} [{100 * s.low:+.1f}, {100 * s.high:+.1f}]"
+                for s in place.shares
+            )
+            yield f"  {PLACES[place.place]:34} {shares}"
+    yield f"{result.seconds:.1f} s"
+
+
+def survey_rows(result: Survey) -> list[dict[str, object]]:
+    """Return one row a place and block of an arm, or of a difference between two."""
+    named = [(arm.arm, arm.places) for arm in result.arms]
+    named += [(f"{d.arm} − {d.other}", d.places) for d in result.differences]
+    return [
+        {
+            "arm": name,
+            "place": place.place,
+            "block": block,
+            "share_undone": share.mean,
+            "low": share.low,
+            "high": share.high,
+        }
+        for name, places in named
+        for place in places
+        for block, share in enumerate(place.shares, 1)
+    ]
+
+
+def _share(outcome: Outcome) -> str:
+    return "–" if outcome.kl_undone is None else f"{outcome.kl_undone:.1%}"
+
+
+def _written(result: Inside, span: tuple[int, int], text: str) -> str:
+    return "".join(token.text for token in getattr(result, f"{text}_tokens")[slice(*span)])
+
+
+def _best_heads(result: Inside, arm: ArmInside, most: int = 5) -> Iterator[str]:
+    """The heads whose outputs undo most of the damage at some word."""
+    found = arm.map("head")
+    assert found is not None
+    cells = [
+        (outcome.kl_undone, place, word)
+        for place, row in enumerate(found.outcomes)
+        for word, outcome in zip(result.words, row, strict=True)
+        if outcome.kl_undone is not None
+    ]
+    for share, place, word in sorted(cells, key=lambda cell: -cell[0])[:most]:
+        block, head = divmod(place, arm.heads)
+        at = _written(result, word.typo, "typo").strip()
+        yield f"{block + 1}.{head + 1} at {at} {share:.1%}"

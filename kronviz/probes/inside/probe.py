@@ -1,0 +1,182 @@
+"""Follow a clean and a misspelled text through every arm of a pair, part by part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.probes.inside.attention import joining_heads, looks
+from kronviz.probes.inside.attribution import attribute
+from kronviz.probes.inside.damage import Damage
+from kronviz.probes.inside.lens import lens_lines
+from kronviz.probes.inside.patching import THINGS, patches, resume
+from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
+from kronviz.probes.inside.runs import Run, trace
+from kronviz.probes.inside.words import AlignedWord, align_words
+from kronviz.probes.strings import one_of
+
+MAX_TOKENS = 64
+MAX_ANSWER = 80
+BYTES = "bytes"
+PARTS = (*THINGS, BYTES)
+"""What can be asked: the things that are patched, and which byte does the damage."""
+
+
+def inside(
+    predictor: Predictor,
+    clean: str,
+    typo: str,
+    *,
+    answer: str = "",
+    parts: Sequence[str] = PARTS,
+) -> Inside:
+    """Follow a clean and a misspelled text through every arm.
+
+    Args:
+        clean: the text as it should be spelled, at most `MAX_TOKENS` tokens; ``typo`` likewise.
+        answer: the right next word, which the logit lens follows by its first token.
+        parts: names of `PARTS`; alignment, lens and attention are always there.
+
+    Raises:
+        InputError: a text cannot be read, both are the same, or they are no misspelling of each
+            other.
+    """
+    *_, last = steps(predictor, clean, typo, answer=answer, parts=parts)
+    return last
+
+
+def steps(
+    predictor: Predictor,
+    clean: str,
+    typo: str,
+    *,
+    answer: str = "",
+    parts: Sequence[str] = PARTS,
+) -> Iterator[Inside]:
+    """Yield what is known after each part, the first with the map of the first part.
+
+    Arguments and errors as for `inside`.
+    """
+    started = time.perf_counter()
+    for part in parts:
+        one_of(part, "part", PARTS)
+    clean, typo, answer = map(clean_text, (clean, typo, answer))
+    reading = _Reading(predictor, clean, typo, answer)
+    first, rest = (parts[:1], parts[1:]) if parts else ((), ())
+    arms = predictor.by_arm(lambda arm: reading.begin(arm, first))
+    clean_tokens, typo_tokens = predictor.token_views(reading.clean_ids, reading.typo_ids)
+    report = Inside(
+        pair=predictor.pair,
+        clean=clean,
+        typo=typo,
+        answer=answer.strip(),
+        clean_tokens=clean_tokens,
+        typo_tokens=typo_tokens,
+        words=reading.words,
+        arms=tuple(arms),
+        seconds=time.perf_counter() - started,
+    )
+    yield report
+    for part in rest:
+        before = {arm.arm: arm for arm in report.arms}
+        arms = predictor.by_arm(lambda arm, part=part, was=before: reading.add(was[arm], part))
+        report = replace(report, arms=tuple(arms), seconds=time.perf_counter() - started)
+        yield report
+
+
+class _Reading:
+    """The runs of all arms on two texts, while parts of them are computed."""
+
+    def __init__(self, predictor: Predictor, clean: str, typo: str, answer: str):
+        self._predictor, self._tokenizer = predictor, predictor.tokenizer
+        self.clean_ids = _encode(predictor, clean, "clean text")
+        self.typo_ids = _encode(predictor, typo, "misspelled text")
+        tokens = [
+            [self._tokenizer.token_bytes(token) for token in ids]
+            for ids in (self.clean_ids, self.typo_ids)
+        ]
+        self.words = align_words(*tokens)
+        self._answer = self._answer_token(clean, answer)
+        self._runs: dict[str, tuple[Run, Run, Damage]] = {}
+
+    def _answer_token(self, clean: str, answer: str) -> tuple[int, str] | None:
+        answer = answer.strip()
+        if not answer:
+            return None
+        if len(answer) > MAX_ANSWER:
+            raise InputError(
+                f"The right answer has {len(answer):,} characters; the limit is {MAX_ANSWER}. "
+                "Give the next word alone."
+            )
+        token = self._tokenizer.encode(answer if clean[-1:].isspace() else f" {answer}")[0]
+        return token, self._tokenizer.token_text(token)
+
+    def begin(self, arm: str, parts: Sequence[str]) -> ArmInside:
+        """Run an arm on both texts and compute what is there at once."""
+        model = self._predictor.arms[arm]
+        clean, typo = trace(model, self.clean_ids), trace(model, self.typo_ids)
+        damage = Damage(clean, typo, self._tokenizer)
+        self._runs[arm] = clean, typo, damage
+        targets = {"first": (damage.top, self._tokenizer.token_text(damage.top))}
+        if self._answer:
+            targets["answer"] = self._answer
+        report = ArmInside(
+            arm=arm,
+            clean=damage.clean,
+            typo=damage.typo,
+            blocks=model.config.n_layer,
+            heads=model.config.n_head,
+            maps=(),
+            lens=lens_lines(clean, typo, targets),
+            looks=looks(clean, typo, self.words),
+            joining=joining_heads(typo, self.words),
+            attribution=None,
+        )
+        for part in parts:
+            report = self.add(report, part)
+        return report
+
+    def add(self, report: ArmInside, part: str) -> ArmInside:
+        """Compute one more part of an arm."""
+        clean, typo, damage = self._runs[report.arm]
+        if part == BYTES:
+            found = attribute(
+                clean,
+                typo,
+                self.clean_ids,
+                self.typo_ids,
+                self.words,
+                damage,
+                self._tokenizer.token_bytes,
+            )
+            return replace(report, attribution=found)
+        return replace(
+            report, maps=(*report.maps, patch_map(part, clean, typo, self.words, damage))
+        )
+
+
+def patch_map(
+    thing: str, clean: Run, typo: Run, words: Sequence[AlignedWord], damage: Damage
+) -> PatchMap:
+    """Patch a thing at every word and, by block or head, everywhere.
+
+    Words before the first change read the same in both texts: there the misspelled run stands.
+    """
+    first = next(place for place, word in enumerate(words) if word.changed)
+    chosen = [list(patches(thing, clean, typo, word)) for word in words[first:]]
+    rows = len(chosen[0])
+    found = damage.outcomes(resume(typo, [patch for column in chosen for patch in column]))
+    columns = [[damage.typo] * rows] * first
+    columns += [found[start : start + rows] for start in range(0, len(found), rows)]
+    return PatchMap(thing, tuple(zip(*columns, strict=True)))
+
+
+def _encode(predictor: Predictor, text: str, label: str) -> list[int]:
+    ids = predictor.encode(text, label)
+    if len(ids) > MAX_TOKENS:
+        raise InputError(
+            f"The {label} has {len(ids):,} tokens; this view reads up to {MAX_TOKENS}. Shorten it."
+        )
+    return ids

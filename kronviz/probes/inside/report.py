@@ -1,0 +1,77 @@
+"""What the probe finds inside a pair of models, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kronviz.predictor import TokenView
+from kronviz.probes.inside.attention import JoiningHead, Looks
+from kronviz.probes.inside.attribution import Attribution
+from kronviz.probes.inside.damage import Outcome
+from kronviz.probes.inside.lens import LensLine
+from kronviz.probes.inside.words import AlignedWord
+
+
+@dataclass(frozen=True)
+class PatchMap:
+    """Outcomes of patching one kind of thing everywhere.
+
+    Attributes:
+        thing: a name of `patching.THINGS`.
+        outcomes: by row and aligned word. A row is a block; for ``head`` it is a head, those of the
+            first block first.
+    """
+
+    thing: str
+    outcomes: tuple[tuple[Outcome, ...], ...]
+
+
+@dataclass(frozen=True)
+class ArmInside:
+    """One arm from the inside.
+
+    Attributes:
+        clean, typo: what the two runs predict.
+        blocks, heads: how many blocks the model has, and heads in each.
+        maps: patching, as far as it was asked and is computed.
+        lens: the logit lens, see `lens`.
+        looks: what the heads look at; ``joining`` names those that join a word's pieces.
+        attribution: which byte does the damage, once it is computed.
+    """
+
+    arm: str
+    clean: Outcome
+    typo: Outcome
+    blocks: int
+    heads: int
+    maps: tuple[PatchMap, ...]
+    lens: tuple[LensLine, ...]
+    looks: tuple[Looks, ...]
+    joining: tuple[JoiningHead, ...]
+    attribution: Attribution | None
+
+    def map(self, thing: str) -> PatchMap | None:
+        """Return the map of a thing, if it was computed."""
+        return next((found for found in self.maps if found.thing == thing), None)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A clean and a misspelled text, followed through all arms of a pair.
+
+    Attributes:
+        pair: name of the pair.
+        answer: the right answer, as given; empty where none was.
+        words: the tokens of both texts, aligned word by word.
+        seconds: time that it took so far.
+    """
+
+    pair: str
+    clean: str
+    typo: str
+    answer: str
+    clean_tokens: tuple[TokenView, ...]
+    typo_tokens: tuple[TokenView, ...]
+    words: tuple[AlignedWord, ...]
+    arms: tuple[ArmInside, ...]
+    seconds: float

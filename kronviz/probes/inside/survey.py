@@ -1,0 +1,256 @@
+"""Where in the network the damage of a misspelling is undone, on average over many pairs.
+
+Notable:
+
+- Four places are restored before, or in, every block: the misspelled word (the stream at all its
+  pieces), the last token (the stream there), and what attention and MLP add at the word.
+- A share is of the mean damage of all pairs, ``1 − Σ KL(patched) / Σ KL(misspelled)``: a pair that
+  is hardly damaged cannot outweigh the others. Intervals resample pairs, the same for every arm.
+- Left out are pairs whose last word is the misspelled one, because there the places are the same.
+
+Run it: ``python -m kronviz.probes inside-pairs --pair tiny``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kronviz.model import GPT
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.inside.attention import JOINING, JoiningHead
+from kronviz.probes.inside.damage import Damage
+from kronviz.probes.inside.patching import patches, resume
+from kronviz.probes.inside.runs import trace
+from kronviz.probes.inside.words import AlignedWord, align_words
+from kronviz.probes.intervals import (
+    Interval,
+    bootstrap_intervals,
+    ratio_differences,
+    ratio_intervals,
+)
+from kronviz.probes.outcomes import Progress, fitted
+from kronviz.probes.pairs import PairSet
+
+PLACES = ("word", "last", "attention", "mlp")
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class PlaceShares:
+    """The share of the damage undone by restoring one place, block after block, with intervals."""
+
+    place: str
+    shares: tuple[Interval, ...]
+
+
+@dataclass(frozen=True)
+class ArmSurvey:
+    """One arm over all pairs.
+
+    Attributes:
+        damage_kl_nats: mean KL(clean ‖ misspelled).
+        places: the share undone by place and block.
+        joining: the heads that most join the pieces of the misspelled words, on average.
+    """
+
+    arm: str
+    damage_kl_nats: Interval
+    places: tuple[PlaceShares, ...]
+    joining: tuple[JoiningHead, ...]
+
+
+@dataclass(frozen=True)
+class SurveyDifference:
+    """The shares of an arm minus those of another, with paired intervals."""
+
+    arm: str
+    other: str
+    places: tuple[PlaceShares, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Where the damage is undone, over many pairs.
+
+    Attributes:
+        asked: pairs that could be read; ``done`` were, fewer where the run was stopped; ``used``
+            of those count (see the module's notes).
+        problems: a sentence for each pair that could not be used.
+        seed: of the intervals.
+        arms: empty where fewer than two pairs count.
+        differences: every other arm minus the first.
+        seconds: time that it took.
+    """
+
+    pair: str
+    asked: int
+    done: int
+    used: int
+    problems: tuple[str, ...]
+    seed: int
+    arms: tuple[ArmSurvey, ...]
+    differences: tuple[SurveyDifference, ...]
+    seconds: float
+
+
+def survey(
+    predictor: Predictor,
+    pairs: PairSet,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Survey:
+    """Patch every pair in every arm.
+
+    Args:
+        progress: told after each pair how many are done, of how many; ``False`` stops the run.
+    """
+    started = time.perf_counter()
+    pairs = fitted(predictor, pairs)
+    problems = list(pairs.problems)
+    kept: list[list[_Reading]] = []
+    done = 0
+    for pair in pairs.pairs:
+        try:
+            texts = _Texts.of(predictor, pair.clean, pair.typo)
+        except InputError as error:
+            problems.append(f"Pair {pair.id[:40]!r} is left out: {error}")
+        else:
+            if texts is not None:
+                kept.append(predictor.by_arm(lambda arm, own=texts: _read(predictor, arm, own)))
+        done += 1
+        if progress is not None and progress(done, len(pairs.pairs)) is False:
+            break
+    arms, differences = _summed(list(predictor.arms), kept, seed) if len(kept) > 1 else ((), ())
+    return Survey(
+        pair=predictor.pair,
+        asked=len(pairs.pairs),
+        done=done,
+        used=len(kept),
+        problems=tuple(problems),
+        seed=seed,
+        arms=arms,
+        differences=differences,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Ids of two texts, the stretch that is misspelled and the last word."""
+
+    clean: list[int]
+    typo: list[int]
+    word: AlignedWord
+    last: AlignedWord
+
+    @classmethod
+    def of(cls, predictor: Predictor, clean: str, typo: str) -> _Texts | None:
+        """Return the texts of a pair; nothing where its last word is the misspelled one."""
+        tokenizer = predictor.tokenizer
+        ids = tokenizer.encode(clean), tokenizer.encode(typo)
+        words = align_words(*([tokenizer.token_bytes(i) for i in own] for own in ids))
+        changed = [word for word in words if word.changed]
+        first, final = changed[0], changed[-1]
+        if words[-1].changed or max(map(len, ids)) > MAX_TOKENS:
+            return None
+        whole = AlignedWord((first.clean[0], final.clean[1]), (first.typo[0], final.typo[1]), True)
+        return cls(*ids, whole, words[-1])
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One pair in one arm.
+
+    Attributes:
+        damage: KL(clean ‖ misspelled); ``patched`` likewise, ``(places, blocks)``.
+        joins: how much each head joins the word's pieces, ``(blocks, heads)``; none of a word
+            that is one token.
+    """
+
+    damage: float
+    patched: NDArray[np.float64]
+    joins: NDArray[np.float64] | None
+
+
+@torch.no_grad()
+def _read(predictor: Predictor, arm: str, texts: _Texts) -> _Reading:
+    model: GPT = predictor.arms[arm]
+    clean, typo = trace(model, texts.clean), trace(model, texts.typo)
+    damage = Damage(clean, typo, predictor.tokenizer)
+    chosen = [
+        patch
+        for thing, word in (
+            ("residual", texts.word),
+            ("residual", texts.last),
+            ("attention", texts.word),
+            ("mlp", texts.word),
+        )
+        for patch in patches(thing, clean, typo, word)
+    ]
+    kl, _ = damage.measure(resume(typo, chosen))
+    start, end = texts.word.typo
+    joins = [typo.patterns[:, :, i, start:i].sum(-1) for i in range(start + 1, end)]
+    return _Reading(
+        damage.typo.kl_nats,
+        kl.clamp(min=0).double().reshape(len(PLACES), -1).cpu().numpy(),
+        torch.stack(joins).mean(0).double().cpu().numpy() if joins else None,
+    )
+
+
+def _summed(
+    names: Sequence[str], kept: Sequence[Sequence[_Reading]], seed: int
+) -> tuple[tuple[ArmSurvey, ...], tuple[SurveyDifference, ...]]:
+    """Means, intervals and paired differences of all pairs."""
+    damage = np.array([[reading.damage for reading in row] for row in kept])
+    means = bootstrap_intervals(damage, seed)
+    patched = [np.stack([row[i].patched for row in kept]) for i in range(len(names))]
+    blocks = [own.shape[2] for own in patched]
+    # What is undone, and of how much, by pair and column: place after place, block after block.
+    ratios = []
+    for i, own in enumerate(patched):
+        flat = own.reshape(len(kept), -1)
+        whole = np.broadcast_to(damage[:, i, None], flat.shape)
+        ratios.append((whole - flat, whole))
+    shares = [ratio_intervals(*own, seed) for own in ratios]
+    arms = tuple(
+        ArmSurvey(
+            arm=name,
+            damage_kl_nats=means[i],
+            places=tuple(_by_place(shares[i], blocks[i])),
+            joining=_joining([row[i].joins for row in kept]),
+        )
+        for i, name in enumerate(names)
+    )
+    differences = tuple(
+        SurveyDifference(
+            names[i],
+            names[0],
+            tuple(_by_place(ratio_differences(ratios[i], ratios[0], seed), blocks[i])),
+        )
+        for i in range(1, len(names))
+        # Blocks of models of other depths are not compared.
+        if blocks[i] == blocks[0]
+    )
+    return arms, differences
+
+
+def _by_place(flat: Sequence[Interval], blocks: int) -> Iterator[PlaceShares]:
+    for i, place in enumerate(PLACES):
+        yield PlaceShares(place, tuple(flat[i * blocks : (i + 1) * blocks]))
+
+
+def _joining(found: Sequence[NDArray[np.float64] | None]) -> tuple[JoiningHead, ...]:
+    joined = [own for own in found if own is not None]
+    if not joined:
+        return ()
+    means = np.mean(joined, axis=0)
+    best = np.argsort(-means, axis=None)[:JOINING].tolist()
+    heads = means.shape[1]
+    return tuple(JoiningHead(i // heads + 1, i % heads + 1, float(means.flat[i])) for i in best)
