@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kronviz.arms import input_embedding
 from kronviz.metrics import kl_divergence
 from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
@@ -347,11 +348,15 @@ def test_only_changed_cells_of_the_code_are_blamed(tiny_predictor: Predictor) ->
         assert max(shares[" "], shares["d"], shares["s"]) < 1e-6 < min(shares["a"], shares["y"])
 
 
-def test_the_parts_of_an_embedding_add_up_to_it(tiny_predictor: Predictor) -> None:
-    embedding: Any = tiny_predictor.arms["kron"].wte
-    for data in (b"a", b" capital", b"x" * 40, "naïve Zürich façade".encode(), b""):
+@pytest.mark.parametrize("arm", ["kron", "ngram-2k", "ngram-word", "pairs", "hybrid"])
+def test_the_parts_of_an_embedding_add_up_to_it(tiny_predictor: Predictor, arm: str) -> None:
+    vocabulary = tiny_predictor.tokenizer.vocabulary
+    embedding: Any = input_embedding(arm, vocabulary, 8, 16)[0].eval()
+    for data in (b"a", b" the", b"x" * 40, "naïve Zürich façade".encode(), b""):
         parts = embedding.byte_parts(data)
-        assert parts.shape == (len(data), 256)
+        assert parts.shape == (len(data), 8)
+        if not data:
+            continue
         torch.testing.assert_close(
             parts.sum(0), embedding.embed_bytes([data])[0].detach(), atol=1e-4, rtol=1e-4
         )

@@ -81,6 +81,25 @@ class BagEmbedding(nn.Module):
             torch.arange(len(strings), device=device), cells.to(device), bounds.to(device)
         )
 
+    @torch.no_grad()
+    def byte_parts(self, data: bytes) -> Tensor:
+        """Return what each byte of a string adds to its embedding: ``(len(data), d_model)``.
+
+        The rows add up to ``embed_bytes([data])[0]``. An n-gram is shared evenly by the bytes that
+        it covers, a token's own row by all of its bytes.
+        """
+        parts = self.weight.new_zeros(len(data), self.embedding_dim)
+        if not data:
+            return parts
+        cells = self.rule.cells(data)
+        spans = list(self.rule.spans(len(data)))
+        if (own := self._own.get(data)) is not None:
+            cells, spans = np.append(cells, own), [*spans, (0, len(data))]
+        rows = self.weight[torch.from_numpy(cells).to(self.weight.device)] - self.weight.mean(0)
+        for row, (start, end) in zip(rows, spans, strict=True):
+            parts[start:end] += row / (end - start)
+        return parts * math.sqrt(len(self.weight) / len(spans))
+
     def warm_up(self) -> None:
         """Do nothing: there is nothing to compile."""
 

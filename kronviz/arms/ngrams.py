@@ -16,6 +16,7 @@ Sources: fastText (Bojanowski et al. 2017, arXiv 1607.04606) for bags of hashed 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,12 @@ class Rule:
             if n >= self.shortest:
                 found.append(mix(hashes) % np.uint32(self.rows))
         return np.concatenate(found).astype(np.int64)
+
+    def spans(self, length: int) -> Iterator[tuple[int, int]]:
+        """Yield the bytes that each n-gram of `cells` covers: the first, and the one behind it."""
+        for n in range(self.shortest, min(self.longest, length + 2) + 1):
+            for start in range(length + 3 - n):
+                yield max(0, start - 1), min(length, start + n - 1)
 
 
 def mix(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:

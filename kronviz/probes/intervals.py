@@ -101,7 +101,7 @@ def ratio_differences(
     """Differences of two `ratio_intervals` over the same rows, which are drawn together.
 
     Args:
-        ones, others: numerators and denominators, ``(n, columns)`` each; ``ones − others`` is given.
+        ones, others: numerators and denominators, ``(n, columns)`` each; given is ones − others.
     """
     table = np.hstack([*ones, *others])
     means = table.mean(0), _resampled_means(table, np.random.default_rng(abs(seed)), resamples)

@@ -268,7 +268,8 @@ def _shared(
 ) -> Attribution:
     """Share what each token explains among its bytes."""
     embedding: Any = path.run.model.wte
-    by_byte = hasattr(embedding, "byte_parts")
+    by_byte = _adds_bytes(embedding, [typo_ids[i] for word in words for i in range(*word.typo)],
+                          token_bytes)  # fmt: skip
     places = {other: place for place, other in enumerate(path.typo) if other >= 0}
     totals = [part.totals(path) for part in parts]
     shares = []
@@ -307,6 +308,16 @@ def _shared(
         change_logprob_nats=changes[1],
         nodes=nodes,
     )
+
+
+@torch.no_grad()
+def _adds_bytes(embedding: Any, ids: Sequence[int], token_bytes: Callable[[int], bytes]) -> bool:
+    """Whether the vectors of tokens are sums over their bytes."""
+    if not hasattr(embedding, "byte_parts"):
+        return False
+    whole = embedding(torch.tensor([list(ids)], device=embedding.weight.device))[0]
+    parts = torch.stack([embedding.byte_parts(token_bytes(token)).sum(0) for token in ids])
+    return torch.allclose(parts.float(), whole.float(), rtol=1e-2, atol=1e-2)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from kronviz.probes.inside.patching import THINGS, patches, resume
 from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
-from kronviz.probes.strings import one_of
+from kronviz.strings import one_of
 
 MAX_TOKENS = 64
 MAX_ANSWER = 80
