@@ -28,6 +28,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+PREVIEW = ROOT / "kronviz" / "app" / "assets" / "preview.png"
 WIDTHS = {1440: 900, 390: 844}
 KEPT_WIDTHS = {1440: 900, 390: 390}
 KEPT_HEIGHTS = {1440: 1125, 390: 1460}
@@ -39,9 +40,14 @@ RUNS = {
     "cost": ("#kv-cost-start", "#kv-tab-cost .kv-cost-times"),
 }
 """What is pressed on a tab before its picture is taken, and what stands there then."""
+VIEWS = (
+    """[...document.querySelectorAll("[role=tab][data-tab-id]")].map((tab) => tab.dataset.tabId)"""
+)
+FILES = {"bytes": "byte-view"}
+"""Names of pictures that differ from the view's in links."""
 PREVIEW_STYLE = """
 .kv-masthead nav, .kv-explained, .kv-examples, #kv-tools, #kv-manner, #kv-beyond, .kv-readings,
-.kv-infobox, #kv-tabs > .tab-wrapper { display: none !important; }
+.kv-infobox, #kv-bar { display: none !important; }
 .kv-masthead h1 { font-size: 30px !important; } .kv-masthead p { font-size: 20px !important; }
 #kv-texts textarea { height: 48px !important; min-height: 0 !important; }
 .kv-result { gap: 8px !important; } .kv-finding { height: auto !important; }
@@ -82,15 +88,11 @@ def photograph(
             )
             page.goto(f"{url}/?__theme={mode}", wait_until="load")
             page.get_by_role("tab").first.wait_for()
-            titles = page.get_by_role("tab").all_inner_texts()
-            for title in dict.fromkeys(titles):
-                name = title.lower().replace(" ", "-")
+            for view in page.evaluate(VIEWS):
+                name = FILES.get(view, view)
                 if wanted and name not in wanted:
                     continue
-                tab = page.get_by_role("tab", name=title, exact=True).first
-                if not tab.is_visible():
-                    page.locator(".overflow-menu > button").first.click()
-                page.get_by_role("tab", name=title, exact=True).first.click()
+                page.evaluate("view => window.kronvizViews.open(view)", view)
                 if name in RUNS and not opened:
                     press, done = RUNS[name]
                     page.locator(press).click()
@@ -163,7 +165,11 @@ def main() -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             if arguments.preview:
-                preview(browser, f"http://127.0.0.1:{port}", ROOT / "assets" / "ui" / "preview.png")
+                preview(
+                    browser,
+                    f"http://127.0.0.1:{port}",
+                    PREVIEW,
+                )
             else:
                 photograph(
                     browser,

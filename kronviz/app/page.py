@@ -2,7 +2,7 @@
 
 Notable:
 
-- A tab is one file with ``build(context)``; `TABS` is the only list of them.
+- A view is one file with ``build(context)``; `GROUPS` is the only list of them.
 - Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
   own files and the icon only the maps are served, out of memory.
 - Every request passes the `door` first.
@@ -15,8 +15,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -29,6 +28,7 @@ from kronviz.app.components.parts import alert, html_part
 from kronviz.app.context import Context
 from kronviz.app.explain import explained
 from kronviz.app.guide import guide
+from kronviz.app.navigation import Group, View, bar, skip_link, views
 from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
 from kronviz.app.server import uploads
@@ -46,16 +46,18 @@ from kronviz.app.tabs.map import tab as map_tab
 from kronviz.app.tabs.robustness import tab as robustness
 from kronviz.app.tabs.training import tab as training
 from kronviz.app.tabs.your_model import tab as your_model
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint import FURTHER, PAIR
+from kronviz.predictor import Predictor
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.own_model import KEPT_S
 
 TITLE = "kronviz: how two GPTs read misspelled text"
+TAGLINE = "bpe looks a token’s vector up in a table, kron computes it from the bytes."
 SENTENCE = (
-    "Two GPTs, alike but for how they read a token: bpe looks it up in a table, kron computes it "
-    "from its bytes. Misspell a text and see which of them minds."
+    "Two GPTs, identical except for the input embedding: bpe looks each token up in a table, kron "
+    "computes it from its bytes. Misspell a text and see whose prediction holds up."
 )
-START = "New here? Five steps"
+START = "Tour"
 PAPER = "https://arxiv.org/abs/2605.29459"
 UPLOADS_KEPT_S = KEPT_S
 """How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
@@ -64,27 +66,32 @@ KEEP_ALIVE_S = 75
 send a request down one that is being closed."""
 
 
-@dataclass(frozen=True)
-class TabPage:
-    """A tab: its name in links, its title, and what lays it out."""
-
-    name: str
-    title: str
-    build: Callable[[Context], None]
-
-
-TABS = (
-    TabPage("compare", "Compare", compare.build),
-    TabPage("bytes", "Byte view", encode.build),
-    TabPage("map", "Map", map_tab.build),
-    TabPage("generate", "Generate", generate.build),
-    TabPage("layers", "Layers", layers.build),
-    TabPage("robustness", "Robustness", robustness.build),
-    TabPage("your-model", "Your model", your_model.build),
-    TabPage("training", "Training", training.build),
-    TabPage("cost", "Cost", cost.build),
-    TabPage("about", "About", about.build),
+GROUPS = (
+    Group(
+        "Try",
+        (View("compare", "Compare", compare.build), View("generate", "Generate", generate.build)),
+    ),
+    Group("How it works", (View("bytes", "Byte view", encode.build),)),
+    Group("Map", (View("map", "Map", map_tab.build),)),
+    Group("Inside", (View("layers", "Layers", layers.build),)),
+    Group(
+        "Evidence",
+        (
+            View("robustness", "Robustness", robustness.build),
+            View("training", "Training", training.build),
+            View("cost", "Cost", cost.build),
+        ),
+    ),
+    Group("Your model", (View("your-model", "Your model", your_model.build),)),
+    Group("", (View("about", "About", about.build),)),
 )
+"""The tabs of the bar in the order of a visit; a view is one line here. About is in the header."""
+TABS = views(GROUPS)
+MOVED = {
+    "try": "compare", "encode": "bytes", "how": "bytes", "inside": "layers",
+    "evidence": "robustness", "lab": "robustness", "table": "your-model",
+}  # fmt: skip
+"""Views by other names that links may have for them."""
 
 
 def build_app(context: Context) -> gr.Blocks:
@@ -93,12 +100,14 @@ def build_app(context: Context) -> gr.Blocks:
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
     ) as app:
         app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
-        html_part(_masthead())
+        html_part(join([skip_link(), _masthead()]))
         if context.problems:
             html_part(_banner(context.problems))
         if context.predictors:
+            html_part(bar(GROUPS, MOVED), "kv-bar")
             html_part(guide(), "kv-path")
-            context = replace(context, selector=_selector(context))
+            selector = _selector(context)
+            context = replace(context, selector=selector)
             with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
                 for page in TABS:
                     with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
@@ -106,6 +115,7 @@ def build_app(context: Context) -> gr.Blocks:
                         if words:
                             html_part(words)
                         page.build(context)
+            selector.render()
         else:
             html_part(_nothing())
         html_part(_footer())
@@ -165,17 +175,25 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
 
 
 def _selector(context: Context) -> gr.Radio:
-    choices = [
-        (f"{name} · {predictor.tokenizer.n_vocab / 1000:.0f}k tokens", name)
-        for name, predictor in context.predictors.items()
-    ]
+    """Return the choice of models, which stands below the views."""
     return gr.Radio(
-        choices,
+        [(_described(predictor), name) for name, predictor in context.predictors.items()],
         value=context.default,
-        label="Models",
+        label="Models on this page",
         visible=len(context.predictors) > 1,
         elem_id="kv-pair",
+        render=False,
     )
+
+
+def _described(predictor: Predictor) -> str:
+    """Return what a pair of models is: size, tokenizer, where it was trained."""
+    sizes = [sum(p.numel() for p in model.parameters()) for model in predictor.arms.values()]
+    tokens = predictor.tokenizer.n_vocab
+    whole = tokens > 50_000
+    of = "GPT-2’s tokenizer" if whole else f"the first {tokens:,} tokens of GPT-2’s"
+    more = [f", with {arm}" for arm in predictor.pair.split(FURTHER)[1:]]
+    return f"{min(sizes) / 1e6:.0f}M parameters, {of}, trained here{''.join(more)}"
 
 
 def _address() -> str:
@@ -186,6 +204,7 @@ def _masthead() -> Markup:
     return element(
         "header",
         element("h1", _mark(), "kronviz"),
+        element("p", *_with_arms(TAGLINE)),
         element(
             "nav",
             element(
@@ -195,12 +214,9 @@ def _masthead() -> Markup:
                 class_="kv-path-start",
                 data_words=START,
             ),
-            element("a", "Paper", href=PAPER, target="_blank", rel="noopener"),
-            element("a", "API", href="?view=api"),
-            element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),
+            element("a", "About", href="?tab=about", data_opens="about"),
             aria_label="About this page",
         ),
-        element("p", *_with_arms(SENTENCE)),
         class_="kv-masthead",
     )
 
@@ -246,6 +262,8 @@ def _footer() -> Markup:
     return element(
         "footer",
         element("button", "Copy link to this view", type="button", class_="kv-textbutton kv-copy"),
+        element("button", "Light / dark", type="button", class_="kv-textbutton kv-theme"),
+        element("a", "API", href="?view=api"),
         element(
             "span",
             "Method: Kronecker Embeddings, R. Shravan, ",

@@ -97,7 +97,7 @@ def test_opening_the_tab_asks_for_nothing(visit: Visit) -> None:
     page = visit()
     page.wait_for_load_state("networkidle")
     page.requests.clear()
-    page.get_by_role("tab", name="Byte view").click()
+    page.evaluate("window.kronvizViews.open('bytes')")
     page.wait_for_selector("#kv-byte-sheet .kv-lit", state="visible")
     page.wait_for_timeout(500)
     assert not [url for url in page.requests if "/queue/" in url or "/run/" in url]

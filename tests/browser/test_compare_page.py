@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from walking import open_tab
 
 from kronviz.app.tabs.compare.tab import CLEAN, EXAMPLES, TYPO
 from kronviz.figures.palette import ARMS, NEUTRALS
@@ -183,9 +184,9 @@ def test_a_link_to_what_the_page_shows_anyway_is_shown_at_once(visit: Visit) -> 
 def test_a_link_names_its_tab(visit: Visit) -> None:
     page = visit("?tab=training")
     page.wait_for_selector("#kv-plots", state="visible")
-    page.get_by_role("tab", name="Compare").click()
+    open_tab(page, "compare")
     page.wait_for_function("!location.search.includes('tab')")
-    page.get_by_role("tab", name="Training").click()
+    open_tab(page, "training")
     page.wait_for_function("location.search.includes('tab=training')")
 
 
@@ -254,7 +255,7 @@ def test_both_themes_follow_the_system_and_the_button_switches(stay: Visit, sche
 
 def test_figures_are_repainted_in_the_dark(stay: Visit) -> None:
     page = stay(color_scheme="dark")
-    page.get_by_role("tab", name="Training").click()
+    open_tab(page, "training")
     page.wait_for_selector(".kv-plot .js-line")
     strokes = page.evaluate(
         "[...document.querySelectorAll('.kv-plot .js-line')].map(e => getComputedStyle(e).stroke)"
@@ -280,7 +281,7 @@ CORNER = """async ([where, format]) => {
 
 def test_what_is_saved_in_the_dark_is_dark(stay: Visit) -> None:
     page = stay(color_scheme="dark")
-    page.get_by_role("tab", name="Training").click()
+    open_tab(page, "training")
     plot = "#kv-tab-training .kv-plot:has(.js-line)"
     page.wait_for_selector(plot)
     drawn = page.evaluate(CORNER, [plot, "svg"]).lower()

@@ -42,8 +42,7 @@ def write(page: Any, where: str, text: str) -> None:
 
 
 def go(page: Any, tab: str) -> None:
-    press(page, f"#kv-tab-{tab}-button", "Enter")
-    page.wait_for_function(f"{SELECTED} === '{tab}'")
+    open_tab(page, tab)
 
 
 def chosen(page: Any, part: str) -> str:

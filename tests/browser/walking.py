@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-SELECTED = "document.querySelector('[role=tab][aria-selected=true]').dataset.tabId"
+SELECTED = "window.kronvizViews.current()"
 
 
 def open_tab(page: Any, name: str) -> None:
     """Open a tab by its name in links, and wait until it is drawn."""
-    page.locator(f"#kv-tab-{name}-button").click()
+    page.evaluate("name => window.kronvizViews.open(name)", name)
     page.wait_for_function(f"{SELECTED} === '{name}'")
     page.wait_for_function(
         """[...document.querySelectorAll(".kv-plot")].filter((plot) => plot.checkVisibility())

@@ -6,7 +6,7 @@
   const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   const reveal = (target, block) =>
     target?.scrollIntoView({ block, behavior: still() ? "auto" : "smooth" });
-  const open = (tab) => document.getElementById(`kv-tab-${tab}-button`)?.click();
+  const open = (tab) => window.kronvizViews.open(tab);
   const KEPT = "kronviz-step";
   let current = 0; // 0 is nowhere, 1 the first step
   let left = 0; // the step that was left, to which the button in the head leads back
@@ -59,7 +59,7 @@
       leaveAt(0);
       show(0);
       open("about");
-      document.getElementById("kv-tab-about-button")?.focus();
+      document.querySelector(".kv-masthead [data-opens=about]")?.focus();
     } else if (pressed(".kv-step-try")) {
       const { press, show: sight } = pressed(".kv-step-try").dataset;
       open(steps()[current - 1].dataset.tab);
@@ -76,7 +76,7 @@
   if (wanted > 0) {
     let turns = 0;
     const begin = () => {
-      if (path() && document.querySelector('[role="tab"]')) show(wanted, !query.has("tab"));
+      if (path() && window.kronvizViews?.start()) show(wanted, !query.has("tab"));
       else if ((turns += 1) < 200) setTimeout(begin, 50);
     };
     begin();

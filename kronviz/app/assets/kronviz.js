@@ -53,7 +53,7 @@
       }
       linked = {};
       if (url.search.length > LINK_LIMIT) fields.forEach((name) => url.searchParams.delete(name));
-      history.replaceState(history.state, "", url);
+      window.kronvizViews.replace(url);
     }, 250);
   };
 
@@ -66,7 +66,7 @@
 
   // A view from a link: the answer that the page came with stays out of sight until its own is in.
   const restore = () => {
-    document.getElementById(`kv-tab-${query.get("tab")}-button`)?.click();
+    window.kronvizViews.start();
     const known = window.gradio_config?.components.find((part) => part.props?.elem_id === "kv-pair")?.props.choices;
     const pair = known?.some(([, value]) => value === query.get("pair")) ? query.get("pair") : undefined;
     if (!waiting) return [undefined, undefined, pair];
@@ -87,20 +87,6 @@
     const example = event.target.closest?.(".kv-example");
     if (example) fields.forEach((name) => type(name, example.dataset[name]));
     if (event.target.closest?.(".kv-theme")) document.body.classList.toggle("dark");
-    const tab = event.target.closest?.('[role="tab"][data-tab-id]');
-    if (tab) {
-      writeLink({ tab: tab.previousElementSibling ? tab.dataset.tabId : "" });
-      tab.scrollIntoView({ block: "nearest", inline: "center" });
-    }
-    // A link to another tab opens it here; with a key held down it is a link like any other.
-    const opens = event.target.closest?.("[data-opens]");
-    if (opens && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
-      event.preventDefault();
-      const other = document.getElementById(`kv-tab-${opens.dataset.opens}-button`);
-      other?.click();
-      other?.focus({ preventScroll: true });
-      document.getElementById("kv-tabs")?.scrollIntoView();
-    }
     const copy = event.target.closest?.(".kv-copy");
     if (copy) {
       navigator.clipboard?.writeText(location.href).then(

@@ -19,7 +19,7 @@
         else url.searchParams.delete(name);
       }
       waiting = {};
-      if (url.search.length <= LINK_LIMIT) history.replaceState(history.state, "", url);
+      if (url.search.length <= LINK_LIMIT) window.kronvizViews.replace(url);
     }, 250);
   };
 

@@ -38,7 +38,7 @@
       for (const [name, value] of Object.entries(values)) {
         if (value) url.searchParams.set(name, value.toWellFormed?.() ?? value);
       }
-      history.replaceState(history.state, "", url);
+      window.kronvizViews.replace(url);
     }, 300);
   };
   for (const name of ["input", "change"]) {

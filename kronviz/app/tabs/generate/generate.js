@@ -41,7 +41,7 @@
         if (value) url.searchParams.set(name, value.toWellFormed?.() ?? value);
         else url.searchParams.delete(name);
       }
-      if (url.search.length <= LINK_LIMIT) history.replaceState(history.state, "", url);
+      if (url.search.length <= LINK_LIMIT) window.kronvizViews.replace(url);
     }, 250);
   };
   for (const name of ["input", "change"]) {
