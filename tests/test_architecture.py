@@ -87,6 +87,36 @@ import kronviz.training.pair, kronviz.training.evaluate
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+APP = ROOT / "kronviz" / "app"
+
+
+def test_the_app_is_held_together_by_few_imports() -> None:
+    """Counted: pairs of a file and what it imports from another folder but the components' face."""
+    face, tabs, across = APP / "components" / "__init__.py", APP / "tabs", set()
+    for path in APP.rglob("*.py"):
+        for name in imports(path):
+            there = source_of(name) or source_of(name.rpartition(".")[0])
+            if (
+                not there
+                or APP not in there.parents
+                or path.parent == there.parent
+                or there == face
+            ):
+                continue
+            if there.parent == face.parent:
+                assert there.stem == name.rpartition(".")[2], f"{path}: import it from the face"
+                continue
+            assert tabs not in path.parents or tabs not in there.parents, f"{path} imports {there}"
+            across.add((path, there))
+    assert len(across) <= 60, f"{len(across)} imports across the folders of the app"
+
+
+def source_of(module: str) -> Path | None:
+    """The file of a module of the project."""
+    path = ROOT.joinpath(*module.split("."))
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+
+
 def test_no_circles() -> None:
     graph = {}
     for path in modules():

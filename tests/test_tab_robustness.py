@@ -24,6 +24,7 @@ from odd_inputs import ODD
 from test_html import read
 
 from kronviz.app.components import run_controls as lab_parts
+from kronviz.app.components.results import progress
 from kronviz.app.components.runs import KEPT, Runs
 from kronviz.app.components.spelling_test import beyond
 from kronviz.app.context import Context, load_context
@@ -166,7 +167,7 @@ def test_the_table_stands_at_every_stage_with_the_papers_figures(result: Robustn
 
 
 def test_a_stopped_run_says_so_and_keeps_its_figures(result: Robustness) -> None:
-    assert "Stopped: 3 of 8 pairs" in read(robustness_view.progress(3, 8, False)).said
+    assert "Stopped: 3 of 8 pairs" in read(progress(3, 8, False)).said
 
 
 @pytest.mark.parametrize("text", ODD[::5], ids=range(len(ODD[::5])))
@@ -266,10 +267,13 @@ def test_a_place_in_the_queue_is_known_and_can_be_left() -> None:
 
 def test_the_cache_is_bounded() -> None:
     runs = Runs()
-    for number in range(KEPT + 5):
+    for number in range(KEPT):
         runs.keep(number, number)
-    assert runs.found(0) is None
-    assert runs.found(KEPT + 4) == KEPT + 4
+    assert runs.found(0) == 0
+    runs.keep(KEPT, KEPT)
+    assert runs.found(1) is None, "the one asked for longest ago goes"
+    assert runs.found(0) == 0
+    assert runs.found(KEPT) == KEPT
 
 
 def test_sweeps_and_forgetting_are_drawn(small_predictor: Predictor) -> None:

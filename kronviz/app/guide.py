@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kronviz.app.components.html import Markup, element
+from kronviz.app.components import Markup, element
 
 
 @dataclass(frozen=True)

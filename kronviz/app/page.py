@@ -23,8 +23,7 @@ from gradio import processing_utils
 from starlette.middleware import Middleware
 
 from kronviz.app import theme
-from kronviz.app.components.html import Markup, element, join
-from kronviz.app.components.parts import alert, html_part
+from kronviz.app.components import Markup, alert, arm_name, element, html_part, join
 from kronviz.app.context import Context
 from kronviz.app.explain import explained
 from kronviz.app.guide import guide
@@ -37,7 +36,6 @@ from kronviz.app.server.sessions import Sessions
 from kronviz.app.tabs.about import tab as about
 from kronviz.app.tabs.bytes import tab as encode
 from kronviz.app.tabs.compare import tab as compare
-from kronviz.app.tabs.compare import view as compare_view
 from kronviz.app.tabs.cost import tab as cost
 from kronviz.app.tabs.generate import tab as generate
 from kronviz.app.tabs.layers import tab as layers
@@ -224,7 +222,7 @@ def _masthead() -> Markup:
 def _with_arms(sentence: str) -> list[object]:
     """A sentence with the models' names in their colours."""
     parts = re.split(rf"\b({'|'.join(PAIR)})\b", sentence)
-    return [compare_view.arm_name(part) if part in PAIR else part for part in parts]
+    return [arm_name(part) if part in PAIR else part for part in parts]
 
 
 def _mark() -> Markup:

@@ -18,7 +18,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes import sizes
 
-from kronviz.app.components.html import Markup, element, join
+from kronviz.app.components import Markup, element, join
 from kronviz.figures.palette import ARMS, CLASSES, MONO, NEUTRALS, SANS, SCALE
 
 APP = Path(__file__).resolve().parent

@@ -14,11 +14,25 @@ from collections.abc import Iterable
 from kronviz.app.components.html import Markup, element, join, words
 
 NO_BREAK = "\u00a0"
+DASH = "–"
 
 _WRITTEN = re.compile(
     r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
 )
 _QUOTED = re.compile(r"«.*»|'(?:\\.|[^'\\])*'" r'|"(?:\\.|[^"\\])*"', re.DOTALL)
+
+
+def written(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """Return a number as text with a true minus sign; a dash where there is none.
+
+    A value that is rounded to zero has no sign.
+    """
+    if value is None:
+        return DASH
+    shown = f"{value:{'+' if sign else ''},.{digits}f}"
+    if not float(shown.replace(",", "")):
+        shown = shown.lstrip("+-")
+    return shown.replace("-", "−")
 
 
 def number(
@@ -38,12 +52,10 @@ def number(
         sign: write a plus, too.
         tag: the element; ``tspan`` inside a drawing.
     """
-    shown = f"{value * 100 if percent else value:{'+' if sign else ''},.{digits}f}"
-    if not float(shown.replace(",", "")):
-        shown = shown.lstrip("+-")
+    shown = written(value * 100 if percent else value, digits, sign=sign)
     return element(
         tag,
-        shown.replace("-", "−") + (f"{NO_BREAK}%" if percent else ""),
+        shown + (f"{NO_BREAK}%" if percent else ""),
         value=f"{value:.10g}",
         data_digits=digits,
         data_percent=percent,

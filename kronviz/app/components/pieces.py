@@ -13,11 +13,15 @@ from collections.abc import Sequence
 
 from kronviz import codec
 from kronviz.app.components.html import Markup, element, glyphs, join, visible
-from kronviz.app.components.numbers import label
+from kronviz.app.components.numbers import label, written
 from kronviz.predictor import TokenView
 
-DASH = "–"
 HEADLINE_BYTES = 24
+RELATIONS = {
+    "typographic": ("typographic", "the same word in other case, with a space or punctuation"),
+    "morphological": ("shares the root", "one of the two words holds the other (morphological)"),
+    "other": ("other", "another word"),
+}
 
 
 def told(content: object, explanation: str, role: str = "img", **attributes: object) -> Markup:
@@ -64,6 +68,23 @@ def arm_name(arm: str) -> Markup:
     return element("span", arm, class_="kv-arm-name", data_arm=arm)
 
 
+def info(identifier: str, subject: str, explanation: str) -> Markup:
+    """A small button that explains what it stands beside, on hover, focus or tap."""
+    return element(
+        "span",
+        element(
+            "button",
+            "?",
+            type="button",
+            class_="kv-info",
+            aria_label=f"What is {subject}?",
+            aria_describedby=identifier,
+        ),
+        element("span", explanation, role="tooltip", id=identifier, class_="kv-tip"),
+        class_="kv-infobox",
+    )
+
+
 def spoken(data: bytes) -> str:
     """Bytes as words for an accessible name."""
     return "".join({"space": "space"}.get(glyph.kind, glyph.text) for glyph in glyphs(data))
@@ -76,19 +97,9 @@ def sign(character: str, hex_: str, parts: int = 1) -> Markup:
     return element("bdi", visible(character.encode()))
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number with a true minus sign; a dash where there is none."""
-    if value is None:
-        return DASH
-    shown = f"{value:,.{digits}f}"
-    if not float(shown.replace(",", "")):
-        shown = shown.lstrip("-")
-    return shown.replace("-", "−")
-
-
 def percent(share: float, digits: int = 0) -> str:
     """A share in per cent."""
-    return f"{number(share * 100, digits)} %"
+    return f"{written(share * 100, digits)} %"
 
 
 def count(amount: int, noun: str) -> str:

@@ -10,10 +10,10 @@ import gradio as gr
 from kronviz.app.components.html import Markup, element
 from kronviz.app.components.numbers import marked
 from kronviz.app.components.parts import html_part
+from kronviz.app.components.results import progress, refused
 from kronviz.app.components.runs import QUEUE, Runs, Stage
 from kronviz.app.server.guard import WAITING
 from kronviz.app.server.queueing import leave_queue, next_number, place_in_queue
-from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.predictor import InputError
 from kronviz.typos import KINDS
 
@@ -25,7 +25,7 @@ def running(stage: Stage[Any], noun: str) -> Markup:
     """A run that has no result yet: how far it is."""
     return element(
         "div",
-        robustness_view.progress(stage.done, stage.asked, True, noun),
+        progress(stage.done, stage.asked, True, noun),
         element(
             "p", f"Reading every {noun} with both models …", class_="kv-finding", role="status"
         ),
@@ -157,7 +157,7 @@ def connect(
             for stage, *found in steps(*arguments, visitor):
                 yield (*found, *(busy if stage.running else idle))
         except InputError as error:
-            yield (*[gr.skip()] * others, robustness_view.refused(str(error)), *idle)
+            yield (*[gr.skip()] * others, refused(str(error)), *idle)
 
     async def stop(request: gr.Request) -> tuple[Any, ...]:
         visitor = known(request.session_hash)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from kronviz.app.components.html import Markup, element, join
 from kronviz.app.components.numbers import number
-from kronviz.app.components.pieces import listing
-from kronviz.app.tabs.compare.view import arm_name
+from kronviz.app.components.pieces import arm_name, listing
 from kronviz.checkpoint import CheckpointError
 from kronviz.probes.kept import KeptRobustness, kept
 from kronviz.probes.robustness import ArmMean

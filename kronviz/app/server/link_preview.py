@@ -17,14 +17,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from starlette.datastructures import URL, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from kronviz.app.components.html import Markup, element, join
 
 PATH = "/preview.png"
 SIZE = (1200, 630)
@@ -73,20 +72,10 @@ def link_tags(title: str, sentence: str, address: str, picture: str | None) -> M
         "twitter:description": sentence,
         "twitter:image": picture,
     }
-    return join(
-        [
-            *[
-                element("meta", property=name, content=value)
-                for name, value in properties.items()
-                if value is not None
-            ],
-            *[
-                element("meta", name=name, content=value)
-                for name, value in named.items()
-                if value is not None
-            ],
-        ]
-    )
+    tags = [("property", name, value) for name, value in properties.items()]
+    tags += [("name", name, value) for name, value in named.items()]
+    written = Markup('<meta {}="{}" content="{}">')
+    return Markup("").join(written.format(*tag) for tag in tags if tag[2] is not None)
 
 
 class LinkTags:

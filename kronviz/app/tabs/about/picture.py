@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronviz.app.components.html import Markup, element, glyphs, join
-from kronviz.app.components.numbers import marked, number
+from kronviz.app.components import Markup, element, glyphs, join, marked, number
 from kronviz.probes.method import Method
 
 WIDTH, HEIGHT, LOW = 260, 224, 118

@@ -12,15 +12,25 @@ from collections.abc import Callable
 import gradio as gr
 
 from kronviz import published
-from kronviz.app.components.endpoints import Answer, answer, typed
-from kronviz.app.components.html import Markup, element, join
-from kronviz.app.components.numbers import marked, millions, number
-from kronviz.app.components.parts import alert, html_part
-from kronviz.app.components.tables import box, table
+from kronviz.app.components import (
+    METRIC_NAMES,
+    Answer,
+    Markup,
+    alert,
+    answer,
+    arm_name,
+    box,
+    element,
+    html_part,
+    join,
+    marked,
+    millions,
+    number,
+    table,
+    typed,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.about.picture import picture
-from kronviz.app.tabs.compare.view import arm_name
-from kronviz.app.tabs.robustness.view import NAMES
 from kronviz.checkpoint import CheckpointError
 from kronviz.predictor import InputError
 from kronviz.probes.card import Source, training_sources
@@ -197,7 +207,7 @@ def _spelling(found: KeptRobustness | None) -> list[tuple[object, object, object
         row = found.report.metric(metric) if found else None
         rows.append(
             (
-                join([NAMES[metric][0], element("small", "bpe and kron, misspelled")]),
+                join([METRIC_NAMES[metric][0], element("small", "bpe and kron, misspelled")]),
                 join(
                     part
                     for place, arm in enumerate(row.arms)

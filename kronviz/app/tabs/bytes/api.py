@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from kronviz.app.components.endpoints import Answer, answer, typed
+from kronviz.app.components import Answer, answer, typed
 from kronviz.app.context import Context
 from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import Predictor

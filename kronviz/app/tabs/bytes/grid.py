@@ -12,22 +12,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from kronviz.app.components.html import Markup, element, join, visible
-from kronviz.app.components.numbers import sentence
-from kronviz.app.components.parts import alert
-from kronviz.app.components.pieces import (
+from kronviz.app.components import (
     DASH,
+    Markup,
+    alert,
     arm_name,
     count,
-    number,
+    element,
+    join,
     percent,
     piece,
+    sentence,
     short_piece,
     sign,
     spoken,
     term,
     token_list,
     told,
+    visible,
+    written,
 )
 from kronviz.probes.byteview import ByteView, Cell, Contribution
 
@@ -200,7 +203,7 @@ def _bars(found: ByteView) -> Iterator[Markup]:
             continue
         height = abs(part.share) * scale
         above = (top - max(part.share, 0.0)) * scale
-        label = number(part.share * 100, 0)
+        label = written(part.share * 100, 0)
         yield told(
             join(
                 [
@@ -222,8 +225,8 @@ def _bars(found: ByteView) -> Iterator[Markup]:
 def _contribution_words(cell: Cell, part: Contribution) -> str:
     return (
         f"Position {cell.position}, {_name(cell)}: carries {percent(part.share)} of kron’s "
-        f"embedding. Its vector has length {number(part.norm, 2)} and cosine "
-        f"{number(part.cosine, 2)} with the whole."
+        f"embedding. Its vector has length {written(part.norm, 2)} and cosine "
+        f"{written(part.cosine, 2)} with the whole."
     )
 
 
@@ -260,7 +263,7 @@ def _cell_words(found: ByteView, cell: Cell) -> str:
     return (
         f"Position {cell.position}, {_name(cell)}: cell {cell.index:,} of {found.dimension:,} "
         f"({cell.byte} × {found.pos_dim} + {cell.position - 1}). It holds 1/√{found.length} = "
-        f"{number(found.value)}; {number(found.lit, 2)} once normalised."
+        f"{written(found.value)}; {written(found.lit, 2)} once normalised."
     )
 
 
@@ -313,18 +316,18 @@ def _facts(found: ByteView) -> Markup:
                 "A lit cell, 1/√L",
                 "what each lit cell holds; all other cells hold 0.",
             ),
-            number(found.value),
+            written(found.value),
         ),
         (
             term("Mean", f"of all {found.dimension:,} cells; it depends on L alone."),
-            number(found.mean, 6),
+            written(found.mean, 6),
         ),
         (
             term(
                 "Deviation",
                 f"the standard deviation of all {found.dimension:,} cells; it depends on L alone.",
             ),
-            number(found.deviation, 6),
+            written(found.deviation, 6),
         ),
         (
             term(
@@ -332,7 +335,7 @@ def _facts(found: ByteView) -> Markup:
                 "less the mean, divided by the deviation: what a lit cell and every other cell "
                 "hold when the projection reads them.",
             ),
-            f"{number(found.lit, 2)} lit, {number(found.unlit, 3)} not",
+            f"{written(found.lit, 2)} lit, {written(found.unlit, 3)} not",
         ),
     ]
     if found.embedding_norm is not None and found.background is not None:
@@ -342,7 +345,7 @@ def _facts(found: ByteView) -> Markup:
                     "Length of kron’s vector",
                     "Euclidean length of the embedding that the trained projection makes.",
                 ),
-                number(found.embedding_norm, 2),
+                written(found.embedding_norm, 2),
             ),
             (
                 term(

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronviz.app.components.html import Markup, element, join, visible
-from kronviz.app.components.numbers import marked
-from kronviz.app.components.parts import alert
-from kronviz.app.components.pieces import (
+from kronviz.app.components import (
+    RELATIONS,
+    Markup,
+    alert,
     arm_name,
+    box,
     count,
+    element,
+    join,
     listing,
-    number,
+    marked,
     piece,
     short_piece,
     told,
+    visible,
+    written,
 )
-from kronviz.app.components.tables import box
 from kronviz.maps.neighbors import Neighbor, NeighborReport, SpaceNeighbors
 from kronviz.probes.collisions import RULES, CollisionGroup, Collisions
 
-RELATIONS = {
-    "typographic": ("typographic", "the same word in other case, with a space or punctuation"),
-    "morphological": ("shares the root", "one of the two words holds the other (morphological)"),
-    "other": ("other", "another word"),
-}
 VOCABULARY_NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
 NOTES = {
     "code": "shared cells, before any training",
@@ -139,7 +138,7 @@ def _neighbor(found: Neighbor) -> Markup:
                 style=f"width: {max(found.similarity, 0) * 100:.1f}%",
                 aria_hidden="true",
             ),
-            element("span", marked(number(found.similarity)), class_="kv-near-number"),
+            element("span", marked(written(found.similarity)), class_="kv-near-number"),
             class_="kv-near-track",
         ),
     )

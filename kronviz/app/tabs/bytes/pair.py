@@ -11,22 +11,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronviz.app.components.html import Markup, element, join, visible
-from kronviz.app.components.numbers import marked, sentence
-from kronviz.app.components.parts import alert
-from kronviz.app.components.pieces import (
+from kronviz.app.components import (
+    Markup,
+    alert,
     arm_name,
+    box,
     count,
+    element,
+    join,
     listing,
-    number,
+    marked,
+    sentence,
     short_piece,
     sign,
     spoken,
     term,
     token_list,
     told,
+    visible,
+    written,
 )
-from kronviz.app.components.tables import box
 from kronviz.probes.stringpair import MarkedByte, Similarity
 
 CENTRED = term(
@@ -155,7 +159,7 @@ def _finding(found: Similarity) -> Markup:
         return join(["Both strings are ", short_piece(first), "."])
     shared = "no cell" if not found.shared else count(found.shared, "cell")
     parts: list[object] = [short_piece(first), " and ", short_piece(second), f" share {shared}: "]
-    parts.append(f"their codes have similarity {number(found.code_cosine)}")
+    parts.append(f"their codes have similarity {written(found.code_cosine)}")
     if found.moved:
         parts.append(f"; {count(found.moved, 'byte')} only moved")
     return sentence([*parts, "."])
@@ -208,8 +212,8 @@ def _line(
     return element(
         "tr",
         element("th", name, scope="row"),
-        element("td", marked(number(cosine)), class_="kv-like-number"),
-        element("td", "" if arm is None else marked(number(centred)), class_="kv-like-number"),
+        element("td", marked(written(cosine)), class_="kv-like-number"),
+        element("td", "" if arm is None else marked(written(centred)), class_="kv-like-number"),
         element("td", bar, class_="kv-like-track", aria_hidden="true"),
         element("td", how, class_="kv-like-how"),
         data_arm=arm,

@@ -17,8 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components.html import Markup, element, join, visible, well_formed
-from kronviz.app.components.parts import head, html_part
+from kronviz.app.components import Markup, element, head, html_part, join, visible, well_formed
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.bytes import grid as bytes_grid

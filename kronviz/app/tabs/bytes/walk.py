@@ -12,10 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronviz.app.components.html import DOT, Markup, element, join, visible
-from kronviz.app.components.numbers import label, marked, sentence
-from kronviz.app.components.parts import alert
-from kronviz.app.components.pieces import arm_name, count, number, piece, short_piece
+from kronviz.app.components import (
+    DOT,
+    Markup,
+    alert,
+    arm_name,
+    count,
+    element,
+    join,
+    label,
+    marked,
+    piece,
+    sentence,
+    short_piece,
+    visible,
+    written,
+)
 from kronviz.app.tabs.bytes.pair import CENTRED, strips
 from kronviz.probes.editwalk import EDIT_KINDS, EditPoint, EditWalk
 from kronviz.probes.stringpair import Similarity
@@ -65,8 +77,8 @@ def _finding(walk: EditWalk) -> Markup:
         [
             "Another letter anywhere in ",
             short_piece(walk.text.encode()),
-            f" leaves {number(min(steps), 2)} of the similarity; one more letter leaves ",
-            f"{number(inserts[0], 2)} at the front and {number(inserts[-1], 2)} at the end.",
+            f" leaves {written(min(steps), 2)} of the similarity; one more letter leaves ",
+            f"{written(inserts[0], 2)} at the front and {written(inserts[-1], 2)} at the end.",
         ]
         if steps and len(inserts) > 1
         else ["The walk needs a longer string than ", piece(walk.text.encode()), "."]
@@ -87,7 +99,7 @@ def _edit(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity |
 
 
 def _numbers(walk: EditWalk, point: EditPoint) -> Markup:
-    parts: list[object] = ["code ", element("b", marked(number(point.code_cosine)))]
+    parts: list[object] = ["code ", element("b", marked(written(point.code_cosine)))]
     if point.kron_cosine is not None:
         parts += [DOT, arm_name("kron"), " ", *_both(point.kron_cosine, point.kron_centred)]
     if walk.n_tokens is not None and point.n_tokens is not None:
@@ -101,9 +113,9 @@ def _numbers(walk: EditWalk, point: EditPoint) -> Markup:
 
 def _both(cosine: float | None, centred: float | None) -> list[object]:
     return [
-        element("b", marked(number(cosine))),
+        element("b", marked(written(cosine))),
         ", centred ",
-        element("b", marked(number(centred))),
+        element("b", marked(written(centred))),
     ]
 
 
@@ -207,11 +219,11 @@ def _path(path: str, class_: str) -> Markup:
 
 
 def _column(point: EditPoint, chosen: bool) -> Markup:
-    words = f"{point.text}: code {number(point.code_cosine)}"
+    words = f"{point.text}: code {written(point.code_cosine)}"
     if point.kron_cosine is not None:
-        words += f", kron {number(point.kron_cosine)}, centred {number(point.kron_centred)}"
+        words += f", kron {written(point.kron_cosine)}, centred {written(point.kron_centred)}"
     if point.bpe_cosine is not None:
-        words += f", bpe {number(point.bpe_cosine)}, centred {number(point.bpe_centred)}"
+        words += f", bpe {written(point.bpe_cosine)}, centred {written(point.bpe_centred)}"
     elif point.n_tokens is not None:
         words += f", bpe has {count(point.n_tokens, 'token')}"
     return element(
@@ -227,5 +239,5 @@ def _column(point: EditPoint, chosen: bool) -> Markup:
 def _panel_words(kind: str, points: Sequence[EditPoint]) -> str:
     if not points:
         return f"{EDIT_KINDS[kind].label}: no edit of this kind in this string."
-    values = ", ".join(f"{point.position}: {number(point.code_cosine, 2)}" for point in points)
+    values = ", ".join(f"{point.position}: {written(point.code_cosine, 2)}" for point in points)
     return f"{EDIT_KINDS[kind].label}: similarity of the code by position. {values}."

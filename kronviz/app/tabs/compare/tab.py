@@ -19,10 +19,18 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components.endpoints import Answer, typed
-from kronviz.app.components.html import Markup, element, join, visible, well_formed
-from kronviz.app.components.parts import alert, html_part
-from kronviz.app.components.spelling_test import beyond
+from kronviz.app.components import (
+    Answer,
+    Markup,
+    alert,
+    beyond,
+    element,
+    html_part,
+    join,
+    typed,
+    visible,
+    well_formed,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.compare.view import refusal, result
 from kronviz.predictor import Comparison, InputError, check_characters

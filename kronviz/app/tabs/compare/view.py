@@ -13,9 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kronviz.app.components.html import Markup, element, join, visible
-from kronviz.app.components.numbers import number
-from kronviz.app.components.parts import alert
+from kronviz.app.components import (
+    Markup,
+    alert,
+    arm_name,
+    element,
+    info,
+    join,
+    number,
+    visible,
+)
 from kronviz.arms import ARMS
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
 
@@ -121,11 +128,6 @@ def token(data_hex: str, changed: Sequence[int] = ()) -> Markup:
     return element("bdi", visible(bytes.fromhex(data_hex), changed), class_="kv-piece")
 
 
-def arm_name(arm: str) -> Markup:
-    """The name of a model in its colour."""
-    return element("span", arm, class_="kv-arm-name", data_arm=arm)
-
-
 def _headline(comparison: Comparison) -> Markup:
     arms = comparison.arms
     if comparison.clean == comparison.typo:
@@ -212,23 +214,6 @@ def _sign(sign: str, meaning: str) -> Markup:
 
 def _unit(unit: str) -> Markup:
     return element("span", f" {unit}", class_="kv-unit")
-
-
-def info(identifier: str, subject: str, explanation: str) -> Markup:
-    """A small button that explains what it stands beside, on hover, focus or tap."""
-    return element(
-        "span",
-        element(
-            "button",
-            "?",
-            type="button",
-            class_="kv-info",
-            aria_label=f"What is {subject}?",
-            aria_describedby=identifier,
-        ),
-        element("span", explanation, role="tooltip", id=identifier, class_="kv-tip"),
-        class_="kv-infobox",
-    )
 
 
 def _verdict(rows: Sequence[tuple[str, Sequence[object]]]) -> Markup:

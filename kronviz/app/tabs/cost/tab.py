@@ -22,9 +22,7 @@ from kronviz.accounting import (
     whole,
 )
 from kronviz.accounting.timing import measure as measure_times
-from kronviz.app.components.endpoints import Answer, answer
-from kronviz.app.components.html import Markup, element, well_formed
-from kronviz.app.components.parts import html_part
+from kronviz.app.components import Answer, Markup, answer, element, html_part, well_formed
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.cost import view

@@ -5,11 +5,19 @@ from __future__ import annotations
 from kronviz import published
 from kronviz.accounting import InputCost
 from kronviz.accounting.timing import Measurement
-from kronviz.app.components.html import Markup, element, join
-from kronviz.app.components.numbers import marked, number, sentence
-from kronviz.app.components.parts import alert
-from kronviz.app.components.tables import box, table
-from kronviz.app.tabs.compare.view import arm_name, info
+from kronviz.app.components import (
+    Markup,
+    alert,
+    arm_name,
+    box,
+    element,
+    info,
+    join,
+    marked,
+    number,
+    sentence,
+    table,
+)
 from kronviz.figures.cost import duration, size
 from kronviz.published import Published
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from kronviz.app.components.endpoints import Answer, answer, typed
+from kronviz.app.components import Answer, answer, typed
 from kronviz.app.context import Context
 from kronviz.generation import Sampler, side_by_side
 from kronviz.predictor import Predictor

@@ -10,17 +10,35 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import links
-from kronviz.app.components.endpoints import MAX_SEED, whole
-from kronviz.app.components.html import Markup, element, escape, join, well_formed
-from kronviz.app.components.numbers import marked, sentence
-from kronviz.app.components.parts import head, html_part
-from kronviz.app.components.pieces import arm_name, count, number, percent, piece, term
-from kronviz.app.components.run_controls import buttons, connect, empty
-from kronviz.app.components.runs import Runs
-from kronviz.app.components.tables import box, table
+from kronviz.app.components import (
+    MAX_SEED,
+    Markup,
+    Runs,
+    arm_name,
+    box,
+    buttons,
+    connect,
+    count,
+    downloads,
+    element,
+    empty,
+    escape,
+    head,
+    html_part,
+    join,
+    links,
+    marked,
+    percent,
+    piece,
+    progress,
+    sentence,
+    table,
+    term,
+    well_formed,
+    whole,
+    written,
+)
 from kronviz.app.context import Context
-from kronviz.app.tabs.robustness.view import downloads, progress
 from kronviz.generation import SLOT, Sampler
 from kronviz.probes.echo import (
     MAX_SEEDS,
@@ -186,9 +204,9 @@ def _notes(report: EchoReport) -> Markup:
     sampler = report.sampler
     parts: list[object] = [
         f"{count(len(report.strings), 'string')}, {count(len(report.prompts), 'prompt')}, "
-        f"{sampler.max_tokens} tokens each, top-p {number(sampler.top_p, 2)}, temperature "
-        f"{number(sampler.temperature, 2)}, seed {sampler.seed}; every reading draws the same "
-        f"random numbers. {number(report.seconds, 1)} s. "
+        f"{sampler.max_tokens} tokens each, top-p {written(sampler.top_p, 2)}, temperature "
+        f"{written(sampler.temperature, 2)}, seed {sampler.seed}; every reading draws the same "
+        f"random numbers. {written(report.seconds, 1)} s. "
     ]
     if report.skipped:
         parts.append(escape(f"Left out, as one token each: {', '.join(report.skipped)}."))

@@ -18,9 +18,7 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
-from kronviz.app.components.html import Markup, element, well_formed
-from kronviz.app.components.parts import html_part
-from kronviz.app.components.run_controls import place_part, tell_place
+from kronviz.app.components import Markup, element, html_part, place_part, tell_place, well_formed
 from kronviz.app.context import Context
 from kronviz.app.tabs.generate import echo
 from kronviz.app.tabs.generate import view as generate_view

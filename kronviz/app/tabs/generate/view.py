@@ -15,12 +15,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from kronviz.app.components.html import Markup, element, glyphs, join
-from kronviz.app.components.numbers import NO_BREAK, marked
-from kronviz.app.components.parts import alert
-from kronviz.app.components.pieces import piece
-from kronviz.app.tabs.compare.view import arm_name
-from kronviz.app.tabs.robustness.view import downloads
+from kronviz.app.components import (
+    NO_BREAK,
+    Markup,
+    alert,
+    arm_name,
+    downloads,
+    element,
+    glyphs,
+    join,
+    marked,
+    piece,
+)
 from kronviz.arms import ARMS
 from kronviz.generation import Continuation, Generation, NewToken, ReadToken, same_start
 from kronviz.probes.tables import generation_rows

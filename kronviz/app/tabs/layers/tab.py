@@ -12,17 +12,31 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from kronviz.app.components import links
-from kronviz.app.components.html import DOT, Markup, element, join, visible
-from kronviz.app.components.numbers import marked, sentence
-from kronviz.app.components.parts import alert, html_part, progress_bar
-from kronviz.app.components.run_controls import in_queue, place_part, tell_place
-from kronviz.app.components.runs import Runs, watched
-from kronviz.app.components.tables import box, table
+from kronviz.app.components import (
+    DOT,
+    Markup,
+    Runs,
+    alert,
+    arm_name,
+    box,
+    downloads,
+    element,
+    html_part,
+    in_queue,
+    info,
+    join,
+    links,
+    marked,
+    place_part,
+    progress_bar,
+    sentence,
+    table,
+    tell_place,
+    visible,
+    watched,
+)
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import leave_queue, next_number
-from kronviz.app.tabs.compare.view import arm_name, info
-from kronviz.app.tabs.robustness.view import downloads
 from kronviz.figures import layers as figures
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers

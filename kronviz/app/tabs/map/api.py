@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components.endpoints import Answer, answer, typed
+from kronviz.app.components import Answer, answer, typed
 from kronviz.app.context import Context
 from kronviz.maps import lookup
 from kronviz.maps.fresh import lay_out_words

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from kronviz.app.components.html import Markup, element
-from kronviz.app.tabs.compare.view import arm_name
+from kronviz.app.components import Markup, arm_name, element
 from kronviz.maps.spaces import TABLE, TABLE_CODE
 
 

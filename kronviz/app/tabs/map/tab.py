@@ -17,8 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components.html import Markup, element, well_formed
-from kronviz.app.components.parts import html_part
+from kronviz.app.components import Markup, element, html_part, well_formed
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.map import view

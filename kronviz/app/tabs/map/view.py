@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from kronviz.app.components.html import Markup, element, visible
-from kronviz.app.components.numbers import marked, number
-from kronviz.app.components.parts import alert
-from kronviz.app.components.tables import box, table
-from kronviz.app.tabs.compare.view import arm_name
+from kronviz.app.components import (
+    Markup,
+    alert,
+    arm_name,
+    box,
+    element,
+    marked,
+    number,
+    table,
+    visible,
+)
 from kronviz.app.tabs.map.names import heading, is_own_model, name_of
 from kronviz.maps.lookup import FamilyFigures, LookUp, Shares, Side, Standing
 from kronviz.maps.neighbors import Neighbor

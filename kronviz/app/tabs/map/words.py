@@ -6,10 +6,17 @@ import csv
 import io
 import json
 
-from kronviz.app.components.html import Markup, element, join, visible
-from kronviz.app.components.numbers import marked, number
-from kronviz.app.components.parts import progress_bar
-from kronviz.app.components.tables import box, table
+from kronviz.app.components import (
+    Markup,
+    box,
+    element,
+    join,
+    marked,
+    number,
+    progress_bar,
+    table,
+    visible,
+)
 from kronviz.app.tabs.map.names import heading, name_of
 from kronviz.app.tabs.map.view import BASES, point, shares_bar
 from kronviz.maps.fresh import FreshLayout

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from kronviz.app.components.endpoints import MAX_SEED, Answer, answer, listed, texts, typed, whole
-from kronviz.app.components.runs import QUEUE
+from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, listed, texts, typed, whole
 from kronviz.app.context import Context
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import recovery, sensitivity, sweep

@@ -8,11 +8,23 @@ Notable:
 
 from __future__ import annotations
 
-from kronviz.app.components.html import Markup, element, join
-from kronviz.app.components.numbers import label, marked
-from kronviz.app.components.numbers import number as written
-from kronviz.app.components.pieces import arm_name, count, listing, number
-from kronviz.app.tabs.robustness.view import NAMES, direction, downloads, problems, progress
+from kronviz.app.components import (
+    METRIC_NAMES,
+    Markup,
+    arm_name,
+    count,
+    direction,
+    downloads,
+    element,
+    join,
+    label,
+    listing,
+    marked,
+    number,
+    problems,
+    progress,
+    written,
+)
 from kronviz.probes.recovery import Recovery, RecoveryArm
 from kronviz.probes.sweep import Sweep, SweepPoint
 from kronviz.probes.tables import recovery_rows, sweep_rows
@@ -31,7 +43,8 @@ def sweep_view(result: Sweep, metric: str) -> Markup:
         problems(result.problems),
         element(
             "p",
-            f"{NAMES[metric][0]} by the number of misspellings in a sentence; {direction(metric)}. "
+            f"{METRIC_NAMES[metric][0]} by the number of misspellings in a sentence; "
+            f"{direction(metric)}. "
             "Bands are 95 % intervals over the sentences. ",
             arm_name("kron"),
             " is the solid line, ",
@@ -44,7 +57,7 @@ def sweep_view(result: Sweep, metric: str) -> Markup:
             "p",
             marked(
                 f"{count(result.sentences, 'sentence')}, seed {result.seed}, read in "
-                f"{number(result.seconds, 1)} s."
+                f"{written(result.seconds, 1)} s."
             ),
             class_="kv-caption",
         ),
@@ -66,7 +79,7 @@ def recovery_view(result: Recovery) -> Markup:
                 f"{count(result.runs, 'misspelled run')} of {count(result.done, 'passage')}, one "
                 "misspelled word in the first half of each. Both runs are compared wherever both "
                 "have read up to the same character. Bars are 95 % intervals over passages. "
-                f"Seed {result.seed}, read in {number(result.seconds, 1)} s."
+                f"Seed {result.seed}, read in {written(result.seconds, 1)} s."
             ),
             class_="kv-caption kv-wide",
         ),
@@ -84,7 +97,11 @@ def _finding(result: Sweep, metric: str) -> Markup:
             better[arm].append(KINDS[point.kind].label)
     if not any(better.values()):
         return join(
-            ["By ", NAMES[metric][0], ", no kind of misspelling separates the two models clearly."]
+            [
+                "By ",
+                METRIC_NAMES[metric][0],
+                ", no kind of misspelling separates the two models clearly.",
+            ]
         )
     parts: list[object] = []
     for arm, labels in better.items():
@@ -156,7 +173,7 @@ def _curve(result: Sweep, kind: str, metric: str, bottom: float, top: float) -> 
                 data_arm=arm,
             )
         )
-        said.append(f"{arm} " + ", ".join(number(v.mean) for _, v in values))
+        said.append(f"{arm} " + ", ".join(written(v.mean) for _, v in values))
     kept = kind in KINDS and KINDS[kind]
     picture = element(
         "svg",
@@ -184,7 +201,7 @@ def _curve(result: Sweep, kind: str, metric: str, bottom: float, top: float) -> 
 def _axis(y: object, value: float, metric: str) -> Markup:
     at = y(value)  # type: ignore[operator]
     share = metric == "top1_kept"
-    shown = written(value, 0 if share else 2, percent=share, tag="tspan")
+    shown = number(value, 0 if share else 2, percent=share, tag="tspan")
     return join(
         [
             element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{at:.1f}", y2=f"{at:.1f}"),

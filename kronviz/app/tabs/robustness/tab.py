@@ -17,21 +17,26 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from kronviz.app.components import links
-from kronviz.app.components.endpoints import MAX_SEED, whole
-from kronviz.app.components.html import Markup, well_formed
-from kronviz.app.components.parts import head, html_part
-from kronviz.app.components.run_controls import (
+from kronviz.app.components import (
+    MAX_SEED,
+    METRIC_NAMES,
     QUIET,
+    Markup,
+    Runs,
     buttons,
     connect,
     empty,
+    head,
+    html_part,
+    kept_run,
     kinds_part,
+    links,
+    refused,
     running,
     seed_part,
+    well_formed,
+    whole,
 )
-from kronviz.app.components.runs import Runs
-from kronviz.app.components.spelling_test import kept_run
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.robustness import sweep as lab_sweep
@@ -180,7 +185,7 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     )
     with gr.Row(elem_classes="kv-lab-controls"):
         metric = gr.Radio(
-            [(robustness_view.NAMES[name][0], name) for name in METRICS],
+            [(METRIC_NAMES[name][0], name) for name in METRICS],
             value="kl_nats",
             label="Measured by",
         )
@@ -386,7 +391,7 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
             typo = found.text[: at.start] + at.variants[0] + found.text[at.end :]
             strip = lab_words.strip_view(recovery.recovery_strip(predictor, found.text, typo))
     except InputError as error:
-        return _Words(robustness_view.refused(str(error)), Markup(""))
+        return _Words(refused(str(error)), Markup(""))
     words = lab_words.words_view(found, chosen - 1)
     left = found.measured < len(found.words)
     return _Words(words, strip, max(len(found.words), 2), chosen, left)

@@ -4,46 +4,45 @@ Notable:
 
 - `pairs_view` draws every stage of a run, from nothing yet to finished or stopped, on one
   skeleton; before the first run the paper's figures stand there alone.
-- Downloads are in the page itself, as data: no file is kept on the server for them.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 
-from kronviz.app.components.html import Markup, element, join, visible
-from kronviz.app.components.numbers import NO_BREAK, marked, quoting, sentence
-from kronviz.app.components.parts import alert
-from kronviz.app.components.pieces import DASH, arm_name, count, number, term
-from kronviz.app.components.tables import box, table
-from kronviz.probes.intervals import Interval
+from kronviz.app.components import (
+    DASH,
+    METRIC_NAMES,
+    NO_BREAK,
+    Markup,
+    arm_name,
+    box,
+    count,
+    downloads,
+    element,
+    interval,
+    join,
+    marked,
+    problems,
+    progress,
+    sentence,
+    table,
+    term,
+    visible,
+    written,
+)
 from kronviz.probes.outcomes import PairOutcome
 from kronviz.probes.robustness import (
     FEWEST,
-    LARGER_IS_STEADIER,
     METRICS,
     CategoryRow,
     MetricRow,
     Robustness,
 )
-from kronviz.probes.tables import Row, csv_text, robustness_rows
+from kronviz.probes.tables import robustness_rows
 from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
-from kronviz.results import to_json
 
 SHOWN_PAIRS = 40
-NAMES = {
-    "top1_kept": ("First choice kept", "share of the pairs whose most likely next token stays"),
-    "kl_nats": (
-        "KL, nats",
-        "KL(clean ‖ misspelled) over the whole vocabulary; smaller is steadier",
-    ),
-    "hidden_cosine": ("Hidden cosine", "cosine of the final hidden states; larger is steadier"),
-    "logprob_drop_nats": (
-        "Log-prob drop, nats",
-        "log-probability that the clean text’s first choice loses; smaller is steadier",
-    ),
-}
 
 
 def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = "") -> Markup:
@@ -77,85 +76,6 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
     )
 
 
-def refused(sentence: str) -> Markup:
-    """One sentence in place of a result."""
-    return element(
-        "div",
-        alert(sentence),
-        class_="kv-lab-result",
-    )
-
-
-def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup:
-    """How far a run is, as a bar and in words; stopped runs say so."""
-    words = f"{done:,} of {count(asked, noun)}"
-    if not running and done < asked:
-        words = f"Stopped: {words}. What was read is kept below."
-    elif not running:
-        words = f"{count(done, noun)}, all read."
-    return element(
-        "div",
-        element("progress", value=done, max=max(asked, 1), aria_label=words)
-        if running or done < asked
-        else "",
-        element("span", marked(words), class_="kv-quiet"),
-        class_="kv-progress",
-    )
-
-
-def problems(sentences: Sequence[str]) -> Markup:
-    """What could not be used, one sentence each."""
-    if not sentences:
-        return Markup("")
-    return element(
-        "details",
-        element("summary", f"{count(len(sentences), 'note')} about what was given"),
-        element("ul", *[element("li", quoting(sentence)) for sentence in sentences]),
-        class_="kv-problems",
-        open=True,
-    )
-
-
-def interval(value: Interval, metric: str, *, signed: bool = False) -> Markup:
-    """A mean with its 95 % interval below it."""
-    scale, digits, unit = (100, 1, " %") if metric == "top1_kept" else (1, 3, "")
-    if signed and unit:
-        unit = " points"
-
-    def shown(part: float) -> str:
-        text = number(part * scale, digits)
-        return f"+{text}" if signed and part > 0 and float(text) else text
-
-    return join(
-        [
-            marked(f"{shown(value.mean)}{unit}"),
-            element("small", marked(f"{shown(value.low)} to {shown(value.high)}")),
-        ]
-    )
-
-
-def downloads(name: str, result: object, rows: list[Row]) -> Markup:
-    """Links that save a result as JSON and CSV."""
-
-    def link(label: str, kind: str, text: str) -> Markup:
-        data = base64.b64encode(text.encode()).decode()
-        return element(
-            "a",
-            label,
-            href=f"data:{kind};charset=utf-8;base64,{data}",
-            download=f"kronviz-{name}.{label.lower()}",
-        )
-
-    return element(
-        "p",
-        "Save the numbers as ",
-        link("JSON", "application/json", to_json(result)),
-        " or ",
-        link("CSV", "text/csv", csv_text(rows)),
-        class_="kv-downloads",
-    )
-
-
 def _kept(command: str, pairs: int) -> Markup:
     return element(
         "p",
@@ -181,7 +101,7 @@ def _finding(result: Robustness) -> Markup:
         only = kept.arms[0] if kept else None
         if only is None:
             return Markup("Nothing was read.")
-        share = number(only.value.mean * 100, 1)
+        share = written(only.value.mean * 100, 1)
         return sentence([arm_name(only.arm), f" keeps its first choice on {share} % of the pairs."])
     shares = {arm.arm: arm.value.mean for arm in kept.arms}
     parts: list[object] = [
@@ -197,7 +117,7 @@ def _finding(result: Robustness) -> Markup:
 
 def arm_share(arm: str, shares: dict[str, float]) -> str:
     """A share in per cent, with one digit."""
-    return f"{number(shares[arm] * 100, 1)} %"
+    return f"{written(shares[arm] * 100, 1)} %"
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:
@@ -212,7 +132,7 @@ def _verdict(row: MetricRow) -> Iterable[object]:
 
 
 def _p(value: float) -> str:
-    return f"<{NO_BREAK}0.001" if value < 0.001 else f"={NO_BREAK}{number(value, 3)}"
+    return f"<{NO_BREAK}0.001" if value < 0.001 else f"={NO_BREAK}{written(value, 3)}"
 
 
 def _table(result: Robustness | None) -> Markup:
@@ -238,7 +158,7 @@ def _table(result: Robustness | None) -> Markup:
 def _row(metric: str, result: Robustness | None) -> Markup:
     row = result.metric(metric) if result else None
     ours = {arm.arm: arm.value for arm in row.arms} if row else {}
-    name, explanation = NAMES[metric]
+    name, explanation = METRIC_NAMES[metric]
     wins = f"{row.kron_wins:,} · {row.ties:,} · {row.bpe_wins:,}" if row else DASH
     return element(
         "tr",
@@ -268,13 +188,13 @@ def _facts(result: Robustness) -> Markup:
     if result.inflation:
         more = result.inflation
         parts.append(
-            f"Misspelling makes {number(more.ratio, 2)} times as many tokens "
-            f"({number(more.added.mean, 2)} more a text; "
+            f"Misspelling makes {written(more.ratio, 2)} times as many tokens "
+            f"({written(more.added.mean, 2)} more a text; "
             f"{more.inflated_pairs:,} texts grow), the same for both models. "
         )
     parts.append(
         f"Intervals: {result.resamples:,} bootstrap samples, seed {result.seed}. "
-        f"Read in {number(result.seconds, 1)} s."
+        f"Read in {written(result.seconds, 1)} s."
     )
     return element("p", sentence(parts), class_="kv-caption kv-wide")
 
@@ -312,7 +232,7 @@ def _category(row: CategoryRow) -> Markup:
             element("td", marked(f"{arm.top1_kept:,}"), _share(arm.top1_kept, row, arm.arm))
             for arm in row.arms
         ],
-        *[element("td", marked(number(arm.kl_nats))) for arm in row.arms],
+        *[element("td", marked(written(arm.kl_nats))) for arm in row.arms],
     )
 
 
@@ -361,17 +281,9 @@ def _pair(outcome: PairOutcome) -> Markup:
             for top in (arm.clean_top, arm.typo_top)
         )
         said = clean if arm.metrics.top1_kept else join([clean, " → ", typo])
-        cells += [element("td", said), element("td", marked(number(arm.metrics.kl_nats)))]
+        cells += [element("td", said), element("td", marked(written(arm.metrics.kl_nats)))]
     return element(
         "tr",
         element("th", outcome.typo, element("small", outcome.clean), scope="row", dir="auto"),
         *cells,
     )
-
-
-STEADIER = {True: "larger is steadier", False: "smaller is steadier"}
-
-
-def direction(metric: str) -> str:
-    """Which way a metric is better, in words."""
-    return STEADIER[metric in LARGER_IS_STEADIER]

@@ -11,10 +11,22 @@ from __future__ import annotations
 
 import math
 
-from kronviz.app.components.html import Markup, element, escape, join, visible
-from kronviz.app.components.numbers import marked, sentence
-from kronviz.app.components.pieces import DASH, arm_name, listing, number, piece, told
-from kronviz.app.tabs.robustness.view import downloads
+from kronviz.app.components import (
+    DASH,
+    Markup,
+    arm_name,
+    downloads,
+    element,
+    escape,
+    join,
+    listing,
+    marked,
+    piece,
+    sentence,
+    told,
+    visible,
+    written,
+)
 from kronviz.probes.recovery import RecoveryStrip, StripToken
 from kronviz.probes.sensitivity import Sensitivity, WordHurt
 from kronviz.probes.tables import sensitivity_rows, strip_rows
@@ -118,7 +130,12 @@ def _finding(found: Sensitivity) -> Markup:
             kl, word = max(hurt, key=lambda entry: entry[0])
             parts.append(
                 sentence(
-                    [arm_name(choice.arm), " at ", piece(word.word.encode()), f" ({number(kl, 2)})"]
+                    [
+                        arm_name(choice.arm),
+                        " at ",
+                        piece(word.word.encode()),
+                        f" ({written(kl, 2)})",
+                    ]
                 )
             )
     if not parts and found.measured < len(found.words):
@@ -155,11 +172,11 @@ def _word(word: WordHurt, index: int, arm: str, top: float, chosen: int) -> Mark
         said = sentence(
             [
                 escape(f"{word.word}, misspelled as {', '.join(word.variants)}"),
-                f": {arm} moves by {number(hurt.kl_nats)} nats and keeps its first choice in "
-                f"{number(hurt.top1_kept * 100, 0)} % of the tries.",
+                f": {arm} moves by {written(hurt.kl_nats)} nats and keeps its first choice in "
+                f"{written(hurt.top1_kept * 100, 0)} % of the tries.",
             ]
         )
-        shown = number(hurt.kl_nats, 2)
+        shown = written(hurt.kl_nats, 2)
     return told(
         join([element("bdi", visible(word.word.encode())), element("small", marked(shown))]),
         said,
@@ -180,7 +197,7 @@ def _felt(strip: RecoveryStrip, arms: list[str]) -> list[object]:
                 sentence(
                     [
                         arm_name(arm),
-                        f" starts at {number(felt[0], 2)} and ends at {number(felt[-1], 2)}",
+                        f" starts at {written(felt[0], 2)} and ends at {written(felt[-1], 2)}",
                     ]
                 )
             )
@@ -200,13 +217,13 @@ def _token(token: StripToken, index: int, top: float) -> Markup:
         )
     else:
         tint = token.arms[index].kl_nats
-        value = number(tint, 2)
+        value = written(tint, 2)
         where = "before the misspelling"
         if token.later is not None:
             where = (
                 f"{token.later} tokens after the misspelling" if token.later else "right after it"
             )
-        said = sentence([escape(text), f", {where}: {number(tint)} nats."])
+        said = sentence([escape(text), f", {where}: {written(tint)} nats."])
     return told(
         join([element("bdi", shown), element("small", marked(value))]),
         said,

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronviz.app.components.html import Markup, element, join
-from kronviz.app.components.numbers import NO_BREAK, marked, millions, number
-from kronviz.app.components.pieces import count
-from kronviz.app.components.tables import box, table
-from kronviz.app.tabs.compare.view import arm_name
+from kronviz.app.components import (
+    NO_BREAK,
+    Markup,
+    arm_name,
+    box,
+    count,
+    element,
+    join,
+    marked,
+    millions,
+    number,
+    table,
+)
 from kronviz.app.tabs.training.view import named
 from kronviz.probes.intervals import Interval
 from kronviz.probes.rarity import Rarity, names

@@ -12,9 +12,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from kronviz.app.components.html import Markup, element
-from kronviz.app.components.parts import alert, html_part
-from kronviz.app.components.tables import box
+from kronviz.app.components import Markup, alert, box, element, html_part
 from kronviz.app.context import Context
 from kronviz.app.tabs.training import folds as training_folds
 from kronviz.app.tabs.training import view as training_view

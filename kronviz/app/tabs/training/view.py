@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from kronviz import published
-from kronviz.app.components.html import Markup, element, escape, join
-from kronviz.app.components.numbers import marked, millions, number, sentence
-from kronviz.app.components.tables import table
-from kronviz.app.tabs.compare.view import arm_name
+from kronviz.app.components import (
+    Markup,
+    arm_name,
+    element,
+    escape,
+    join,
+    marked,
+    millions,
+    number,
+    sentence,
+    table,
+)
 from kronviz.probes.seeds import best_gap
 from kronviz.probes.training import TrainingCurve, TrainingEvidence
 from kronviz.published import Published

@@ -8,8 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components.endpoints import MAX_SEED, Answer, answer, texts, typed, whole
-from kronviz.app.components.runs import QUEUE
+from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, texts, typed, whole
 from kronviz.app.context import Context
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import TokenList, VectorTable, compare_table

@@ -19,12 +19,23 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from kronviz.app.components import links
-from kronviz.app.components.endpoints import MAX_SEED, whole
-from kronviz.app.components.html import Markup, element, well_formed
-from kronviz.app.components.parts import head, html_part
-from kronviz.app.components.run_controls import QUIET, buttons, connect, seed_part
-from kronviz.app.components.runs import Runs, Stage, watched
+from kronviz.app.components import (
+    MAX_SEED,
+    QUIET,
+    Markup,
+    Runs,
+    Stage,
+    buttons,
+    connect,
+    element,
+    head,
+    html_part,
+    links,
+    seed_part,
+    watched,
+    well_formed,
+    whole,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.your_model.api import add_endpoints
 from kronviz.app.tabs.your_model.view import maps_caption, report_view, share_bar

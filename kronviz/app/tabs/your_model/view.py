@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronviz.app.components import tables
-from kronviz.app.components.html import Markup, element, escape, join, visible
-from kronviz.app.components.numbers import marked, sentence
-from kronviz.app.components.pieces import DASH, arm_name, number, percent, piece, told
-from kronviz.app.tabs.bytes.lists import RELATIONS
-from kronviz.app.tabs.robustness.view import downloads, problems
+from kronviz.app.components import (
+    DASH,
+    RELATIONS,
+    Markup,
+    arm_name,
+    downloads,
+    element,
+    escape,
+    join,
+    marked,
+    percent,
+    piece,
+    problems,
+    sentence,
+    tables,
+    told,
+    visible,
+    written,
+)
 from kronviz.maps.neighbors import Neighbor
 from kronviz.maps.spaces import OwnModel
 from kronviz.probes.cross_model import CrossModelReport
@@ -164,8 +177,8 @@ def _row(name: str, found: Bucket | None) -> Markup:
 def _interval(value: Interval | None) -> Markup:
     if value is None:
         return Markup(DASH)
-    spread = f"{number(value.low)} to {number(value.high)}"
-    return join([marked(number(value.mean)), element("small", marked(spread))])
+    spread = f"{written(value.low)} to {written(value.high)}"
+    return join([marked(written(value.mean)), element("small", marked(spread))])
 
 
 def _details(report: CrossModelReport | None) -> Sequence[Markup]:
@@ -191,7 +204,7 @@ def _facts(report: CrossModelReport) -> Markup:
     ]
     if found:
         parts.append(
-            f"Two tokens drawn at random have a mean cosine of {number(found.cosine.mean)}; the "
+            f"Two tokens drawn at random have a mean cosine of {written(found.cosine.mean)}; the "
             f"mean row is {percent(found.mean_share)} as long as a row, and the first principal "
             f"axis holds {percent(found.first_axis, 1)} of the variance, ten axes "
             f"{percent(found.ten_axes, 1)}: that is how far the rows of this table point the same "
@@ -206,7 +219,7 @@ def _facts(report: CrossModelReport) -> Markup:
         )
     parts.append(
         f"Byte code with {report.pos_dim} positions, seed {report.seed}. "
-        f"Measured in {number(report.seconds, 1)} s."
+        f"Measured in {written(report.seconds, 1)} s."
     )
     return element("p", sentence(parts), class_="kv-caption kv-wide")
 
@@ -255,7 +268,7 @@ def _neighbor(found: Neighbor) -> Markup:
         sentence(
             [
                 escape(f"token {found.id}: {found.text}"),
-                f", cosine {number(found.similarity)}. {word}: {meaning}.",
+                f", cosine {written(found.similarity)}. {word}: {meaning}.",
             ]
         ),
         class_=f"kv-bit kv-relation-{found.relation}",

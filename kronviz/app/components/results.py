@@ -1,0 +1,116 @@
+"""Parts of a measured result on a page: how far the run is, its problems, intervals, downloads.
+
+Downloads are in the page itself, as data: no file is kept on the server for them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from kronviz.app.components.html import Markup, element, join
+from kronviz.app.components.numbers import marked, quoting, written
+from kronviz.app.components.parts import alert
+from kronviz.app.components.pieces import count
+from kronviz.probes.intervals import Interval
+from kronviz.probes.robustness import LARGER_IS_STEADIER
+from kronviz.probes.tables import Row, csv_text
+from kronviz.results import to_json
+
+METRIC_NAMES = {
+    "top1_kept": ("First choice kept", "share of the pairs whose most likely next token stays"),
+    "kl_nats": (
+        "KL, nats",
+        "KL(clean ‖ misspelled) over the whole vocabulary; smaller is steadier",
+    ),
+    "hidden_cosine": ("Hidden cosine", "cosine of the final hidden states; larger is steadier"),
+    "logprob_drop_nats": (
+        "Log-prob drop, nats",
+        "log-probability that the clean text’s first choice loses; smaller is steadier",
+    ),
+}
+STEADIER = {True: "larger is steadier", False: "smaller is steadier"}
+
+
+def refused(sentence: str) -> Markup:
+    """One sentence in place of a result."""
+    return element(
+        "div",
+        alert(sentence),
+        class_="kv-lab-result",
+    )
+
+
+def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup:
+    """How far a run is, as a bar and in words; stopped runs say so."""
+    words = f"{done:,} of {count(asked, noun)}"
+    if not running and done < asked:
+        words = f"Stopped: {words}. What was read is kept below."
+    elif not running:
+        words = f"{count(done, noun)}, all read."
+    return element(
+        "div",
+        element("progress", value=done, max=max(asked, 1), aria_label=words)
+        if running or done < asked
+        else "",
+        element("span", marked(words), class_="kv-quiet"),
+        class_="kv-progress",
+    )
+
+
+def problems(sentences: Sequence[str]) -> Markup:
+    """What could not be used, one sentence each."""
+    if not sentences:
+        return Markup("")
+    return element(
+        "details",
+        element("summary", f"{count(len(sentences), 'note')} about what was given"),
+        element("ul", *[element("li", quoting(sentence)) for sentence in sentences]),
+        class_="kv-problems",
+        open=True,
+    )
+
+
+def interval(value: Interval, metric: str, *, signed: bool = False) -> Markup:
+    """A mean with its 95 % interval below it."""
+    scale, digits, unit = (100, 1, " %") if metric == "top1_kept" else (1, 3, "")
+    if signed and unit:
+        unit = " points"
+
+    def shown(part: float) -> str:
+        text = written(part * scale, digits)
+        return f"+{text}" if signed and part > 0 and float(text) else text
+
+    return join(
+        [
+            marked(f"{shown(value.mean)}{unit}"),
+            element("small", marked(f"{shown(value.low)} to {shown(value.high)}")),
+        ]
+    )
+
+
+def downloads(name: str, result: object, rows: list[Row]) -> Markup:
+    """Links that save a result as JSON and CSV."""
+
+    def link(label: str, kind: str, text: str) -> Markup:
+        data = base64.b64encode(text.encode()).decode()
+        return element(
+            "a",
+            label,
+            href=f"data:{kind};charset=utf-8;base64,{data}",
+            download=f"kronviz-{name}.{label.lower()}",
+        )
+
+    return element(
+        "p",
+        "Save the numbers as ",
+        link("JSON", "application/json", to_json(result)),
+        " or ",
+        link("CSV", "text/csv", csv_text(rows)),
+        class_="kv-downloads",
+    )
+
+
+def direction(metric: str) -> str:
+    """Which way a metric is better, in words."""
+    return STEADIER[metric in LARGER_IS_STEADIER]
