@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kronviz.maps.nearest import Nearest, nearest
@@ -24,6 +25,8 @@ from kronviz.maps.nearest import Nearest, nearest
 SEARCH_SHARE = 0.3
 """Share of a layout's progress that the search for neighbours stands for."""
 SPREAD = 10.0
+EXACT_DIMS = 1024
+"""Up to so many dimensions all main axes are computed, and two of them taken."""
 EPOCHS, MANY = 200, 1000
 """Rounds for more than `MANY` points; fewer get umap-learn's own 500."""
 _one_at_a_time = threading.Lock()
@@ -129,13 +132,25 @@ def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32
         return np.zeros((0, 2), np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / np.maximum(lengths, 1e-12)
-    units = (units - units.mean(0)).astype(np.float64)
-    _, axes = np.linalg.eigh(units.T @ units)
-    axes = axes[:, ::-1][:, :2]
+    units -= units.mean(0)
+    axes = _two_axes(units)
     axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     flat = np.zeros((count, 2))
     flat[:, : axes.shape[1]] = units @ axes
     return spread_out(flat, seed)
+
+
+def _two_axes(units: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the two main axes of centred vectors: float64, ``(d, 2)`` or fewer."""
+    if units.shape[1] <= EXACT_DIMS:
+        wide = units.astype(np.float64)
+        _, axes = np.linalg.eigh(wide.T @ wide)
+        return axes[:, ::-1][:, :2]
+    # All axes of d × d take d³; the first two by subspace iteration, time and memory linear in d.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, _, found = torch.svd_lowrank(torch.from_numpy(units), q=12, niter=8)
+    return found[:, :2].double().numpy()
 
 
 def spread_out(flat: NDArray[np.floating], seed: int = 1) -> NDArray[np.float32]:

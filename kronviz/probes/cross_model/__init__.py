@@ -6,6 +6,8 @@ Notable:
   of their byte codes, which needs no training and no model.
 - Cosines of the table are taken as they are, as in the paper, and again after the mean row is
   taken off: rows of most tables share a large part that says nothing about a token.
+- Tokens are read before vectors: their number tells which matrix of a file is the table, and
+  `belonging` tests whether the two are of one model at all.
 - A map lays out some thousand tokens, all forms of the asked words among them, by UMAP.
 
 >>> from kronviz.probes.cross_model import compare_table, read_files  # doctest: +SKIP
@@ -14,19 +16,21 @@ Notable:
 
 from __future__ import annotations
 
-from kronviz.probes.cross_model.probe import compare_table, figures, lay_out
+from kronviz.probes.cross_model.files import read_files
+from kronviz.probes.cross_model.probe import TableProbe, compare_table
 from kronviz.probes.cross_model.report import CrossModelReport, MapPoint
+from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList, read_tokens
-from kronviz.probes.cross_model.vectors import VectorTable, read_vectors
+from kronviz.probes.cross_model.vectors import read_vectors
 
 __all__ = [
     "CrossModelReport",
     "MapPoint",
+    "TableProbe",
     "TokenList",
     "VectorTable",
     "compare_table",
-    "figures",
-    "lay_out",
+    "read_files",
     "read_tokens",
     "read_vectors",
 ]

@@ -6,13 +6,15 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
+from kronviz.probes.cross_model.files import read_files
+from kronviz.probes.cross_model.finding import headline
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import WORDS, compare_table
 from kronviz.probes.cross_model.report import CrossModelReport
-from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
-from kronviz.probes.cross_model.vectors import VectorTable, read_vectors
+from kronviz.probes.cross_model.table import VectorTable
+from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.intervals import Interval
 from kronviz.published import CROSS_MODEL
 from kronviz.strings import DEFAULT_POS_DIM
@@ -20,8 +22,16 @@ from kronviz.strings import DEFAULT_POS_DIM
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the probe."""
-    parser.add_argument("--vectors", type=Path, help=".safetensors or .npy; else the pair’s bpe")
-    parser.add_argument("--tokens", type=Path, help="tokenizer.json, vocab.json or vocab.txt")
+    parser.add_argument(
+        "--vectors",
+        type=Path,
+        help=".safetensors, .npy, .gguf or text of words and vectors; else the pair’s bpe",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=Path,
+        help="tokenizer.json, tokenizer.model, vocab.json or vocab.txt; not for .gguf and text",
+    )
     parser.add_argument("--model", help="public model on the Hugging Face Hub, fetched in part")
     parser.add_argument("--revision", default="main", help="of that model")
     parser.add_argument("--tensor", default="", help="name of the table, where it is not found")
@@ -48,37 +58,22 @@ def run(
     )
 
 
-def read_files(vectors: Path, tokens: Path, tensor: str = "") -> tuple[VectorTable, TokenList]:
-    """A table and its tokens out of two files.
-
-    Raises:
-        InputError: one of them cannot be used.
-    """
-    try:
-        with tokens.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise InputError(f"{tokens.name[:60]} cannot be read: {reason}.") from None
-    listed = read_tokens(data, tokens.name)
-    return read_vectors(vectors, tensor), listed
-
-
 def _given(
     predictor: Predictor, options: argparse.Namespace, progress: Callable[[int, int], None] | None
 ) -> tuple[str, VectorTable, TokenList]:
     if options.model:
         found = fetch(options.model, options.tensor, revision=options.revision, progress=progress)
         return found.name, found.table, found.tokens
-    if bool(options.vectors) != bool(options.tokens):
-        raise InputError("Give both, --vectors and --tokens, or neither for the pair’s own table.")
-    if options.vectors:
-        return (options.vectors.name, *read_files(options.vectors, options.tokens, options.tensor))
+    if options.vectors or options.tokens:
+        named = options.vectors or options.tokens
+        return (named.name, *read_files(options.vectors, options.tokens, options.tensor))
     return (f"{predictor.pair}, bpe", *own_table(predictor))
 
 
 def lines(result: CrossModelReport) -> Iterator[str]:
     """The figures of a report, for printing."""
+    yield from (f"WARNING: {warning}" for warning in result.warnings)
+    yield from headline(result)
     yield from result.problems
     yield (
         f"{result.source}: {result.tensor}, {result.rows:,} × {result.dims:,} {result.dtype}, "
@@ -105,8 +100,9 @@ def lines(result: CrossModelReport) -> Iterator[str]:
             f"a row's length, first axis {found_.first_axis:.1%}, ten axes {found_.ten_axes:.1%}"
         )
     for word in result.asked:
-        yield f"{word.word} in the table: {' '.join(repr(n.text) for n in word.table)}"
-        yield f"{word.word} in the code:  {' '.join(repr(n.text) for n in word.code)}"
+        used = f"{word.word} (token {word.id}, {word.text!r})"
+        yield f"{used} in the table: {' '.join(repr(n.text) for n in word.table)}"
+        yield f"{used} in the code:  {' '.join(repr(n.text) for n in word.code)}"
     yield f"{result.seconds:.1f} s"
 
 

@@ -10,7 +10,6 @@ Notable:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +20,19 @@ from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import build_hf_headers
 
 from kronviz.predictor import InputError
+from kronviz.probes.cross_model.choice import Matrix, choose
+from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
-from kronviz.probes.cross_model.vectors import Read, VectorTable, choose_tensor, read_safetensors
+from kronviz.probes.cross_model.vectors import (
+    Read,
+    read_header,
+    read_index,
+    read_safetensors,
+    shape_of,
+)
 
 MAX_INDEX_BYTES = 20_000_000
+MAX_SHARDS = 40
 TIMEOUT_S = 20.0
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,99}", re.ASCII)
@@ -78,20 +86,22 @@ def fetch(
         raise InputError("The revision must be the name of a branch, a tag or a commit.")
     hub = _Hub(name, revision, endpoint)
     try:
-        tokens = hub.whole("tokenizer.json", MAX_FILE_BYTES)
-        if tokens is None:
+        listed = hub.whole("tokenizer.json", MAX_FILE_BYTES)
+        if listed is None:
             raise InputError(
                 f"{name} is not there, or is not public, or has no tokenizer.json; check the name, "
                 "or download its files and choose them here."
             )
-        file = _ONE_FILE
+        tokens = read_tokens(listed)
+        file, places = _ONE_FILE, None
         index = hub.whole(_INDEX, MAX_INDEX_BYTES)
         if index is not None:
-            weights = _weight_map(index)
-            tensor = choose_tensor(dict.fromkeys(weights, ()), tensor)
-            file = weights[tensor]
-        found = read_safetensors(hub.ranges(file, progress), None, tensor, label=f"{name}/{file}")
-        return HubModel(name, found, read_tokens(tokens), hub.transferred)
+            places = read_index(index)
+            file = _shard(hub, places, tensor, tokens)
+        found = read_safetensors(
+            hub.ranges(file, progress), None, tensor, tokens, label=f"{name}/{file}", places=places
+        )
+        return HubModel(name, found, tokens, hub.transferred)
     except (HTTPError, ConnectionError):
         raise InputError(
             "The Hugging Face Hub cannot be reached from here; check the network, or choose the "
@@ -156,18 +166,15 @@ class _Hub:
         return bytes(body)
 
 
-def _weight_map(index: bytes) -> dict[str, str]:
+def _shard(hub: _Hub, places: dict[str, str], tensor: str, tokens: TokenList) -> str:
+    """Return the file that holds the table: its name tells, or else the shapes in all headers."""
     try:
-        weights = json.loads(index)["weight_map"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        weights = None
-    if not isinstance(weights, dict):
-        raise InputError(f"The model’s {_INDEX} is damaged.")
-    found = {k: v for k, v in weights.items() if isinstance(v, str) and _is_file(v)}
-    if not found:
-        raise InputError(f"The model’s {_INDEX} names no safetensors file.")
-    return found
-
-
-def _is_file(name: str) -> bool:
-    return bool(re.fullmatch(r"[\w.-]+\.safetensors", name, re.ASCII))
+        return places[choose([Matrix(key, None) for key in places], _INDEX, tensor, tokens)[0]]
+    except InputError:
+        if tensor:
+            raise
+    matrices = []
+    for file in sorted(set(places.values()))[:MAX_SHARDS]:
+        entries, _ = read_header(hub.ranges(file, None), None, file)
+        matrices += [Matrix(key, shape_of(entry)) for key, entry in entries.items()]
+    return places[choose(matrices, _INDEX, tensor, tokens)[0]]

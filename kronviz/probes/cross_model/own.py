@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.cross_model.tokens import RANKS, TokenList
-from kronviz.probes.cross_model.vectors import VectorTable
+from kronviz.probes.cross_model.schemes import RANKS
+from kronviz.probes.cross_model.table import VectorTable
+from kronviz.probes.cross_model.tokens import TokenList
 
 
 @torch.inference_mode()

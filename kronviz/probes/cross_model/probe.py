@@ -7,43 +7,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from kronviz import codec
-from kronviz.maps import layout
-from kronviz.maps.neighbors import CodeTable, Neighbor, top
 from kronviz.predictor import InputError, clean_text
-from kronviz.probes.cross_model.lexicon import BUCKETS, Lexicon, lexicon, pairs_of
+from kronviz.probes.cross_model.belonging import MIN_PAIRS, belonging
+from kronviz.probes.cross_model.geometry import anisotropy, copies, pair_cosines
+from kronviz.probes.cross_model.lexicon import BUCKETS, pairs_of
 from kronviz.probes.cross_model.progress import Enough, Progress, Teller
 from kronviz.probes.cross_model.report import (
-    SPECTRUM_ROWS,
     Anisotropy,
     Asked,
     Bucket,
     CrossModelReport,
     MapPoint,
+    Margin,
     Share,
 )
+from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
-from kronviz.probes.cross_model.vectors import VectorTable
-from kronviz.probes.intervals import bootstrap_intervals
-from kronviz.strings import DEFAULT_POS_DIM, positions, readable, whole_number
-from kronviz.tokenizer import TokenBytes
+from kronviz.probes.cross_model.view import MIN_TOKENS, SPACES, WORDS_AT_ONCE, View
+from kronviz.probes.intervals import bootstrap_intervals, difference_interval
+from kronviz.probes.neighbors import canonical
+from kronviz.probes.strings import DEFAULT_POS_DIM, positions, readable, whole_number
+from kronviz.projection import layout
+from kronviz.published import CROSS_MODEL
 
 WORDS = ("run", "nation", "code", "act", "build", "time")
 MAX_WORDS, MAX_WORD_BYTES = 12, 60
-NEAREST = 10
 PAIRS = 1_000
 PROBED = 200
 MAP_TOKENS, MAX_MAP_TOKENS = 1_500, 4_000
-RANDOM_PAIRS = 10_000
-SPECTRUM_AXES = 10
-MIN_TOKENS = 16
 RELATIONS = ("typographic", "morphological", "other")
-SPACES = ("table", "code")
 MAX_SEED = 2**31 - 1
+ALIKE = 0.999
+"""Mean cosine of two rows at random from which on all rows count as one direction."""
 
 STOPPED = "The run was stopped; what had been measured by then is shown."
 
@@ -73,121 +71,249 @@ def compare_table(
         InputError: the table does not fit the tokens, or an argument is out of range.
     """
     teller = Teller(progress)
-    report = figures(
-        table, tokens, source=source, words=words, pos_dim=pos_dim, seed=seed, progress=teller
-    )
+    probe = TableProbe(table, tokens, source=source, words=words, pos_dim=pos_dim, seed=seed)
+    report = probe.figures(teller)
     if not map_tokens or teller.enough:
         return report
-    return lay_out(report, table, tokens, count=map_tokens, progress=teller)
+    return probe.lay_out(report, map_tokens, teller)
 
 
-def figures(
-    table: VectorTable,
-    tokens: TokenList,
-    *,
-    source: str = "",
-    words: Sequence[str] = WORDS,
-    pos_dim: int = DEFAULT_POS_DIM,
-    seed: int = 1,
-    progress: Progress | None = None,
-) -> CrossModelReport:
-    """Everything of the probe but the map; arguments as for `compare_table`."""
-    started = time.perf_counter()
-    tell = Teller(progress)
-    pos_dim, seed = positions(pos_dim), whole_number(seed, "seed", 0, MAX_SEED)
-    wanted = _checked_words(words)
-    ids, problems = usable(table, tokens)
-    found = lexicon(tokens, ids)
-    rng = np.random.default_rng(seed)
-    view = _View(table.vectors, tokens, ids, found, pos_dim)
-    buckets: list[Bucket] = []
-    for place, bucket in enumerate(BUCKETS):
-        if tell(0.1 * (place + 1)):
-            buckets.append(_bucket(view, bucket, rng, seed))
-    shares = _shares(view, rng, seed, tell) if tell(0.4) else ()
-    asked, missing = _asked(view, wanted) if tell(0.9) else ((), [])
-    anisotropy = _anisotropy(view.rows, rng, seed) if tell(0.92) else None
-    if missing:
-        problems.append(f"Not a token of this vocabulary: {', '.join(missing)}.")
-    if not found.words:
-        problems.append(
-            "No token is a whole word of letters in lower case, so no neighbours are counted."
-        )
-    if tell.enough:
-        problems.append(STOPPED)
-    return CrossModelReport(
-        source=clean_text(source),
-        tensor=clean_text(table.name),
-        dtype=table.dtype,
-        rows=table.rows,
-        dims=table.vectors.shape[1],
-        scheme=tokens.scheme,
-        tokens=len(tokens),
-        used=len(ids),
-        words=len(found.words),
-        pos_dim=pos_dim,
-        seed=seed,
-        buckets=tuple(buckets),
-        shares=shares,
-        asked=asked,
-        anisotropy=anisotropy,
-        points=(),
-        problems=tuple(problems),
-        seconds=time.perf_counter() - started,
-    )
+class TableProbe:
+    """The probe step by step: neighbours of words at once, then figures, then a map.
 
-
-def lay_out(
-    report: CrossModelReport,
-    table: VectorTable,
-    tokens: TokenList,
-    *,
-    count: int = MAP_TOKENS,
-    progress: Progress | None = None,
-) -> CrossModelReport:
-    """The report with a map of both spaces, of the same tokens; without one where it is stopped.
-
-    Args:
-        count: 16 to `MAX_MAP_TOKENS` tokens: every form of the asked words, their nearest, and
-            others drawn by the report's seed.
-        progress: told about both layouts together.
-
-    Raises:
-        InputError: ``count`` is out of range.
+    Arguments as for `compare_table`.
     """
-    started = time.perf_counter()
-    count = whole_number(count, "map_tokens", MIN_TOKENS, MAX_MAP_TOKENS)
-    ids, _ = usable(table, tokens)
-    found = lexicon(tokens, ids)
-    chosen, groups = _mapped(report, ids, found, min(count, len(ids)))
-    rows = torch.from_numpy(table.vectors[[ids[place] for place in chosen]])
-    data = [tokens.tokens[ids[place]] for place in chosen]
 
-    tell = Teller(progress)
-    # The mean is taken off: a direction that all rows share would hide what tells them apart.
-    centred = (rows - torch.from_numpy(table.vectors[ids].mean(0))).numpy()
-    spaces = (centred, dense_codes(data, report.pos_dim))
-    try:
-        places = [
-            layout(vectors, seed=report.seed, progress=tell.part(half / 2, 0.5))
-            for half, vectors in enumerate(spaces)
-        ]
-    except Enough:
-        return report
-    points = tuple(
-        MapPoint(
-            ids[place],
-            readable(data[i]),
-            groups.get(place, ""),
-            *(round(float(value), 4) for value in (*places[0][i], *places[1][i])),
+    def __init__(
+        self,
+        table: VectorTable,
+        tokens: TokenList,
+        *,
+        source: str = "",
+        words: Sequence[str] = WORDS,
+        pos_dim: int = DEFAULT_POS_DIM,
+        seed: int = 1,
+    ):
+        self._started = time.perf_counter()
+        self._seed = whole_number(seed, "seed", 0, MAX_SEED)
+        self._words = _checked_words(words)
+        self._source = clean_text(source)
+        self.view = View(table, tokens, positions(pos_dim))
+
+    def neighbors(self) -> CrossModelReport:
+        """Look the words up: the report with their nearest tokens and nothing else."""
+        view = self.view
+        places = {word: view.find(word) for word in self._words}
+        known = [place for place in places.values() if place is not None]
+        near = dict(
+            zip(known, zip(*(view.neighbors(known, s) for s in SPACES), strict=True), strict=True)
         )
-        for i, place in enumerate(chosen)
-    )
-    return replace(report, points=points, seconds=report.seconds + time.perf_counter() - started)
+        asked = tuple(
+            Asked(word, int(view.ids[p]), readable(view.data[p]), view.data[p].hex(), *near[p])
+            for word, p in places.items()
+            if p is not None
+        )
+        missing = [f"“{word}”" for word, place in places.items() if place is None]
+        problems = list(view.problems)
+        if missing:
+            problems.append(
+                "No single token of this vocabulary, in whatever case and with or without a space: "
+                f"{', '.join(missing)}."
+            )
+        table, tokens = view.table, view.tokens
+        return CrossModelReport(
+            source=self._source,
+            tensor=clean_text(table.name),
+            dtype=table.dtype,
+            rows=table.rows,
+            dims=table.vectors.shape[1],
+            scheme=tokens.scheme,
+            tokens=len(tokens),
+            used=len(view.ids),
+            words=0,
+            pos_dim=view.pos_dim,
+            seed=self._seed,
+            buckets=(),
+            shares=(),
+            asked=asked,
+            margin=None,
+            anisotropy=None,
+            points=(),
+            warnings=tuple(view.warnings),
+            problems=tuple(problems),
+            seconds=time.perf_counter() - self._started,
+        )
+
+    def figures(
+        self, progress: Progress | None = None, known: CrossModelReport | None = None
+    ) -> CrossModelReport:
+        """Measure everything of the probe but the map.
+
+        Args:
+            known: what `neighbors` returned, if it was asked before.
+
+        Raises:
+            InputError: all rows of the table are the same.
+        """
+        tell = Teller(progress)
+        report = known or self.neighbors()
+        view, seed = self.view, self._seed
+        repeated = copies(view.table.vectors, view.ids)
+        if repeated == len(view.ids) - 1:
+            raise InputError(
+                f"All {len(view.ids):,} rows of this table are the same, so no token is nearer to "
+                "one than to another; is this the right tensor, and was it trained?"
+            )
+        rng = np.random.default_rng(seed)
+        buckets: list[Bucket] = []
+        cosines: dict[str, NDArray[np.float64]] = {}
+        drawn: list[tuple[int, int]] = []
+        for place, bucket in enumerate(BUCKETS):
+            if tell(0.1 * (place + 1)):
+                pairs = pairs_of(bucket, view.spelling, PAIRS, rng)
+                found, cosines[bucket] = self._bucket(bucket, pairs)
+                buckets.append(found)
+                drawn += pairs if bucket != "unrelated" else []
+        shares = self._shares(rng, tell) if tell(0.4) else ()
+        measured = self._anisotropy(rng) if tell(0.92) else None
+        warnings, problems = list(report.warnings), list(report.problems)
+        if measured and measured.cosine.mean > ALIKE:
+            warnings.append(
+                "All rows of this table point the same way, so cosines tell nothing about it; is "
+                "this the right tensor?"
+            )
+        if repeated > 0.01 * len(view.ids):
+            problems.append(
+                f"{repeated:,} rows are copies of another one, as rows of tokens that were never "
+                "trained often are."
+            )
+        warnings += self._doubts(drawn) if tell(0.96) else []
+        if not view.spelling.words:
+            problems.append(
+                "No token is a whole word of letters in lower case, so no neighbours are counted."
+            )
+        if tell.enough:
+            problems.append(STOPPED)
+        return replace(
+            report,
+            words=len(view.spelling.words),
+            buckets=tuple(buckets),
+            shares=shares,
+            margin=_margin(cosines, seed),
+            anisotropy=measured,
+            warnings=tuple(warnings),
+            problems=tuple(problems),
+            seconds=time.perf_counter() - self._started,
+        )
+
+    def lay_out(
+        self,
+        report: CrossModelReport,
+        count: int = MAP_TOKENS,
+        progress: Progress | None = None,
+    ) -> CrossModelReport:
+        """Add a map of both spaces, of the same tokens; none where it is stopped.
+
+        Args:
+            count: 16 to `MAX_MAP_TOKENS` tokens: every form of the asked words, their nearest, and
+                others drawn by the seed.
+            progress: told about both layouts together.
+
+        Raises:
+            InputError: ``count`` is out of range.
+        """
+        started = time.perf_counter()
+        count = whole_number(count, "map_tokens", MIN_TOKENS, MAX_MAP_TOKENS)
+        view = self.view
+        chosen, groups = _mapped(report, view, min(count, len(view.ids)))
+        data = [view.data[place] for place in chosen]
+        tell = Teller(progress)
+        # The mean is taken off: a direction that all rows share would hide what tells them apart.
+        rows = view.table.vectors[view.ids[chosen]]
+        rows -= view.mean.astype(np.float32)
+        places = []
+        try:
+            for half, vectors in enumerate((rows, dense_codes(data, report.pos_dim))):
+                places.append(layout(vectors, seed=report.seed, progress=tell.part(half / 2, 0.5)))
+        except Enough:
+            return report
+        points = tuple(
+            MapPoint(
+                int(view.ids[place]),
+                readable(data[i]),
+                groups.get(place, ""),
+                *(round(float(value), 4) for value in (*places[0][i], *places[1][i])),
+            )
+            for i, place in enumerate(chosen)
+        )
+        return replace(
+            report, points=points, seconds=report.seconds + time.perf_counter() - started
+        )
+
+    def _bucket(
+        self, bucket: str, pairs: list[tuple[int, int]]
+    ) -> tuple[Bucket, NDArray[np.float64]]:
+        view = self.view
+        if not pairs:
+            return Bucket(bucket, 0, 0, None, None, None, ()), np.zeros((0, 3))
+        first, second = (view.ids[places] for places in np.array(pairs).T)
+        data = [(view.data[a], view.data[b]) for a, b in pairs]
+        columns = np.stack(
+            [
+                pair_cosines(view.table.vectors, first, second),
+                pair_cosines(view.table.vectors, first, second, view.mean),
+                np.array([codec.similarity(a, b, view.pos_dim) for a, b in data]),
+            ],
+            axis=1,
+        )
+        table, centred, code = bootstrap_intervals(columns, self._seed)
+        same = sum(a == b for a, b in data)
+        examples = tuple((readable(a), readable(b)) for a, b in data[:6])
+        return Bucket(bucket, len(pairs), same, table, centred, code, examples), columns
+
+    def _shares(self, rng: np.random.Generator, tell: Teller) -> tuple[Share, ...]:
+        view = self.view
+        words = np.array(view.spelling.words, np.int64)
+        if not len(words):
+            return ()
+        probed = np.sort(rng.choice(words, min(PROBED, len(words)), replace=False)).tolist()
+        counted: dict[str, list[list[float]]] = {space: [] for space in SPACES}
+        for start in range(0, len(probed), WORDS_AT_ONCE):
+            if not tell(0.4 + 0.5 * start / len(probed)):
+                break
+            some = probed[start : start + WORDS_AT_ONCE]
+            for space in SPACES:
+                for place, (near, _) in zip(some, view.nearest(some, space), strict=True):
+                    marks = [view.spelling.relation(place, other) for other in near.tolist()]
+                    counted[space].append([marks.count(name) / len(marks) for name in RELATIONS])
+        return tuple(
+            Share(space, len(shares), *bootstrap_intervals(shares, self._seed))
+            for space, shares in counted.items()
+            if shares
+        )
+
+    def _anisotropy(self, rng: np.random.Generator) -> Anisotropy:
+        view = self.view
+        return anisotropy(view.table.vectors, view.ids, view.lengths, view.mean, rng, self._seed)
+
+    def _doubts(self, pairs: list[tuple[int, int]]) -> list[str]:
+        """Return a warning where kin by spelling are no nearer than chance."""
+        view = self.view
+        rng = np.random.default_rng(self._seed)
+        found = belonging(view.table.vectors, view.ids, pairs, view.mean, rng)
+        if found is None or not found.doubtful:
+            return []
+        return [
+            "This table and these tokens do not seem to belong together: the "
+            f"{found.pairs:,} pairs of tokens of like spelling are no nearer to each other than "
+            "tokens with ids close to theirs "
+            f"({found.errors:.1f} standard errors, where trained tables have 15 and more). "
+            "The figures below mean nothing unless both files are of one model, and a trained one."
+        ]
 
 
 def dense_codes(data: Sequence[bytes], pos_dim: int) -> NDArray[np.float32]:
-    """Codes of strings, without the cells that none of them lights: ``(n, lit cells)``."""
+    """Return the codes of strings, without the cells that none of them lights: ``(n, cells)``."""
     cells = [codec.cells(string, pos_dim) for string in data]
     lit, columns = np.unique(np.concatenate(cells), return_inverse=True)
     codes = np.zeros((len(data), len(lit)), np.float32)
@@ -197,187 +323,33 @@ def dense_codes(data: Sequence[bytes], pos_dim: int) -> NDArray[np.float32]:
     return codes
 
 
-class _View:
-    """The usable tokens of a table: their rows, their codes and their spelling."""
-
-    def __init__(
-        self,
-        vectors: NDArray[np.float32],
-        tokens: TokenList,
-        ids: Sequence[int],
-        found: Lexicon,
-        pos_dim: int,
-    ):
-        self.ids, self.spelling, self.pos_dim = ids, found, pos_dim
-        self.data = [tokens.tokens[token] for token in ids]
-        self.starts = [tokens.starts[token] for token in ids]
-        self.rows = torch.from_numpy(vectors[np.asarray(ids)])
-        self.units = F.normalize(self.rows, dim=1)
-        self.codes = CodeTable.of(TokenBytes.of(self.data), pos_dim)
-
-    def nearest(self, place: int, space: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Places and cosines of the nearest tokens of one, itself left out."""
-        if space == "table":
-            similar = (self.units @ self.units[place]).double().numpy()
-        else:
-            similar = self.codes.similarities(self.data[place])
-        similar[place] = -np.inf
-        near = top(similar, min(NEAREST, len(similar) - 1))
-        return near, similar[near]
-
-    def neighbors(self, place: int, space: str) -> tuple[Neighbor, ...]:
-        """The same as results."""
-        return tuple(
-            Neighbor(
-                self.ids[near],
-                readable(self.data[near]),
-                self.data[near].hex(),
-                float(cosine),
-                self.spelling.relation(place, near),
-            )
-            for near, cosine in zip(*self.nearest(place, space), strict=True)
-        )
-
-
-def usable(table: VectorTable, tokens: TokenList) -> tuple[list[int], list[str]]:
-    """Ids that have bytes and a row that can be compared, and what was left out."""
-    rows, problems = len(table.vectors), []
-    if table.rows < len(tokens):
-        raise InputError(
-            f"The table has {table.rows:,} rows and the token list {len(tokens):,} tokens, so they "
-            "belong to different models; choose both from one."
-        )
-    if rows < table.rows:
-        problems.append(f"Of {table.rows:,} rows the first {rows:,} are read, as many as fit.")
-    if table.rows > len(tokens):
-        spare = table.rows - len(tokens)
-        problems.append(f"{spare:,} rows at the end have no token and are left out.")
-    count = min(rows, len(tokens))
-    lengths = np.linalg.norm(table.vectors[:count].astype(np.float64, copy=False), axis=1)
-    broken = ~np.isfinite(lengths)
-    # A norm in float32 units: a square that overflows belongs to a row that cannot be compared.
-    fine = np.isfinite(lengths) & (lengths > 0) & (lengths < 1e18)
-    if broken.any():
-        first = int(np.flatnonzero(broken)[0])
-        problems.append(
-            f"{int(broken.sum()):,} rows hold numbers that are not finite (the first is row "
-            f"{first:,}) and are left out."
-        )
-    if (lengths == 0).any():
-        problems.append(f"{int((lengths == 0).sum()):,} rows are all zero and are left out.")
-    ids = [token for token in range(count) if fine[token] and tokens.tokens[token]]
-    if len(ids) < MIN_TOKENS:
-        raise InputError(
-            f"Only {len(ids)} tokens have both bytes and a row of finite numbers; that is too few "
-            "to compare."
-        )
-    return ids, problems
-
-
-def _bucket(view: _View, bucket: str, rng: np.random.Generator, seed: int) -> Bucket:
-    pairs = pairs_of(bucket, view.spelling, PAIRS, rng)
-    if not pairs:
-        return Bucket(bucket, 0, 0, None, None, None, ())
-    first, second = torch.tensor(pairs).T
-    mean = view.rows.mean(0)
-    columns = [
-        F.cosine_similarity(view.rows[first].double(), view.rows[second].double()).numpy(),
-        F.cosine_similarity(
-            (view.rows[first] - mean).double(), (view.rows[second] - mean).double()
-        ).numpy(),
-        np.array([codec.similarity(view.data[a], view.data[b], view.pos_dim) for a, b in pairs]),
+def _margin(cosines: dict[str, NDArray[np.float64]], seed: int) -> Margin | None:
+    kin, strangers = (
+        cosines.get(name, np.zeros((0, 3))) for name in ("morphological", "unrelated")
+    )
+    if min(len(kin), len(strangers)) < MIN_PAIRS:
+        return None
+    table, code = (difference_interval(kin[:, c], strangers[:, c], seed) for c in (0, 2))
+    paper = [
+        (CROSS_MODEL["morphological"][space].value or 0)
+        - (CROSS_MODEL["unrelated"][space].value or 0)
+        for space in SPACES
     ]
-    table, centred, code = bootstrap_intervals(np.stack(columns, 1), seed)
-    same = sum(view.data[a] == view.data[b] for a, b in pairs)
-    examples = tuple((readable(view.data[a]), readable(view.data[b])) for a, b in pairs[:6])
-    return Bucket(bucket, len(pairs), same, table, centred, code, examples)
+    return Margin(table, code, round(paper[0], 3), round(paper[1], 3))
 
 
-def _shares(view: _View, rng: np.random.Generator, seed: int, tell: Teller) -> tuple[Share, ...]:
-    words = np.array(view.spelling.words, np.int64)
-    if not len(words):
-        return ()
-    probed = np.sort(rng.choice(words, min(PROBED, len(words)), replace=False)).tolist()
-    counted: dict[str, list[list[float]]] = {space: [] for space in SPACES}
-    for done, place in enumerate(probed):
-        if not tell(0.4 + 0.5 * done / len(probed)):
-            break
-        for space in SPACES:
-            near, _ = view.nearest(place, space)
-            marks = [view.spelling.relation(place, other) for other in near.tolist()]
-            counted[space].append([marks.count(name) / len(marks) for name in RELATIONS])
-    return tuple(
-        Share(space, len(shares), *bootstrap_intervals(shares, seed))
-        for space, shares in counted.items()
-        if shares
-    )
-
-
-def _asked(view: _View, words: Sequence[str]) -> tuple[tuple[Asked, ...], list[str]]:
-    found, missing = [], []
-    for word in words:
-        place = _place(view, word)
-        if place is None:
-            missing.append(f"«{word}»")
-            continue
-        near = [view.neighbors(place, space) for space in SPACES]
-        data = view.data[place]
-        found.append(Asked(word, view.ids[place], readable(data), data.hex(), near[0], near[1]))
-    return tuple(found), missing
-
-
-def _place(view: _View, word: str) -> int | None:
-    """The token of a word: the one that begins a word, else any with these bytes."""
-    data = word.encode()
-    places = [i for i, own in enumerate(view.data) if own in (data, b" " + data)]
-    return max(places, key=lambda i: (view.starts[i], -i), default=None)
-
-
-def _anisotropy(rows: torch.Tensor, rng: np.random.Generator, seed: int) -> Anisotropy:
-    lengths = rows.double().norm(dim=1)
-    pairs = torch.from_numpy(rng.integers(0, len(rows), (RANDOM_PAIRS, 2)))
-    first, second = pairs[pairs[:, 0] != pairs[:, 1]].T
-    cosines = F.cosine_similarity(rows[first].double(), rows[second].double())
-    drawn = np.sort(rng.choice(len(rows), min(SPECTRUM_ROWS, len(rows)), replace=False))
-    axes = _spectrum(rows[torch.from_numpy(drawn)], seed)
-    return Anisotropy(
-        cosine=bootstrap_intervals(cosines[:, None].numpy(), seed, 500)[0],
-        mean_share=float(rows.double().mean(0).norm() / lengths.mean()),
-        first_axis=axes[0],
-        ten_axes=sum(axes),
-        norm_mean=float(lengths.mean()),
-        norm_deviation=float(lengths.std()),
-    )
-
-
-def _spectrum(rows: torch.Tensor, seed: int) -> list[float]:
-    """Shares of the variance along the first principal axes."""
-    centred = rows - rows.mean(0)
-    total = float(centred.double().square().sum())
-    count = min(SPECTRUM_AXES, *rows.shape)
-    if not total:
-        return [0.0] * count
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # Some axes more than are asked for, so that the last of them is exact too.
-        size = min(count + 10, *rows.shape)
-        _, values, _ = torch.svd_lowrank(centred, q=size, niter=6)
-    return [float(value) ** 2 / total for value in values[:count]]
-
-
-def _mapped(
-    report: CrossModelReport, ids: Sequence[int], found: Lexicon, count: int
-) -> tuple[list[int], dict[int, str]]:
-    """Places of the tokens on the map, and the asked word of those that are a form of one."""
+def _mapped(report: CrossModelReport, view: View, count: int) -> tuple[list[int], dict[int, str]]:
+    """Return places of the tokens on the map, and the asked word of those that are its forms."""
     groups: dict[int, str] = {}
     for asked in report.asked:
-        for place, form in enumerate(found.forms):
-            if form == asked.word:
+        form = canonical(bytes.fromhex(asked.hex))
+        for place, own in enumerate(view.spelling.forms):
+            if own and own == form:
                 groups.setdefault(place, asked.word)
-    at = {token: place for place, token in enumerate(ids)}
+    at = {int(token): place for place, token in enumerate(view.ids)}
     near = [at[n.id] for asked in report.asked for n in (*asked.table, *asked.code)]
     first = list(dict.fromkeys([*groups, *near]))[:count]
-    rest = np.setdiff1d(np.arange(len(ids)), first)
+    rest = np.setdiff1d(np.arange(len(view.ids)), first)
     drawn = np.random.default_rng(report.seed).choice(rest, count - len(first), replace=False)
     return sorted([*first, *drawn.tolist()]), groups
 
@@ -385,10 +357,10 @@ def _mapped(
 def _checked_words(words: Sequence[str]) -> list[str]:
     if isinstance(words, str) or not all(isinstance(word, str) for word in words):
         raise InputError("The words must be a list of texts.")
-    found = list(dict.fromkeys(clean_text(word).strip().lower() for word in words if word.strip()))
+    found = list(dict.fromkeys(clean_text(word).rstrip() for word in words if word.strip()))
     if len(found) > MAX_WORDS:
         raise InputError(f"There are {len(found)} words; give at most {MAX_WORDS}.")
     long = next((word for word in found if len(word.encode()) > MAX_WORD_BYTES), None)
     if long:
-        raise InputError(f"«{long[:20]}…» is longer than {MAX_WORD_BYTES} bytes; give words.")
+        raise InputError(f"“{long[:20]}…” is longer than {MAX_WORD_BYTES} bytes; give words.")
     return found

@@ -33,6 +33,22 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """How much nearer a word is to itself with an ending than to a word at random, in cosine.
+
+    Attributes:
+        table: of the rows as they are, with its 95 % interval.
+        code: of the byte codes of the same pairs.
+        paper_table, paper_code: the same difference of the paper's means over six models.
+    """
+
+    table: Interval
+    code: Interval
+    paper_table: float
+    paper_code: float
+
+
+@dataclass(frozen=True)
 class Share:
     """What the ten nearest tokens of a word are, as shares with 95 % intervals over words.
 
@@ -53,7 +69,8 @@ class Asked:
     """One word and its nearest tokens.
 
     Attributes:
-        id: of the token that the word is; ``text`` and ``hex`` are that token's.
+        word: as it was asked.
+        id: of the token that was found for it; ``text`` and ``hex`` are that token's.
         table: nearest in the table, nearest first; ``code`` likewise.
     """
 
@@ -109,9 +126,11 @@ class CrossModelReport:
         scheme: how the token strings were written.
         tokens: ids of the token list; ``used`` are those with bytes and with a row to look at.
         words: how many of them are whole words in lower case.
+        margin: ``None`` where there are no pairs of words.
         anisotropy: ``None`` where the run was stopped; the other parts may be incomplete then.
         points: of the map; empty where none was laid out.
-        problems: a sentence for everything that was left out.
+        warnings: sentences that put the figures themselves in doubt.
+        problems: a sentence for everything that was left out or guessed.
     """
 
     source: str
@@ -128,8 +147,10 @@ class CrossModelReport:
     buckets: tuple[Bucket, ...]
     shares: tuple[Share, ...]
     asked: tuple[Asked, ...]
+    margin: Margin | None
     anisotropy: Anisotropy | None
     points: tuple[MapPoint, ...]
+    warnings: tuple[str, ...]
     problems: tuple[str, ...]
     seconds: float
 

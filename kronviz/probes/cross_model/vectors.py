@@ -1,20 +1,17 @@
-"""A table of token vectors out of a file: safetensors or .npy, nothing that could run code.
+"""A table of token vectors out of a file: safetensors, .npy or text, nothing that could run code.
 
 Notable:
 
 - Of a safetensors file the header is read and then the bytes of one tensor, through a function
   from a range of bytes to these bytes. The same lines so read a local file and one on the web.
-- A name that embedding tables go by is looked for; where there is none, the largest matrix is.
-- Of a table with more than `MAX_VALUES` numbers the first rows are read: ids come in order of
-  frequency in most vocabularies.
+- Which tensor is decided in `choice`, by the number of tokens before anything else.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,61 +19,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronviz.predictor import InputError
+from kronviz.probes.cross_model.choice import Matrix, choose, fits, short
+from kronviz.probes.cross_model.table import VectorTable, check_shape, filled, part_of
+from kronviz.probes.cross_model.tokens import TokenList
 
-MAX_VALUES = 100_000_000
-MAX_DIMS = 16_384
 MAX_HEADER_BYTES = 25_000_000
 MAX_UPLOAD_BYTES = 400 * 2**20
-"""Of a file that is sent to the app: the largest table that is read, in float32, and its header."""
-MIN_ROWS = 16
+"""Of a file that is sent to the app."""
+INDEX = ".safetensors.index.json"
 
 Read = Callable[[int, int], bytes]
 """From the first byte and the one after the last to the bytes between."""
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-_NAMES = (
-    r"(^|\.)embed_tokens\.weight$",
-    r"(^|\.)wte\.weight$",
-    r"(^|\.)word_embeddings\.weight$",
-    r"(^|\.)embed_in\.weight$",
-    r"(^|\.)tok_embeddings\.weight$",
-    r"(^|\.)token_embedding\.weight$",
-    r"(^|\.)shared\.weight$",
-    r"(^|\.)word_embedding\.weight$",
-    r"(^|\.)embeddings?(\.weight)?$",
-)
+_PACKED = re.compile(r"\.(qweight|weight_packed|weight_blocks|weight\.\w+)$")
 _NOT_SAFE = {
     b"PK": "an archive (zip, as .npz and PyTorch’s .bin and .pt are)",
     b"\x80": "a pickle, which can run code",
-    b"\x1f\x8b": "a gzip archive",
-    b"GGUF": "a GGUF file",
+    b"\x1f\x8b": "a gzip archive; unpack it first",
     b"\x89HDF": "an HDF5 file",
+    b"ARROW": "an Arrow file",
+    b"PAR1": "a Parquet file",
+    b"\x08": "an ONNX model",
 }
-_WANTED = "give the vectors as .safetensors or .npy"
+_WANTED = "give the vectors as .safetensors, .npy or .gguf"
+_EXPORT = "load the model in full precision and save its get_input_embeddings().weight as float16"
 
 
-@dataclass(frozen=True)
-class VectorTable:
-    """A table of vectors.
-
-    Attributes:
-        vectors: float32, shape ``(rows, dims)``; at most `MAX_VALUES` numbers.
-        name: of the tensor, or of the file where tensors have no names.
-        dtype: as it was stored.
-        rows: of the whole table, of which the first may be all that was read.
-    """
-
-    vectors: NDArray[np.float32]
-    name: str
-    dtype: str
-    rows: int
-
-
-def read_vectors(path: str | Path, tensor: str = "") -> VectorTable:
-    """The table in a file.
+def read_vectors(
+    path: str | Path, tensor: str = "", tokens: TokenList | None = None
+) -> VectorTable:
+    """Read the table in a file.
 
     Args:
         tensor: name of the tensor in a safetensors file; found by itself where it is left empty.
+        tokens: of the model; they decide which tensor it is.
 
     Raises:
         InputError: the file is of another kind, damaged, or holds no table of vectors.
@@ -88,64 +65,87 @@ def read_vectors(path: str | Path, tensor: str = "") -> VectorTable:
             size = path.stat().st_size
             for magic, kind in _NOT_SAFE.items():
                 if start.startswith(magic) and not _is_length(start, size):
-                    raise InputError(f"{_short(path.name)} is {kind}; {_WANTED}.")
+                    raise InputError(f"{short(path.name)} is {kind}; {_WANTED}.")
             if start.startswith(b"\x93NUMPY"):
-                return _read_npy(path)
+                return _read_npy(path, tokens)
+            if re.match(rb"\d+ \d+\s?", start) and b"\0" in file.read(4096):
+                raise InputError(
+                    f"{short(path.name)} is word2vec’s binary format; save it as text "
+                    "(save_word2vec_format(binary=False) in gensim), which is read."
+                )
+            if path.name.endswith(".json") or start[:1] in (b"{", b"["):
+                _refuse_json(path, size)
 
             def read(first: int, end: int) -> bytes:
-                file.seek(first)
-                return file.read(end - first)
+                return part_of(file, first, end)
 
-            return read_safetensors(read, size, tensor, label=_short(path.name))
+            return read_safetensors(
+                read, size, tensor, tokens, label=short(path.name), places=_index_beside(path)
+            )
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        raise InputError(f"{_short(path.name)} cannot be read: {reason}.") from None
+        raise InputError(f"{short(path.name)} cannot be read: {reason}.") from None
 
 
 def read_safetensors(
-    read: Read, size: int | None, tensor: str = "", *, label: str = "The file"
+    read: Read,
+    size: int | None,
+    tensor: str = "",
+    tokens: TokenList | None = None,
+    *,
+    label: str = "The file",
+    places: Mapping[str, str] | None = None,
 ) -> VectorTable:
-    """The table in a safetensors file that is read by ranges of bytes.
+    """Read the table in a safetensors file by ranges of bytes.
 
     Args:
         size: of the file in bytes, where it is known.
+        tokens: of the model; they decide which tensor it is.
         label: how a refusal calls the file.
+        places: the file of each tensor of the whole model, where an index tells.
 
     Raises:
         InputError: it is no safetensors file, or holds no such table.
     """
     entries, origin = read_header(read, size, label)
-    name = choose_tensor({key: _shape(entry) for key, entry in entries.items()}, tensor)
+    matrices = [Matrix(key, shape_of(entry)) for key, entry in entries.items()]
+    if packed := _packed(entries):
+        raise InputError(f"{short(packed)} is quantised in packed form; {_EXPORT}.")
+    name, notes = choose(matrices, label, tensor, tokens, places)
     entry = entries[name]
-    dtype, (total, dims) = str(entry.get("dtype")), _shape(entry)
+    dtype, shape = str(entry.get("dtype")), shape_of(entry)
     if dtype not in _DTYPES:
-        raise InputError(
-            f"{_short(name)} is stored as {dtype[:20]}; give it as float32, float16, bfloat16 or "
-            "float64."
-        )
+        raise InputError(f"{short(name)} is stored as {dtype[:20]}, {_what(dtype)}; {_EXPORT}.")
+    total, dims = shape if shape and len(shape) == 2 else (0, 0)
     kind = np.dtype(_DTYPES[dtype])
     offsets = entry.get("data_offsets")
     row = dims * kind.itemsize
     whole = isinstance(offsets, list) and len(offsets) == 2 and all(map(_is_count, offsets))
     if not whole or offsets[1] - offsets[0] != total * row:
-        raise InputError(f"{label} is damaged: the place of {_short(name)} does not fit its shape.")
+        raise InputError(f"{label} is damaged: the place of {short(name)} does not fit its shape.")
     rows = check_shape(total, dims, name)
     first = origin + offsets[0]
-    data = read(first, first + rows * row)
-    if len(data) != rows * row:
-        raise InputError(f"{label} ends before {_short(name)} does; it was not copied in full.")
-    found = np.frombuffer(data, kind).reshape(rows, dims)
-    if dtype == "BF16":
+    if first + rows * row > (size if size is not None else 1 << 53):
+        raise InputError(f"{label} ends before {short(name)} does; it was not copied in full.")
+    # On the web one request is better than hundreds; a local file is read part by part.
+    whole_data = read(first, first + rows * row) if size is None else None
+
+    def part(start: int, end: int) -> NDArray[np.floating]:
+        if whole_data is None:
+            data = read(first + start * row, first + end * row)
+        else:
+            data = whole_data[start * row : end * row]
+        if len(data) != (end - start) * row:
+            raise InputError(f"{label} ends before {short(name)} does; it was not copied in full.")
+        found = np.frombuffer(data, kind).reshape(end - start, dims)
         # bfloat16 is the upper half of float32.
-        vectors = (found.astype(np.uint32) << 16).view(np.float32)
-    else:
-        with np.errstate(over="ignore"):
-            vectors = found.astype(np.float32)
-    return VectorTable(vectors, name, dtype, total)
+        return (found.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else found
+
+    return VectorTable(filled(rows, dims, part), name, dtype, total, notes)
 
 
 def read_header(read: Read, size: int | None, label: str) -> tuple[dict[str, Any], int]:
-    """The tensors that a safetensors file names, and where their bytes begin."""
+    """Read the tensors that a safetensors file names, and where their bytes begin."""
     start = read(0, 8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length < 2 or (size is not None and length > size - 8):
@@ -162,46 +162,67 @@ def read_header(read: Read, size: int | None, label: str) -> tuple[dict[str, Any
     return {k: v for k, v in entries.items() if isinstance(v, dict)}, 8 + length
 
 
-def choose_tensor(shapes: Mapping[str, tuple[int, ...]], wanted: str = "") -> str:
-    """The tensor to read: the one asked for, else the one that looks like a token table.
-
-    Args:
-        shapes: by name; an empty shape where it is not known yet.
+def read_index(data: bytes, name: str = "model" + INDEX) -> dict[str, str]:
+    """Read which file of a model holds which tensor.
 
     Raises:
-        InputError: there is none such.
+        InputError: the index is damaged or names no safetensors file.
     """
-    tables = [n for n, shape in shapes.items() if len(shape) == 2 or not shape]
-    if wanted:
-        if wanted in tables:
-            return wanted
-        raise InputError(f"There is no matrix called {_short(wanted)!r}; there are {_few(tables)}.")
-    for pattern in _NAMES:
-        matching = [name for name in tables if re.search(pattern, name)]
-        if matching:
-            return min(matching, key=lambda name: (name.count("."), name))
-    known = [name for name in tables if shapes[name] and shapes[name][0] >= MIN_ROWS]
-    if not known:
-        raise InputError(
-            f"No tensor looks like a table of token vectors; name one of {_few(tables)}."
-            if tables
-            else "The file holds no matrix, so no table of token vectors."
-        )
-    return max(known, key=lambda name: (shapes[name][0], name))
+    try:
+        weights = json.loads(data)["weight_map"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        weights = None
+    if not isinstance(weights, dict):
+        raise InputError(f"The model’s {name} is damaged.")
+    found = {
+        tensor: file
+        for tensor, file in weights.items()
+        if isinstance(file, str) and re.fullmatch(r"[\w.-]+\.safetensors", file, re.ASCII)
+    }
+    if not found:
+        raise InputError(f"The model’s {name} names no safetensors file.")
+    return found
 
 
-def check_shape(rows: int, dims: int, name: str) -> int:
-    """How many rows of a table are read; `InputError` where it cannot be a table of tokens."""
-    if rows < MIN_ROWS or not 2 <= dims <= MAX_DIMS:
-        raise InputError(
-            f"{_short(name)} has {rows:,} rows of {dims:,} numbers; a table of tokens has at least "
-            f"{MIN_ROWS} rows and 2 to {MAX_DIMS:,} numbers in each."
-        )
-    return min(rows, MAX_VALUES // dims)
+def _index_beside(path: Path) -> dict[str, str] | None:
+    """Read the index that lies beside a shard, if there is one."""
+    stem = re.sub(r"-\d{5}-of-\d{5}\.safetensors$", "", path.name)
+    index = path.with_name(stem + INDEX)
+    if stem == path.name or not index.is_file() or index.stat().st_size > MAX_HEADER_BYTES:
+        return None
+    try:
+        return read_index(index.read_bytes(), index.name)
+    except (InputError, OSError):
+        return None
 
 
-def _read_npy(path: Path) -> VectorTable:
-    name = _short(path.name)
+def _refuse_json(path: Path, size: int) -> None:
+    """Say what a JSON file in the place of the vectors is."""
+    data = path.read_bytes() if size <= MAX_HEADER_BYTES else b""
+    if b'"weight_map"' in data:
+        choose([], short(path.name), places=read_index(data, short(path.name)))
+    raise InputError(f"{short(path.name)} is JSON and holds no vectors; {_WANTED}.")
+
+
+def _packed(entries: Mapping[str, Any]) -> str:
+    """Return the token table of a quantised model, if it is one: its parts bear its name."""
+    for name in entries:
+        stem = _PACKED.sub("", name)
+        if stem != name and re.search(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in)$", stem):
+            return name
+    return ""
+
+
+def _what(dtype: str) -> str:
+    if dtype.startswith("F8"):
+        return "8-bit numbers whose scale stands elsewhere"
+    if dtype.startswith(("F4", "F6")):
+        return "numbers of a few bits whose scale stands elsewhere"
+    return "whole numbers, as a quantised model has"
+
+
+def _read_npy(path: Path, tokens: TokenList | None) -> VectorTable:
+    name = short(path.name)
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
@@ -216,18 +237,24 @@ def _read_npy(path: Path) -> VectorTable:
             f"{name} holds an array of shape {found.shape} and type {str(found.dtype)[:20]}; it "
             "must be a matrix (tokens, numbers) of float16, float32 or float64."
         )
-    rows = check_shape(found.shape[0], found.shape[1], name)
-    with np.errstate(over="ignore"):
-        vectors = np.array(found[:rows], np.float32)
-    return VectorTable(vectors, name, str(found.dtype), found.shape[0])
+    total, dims = found.shape
+    if tokens and total != len(tokens) == dims and fits(total, tokens) > 1:
+        raise InputError(
+            f"{name} is {total:,} × {dims:,}, a column for each token; save its transpose, a row "
+            "for each token."
+        )
+    rows = check_shape(total, dims, name)
+    vectors = filled(rows, dims, lambda first, last: found[first:last])
+    return VectorTable(vectors, name, str(found.dtype), total)
 
 
 def _is_length(start: bytes, size: int) -> bool:
-    """Whether eight bytes that look like another format are a safetensors header's length."""
+    """Return whether bytes that look like another format are a safetensors header's length."""
     return len(start) == 8 and 2 <= int.from_bytes(start, "little") <= min(size, MAX_HEADER_BYTES)
 
 
-def _shape(entry: Mapping[str, Any]) -> tuple[int, ...]:
+def shape_of(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape that a header states; ``(0,)`` where it is none."""
     shape = entry.get("shape")
     if not isinstance(shape, list) or not all(map(_is_count, shape)):
         return (0,)
@@ -236,13 +263,3 @@ def _shape(entry: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(map(_short, names[:6]))
-    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown or "none"
-
-
-def _short(text: str) -> str:
-    text = "".join(char if char.isprintable() else "\ufffd" for char in text[:61])
-    return text if len(text) <= 60 else text[:57] + "..."

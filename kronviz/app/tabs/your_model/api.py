@@ -10,9 +10,8 @@ import gradio as gr
 
 from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, texts, typed, whole
 from kronviz.app.context import Context
-from kronviz.predictor import InputError, Predictor
-from kronviz.probes.cross_model import TokenList, VectorTable, compare_table
-from kronviz.probes.cross_model.command import read_files
+from kronviz.predictor import Predictor
+from kronviz.probes.cross_model import TokenList, VectorTable, compare_table, read_files
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAX_MAP_TOKENS, WORDS
@@ -113,8 +112,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
         The answer is that of /table.
 
         Args:
-            vectors: The vectors, as .safetensors or .npy.
-            tokens: The tokens: tokenizer.json, vocab.json, vocab.txt or a JSON list.
+            vectors: The vectors, as .safetensors or .npy; or a GGUF file or text of words with
+                their vectors, which hold the tokens too.
+            tokens: The tokens: tokenizer.json, tokenizer.model, vocab.json, vocab.txt or a JSON
+                list; empty where the vectors' file holds them.
             tensor: Name of the table in a safetensors file, where it is not found by itself.
             words: Words whose nearest tokens are listed; empty for six common ones.
             pos_dim: Positions of the byte code, 4 to 64.
@@ -124,10 +125,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
         """
 
         def ask() -> Answer:
-            if not vectors or not tokens:
-                raise InputError("Two files are needed: the vectors and the tokens.")
-            path = Path(vectors)
-            given = read_files(path, Path(tokens), typed(tensor or "", "tensor"))
+            given = read_files(vectors, tokens, typed(tensor or "", "tensor"))
+            path = Path(vectors or tokens or "")
             settings = _settings(
                 words,
                 16 if pos_dim is None else pos_dim,

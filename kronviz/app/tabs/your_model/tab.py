@@ -42,8 +42,14 @@ from kronviz.app.tabs.your_model.view import maps_caption, report_view, share_ba
 from kronviz.figures.cross_model import token_map
 from kronviz.maps.spaces import OwnModel
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.cross_model import CrossModelReport, TokenList, VectorTable, figures, lay_out
-from kronviz.probes.cross_model.command import read_files
+from kronviz.probes.cross_model import (
+    CrossModelReport,
+    TableProbe,
+    TokenList,
+    VectorTable,
+    read_files,
+)
+from kronviz.probes.cross_model.files import NEEDED
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
@@ -203,25 +209,33 @@ def measured(
         return
     found = Found()
     table: tuple[str, VectorTable, TokenList] | None = None
+    probe: TableProbe | None = None
 
     def stopped() -> bool:
         return runs.stopped(visitor)
 
-    def figured(tell: Callable[[float], object]) -> CrossModelReport:
+    def looked_up(tell: Callable[[float], object]) -> CrossModelReport:
+        nonlocal probe
         assert table is not None
-        return figures(table[1], table[2], source=table[0], progress=tell, **asked)
+        probe = TableProbe(table[1], table[2], source=table[0], **asked)
+        return probe.neighbors()
+
+    def figured(tell: Callable[[float], object]) -> CrossModelReport:
+        assert probe is not None
+        return probe.figures(tell, found.report)
 
     def spaces(tell: Callable[[float], object]) -> OwnModel:
         assert table is not None
         return as_own_model(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
 
     def mapped(tell: Callable[[float], object]) -> CrossModelReport:
-        assert table is not None
+        assert probe is not None
         assert found.report is not None
-        return lay_out(found.report, table[1], table[2], count=count, progress=tell)
+        return probe.lay_out(found.report, count, tell)
 
     tasks: list[tuple[str, Callable[..., Any]]] = [
         ("Reading the table …", read),
+        ("Looking your words up …", looked_up),
         ("Measuring …", figured),
     ]
     if kept:
@@ -276,13 +290,10 @@ def _hub(model: str, tensor: str) -> Source:
 
 
 def _files(vectors: str | None, tokens: str | None, tensor: str) -> Source:
-    if not vectors or not tokens:
-        raise InputError(
-            "Two files are needed: the vectors (.safetensors or .npy) and the tokens "
-            "(tokenizer.json); choose both."
-        )
-    first, second = Path(vectors), Path(tokens)
-    return lambda tell: (first.name, *read_files(first, second, tensor))
+    if not vectors and not tokens:
+        raise InputError(NEEDED)
+    named = Path(vectors or tokens or "").name
+    return lambda tell: (named, *read_files(vectors, tokens, tensor, tell))
 
 
 def _file(label: str, identifier: str) -> gr.File:

@@ -27,7 +27,7 @@ from kronviz.maps.neighbors import Neighbor
 from kronviz.maps.spaces import OwnModel
 from kronviz.probes.cross_model import CrossModelReport
 from kronviz.probes.cross_model.report import Asked, Bucket
-from kronviz.probes.cross_model.tokens import WORDPIECE
+from kronviz.probes.cross_model.schemes import WORDPIECE
 from kronviz.probes.intervals import Interval
 from kronviz.probes.tables import cross_model_rows
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
@@ -212,7 +212,7 @@ def _facts(report: CrossModelReport) -> Markup:
         )
     if same.same_bytes:
         where = "a word and its continuation piece, such as «run» and «##run»"
-        which = where if report.scheme == WORDPIECE else "two tokens"
+        which = where if report.scheme == WORDPIECE.name else "two tokens"
         parts.append(
             f"Of the {same.pairs:,} pairs of the same word, {same.same_bytes:,} are {which} of the "
             "same bytes, which no byte code can tell apart. "

@@ -1,0 +1,91 @@
+"""A table and its tokens out of the files that a person has: two of them, or one that is both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from kronviz.predictor import InputError
+from kronviz.probes.cross_model.choice import short
+from kronviz.probes.cross_model.gguf_file import MAGIC, read_gguf
+from kronviz.probes.cross_model.table import VectorTable
+from kronviz.probes.cross_model.text_vectors import is_text_vectors, read_text_vectors
+from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
+from kronviz.probes.cross_model.vectors import read_vectors
+
+NEEDED = (
+    "Two files are needed: the vectors (.safetensors or .npy) and the tokens (tokenizer.json); "
+    "choose both. A GGUF file, or a text file of words with their vectors, is both in one."
+)
+
+
+def read_files(
+    vectors: str | Path | None,
+    tokens: str | Path | None = None,
+    tensor: str = "",
+    progress: Callable[[float], object] | None = None,
+) -> tuple[VectorTable, TokenList]:
+    """Read a table and its tokens; the tokens first, which decide what is a table.
+
+    Args:
+        vectors: safetensors, .npy, GGUF, or text of words with their vectors.
+        tokens: see `read_tokens`; may be left out where the vectors' file holds them.
+        tensor: name of the table, where it is not found by itself.
+        progress: told the share of a text that is read; may raise in order to stop.
+
+    Raises:
+        InputError: one of them cannot be used, or a file is missing.
+    """
+    first = Path(vectors) if vectors else None
+    second = Path(tokens) if tokens else None
+    if first is None and second is not None and _is_both(second):
+        first, second = second, None
+    if first is None:
+        raise InputError(NEEDED)
+    if second is not None and _starts(second, MAGIC) and not _is_both(first):
+        raise InputError(
+            f"{short(second.name)} is a GGUF file, which holds tokens and vectors; give it alone."
+        )
+    if _starts(first, MAGIC):
+        return read_gguf(first, tensor, _tokens_of(second) if second else None)
+    if _is_both(first):
+        table, words = read_text_vectors(first, progress)
+        if words is not None:
+            ignored = f"The words are those of {short(first.name)}; no file of tokens was read."
+            return replace(table, notes=(ignored,) if second else ()), words
+        if second is None:
+            raise InputError(
+                f"{short(first.name)} holds numbers without words; give the file of its tokens too."
+            )
+        return table, _tokens_of(second)
+    if second is None:
+        raise InputError(NEEDED)
+    known = _tokens_of(second)
+    return read_vectors(first, tensor, known), known
+
+
+def _is_both(path: Path) -> bool:
+    """Return whether one file may hold vectors and tokens."""
+    try:
+        return _starts(path, MAGIC) or is_text_vectors(path)
+    except OSError:
+        return False
+
+
+def _starts(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError:
+        return False
+
+
+def _tokens_of(path: Path) -> TokenList:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise InputError(f"{short(path.name)} cannot be read: {reason}.") from None
+    return read_tokens(data, path.name)

@@ -1,0 +1,150 @@
+"""A list of tokens in lines of text, told apart from the other text files that lie beside it.
+
+Notable:
+
+- A line is a token. Lines of a token and its id, tiktoken's ranks, SentencePiece's ``.vocab`` and
+  the metadata of TensorFlow's Embedding Projector are read too, and the report says so.
+- Counts, merge rules and vectors are refused with what to give in their place: each would be read
+  as a list without any error, and every figure would be wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from itertools import islice
+
+from kronviz.predictor import InputError
+from kronviz.probes.cross_model.tokens import (
+    TokenList,
+    check_count,
+    from_ranks,
+    from_strings,
+    ordered,
+)
+
+_RANK = re.compile(r"([A-Za-z0-9+/]+={0,2}) (\d{1,12})")
+_NUMBERED = re.compile(r"(.*\S)[ \t](\d{1,12})", re.DOTALL)
+_NUMBERED_FIRST = re.compile(r"(\d{1,12})[ \t](\S.*)", re.DOTALL)
+_SCORED = re.compile(r"(.+)\t(-?\d+(?:\.\d+)?(?:e-?\d+)?)", re.DOTALL)
+_RWKV = re.compile(r"\d+ b?['\"].*['\"] \d+", re.DOTALL)
+_VECTOR = re.compile(r"\S+(?:[ \t]-?\d*\.?\d+(?:e[+-]?\d+)?){5,}[ \t]?", re.IGNORECASE)
+_COLUMNS = ("token", "word", "label", "text", "term", "piece", "name", "title", "string")
+_SHOWN = 200
+"""Lines that are looked at before all of them are."""
+
+
+def read_lines(lines: Sequence[str], name: str) -> TokenList:
+    """Read a list of lines.
+
+    Args:
+        name: of the file, for a refusal.
+
+    Raises:
+        InputError: the lines are something else than tokens.
+    """
+    check_count(len(lines))
+    given = [line for line in lines if line]
+    if found := _ranks(given):
+        return found
+    if given[0].startswith("#version"):
+        raise InputError(
+            f"{name} holds the merge rules of a BPE and not its tokens; give vocab.json or "
+            "tokenizer.json."
+        )
+    if _most(_RWKV, given):
+        raise InputError(
+            f"{name} is a vocabulary in the format of RWKV, which is not read; give a JSON list of "
+            "its tokens in order of id."
+        )
+    if _most(_VECTOR, given[1:] or given):
+        raise InputError(
+            f"{name} holds vectors behind its words, as GloVe and word2vec write them; give it as "
+            "the vectors, and no file of tokens: it is both."
+        )
+    return _scored(given) or _numbered(given, name) or _metadata(given, name) or _bare(lines)
+
+
+def _bare(lines: Sequence[str]) -> TokenList:
+    return from_strings(lines)
+
+
+def _ranks(lines: Sequence[str]) -> TokenList | None:
+    """Read tiktoken's ranks: each token in base64, a blank, its rank."""
+    if not all(_RANK.fullmatch(line) for line in islice(lines, 20)):
+        return None
+    ranks: dict[int, bytes] = {}
+    for line in lines:
+        string, _, rank = line.partition(" ")
+        try:
+            ranks[int(rank)] = base64.b64decode(string, validate=True)
+        except (ValueError, binascii.Error):
+            return None
+    # Counts behind four-letter words are base64 too; ranks are all different and leave few gaps.
+    dense = len(ranks) == len(lines) and max(ranks) < 2 * len(ranks) + 256
+    return from_ranks(ranks) if dense else None
+
+
+def _scored(lines: Sequence[str]) -> TokenList | None:
+    """Read SentencePiece's ``.vocab``: each piece, a tab, its score."""
+    if not _most(_SCORED, lines) or not any("▁" in line for line in islice(lines, 2000)):
+        return None
+    pairs = [_SCORED.fullmatch(line) for line in lines]
+    scores = [float(pair[2]) if pair else 0.0 for pair in pairs]
+    if min(scores) >= 0:
+        return None
+    pieces = [pair[1] if pair else line for pair, line in zip(pairs, lines, strict=True)]
+    return from_strings(pieces, notes=("The numbers behind the tokens were read as scores.",))
+
+
+def _numbered(lines: Sequence[str], name: str) -> TokenList | None:
+    """Read lines of a token and its id; refuse lines of a token and its count."""
+    for pattern, word, number in ((_NUMBERED, 1, 2), (_NUMBERED_FIRST, 2, 1)):
+        if not _most(pattern, lines):
+            continue
+        pairs = [pair for line in lines if (pair := pattern.fullmatch(line))]
+        ids = [int(pair[number]) for pair in pairs]
+        first = min(ids)
+        if (
+            len(pairs) == len(lines)
+            and first < 2
+            and sorted(ids) == list(range(first, first + len(ids)))
+        ):
+            strings = ordered((pair[word], int(pair[number]) - first) for pair in pairs)
+            note = "The numbers beside the tokens were read as their ids."
+            if first:
+                note = "The numbers beside the tokens were read as their ids, less 1."
+            return from_strings(strings, notes=(note,))
+        if word == 1 and len(pairs) >= len(lines) - 1:
+            raise InputError(
+                f"{name} has a number behind every word, as counts have; give the tokens alone, "
+                "one a line, in the order of the rows (cut -f1 or cut -d' ' -f1 makes it)."
+            )
+    return None
+
+
+def _metadata(lines: Sequence[str], name: str) -> TokenList | None:
+    """Read the metadata of the Embedding Projector: columns by tabs, their names in a header."""
+    width = lines[0].count("\t") + 1
+    if width < 2 or sum(line.count("\t") == width - 1 for line in lines) < 0.99 * len(lines):
+        return None
+    header = [cell.strip().lower() for cell in lines[0].split("\t")]
+    column = next((header.index(known) for known in _COLUMNS if known in header), None)
+    if column is None:
+        raise InputError(
+            f"{name} has {width} columns, as a Projector’s metadata has, and none is called word "
+            "or token; give the tokens alone, one a line, without the header."
+        )
+    strings = [cells[column] if column < len(cells := line.split("\t")) else "" for line in lines]
+    note = f"Of the {width} columns the one called {header[column]} was read, without its header."
+    return from_strings(strings[1:], notes=(note,))
+
+
+def _most(pattern: re.Pattern[str], lines: Sequence[str]) -> bool:
+    """Return whether nearly all lines look like a pattern; the first are asked before the rest."""
+    for some in (lines[:_SHOWN], lines):
+        if sum(bool(pattern.fullmatch(line)) for line in some) < 0.98 * len(some) - 1:
+            return False
+    return bool(lines)

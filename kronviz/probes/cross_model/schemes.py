@@ -1,0 +1,238 @@
+r"""How a vocabulary writes the bytes of a token as a string, and back.
+
+Notable:
+
+- Token strings are not text. Byte-level BPE writes a byte as a printable character (``Ġ`` is a
+  space), SentencePiece writes a space as ``▁`` and a byte without a piece as ``<0x0A>``, WordPiece
+  marks a piece inside a word by ``##``, other BPEs mark the end of a word by ``</w>``.
+- A ``tokenizer.json`` says all of this in its decoder, pre-tokenizer, normalizer and model; of a
+  bare list the strings themselves are asked (`scheme_of_strings`).
+
+>>> BYTE_LEVEL.decode("Ġrun"), SENTENCEPIECE.decode("▁run"), WORDPIECE.decode("##ing")
+(b' run', b' run', b'ing')
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kronviz.predictor import clean_text
+
+_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_SHARE = 0.01
+"""Share of a bare list that has to carry a mark before the mark counts as one."""
+_ALPHABET = 250
+"""How many of the 256 characters of byte-level BPE must be tokens for a list to be byte-level."""
+_MAX_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A way to write tokens as strings.
+
+    Attributes:
+        name: for people.
+        byte_level: whether each character stands for a byte, as GPT-2 writes them.
+        blank: what stands for a space; empty where nothing does.
+        fallback: whether ``<0x0A>`` is a byte.
+        prefix: what a piece inside a word begins with, such as ``##``.
+        suffix: what the last piece of a word ends with, such as ``</w>``.
+        joiner: what every piece but the last of a word ends with, such as ``@@``.
+        replaced: further strings that the decoder replaces, in its order.
+    """
+
+    name: str
+    byte_level: bool = False
+    blank: str = ""
+    fallback: bool = False
+    prefix: str = ""
+    suffix: str = ""
+    joiner: str = ""
+    replaced: tuple[tuple[str, str], ...] = ()
+
+    def decode(self, string: str) -> bytes:
+        """Return the bytes of the text that a token string stands for."""
+        if self.suffix:
+            string = string.removesuffix(self.suffix)
+        if self.joiner and len(string) > len(self.joiner):
+            string = string.removesuffix(self.joiner)
+        if self.prefix and len(string) > len(self.prefix):
+            string = string.removeprefix(self.prefix)
+        if self.byte_level:
+            table = byte_characters()
+            # As in the tokenizers library: one character outside the alphabet makes it all text.
+            if all(char in table for char in string):
+                return bytes(table[char] for char in string)
+            return utf8(string)
+        return self.literal(string)
+
+    def literal(self, string: str) -> bytes:
+        """Return the bytes of an added token, which is cut from the text as it stands."""
+        if self.byte_level:
+            return utf8(string)
+        for old, new in self.replaced:
+            string = string.replace(old, new)
+        if self.blank:
+            string = string.replace(self.blank, " ")
+        if self.fallback and (byte := _FALLBACK.fullmatch(string)):
+            return bytes.fromhex(byte[1])
+        return utf8(string)
+
+    def starts(self, string: str) -> bool:
+        """Return whether a token begins a word (of a scheme that marks ends: ends one)."""
+        if self.prefix:
+            return not string.startswith(self.prefix)
+        if self.suffix:
+            return string.endswith(self.suffix)
+        if self.joiner:
+            return not string.endswith(self.joiner)
+        if self.byte_level:
+            return string.startswith("Ġ")
+        if self.blank:
+            return string.startswith(self.blank)
+        return True
+
+
+PLAIN = Scheme("plain text")
+BYTE_LEVEL = Scheme("byte-level BPE", byte_level=True)
+SENTENCEPIECE = Scheme("SentencePiece", blank="▁", fallback=True)
+WORDPIECE = Scheme("WordPiece", prefix="##")
+WORD_ENDS = Scheme("BPE that marks the ends of words", suffix="</w>")
+JOINED = Scheme("BPE that marks what goes on", joiner="@@")
+RANKS = "tiktoken ranks"
+
+
+def scheme_of_tokenizer(found: dict[str, Any], strings: Sequence[str | None]) -> Scheme:
+    """Return the scheme that a ``tokenizer.json`` declares.
+
+    Args:
+        found: the parsed file, with an object under ``model``.
+        strings: its vocabulary, asked only for what the file does not say.
+    """
+    model = found["model"]
+    parts = {name: list(_parts(found.get(name))) for name in _STEPS}
+    kinds = {str(part.get("type")) for steps in parts.values() for part in steps}
+    decoder = parts["decoder"]
+    prefix, suffix = _text(model, "continuing_subword_prefix"), _text(model, "end_of_word_suffix")
+    if model.get("type") == "WordPiece":
+        prefix = prefix or _first(decoder, "WordPiece", "prefix") or "##"
+    suffix = suffix or _first(decoder, "BPEDecoder", "suffix")
+    byte_level = "ByteLevel" in kinds
+    replaced = [pair for part in decoder if (pair := _replacement(part))]
+    if word_end := _first(decoder, "CTC", "word_delimiter_token"):
+        replaced.append((word_end, " "))
+    blank = _blank(parts)
+    fallback = "ByteFallback" in kinds or bool(model.get("byte_fallback"))
+    if not (byte_level or prefix or suffix or blank or replaced):
+        shown = scheme_of_strings(strings)
+        if shown.blank or fallback or model.get("type") == "Unigram":
+            return replace(SENTENCEPIECE, fallback=fallback)
+        return PLAIN if parts["decoder"] or model.get("type") == "WordLevel" else shown
+    base = next(
+        scheme
+        for scheme, holds in (
+            (BYTE_LEVEL, byte_level),
+            (WORDPIECE, prefix),
+            (WORD_ENDS, suffix),
+            (SENTENCEPIECE, True),
+        )
+        if holds
+    )
+    return Scheme(base.name, byte_level, blank, fallback, prefix, suffix, replaced=tuple(replaced))
+
+
+def scheme_of_strings(strings: Sequence[str | None]) -> Scheme:
+    """Return the scheme that shows in the strings of a bare list."""
+    known = [string for string in strings if string]
+    enough = _SHARE * max(len(known), 1)
+
+    def many(holds: Callable[[str], object]) -> bool:
+        return sum(bool(holds(string)) for string in known) > enough
+
+    ends = many(lambda string: string.endswith("</w>"))
+    if many(lambda string: "▁" in string):
+        return SENTENCEPIECE
+    for mark in ("##", "@@"):
+        if many(re.compile(re.escape(mark) + r"\w").match):
+            return replace(WORDPIECE, prefix=mark)
+    bare = {string.removesuffix("</w>") if ends else string for string in known}
+    alphabet = sum(char in bare for char in byte_characters())
+    if alphabet >= _ALPHABET or many(lambda string: string.startswith("Ġ")):
+        return replace(BYTE_LEVEL, suffix="</w>" if ends else "")
+    if ends:
+        return WORD_ENDS
+    if many(re.compile(r".*\w@@", re.DOTALL).fullmatch):
+        return JOINED
+    if sum(bool(_FALLBACK.fullmatch(string)) for string in known) >= 200:
+        return SENTENCEPIECE
+    return PLAIN
+
+
+@functools.cache
+def byte_characters() -> dict[str, int]:
+    """Return the printable character that byte-level BPE writes for each byte, as in GPT-2."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in plain}
+    others = (byte for byte in range(256) if byte not in set(plain))
+    return table | {chr(256 + place): byte for place, byte in enumerate(others)}
+
+
+def utf8(text: str) -> bytes:
+    """Return text as UTF-8, with what UTF-8 cannot hold replaced."""
+    return clean_text(text).encode()
+
+
+_STEPS = ("normalizer", "pre_tokenizer", "decoder")
+
+
+def _parts(part: Any, depth: int = _MAX_DEPTH) -> Iterator[dict[str, Any]]:
+    """Walk through a step of the tokenizer and the steps inside it, in order."""
+    if not isinstance(part, dict) or not depth:
+        return
+    yield part
+    for name in ("normalizers", "pretokenizers", "decoders"):
+        steps = part.get(name)
+        for inner in steps if isinstance(steps, list) else ():
+            yield from _parts(inner, depth - 1)
+
+
+def _blank(parts: dict[str, list[dict[str, Any]]]) -> str:
+    """Return what stands for a space: the decoder says it, or else what writes it."""
+    for part in parts["decoder"]:
+        pair = _replacement(part, "")
+        if pair and pair[1] == " ":
+            return pair[0]
+    for name in ("decoder", "pre_tokenizer"):
+        for part in parts[name]:
+            if part.get("type") == "Metaspace":
+                return _text(part, "replacement") or "▁"
+    for part in parts["normalizer"]:
+        pair = _replacement(part, "")
+        if pair and pair[0] == " ":
+            return pair[1]
+        if part.get("type") == "Prepend" and len(_text(part, "prepend")) == 1:
+            return _text(part, "prepend")
+    return ""
+
+
+def _replacement(part: dict[str, Any], other_than: str = " ") -> tuple[str, str] | None:
+    """Return what a step replaces and by what; ``None`` for a pattern that is no plain string."""
+    pattern = part.get("pattern")
+    old = pattern.get("String") if isinstance(pattern, dict) else None
+    new = part.get("content")
+    if part.get("type") != "Replace" or not isinstance(old, str) or not isinstance(new, str):
+        return None
+    return (old, new) if old and new != other_than else None
+
+
+def _first(parts: Sequence[dict[str, Any]], kind: str, name: str) -> str:
+    return next((_text(part, name) for part in parts if part.get("type") == kind), "")
+
+
+def _text(part: dict[str, Any], name: str) -> str:
+    value = part.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,120 @@
+"""Vectors in text: a word and its numbers in each line, as GloVe, word2vec and fastText write them.
+
+Notable:
+
+- Such a file holds the tokens too: its words, in the order of its rows.
+- The number of columns is that of the first line; a word may hold spaces itself, as GloVe's do.
+- A file of numbers alone, as the Embedding Projector takes, is a table without tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronviz.predictor import InputError
+from kronviz.probes.cross_model.choice import short
+from kronviz.probes.cross_model.schemes import PLAIN
+from kronviz.probes.cross_model.table import BLOCK_VALUES, VectorTable, check_shape
+from kronviz.probes.cross_model.tokens import MAX_TOKENS, TokenList, built
+
+MIN_NUMBERS = 5
+_HEADER = re.compile(rb"(\d{1,10}) (\d{1,6})\s*")
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+MAX_LINE = 2_000_000
+
+
+def is_text_vectors(path: Path) -> bool:
+    """Return whether the first lines of a file are words with vectors, or vectors alone."""
+    with path.open("rb") as file:
+        lines = [file.readline(MAX_LINE) for _ in range(4)]
+    if _HEADER.fullmatch(lines[0]):
+        if lines[1] and not lines[1].isascii() and b"\0" in b"".join(lines[1:]):
+            return False
+        lines = lines[1:]
+    lines = [line for line in lines if line.strip()]
+    return bool(lines) and all(_numbers(line) >= MIN_NUMBERS for line in lines)
+
+
+def read_text_vectors(
+    path: Path, progress: Callable[[float], object] | None = None
+) -> tuple[VectorTable, TokenList | None]:
+    """Read the words and the vectors of a file.
+
+    Args:
+        progress: told the share that is read; may raise in order to stop.
+
+    Returns:
+        The table, and its tokens; ``None`` where the lines are numbers alone.
+
+    Raises:
+        InputError: a line is of another length than the first, or no number where one must be.
+    """
+    label, size = short(path.name), max(path.stat().st_size, 1)
+    words: list[str] = []
+    blocks: list[NDArray[np.float32]] = []
+    block: list[NDArray[np.float32]] = []
+    alone = False
+    dims = total = done = 0
+    with path.open("rb") as file:
+        for place, line in enumerate(file, 1):
+            done += len(line)
+            if place == 1 and (header := _HEADER.fullmatch(line)):
+                dims = int(header[2])
+                continue
+            line = line.strip(b" \r\n\t")
+            if not line:
+                continue
+            total += 1
+            if total == 1:
+                found = _numbers(line)
+                alone = found == len(line.split())
+                dims = dims or found
+                check_shape(1 << 20, dims, label)
+            if total > _most(dims):
+                continue
+            parts = line.rsplit(None, dims) if not alone else [b"", *line.split()]
+            if len(parts) != dims + 1:
+                raise InputError(
+                    f"Line {place:,} of {label} has not {dims} numbers behind a word as the first "
+                    "has; is it a file of vectors?"
+                )
+            try:
+                block.append(np.array(parts[1:], np.float32))
+            except ValueError:
+                raise InputError(
+                    f"Line {place:,} of {label} holds something else than {dims} numbers; is it a "
+                    "file of vectors?"
+                ) from None
+            words.append(parts[0].decode("utf-8", "replace"))
+            if len(block) * dims >= BLOCK_VALUES:
+                blocks.append(np.stack(block))
+                block = []
+                if progress:
+                    progress(done / size)
+    if block:
+        blocks.append(np.stack(block))
+    check_shape(total, dims or 1, label)
+    table = VectorTable(np.concatenate(blocks), label, "text", total)
+    if alone:
+        return table, None
+    # Words beyond those read keep their places empty, so that the counts agree.
+    return table, built([*words, *[None] * (min(total, MAX_TOKENS) - len(words))], PLAIN, {}, ())
+
+
+def _most(dims: int) -> int:
+    return min(MAX_TOKENS, check_shape(1 << 40, dims, "The file"))
+
+
+def _numbers(line: bytes) -> int:
+    """Return how many numbers a line ends with."""
+    count = 0
+    for part in reversed(line.split()):
+        if not _NUMBER.fullmatch(part):
+            break
+        count += 1
+    return count

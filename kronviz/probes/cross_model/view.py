@@ -1,0 +1,193 @@
+"""The tokens of a table that can be looked at, and what is near to one of them.
+
+Notable:
+
+- A word is looked up as it was typed, then with a space before it, then in other cases; of tokens
+  with the same bytes, one that begins a word comes first.
+- Cosines of many words with all rows are one matrix product; the rows are never copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronviz.predictor import InputError
+from kronviz.probes.cross_model.choice import fits
+from kronviz.probes.cross_model.geometry import mean_row, row_lengths
+from kronviz.probes.cross_model.lexicon import Lexicon, lexicon
+from kronviz.probes.cross_model.table import VectorTable
+from kronviz.probes.cross_model.tokens import TokenList
+from kronviz.probes.neighbors import CodeTable, Neighbor, canonical, relation, top
+from kronviz.probes.strings import readable
+from kronviz.tokenizer import TokenBytes
+
+MIN_TOKENS = 16
+NEAREST = 10
+WORDS_AT_ONCE = 32
+SPACES = ("table", "code")
+_MARKS = ("␣", "▁", "Ġ")
+"""What people write for a space before a word."""
+Near = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+
+class View:
+    """The usable tokens of a table: their rows, their codes and their spelling.
+
+    Attributes:
+        ids: of the tokens that have bytes and a row that can be compared, int64, ``(n,)``.
+        problems: sentences about what was left out.
+        warnings: sentences about what puts the figures in doubt.
+        lengths: of all rows of the table, float64.
+    """
+
+    def __init__(self, table: VectorTable, tokens: TokenList, pos_dim: int):
+        self.table, self.tokens, self.pos_dim = table, tokens, pos_dim
+        self.lengths = row_lengths(table.vectors)
+        self.problems = [*table.notes, *tokens.notes]
+        self.warnings: list[str] = []
+        self.ids = self._usable()
+        self.data = [tokens.tokens[token] for token in self.ids.tolist()]
+
+    @cached_property
+    def spelling(self) -> Lexicon:
+        """Which of the tokens are words."""
+        return lexicon(self.tokens, self.ids.tolist())
+
+    @cached_property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean row."""
+        return mean_row(self.table.vectors, self.ids)
+
+    @cached_property
+    def codes(self) -> CodeTable:
+        """The byte codes."""
+        return CodeTable.of(TokenBytes.of(self.data), self.pos_dim)
+
+    @cached_property
+    def _by_bytes(self) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
+        for place, data in enumerate(self.data):
+            known = found.get(data)
+            if known is None or self._begins(place) > self._begins(known):
+                found[data] = place
+        return found
+
+    def find(self, word: str) -> int | None:
+        """Return the place of the token that a word is, or ``None``."""
+        return next((self._by_bytes[d] for d in spellings(word) if d in self._by_bytes), None)
+
+    def nearest(self, places: Sequence[int], space: str) -> list[Near]:
+        """Return places and cosines of the nearest tokens of each, itself left out."""
+        most = min(NEAREST, len(self.ids) - 1)
+        if space == "code":
+            found = []
+            for place in places:
+                similar = self.codes.similarities(self.data[place])
+                similar[place] = -np.inf
+                near = top(similar, most)
+                found.append((near, similar[near]))
+            return found
+        return [
+            near
+            for start in range(0, len(places), WORDS_AT_ONCE)
+            for near in self._nearest_rows(places[start : start + WORDS_AT_ONCE], most)
+        ]
+
+    def neighbors(self, places: Sequence[int], space: str) -> list[tuple[Neighbor, ...]]:
+        """Return the same as results."""
+        return [
+            tuple(
+                Neighbor(
+                    int(self.ids[near]),
+                    readable(self.data[near]),
+                    self.data[near].hex(),
+                    float(cosine),
+                    relation(canonical(self.data[place]), canonical(self.data[near])),
+                )
+                for near, cosine in zip(*found, strict=True)
+            )
+            for place, found in zip(places, self.nearest(places, space), strict=True)
+        ]
+
+    def _nearest_rows(self, places: Sequence[int], most: int) -> list[Near]:
+        own = self.ids[np.asarray(places)]
+        asked = self.table.vectors[own] / self.lengths[own, None].astype(np.float32)
+        with np.errstate(all="ignore"):
+            similar = asked @ self.table.vectors.T
+            found = []
+            for row, place in enumerate(places):
+                cosines = similar[row, self.ids] / self.lengths[self.ids]
+                cosines[place] = -np.inf
+                near = top(cosines, most)
+                found.append((near, cosines[near]))
+        return found
+
+    def _begins(self, place: int) -> bool:
+        return self.tokens.starts[self.ids[place]]
+
+    def _usable(self) -> NDArray[np.int64]:
+        table, tokens = self.table, self.tokens
+        rows = len(table.vectors)
+        spare = table.rows - len(tokens)
+        if spare < -tokens.tail:
+            raise InputError(
+                f"The table has {table.rows:,} rows and the token list {len(tokens):,} tokens, so "
+                "they belong to different models; choose both from one."
+            )
+        if rows < table.rows:
+            self.problems.append(f"Of {table.rows:,} rows the first {rows:,} are read.")
+        if spare < 0:
+            self.problems.append(
+                f"The last {_count(-spare, 'token')} of the list, special or added ones, have no "
+                "row in this table."
+            )
+        if spare > 0:
+            said = f"{_count(spare, 'row')} at the end have no token and are left out."
+            (self.problems if fits(table.rows, tokens) < 2 else self.warnings).append(said)
+        count = min(rows, len(tokens))
+        lengths = self.lengths[:count]
+        broken = ~np.isfinite(lengths)
+        # The square of a longer row would overflow in float32, so it cannot be compared.
+        fine = np.isfinite(lengths) & (lengths > 0) & (lengths < 1e18)
+        if broken.any():
+            first = int(np.flatnonzero(broken)[0])
+            self.problems.append(
+                f"{_count(int(broken.sum()), 'row')} with numbers that are not finite (the first "
+                f"is row {first:,}) left out."
+            )
+        if zero := int((lengths == 0).sum()):
+            self.problems.append(f"{_count(zero, 'row')} of zeros left out.")
+        ids = [token for token in np.flatnonzero(fine).tolist() if tokens.tokens[token]]
+        if len(ids) < MIN_TOKENS:
+            raise InputError(
+                f"Only {len(ids)} tokens have both bytes and a row of finite numbers; that is too "
+                "few to compare."
+            )
+        return np.array(ids, np.int64)
+
+
+def spellings(word: str) -> tuple[bytes, ...]:
+    """Return the strings that a word is looked up as, in their order.
+
+    >>> spellings("nAsa")[:4]
+    (b'nAsa', b' nAsa', b'nasa', b' nasa')
+    """
+    for mark in _MARKS:
+        if len(word) > len(mark):
+            word = word.replace(mark, " ", 1) if word.startswith(mark) else word
+    bare = word.lstrip(" ")
+    cases = dict.fromkeys((bare, bare.lower(), bare.capitalize(), bare.upper(), bare.title()))
+    first = [word] if word != bare else []
+    return tuple(
+        dict.fromkeys(
+            text.encode() for text in (*first, *(s + c for c in cases for s in ("", " "))) if text
+        )
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
