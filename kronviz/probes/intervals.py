@@ -72,7 +72,6 @@ def bootstrap_intervals(
     return tuple(map(Interval, table.mean(0).tolist(), low, high))
 
 
-<<<<<<< HEAD
 def ratio_intervals(
     numerators: ArrayLike, denominators: ArrayLike, seed: int, resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:
@@ -117,7 +116,8 @@ def _percentiles(middle: Sequence[float], drawn: NDArray[np.float64]) -> tuple[I
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0).tolist()
     return tuple(map(Interval, middle, low, high))
-=======
+
+
 def difference_interval(first: ArrayLike, second: ArrayLike, seed: int) -> Interval:
     """Return the difference of two means, first − second, with its 95 % bootstrap interval.
 
@@ -133,7 +133,6 @@ def difference_interval(first: ArrayLike, second: ArrayLike, seed: int) -> Inter
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn[0] - drawn[1], [tail, 1 - tail]).tolist()
     return Interval(float(samples[0].mean() - samples[1].mean()), low, high)
->>>>>>> 9dafff1 (Your model reads the tokens first: the right tensor, the right bytes, GGUF, text vectors, and says when files do not belong together)
 
 
 def _resampled_means(

@@ -26,14 +26,8 @@ from kronviz.maps.spaces import TABLE, OwnModel, OwnModelTokens, Vectors, known_
 from kronviz.predictor import clean_text
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
-<<<<<<< HEAD:kronviz/probes/own_model.py
-from kronviz.probes.cross_model.vectors import VectorTable
-from kronviz.strings import DEFAULT_POS_DIM, positions
-=======
 from kronviz.probes.cross_model.view import View
-from kronviz.probes.strings import DEFAULT_POS_DIM, positions
-from kronviz.projection.spaces import TABLE, Brought, BroughtTokens, Vectors, known_table
->>>>>>> 9dafff1 (Your model reads the tokens first: the right tensor, the right bytes, GGUF, text vectors, and says when files do not belong together):kronviz/projection/brought.py
+from kronviz.strings import DEFAULT_POS_DIM, positions
 
 MAX_TOKENS = 60_000
 MAX_VALUES = 40_000_000

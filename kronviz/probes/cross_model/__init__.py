@@ -20,7 +20,8 @@ from kronviz.probes.cross_model.files import read_files
 from kronviz.probes.cross_model.probe import TableProbe, compare_table
 from kronviz.probes.cross_model.report import CrossModelReport, MapPoint
 from kronviz.probes.cross_model.table import VectorTable
-from kronviz.probes.cross_model.tokens import TokenList, read_tokens
+from kronviz.probes.cross_model.token_files import read_tokens
+from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.vectors import read_vectors
 
 __all__ = [

@@ -11,7 +11,8 @@ from kronviz.probes.cross_model.choice import short
 from kronviz.probes.cross_model.gguf_file import MAGIC, read_gguf
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.text_vectors import is_text_vectors, read_text_vectors
-from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
+from kronviz.probes.cross_model.token_files import MAX_FILE_BYTES, read_tokens
+from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.vectors import read_vectors
 
 NEEDED = (

@@ -22,7 +22,8 @@ from huggingface_hub.utils import build_hf_headers
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model.choice import Matrix, choose
 from kronviz.probes.cross_model.table import VectorTable
-from kronviz.probes.cross_model.tokens import MAX_FILE_BYTES, TokenList, read_tokens
+from kronviz.probes.cross_model.token_files import MAX_FILE_BYTES, read_tokens
+from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.vectors import (
     Read,
     read_header,

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronviz import codec
+from kronviz.maps import layout
+from kronviz.maps.neighbors import canonical
 from kronviz.predictor import InputError, clean_text
 from kronviz.probes.cross_model.belonging import MIN_PAIRS, belonging
 from kronviz.probes.cross_model.geometry import anisotropy, copies, pair_cosines
@@ -28,10 +30,8 @@ from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.view import MIN_TOKENS, SPACES, WORDS_AT_ONCE, View
 from kronviz.probes.intervals import bootstrap_intervals, difference_interval
-from kronviz.probes.neighbors import canonical
-from kronviz.probes.strings import DEFAULT_POS_DIM, positions, readable, whole_number
-from kronviz.projection import layout
 from kronviz.published import CROSS_MODEL
+from kronviz.strings import DEFAULT_POS_DIM, positions, readable, whole_number
 
 WORDS = ("run", "nation", "code", "act", "build", "time")
 MAX_WORDS, MAX_WORD_BYTES = 12, 60

@@ -15,14 +15,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.maps.neighbors import CodeTable, Neighbor, canonical, relation, top
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model.choice import fits
 from kronviz.probes.cross_model.geometry import mean_row, row_lengths
 from kronviz.probes.cross_model.lexicon import Lexicon, lexicon
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
-from kronviz.probes.neighbors import CodeTable, Neighbor, canonical, relation, top
-from kronviz.probes.strings import readable
+from kronviz.strings import readable
 from kronviz.tokenizer import TokenBytes
 
 MIN_TOKENS = 16
