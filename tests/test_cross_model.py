@@ -16,15 +16,16 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.__main__ import main
 from kronviz.probes.cross_model import (
     CrossModelReport,
+    TableProbe,
     TokenList,
     VectorTable,
     compare_table,
+    read_files,
     read_tokens,
 )
-from kronviz.probes.cross_model.command import read_files
 from kronviz.probes.cross_model.lexicon import BUCKETS, ENDINGS, lexicon, pairs_of
 from kronviz.probes.cross_model.own import own_table
-from kronviz.probes.cross_model.probe import dense_codes, lay_out
+from kronviz.probes.cross_model.probe import dense_codes
 from kronviz.probes.tables import cross_model_rows, csv_text
 from kronviz.results import from_json, to_json
 
@@ -48,6 +49,10 @@ def table(vectors: np.ndarray = VECTORS, rows: int | None = None) -> VectorTable
     return VectorTable(vectors, "wte.weight", "F32", len(vectors) if rows is None else rows)
 
 
+def probe() -> TableProbe:
+    return TableProbe(table(), TOKENS, seed=3)
+
+
 @pytest.fixture(scope="module")
 def report() -> CrossModelReport:
     return compare_table(table(), TOKENS, source="mine", words=["Run", "stone", "absent"], seed=3)
@@ -56,18 +61,21 @@ def report() -> CrossModelReport:
 def test_the_report_says_what_was_looked_at(report: CrossModelReport) -> None:
     assert (report.tokens, report.used, report.words) == (45, 44, 14)
     assert report.scheme == "SentencePiece"
-    assert "«absent»" in report.problems[0]
-    assert [asked.text for asked in report.asked] == [" run", " stone"]
+    assert "“absent”" in report.problems[0]
+    assert [asked.text for asked in report.asked] == [" Run", "stone"]
     assert from_json(CrossModelReport, to_json(report)) == report
     assert len(csv_text(cross_model_rows(report)).splitlines()) == 4
 
 
 def test_the_same_seed_gives_the_same_figures(report: CrossModelReport) -> None:
-    again = compare_table(table(), TOKENS, source="mine", words=["run", "stone", "absent"], seed=3)
+    again = compare_table(table(), TOKENS, source="mine", words=["Run", "stone", "absent"], seed=3)
     assert dataclasses.replace(again, seconds=0) == dataclasses.replace(report, seconds=0)
 
 
-def test_a_stopped_run_keeps_what_was_measured(report: CrossModelReport) -> None:
+def test_a_stopped_run_keeps_what_was_measured(
+    report: CrossModelReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kronviz.probes.cross_model.probe.WORDS_AT_ONCE", 4)
     seen: list[float] = []
 
     def run(stop_after: float, map_tokens: int = 0) -> CrossModelReport:
@@ -83,7 +91,7 @@ def test_a_stopped_run_keeps_what_was_measured(report: CrossModelReport) -> None
     early = run(0.2)
     assert early.buckets == report.buckets[:1]
     assert early.bucket("unrelated").pairs == 0
-    assert (early.shares, early.asked, early.anisotropy) == ((), (), None)
+    assert (early.shares, early.asked, early.anisotropy) == ((), report.asked, None)
     assert any("stopped" in problem for problem in early.problems)
     assert seen[-1] < 0.4
     later = run(0.6)
@@ -92,7 +100,7 @@ def test_a_stopped_run_keeps_what_was_measured(report: CrossModelReport) -> None
     assert from_json(CrossModelReport, to_json(later)) == later
     # Told to stop while the map is laid out, the figures stay.
     seen.clear()
-    laid = lay_out(report, table(), TOKENS, count=20, progress=lambda share: share > 1)
+    laid = probe().lay_out(report, 20, lambda share: share > 1)
     assert laid == report
 
 
@@ -120,7 +128,7 @@ def test_neighbours_are_sklearn_s(report: CrossModelReport) -> None:
     best = np.argsort(-cosines, kind="stable")[:10]
     assert [near.id for near in asked.table] == best.tolist()
     assert [near.similarity for near in asked.table] == pytest.approx(cosines[best], abs=1e-6)
-    codes = [codec.similarity(b" run", token, 16) if token else -2 for token in TOKENS.tokens]
+    codes = [codec.similarity(b" Run", token, 16) if token else -2 for token in TOKENS.tokens]
     codes[asked.id] = -2
     assert [near.similarity for near in asked.code] == pytest.approx(sorted(codes)[:-11:-1])
 
@@ -169,7 +177,7 @@ def test_rows_that_are_no_numbers_are_left_out_and_said() -> None:
     report = compare_table(table(broken), TOKENS)
     assert report.used == 41
     assert any("2 rows" in said and "row 3" in said for said in report.problems)
-    assert any("1 rows are all zero" in said for said in report.problems)
+    assert any("1 row of zeros" in said for said in report.problems)
     with pytest.raises(InputError, match="Only 0 tokens"):
         compare_table(table(np.full_like(VECTORS, np.nan)), TOKENS)
 
@@ -179,7 +187,7 @@ def test_a_table_and_tokens_of_different_models_are_refused() -> None:
         compare_table(table(VECTORS[:20]), TOKENS)
     longer = np.concatenate([VECTORS, VECTORS[:5]])
     assert any(
-        "5 rows at the end" in said for said in compare_table(table(longer), TOKENS).problems
+        "5 rows at the end" in said for said in compare_table(table(longer), TOKENS).warnings
     )
     part = compare_table(table(VECTORS[:30], rows=45), TOKENS)
     assert part.used == 29
@@ -212,17 +220,17 @@ def test_the_map_holds_the_asked_words_and_can_be_stopped(
         return np.asarray(vectors[:, :2], np.float32)
 
     monkeypatch.setattr("kronviz.probes.cross_model.probe.layout", flat)
-    mapped = lay_out(report, table(), TOKENS, count=40)
+    mapped = probe().lay_out(report, 40)
     assert len({point.id for point in mapped.points}) == 40
-    forms = {point.text for point in mapped.points if point.word == "run"}
+    forms = {point.text for point in mapped.points if point.word == "Run"}
     assert forms == {" run", " Run", "run"}
-    assert mapped.points == lay_out(report, table(), TOKENS, count=40).points
+    assert mapped.points == probe().lay_out(report, 40).points
 
     def stop(share: float) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        lay_out(report, table(), TOKENS, count=40, progress=stop)
+        probe().lay_out(report, 40, stop)
 
 
 def test_a_vocabulary_without_words_is_answered_too() -> None:
@@ -247,7 +255,7 @@ def test_the_command_line_gives_the_same(
     given = read_files(tmp_path / "v.npy", tmp_path / "t.json")
     assert said.buckets == compare_table(*given, seed=3).buckets
     assert main(["table", "--pair", str(pair_folder), *files[:2]]) == 2
-    assert "Give both" in capsys.readouterr().err
+    assert "Two files are needed" in capsys.readouterr().err
     assert main(["table", "--pair", str(pair_folder)]) == 0
     own = compare_table(*own_table(small_predictor))
     assert f"{own.bucket('unrelated').table.mean:.3f}" in capsys.readouterr().out

@@ -103,9 +103,7 @@ def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
 ) -> None:
     ended = threading.Event()
 
-    def endless(
-        report: CrossModelReport, *_: Any, progress: Callable[[float], None], **__: Any
-    ) -> Any:
+    def endless(_: Any, report: CrossModelReport, __: int, progress: Callable) -> Any:
         try:
             while True:
                 progress(0.5)
@@ -113,14 +111,20 @@ def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
         finally:
             ended.set()
 
-    monkeypatch.setattr(your_model, "lay_out", endless)
+    monkeypatch.setattr(your_model.TableProbe, "lay_out", endless)
     runs = Runs()
     read_own = your_model._ours(small_predictor)
-    stages = your_model.measured(runs, "me", ("key",), read_own, {"words": ["run"]}, 100)
+    stages = your_model.measured(runs, "me", ("key",), read_own, {"words": ["the"]}, 100)
+    first: CrossModelReport | None = None
     for stage, (report, *_) in stages:
         assert stage.running
         if report is not None:
-            break
+            first = first or report
+            if report.buckets:
+                break
+    # Neighbours come before anything is measured.
+    assert first
+    assert (bool(first.asked), first.buckets) == (True, ())
     started = time.monotonic()
     runs.stop("me")
     *_, (stage, (report, _, note, _)) = stages

@@ -13,15 +13,16 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 
 from kronviz.predictor import InputError
-from kronviz.probes.cross_model.tokens import (
+from kronviz.probes.cross_model import read_tokens
+from kronviz.probes.cross_model.schemes import (
     BYTE_LEVEL,
-    MAX_TOKENS,
     PLAIN,
     SENTENCEPIECE,
+    WORD_ENDS,
     WORDPIECE,
-    decode_token,
-    read_tokens,
+    Scheme,
 )
+from kronviz.probes.cross_model.tokens import MAX_TOKENS
 from kronviz.tokenizer import load_tokenizer
 
 TEXT = [
@@ -31,7 +32,7 @@ TEXT = [
 ] * 20
 
 
-def trained(kind: str) -> Tokenizer:
+def trained(kind: Scheme) -> Tokenizer:
     """A small tokenizer of each family, trained by the library that they come from."""
     special = ["[UNK]", "[PAD]"]
     if kind == BYTE_LEVEL:
@@ -57,10 +58,10 @@ def trained(kind: str) -> Tokenizer:
 
 
 @pytest.mark.parametrize("kind", [BYTE_LEVEL, SENTENCEPIECE, WORDPIECE])
-def test_the_bytes_of_a_text_s_tokens_are_the_text(kind: str) -> None:
+def test_the_bytes_of_a_text_s_tokens_are_the_text(kind: Scheme) -> None:
     made = trained(kind)
     found = read_tokens(made.to_str().encode())
-    assert found.scheme == kind
+    assert found.scheme == kind.name
     assert len(found) == made.get_vocab_size()
     assert found.special == (1 if kind == BYTE_LEVEL else 2)
     for text in ["The runner ran", "Naïve café run"]:
@@ -84,12 +85,12 @@ def test_byte_level_strings_are_any_bytes(data: bytes) -> None:
     made = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     text = data.decode("latin-1")
     written = "".join(piece for piece, _ in made.pre_tokenize_str(text))
-    assert decode_token(written, BYTE_LEVEL) == text.encode()
+    assert BYTE_LEVEL.decode(written) == text.encode()
 
 
 def test_gpt2_s_own_tokens_come_back_from_their_byte_level_strings() -> None:
     tokenizer = load_tokenizer("r50k_base:3000")
-    to_char = {decode_token(c, BYTE_LEVEL): c for c in pre_tokenizers.ByteLevel.alphabet()}
+    to_char = {BYTE_LEVEL.decode(c): c for c in pre_tokenizers.ByteLevel.alphabet()}
     assert len(to_char) == 256
     data = [tokenizer.token_bytes(i) for i in range(3000)]
     vocab = {"".join(to_char[bytes((b,))] for b in own): i for i, own in enumerate(data)}
@@ -107,12 +108,12 @@ def test_gpt2_s_own_tokens_come_back_from_their_byte_level_strings() -> None:
         ("##ing", WORDPIECE, b"ing"),
         ("##", WORDPIECE, b"##"),
         ("ĠrunĊ", BYTE_LEVEL, b" run\n"),
-        ("run</w>", BYTE_LEVEL, b"run"),
+        ("run</w>", WORD_ENDS, b"run"),
         ("Ġ▁##", PLAIN, "Ġ▁##".encode()),
     ],
 )
-def test_each_scheme_writes_bytes_its_own_way(string: str, scheme: str, data: bytes) -> None:
-    assert decode_token(string, scheme) == data
+def test_each_scheme_writes_bytes_its_own_way(string: str, scheme: Scheme, data: bytes) -> None:
+    assert scheme.decode(string) == data
 
 
 def test_llama_like_files_are_byte_fallback_bpe() -> None:
@@ -128,7 +129,7 @@ def test_llama_like_files_are_byte_fallback_bpe() -> None:
         "model": {"type": "BPE", "byte_fallback": True, "vocab": vocab},
     }
     found = read_tokens(json.dumps(file).encode())
-    assert found.scheme == SENTENCEPIECE
+    assert found.scheme == SENTENCEPIECE.name
     # An added token is text as it stands.
     assert found.tokens == (b"", b"", b"\n", b" run", b"ning", b"\xff", "  Ġ".encode())
     assert found.starts == (False, False, False, True, False, False, True)
@@ -137,7 +138,7 @@ def test_llama_like_files_are_byte_fallback_bpe() -> None:
 def test_lists_of_lines_json_lists_and_ranks_are_read() -> None:
     bert = read_tokens("[PAD]\n[unused3]\nrun\n##ing\n\u2028\n".encode())
     assert (bert.scheme, bert.tokens) == (
-        WORDPIECE, (b"", b"", b"run", b"ing", "\u2028".encode()),
+        WORDPIECE.name, (b"", b"", b"run", b"ing", "\u2028".encode()),
     )  # fmt: skip
     assert read_tokens(b'["a", "b c"]').tokens == (b"a", b"b c")
     gaps = read_tokens(b'{"a": 0, "b": 3}')

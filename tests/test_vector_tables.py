@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from kronviz.predictor import InputError
-from kronviz.probes.cross_model import vectors as module
+from kronviz.probes.cross_model import table as module
+from kronviz.probes.cross_model.choice import Matrix, choose
 from kronviz.probes.cross_model.hub import fetch
-from kronviz.probes.cross_model.vectors import choose_tensor, read_vectors
+from kronviz.probes.cross_model.vectors import read_vectors
 
 ROWS, DIMS = 40, 6
 TABLE = torch.randn(ROWS, DIMS, generator=torch.Generator().manual_seed(1))
@@ -77,6 +78,10 @@ def test_of_a_large_table_the_first_rows_are_read(
         assert np.array_equal(found.vectors, TABLE[:20].numpy())
 
 
+def choose_tensor(shapes: dict[str, tuple[int, ...]], wanted: str = "") -> str:
+    return choose([Matrix(*pair) for pair in shapes.items()], "a.safetensors", wanted)[0]
+
+
 def header(**entry: Any) -> bytes:
     text = json.dumps({"wte.weight": {"dtype": "F32", "shape": [20, 4], **entry}}).encode()
     return struct.pack("<Q", len(text)) + text
@@ -104,7 +109,6 @@ REFUSED = {
     "text": (b"run 0.1 0.2 0.3\n" * 50, "no safetensors file"),
     "zip": (zipped(), "an archive"),
     "pickle": (pickle.dumps({"weight": [1.0] * 99}), "a pickle"),
-    "gguf": (b"GGUF\3\0\0\0" + b"\0" * 99, "GGUF"),
     "short": (header(data_offsets=[0, 320]) + b"\0" * 100, "ends before"),
     "offsets": (header(data_offsets=[0, 9]) + b"\0" * 400, "does not fit its shape"),
     "offsets of text": (header(data_offsets="x") + b"\0" * 400, "does not fit its shape"),
