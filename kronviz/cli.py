@@ -31,8 +31,10 @@ def check_output(*paths: Path | None) -> None:
                     f"{name} cannot be written: there is no folder {short_name(str(folder))}; "
                     "make it first."
                 )
-            if not os.access(path if path.exists() else folder, os.W_OK):
-                raise InputError(f"{name} cannot be written: permission denied.")
+            new = not path.exists()
+            path.open("ab").close()
+            if new:
+                path.unlink()
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise InputError(f"{name} cannot be written: {reason}.") from None
@@ -49,16 +51,19 @@ def check_output_folder(path: Path) -> None:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command and end the process: what it refuses is one sentence and status 2."""
+    """Run a command and end the process with its `status`."""
+    raise SystemExit(status(main))
+
+
+def status(main: Callable[[], int | None]) -> int:
+    """Run a command and return its exit status; what it refuses is one sentence and status 2."""
     try:
-        status = main() or 0
+        return main() or 0
     except Sentence as error:
         print(error, file=sys.stderr)
-        status = REFUSED
     except OSError as error:
         name = short_name(Path(str(error.filename)).name) + ": " if error.filename else ""
         print(f"{name}{(error.strerror or str(error)).lower()}.", file=sys.stderr)
-        status = REFUSED
     except KeyboardInterrupt:
-        status = 130
-    raise SystemExit(status)
+        return 130
+    return REFUSED

@@ -43,8 +43,11 @@ def decode_text(data: bytes, name: str) -> str:
     return text
 
 
-def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> bytes:
     """Return the bytes of a file that a person named.
+
+    Args:
+        cut: of a larger file, return ``limit + 1`` bytes in place of refusing it.
 
     Raises:
         InputError: there is no such regular file, it cannot be read, or it is larger than ``limit``
@@ -63,7 +66,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
             raise
         reason = (getattr(error, "strerror", None) or "its name is no path").lower()
         raise InputError(f"{name} cannot be read: {reason}.") from None
-    if len(data) > limit:
+    if len(data) > limit and not cut:
         raise InputError(f"{name} is larger than the limit of {limit / 1e6:g} MB; cut it.")
     return data
 

@@ -259,7 +259,7 @@ def test_load_pairs_from_a_path(tmp_path: Path) -> None:
     path.write_text("clean\ttypo\na cat\ta kat\n")
     assert load_pairs(path).pairs == load_pairs(str(path)).pairs != ()
     assert load_pairs(tmp_path / "none.csv").problems == (
-        "none.csv cannot be opened: no such file or directory.",
+        "There is no file none.csv; check its path.",
     )
     assert load_pairs(tmp_path).pairs == ()
 

@@ -327,7 +327,10 @@ def test_our_sentences_come_from_all_categories() -> None:
     chosen = our_sentences(20)
     categories = {pair.clean: pair.category for pair in load_pairs().pairs}
     assert len({categories[text] for text in chosen}) == 20
-    assert len(our_sentences(10**6)) == len(load_pairs().pairs)
+    assert len(our_sentences(320)) == len(load_pairs().pairs)
+    for count in (0, 321):
+        with pytest.raises(InputError, match="from 1 to 320"):
+            our_sentences(count)
 
 
 def test_the_command_line_gives_the_same_figures(
@@ -356,7 +359,7 @@ def test_the_command_line_refuses_in_one_sentence(
     assert "no pair" in capsys.readouterr().err
     missing = ["--pair", str(pair_folder), "--sentences", "/nowhere/at-all.txt"]
     assert main(["sweep", *missing]) == 2
-    assert capsys.readouterr().err == "at-all.txt cannot be read as UTF-8 text.\n"
+    assert capsys.readouterr().err == "There is no file at-all.txt; check its path.\n"
 
 
 def test_outcomes_come_in_the_order_of_the_pairs(small_predictor: Predictor) -> None:

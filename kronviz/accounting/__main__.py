@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from kronviz import cli
 from kronviz.accounting import DTYPES, input_cost
 from kronviz.accounting.timing import measure
-from kronviz.predictor import InputError
 from kronviz.results import to_json
 
 
@@ -19,13 +19,10 @@ def main() -> None:
     parser.add_argument("--measure", type=int, metavar="TOKENS", help="also time so many tokens")
     arguments = parser.parse_args()
     shape = (arguments.vocabulary, arguments.pos_dim, arguments.d_model, arguments.dtype)
-    try:
-        print(to_json(input_cost(*shape), indent=2))
-        if arguments.measure is not None:
-            print(to_json(measure(*shape, tokens=arguments.measure), indent=2))
-    except InputError as error:
-        parser.error(str(error))
+    print(to_json(input_cost(*shape), indent=2))
+    if arguments.measure is not None:
+        print(to_json(measure(*shape, tokens=arguments.measure), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

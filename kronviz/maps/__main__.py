@@ -9,13 +9,12 @@ and prints the probe families' figures.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kronviz.checkpoint import CheckpointError
+from kronviz import cli
 from kronviz.maps.lookup import family_figures
 from kronviz.maps.spaces import space_of, spaces
 from kronviz.maps.store import (
@@ -36,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where ``--check`` found others stored; 2 where there is no such pair or space.
     """
+    return cli.status(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kronviz.maps", description=__doc__)
     parser.add_argument("--pair", default="tiny", help="name or folder of a pair of models")
     parser.add_argument("--space", action="append", help="only this map; may be given again")
@@ -45,17 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--families", action="store_true", help="print the families' figures")
     parser.add_argument("--out", type=Path, default=MAPS, help="folder that maps are stored in")
     options = parser.parse_args(arguments)
-    try:
-        predictor = Predictor.load(options.pair, device="cpu")
-        names = options.space or [s.name for s in spaces(predictor) if options.whole or not s.whole]
-        if options.families:
-            for name in names:
-                print("\n".join(_figures(predictor, name)))
-            return 0
-        return _draw_all(predictor, names, options)
-    except (CheckpointError, InputError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    cli.check_output_folder(options.out)
+    predictor = Predictor.load(options.pair, device="cpu")
+    names = options.space or [s.name for s in spaces(predictor) if options.whole or not s.whole]
+    if options.families:
+        for name in names:
+            print("\n".join(_figures(predictor, name)))
+        return 0
+    return _draw_all(predictor, names, options)
 
 
 def _figures(predictor: Predictor, name: str) -> list[str]:

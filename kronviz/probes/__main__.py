@@ -7,20 +7,23 @@ Every probe prints its figures, and writes the same result as JSON (``--json``) 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kronviz.checkpoint import CheckpointError
-from kronviz.predictor import InputError, Predictor
+from kronviz import cli
+from kronviz.errors import InputError
+from kronviz.predictor import Predictor
 from kronviz.probes.commands import COMMANDS
 from kronviz.probes.tables import csv_text
 from kronviz.results import to_json
-from kronviz.tokenizer import VocabularyError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the probe that the arguments name; 0 when it answered, 2 when it refused."""
+    return cli.status(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(prog="python -m kronviz.probes", description=__doc__)
     probes = parser.add_subparsers(dest="probe", required=True, metavar="probe")
     for name, command in COMMANDS.items():
@@ -34,18 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_arguments(sub)
     options = parser.parse_args(arguments)
     command = COMMANDS[options.probe]
-    try:
-        result = command.run(Predictor.load(options.pair), options)
-    except (CheckpointError, InputError, VocabularyError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    cli.check_output(options.json, options.csv)
+    result = command.run(Predictor.load(options.pair), options)
+    if getattr(result, "done", 1) == 0:
+        raise InputError(" ".join(result.problems) or "There was nothing to read.")
     for line in command.lines(result):
         print(line)
     if options.json:
         options.json.write_text(to_json(result, indent=1), encoding="utf-8")
     if options.csv:
         options.csv.write_text(csv_text(command.table(result)), encoding="utf-8", newline="")
-    return 0
 
 
 if __name__ == "__main__":

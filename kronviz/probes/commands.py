@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
-from kronviz.predictor import InputError, Predictor
+from kronviz.lines import read_lines
+from kronviz.predictor import Predictor
 from kronviz.probes import continuation, echo, layers, recovery, sensitivity, sweep, tables
 from kronviz.probes.cross_model import command as cross_model
 from kronviz.probes.inside import command as insides
@@ -56,12 +57,8 @@ def _progress() -> Progress | None:
 
 
 def _sentences(path: Path | None) -> list[str] | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{path.name} cannot be read as UTF-8 text.") from None
+    """The lines of a file; ``None`` where none was named, which stands for our own."""
+    return None if path is None else read_lines(path)
 
 
 def _kinds(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:

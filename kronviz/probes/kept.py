@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from kronviz import cli
 from kronviz.checkpoint import CheckpointError, fingerprints
 from kronviz.predictor import Predictor
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
@@ -92,10 +93,8 @@ def main() -> None:
     parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
     parser.add_argument("--seed", type=int, default=SEED, help="of the intervals")
     options = parser.parse_args()
-    try:
-        made = keep(options.pair, seed=options.seed)
-    except CheckpointError as error:
-        raise SystemExit(str(error)) from None
+    cli.check_output(options.pair / FILE)
+    made = keep(options.pair, seed=options.seed)
     for row in made.report.metrics:
         for arm in row.arms:
             value = arm.value
@@ -103,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -20,15 +20,19 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from kronviz.errors import InputError
+from kronviz.lines import MAX_BYTES, read_bytes
+from kronviz.lines import short_name as _short
 from kronviz.typos import Edit, apply_edits
 
 OUR_PAIRS = Path(__file__).resolve().parents[2] / "assets" / "pairs.jsonl"
-MAX_BYTES = 2_000_000
 MAX_ROWS = 5_000
 MAX_CHARS = 2_000
 MAX_PROBLEMS = 20
 
 _NEEDED = ("clean", "typo")
+_CELL_LINES = 8
+"""Lines that a quoted cell may span: a stray quote must not swallow the rows after it."""
 _FORMATS = (".json", ".jsonl", ".csv", ".tsv")
 _ARCHIVES = {
     b"PK\x03\x04": "zip",
@@ -92,11 +96,9 @@ def load_pairs(path: str | Path | None = None) -> PairSet:
     """The pairs of a file; without a path, the set that comes with the project."""
     path = OUR_PAIRS if path is None else Path(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        return PairSet((), (f"{path.name} cannot be opened: {reason}.",))
+        data = read_bytes(path, cut=True)
+    except InputError as error:
+        return PairSet((), (str(error),))
     return parse_pairs(data, path.name)
 
 
@@ -185,30 +187,49 @@ def _parsed(text: str) -> Any:
 def _table_rows(text: str, name: str) -> Iterator[_Row]:
     header = text.lstrip().partition("\n")[0]
     separator = max("\t;,", key=header.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines = text.split("\n")
     columns: list[str] = []
-    number = 0
-    while True:
-        try:
-            cells = next(lines)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            number += 1
-            yield _Row(number, lines.line_num, _Refusal(f"not a row of a table: {error}."))
+    number = start = 0
+    while start < len(lines):
+        read, cells = _table_row(lines[start : start + _CELL_LINES], separator)
+        start += read
+        if isinstance(cells, list) and not any(cell.strip() for cell in cells):
             continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not columns:
+        if isinstance(cells, list) and not columns:
             columns = [cell.strip().lower() for cell in cells]
             if not set(_NEEDED) <= set(columns):
                 raise _Refusal(f"{name} has the columns {_listed(columns)}, but {_NEEDS}.")
             continue
         number += 1
-        found: Any = dict(zip(columns, cells, strict=False))
-        if len(cells) != len(columns):
-            found = _Refusal(f"it has {len(cells)} cells where the header has {len(columns)}.")
-        yield _Row(number, lines.line_num, found)
+        found: Any = cells
+        if isinstance(cells, list):
+            found = dict(zip(columns, cells, strict=False))
+            if len(cells) != len(columns):
+                found = _Refusal(f"it has {len(cells)} cells where the header has {len(columns)}.")
+        yield _Row(number, start, found)
+
+
+def _table_row(lines: Sequence[str], separator: str) -> tuple[int, list[str] | _Refusal]:
+    """Return the cells of the first row of some lines, and how many lines it spans.
+
+    A cell in quotes may span several; where its quote is never closed, the first line alone is
+    refused.
+    """
+    reason: csv.Error | None = None
+    for read in range(1, len(lines) + 1):
+        text = "\n".join(lines[:read]).removesuffix("\r")
+        try:
+            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        except csv.Error as error:
+            reason = reason or error
+            if "unexpected end of data" not in str(error):
+                break
+        else:
+            if len(rows) <= 1:
+                return read, rows[0] if rows else []
+            break
+    what = reason or "a carriage return stands inside it"
+    return 1, _Refusal(f"not a row of a table: {what}.")
 
 
 def _pair(row: _Row) -> Pair:
@@ -275,9 +296,3 @@ def _listed(names: Iterable[object]) -> str:
 
 def _either(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + " or " + names[-1]
-
-
-def _short(text: str) -> str:
-    """Text from a file as a sentence can hold it: short, on one line, nothing invisible."""
-    text = "".join(char if char.isprintable() else "\ufffd" for char in text[:61])
-    return text if len(text) <= 60 else text[:57] + "..."

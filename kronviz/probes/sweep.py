@@ -104,9 +104,14 @@ def sweep(
 
 
 def our_sentences(count: int = SENTENCES) -> tuple[str, ...]:
-    """So many clean sentences of our own set of pairs, taken evenly from all its categories."""
+    """Return so many clean sentences of our own set of pairs, taken evenly from its categories.
+
+    Raises:
+        InputError: there are not so many.
+    """
     pairs = load_pairs().pairs
-    count = max(1, min(count, len(pairs)))
+    if not 1 <= count <= len(pairs):
+        raise InputError(f"count is {count}; give a whole number from 1 to {len(pairs)}.")
     return tuple(pairs[i * len(pairs) // count].clean for i in range(count))
 
 

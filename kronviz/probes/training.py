@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from kronviz import cli
 from kronviz.checkpoint import PAIR, CheckpointError, read_config, read_log
 from kronviz.probes.rarity import Rarity, names, rarity
 from kronviz.probes.seeds import SeedSpread, rate_sweep, seed_spread
@@ -297,4 +298,4 @@ def _shown(value: float | None, form: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

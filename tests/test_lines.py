@@ -1,0 +1,100 @@
+"""Files of lines as people save them: one reader, the same entries everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kronviz.errors import InputError
+from kronviz.lines import read_lines, split_lines
+from kronviz.probes.__main__ import main
+from kronviz.probes.pairs import load_pairs
+
+SENTENCES = ["The capital of France is Paris.", "The sun\x0crises\x85in the\u2028east\x1cnow."]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [b"", b"\n", b"\n \n\n"])
+def test_a_line_ends_at_a_line_feed_alone(
+    mark: bytes, end: bytes, last: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_bytes(mark + end.join(line.encode() for line in SENTENCES) + last)
+    assert read_lines(path) == SENTENCES
+    assert split_lines("\ufeff" + "\r\n".join(SENTENCES)) == SENTENCES
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf \r\n\t\n", "is empty"),
+        ("Größe".encode("latin-1"), "not UTF-8"),
+        ("text".encode("utf-16"), "is UTF-16"),
+        (b"a\0b", "binary"),
+        (b"a\n" * 5_001, "5,001 lines"),
+        (b"a" * 2_000_001, "limit of 2 MB"),
+    ],
+)
+def test_what_is_no_file_of_lines_is_one_sentence(data: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_bytes(data)
+    for probe, option in (("sweep", "--sentences"), ("recovery", "--passages")):
+        with pytest.raises(InputError, match=said):
+            read_lines(path)
+        assert main([probe, "--pair", "tiny", option, str(path)]) == 2
+
+
+@pytest.mark.parametrize("path", ["nowhere.txt", ".", "/dev/zero", "x" * 300, "a\0b"])
+def test_what_is_no_file_is_one_sentence(path: str) -> None:
+    with pytest.raises(InputError, match=r"\.$"):
+        read_lines(Path(path))
+
+
+def test_a_stray_quote_costs_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    rows = ["clean\ttypo", '"The cat\tTeh cat', "The sun\tTeh sun", '"a ""b"""\t"two\nlines"']
+    path.write_text("\r\n".join([*rows, 'said "so" and\tsaid "os" and', "x\ty"]))
+    found = load_pairs(path)
+    assert [(pair.clean, pair.typo) for pair in found.pairs] == [
+        ("The sun", "Teh sun"),
+        ('a "b"', "two\nlines"),
+        ('said "so" and', 'said "os" and'),
+        ("x", "y"),
+    ]
+    (problem,) = found.problems
+    assert problem.startswith("Row 1 (line 2): not a row of a table")
+
+
+def test_where_a_result_cannot_be_written_is_said_before_the_run(
+    pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "no" / "x.csv", tmp_path, tmp_path / "file" / "x", Path("/proc/x")):
+        for option in ("--json", "--csv"):
+            words = ["generate", "--pair", str(pair_folder), "--prompt", "A", option, str(path)]
+            assert main(words) == 2
+            said = capsys.readouterr()
+            assert said.out == ""
+            assert said.err.count("\n") == 1
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_run_in_which_nothing_can_be_read_is_refused(
+    pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("word " * 3_000)
+    table = tmp_path / "long.csv"
+    table.write_text("clean,typo\n" + "word " * 300 + ",word\n")
+    for words in (
+        ["sweep", "--sentences", str(path), "--kinds", "swap", "--strengths", "1"],
+        ["recovery", "--passages", str(path)],
+        ["robustness", "--sentences", str(path)],
+        ["robustness", "--pairs", str(table)],
+    ):
+        assert main([*words, "--pair", str(pair_folder)]) == 2
+        assert "Shorten it" in (said := capsys.readouterr()).err or "limit is" in said.err
+        assert said.out == ""
