@@ -26,7 +26,7 @@ from kronviz.maps.store import (
     read_map,
     write_map,
 )
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

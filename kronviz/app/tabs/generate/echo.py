@@ -40,6 +40,7 @@ from kronviz.app.components import (
 )
 from kronviz.app.context import Context
 from kronviz.generation import SLOT, Sampler
+from kronviz.lines import split_lines
 from kronviz.probes.echo import (
     MAX_SEEDS,
     PROMPTS,
@@ -110,7 +111,7 @@ def build(context: Context, pair: gr.Radio) -> None:
         plan = echo_plan(
             predictor,
             [part.strip() for part in well_formed(strings or "").replace("\n", ",").split(",")],
-            well_formed(prompts or "").splitlines(),
+            split_lines(well_formed(prompts or "")),
             seeds=int(seeds),
             sampler=sampler,
         )

@@ -24,6 +24,7 @@ from kronviz.app.tabs.map import view
 from kronviz.app.tabs.map import words as map_words
 from kronviz.app.tabs.map.api import add_endpoints
 from kronviz.app.tabs.map.names import is_own_model
+from kronviz.lines import split_lines
 from kronviz.maps import lookup
 from kronviz.maps.fresh import FreshLayout, lay_out_steps, steps
 from kronviz.maps.spaces import OwnModel, space_of, spaces
@@ -226,7 +227,7 @@ def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
 
 def _listed(words: str) -> list[str]:
     """One word a line; blanks before it belong to it, blanks behind it do not."""
-    lines = (line.rstrip() for line in well_formed(words or "").splitlines())
+    lines = (line.rstrip() for line in split_lines(well_formed(words or "")))
     return [line for line in lines if line]
 
 

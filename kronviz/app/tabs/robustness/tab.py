@@ -44,6 +44,7 @@ from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.app.tabs.robustness.api import add_endpoints
 from kronviz.figures.robustness import advantages, forgetting
+from kronviz.lines import split_lines
 from kronviz.predictor import InputError
 from kronviz.probes import recovery, sensitivity, sweep
 from kronviz.probes.outcomes import fitted, outcomes
@@ -400,7 +401,7 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
 def _given(chosen: str, path: str | None, lines: str, manner: dict[str, Any]) -> PairSet:
     """The pairs that a visitor asked for; `InputError` where there is nothing to begin with."""
     if chosen == SENTENCES:
-        return spoiled(well_formed(lines or "").splitlines(), **manner)
+        return spoiled(split_lines(well_formed(lines or "")), **manner)
     if chosen != FILE:
         return load_pairs()
     if not path:
