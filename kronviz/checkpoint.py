@@ -25,6 +25,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +34,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from kronviz.arms import ARMS
-from kronviz.errors import Sentence
-from kronviz.model import GPT, ModelConfig
+from kronviz.errors import InputError, Sentence
+from kronviz.lines import decode_text, read_bytes, short_name, split_lines
+from kronviz.model import GPT, PADDING_MULTIPLE, ModelConfig
+from kronviz.tokenizer import VocabularyError, vocabulary_size
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 PAIR = ("bpe", "kron")
@@ -46,6 +50,11 @@ PAIR = ("bpe", "kron")
 SHARD_BYTES = 7_900_000
 """Largest sum of tensors in a file, which leaves room for its header under 8 MB."""
 SCALE = ".scale"
+MAX_SHARD_BYTES = 16_000_000
+MAX_SHARDS = 4_096
+MAX_CONFIG = 1_000_000
+"""Bytes of a ``config.json``, and of the header of a file of weights."""
+MAX_LOG = 64_000_000
 PIECE = "#"
 CONFIG = "config.json"
 LOG = "log.jsonl"
@@ -57,6 +66,8 @@ RARITY_EDGES = (0, 1, 10, 100, 1_000, 10_000)
 FORMAT = "kronviz-1"
 FURTHER = "+"
 """Between the name of a folder and that of an arm beside its pair."""
+_SHARD = re.compile(r"[\w.-]{1,100}\.safetensors")
+_log = logging.getLogger("kronviz")
 
 
 class CheckpointError(Sentence, RuntimeError):
@@ -125,26 +136,44 @@ def save_arm(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of an arm. `CheckpointError` if missing, damaged or not ours."""
-    label = f"{folder.parent.name}/{folder.name}"
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-        if config["format"] != FORMAT:
-            raise CheckpointError(
-                f"The checkpoint {label} has format {config['format']!r}; this version of kronviz "
-                f"reads {FORMAT!r}."
-            )
-        config["model"] = ModelConfig(**config["model"])
-        if not isinstance(config["sha256"], dict) or not config["sha256"]:
-            raise ValueError
-    except OSError:
+    """Return the ``config.json`` of an arm, with its ``model`` as a `ModelConfig`.
+
+    Raises:
+        CheckpointError: it is missing, damaged or not ours, or describes no model that the weights
+            beside it could be.
+    """
+    label = _label(folder)
+    if not (folder / CONFIG).is_file():
         raise CheckpointError(
             f"The checkpoint {label} is missing; restore the folder or train it again."
-        ) from None
-    except (ValueError, KeyError, TypeError):
+        )
+    try:
+        config = json.loads(read_bytes(folder / CONFIG, MAX_CONFIG), parse_constant=_no_number)
+        if config["format"] != FORMAT:
+            raise CheckpointError(
+                f"The checkpoint {label} has format {short_name(str(config['format']))!r}; this "
+                f"version of kronviz reads {FORMAT!r}."
+            )
+        shape = config["model"] = ModelConfig(**config["model"])
+        names = config["sha256"]
+        if not isinstance(names, dict) or not 1 <= len(names) <= MAX_SHARDS:
+            raise ValueError
+        # A damaged list of files is found when they are read; here a folder is looked at quickly.
+        sizes = [_size(folder / name) for name in names if _SHARD.fullmatch(name)]
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
             f"The file config.json of checkpoint {label} is damaged or not kronviz's; restore it."
         ) from None
+    if not _is_shape(shape):
+        raise CheckpointError(
+            f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
+        )
+    least, most = _bytes_stored(shape)
+    if len(sizes) == len(names) and None not in sizes and not least <= sum(sizes) <= most:  # type: ignore[arg-type]
+        raise CheckpointError(
+            f"The checkpoint {label} is damaged: its config.json describes a model of {least:,} "
+            f"to {most:,} bytes, its files have {sum(sizes):,}; restore it."  # type: ignore[arg-type]
+        )
     return config
 
 
@@ -156,38 +185,58 @@ def load_arm(folder: Path) -> GPT:
             or does not fit the model's shape.
     """
     config = read_config(folder)
-    label = f"{folder.parent.name}/{folder.name}"
+    try:
+        return _filled(config["model"], _stored(folder, config["sha256"]), _label(folder))
+    except (Sentence, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        # A file that somebody made may be wrong in ways that no list of errors names.
+        _log.warning("%s of checkpoint %s", type(error).__name__, _label(folder), exc_info=True)
+        raise CheckpointError(
+            f"The checkpoint {_label(folder)} cannot be read; restore it from the repository."
+        ) from None
+
+
+def _stored(folder: Path, hashes: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of all files of an arm, as they lie in them."""
+    label = _label(folder)
     stored: dict[str, Tensor] = {}
-    for name, expected in config["sha256"].items():
-        name = Path(name).name
-        path = folder / name
-        try:
-            data = path.read_bytes()
-        except OSError:
+    for name, expected in hashes.items():
+        path, shown = folder / Path(name).name, short_name(Path(name).name)
+        if not _SHARD.fullmatch(name) or _size(path) is None:
             raise CheckpointError(
-                f"The file {name} of checkpoint {label} is missing; restore it from the repository."
-            ) from None
+                f"The file {shown} of checkpoint {label} is missing; restore it from the "
+                "repository."
+            )
+        try:
+            data = read_bytes(path, MAX_SHARD_BYTES)
+        except InputError as error:
+            raise CheckpointError(f"The checkpoint {label} is damaged: {error}") from None
         if hashlib.sha256(data).hexdigest() != expected:
             raise CheckpointError(
-                f"The file {name} of checkpoint {label} is damaged: its SHA-256 differs from the "
+                f"The file {shown} of checkpoint {label} is damaged: its SHA-256 differs from the "
                 "one in config.json; restore it from the repository."
             )
         try:
-            stored |= load_file(path)
+            if int.from_bytes(data[:8], "little") > MAX_CONFIG:
+                raise SafetensorError
+            stored |= load(data)
         except SafetensorError:
             raise CheckpointError(
-                f"The file {name} of checkpoint {label} is no safetensors file; restore it."
+                f"The file {shown} of checkpoint {label} is no safetensors file; restore it."
             ) from None
+    return stored
+
+
+def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
+    """A model with the weights that its files hold."""
     try:
         tensors = _unpack(stored)
-    except (ValueError, KeyError, RuntimeError):
+    except (ValueError, KeyError, IndexError, RuntimeError):
         raise CheckpointError(
             f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
         ) from None
     try:
-        shape = config["model"]
-        if shape.d_model % shape.n_head:
-            raise ValueError
         with _Unfilled():
             model = GPT(shape).eval()
     except (ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError):
@@ -196,7 +245,7 @@ def load_arm(folder: Path) -> GPT:
         ) from None
     expected_names = set(_state(model))
     if expected_names != set(tensors):
-        odd = sorted(expected_names ^ set(tensors))[0]
+        odd = short_name(sorted(expected_names ^ set(tensors))[0])
         raise CheckpointError(
             f"The weights of checkpoint {label} do not fit its config.json: {odd} is in one only."
         )
@@ -206,7 +255,57 @@ def load_arm(folder: Path) -> GPT:
         raise CheckpointError(
             f"The weights of checkpoint {label} have other shapes than its config.json says."
         ) from None
+    if not all(torch.isfinite(tensor).all() for tensor in model.parameters()):
+        raise CheckpointError(
+            f"The weights of checkpoint {label} hold values that are no numbers; restore it."
+        )
     return model
+
+
+def _is_shape(shape: ModelConfig) -> bool:
+    """Whether a model of this shape can be made at all."""
+
+    def whole(value: object, low: int, high: int) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    try:
+        vocabulary_size(shape.vocabulary)
+    except (VocabularyError, AttributeError):
+        return False
+    return (
+        shape.arm in ARMS
+        and whole(shape.d_model, 1, 1 << 15)
+        and whole(shape.n_layer, 1, 512)
+        and whole(shape.n_head, 1, 512)
+        and whole(shape.n_ctx, 8, 1 << 20)
+        and whole(shape.pos_dim, 1, 256)
+        and shape.d_model % shape.n_head == 0
+    )
+
+
+def _bytes_stored(shape: ModelConfig) -> tuple[int, int]:
+    """The fewest and the most bytes that a model of a shape can take on the disk."""
+    rows = vocabulary_size(shape.vocabulary) + PADDING_MULTIPLE
+    blocks = 12 * shape.n_layer * shape.d_model**2
+    least = blocks + (rows - PADDING_MULTIPLE + shape.n_ctx) * shape.d_model
+    inputs = max(rows, 256 * shape.pos_dim) + 2 * shape.n_layer + 1
+    return least, 5 * (least + inputs * shape.d_model) + 10_000_000
+
+
+def _size(path: Path) -> int | None:
+    """The size of a regular file in bytes; ``None`` where there is none."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _label(folder: Path) -> str:
+    return f"{short_name(folder.parent.name)}/{short_name(folder.name)}"
+
+
+def _no_number(written: str) -> None:
+    raise ValueError(f"{written} is no number")
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
@@ -219,10 +318,11 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     try:
-        records = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = split_lines(decode_text(read_bytes(path, MAX_LOG), LOG))
+        records = [json.loads(line) for line in lines]
         if not all(isinstance(record, dict) for record in records):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CheckpointError(
             f"The training log of checkpoint {folder.parent.name}/{folder.name} is damaged; "
             "restore log.jsonl from the repository."
@@ -239,6 +339,11 @@ def list_pairs(root: Path = CHECKPOINTS) -> list[PairInfo]:
     pairs = []
     for path in sorted(root.iterdir() if root.is_dir() else []):
         if not path.is_dir() or path.name.startswith("."):
+            continue
+        name = short_name(path.name)
+        if name != path.name:
+            problem = f"The folder {name} has a name that cannot be shown; rename it."
+            pairs.append(PairInfo(name, path, (), (problem,)))
             continue
         arms, problems = _readable(path, PAIR)
         pairs.append(PairInfo(path.name, path, arms, problems))

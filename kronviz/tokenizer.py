@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from tiktoken_ext import openai_public
 
 from kronviz.errors import Sentence
+from kronviz.lines import short_name
 
 RANK_FILES = Path(__file__).resolve().parent.parent / "assets" / "tiktoken"
 END_OF_TEXT = "<|endoftext|>"
@@ -46,24 +47,28 @@ class VocabularyError(Sentence, RuntimeError):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Where tiktoken would fetch a rank file from, and what it must hash to."""
+    """Where tiktoken would fetch a rank file from, what it must hash to, and its number of ids."""
 
     url: str
     sha256: str
+    n_vocab: int
 
 
 VOCABULARIES = {
     "r50k_base": Vocabulary(
         "https://openaipublic.blob.core.windows.net/encodings/r50k_base.tiktoken",
         "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
+        50_257,
     ),
     "cl100k_base": Vocabulary(
         "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+        100_277,
     ),
     "o200k_base": Vocabulary(
         "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+        200_019,
     ),
 }
 
@@ -185,6 +190,28 @@ def rank_file(name: str) -> Path:
     return RANK_FILES / hashlib.sha1(VOCABULARIES[name].url.encode()).hexdigest()
 
 
+def vocabulary_size(name: str) -> int:
+    """Return the number of ids of a vocabulary, without loading it.
+
+    Raises:
+        VocabularyError: the name is unknown.
+    """
+    base, colon, first = name.partition(":")
+    if base not in VOCABULARIES:
+        raise VocabularyError(
+            f"There is no vocabulary {short_name(base)!r}; there are {', '.join(VOCABULARIES)}."
+        )
+    if not colon:
+        return VOCABULARIES[base].n_vocab
+    size = int(first) if first.isdecimal() and len(first) < 10 else 0
+    if not 256 <= size < VOCABULARIES[base].n_vocab:
+        raise VocabularyError(
+            f"{short_name(name)!r} asks for {short_name(first)!r} ranks; {base} can be cut to "
+            f"256 or more, and fewer than its {VOCABULARIES[base].n_vocab:,}."
+        )
+    return size + 1
+
+
 @functools.lru_cache(maxsize=8)
 def load_tokenizer(name: str) -> Tokenizer:
     """Load a vocabulary from ``assets/``.
@@ -197,16 +224,12 @@ def load_tokenizer(name: str) -> Tokenizer:
     Raises:
         VocabularyError: the name is unknown, or the file is missing or damaged.
     """
-    base, _, first = name.partition(":")
-    if base not in VOCABULARIES:
-        raise VocabularyError(
-            f"There is no vocabulary {base!r}; there are {', '.join(VOCABULARIES)}."
-        )
+    size = vocabulary_size(name) - 1
+    base, cut, first = name.partition(":")
     parts = _load_ranks(base)
-    if first:
-        size = int(first) if first.isdecimal() else 0
+    if cut:
         ranks = parts["mergeable_ranks"]
-        if not 256 <= size <= len(ranks):
+        if size > len(ranks):
             raise VocabularyError(
                 f"{name!r} asks for {first!r} ranks; {base} can be cut to 256 … {len(ranks)}."
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import pickle
 import re
 import shutil
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small import small_model
 
 from kronviz import checkpoint
+from kronviz.app.context import load_context
 from kronviz.checkpoint import (
     PAIR,
     CheckpointError,
@@ -24,7 +28,7 @@ from kronviz.checkpoint import (
     read_log,
     save_arm,
 )
-from kronviz.predictor import Predictor
+from kronviz.predictor import Comparison, Predictor
 
 IDS = torch.arange(30).reshape(2, 15)
 
@@ -115,23 +119,116 @@ def _with(**changes: object) -> Callable[[Path], object]:
     return damage
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (_with(arm="foo"), "describes no model"),
-        (_with(n_head=3), "describes no model"),
-        (_with(d_model="8"), "describes no model"),
-        (_with(pos_dim=0), "describes no model"),
-        (_damage_shard, "damaged"),
-        (_foreign_config, "config.json"),
-        (_other_shape, "shapes"),
-        (_pickle, "damaged"),
-        (_outside, "missing"),
-        (lambda folder: next(folder.glob("*.safetensors")).unlink(), "missing"),
-        (lambda folder: (folder / "config.json").write_text("{"), "damaged"),
-        (shutil.rmtree, "missing"),
-    ],
-)
+def _config(text: str | bytes) -> Callable[[Path], object]:
+    data = text.encode() if isinstance(text, str) else text
+    return lambda folder: (folder / "config.json").write_bytes(data)
+
+
+def _files(named: object) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config["sha256"] = named
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return damage
+
+
+def _shard(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], object]:
+    """Change the tensors of a file, with the hash of what was made in ``config.json``."""
+
+    def damage(folder: Path) -> None:
+        path = next(folder.glob("*.safetensors"))
+        tensors = load_file(path)
+        change(tensors)
+        save_file(tensors, path)
+        _sign(folder, path)
+
+    return damage
+
+
+def _header(header: bytes) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        path = next(folder.glob("*.safetensors"))
+        path.write_bytes(header + b"\0" * 100_000)
+        _sign(folder, path)
+
+    return damage
+
+
+def _sign(folder: Path, path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["sha256"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _pipe(name: str) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        path = next(folder.glob(name))
+        path.unlink()
+        os.mkfifo(path)
+
+    return damage
+
+
+def _scale(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["blocks.0.mlp.up.weight.scale"] = torch.ones(())
+
+
+def _no_numbers(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["norm.weight"].fill_(float("nan"))
+
+
+DAMAGES = {
+    "an arm of no kind": (_with(arm="foo"), "describes no model"),
+    "heads that do not divide": (_with(n_head=3), "describes no model"),
+    "a width as text": (_with(d_model="8"), "describes no model"),
+    "no positions": (_with(pos_dim=0), "describes no model"),
+    "a truth for a number": (_with(n_layer=True), "describes no model"),
+    "a broken number": (_with(n_layer=2.5), "describes no model"),
+    "ten million layers": (_with(n_layer=10**7), "describes no model"),
+    "no layers": (_with(n_layer=-1), "describes no model"),
+    "more layers than files": (_with(n_layer=500), "damaged"),
+    "a wide model": (_with(d_model=1 << 15), "damaged"),
+    "a long context": (_with(n_ctx=1 << 20), "damaged"),
+    "a context of one": (_with(n_ctx=1), "describes no model"),
+    "another vocabulary": (_with(vocabulary="o200k_base"), "damaged"),
+    "no vocabulary": (_with(vocabulary="klingon"), "describes no model"),
+    "a vocabulary of no text": (_with(vocabulary=["r50k_base"]), "describes no model"),
+    "a vocabulary cut to billions": (_with(vocabulary="r50k_base:99999999999"), "no model"),
+    "huge positions": (_with(pos_dim=10**9), "describes no model"),
+    "an unknown entry": (_with(moe=8), "damaged"),
+    "a changed byte": (_damage_shard, "damaged"),
+    "of another library": (_foreign_config, "config.json"),
+    "another shape": (_other_shape, "shapes|damaged"),
+    "a pickle": (_pickle, "damaged"),
+    "a file outside": (_outside, "missing"),
+    "a file with NUL in its name": (_files({"a\0b.safetensors": ""}), "missing"),
+    "a folder as file": (_files({"..": ""}), "missing"),
+    "a list of files": (_files(["model.safetensors"]), "damaged"),
+    "too many files": (_files({f"{i}.safetensors": "" for i in range(5_000)}), "damaged"),
+    "a hash of no text": (_files({"model-00001-of-00001.safetensors": [1]}), "damaged"),
+    "no shard": (lambda folder: next(folder.glob("*.safetensors")).unlink(), "missing"),
+    "no JSON": (_config("{"), "damaged"),
+    "JSON without end": (_config("[" * 200_000), "damaged"),
+    "JSON of another kind": (_config("[]"), "damaged"),
+    "no UTF-8": (_config(b"\xff\xfe{}"), "damaged"),
+    "a number that is none": (_config('{"format": NaN}'), "damaged"),
+    "a long number": (_config('{"format": ' + "9" * 10_000 + "}"), "damaged"),
+    "a long format": (_config(json.dumps({"format": "x" * 100_000})), "has format"),
+    "two megabytes": (_config(" " * 2_000_000), "damaged"),
+    "a pipe for config.json": (_pipe("config.json"), "missing"),
+    "a pipe for weights": (_pipe("*.safetensors"), "missing"),
+    "no folder": (shutil.rmtree, "missing"),
+    "a scale without rows": (_shard(_scale), "as kronviz stores them"),
+    "weights that are no numbers": (_shard(_no_numbers), "no numbers"),
+    "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "more is in one only"),
+    "a piece of nothing": (_shard(lambda t: t.update({"a#x": torch.ones(2)})), "as kronviz"),
+    "a header of 2^63 bytes": (_header(b"\xff" * 7 + b"\x7f"), "no safetensors"),
+    "a header that is none": (_header((50).to_bytes(8, "little")), "no safetensors"),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=list(DAMAGES))
 def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
     pair: Path, damage, said: str
 ) -> None:
@@ -140,11 +237,38 @@ def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
         load_arm(pair / "kron")
     message = str(caught.value)
     assert message.endswith(".")
+    assert len(message) < 300
     assert str(pair.parent.parent) not in message
     predictor = Predictor.load(pair)
     assert list(predictor.arms) == ["bpe"]
     assert len(predictor.problems) == 1
     assert [arm.arm for arm in predictor.compare("a text", "a txet").arms] == ["bpe"]
+
+
+def test_a_pair_that_no_page_can_name_is_left_out(pair: Path) -> None:
+    shutil.copytree(pair, pair.parent / "a\nb")
+    shutil.copytree(pair, pair.parent / os.fsdecode(b"\xff"))
+    context = load_context(pair.parent, torch.device("cpu"))
+    assert list(context.predictors) == ["toy"]
+    assert [problem.endswith("rename it.") for problem in context.problems] == [True, True]
+    assert all(problem.isprintable() for problem in context.problems)
+
+
+def test_an_error_that_nobody_foresaw_costs_one_pair(
+    pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(pair, pair.parent / "other")
+    answer = Predictor.compare
+
+    def break_other(self: Predictor, clean: str, typo: str) -> Comparison:
+        if self.pair == "other":
+            raise MemoryError
+        return answer(self, clean, typo)
+
+    monkeypatch.setattr(Predictor, "compare", break_other)
+    context = load_context(pair.parent, torch.device("cpu"))
+    assert list(context.predictors) == ["toy"]
+    assert context.problems == ("The pair other cannot be used; restore it. The log says why.",)
 
 
 def test_list_pairs_names_what_is_there(pair: Path) -> None:

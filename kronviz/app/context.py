@@ -9,6 +9,7 @@ Notable:
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,15 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from kronviz.checkpoint import CHECKPOINTS, FURTHER, CheckpointError, list_pairs
-from kronviz.predictor import InputError, Predictor
+from kronviz.checkpoint import CHECKPOINTS, FURTHER, list_pairs
+from kronviz.errors import InputError, Sentence
+from kronviz.lines import short_name
+from kronviz.predictor import Predictor
 from kronviz.probes.own_model import Shelf
 from kronviz.serving import Comparisons
-from kronviz.tokenizer import VocabularyError
 
 PREFERRED = ("gpt2", "tiny")
+_log = logging.getLogger("kronviz")
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,14 @@ def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -
             beside = predictors.get(name.partition(FURTHER)[0])
             predictor = Predictor.load(root / name, device, beside=beside)
             predictor.compare("The first answer", "The frist answer")
-        except (CheckpointError, VocabularyError) as error:
+        except Sentence as error:
             problems.append(str(error))
+        except Exception:
+            # Whatever is wrong with a pair, the others open.
+            _log.exception("The pair %r cannot be used.", name)
+            problems.append(
+                f"The pair {short_name(name)} cannot be used; restore it. The log says why."
+            )
         else:
             predictors[name] = predictor
             problems += predictor.problems

@@ -11,7 +11,6 @@ Notable:
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import signal
 import sys
@@ -28,9 +27,9 @@ from kronviz.app.context import Context
 from kronviz.app.explain import explained
 from kronviz.app.guide import guide
 from kronviz.app.navigation import Group, View, bar, skip_link, views
+from kronviz.app.server import address, uploads
 from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
-from kronviz.app.server import uploads
 from kronviz.app.server.guard import Door, fetch_nothing
 from kronviz.app.server.sessions import Sessions
 from kronviz.app.tabs.about import tab as about
@@ -144,7 +143,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "js": theme.script(),
         "head": theme.head(SENTENCE),
         "favicon_path": theme.ASSETS / "favicon.svg",
-        "server_name": os.environ.get("GRADIO_SERVER_NAME", _address()),
+        "server_name": address.host(),
         "footer_links": [],
         "ssr_mode": False,
         "share": False,
@@ -192,10 +191,6 @@ def _described(predictor: Predictor) -> str:
     of = "GPT-2’s tokenizer" if whole else f"the first {tokens:,} tokens of GPT-2’s"
     more = [f", with {arm}" for arm in predictor.pair.split(FURTHER)[1:]]
     return f"{min(sizes) / 1e6:.0f}M parameters, {of}, trained here{''.join(more)}"
-
-
-def _address() -> str:
-    return "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
 
 
 def _masthead() -> Markup:

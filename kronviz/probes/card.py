@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kronviz.errors import InputError
+from kronviz.lines import decode_text, read_bytes
+
 _COLUMNS = 3
 
 
@@ -23,8 +26,8 @@ class Source:
 def training_sources(arm_dir: Path) -> tuple[Source, ...]:
     """The sources that a card names; none where there is no card or no such table in it."""
     try:
-        card = (arm_dir / "README.md").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        card = decode_text(read_bytes(arm_dir / "README.md"), "README.md")
+    except InputError:
         return ()
     section = card.partition("\n## Data\n")[2].partition("\n## ")[0]
     lines = [line.strip() for line in section.splitlines() if line.strip().startswith("|")]

@@ -21,6 +21,8 @@ from pydantic import ValidationError
 
 from kronviz import cli
 from kronviz.checkpoint import CheckpointError, fingerprints
+from kronviz.errors import InputError
+from kronviz.lines import read_bytes
 from kronviz.predictor import Predictor
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
 from kronviz.probes.robustness import Robustness, robustness
@@ -74,8 +76,8 @@ def kept(pair_dir: Path) -> KeptRobustness | None:
     if not path.is_file():
         return None
     try:
-        found = from_json(KeptRobustness, path.read_bytes())
-    except (ValidationError, OSError):
+        found = from_json(KeptRobustness, read_bytes(path))
+    except (ValidationError, InputError):
         raise CheckpointError(
             f"The file {FILE} of the pair {pair_dir.name} is damaged; write it again with "
             f"`python -m kronviz.probes.kept checkpoints/{pair_dir.name}`."

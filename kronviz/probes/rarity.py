@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kronviz.checkpoint import RARITY, RARITY_EDGES, CheckpointError, fingerprints
+from kronviz.lines import read_bytes
 from kronviz.results import from_json
 
 
@@ -66,9 +67,9 @@ def rarity(pair_dir: Path) -> Rarity | None:
     if not path.is_file():
         return None
     try:
-        stored = path.read_bytes()
+        stored = read_bytes(path)
         weights, found = json.loads(stored)["weights"], from_json(Rarity, stored)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
             f"The file {RARITY} of {pair_dir.name} is damaged; restore it from the repository."
         ) from None

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kronviz.checkpoint import RATES, SEEDS, CheckpointError
+from kronviz.lines import read_bytes
 from kronviz.probes.intervals import Interval
 
 BPE, KRON, CONTROL = "bpe", "kron", "bpe-untied"
@@ -114,9 +115,9 @@ def _read(path: Path) -> list[SeedSpread]:
     if not path.is_file():
         return []
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(read_bytes(path))
         return [_found(one) for one in (stored if path.name == RATES else [stored])]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise CheckpointError(
             f"The file {path.name} of {path.parent.name} is damaged; restore it from the "
             "repository."

@@ -124,12 +124,16 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         CheckpointError: a log is damaged.
     """
     try:
-        curves = tuple(curve for arm in PAIR if (curve := _curve(pair_dir / arm)) is not None)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return _evidence(pair_dir)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise CheckpointError(
             f"The training log of {pair_dir.name} lacks entries that a log of kronviz has; restore "
             "log.jsonl and config.json from the repository."
         ) from None
+
+
+def _evidence(pair_dir: Path) -> TrainingEvidence:
+    curves = tuple(curve for arm in PAIR if (curve := _curve(pair_dir / arm)) is not None)
     by_arm = {curve.arm: curve for curve in curves}
     seeds, rates = seed_spread(pair_dir), rate_sweep(pair_dir)
     if len(by_arm) < len(PAIR):
@@ -189,14 +193,21 @@ def _curve(folder: Path) -> TrainingCurve | None:
         eval_steps=tuple(int(record["step"]) for record in evaluated),
         eval_tokens=tuple(int(record["tokens"]) for record in evaluated),
         eval_nats=tuple(float(record["val_loss"]) for record in evaluated),
-        final_nats=final,
-        parameters=about.get("parameters"),
-        input_parameters=about.get("input_parameters"),
+        final_nats=_number(final),
+        parameters=_number(about.get("parameters")),
+        input_parameters=_number(about.get("input_parameters")),
         step_seconds=statistics.median(durations) if durations else None,
         total_seconds=seconds[-1] if seconds else None,
-        scored=training.get("scored") or None,
-        exact=training.get("exact", 1.0) if training.get("scored") else 1.0,
+        scored=_number(training.get("scored")) or None,
+        exact=_number(training.get("exact", 1.0)) if training.get("scored") else 1.0,
     )
+
+
+def _number(value: Any) -> Any:
+    """A number, or ``None``, as a file has it. `TypeError` for anything else."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TypeError
+    return value
 
 
 def _gaps(bpe: TrainingCurve, kron: TrainingCurve) -> tuple[GapPoint, ...]:

@@ -12,10 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
-from kronviz.probes.own_model import KEPT_S
-
-MOST_BYTES = 8 * MAX_UPLOAD_BYTES
+KEPT_S = 1800.0
+"""How long a file stays that nobody writes to, as `own_model.KEPT_S` is of what was read."""
+MOST_BYTES = 3_200_000_000
 """All files together."""
 _FOLDER, _BLOCK = "GRADIO_TEMP_DIR", 4096
 

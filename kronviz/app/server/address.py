@@ -1,0 +1,68 @@
+"""Where the app listens: at the address that was asked for, or nowhere.
+
+Gradio goes on to the next port where one is taken. Who gave a port has told others of it, so the
+app ends in place of that; where no port was given, it takes another and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from kronviz.errors import InputError
+
+PORT = 7860
+_TRIED = 100
+
+
+def host(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the address to listen on: all of the machine's on Spaces, else its own alone."""
+    fallback = "0.0.0.0" if environment.get("SPACE_ID") else "127.0.0.1"
+    return environment.get("GRADIO_SERVER_NAME") or fallback
+
+
+def port(environment: Mapping[str, str] = os.environ) -> int:
+    """Return the port to listen on: ``GRADIO_SERVER_PORT``, or a free one where none was given.
+
+    Raises:
+        InputError: the port that was given is taken, or is no port.
+    """
+    given, address = environment.get("GRADIO_SERVER_PORT", "").strip(), host(environment)
+    if given and given != "0":
+        number = int(given) if given.isdecimal() and len(given) < 6 else 0
+        if not 0 < number < 1 << 16:
+            raise InputError(
+                f"GRADIO_SERVER_PORT is {given[:40]!r}; give a whole number from 1 to 65535, or 0 "
+                "for any free port."
+            )
+        if problem := _problem(address, number):
+            raise InputError(
+                f"kronviz cannot listen on {address}, port {number} ({problem}); end what uses it, "
+                "or choose another with GRADIO_SERVER_PORT, 0 for any free one."
+            )
+        return number
+    for number in range(PORT, PORT + _TRIED):
+        if not (problem := _problem(address, number)):
+            if number != PORT:
+                print(f"Port {PORT} is taken; kronviz takes {number}.", flush=True)
+            return number
+    raise InputError(
+        f"kronviz cannot listen on {address}, ports {PORT} to {PORT + _TRIED - 1} ({problem}); "
+        "check GRADIO_SERVER_NAME, or choose a port with GRADIO_SERVER_PORT."
+    )
+
+
+def _problem(address: str, number: int) -> str:
+    """Return why nobody could listen there, or nothing."""
+    try:
+        found = socket.getaddrinfo(
+            address.strip("[]"), number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, place in found:
+            with socket.socket(family, kind, protocol) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(place)
+    except (OSError, UnicodeError) as error:
+        return (getattr(error, "strerror", None) or "no such address").lower()
+    return ""
