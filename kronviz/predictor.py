@@ -61,12 +61,15 @@ class TokenView:
         text: readable form; bytes that are no whole character are written ``\xe2``.
         hex: the bytes, two digits each.
         changed: indices of the bytes that differ from the other text.
+        gaps: indices of the bytes before which the other text has bytes that this one lacks; the
+            number of bytes for a gap behind the last.
     """
 
     id: int
     text: str
     hex: str
     changed: tuple[int, ...]
+    gaps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class ArmComparison:
         arm: ``bpe`` or ``kron``.
         next_tokens: the ten tokens with the largest probability after either text.
         clean_top: the most probable next token after the clean text; ``typo_top`` likewise.
+        answer: the first token of the right answer; ``None`` where none was given.
     """
 
     arm: str
@@ -97,6 +101,7 @@ class ArmComparison:
     clean_top: NextToken
     typo_top: NextToken
     metrics: PairMetrics
+    answer: NextToken | None = None
 
 
 @dataclass(frozen=True)
@@ -187,22 +192,27 @@ class Predictor:
                 problems.append(str(error))
         return cls(info.name, arms, problems, prints)
 
-    def compare(self, clean: str, typo: str) -> Comparison:
+    def compare(self, clean: str, typo: str, answer: str = "") -> Comparison:
         """Compare the answers of both arms to a clean text and a misspelled one.
+
+        Args:
+            answer: what should follow both texts; empty if that is not known.
 
         Raises:
             InputError: a text is empty or too long.
         """
-        (answer,) = self.compare_many([(clean, typo)])
-        if isinstance(answer, InputError):
-            raise answer
-        return answer
+        (found,) = self.compare_many([(clean, typo, answer)])
+        if isinstance(found, InputError):
+            raise found
+        return found
 
-    def compare_many(self, texts: Sequence[tuple[str, str]]) -> list[Comparison | InputError]:
+    def compare_many(
+        self, texts: Sequence[tuple[str, str] | tuple[str, str, str]]
+    ) -> list[Comparison | InputError]:
         """Compare several clean texts with their misspelled ones, read together in few batches.
 
         Args:
-            texts: clean and misspelled, pair by pair.
+            texts: clean, misspelled and, if known, the right answer, pair by pair.
 
         Returns:
             An answer a pair, in their order; for a pair that cannot be answered, the reason.
@@ -212,17 +222,19 @@ class Predictor:
         started = time.perf_counter()
         answers: dict[int, Comparison | InputError] = {}
         asked: list[_Asked] = []
-        for place, (clean, typo) in enumerate(texts):
+        for place, (clean, typo, *more) in enumerate(texts):
             clean, typo = clean_text(clean), clean_text(typo)
             try:
+                right = self.answer_token(clean, typo, more[0] if more else "")
                 ids = self.encode(clean, "clean text"), self.encode(typo, "misspelled text")
             except InputError as error:
                 answers[place] = error
             else:
-                asked.append(_Asked(place, clean, typo, *ids))
+                asked.append(_Asked(place, clean, typo, *ids, right))
         for batch in _alike(asked):
             ids_together = [one.clean_ids for one in batch] + [one.typo_ids for one in batch]
-            arms = self.by_arm(functools.partial(self._read_arm, texts=ids_together))
+            right = [one.answer for one in batch]
+            arms = self.by_arm(functools.partial(self._read_arm, texts=ids_together, answers=right))
             for one, said in zip(batch, zip(*arms, strict=True), strict=True):
                 clean_tokens, typo_tokens = self.token_views(one.clean_ids, one.typo_ids)
                 answers[one.place] = Comparison(
@@ -258,7 +270,24 @@ class Predictor:
         side_by_side = on_cpu and torch.get_num_threads() * len(self.arms) <= cores()
         return list((self._pool.map if side_by_side else map)(answer, self.arms))
 
-    def _read_arm(self, arm: str, texts: Sequence[Sequence[int]]) -> list[ArmComparison]:
+    def answer_token(self, clean: str, typo: str, answer: str) -> int | None:
+        """Return the first token of a right answer, as it would follow both texts.
+
+        A blank is put before it unless both texts end in one. ``None`` for an empty answer.
+
+        Raises:
+            InputError: the answer is too long.
+        """
+        answer = clean_text(answer).strip()
+        check_characters(answer, "right answer")
+        if not answer:
+            return None
+        blank = "" if clean[-1:].isspace() and typo[-1:].isspace() else " "
+        return self.tokenizer.encode(blank + answer)[0]
+
+    def _read_arm(
+        self, arm: str, texts: Sequence[Sequence[int]], answers: Sequence[int | None]
+    ) -> list[ArmComparison]:
         """One arm's answers to all clean texts, and after them all misspelled ones."""
         reading = self.readers[arm].read(texts)
         # One transfer here, in place of a wait for the GPU at every number below.
@@ -267,15 +296,17 @@ class Predictor:
         metrics = log_prob_metrics(logs[:half], logs[half:], final[:half], final[half:])
         probabilities = logs.exp()
         return [
-            self._arm_comparison(arm, probabilities[row::half], metrics[row]) for row in range(half)
+            self._arm_comparison(arm, probabilities[row::half], metrics[row], answers[row])
+            for row in range(half)
         ]
 
     def _arm_comparison(
-        self, arm: str, probabilities: Tensor, metrics: PairMetrics
+        self, arm: str, probabilities: Tensor, metrics: PairMetrics, answer: int | None
     ) -> ArmComparison:
         """One arm's answer to one pair, from its probabilities ``(2, vocab)``."""
         best = probabilities.amax(0).topk(TOP).indices.tolist()
-        shown = [*best, *probabilities.argmax(-1).tolist()]
+        known = [] if answer is None else [answer]
+        shown = [*best, *probabilities.argmax(-1).tolist(), *known]
         found = probabilities[:, shown]
         # NumPy counts ten times as fast as PyTorch does.
         ranks = [
@@ -291,23 +322,30 @@ class Predictor:
             )
             for token, *values in zip(shown, *found.tolist(), *ranks, strict=True)
         ]
-        *next_tokens, clean_top, typo_top = views
-        return ArmComparison(arm, tuple(next_tokens), clean_top, typo_top, metrics)
+        next_tokens, (clean_top, typo_top, *right) = views[: len(best)], views[len(best) :]
+        return ArmComparison(
+            arm, tuple(next_tokens), clean_top, typo_top, metrics, right[0] if right else None
+        )
 
     def token_views(self, *texts: list[int]) -> tuple[tuple[TokenView, ...], ...]:
         """Return the tokens of two texts for display, the bytes marked that differ."""
         streams = [[self.tokenizer.token_bytes(token) for token in ids] for ids in texts]
-        changed = _differences(*streams)
+        changed, gaps = _differences(*streams)
         return tuple(
-            tuple(self._views(ids, stream, marks))
-            for ids, stream, marks in zip(texts, streams, changed, strict=True)
+            tuple(self._views(ids, stream, *marks))
+            for ids, stream, *marks in zip(texts, streams, changed, gaps, strict=True)
         )
 
-    def _views(self, ids: list[int], stream: list[bytes], marks: set[int]) -> Iterator[TokenView]:
-        start = 0
-        for token, data in zip(ids, stream, strict=True):
+    def _views(
+        self, ids: list[int], stream: list[bytes], marks: set[int], missing: set[int]
+    ) -> Iterator[TokenView]:
+        start, last = 0, len(ids) - 1
+        for place, (token, data) in enumerate(zip(ids, stream, strict=True)):
             changed = tuple(i for i in range(len(data)) if start + i in marks)
-            yield TokenView(token, self.tokenizer.token_text(token), data.hex(" "), changed)
+            # A gap between two tokens is the later one's; behind the last there is none later.
+            ends = len(data) + (place == last)
+            gaps = tuple(i for i in range(ends) if start + i in missing)
+            yield TokenView(token, self.tokenizer.token_text(token), data.hex(" "), changed, gaps)
             start += len(data)
 
 
@@ -347,6 +385,7 @@ class _Asked:
     typo: str
     clean_ids: list[int]
     typo_ids: list[int]
+    answer: int | None
 
     @property
     def length(self) -> int:
@@ -365,11 +404,19 @@ def _alike(asked: list[_Asked]) -> Iterator[list[_Asked]]:
         yield batch
 
 
-def _differences(first: list[bytes], second: list[bytes]) -> tuple[set[int], set[int]]:
-    """Indices of the bytes of two token streams that differ from the other text."""
-    changed: tuple[set[int], set[int]] = (set(), set())
+Sides = tuple[set[int], set[int]]
+
+
+def _differences(first: list[bytes], second: list[bytes]) -> tuple[Sides, Sides]:
+    """Indices of the bytes of two token streams that differ from the other text, and of gaps."""
+    changed: Sides = (set(), set())
+    gaps: Sides = (set(), set())
     for tag, i, i_end, j, j_end in byte_opcodes(first, second, _DIFFERENCES):
         if tag != "equal":
             changed[0].update(range(i, i_end))
             changed[1].update(range(j, j_end))
-    return changed
+        if tag == "delete":
+            gaps[1].add(j)
+        elif tag == "insert":
+            gaps[0].add(i)
+    return changed, gaps

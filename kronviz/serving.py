@@ -31,7 +31,7 @@ PATIENCE_S = 4.0
 _SLOWEST_S, _WEIGHT = 0.02, 0.2
 """Seconds a comparison before one was timed, and the weight of the last batch in their mean."""
 
-Question = tuple[str, str]
+Question = tuple[str, str, str]
 
 
 class Busy(InputError):
@@ -91,47 +91,50 @@ class Comparisons:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def compare(self, clean: str, typo: str) -> Comparison:
+    def compare(self, clean: str, typo: str, answer: str = "") -> Comparison:
         """As `Predictor.compare`, together with whatever else is asked.
 
         Raises:
             InputError: a text cannot be answered.
             Busy: too many wait.
         """
-        return self.submit(clean, typo).result()
+        return self.submit(clean, typo, answer=answer).result()
 
-    def submit(self, clean: str, typo: str, asker: str | None = None) -> Future[Comparison]:
+    def submit(
+        self, clean: str, typo: str, asker: str | None = None, *, answer: str = ""
+    ) -> Future[Comparison]:
         """Ask without waiting.
 
         Args:
+            answer: what should follow both texts; empty if that is not known.
             asker: who asks, if a newer question of theirs is to replace an older one, which then
                 raises `Overtaken`.
 
         Raises:
             Busy: too many wait.
         """
-        answer: Future[Comparison] = Future()
-        question = clean, typo
+        found: Future[Comparison] = Future()
+        question = clean, typo, answer
         with self._changed:
             if asker is not None:
                 self._overtake(asker)
             if question in self._kept:
                 self._kept.move_to_end(question)
-                answer.set_result(self._kept[question])
-                return answer
+                found.set_result(self._kept[question])
+                return found
             same = self._open.get(question)
             if same is None:
                 self._admit()
                 same = self._open[question] = _Waiting(question)
                 self._queue.append(same)
                 self._changed.notify()
-            same.answers.append(answer)
+            same.answers.append(found)
             if asker is not None:
-                self._remember(asker, answer)
+                self._remember(asker, found)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="compare", daemon=True)
                 self._thread.start()
-        return answer
+        return found
 
     @property
     def ahead(self) -> int:

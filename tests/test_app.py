@@ -25,7 +25,7 @@ from kronviz.app.tabs.compare.view import METRICS, ROWS, refusal, result
 from kronviz.predictor import InputError, Predictor
 from kronviz.results import to_dict
 
-CLEAN, TYPO = compare.CLEAN, compare.TYPO
+CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,9 @@ def test_the_endpoint_is_documented_and_the_pages_own_listeners_are_not(client: 
         "clean",
         "typo",
         "pair",
+        "answer",
     ]
-    assert [p["type"]["type"] for p in named["/compare"]["parameters"]] == ["string"] * 3
+    assert [p["type"]["type"] for p in named["/compare"]["parameters"]] == ["string"] * 4
 
 
 def test_an_unknown_pair_is_refused_by_name(client: Client) -> None:

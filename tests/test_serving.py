@@ -20,14 +20,14 @@ class Held:
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
-        self.batches: list[list[tuple[str, str]]] = []
+        self.batches: list[list[tuple[str, str, str]]] = []
         self.entered, self.leave = threading.Event(), threading.Event()
 
-    def compare_many(self, texts: list[tuple[str, str]]) -> list[Comparison | InputError]:
+    def compare_many(self, texts: list[tuple[str, str, str]]) -> list[Comparison | InputError]:
         self.batches.append(list(texts))
         self.entered.set()
         assert self.leave.wait(LIMIT_S)
-        if any("poison" in typo for _, typo in texts):
+        if any("poison" in typo for _, typo, _ in texts):
             raise RuntimeError("a fault of the program")
         return self._predictor.compare_many(texts)
 
@@ -76,11 +76,11 @@ def test_equal_questions_are_read_once_and_then_remembered(held: Held) -> None:
     held.leave.set()
     assert twice[0].result(LIMIT_S) == twice[1].result(LIMIT_S)
     comparisons.compare(CLEAN, TYPO)
-    assert held.batches == [[(CLEAN, "the first")], [(CLEAN, TYPO)]]
+    assert held.batches == [[(CLEAN, "the first", "")], [(CLEAN, TYPO, "")]]
     for number in range(3):
         comparisons.compare(CLEAN, f"another {number}")
     comparisons.compare(CLEAN, TYPO)
-    assert held.batches[-1] == [(CLEAN, TYPO)]
+    assert held.batches[-1] == [(CLEAN, TYPO, "")]
 
 
 def test_an_overtaken_question_is_not_read(held: Held) -> None:
@@ -93,7 +93,7 @@ def test_an_overtaken_question_is_not_read(held: Held) -> None:
     held.leave.set()
     assert newer.result(LIMIT_S).typo == "newer"
     assert other.result(LIMIT_S).typo == "of another"
-    assert (CLEAN, "older") not in [text for batch in held.batches for text in batch]
+    assert (CLEAN, "older", "") not in [text for batch in held.batches for text in batch]
 
 
 def test_a_question_whose_asker_has_gone_is_not_read(held: Held) -> None:
@@ -103,7 +103,7 @@ def test_a_question_whose_asker_has_gone_is_not_read(held: Held) -> None:
     held.leave.set()
     assert stays.result(LIMIT_S)
     assert first.result(LIMIT_S)
-    assert held.batches[1] == [(CLEAN, "stays")]
+    assert held.batches[1] == [(CLEAN, "stays", "")]
 
 
 def test_too_many_are_told_their_place(held: Held) -> None:

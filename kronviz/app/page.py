@@ -109,7 +109,7 @@ def build_app(context: Context) -> gr.Blocks:
                 for page in TABS:
                     with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
                         words = explained(page.name)
-                        if words:
+                        if words and page is not TABS[0]:
                             html_part(words)
                         page.build(context)
             selector.render()

@@ -24,6 +24,7 @@ from kronviz.checkpoint import CheckpointError, fingerprints
 from kronviz.errors import InputError
 from kronviz.lines import read_bytes
 from kronviz.predictor import Predictor
+from kronviz.probes.examples import Examples, choose
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
 from kronviz.probes.robustness import Robustness, robustness
 from kronviz.results import from_json, to_json
@@ -41,12 +42,14 @@ class KeptRobustness:
         texts: SHA-256 of the file of pairs, in hexadecimal digits.
         command: what measures it again.
         report: the figures, without the outcomes of single pairs.
+        examples: pairs that the first page offers, chosen from the outcomes by a rule.
     """
 
     weights: dict[str, str]
     texts: str
     command: str
     report: Robustness
+    examples: Examples | None = None
 
 
 def keep(pair_dir: Path, *, seed: int = SEED) -> KeptRobustness:
@@ -55,12 +58,14 @@ def keep(pair_dir: Path, *, seed: int = SEED) -> KeptRobustness:
     Raises:
         CheckpointError: the pair cannot be loaded.
     """
-    report = robustness(Predictor.load(pair_dir), load_pairs(), seed=seed)
+    pairs = load_pairs()
+    report = robustness(Predictor.load(pair_dir), pairs, seed=seed)
     made = KeptRobustness(
         fingerprints(pair_dir),
         _texts(),
         f"python -m kronviz.probes robustness --pair {pair_dir.name} --seed {seed}",
         replace(report, outcomes=()),
+        choose(report.outcomes, {pair.id: pair.expected for pair in pairs.pairs if pair.expected}),
     )
     (pair_dir / FILE).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
     return made

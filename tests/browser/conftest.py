@@ -60,9 +60,9 @@ class Unhurried:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def compare_many(self, texts: list[tuple[str, str]]) -> list[Comparison | InputError]:
-        self.asked += [typo for _, typo in texts]
-        if any(SLOW in typo for _, typo in texts):
+    def compare_many(self, texts: list[tuple[str, str, str]]) -> list[Comparison | InputError]:
+        self.asked += [typo for _, typo, _ in texts]
+        if any(SLOW in typo for _, typo, _ in texts):
             time.sleep(1.5)
         return self._predictor.compare_many(texts)
 

@@ -9,10 +9,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from walking import open_tab
 
-from kronviz.app.tabs.compare.tab import CLEAN, EXAMPLES, TYPO
+from kronviz.app.tabs.compare.tab import EVERY, INTRO
 from kronviz.figures.palette import ARMS, NEUTRALS
+from kronviz.probes.pairs import load_pairs
 from kronviz.serving import Busy, Comparisons
 
+EXAMPLES = load_pairs().pairs[::EVERY]
+CLEAN, TYPO = EXAMPLES[0].clean, EXAMPLES[0].typo
 Visit = Callable[..., Any]
 CLEAN_BOX, TYPO_BOX = "#kv-clean textarea", "#kv-typo textarea"
 TYPO_TOKENS = ".kv-reading:nth-of-type(2) .kv-chips"
@@ -46,13 +49,120 @@ def test_the_first_screen_shows_a_result_before_anything_is_asked(visit: Visit) 
     assert page.locator(".kv-panel").count() == 2
     assert page.locator(".kv-bars tbody tr").count() == 20
     assert page.locator(".kv-numbers").first.inner_text().count("%") == 2
-    assert page.locator(".kv-score").count() == 8
+    assert page.locator(".kv-score").count() == 12
     assert read_tokens(page, 0) == CLEAN
     assert read_tokens(page, 1) == TYPO
-    verdict = page.locator(".kv-verdict").bounding_box()
-    assert verdict["y"] + verdict["height"] < 900
-    assert page.locator(".kv-bars").first.bounding_box()["y"] < 760
     assert page.errors == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_the_first_screen_holds_method_picture_and_result(
+    visit: Visit, width: int, height: int
+) -> None:
+    assert len(INTRO.split()) <= 30
+    page = visit(width=width, height=height)
+    page.wait_for_selector(".kv-now-sides svg >> nth=1")
+    for part in (".kv-intro", ".kv-now", ".kv-finding", "#kv-texts"):
+        box = page.locator(part).first.bounding_box()
+        assert box["y"] >= 0, part
+        assert box["y"] + box["height"] <= height, part
+    assert page.locator(".kv-finding").first.inner_text().startswith("P(")
+    arms = page.eval_on_selector_all(".kv-now-bars", "bars => bars.map((bar) => bar.dataset.arm)")
+    assert arms.count("bpe") == arms.count("kron") >= 2, "both models in both texts"
+
+
+def test_the_picture_shows_the_word_at_the_cursor_and_keeps_its_height(stay: Visit) -> None:
+    page = stay()
+    page.fill(CLEAN_BOX, "an extraordinary day")
+    page.fill(TYPO_BOX, "an extrordinary dya")
+    wait_for(page, "an extrordinary dya")
+    wait_for(page, "an extraordinary day", 0)
+    said, heights = [], set()
+    for place in (1, 8, 19):
+        page.evaluate(
+            "([box, at]) => { const area = document.querySelector(box); area.focus();"
+            " area.setSelectionRange(at, at); }",
+            [TYPO_BOX, place],
+        )
+        page.wait_for_timeout(100)
+        letters = page.locator(".kv-now-side:nth-child(3) .kv-now-letter")
+        said.append("".join(letters.all_text_contents()))
+        heights.add(page.locator(".kv-now").bounding_box()["height"])
+    assert said[0] == "an"
+    assert said[1].startswith("␣ex")
+    assert said[2] == "␣dya"
+    assert len(heights) == 1
+
+
+def test_a_missing_letter_is_marked_in_the_text_that_lacks_it(stay: Visit) -> None:
+    page = stay()
+    page.fill(CLEAN_BOX, "seven days")
+    page.fill(TYPO_BOX, "sevn days")
+    wait_for(page, "sevn days")
+    wait_for(page, "seven days", 0)
+    assert page.locator(TYPO_TOKENS).locator("mark.kv-gap").count() == 1
+    assert page.locator(".kv-chips").first.locator("mark").inner_text() == "e"
+
+
+def test_undo_brings_ones_own_texts_back_after_an_example(stay: Visit) -> None:
+    page = stay()
+    page.fill(CLEAN_BOX, "my own text")
+    page.fill(TYPO_BOX, "my onw text")
+    page.locator(".kv-example").nth(1).click()
+    wait_for(page, EXAMPLES[1].typo)
+    page.keyboard.press("Control+z")
+    assert page.input_value(CLEAN_BOX) == "my own text"
+    assert page.input_value(TYPO_BOX) == "my onw text"
+    page.locator(".kv-example").nth(1).click()
+    page.click(".kv-undo")
+    assert page.input_value(TYPO_BOX) == "my onw text"
+
+
+def test_back_and_forward_move_between_views_and_keep_the_texts(visit: Visit) -> None:
+    page = visit()
+    page.fill(TYPO_BOX, "Teh capital")
+    page.wait_for_function("location.search.includes('typo=Teh')")
+    page.click(".kv-groups >> text=Map")
+    page.click(".kv-groups >> text=Evidence")
+    page.click(".kv-views:visible >> text=Training")
+    for name in ("robustness", "map", "compare"):
+        page.go_back()
+        page.wait_for_function(f"window.kronvizViews.current() === '{name}'")
+    assert "typo=Teh" in page.url
+    page.go_forward()
+    page.wait_for_function("window.kronvizViews.current() === 'map'")
+    assert page.input_value(TYPO_BOX) == "Teh capital"
+
+
+def test_the_keyboard_reaches_the_first_field_and_moves_along_the_tabs(visit: Visit) -> None:
+    page = visit()
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('textarea, input')"):
+            break
+    else:
+        raise AssertionError("no field within six presses of Tab")
+    page.locator(".kv-groups [aria-selected=true]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.kronvizViews.current() === 'bytes'")
+    page.keyboard.press("End")
+    page.wait_for_function("window.kronvizViews.current() === 'your-model'")
+    page.keyboard.press("Home")
+    page.wait_for_function("window.kronvizViews.current() === 'compare'")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_tooltip_stays_inside_the_window(visit: Visit, width: int) -> None:
+    page = visit(width=width)
+    for place in range(page.locator(".kv-info:visible").count()):
+        page.locator(".kv-info:visible").nth(place).focus()
+        page.wait_for_selector("#kv-float:visible")
+        box = page.locator("#kv-float").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        page.keyboard.press("Escape")
+    page.locator(".kv-info:visible").first.hover()
+    page.wait_for_selector("#kv-float:visible")
 
 
 def test_answers_follow_typing_in_both_fields(stay: Visit) -> None:
@@ -200,8 +310,8 @@ def test_a_text_too_long_for_a_link_leaves_the_address_alone(stay: Visit) -> Non
 
 def test_an_example_fills_both_fields(stay: Visit) -> None:
     page = stay()
-    name, clean, typo = EXAMPLES[1]
-    page.get_by_role("button", name=name).click()
+    clean, typo = EXAMPLES[1].clean, EXAMPLES[1].typo
+    page.locator(".kv-example").nth(1).click()
     wait_for(page, typo)
     wait_for(page, clean, 0)
     assert page.input_value(CLEAN_BOX) == clean
@@ -303,7 +413,7 @@ def test_the_keyboard_reaches_tokens_and_explanations(stay: Visit) -> None:
     assert page.evaluate("document.activeElement.dataset.id") is not None
     page.wait_for_selector("#kv-float:has-text('bytes')")
     page.locator(".kv-info").nth(1).focus()
-    tip = page.locator("#kv-tip-kl")
+    tip = page.locator("#kv-float")
     tip.wait_for()
     page.keyboard.press("Escape")
     tip.wait_for(state="hidden")

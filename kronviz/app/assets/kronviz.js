@@ -3,8 +3,8 @@
 () => {
   if (window.kronviz) return;
   const LINK_LIMIT = 6000; // characters of query that servers and chat programs carry safely
-  const fields = ["clean", "typo"];
-  const box = (name) => document.querySelector(`#kv-${name} textarea`);
+  const fields = ["clean", "typo", "answer"];
+  const box = (name) => document.querySelector(`#kv-${name === "answer" ? "right" : name} textarea`);
   let asked = 0;
   let linkTimer;
   let againTimer;
@@ -57,35 +57,90 @@
     }, 250);
   };
 
-  const ask = (clean, typo, pair) => {
-    const values = { clean: wellFormed(clean), typo: wellFormed(typo), pair };
+  const ask = (clean, typo, answer, pair) => {
+    const values = { clean: wellFormed(clean), typo: wellFormed(typo), answer: wellFormed(answer), pair };
     if (asked > 0 || waiting) writeLink(values);
     asked += 1;
-    return [values.clean, values.typo, pair, asked];
+    return [values.clean, values.typo, values.answer, pair, asked];
   };
 
   // A view from a link: the answer that the page came with stays out of sight until its own is in.
   const restore = () => {
+    given ??= box("answer")?.value;
     window.kronvizViews.start();
     const known = window.gradio_config?.components.find((part) => part.props?.elem_id === "kv-pair")?.props.choices;
     const pair = known?.some(([, value]) => value === query.get("pair")) ? query.get("pair") : undefined;
-    if (!waiting) return [undefined, undefined, pair];
-    const texts = fields.map((name) => query.get(name) ?? box(name)?.value);
+    if (!waiting) return [undefined, undefined, undefined, pair];
+    // Texts of one's own have no right answer unless the link names one.
+    const texts = fields.map((name) => query.get(name) ?? (name === "answer" ? "" : box(name)?.value));
     if (texts.every((text, index) => text === box(fields[index])?.value) && !pair) showAgain();
     setTimeout(showAgain, 4000);
     return [...texts, pair];
   };
 
+  // Typed as a person types it, so that the browser's own undo takes it back.
   const type = (name, value) => {
     const area = box(name);
-    if (!area) return;
-    area.value = value;
-    area.dispatchEvent(new Event("input", { bubbles: true }));
+    if (!area || area.value === value) return;
+    const before = document.activeElement;
+    area.focus({ preventScroll: true });
+    area.select();
+    if (!document.execCommand("insertText", false, value) || area.value !== value) {
+      area.value = value;
+      area.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    if (before !== area) before?.focus?.({ preventScroll: true });
   };
+  let busy = false; // while the page types
+  let given = null; // the right answer that came with the texts
+  let earlier = null; // the texts before an example or a misspelling took their place
+  const undoing = () => document.querySelector(".kv-undo");
+  const replaceTexts = (values) => {
+    const now = Object.fromEntries(fields.map((name) => [name, box(name)?.value ?? ""]));
+    busy = true;
+    for (const [name, value] of Object.entries(values)) type(name, value);
+    busy = false;
+    given = box("answer")?.value;
+    earlier = now;
+    if (undoing()) undoing().hidden = false;
+  };
+  const undo = () => {
+    if (!earlier) return;
+    busy = true;
+    for (const [name, value] of Object.entries(earlier)) type(name, value);
+    busy = false;
+    earlier = null;
+    if (undoing()) undoing().hidden = true;
+  };
+  const misspelled = (made) => { if (made) replaceTexts({ typo: made }); };
+  // What says how a text was misspelled stands there for as long as that text does.
+  const note = () => {
+    const said = document.querySelector("#kv-edited [data-of]");
+    if (said) said.hidden = said.dataset.of !== box("typo")?.value;
+  };
+  document.addEventListener("input", (event) => {
+    if (!event.target.closest?.("#kv-texts")) return;
+    note();
+    // The right answer of an example is none for another text.
+    if (!busy && event.target === box("clean") && given !== null && box("answer")?.value === given) {
+      busy = true;
+      type("answer", "");
+      busy = false;
+      given = "";
+    }
+  });
 
   document.addEventListener("click", (event) => {
     const example = event.target.closest?.(".kv-example");
-    if (example) fields.forEach((name) => type(name, example.dataset[name]));
+    if (example) {
+      replaceTexts(Object.fromEntries(fields.map((name) => [name, example.dataset[name]])));
+      note();
+    }
+    if (event.target.closest?.(".kv-undo")) {
+      undo();
+      note();
+      box("typo")?.focus();
+    }
     if (event.target.closest?.(".kv-theme")) document.body.classList.toggle("dark");
     const copy = event.target.closest?.(".kv-copy");
     if (copy) {
@@ -104,15 +159,30 @@
   document.body.append(float);
   const tell = (target) => {
     const { id, hex, note } = target.dataset;
-    float.textContent = `id ${id}\nbytes ${hex}${note ? `\n${window.kronvizNumbers.words(note)}` : ""}`;
+    show(target, `id ${id}\nbytes ${hex}${note ? `\n${window.kronvizNumbers.words(note)}` : ""}`);
+  };
+  const hush = () => { float.hidden = true; };
+  // Beside what it explains and inside the window; on a narrow one at its foot, over nothing else.
+  const show = (target, words, prose = false) => {
+    float.textContent = words;
+    float.classList.toggle("kv-float-words", prose);
     float.hidden = false;
     const at = target.getBoundingClientRect();
     const own = float.getBoundingClientRect();
+    const narrow = innerWidth < 600;
     const above = at.top - own.height - 6;
-    float.style.left = `${Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`;
-    float.style.top = `${above > 8 ? above : at.bottom + 6}px`;
+    float.style.left = `${narrow ? 8 : Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`;
+    float.style.top = `${narrow ? innerHeight - own.height - 8 : above > 8 ? above : at.bottom + 6}px`;
   };
-  const hush = () => { float.hidden = true; };
+  for (const [enter, leave] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
+    document.addEventListener(enter, (event) => {
+      const info = event.target.closest?.(".kv-infobox");
+      if (info) show(info, info.querySelector(".kv-tip").textContent, true);
+    });
+    document.addEventListener(leave, (event) => {
+      if (event.target.closest?.(".kv-infobox") && !event.relatedTarget?.closest?.(".kv-infobox")) hush();
+    });
+  }
   for (const [enter, leave] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
     document.addEventListener(enter, (event) => {
       const target = event.target.closest?.("[data-hex]");
@@ -123,8 +193,13 @@
   addEventListener("scroll", hush, { passive: true, capture: true });
 
   document.addEventListener("keydown", (event) => {
-    document.documentElement.classList.toggle("kv-escaped", event.key === "Escape");
     if (event.key === "Escape") return hush();
+    if ((event.ctrlKey || event.metaKey) && event.key === "z" && !event.shiftKey && earlier
+      && !event.target.closest?.("textarea, input")) {
+      event.preventDefault();
+      undo();
+      note();
+    }
     const chip = event.target.closest?.(".kv-chip");
     const step = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
     if (!chip || !step) return;
@@ -154,5 +229,5 @@
   new MutationObserver(group).observe(document.body, { childList: true, subtree: true });
   group();
 
-  window.kronviz = { ask, latest, newest, restore, writeLink };
+  window.kronviz = { ask, latest, misspelled, newest, restore, show, writeLink };
 }

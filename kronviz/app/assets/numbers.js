@@ -15,7 +15,7 @@
       }));
     }
     const words = forms.get(key).format(percent ? 100 * value : value).replace("-", "−");
-    return percent ? `${words}\u00a0%` : words;
+    return percent ? `${words}%` : words;
   };
   const written = (number) =>
     format(Number(number.getAttribute("value")), number.dataset.digits, {

@@ -110,19 +110,29 @@ def glyphs(data: bytes) -> tuple[Glyph, ...]:
     return tuple(found)
 
 
-def visible(data: bytes, changed: Container[int] = ()) -> Markup:
-    """Bytes as HTML, with blanks and codes set apart and the changed bytes in ``<mark>``."""
+def visible(data: bytes, changed: Container[int] = (), gaps: Container[int] = ()) -> Markup:
+    """Return bytes as HTML, with blanks and codes set apart and the changed bytes in ``<mark>``.
+
+    Codes are isolated and run from left to right, whatever stands beside them. An empty
+    ``<mark>`` stands where the other text has bytes that this one lacks.
+    """
     runs: list[tuple[str, bool, list[str]]] = []
     for glyph in glyphs(data):
         marked = any(index in changed for index in range(glyph.start, glyph.end))
+        if any(index in gaps for index in range(glyph.start, glyph.end)):
+            runs.append(("gap", False, []))
         if not runs or runs[-1][:2] != (glyph.kind, marked):
             runs.append((glyph.kind, marked, []))
         runs[-1][2].append(glyph.text)
+    if len(data) in gaps:
+        runs.append(("gap", False, []))
     parts = []
     for kind, marked, texts in runs:
         part: object = "".join(texts)
-        if kind != "text":
-            part = element("span", part, class_=f"kv-{kind}")
+        if kind == "gap":
+            part = element("mark", class_="kv-gap")
+        elif kind != "text":
+            part = element("bdi", part, dir="ltr", class_=f"kv-{kind}")
         parts.append(element("mark", part) if marked else part)
     return join(parts)
 

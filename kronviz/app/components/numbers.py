@@ -48,14 +48,14 @@ def number(
     Args:
         value: what is written; a share where ``percent`` is set.
         digits: how many stand behind the decimal point.
-        percent: write hundredths, with the sign for it after a blank, as everywhere on the page.
+        percent: write hundredths, with the sign for it right after them.
         sign: write a plus, too.
         tag: the element; ``tspan`` inside a drawing.
     """
     shown = written(value * 100 if percent else value, digits, sign=sign)
     return element(
         tag,
-        shown + (f"{NO_BREAK}%" if percent else ""),
+        shown + ("%" if percent else ""),
         value=f"{value:.10g}",
         data_digits=digits,
         data_percent=percent,

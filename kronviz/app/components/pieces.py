@@ -99,7 +99,7 @@ def sign(character: str, hex_: str, parts: int = 1) -> Markup:
 
 def percent(share: float, digits: int = 0) -> str:
     """A share in per cent."""
-    return f"{written(share * 100, digits)} %"
+    return f"{written(share * 100, digits)}%"
 
 
 def count(amount: int, noun: str) -> str:

@@ -106,13 +106,7 @@
   const float = document.getElementById("kv-float");
   const tell = (target) => {
     if (!float) return;
-    float.textContent = target.dataset.words ?? target.getAttribute("aria-label");
-    float.hidden = false;
-    const at = target.getBoundingClientRect();
-    const own = float.getBoundingClientRect();
-    const above = at.top - own.height - 6;
-    float.style.left = `${Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`;
-    float.style.top = `${above > 8 ? above : at.bottom + 6}px`;
+    window.kronviz.show(target, target.dataset.words ?? target.getAttribute("aria-label"));
   };
   const told = (event) => event.target.closest?.("[data-told], .kv-column");
   for (const name of ["mouseover", "focusin"]) {

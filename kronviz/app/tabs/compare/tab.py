@@ -14,7 +14,9 @@ Notable:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -23,52 +25,66 @@ from kronviz.app.components import (
     Answer,
     Markup,
     alert,
+    arm_name,
     beyond,
     element,
     html_part,
+    info,
     join,
+    kept_run,
+    marked,
     typed,
     visible,
     well_formed,
 )
 from kronviz.app.context import Context
+from kronviz.app.explain import explained
+from kronviz.app.tabs.compare.picture import picture
 from kronviz.app.tabs.compare.view import refusal, result
 from kronviz.predictor import Comparison, InputError, check_characters
+from kronviz.probes.examples import Example
+from kronviz.probes.input_words import input_words
+from kronviz.probes.pairs import load_pairs
 from kronviz.results import to_dict
 from kronviz.serving import BATCH, Busy, Overtaken
 from kronviz.typos import KINDS, Kind, Misspelling, misspell
 
-CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
-EXAMPLES = (
-    ("captial of Frnace", CLEAN, TYPO),
-    ("one hunderd degrees", "Water boils at one hundred", "Watter boils at one hunderd"),
-    ("sevn days", "There are seven days in a", "There are sevn days in a"),
-    ("Teh sun", "The sun rises in the", "Teh sun rises in the"),
-    ("libary", "She went to the library to read a", "She went to the libary to read a"),
-    ("SHOUTED", "The opposite of hot is", "The OPPOSITE of hot is"),
-    ("run together", "Plants need water and sunlight to", "Plants need waterand sunlight to"),
+INTRO = (
+    "A Kronecker embedding computes a token’s vector from its bytes instead of storing one per "
+    "token. It needs fewer input parameters and shifts less under misspelling, but lookalikes "
+    "start alike."
 )
 DEFAULT_KINDS = ("swap", "drop", "double", "insert", "neighbour")
 MAX_EDITS = 8
-_ASK = "(clean, typo, pair, asked) => window.kronviz.ask(clean, typo, pair)"
+EVERY = 46
+KEPT_COMMAND = "python -m kronviz.probes.kept checkpoints/gpt2"
+_ASK = "(...values) => window.kronviz.ask(...values)"
+_TYPE = "(made) => { window.kronviz.misspelled(made); }"
 _RESTORE = "() => window.kronviz.restore()"
 _NEWEST = (
     "${window.kronviz ? window.kronviz.newest(value)"
-    " : /[?&](clean|typo)=/.test(location.search)"
+    " : /[?&](clean|typo|answer)=/.test(location.search)"
     " ? value.replace('kv-result', 'kv-result kv-waiting') : value}"
 )
 
 
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    examples, rule = first_examples(context)
+    opening = examples[0]
+    html_part(element("p", INTRO, class_="kv-intro"))
     with gr.Row(elem_id="kv-texts", equal_height=False):
-        with gr.Column(min_width=280):
-            clean = _textbox("Clean text", CLEAN, "kv-clean", "Spelled as it should be")
-        with gr.Column(min_width=280):
-            typo = _textbox("The same, misspelled", TYPO, "kv-typo", "Type it with mistakes")
+        with gr.Column(min_width=280, scale=5):
+            clean = _textbox("Clean text", opening.clean, "kv-clean", "Spelled as it should be")
+        with gr.Column(min_width=280, scale=5):
+            typo = _textbox(
+                "The same, misspelled", opening.typo, "kv-typo", "Type it with mistakes"
+            )
+        with gr.Column(min_width=120, scale=2):
+            right = _textbox("Right answer", opening.answer, "kv-right", "optional: what follows")
     with gr.Row(elem_id="kv-tools"):
         button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
-        html_part(_examples(), "kv-tries")
+        html_part(_examples(examples, rule), "kv-tries")
     with gr.Row(elem_id="kv-manner"):
         with gr.Accordion("Kinds, strength and seed", open=False, elem_id="kv-how"):
             kinds = gr.CheckboxGroup(
@@ -79,35 +95,40 @@ def build(context: Context) -> None:
             with gr.Row(elem_classes="kv-lab-controls"):
                 strength = gr.Slider(1, MAX_EDITS, 1, step=1, label="Misspellings")
                 seed = gr.Number(1, label="Seed", precision=0, elem_classes="kv-lab-seed")
-        edits = html_part(_report(), "kv-edited")
+        edits = html_part(element("div", class_="kv-edits", role="status"), "kv-edited")
+    html_part(picture(), "kv-now")
     pair = context.selector or gr.Radio(
         [context.default or ""], value=context.default, visible=False
     )
     asked = gr.Number(0, visible=False)
+    made_text = gr.Textbox(visible=False)
     again = gr.Button("Ask again", elem_id="kv-again", elem_classes="kv-gone")
     answer = gr.HTML(
-        _answer(context, CLEAN, TYPO, None, 0),
+        _answer(context, opening.clean, opening.typo, None, 0, opening.answer),
         html_template=_NEWEST,
         js_on_load=None,
         apply_default_css=False,
         elem_id="kv-answer",
     )
-    more = html_part(beyond(context.folder()), "kv-beyond")
+    html_part(join([_rule(rule), explained("compare") or ""]), "kv-rule")
 
     async def respond(
-        clean: str, typo: str, pair: str | None, asked: float, request: gr.Request
+        clean: str, typo: str, right: str, pair: str | None, asked: float, request: gr.Request
     ) -> Any:
         texts = well_formed(clean or ""), well_formed(typo or "")
+        answer = well_formed(right or "")
         found: Comparison | InputError
         try:
-            waiting = context.comparisons(pair).submit(*texts, asker=request.session_hash)
+            waiting = context.comparisons(pair).submit(
+                *texts, asker=request.session_hash, answer=answer
+            )
             comparison = await asyncio.wrap_future(waiting)
             found = comparison
         except Overtaken:
             return gr.skip()
         except InputError as error:
             found = error
-        return _drawn(context, found, int(asked))
+        return _drawn(context, found, int(asked), pair)
 
     def spoil(
         clean: str, kinds: list[str], edits: int, seed: float | None
@@ -118,15 +139,14 @@ def build(context: Context) -> None:
             check_characters(clean)
             made = misspell(clean, kinds=tuple(kinds), edits=int(edits), seed=number)
         except ValueError as error:
-            problem = alert(str(error), "kv-edits kv-problem")
-            return gr.skip(), problem, number
+            return "", alert(str(error), "kv-edits kv-problem"), number
         return made.text, _report(made), number + 1
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
-        [clean.change, typo.change, pair.change, again.click],
+        [clean.change, typo.change, right.change, pair.change, again.click],
         respond,
-        [clean, typo, pair, asked],
+        [clean, typo, right, pair, asked],
         answer,
         js=_ASK,
         trigger_mode="always_last",
@@ -136,21 +156,14 @@ def build(context: Context) -> None:
     button.click(
         spoil,
         [clean, kinds, strength, seed],
-        [typo, edits, seed],
+        [made_text, edits, seed],
         trigger_mode="once",
         queue=False,
         **quiet,
-    )
-    pair.change(
-        lambda pair: beyond(context.folder(context.predictor(pair).pair)),
-        pair,
-        more,
-        queue=False,
-        **quiet,
-    )
+    ).then(None, made_text, None, js=_TYPE, api_visibility="private")
     blocks = gr.context.Context.root_block
     if isinstance(blocks, gr.Blocks):
-        blocks.load(None, None, [clean, typo, pair], js=_RESTORE, api_visibility="private")
+        blocks.load(None, None, [clean, typo, right, pair], js=_RESTORE, api_visibility="private")
     gr.api(
         compare_endpoint(context),
         api_name="compare",
@@ -162,23 +175,26 @@ def build(context: Context) -> None:
 def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
     """The comparison as a function of plain strings for the API and for agents."""
 
-    async def compare(clean: str, typo: str, pair: str = "") -> Answer:
+    async def compare(clean: str, typo: str, pair: str = "", answer: str = "") -> Answer:
         """Compare how two GPTs continue a clean and a misspelled text.
 
         The models differ only in their input embedding: "bpe" looks tokens up in a learned table,
         "kron" computes them from their bytes. The answer holds the tokens of both texts and, for
         each model, ten next tokens with their probability after either text, whether the first
-        choice was kept, KL(clean || typo) in nats, the cosine of the final hidden states and the
-        drop in log-probability of the clean text's first choice.
+        choice was kept, KL(clean || typo) in nats, the cosine of the final hidden states, the
+        drop in log-probability of the clean text's first choice, and the probability of the right
+        answer where one is given.
 
         Args:
             clean: The text as it should be spelled.
             typo: The same text, misspelled.
             pair: Which pair of models answers; empty for the default pair.
+            answer: The word that should follow both texts; empty if that is not known.
         """
         try:
+            right = typed(answer or "", "answer")
             comparisons = context.comparisons(typed(pair or "", "pair"))
-            waiting = comparisons.submit(typed(clean, "clean"), typed(typo, "typo"))
+            waiting = comparisons.submit(typed(clean, "clean"), typed(typo, "typo"), answer=right)
             comparison = await asyncio.wrap_future(waiting)
             return to_dict(comparison)
         except InputError as error:
@@ -187,28 +203,51 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
     return compare
 
 
-def _answer(context: Context, clean: str, typo: str, pair: str | None, asked: int) -> Markup:
-    """What the page shows for two texts."""
+def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
+    """Return the examples of the page, the opening one first, and the rule that chose them."""
+    found = kept_run(context.folder())
+    if found is not None and found.examples is not None:
+        return found.examples.chosen, found.examples.rule
+    pairs = load_pairs().pairs[::EVERY]
+    return (
+        tuple(Example(pair.clean, pair.typo, pair.expected or "", 0.0) for pair in pairs),
+        f"Every {EVERY}th pair of our test set; nothing is stored for these weights.",
+    )
+
+
+def _answer(
+    context: Context, clean: str, typo: str, pair: str | None, asked: int, right: str = ""
+) -> Markup:
+    """Return what the page shows for two texts."""
     try:
         found: Comparison | InputError = context.comparisons(pair).compare(
-            well_formed(clean or ""), well_formed(typo or "")
+            well_formed(clean or ""), well_formed(typo or ""), well_formed(right or "")
         )
     except InputError as error:
         found = error
-    return _drawn(context, found, asked)
+    return _drawn(context, found, asked, pair)
 
 
-def _drawn(context: Context, found: Comparison | InputError, asked: int) -> Markup:
+def _drawn(
+    context: Context, found: Comparison | InputError, asked: int, pair: str | None = None
+) -> Markup:
+    overall = _overall(context.folder(pair))
     if isinstance(found, Comparison):
-        return result(found, asked)
+        inputs = input_words(found, context.predictor(found.pair))
+        return result(found, asked, inputs=inputs, overall=overall)
     arms = context.predictor().arms
     if isinstance(found, Busy):
         sentence = (
             f"Many ask at this moment: number {found.place:,} in the queue. "
             "This page asks again by itself."
         )
-        return refusal(sentence, arms, asked, again_s=found.seconds)
-    return refusal(str(found), arms, asked)
+        return refusal(sentence, arms, asked, again_s=found.seconds, overall=overall)
+    return refusal(str(found), arms, asked, overall=overall)
+
+
+@functools.lru_cache(maxsize=8)
+def _overall(folder: Path) -> Markup:
+    return beyond(folder)
 
 
 def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:
@@ -216,7 +255,7 @@ def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Te
         value,
         label=label,
         placeholder=placeholder,
-        lines=2,
+        lines=1,
         max_lines=6,
         elem_id=identifier,
         html_attributes=gr.InputHTMLAttributes(
@@ -225,15 +264,53 @@ def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Te
     )
 
 
-def _examples() -> Markup:
+def _examples(examples: Sequence[Example], rule: str) -> Markup:
     chips = [
         element(
-            "button", name, type="button", class_="kv-example", data_clean=clean, data_typo=typo
+            "button",
+            element("span", _misspelled_word(example), class_="kv-example-word"),
+            _ahead(example.difference_nats),
+            type="button",
+            class_="kv-example",
+            data_clean=example.clean,
+            data_typo=example.typo,
+            data_answer=example.answer,
         )
-        for name, clean, typo in EXAMPLES
+        for example in examples
     ]
     return element(
-        "div", element("span", "or try", class_="kv-quiet"), *chips, class_="kv-examples"
+        "div",
+        element("span", "or try, and who is ahead", class_="kv-quiet"),
+        info("kv-tip-rule", "the rule for these examples", f"{rule} Ahead is who loses less."),
+        *chips,
+        element("button", "Undo", type="button", class_="kv-textbutton kv-undo", hidden=True),
+        class_="kv-examples",
+    )
+
+
+def _ahead(difference_nats: float) -> Markup:
+    """Say which model loses less to the misspelling."""
+    if not difference_nats:
+        return Markup("")
+    ahead = "kron" if difference_nats < 0 else "bpe"
+    return element(
+        "span", arm_name(ahead), element("span", " ahead", class_="kv-hidden"), class_="kv-ahead"
+    )
+
+
+def _misspelled_word(example: Example) -> str:
+    clean = set(example.clean.split())
+    words = [word for word in example.typo.split() if word not in clean]
+    return " ".join(words) or example.typo
+
+
+def _rule(rule: str) -> Markup:
+    return element(
+        "details",
+        element("summary", "How these examples were chosen", class_="kv-more-link"),
+        element("p", marked(rule), " Ahead is the model that loses less."),
+        element("p", "Reproduce with ", element("code", KEPT_COMMAND), class_="kv-command"),
+        class_="kv-rule",
     )
 
 
@@ -242,18 +319,17 @@ def _kind_label(kind: Kind) -> str:
     return f"{kind.label}: {kind.example.rpartition(' → ')[2]}"
 
 
-def _report(made: Misspelling | None = None) -> Markup:
-    if made is None:
-        said: object = "The button copies the clean text with mistakes in it."
-    elif not made.edits:
-        said = "Nothing in this text could be misspelled that way."
+def _report(made: Misspelling) -> Markup:
+    if not made.edits:
+        said: object = "Nothing in this text could be misspelled that way."
     else:
         items = [
             element("li", f"{KINDS[edit.kind].label} ", _changed(edit.before, edit.after))
             for edit in made.edits
         ]
         said = join([element("ul", *items), f" · seed {made.seed}"])
-    return element("div", said, class_="kv-edits", role="status")
+    # The note goes as soon as the texts are no longer those that it describes.
+    return element("div", said, class_="kv-edits", role="status", data_of=made.text)
 
 
 def _changed(before: str, after: str) -> Markup:

@@ -11,6 +11,7 @@ Notable:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from kronviz.app.components import (
@@ -23,8 +24,10 @@ from kronviz.app.components import (
     number,
     visible,
 )
+from kronviz.app.tabs.compare.picture import data as picture_data
 from kronviz.arms import ARMS
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
+from kronviz.probes.input_words import InputWords
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
@@ -32,39 +35,59 @@ ABOUT_AS_MUCH = 0.9
 _DASH = "–"
 METRICS = (
     (
+        "answer",
+        "Right answer",
+        "Probability of the right answer’s first token after the clean and after the misspelled "
+        "text. Higher is better.",
+    ),
+    (
+        "loss",
+        "Loss",
+        "Loss on the right answer’s first token, −log P in nats, clean and misspelled. Lower is "
+        "better.",
+    ),
+    (
         "top1",
         "First choice",
-        "Does the most likely next token stay the same when the text is misspelled? "
-        "The paper calls it top-1 kept.",
+        "The most likely next token after each text. The paper calls it top-1 kept when both are "
+        "the same.",
     ),
     (
         "kl",
-        "How far it moved (KL)",
-        "How far the whole prediction moved, over every token of the vocabulary: "
-        "KL(clean ‖ misspelled), in nats. 0 means that nothing moved; smaller is steadier.",
+        "Shift (KL)",
+        "How far the whole prediction shifted, over every token of the vocabulary: "
+        "KL(clean ‖ misspelled), in nats. 0 means no shift; smaller is steadier.",
     ),
     (
         "cosine",
-        "Hidden-state cosine",
-        "How alike the model’s last hidden states are after the clean and the misspelled text. "
+        "Hidden cosine",
+        "Cosine of the model’s last hidden states after the clean and the misspelled text. "
         "1 means the same direction; larger is steadier.",
     ),
     (
-        "drop",
-        "Log-probability drop",
-        "How much log-probability, in nats, the clean text’s first choice lost to the "
-        "misspelling. Below 0, it gained.",
+        "change",
+        "Log P change",
+        "Change of the log-probability, in nats, of the clean text’s first choice when the text is "
+        "misspelled. Below 0 it became less likely.",
     ),
 )
 
 
-def result(comparison: Comparison, sequence: int = 0) -> Markup:
-    """The whole answer to one comparison.
+def result(
+    comparison: Comparison,
+    sequence: int = 0,
+    *,
+    inputs: InputWords | None = None,
+    overall: Markup | None = None,
+) -> Markup:
+    """Return the whole answer to one comparison.
 
     Args:
         comparison: what the predictor said.
         sequence: which question of the page this answers; the page drops an answer that is older
             than the one it shows.
+        inputs: what the models are given for each word, for the picture.
+        overall: what all pairs say, in a sentence.
     """
     farthest = max((arm.metrics.kl_nats for arm in comparison.arms), default=0.0)
     return _page(
@@ -73,18 +96,25 @@ def result(comparison: Comparison, sequence: int = 0) -> Markup:
         _verdict([(arm.arm, _scores(arm, farthest)) for arm in comparison.arms]),
         _readings(comparison.clean_tokens, comparison.typo_tokens),
         [(arm.arm, arm.next_tokens) for arm in comparison.arms],
+        overall=overall,
+        inputs=inputs,
     )
 
 
 def refusal(
-    sentence: str, arms: Iterable[str], sequence: int = 0, *, again_s: float | None = None
+    sentence: str,
+    arms: Iterable[str],
+    sequence: int = 0,
+    *,
+    again_s: float | None = None,
+    overall: Markup | None = None,
 ) -> Markup:
-    """The empty skeleton with one sentence that says what was wrong and what to do.
+    """Return the empty skeleton with one sentence that says what was wrong and what to do.
 
     Args:
         sentence: what was wrong.
         arms: names of the models.
-        sequence: as for `result`.
+        sequence, overall: as for `result`.
         again_s: after how many seconds the page asks again by itself, if it does.
     """
     names = list(arms)
@@ -95,6 +125,7 @@ def refusal(
         _readings((), ()),
         [(name, ()) for name in names],
         again_s,
+        overall=overall,
     )
 
 
@@ -105,6 +136,9 @@ def _page(
     readings: Markup,
     predictions: Sequence[tuple[str, Sequence[NextToken]]],
     again_s: float | None = None,
+    *,
+    overall: Markup | None = None,
+    inputs: InputWords | None = None,
 ) -> Markup:
     top = max(
         (max(t.clean_prob, t.typo_prob) for _, tokens in predictions for t in tokens), default=1.0
@@ -112,7 +146,7 @@ def _page(
     panels = [_predictions(arm, tokens) for arm, tokens in predictions]
     return element(
         "div",
-        element("div", finding, verdict, class_="kv-summary"),
+        element("div", finding, overall or "", verdict, class_="kv-summary"),
         readings,
         element("div", *panels, class_="kv-arms"),
         class_="kv-result",
@@ -120,6 +154,7 @@ def _page(
         data_again=None if again_s is None else f"{again_s:.1f}",
         data_title="comparison",
         style=f"--top: {top:.6f}",
+        **(picture_data(inputs) if inputs else {}),
     )
 
 
@@ -132,33 +167,36 @@ def _headline(comparison: Comparison) -> Markup:
     arms = comparison.arms
     if comparison.clean == comparison.typo:
         choices = _list([join([arm_name(a.arm), " says ", token(a.clean_top.hex)]) for a in arms])
-        return join(["Both texts are the same: ", choices, ". Misspell one to see who notices."])
-    kept = [arm for arm in arms if arm.metrics.top1_kept]
-    lost = [arm for arm in arms if not arm.metrics.top1_kept]
-    parts: list[object] = []
-    if len(kept) == len(arms) > 1 and len({arm.clean_top.id for arm in kept}) == 1:
-        parts = ["Both models keep ", token(kept[0].clean_top.hex), " as their first choice"]
+        hint = ". Misspell one to see whose prediction holds up."
+        return join(["Both texts are the same: ", choices, hint])
+    asked = [arm.answer for arm in arms]
+    right = next((answer for answer in asked if answer), None)
+    if right is not None:
+        parts = [join(["P(", token(right.hex), "): "])]
+        said = [join([arm_name(arm.arm), " ", moved(arm.answer)]) for arm in arms if arm.answer]
     else:
-        clauses = [join([arm_name(a.arm), " keeps ", token(a.clean_top.hex)]) for a in kept]
-        clauses += [
-            join(
-                [
-                    arm_name(a.arm),
-                    " drops ",
-                    token(a.clean_top.hex),
-                    " for ",
-                    token(a.typo_top.hex),
-                ]
-            )
-            for a in lost
+        parts = [Markup("Each model’s own first choice: ")]
+        said = [
+            join([arm_name(arm.arm), " ", token(arm.clean_top.hex), " ", moved(arm.clean_top)])
+            for arm in arms
         ]
-        parts = [_list(clauses, last="; ")]
+    parts.append(_list(said))
     if len(arms) == 1:
         return join([*parts, "."])
     steadier, other = sorted(arms, key=lambda arm: arm.metrics.kl_nats)[:2]
     if steadier.metrics.kl_nats > ABOUT_AS_MUCH * other.metrics.kl_nats:
-        return join([*parts, "; both moved about as much."])
-    return join([*parts, "; ", arm_name(steadier.arm), " moved less overall."])
+        return join([*parts, ". Both predictions shifted about as much."])
+    return join([*parts, ". ", arm_name(steadier.arm), "’s prediction shifted less."])
+
+
+def moved(next_token: NextToken) -> Markup:
+    """Return a token's probability, clean → misspelled: ``30% → 3%``."""
+    return join([chance(next_token.clean_prob), " → ", chance(next_token.typo_prob)])
+
+
+def chance(share: float) -> Markup:
+    """Return a probability with as many digits as it takes to see it."""
+    return number(share, 0 if share >= 0.095 else 1 if share >= 0.00095 else 2, percent=True)
 
 
 def _list(parts: Sequence[Markup], last: str = ", ") -> Markup:
@@ -179,12 +217,20 @@ def _scores(arm: ArmComparison, farthest: float) -> list[Markup]:
                 token(arm.typo_top.hex),
             ]
         )
+    answer = arm.answer
     return [
+        moved(answer) if answer else Markup(_DASH),
+        _losses(answer) if answer else Markup(_DASH),
         first,
         _moved(metrics.kl_nats, farthest),
         number(metrics.hidden_cosine, 3),
-        join([number(metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
+        join([number(-metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
     ]
+
+
+def _losses(answer: NextToken) -> Markup:
+    sides = [-math.log(max(share, 1e-30)) for share in (answer.clean_prob, answer.typo_prob)]
+    return join([number(sides[0], 2), " → ", number(sides[1], 2), _unit("nats")])
 
 
 def _moved(kl_nats: float, farthest: float) -> Markup:
@@ -291,12 +337,14 @@ def _chip(view: TokenView, *, first: bool) -> Markup:
     spoken = f"{view.text}, token {view.id}, bytes {data.hex(' ')}"
     if view.changed:
         spoken += f", {len(view.changed)} changed"
+    if view.gaps:
+        spoken += ", letters missing"
     return element(
         "span",
-        element("bdi", visible(data, view.changed)),
+        element("bdi", visible(data, view.changed, view.gaps)),
         role="listitem",
         tabindex="0" if first else "-1",
-        class_="kv-chip kv-chip-changed" if view.changed else "kv-chip",
+        class_="kv-chip kv-chip-changed" if view.changed or view.gaps else "kv-chip",
         aria_label=spoken,
         data_id=view.id,
         data_hex=data.hex(" "),

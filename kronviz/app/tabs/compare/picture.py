@@ -1,0 +1,43 @@
+"""The picture of the method beside the texts: bytes, cells and vectors of the word at the cursor.
+
+The server sends what both models are given for every token; ``picture.js`` draws one word of it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from kronviz.app.components import Markup, element
+from kronviz.probes.input_words import InputWords
+
+
+def picture() -> Markup:
+    """Return the empty picture; the script fills it in for each answer."""
+    return element(
+        "section",
+        element("p", class_="kv-now-title"),
+        element("div", class_="kv-now-sides"),
+        aria_label="How both models read the word at the cursor",
+        class_="kv-now",
+        data_title="the word at the cursor",
+    )
+
+
+def data(found: InputWords) -> dict[str, object]:
+    """Return attributes with all that the picture is drawn from.
+
+    A word is a list: its tokens in either text (first, one past the last), whether it differs, and
+    cosines by arm. Vectors are two hexadecimal digits a number, 0 is 80, by arm and id.
+    """
+    words = [
+        [word.clean, word.typo, word.changed, {a: round(c, 4) for a, c in word.cosines.items()}]
+        for word in found.words
+    ]
+    vectors = {
+        arm: {str(token): bytes(value + 128 for value in row).hex() for token, row in rows.items()}
+        for arm, rows in found.vectors.items()
+    }
+    return {
+        "data_words": json.dumps(words, separators=(",", ":")),
+        "data_vectors": json.dumps(vectors, separators=(",", ":")),
+    }

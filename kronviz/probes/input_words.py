@@ -1,0 +1,109 @@
+"""What both models are given for the words of a clean and a misspelled text, side by side.
+
+Notable:
+
+- A word begins at a token that begins with white space. Words of one text are matched with those of
+  the other in order; a word that has no counterpart stands alone.
+- Cosines are of first tokens, after the mean embedding of all tokens is taken away: what all
+  vectors of an arm have in common says nothing about two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import torch
+
+from kronviz.predictor import Comparison, Predictor
+from kronviz.strings import cosines, mean_embedding
+
+NUMBERS = 24
+
+
+@dataclass(frozen=True)
+class InputWord:
+    """A word in both texts.
+
+    Attributes:
+        clean, typo: its tokens, first and one past the last; ``None`` where a text lacks it.
+        changed: the two are spelled differently.
+        cosines: of its first tokens' embeddings, by arm; empty where a text lacks it.
+    """
+
+    clean: tuple[int, int] | None
+    typo: tuple[int, int] | None
+    changed: bool
+    cosines: dict[str, float]
+
+
+@dataclass(frozen=True)
+class InputWords:
+    """The words of two texts, and the embeddings of their tokens.
+
+    Attributes:
+        words: in the order of the texts.
+        vectors: by arm and id, the first `NUMBERS` numbers of the token's input embedding, as whole
+            numbers from -127 to 127; 127 stands for three times the root mean square of the arm's
+            here, and for whatever is larger.
+    """
+
+    words: tuple[InputWord, ...]
+    vectors: dict[str, dict[int, tuple[int, ...]]]
+
+
+@torch.inference_mode()
+def input_words(comparison: Comparison, predictor: Predictor) -> InputWords:
+    """Match the words of two texts and look up what every arm is given for their tokens."""
+    sides = [[(view.id, bytes.fromhex(view.hex)) for view in side]
+             for side in (comparison.clean_tokens, comparison.typo_tokens)]  # fmt: skip
+    ids = list(dict.fromkeys(token for side in sides for token, _ in side))
+    row = {token: place for place, token in enumerate(ids)}
+    vectors: dict[str, dict[int, tuple[int, ...]]] = {}
+    centred = {}
+    for arm, model in predictor.arms.items():
+        found = model.wte(torch.tensor(ids, device=model.device)).double()
+        first = found[:, :NUMBERS].cpu()
+        largest = 3 * float(first.square().mean().sqrt()) or 1.0
+        whole = (first * (127 / largest)).round().clamp(-127, 127).int().tolist()
+        vectors[arm] = {token: tuple(whole[place]) for place, token in enumerate(ids)}
+        centred[arm] = found - mean_embedding(model)
+    words = []
+    for clean, typo, changed in matched(*([data for _, data in side] for side in sides)):
+        alike = {}
+        if clean and typo:
+            first_ids = row[sides[0][clean[0]][0]], row[sides[1][typo[0]][0]]
+            alike = {
+                arm: cosines(rows[first_ids[1], None], rows[first_ids[0]])[0]
+                for arm, rows in centred.items()
+            }
+        words.append(InputWord(clean, typo, changed, alike))
+    return InputWords(tuple(words), vectors)
+
+
+Span = tuple[int, int]
+
+
+def matched(
+    clean: Sequence[bytes], typo: Sequence[bytes]
+) -> list[tuple[Span | None, Span | None, bool]]:
+    """Match the words of two token streams: token ranges on both sides, and whether they differ."""
+    spans = _spans(clean), _spans(typo)
+    texts = [
+        [b"".join(tokens[start:end]) for start, end in found]
+        for tokens, found in zip((clean, typo), spans, strict=True)
+    ]
+    words: list[tuple[Span | None, Span | None, bool]] = []
+    matcher = SequenceMatcher(None, texts[0], texts[1], autojunk=False)
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
+        for step in range(max(i_end - i, j_end - j)):
+            one = spans[0][i + step] if i + step < i_end else None
+            other = spans[1][j + step] if j + step < j_end else None
+            words.append((one, other, tag != "equal"))
+    return words
+
+
+def _spans(tokens: Sequence[bytes]) -> list[Span]:
+    starts = [place for place, data in enumerate(tokens) if not place or data[:1].isspace()]
+    return list(zip(starts, [*starts[1:], len(tokens)], strict=True))
