@@ -22,73 +22,75 @@ class Explanation:
 
 EXPLANATIONS = {
     "compare": Explanation(
-        "What both models say next, and how far a misspelling moves them.",
-        "Hatched bars are the clean text, solid bars the misspelled one. The less the two differ, "
-        "the less the model minded. KL sums that up over all tokens: 0 means that nothing moved.",
-        "Which model is better. One sentence proves nothing; Robustness counts hundreds. Nor is a "
-        "steady model a knowing one: both are small, and often wrong about the world.",
+        "What each model predicts next, and how a misspelling changes it.",
+        "Hatched bars are the clean text, solid bars the misspelled one. Read the right answer’s "
+        "probability first, then how far the whole prediction shifted (KL; 0 means no shift).",
+        "Which model is better. One sentence proves nothing; Evidence counts hundreds. A model "
+        "that does not move may simply be wrong both times. Both are small (51M parameters, "
+        "GPT-2’s tokenizer, trained here) and often wrong about the world.",
     ),
     "bytes": Explanation(
-        "What kron is given for a string: one lit cell for each byte, at the byte’s place.",
-        "A row of the grid is a byte value, a column a position. Strings are alike as far as they "
-        "light the same cells. The bars say how much of kron’s vector each byte accounts for.",
-        "Meaning. The code knows spelling alone, so «nation» stands beside «ration»; what they "
-        "mean has to be learned by the blocks behind it.",
+        "What kron is given for a string: one lit cell per byte, at the byte’s position.",
+        "A row of the grid is a byte value, a column a position. Two strings are similar as far as "
+        "they light the same cells. The bars show each byte’s share of kron’s vector.",
+        "Meaning. The code knows spelling alone, so “nation” is close to “ration”; later layers "
+        "have to learn what they mean.",
     ),
     "map": Explanation(
-        "The tokens as points, placed so that tokens with like vectors lie close together.",
-        "Close points have like vectors. Look for what gathers: spellings, endings, subjects.",
-        "Distances. Axes have no meaning, nor has the gap between far groups, and a flat picture "
-        "of many dimensions tears some neighbours apart: the tables below have the true ones.",
+        "Tokens as points: tokens with similar vectors lie close together.",
+        "Look for what forms a group: spellings, endings, subjects. Names of groups say what "
+        "most of their tokens share.",
+        "Distances. The axes have no meaning, nor has the gap between far groups, and a flat "
+        "picture of many dimensions separates some neighbors: the tables have the true ones.",
     ),
     "generate": Explanation(
-        "How both models go on with a text, and with a string that no vocabulary has.",
-        "The longer the line under a token, the surer the model was of it. Both draw from the same "
-        "random numbers: where they part, the models differ.",
-        "Which of them writes better. A continuation is one throw of the dice, and small models "
-        "are fluent before they make sense.",
+        "How each model continues a text, and a word no tokenizer has.",
+        "The longer the line under a token, the more probable it was. Both models sample with the "
+        "same random numbers, so where they diverge, the models differ.",
+        "Which model writes better. A continuation is one sample, and small models are fluent "
+        "before they make sense.",
     ),
     "layers": Explanation(
-        "Where in the network words that are spelled alike come together, and where they part.",
-        "Each picture is one measure, from the input through the blocks; kron is drawn solid, bpe "
-        "dashed, the paper’s figures beside ours. Compare directions, not sizes.",
-        "What a layer is for. Like vectors say nothing about what the model does with them.",
+        "Where in the network similarly spelled words come together, and where they separate.",
+        "Each chart is one measure, from the input through the blocks; kron is solid, bpe dashed, "
+        "the paper’s figures beside ours. Compare directions, not sizes.",
+        "What a layer is for. Similar vectors say nothing about what the model does with them.",
     ),
     "robustness": Explanation(
-        "The paper’s test of spelling over hundreds of texts, and which misspellings hurt most.",
-        "Brackets hold a 95 % interval over the pairs. Where the interval of «kron less bpe» "
-        "leaves out 0, the choice of sentences is unlikely to be the reason.",
-        "Other models. This is one pair, trained once: the intervals speak for the sentences, not "
-        "for another training.",
+        "Which model answers better over hundreds of misspelled texts, and which misspellings hurt "
+        "most.",
+        "Brackets hold a 95% interval over the texts. Where the interval of “kron − bpe” excludes "
+        "0, the choice of texts is unlikely to be the reason.",
+        "Other models. This is one pair, trained once: the intervals speak for the texts, not for "
+        "another training run.",
     ),
     "your-model": Explanation(
-        "The paper’s test of tables that others trained: which tokens does a table put near a "
-        "word, and which does the byte code, untrained, put there?",
-        "Compare the rows of the first table with each other: a space that knows spelling has the "
-        "first two far above the third, one that knows meaning has the second there alone.",
-        "How good a model is. A table is where a model begins; and close in the byte code is "
-        "whatever is spelled alike, whatever it means.",
+        "The paper’s test of other models’ embedding tables: which tokens does a table put near a "
+        "word, and which does the untrained byte code put there?",
+        "Compare the rows of the first table: where the first two are far above the third, the "
+        "table knows spelling; where only the second is, it knows meaning.",
+        "How good a model is. A table is where a model begins; and in the byte code, similarly "
+        "spelled words are close, whatever they mean.",
     ),
     "training": Explanation(
-        "How the two models learned: their loss, the gap between them, the size of what reads a "
-        "token.",
-        "Both read the same text in the same order. Lower loss is better; in «The gap» and «Rare "
-        "tokens», above zero means that kron is ahead.",
+        "How the two models learned: their loss, the gap between them, their embedding norms.",
+        "Both read the same text in the same order. Lower loss is better; in “The gap” and “Rare "
+        "tokens”, kron is ahead above zero.",
         "What happens at another scale, or with another optimizer. Ours is one run with one seed; "
-        "the paper’s figures stand beside it and come from another experiment.",
+        "the paper’s figures beside it come from another experiment.",
     ),
     "cost": Explanation(
         "What an input embedding costs in parameters, memory and time: a table, and kron.",
-        "The sums follow the controls. Times are taken at the press of a button, on the machine "
-        "that runs this page.",
-        "The whole model. kron’s output head is its own, so what is saved at the input is not "
-        "saved altogether; the table below counts both.",
+        "The breakdown follows the controls. Times are measured when you press the button, on the "
+        "machine that runs this page.",
+        "The whole model. kron needs an output head of its own, so the input’s saving is not the "
+        "model’s; the table below counts both.",
     ),
     "about": Explanation(
         "The method in one picture, our figures beside the paper’s, limits, sources, licences.",
         "Every figure of ours is read from the files of the pair on this page; every figure of "
         "the paper’s says where it stands there.",
-        "A judgement. Two small models trained once each cannot confirm or refute a paper.",
+        "A verdict. Two small models trained once each cannot confirm or refute a paper.",
     ),
 }
 """By the name that the tab has in links."""

@@ -40,8 +40,8 @@ STEPS = (
     Step(
         "compare",
         "Misspell a sentence",
-        "Both models read one sentence twice, the second time misspelled, and say what comes next. "
-        "The less the solid bars differ from the hatched ones, the less the model minded.",
+        "Both models read one sentence twice, the second time misspelled, and predict what comes "
+        "next. Watch the right answer’s probability, then how far the prediction shifts.",
         "Misspell it another way",
         "#kv-misspell",
         "#kv-answer",
@@ -49,18 +49,18 @@ STEPS = (
     Step(
         "bytes",
         "See what kron sees",
-        "bpe knows a token by its number alone. kron is given the token’s bytes, each at its "
-        "place. Strings that light the same cells start out alike, before anything is learned.",
-        "Put «hunderd» beside «hundred»",
+        "bpe knows a token only by its number. kron is given the token’s bytes, each at its "
+        "position. Strings that light the same cells start out similar, before any training.",
+        "Put “hunderd” beside “hundred”",
         '#kv-byte-pairs [data-with="hunderd"]',
         "#kv-byte-with",
     ),
     Step(
         "generate",
-        "Use a word that no vocabulary has",
-        "A table has no row for a word that it never saw whole. kron makes a vector from any bytes "
+        "Use a word no tokenizer has",
+        "A table has no row for a word it never saw whole. kron computes a vector from any bytes "
         "and puts it into one position of the text.",
-        "Force «kubernetes»",
+        "Force “kubernetes”",
         '.kv-gen-try[data-kind="slot"]',
         "#kv-gen",
     ),
@@ -68,7 +68,7 @@ STEPS = (
         "robustness",
         "Count instead of trusting one sentence",
         "One sentence proves nothing. Hundreds of pairs, each clean and misspelled, give both "
-        "models four figures with intervals, beside the paper’s.",
+        "models figures with intervals, beside the paper’s.",
         "Run the pairs",
         "#kv-lab-run",
         "#kv-lab-table",
@@ -76,8 +76,8 @@ STEPS = (
     Step(
         "cost",
         "Ask what it costs",
-        "A projection of bytes is far smaller than a table, and the larger the vocabulary, the "
-        "more it saves. What it asks for in time is measured on this machine.",
+        "A projection of bytes is far smaller than a table, and saves more the larger the "
+        "vocabulary. The time it takes is measured on this machine.",
         "Measure the time",
         "#kv-cost-start",
         "#kv-cost-tools",
@@ -113,7 +113,7 @@ def guide() -> Markup:
             "div",
             element("p", "Step ", element("b", "1"), f" of {len(STEPS)}", class_="kv-step-count"),
             element("div", *marks, class_="kv-step-marks", aria_hidden="true"),
-            element("button", "Leave the path", type="button", class_="kv-textbutton kv-step-off"),
+            element("button", "End tour", type="button", class_="kv-textbutton kv-step-off"),
             class_="kv-path-head",
         ),
         element("div", *steps, class_="kv-steps", aria_live="polite"),
@@ -124,6 +124,6 @@ def guide() -> Markup:
             class_="kv-step-turn",
         ),
         class_="kv-path",
-        aria_label="A path in five steps",
+        aria_label="A tour in five steps",
         hidden=True,
     )

@@ -20,6 +20,7 @@ from typing import Any
 import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from kronviz.app import theme
 from kronviz.app.components import Markup, alert, arm_name, element, html_part, join
@@ -138,6 +139,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
     app_settings["routes"] += getattr(app, "kronviz_routes", ())
     app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))
+    # Outside of all others: the page itself is the largest part of a first visit.
+    app_settings["middleware"].insert(0, Middleware(GZipMiddleware, minimum_size=1_000))
     settings: dict[str, Any] = {
         "theme": theme.theme(),
         "js": theme.script(),

@@ -6,8 +6,9 @@ Notable:
   for other strings the mean of their tokens' rows is asked, and the answer says so.
 - Similarity in the code is a count of shared cells over the whole vocabulary at once: one compare
   a byte of the string, on a table of bytes held position by position.
-- `relation` is the paper's test by spelling: typographic where the canonical forms are equal,
-  morphological where one holds the other («shares the root as a substring»), other where neither.
+- `relation`: typographic where the canonical forms are equal, morphological where they are forms of
+  one root (`kronviz.morphology`; the paper asks only whether one holds the other, which makes
+  "hundred" and "red" relatives), other where neither.
 
 >>> nearest = neighbors("run", pos_dim=16, vocabulary="r50k_base", k=3)
 >>> [found.text for found in nearest.spaces[0].neighbors]
@@ -29,6 +30,7 @@ from torch.nn import functional as F
 
 from kronviz import codec
 from kronviz.model import GPT
+from kronviz.morphology import kin
 from kronviz.predictor import Predictor, TokenView
 from kronviz.strings import (
     CHUNK,
@@ -44,8 +46,6 @@ from kronviz.strings import (
 from kronviz.tokenizer import TokenBytes, Tokenizer, token_set
 
 MAX_NEIGHBORS = 100
-MIN_ROOT = 3
-"""Shortest canonical form, in characters, that counts as a root inside another one."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ def relation(first: str | None, second: str | None) -> str:
         return "other"
     if first == second:
         return "typographic"
-    short, long = sorted((first, second), key=len)
-    return "morphological" if len(short) >= MIN_ROOT and short in long else "other"
+    return "morphological" if kin(first, second) else "other"
 
 
 @functools.lru_cache(maxsize=16)

@@ -3,8 +3,8 @@
 Notable:
 
 - Relations are those of the byte view (`kronviz.maps.neighbors.relation`): typographic where two
-  strings are the same word but for case, leading space and punctuation, morphological where one
-  holds the other. «run» so holds «trunk» too: a rule of letters, not of meaning.
+  strings are the same word but for case, leading space and punctuation, morphological where they
+  are forms of one root.
 - Byte neighbours are what the raw code has nearest, among tokens that are neither.
 """
 
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronviz.families import FAMILIES, Family
-from kronviz.maps.neighbors import MIN_ROOT, canonical, code_table, top
+from kronviz.maps.neighbors import canonical, code_table, top
+from kronviz.morphology import MIN_ROOT, kin, stem
 from kronviz.predictor import InputError
 from kronviz.strings import one_of, shown, string_bytes, whole_number
 from kronviz.tokenizer import token_set
@@ -101,17 +102,15 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
     table = spelling(vocabulary)
     form = canonical(data) or ""
     alike = [t for t in table.by_form.get(form, ()) if tokenizer.token_bytes(t) != data]
-    kin = sorted(
-        (
-            (not other.startswith(form), abs(len(other) - len(form)), other)
-            for other in table.by_form
-            if form
-            and other != form
-            and min(len(form), len(other)) >= MIN_ROOT
-            and (form in other or other in form)
-        ),
+    roots = (form[:MIN_ROOT], stem(form)[:MIN_ROOT])
+    forms = sorted(
+        (not other.startswith(form), abs(len(other) - len(form)), other)
+        for other in table.by_form
+        # What a stemmer could join begins alike, or holds the other's beginning behind a prefix.
+        if (len(form) >= MIN_ROOT and any(root in other for root in roots) and kin(form, other))
+        or (len(form) > len(other) >= MIN_ROOT and other in form and kin(form, other))
     )
-    related = [token for _, _, other in kin for token in table.by_form[other]]
+    related = [token for _, _, other in forms for token in table.by_form[other]]
     found = [(token, "typographic") for token in alike[:MAX_MEMBERS]]
     found += [(token, "morphological") for token in related[:MAX_MEMBERS]]
     taken = {token for token, _ in found} | set(alike) | set(related)

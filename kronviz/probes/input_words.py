@@ -45,7 +45,7 @@ class InputWords:
     Attributes:
         words: in the order of the texts.
         vectors: by arm and id, the first `NUMBERS` numbers of the token's input embedding, as whole
-            numbers from -127 to 127; 127 stands for three times the root mean square of the arm's
+            numbers from -127 to 127; 127 stands for twice the root mean square of the arm's
             here, and for whatever is larger.
     """
 
@@ -65,7 +65,7 @@ def input_words(comparison: Comparison, predictor: Predictor) -> InputWords:
     for arm, model in predictor.arms.items():
         found = model.wte(torch.tensor(ids, device=model.device)).double()
         first = found[:, :NUMBERS].cpu()
-        largest = 3 * float(first.square().mean().sqrt()) or 1.0
+        largest = 2 * float(first.square().mean().sqrt()) or 1.0
         whole = (first * (127 / largest)).round().clamp(-127, 127).int().tolist()
         vectors[arm] = {token: tuple(whole[place]) for place, token in enumerate(ids)}
         centred[arm] = found - mean_embedding(model)

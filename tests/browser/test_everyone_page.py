@@ -125,10 +125,11 @@ def test_on_a_phone_no_tab_scrolls_sideways_and_none_asks_another_host(
     assert [url for url in page.requests if not url.startswith(own)] == []
 
 
-def test_about_draws_the_method_and_copies_the_citation(visit: Visit) -> None:
-    page = visit("?tab=about", permissions=["clipboard-read", "clipboard-write"])
+def test_how_it_works_draws_the_method_and_about_copies_the_citation(visit: Visit) -> None:
+    page = visit("?tab=bytes", permissions=["clipboard-read", "clipboard-write"])
     page.wait_for_selector(".kv-method svg", state="visible")
     assert page.locator(".kv-method svg[role=img]").count() == 4
+    open_tab(page, "about")
     assert page.locator("#kv-about-figures tbody tr").count() >= 8
     page.get_by_role("button", name="Copy BibTeX").click()
     page.wait_for_selector("text=Copied")

@@ -1,4 +1,4 @@
-"""The tab «About»: the method in one picture, our figures beside the paper's, limits, sources.
+"""The view “About”: our figures beside the paper's, limits, sources.
 
 Ours are read from the files of the pair on the page each time, the spelling test from the run that
 `kronviz.probes.kept` keeps with the weights that it read; the paper's come from
@@ -30,9 +30,7 @@ from kronviz.app.components import (
     typed,
 )
 from kronviz.app.context import Context
-from kronviz.app.tabs.about.picture import picture
 from kronviz.checkpoint import CheckpointError
-from kronviz.predictor import InputError
 from kronviz.probes.card import Source, training_sources
 from kronviz.probes.intervals import Interval
 from kronviz.probes.kept import KeptRobustness, kept
@@ -40,7 +38,6 @@ from kronviz.probes.method import NUMBERS, method
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
 
-WORD = " house"
 _DASH = Markup("–")
 LIMITS = (
     "kron knows spelling, not meaning. Tokens that look alike start out alike, whatever they mean; "
@@ -108,7 +105,6 @@ def _page(context: Context, pair: str | None) -> dict[str, Markup]:
     name = pair or ""
     sources = training_sources(context.folder(name) / "kron")
     parts: dict[str, list[Markup]] = {
-        "picture": [_section("The method in one picture", _picture(context, pair))],
         "figures": [_section("Our figures beside the paper’s", _figures(context, name))],
         "words": [
             _section("Limits", element("ul", *[element("li", limit) for limit in LIMITS])),
@@ -121,13 +117,6 @@ def _page(context: Context, pair: str | None) -> dict[str, Markup]:
 
 def _section(title: str, *parts: object) -> Markup:
     return element("section", element("h2", title, class_="kv-title"), *parts)
-
-
-def _picture(context: Context, pair: str | None) -> Markup:
-    try:
-        return picture(method(WORD, context.predictor(pair)))
-    except InputError as error:
-        return alert(str(error))
 
 
 def _figures(context: Context, name: str) -> Markup:

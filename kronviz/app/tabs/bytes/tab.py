@@ -17,7 +17,16 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import Markup, element, head, html_part, join, visible, well_formed
+from kronviz.app.components import (
+    Markup,
+    alert,
+    element,
+    head,
+    html_part,
+    join,
+    visible,
+    well_formed,
+)
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.bytes import grid as bytes_grid
@@ -25,11 +34,13 @@ from kronviz.app.tabs.bytes import lists as bytes_lists
 from kronviz.app.tabs.bytes import pair as bytes_pair
 from kronviz.app.tabs.bytes import walk as bytes_walk
 from kronviz.app.tabs.bytes.api import add_endpoints
+from kronviz.app.tabs.bytes.method import picture
 from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import InputError
 from kronviz.probes.byteview import encode
 from kronviz.probes.collisions import RULES, Collisions, collisions
 from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
+from kronviz.probes.method import method
 from kronviz.probes.stringpair import compare_strings
 from kronviz.strings import DEFAULT_POS_DIM, kron_embedding
 from kronviz.tokenizer import VOCABULARIES
@@ -67,6 +78,7 @@ def build(context: Context) -> None:
     sizes = sorted({*POSITIONS, own})
     first = _views(context, TEXT, SECOND, own, KIND, PLACE, None)
 
+    drawn = html_part(_method(context, TEXT, None), "kv-byte-method")
     with gr.Row(elem_id="kv-byte-controls"):
         text = _textbox("Any string", TEXT, "kv-byte-text", "Type a word")
         pos_dim = gr.Radio(
@@ -144,6 +156,7 @@ def build(context: Context) -> None:
     unfolded = gr.Checkbox(False, label="Tokens that share a code", elem_classes="kv-gone")
     asked = gr.Number(0, visible=False)
     line, counting = Line("bytes"), Line("collisions", 1)
+    method_of = line(lambda text, pair: _method(context, text, pair))
 
     def typed(*state: Any) -> tuple[Any, ...]:
         *asked, number = state
@@ -176,10 +189,12 @@ def build(context: Context) -> None:
         [text.change, second.change, pos_dim.input], views_of, state, views, **numbered
     )
     answered.then(near_of, where, near, **numbered)
+    text.change(method_of, [text, pair], drawn, **quiet)
     gr.on([kind.input, place.input], walk_of, walking, walk, **numbered)
     vocabulary.input(near_of, where, near, **numbered)
     switched = pair.change(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
     switched.then(near_of, where, near, **numbered)
+    pair.change(method_of, [text, pair], drawn, **{**quiet, "trigger_mode": "multiple"})
     counted = [listed, rule, pos_dim]
     quiet["show_progress"] = "minimal"
     gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)
@@ -195,6 +210,15 @@ def build(context: Context) -> None:
     if isinstance(blocks, gr.Blocks):
         blocks.load(None, js=_FOLLOW, api_visibility="private")
     add_endpoints(context)
+
+
+def _method(context: Context, text: str, models: str | None) -> Markup:
+    """Return the picture of the method for a string, from bytes to vector."""
+    try:
+        shown = picture(method(well_formed(text or ""), context.predictor(models)))
+    except InputError as error:
+        shown = alert(str(error), "kv-refused")
+    return element("div", shown, class_="kv-method-box", data_title="method")
 
 
 def _views(
