@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 HOUSE = [
     floor.split()
     for floor in (
-        "errors results lines cli codec tokenizer metrics typos differences published families",
+        "errors results lines cli codec tokenizer metrics typos differences published families "
+        "morphology",
         "encoders embedding arms",
         "model checkpoint graphs prefixes passages",
         "predictor strings generation serving",

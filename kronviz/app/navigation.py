@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kronviz.app.components.html import Markup, element
+from kronviz.app.components import Markup, element
 from kronviz.app.context import Context
 
 
