@@ -1,0 +1,108 @@
+"""Measure the models of a study: the loss on how texts truly go on after misspelled contexts.
+
+    python -m kronviz.training.measure --config tiny-seeds --runs runs --out checkpoints/arms \
+        --text books-2.jsonl.xz --documents 60
+
+Notable:
+
+- Every run that `study` finished gets a file ``<run>.npy`` beside its result: float16, one row a
+  condition, one column a passage, nats a token. All runs read the same passages, so differences
+  between arms are paired; ``passages.json`` says which they are.
+- Choose a text that the runs were neither trained nor compared on. What is measured is not
+  measured again: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kronviz import cli
+from kronviz.errors import InputError
+from kronviz.passages import CLEAN, MISSPELLED, PERTURBED, Passages, losses, passages
+from kronviz.training.configs import load_config
+from kronviz.training.export import trained_model
+from kronviz.training.prepare import documents
+
+PASSAGES = "passages.json"
+CONDITIONS = (CLEAN, *MISSPELLED, *PERTURBED)
+"""In the order of the rows of a file."""
+
+
+def describe(made: Passages, text: Path, count: int | None) -> dict[str, object]:
+    """Describe passages as ``passages.json`` does: equal descriptions, equal passages."""
+    return {
+        "text": text.name,
+        "documents": count,
+        "texts": made.texts,
+        "seed": made.seed,
+        "passages": len(made),
+        "conditions": [str(condition) for condition in CONDITIONS],
+        "misspelled": [made.misspelled[condition] for condition in CONDITIONS],
+        "bytes": int(made.bytes.sum()),
+        "tokens": int(made.targets.size),
+    }
+
+
+def measure(config: str, runs: Path, out: Path, text: Path, count: int | None, limit: int) -> None:
+    """Measure every finished run of a configuration that is not measured yet.
+
+    Raises:
+        InputError: the files there were measured on other passages.
+    """
+    folder = out / config
+    waiting = [
+        path
+        for path in sorted(folder.glob("*-s*.json"))
+        if not path.with_suffix(".npy").exists() and (runs / config / path.stem).is_dir()
+    ]
+    if not waiting:
+        return
+    made = passages(
+        itertools.islice(documents(text), count),
+        load_config(config).vocabulary,
+        count=limit,
+        conditions=CONDITIONS,
+    )
+    about = json.dumps(describe(made, text, count), indent=1) + "\n"
+    if (folder / PASSAGES).exists() and (folder / PASSAGES).read_text() != about:
+        raise InputError(f"{PASSAGES} is of other passages; remove the .npy files to begin anew.")
+    (folder / PASSAGES).write_text(about)
+    for path in waiting:
+        result = json.loads(path.read_text())
+        settings = load_config(
+            config, [f"{k}={json.dumps(v)}" for k, v in result["config"].items()]
+        )
+        model = trained_model(settings, result["arm"], runs / config / path.stem)
+        with torch.inference_mode():
+            table = np.stack([losses(model, made, condition) for condition in CONDITIONS])
+        np.save(path.with_suffix(".npy"), table.astype(np.float16), allow_pickle=False)
+        print(path.stem, *(f"{value:.4f}" for value in table.mean(1)), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", required=True, help="a name of configs.py")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the states")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--text", type=Path, required=True, help="text that no run has read")
+    parser.add_argument("--documents", type=int, help="read only so many of its documents")
+    parser.add_argument("--passages", type=int, default=2_000)
+    arguments = parser.parse_args()
+    measure(
+        arguments.config,
+        arguments.runs,
+        arguments.out,
+        arguments.text,
+        arguments.documents,
+        arguments.passages,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
