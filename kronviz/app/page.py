@@ -34,6 +34,7 @@ from kronviz.app.server import mcp as agents
 from kronviz.app.server.guard import Door, fetch_nothing
 from kronviz.app.server.sessions import Sessions
 from kronviz.app.tabs.about import tab as about
+from kronviz.app.tabs.arms import tab as arms
 from kronviz.app.tabs.bytes import tab as encode
 from kronviz.app.tabs.compare import tab as compare
 from kronviz.app.tabs.cost import tab as cost
@@ -76,6 +77,7 @@ GROUPS = (
         "Evidence",
         (
             View("robustness", "Robustness", robustness.build),
+            View("arms", "Arms", arms.build),
             View("training", "Training", training.build),
             View("cost", "Cost", cost.build),
         ),

@@ -49,6 +49,7 @@ def style_sheet() -> str:
         for name, colour in colours.items()
         for part in ("stroke", "fill")
     )
+    arms = "\n".join(f'[data-arm="{arm}"] {{ --kv-arm: var(--kv-{arm}); }}' for arm in ARMS)
     type_faces = f"--kv-sans: {SANS}; --kv-mono: {MONO}; "
     return "\n".join(
         (
@@ -56,6 +57,7 @@ def style_sheet() -> str:
             f":root {{ color-scheme: light; {type_faces}{light}}}",
             f":root.dark, :root .dark {{ color-scheme: dark; {dark}}}",
             repainted,
+            arms,
             *_parts("css"),
         )
     )

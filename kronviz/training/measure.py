@@ -25,7 +25,7 @@ import torch
 from kronviz import cli
 from kronviz.errors import InputError
 from kronviz.passages import CLEAN, MISSPELLED, PERTURBED, Passages, losses, passages
-from kronviz.training.configs import load_config
+from kronviz.training.configs import config_of, load_config
 from kronviz.training.export import trained_model
 from kronviz.training.prepare import documents
 
@@ -75,9 +75,7 @@ def measure(config: str, runs: Path, out: Path, text: Path, count: int | None, l
     (folder / PASSAGES).write_text(about)
     for path in waiting:
         result = json.loads(path.read_text())
-        settings = load_config(
-            config, [f"{k}={json.dumps(v)}" for k, v in result["config"].items()]
-        )
+        settings = config_of(result["config"])
         model = trained_model(settings, result["arm"], runs / config / path.stem)
         with torch.inference_mode():
             table = np.stack([losses(model, made, condition) for condition in CONDITIONS])

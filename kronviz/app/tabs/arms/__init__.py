@@ -1,0 +1,1 @@
+"""The arms view: which input embedding wins what."""

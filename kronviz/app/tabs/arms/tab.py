@@ -1,0 +1,53 @@
+"""The arms view: every input embedding that was trained side by side, and which one wins what."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from kronviz.app.components import alert, box, element, html_part
+from kronviz.app.context import Context
+from kronviz.app.tabs.arms import view
+from kronviz.errors import InputError
+from kronviz.figures import study as figures
+from kronviz.probes.study import STUDIES, Study, studies
+
+COMMAND = "python -m kronviz.probes.study"
+
+
+def build(context: Context) -> None:
+    """Lay the view out. Call inside a `gr.Tab`."""
+    try:
+        found = studies(STUDIES)
+    except InputError as error:
+        html_part(alert(str(error)))
+        return
+    if not found:
+        html_part(element("p", "No study of arms was run yet.", class_="kv-caption"))
+    for place, study in enumerate(found):
+        _study(study, place)
+
+
+def _study(study: Study, place: int) -> None:
+    html_part(view.finding(study))
+    with gr.Row(elem_classes="kv-plots"):
+        for title, draw, caption in (
+            ("What each gains on the table", figures.differences, view.DIFFERENCES),
+            ("As they learn", figures.curves, view.CURVES),
+        ):
+            with gr.Column(min_width=300):
+                html_part(element("h2", title, class_="kv-heading"))
+                gr.Plot(
+                    draw(study),
+                    show_label=False,
+                    label=f"{title}, {place + 1}",
+                    elem_classes="kv-plot",
+                )
+                html_part(element("p", caption, class_="kv-caption"))
+    html_part(
+        element(
+            "div",
+            box(view.table_of(study), label="All arms"),
+            element("p", "Reproduce with ", element("code", COMMAND), class_="kv-command"),
+            class_="kv-evidence",
+        )
+    )

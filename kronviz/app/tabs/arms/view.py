@@ -1,0 +1,106 @@
+"""The arms view as HTML: the verdict, and a table with one row an arm."""
+
+from __future__ import annotations
+
+from kronviz.app.components import (
+    DASH,
+    Markup,
+    arm_name,
+    element,
+    join,
+    marked,
+    millions,
+    number,
+    table,
+)
+from kronviz.arms import ARMS
+from kronviz.probes.intervals import Interval
+from kronviz.probes.study import CLEAN, MISSPELLED, ArmResult, Study, verdict
+
+DIFFERENCES = (
+    "Loss on the true next 24 tokens of real text minus the better table’s, passage by passage, "
+    "after a clean context and after one with 15% of its words misspelled. Bars are 95% intervals "
+    "over passages. Left of the line, an arm beats the table."
+)
+CURVES = "Validation loss of each arm as it reads the same text in the same order."
+
+
+def finding(study: Study) -> Markup:
+    """Return the verdict in a sentence or two, and what was trained."""
+    return element(
+        "div",
+        element("p", _with_names(verdict(study)), class_="kv-finding"),
+        element(
+            "p",
+            marked(
+                f"Models with {study.n_layer} layers of width {study.d_model}, "
+                f"{_vocabulary(study.vocabulary)}, {study.tokens / 1e6:.1f} million tokens a "
+                f"run, {'Muon and AdamW' if study.optimizer == 'muon' else 'AdamW'}, all "
+                "identical except for the input embedding."
+            ),
+            class_="kv-caption",
+        ),
+        class_="kv-evidence",
+    )
+
+
+def table_of(study: Study) -> Markup:
+    """Return the table: parameters, validation loss, loss on continuations, with differences."""
+    titles: list[object] = [
+        "Input embedding",
+        ("Input parameters", "of the table’s"),
+        ("Validation loss", f"− {study.table}’s"),
+        *[
+            (title, f"− {study.table}’s")
+            for title in ("Clean context", "15% misspelled", "15%, people’s")
+        ],
+        "Seeds",
+    ]
+    return table("All arms, the lowest validation loss first", titles, map(_row, study.arms))
+
+
+def _row(arm: ArmResult) -> Markup:
+    cells = [
+        join([millions(arm.input_parameters), _small(f"{arm.share:.0%}")]),
+        join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.seeds) > 1)]),
+    ]
+    for condition in (CLEAN, *MISSPELLED):
+        found = arm.at(condition)
+        cells.append(
+            Markup(DASH)
+            if found is None
+            else join([number(found.nats.mean, 3), _difference(found.difference)])
+        )
+    return element(
+        "tr",
+        element("th", arm_name(arm.arm), _small(ARMS[arm.arm].about), scope="row"),
+        *[element("td", marked(cell)) for cell in (*cells, str(len(arm.seeds)))],
+    )
+
+
+def _difference(value: Interval | None, bounds: bool = True) -> Markup:
+    if value is None:
+        return Markup("")
+    said = f"{value.mean:+.3f}".replace("-", "−")
+    limits = f" [{value.low:+.3f}, {value.high:+.3f}]".replace("-", "−") if bounds else ""
+    return _small(f"{said}{limits}")
+
+
+def _small(text: str) -> Markup:
+    return element("small", marked(text))
+
+
+def _vocabulary(name: str) -> str:
+    base, _, ranks = name.partition(":")
+    whole = "GPT-2’s vocabulary" if base == "r50k_base" else base
+    return f"the first {int(ranks):,} merges of {whole}" if ranks else whole
+
+
+def _with_names(said: str) -> Markup:
+    words = said.split(" ")
+    parts: list[object] = []
+    for word in words:
+        bare = word.rstrip(".;,")
+        parts += [arm_name(bare) if bare in ARMS and bare != "pairs" else bare, word[len(bare) :]]
+        parts.append(" ")
+    return join(parts[:-1])

@@ -1,0 +1,92 @@
+"""A study of many arms as Plotly figures: what each gains on the better table, and its curve."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from kronviz.figures.axes import not_yet, plain_chart
+from kronviz.figures.palette import NEUTRALS, arm_colour
+from kronviz.probes.study import CLEAN, MISSPELLED, ArmResult, Study
+
+ROW, HEIGHT = 32, 380
+SYMBOLS = {CLEAN: "circle-open", MISSPELLED[0]: "circle", MISSPELLED[1]: "diamond"}
+NAMES = {
+    CLEAN: "clean context",
+    MISSPELLED[0]: "15% of the words misspelled",
+    MISSPELLED[1]: "15%, people’s misspellings",
+}
+"""What the legend calls a condition."""
+
+
+def differences(study: Study) -> go.Figure:
+    """Draw each arm's loss on true continuations minus the table's, with 95% intervals."""
+    arms = [arm for arm in study.arms if any(m.difference for m in arm.measured)]
+    if not arms:
+        return not_yet(plain_chart(HEIGHT), "Not measured yet.")
+    title = f"loss − {study.table}’s, nats a token (left is better)"
+    figure = plain_chart(110 + ROW * len(arms), x_title=title, below=56)
+    order = [arm.arm for arm in reversed(arms)]
+    for place, (condition, symbol) in enumerate(SYMBOLS.items()):
+        rows = [(arm, arm.at(condition)) for arm in arms]
+        shown = [(arm, m.difference) for arm, m in rows if m is not None and m.difference]
+        shift = (1 - place) * 0.22
+        figure.add_trace(
+            go.Scatter(
+                x=[d.mean for _, d in shown],
+                y=[order.index(arm.arm) + shift for arm, _ in shown],
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [d.high - d.mean for _, d in shown],
+                    "arrayminus": [d.mean - d.low for _, d in shown],
+                    "thickness": 1,
+                    "width": 0,
+                    "color": NEUTRALS["edge"].light,
+                },
+                mode="markers",
+                name=NAMES[condition],
+                marker={
+                    "symbol": symbol,
+                    "size": 9,
+                    "color": [arm_colour(arm.arm).light for arm, _ in shown],
+                    "line": {"width": 1.5},
+                },
+                text=[arm.arm for arm, _ in shown],
+                hovertemplate="%{text}, " + NAMES[condition] + ": %{x:+.3f} nats<extra></extra>",
+            )
+        )
+    figure.add_vline(x=0, line_width=1, line_color=NEUTRALS["edge"].light)
+    figure.update_layout(
+        showlegend=True,
+        hovermode="closest",
+        margin={"l": 108},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}},
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(order))), ticktext=order, range=[-0.6, len(order) - 0.4]
+    )
+    return figure
+
+
+def curves(study: Study) -> go.Figure:
+    """Draw the mean validation loss of each arm by tokens read."""
+    figure = plain_chart(
+        HEIGHT, x_title="tokens read", y_title="validation loss, nats a token", right=120
+    )
+    figure.update_xaxes(tickformat="~s", showgrid=False)
+    for arm in study.arms:
+        figure.add_trace(_curve(arm))
+    figure.update_layout(showlegend=True, hovermode="closest", legend={"font": {"size": 12}})
+    return figure
+
+
+def _curve(arm: ArmResult) -> go.Scatter:
+    return go.Scatter(
+        x=[tokens for tokens, _ in arm.curve],
+        y=[loss for _, loss in arm.curve],
+        name=arm.arm,
+        mode="lines+markers",
+        line={"color": arm_colour(arm.arm).light, "width": 2},
+        marker={"size": 5},
+        hovertemplate=f"{arm.arm}, " + "%{x:,} tokens: %{y:.3f} nats<extra></extra>",
+    )

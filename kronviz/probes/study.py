@@ -1,0 +1,327 @@
+"""Which input embedding? What a study of many arms came to, from its result files.
+
+    python -m kronviz.probes.study
+
+Notable:
+
+- A study is all runs of one configuration, optimizer, rate and number of steps
+  (`kronviz.training.study`); `kronviz.training.measure` adds the loss on true continuations.
+- Every arm is compared with the better of the two learned tables, run by run over the seeds and
+  passage by passage over the text, so that what both share cancels out.
+- A verdict needs three seeds and intervals clear of 0. With fewer the sentence says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from kronviz import cli
+from kronviz.arms import ARMS
+from kronviz.errors import InputError
+from kronviz.probes.intervals import Interval, bootstrap_intervals
+
+STUDIES = Path(__file__).resolve().parent.parent.parent / "assets" / "studies"
+TABLES = ("bpe", "bpe-untied")
+CLEAN, MISSPELLED = "clean", ("synthetic 15%", "human 15%")
+SEEDS = 3
+"""Runs of an arm that a verdict needs."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The loss on true continuations in one condition, in nats a token.
+
+    Attributes:
+        condition: as `kronviz.passages.Condition` writes itself.
+        nats: mean over passages and seeds.
+        difference: arm − table, passage by passage; ``None`` for the table itself.
+    """
+
+    condition: str
+    nats: Interval
+    difference: Interval | None
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What the runs of one arm came to.
+
+    Attributes:
+        seeds: of its runs.
+        val_nats: validation loss in nats a token, mean over the seeds.
+        deviation: its standard deviation over the seeds; ``None`` for one.
+        difference: arm − table over the seeds that both have, with a 95% t-interval if there are
+            two or more; ``None`` for the table itself.
+        parameters: trained numbers, in all and of the input embedding.
+        share: input parameters in terms of the learned table's.
+        curve: tokens read and mean validation loss.
+        measured: by condition; empty where nothing was measured yet.
+    """
+
+    arm: str
+    seeds: tuple[int, ...]
+    val_nats: float
+    deviation: float | None
+    difference: Interval | None
+    parameters: int
+    input_parameters: int
+    share: float
+    curve: tuple[tuple[int, float], ...]
+    measured: tuple[Measured, ...]
+
+    def at(self, condition: str) -> Measured | None:
+        """Return what was measured in a condition, if it was."""
+        return next((m for m in self.measured if m.condition == condition), None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study of several arms with one configuration.
+
+    Attributes:
+        name: of the configuration.
+        table: the better of the learned tables, which arms are compared with.
+        tokens: that each run read.
+        text, documents, passages: what continuations were cut from, and how many; empty, ``None``
+            and 0 where nothing was measured.
+        arms: the arms, the lowest validation loss first.
+    """
+
+    name: str
+    vocabulary: str
+    optimizer: str
+    rate: float
+    d_model: int
+    n_layer: int
+    tokens: int
+    table: str
+    text: str
+    documents: int | None
+    passages: int
+    arms: tuple[ArmResult, ...]
+
+    @property
+    def seeds(self) -> int:
+        """The least number of seeds of an arm."""
+        return min(len(arm.seeds) for arm in self.arms)
+
+    def arm(self, name: str) -> ArmResult | None:
+        """Return the result of an arm, if it has one."""
+        return next((arm for arm in self.arms if arm.arm == name), None)
+
+    def best(self, condition: str) -> ArmResult | None:
+        """Return the arm with the lowest loss in a condition, if all were measured."""
+        found = [(m.nats.mean, arm) for arm in self.arms if (m := arm.at(condition))]
+        return min(found, key=lambda one: one[0])[1] if len(found) == len(self.arms) else None
+
+
+def studies(folder: Path = STUDIES) -> list[Study]:
+    """Read the studies below a folder, the one that read most tokens first.
+
+    Raises:
+        InputError: a result file is damaged.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[Path, dict[str, Any]]]] = defaultdict(list)
+    for path in sorted(folder.glob("*/*-s*.json")):
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+            c = run["config"]
+            key = path.parent, c["optimizer"], c["adam_lr"], c["steps"]
+            groups[key].append((path, run))
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"The result {path.name} is damaged; restore it.") from None
+    found = [_study(key[0], runs) for key, runs in groups.items()]
+    known = [study for study in found if study is not None]
+    return sorted(known, key=lambda study: (-len(study.arms), -study.tokens))
+
+
+def verdict(study: Study) -> str:
+    """Say in one or two sentences which arm wins what, and whether that is settled."""
+    low = study.arms[0]
+    parts = [f"{low.arm} has the lowest validation loss"]
+    winners = {condition: study.best(condition) for condition in (CLEAN, *MISSPELLED)}
+    measured = [arm for arm in winners.values() if arm is not None]
+    if measured:
+        names = {arm.arm for arm in measured}
+        if names == {low.arm}:
+            parts[0] += " and the lowest loss on true continuations, clean and misspelled"
+        else:
+            parts += [
+                f"{arm.arm} loses least after {c} contexts"
+                for c, arm in winners.items()
+                if arm is not None
+            ]
+    said = "; ".join(parts) + "."
+    if study.seeds < SEEDS:
+        return f"{said} Some arms have run with {study.seeds} of {SEEDS} seeds: not settled."
+    clear = all(
+        d is not None and d.high < 0
+        for d in (low.difference, *(m.difference for m in low.measured))
+    )
+    if low.arm not in TABLES and clear:
+        return f"{said} Every paired interval against {study.table} is clear of 0."
+    return f"{said} Not every paired interval is clear of 0: no arm wins outright."
+
+
+def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study | None:
+    """Put the runs of a study together; ``None`` where no table has run yet."""
+    by_arm: dict[str, dict[int, tuple[Path, dict[str, Any]]]] = defaultdict(dict)
+    for path, run in runs:
+        if run["arm"] in ARMS:
+            by_arm[run["arm"]][run["seed"]] = path, run
+    tables = [arm for arm in TABLES if arm in by_arm]
+    if not tables:
+        return None
+    losses = {
+        arm: {seed: run["val_loss"] for seed, (_, run) in found.items()}
+        for arm, found in by_arm.items()
+    }
+    table = min(tables, key=lambda arm: np.mean(list(losses[arm].values())))
+    about = _passages(folder)
+    one = runs[0][1]
+    config = one["config"]
+    full = by_arm[tables[0]][min(by_arm[tables[0]])][1]["input_parameters"]
+    measured = {arm: _measured(found) for arm, found in by_arm.items()}
+    arms = tuple(
+        _arm(arm, by_arm[arm], losses, table, full, measured, about.get("conditions", []))
+        for arm in by_arm
+    )
+    return Study(
+        name=folder.name,
+        vocabulary=config["vocabulary"],
+        optimizer=config["optimizer"],
+        rate=config["adam_lr"],
+        d_model=config["d_model"],
+        n_layer=config["n_layer"],
+        tokens=one["tokens"],
+        table=table,
+        text=about.get("text", ""),
+        documents=about.get("documents"),
+        passages=about.get("passages", 0),
+        arms=tuple(sorted(arms, key=lambda arm: arm.val_nats)),
+    )
+
+
+def _arm(
+    arm: str,
+    found: dict[int, tuple[Path, dict[str, Any]]],
+    losses: dict[str, dict[int, float]],
+    table: str,
+    full: int,
+    measured: dict[str, dict[int, NDArray[np.float64]]],
+    conditions: Sequence[str],
+) -> ArmResult:
+    values = list(losses[arm].values())
+    run = next(iter(found.values()))[1]
+    # A tied table is the head as well: its rows are counted once, as input.
+    curves = [dict(map(tuple, run["curve"])) for _, run in found.values()]  # type: ignore[arg-type]
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    return ArmResult(
+        arm=arm,
+        seeds=tuple(sorted(found)),
+        val_nats=float(np.mean(values)),
+        deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        difference=None if arm == table else _over_seeds(losses[arm], losses[table]),
+        parameters=run["parameters"],
+        input_parameters=run["input_parameters"],
+        share=run["input_parameters"] / full,
+        curve=tuple((s, float(np.mean([curve[s] for curve in curves]))) for s in steps),
+        measured=tuple(_conditions(arm, table, measured, conditions)),
+    )
+
+
+def _over_seeds(arm: dict[int, float], table: dict[int, float]) -> Interval | None:
+    """Return the mean difference over the seeds that both have, with its 95% t-interval."""
+    both = sorted(set(arm) & set(table))
+    if not both:
+        return None
+    gaps = [arm[seed] - table[seed] for seed in both]
+    mean = float(np.mean(gaps))
+    if len(gaps) < 2 or np.ptp(gaps) == 0:
+        return Interval(mean, mean, mean)
+    low, high = stats.t.interval(0.95, len(gaps) - 1, mean, stats.sem(gaps))
+    return Interval(mean, float(low), float(high))
+
+
+def _conditions(
+    arm: str,
+    table: str,
+    measured: dict[str, dict[int, NDArray[np.float64]]],
+    conditions: Sequence[str],
+) -> Iterator[Measured]:
+    """Yield the losses by condition; passages are resampled, seeds are averaged."""
+    if not measured[arm]:
+        return
+    own = np.mean(list(measured[arm].values()), axis=0)
+    both = sorted(set(measured[arm]) & set(measured.get(table, {})))
+    gaps = (
+        np.mean([measured[arm][seed] - measured[table][seed] for seed in both], axis=0)
+        if both and arm != table
+        else None
+    )
+    for row, condition in enumerate(conditions):
+        nats = bootstrap_intervals(own[row][:, None], seed=0)[0]
+        gap = None if gaps is None else bootstrap_intervals(gaps[row][:, None], seed=0)[0]
+        yield Measured(condition, nats, gap)
+
+
+def _measured(found: dict[int, tuple[Path, dict[str, Any]]]) -> dict[int, NDArray[np.float64]]:
+    """Read the losses of the passages by seed: ``(conditions, passages)`` each."""
+    files = {seed: path.with_suffix(".npy") for seed, (path, _) in found.items()}
+    return {
+        seed: np.load(path, allow_pickle=False).astype(np.float64)
+        for seed, path in files.items()
+        if path.exists()
+    }
+
+
+def _passages(folder: Path) -> dict[str, Any]:
+    path = folder / "passages.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def lines(study: Study) -> Iterator[str]:
+    """Yield a study as text, a line an arm."""
+    yield (
+        f"{study.name}: {study.vocabulary}, width {study.d_model}, {study.n_layer} layers, "
+        f"{study.tokens:,} tokens a run, {study.optimizer} at {study.rate:g}; differences are "
+        f"arm − {study.table}, nats a token"
+    )
+    yield verdict(study)
+    for arm in study.arms:
+        cells = [f"{arm.arm:15} seeds {len(arm.seeds)}  input {arm.input_parameters:>11,}"]
+        cells.append(f"validation {arm.val_nats:.4f}")
+        if arm.difference:
+            cells.append(f"({_signed(arm.difference, len(arm.seeds) > 1)})")
+        for condition in (CLEAN, *MISSPELLED):
+            if (found := arm.at(condition)) is not None:
+                cells.append(f"{condition} {found.nats.mean:.4f}")
+                if found.difference:
+                    cells.append(f"({_signed(found.difference)})")
+        yield "  ".join(cells)
+
+
+def _signed(value: Interval, bounds: bool = True) -> str:
+    limits = f" [{value.low:+.3f}, {value.high:+.3f}]" if bounds else ""
+    return f"{value.mean:+.3f}{limits}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=STUDIES)
+    for study in studies(parser.parse_args().folder):
+        print("\n".join(lines(study)), end="\n\n")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,120 @@
+"""Studies of many arms: what is read from result files, and when something is called settled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kronviz.app.tabs.arms.view import finding, table_of
+from kronviz.errors import InputError
+from kronviz.figures import study as figures
+from kronviz.probes.study import CLEAN, MISSPELLED, studies, verdict
+
+CONDITIONS = [CLEAN, *MISSPELLED]
+CONFIG = {
+    "optimizer": "muon", "adam_lr": 0.002, "steps": 600, "vocabulary": "r50k_base:8192",
+    "d_model": 128, "n_layer": 4,
+}  # fmt: skip
+
+
+def write(folder: Path, arm: str, seed: int, loss: float, passages: np.ndarray | None) -> None:
+    path = folder / "toy" / f"{arm}-muon-0.002-600-s{seed}.json"
+    path.parent.mkdir(exist_ok=True)
+    run = {
+        "arm": arm, "seed": seed, "val_loss": loss, "tokens": 1000, "parameters": 900,
+        "input_parameters": {"ngram": 200}.get(arm, 400), "curve": [[500, loss + 1], [1000, loss]],
+        "config": CONFIG,
+    }  # fmt: skip
+    path.write_text(json.dumps(run))
+    if passages is not None:
+        np.save(path.with_suffix(".npy"), passages.astype(np.float16))
+        about = {"text": "unseen.jsonl", "documents": 9, "conditions": CONDITIONS, "passages": 200}
+        (path.parent / "passages.json").write_text(json.dumps(about))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three seeds of two tables and of n-grams, which are better by 0.1 everywhere."""
+    random = np.random.default_rng(0)
+    for seed in (1, 2, 3):
+        base = 5 + random.normal(size=(3, 200)) * 0.3
+        write(tmp_path, "bpe", seed, 5.3 + seed / 100, base + 0.2)
+        write(tmp_path, "bpe-untied", seed, 5.2 + seed / 100, base)
+        own = base - 0.1 + random.normal(size=(3, 200)) * 0.05
+        write(tmp_path, "ngram", seed, 5.1 + seed / 100 + (seed == 2) * 0.001, own)
+    return tmp_path
+
+
+def test_arms_are_compared_with_the_better_table_seed_by_seed(folder: Path) -> None:
+    (study,) = studies(folder)
+    assert [arm.arm for arm in study.arms] == ["ngram", "bpe-untied", "bpe"]
+    assert study.table == "bpe-untied"
+    best = study.arms[0]
+    gaps = np.array([-0.1, -0.099, -0.1])
+    half = 4.302652729911275 * gaps.std(ddof=1) / 3**0.5
+    assert best.difference is not None
+    assert best.difference.mean == pytest.approx(gaps.mean())
+    assert best.difference.high == pytest.approx(gaps.mean() + half)
+    assert best.share == 0.5
+    assert best.curve == (
+        (500, pytest.approx(6.1203, abs=1e-4)),
+        (1000, pytest.approx(best.val_nats)),
+    )
+    assert study.arms[1].difference is None
+
+
+def test_passages_are_paired(folder: Path) -> None:
+    (study,) = studies(folder)
+    found = study.arms[0].at(CLEAN)
+    assert found is not None
+    assert found.difference is not None
+    assert found.difference.mean == pytest.approx(-0.1, abs=0.01)
+    # Passages differ by 0.17 in the mean of three seeds; their differences by a tenth of that.
+    assert found.difference.high - found.difference.low < 0.02
+    assert found.nats.high - found.nats.low > 0.02
+
+
+def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
+    (study,) = studies(folder)
+    assert "clear of 0" in verdict(study)
+    assert "Not every" not in verdict(study)
+    for seed in (2, 3):
+        (folder / "toy" / f"ngram-muon-0.002-600-s{seed}.json").unlink()
+    (study,) = studies(folder)
+    assert "1 of 3 seeds: not settled" in verdict(study)
+
+
+def test_a_tie_is_not_called_a_win(folder: Path) -> None:
+    random = np.random.default_rng(1)
+    for seed in (1, 2, 3):
+        table = np.load(folder / "toy" / f"bpe-untied-muon-0.002-600-s{seed}.npy")
+        noisy = table.astype(float) - 0.001 + random.normal(size=table.shape)
+        write(folder, "ngram", seed, 5.1 + seed / 100, noisy)
+    (study,) = studies(folder)
+    assert "no arm wins outright" in verdict(study)
+
+
+def test_the_view_and_the_figures_hold_every_arm(folder: Path) -> None:
+    (study,) = studies(folder)
+    page = str(table_of(study)) + str(finding(study))
+    for arm in study.arms:
+        assert arm.arm in page
+        assert f"{arm.val_nats:.3f}" in page
+    drawn = figures.differences(study)
+    assert {text for trace in drawn.data for text in trace.text} == {"ngram", "bpe"}
+    assert [trace.name for trace in figures.curves(study).data] == ["ngram", "bpe-untied", "bpe"]
+
+
+def test_a_damaged_result_is_named(folder: Path) -> None:
+    (folder / "toy" / "bpe-muon-0.002-600-s1.json").write_text("{")
+    with pytest.raises(InputError, match=r"bpe-muon.+ is damaged"):
+        studies(folder)
+
+
+def test_what_ships_can_be_read() -> None:
+    for study in studies():
+        assert study.arms
+        assert verdict(study)
