@@ -143,7 +143,7 @@ def contestants(case: Case, *, training: bool) -> tuple[dict[str, nn.Module], li
     ours = made[OURS]
     for name, module in made.items():
         if name.startswith(("kron", "reference")):
-            module.load_state_dict(ours.state_dict())
+            module.load_state_dict(ours.to_reference_state_dict())  # type: ignore[operator]
         module.to(case.device, case.dtype).train(training)
     for name in [name for name in made if name.startswith("kron")]:
         try:
@@ -187,8 +187,10 @@ def check(case: Case, made: dict[str, nn.Module]) -> None:
     for name, module in made.items():
         if not name.startswith(("kron", "reference")):
             continue
-        projection = module.state_dict()["projection.weight"].double().cpu()
-        exact = torch.tensor(dense) @ projection.t()
+        projection = next(module.parameters()).detach().double().cpu()
+        if name.startswith("reference"):
+            projection = projection.t()
+        exact = torch.tensor(dense) @ projection
         with torch.no_grad():
             found = module(ids).double().cpu()
         error = float((found - exact).norm() / exact.norm())

@@ -48,7 +48,7 @@ def row(name: str, count: int | None, pos_dim: int) -> tuple[str, ...]:
         vocabulary = TokenBytes.of([vocabulary[i] for i in range(count)])
     module = KroneckerEmbedding(vocabulary, 1, pos_dim)
     cost = input_cost(count or name, pos_dim)
-    held = sum(buffer.nbytes for buffer in module.buffers())
+    held = module.data.nbytes + module.offsets.nbytes
     assert held == cost.ragged_bytes, (held, cost.ragged_bytes)
     return (
         f"{name}, the first" if count else name,

@@ -39,6 +39,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from kronviz.arms import ARMS
+from kronviz.embedding import KroneckerEmbedding
 from kronviz.errors import InputError, Sentence
 from kronviz.lines import decode_text, read_bytes, short_name, split_lines
 from kronviz.model import GPT, ModelConfig
@@ -397,8 +398,16 @@ class _Unfilled(TorchFunctionMode):
 
 
 def _state(model: GPT) -> dict[str, Tensor]:
-    """A model's tensors by name, a tied head left out."""
-    state = model.state_dict()
+    """Return a model's tensors by name: no tied head, a projection as the reference stores it."""
+    theirs = {
+        f"{name}.weight": {f"{name}.{key}": value for key, value in state.items()}
+        for name, module in model.named_modules()
+        if isinstance(module, KroneckerEmbedding)
+        for state in [module.to_reference_state_dict()]
+    }
+    state: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        state |= theirs.get(name, {name: tensor})
     if model.lm_head.weight is model.input_weight():
         del state["lm_head.weight"]
     return state

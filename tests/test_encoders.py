@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kronviz import codec, encoders
-from kronviz.encoders import cpu, launch, owners, pages, plain, threads
+from kronviz.encoders import cpu, launch, owners, pages, plain, threads, traceable
 from kronviz.encoders.operator import encode as operator
 from kronviz.encoders.operator import prepare
 from kronviz.tokenizer import TokenBytes
@@ -55,8 +55,20 @@ def plain_backward(
     return weight.grad
 
 
+def traceable_encode(weight: Tensor, mean: Tensor | None, *arguments: object) -> Tensor:
+    return traceable.encode(weight, *arguments)
+
+
+def traceable_backward(grad: Tensor, *arguments: object) -> Tensor:
+    weight = torch.zeros(256 * arguments[-1], grad.shape[1], dtype=grad.dtype, requires_grad=True)
+    traceable.encode(weight, *arguments).backward(grad)
+    assert weight.grad is not None
+    return weight.grad
+
+
 PATHS = {
     "plain": (plain.encode, plain_backward),
+    "traceable": (traceable_encode, traceable_backward),
     "cpu": (cpu.encode, cpu.backward),
     "gpu": (on_gpu(gpu.encode), on_gpu(gpu.backward)),
 }
@@ -347,14 +359,25 @@ def test_gradcheck(backend: str, way: str) -> None:
     assert torch.autograd.gradcheck(embed, [weight], fast_mode=True, eps=1e-4)
 
 
-def test_a_second_derivative_is_refused(backend: str) -> None:
-    """There is none: a gradient of zero would be a lie."""
+@pytest.mark.parametrize("way", ["registered", "direct"])
+def test_derivatives_of_any_order(backend: str, way: str) -> None:
     data, offsets = store([b"ab", b"a"], 2)
-    weight = torch.randn(512, 3, requires_grad=True)
-    made = prepare(weight, None, data, offsets, 2)(torch.tensor([0, 1]))
-    (gradient,) = torch.autograd.grad(made.square().sum(), weight, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.square().sum().backward()
+    ids = torch.tensor([0, 1])
+    weight = torch.randn(512, 3, dtype=torch.float64, requires_grad=True)
+    gradients = []
+    for exact in (False, True):
+        if exact:
+            made = traceable.encode(weight, ids, data, offsets, 2)
+        elif way == "registered":
+            made = operator(weight, None, ids, data, offsets, 2)
+        else:
+            made = prepare(weight, None, data, offsets, 2)(ids)
+        found = [made.pow(4).sum()]
+        for _ in range(3):
+            (gradient,) = torch.autograd.grad(found[-1], weight, create_graph=True)
+            found.append(gradient.pow(2).sum())
+        gradients.append(torch.stack(found))
+    torch.testing.assert_close(*gradients)
 
 
 def test_operator_is_registered_rightly() -> None:

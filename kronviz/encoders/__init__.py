@@ -2,7 +2,8 @@
 
 - `plain`: PyTorch's own operations, on any device. The reference of the others.
 - `cpu` (numba loops) and `gpu` (Triton kernels): fused, one pass from ids to vectors.
-- `operator`: the fused paths as one registered PyTorch operator with its derivative.
+- `operator`: the fused paths as one registered PyTorch operator with its derivatives.
+- `traceable`: PyTorch's operations again, in fixed shapes, for transforms and exports.
 
 `KroneckerEmbedding` is given the name of an encoder once; `is_fused` says what that means on a
 device.
@@ -13,8 +14,11 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
+from torch.autograd import forward_ad
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,42 @@ def is_recording(device: torch.device) -> bool:
     What is made then is in memory that the graph writes over: nobody else may keep it.
     """
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def is_traced() -> bool:
+    """Return whether operations themselves are wanted, in place of their result.
+
+    So it is under `torch.func` transforms and forward-mode derivatives, and where a program is
+    exported to be run elsewhere.
+    """
+    if torch.compiler.is_compiling():
+        return (
+            torch.compiler.is_exporting()
+            or torch._C._functorch.peek_interpreter_stack() is not None
+        )
+    return bool(
+        torch._C._are_functorch_transforms_active()
+        or torch._C._get_tracing_state()
+        or forward_ad._current_level >= 0
+    )
+
+
+def sampled(weight: Tensor) -> Callable[[], bool]:
+    """Return a function that says whether samples of a projection have changed; see `cpu`."""
+    if weight.device.type != "cpu" or _missing("cpu"):
+        return _never
+    from kronviz.encoders import cpu
+
+    return cpu.sampled(weight)
+
+
+def _never() -> bool:
+    return False
+
+
+def unknown_id(token: int, known: int) -> IndexError:
+    """Return what to say about an id that a vocabulary of ``known`` tokens does not have."""
+    return IndexError(f"ids hold {token}; this vocabulary has ids 0 … {known - 1}")
 
 
 def check_name(encoder: str) -> None:

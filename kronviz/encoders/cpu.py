@@ -9,15 +9,17 @@ Notable:
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from kronviz import codec
-from kronviz.encoders import loops, pages
+from kronviz.encoders import loops, pages, unknown_id
 from kronviz.encoders.threads import share
 
 ALONE = 1 << 17
@@ -25,6 +27,8 @@ ALONE = 1 << 17
 PAST = 16 << 20
 """Bytes of output from which on it is written past the caches: a good part of the last one, which
 then keeps what it has. Whoever reads a smaller one next still finds it there."""
+SAMPLES = 16
+"""Numbers of a projection that are compared to see whether it has changed."""
 ROWS, COLUMNS = 64, loops.BAND
 """Unit in which threads share a batch, and the width of a gradient."""
 
@@ -46,42 +50,70 @@ def encode(
 def prepare(
     weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
 ) -> Callable[[Tensor], Tensor]:
-    """`encode` for ids to come: what does not depend on them is done once."""
-    matrix = weight.detach().contiguous().numpy()
-    compiled = loops.compiled(matrix.dtype.name)
-    projection = matrix, mean.detach().contiguous().numpy()
-    vocabulary = data.numpy(), offsets.numpy(), *factors(pos_dim, matrix.dtype.name)
+    """Return `encode` for ids to come: what does not depend on them is done once."""
+    matrix, center = weight.detach().contiguous(), mean.detach().contiguous()
+    compiled = loops.compiled(_name(matrix.dtype))
     known, width, dtype = len(offsets) - 1, weight.shape[1], weight.dtype
+    projection = matrix.data_ptr(), width * matrix.itemsize, center.data_ptr()
+    vocabulary = data.numpy(), offsets.numpy(), *factors(pos_dim, _name(dtype))
 
-    def embed(ids: Tensor) -> Tensor:
+    # The function holds what it has the addresses of.
+    def embed(ids: Tensor, held: tuple[Tensor, Tensor] = (matrix, center)) -> Tensor:
         flat = _known_ids(compiled, ids, known)
-        out = pages.empty((len(flat), width), dtype)
-        arguments = *projection, flat, *vocabulary, out.numpy(), _fits_no_cache(out)
-        work = functools.partial(compiled.encode, *arguments)
-        share(work, len(flat), ROWS, alone=out.numel() < ALONE)
+        count = flat.numel()
+        out = pages.empty((count, width), dtype)
+        arguments = *projection, flat.data_ptr(), *vocabulary, out.data_ptr(), _fits_no_cache(out)
+        if count * width < ALONE:
+            compiled.encode(*arguments, 0, count)
+        else:
+            share(functools.partial(compiled.encode, *arguments), count, ROWS)
         return out
 
     return embed
 
 
 def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
-    """Gradient of the projection, ``(D, d_model)``; arguments as for `plain.encode`."""
-    array = grad.detach().contiguous().numpy()
-    compiled = loops.compiled(array.dtype.name)
+    """Return the gradient of the projection, ``(D, d_model)``; arguments as for `plain.encode`."""
+    source = grad.detach().contiguous()
+    compiled = loops.compiled(_name(grad.dtype))
     flat = _known_ids(compiled, ids, len(offsets) - 1)
     width = grad.shape[1]
     out = pages.empty((codec.dimension(pos_dim), width), grad.dtype)
     arguments = (
-        array,
-        flat,
+        source.data_ptr(),
+        flat.numel(),
+        flat.data_ptr(),
         data.numpy(),
         offsets.numpy(),
-        *factors(pos_dim, array.dtype.name),
-        out.numpy(),
+        *factors(pos_dim, _name(grad.dtype)),
+        _view(out),
     )
     work = functools.partial(compiled.backward, *arguments)
     share(work, width, COLUMNS, alone=out.numel() < ALONE)
     return out
+
+
+def sampled(weight: Tensor) -> Callable[[], bool]:
+    """Take samples of a projection; the function returned says whether one of them has changed.
+
+    A version counter does not move for what is written through numpy, by PyTorch's fused optimizers
+    or by another process. Few of these leave all samples as they were.
+    """
+    # Less by one number, so that samples do not all lie in one column.
+    step, count = weight.nbytes // SAMPLES // 8 * 8 - 8, SAMPLES
+    if step <= 0 or not weight.is_contiguous():
+        return lambda: False
+    # Of a float64 the half with the exponent.
+    start = weight.data_ptr() + max(weight.itemsize - 4, 0)
+    kept = (ctypes.c_int32 * count)()
+    for place in range(count):
+        ctypes.memmove(ctypes.addressof(kept) + 4 * place, start + place * step, 4)
+    differs, address = loops.compiled("float32").differs, ctypes.addressof(kept)
+
+    def changed(held: object = kept) -> bool:
+        return differs(start, step, count, address)
+
+    return changed
 
 
 def _fits_no_cache(out: Tensor) -> bool:
@@ -98,14 +130,19 @@ def factors(pos_dim: int, dtype: str) -> tuple[NDArray, NDArray]:
     return exact.astype(dtype), (exact * lengths).astype(dtype)
 
 
-def _known_ids(compiled: loops.Loops, ids: Tensor, known: int) -> NDArray:
-    flat = ids.long().contiguous().numpy()
-    stranger = compiled.first_unknown(flat, known)
+def _known_ids(compiled: loops.Loops, ids: Tensor, known: int) -> Tensor:
+    flat = ids.long().contiguous()
+    stranger = compiled.first_unknown(flat.data_ptr(), flat.numel(), known)
     if stranger >= 0:
-        raise unknown_id(int(flat[stranger]), known)
+        raise unknown_id(int(flat.reshape(-1)[stranger]), known)
     return flat
 
 
-def unknown_id(token: int, known: int) -> IndexError:
-    """What to say about an id that a vocabulary of ``known`` tokens does not have."""
-    return IndexError(f"ids hold {token}; this vocabulary has ids 0 … {known - 1}")
+def _name(dtype: torch.dtype) -> str:
+    return "float64" if dtype == torch.float64 else "float32"
+
+
+def _view(tensor: Tensor) -> NDArray:
+    """A numpy array of a tensor's memory. Unlike with `Tensor.numpy`, it can still be resized."""
+    memory = (ctypes.c_byte * tensor.nbytes).from_address(tensor.data_ptr())
+    return np.frombuffer(memoryview(memory), _name(tensor.dtype)).reshape(tensor.shape)

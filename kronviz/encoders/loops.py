@@ -4,6 +4,8 @@ Notable:
 
 - Plain loops that release the GIL, not numba's own parallelism: its thread pools abort the process
   when two Python threads call them at once, as a web server's do. `cpu` runs slices on threads.
+- Tensors come as addresses: a numpy view of one would keep its storage from being resized for good,
+  which is how FSDP frees parameters.
 - What happens to a row is given as vector instructions, so that sums never leave registers. Left to
   numba, each row would be an object whose references atomic instructions count, would be tested for
   overlap with the output, and its sum would be stored and loaded again.
@@ -47,6 +49,7 @@ class Loops:
     """The compiled loops for one floating-point type."""
 
     first_unknown: Loop
+    differs: Loop
     encode: Loop
     backward: Loop
 
@@ -63,7 +66,7 @@ def compiled(dtype: str) -> Loops:
             loops = Loops(
                 *(
                     numba.njit(loop, nogil=True, cache=on_disk)
-                    for loop in (_first_unknown, _encode, _backward)
+                    for loop in (_first_unknown, _differs, _encode, _backward)
                 )
             )
             _run_once(loops, dtype)
@@ -78,47 +81,62 @@ def compiled(dtype: str) -> Loops:
 
 def _run_once(loops: Loops, dtype: str) -> None:
     one = np.zeros((256, 1), dtype)
-    ids, data = np.zeros(1, np.int64), np.zeros(1, np.uint8)
-    offsets, gains = np.array([0, 1], np.int32), np.ones(2, dtype)
-    loops.first_unknown(ids, 1)
-    out = np.empty((1, 1), dtype)
-    loops.encode(one, one[0], ids, data, offsets, gains, gains, out, False, 0, 1)
-    loops.backward(one[:1], ids, data, offsets, gains, gains, np.empty((256, 1), dtype), 0, 1)
+    rows, ids = one.ctypes.data, np.zeros(1, np.int64)
+    vocabulary = np.zeros(1, np.uint8), np.array([0, 1], np.int32), *np.ones((2, 2), dtype)
+    loops.first_unknown(ids.ctypes.data, 1, 1)
+    loops.differs(rows, 4, 1, rows)
+    out = np.empty((256, 1), dtype)
+    arguments = ids.ctypes.data, *vocabulary
+    loops.encode(rows, one.itemsize, rows, *arguments, out.ctypes.data, False, 0, 1)
+    loops.backward(rows, 1, *arguments, out, 0, 1)
 
 
-def _first_unknown(ids: Any, known: int) -> int:
-    """Index of the first id outside ``[0, known)``, or -1."""
-    for i in range(len(ids)):
-        if ids[i] < 0 or ids[i] >= known:
+def _first_unknown(ids: int, count: int, known: int) -> int:
+    """Return the index of the first of ``count`` ids outside ``[0, known)``, or -1."""
+    for i in range(count):
+        token = _id(ids, i)
+        if token < 0 or token >= known:
             return i
     return -1
 
 
+def _differs(address: int, step: int, count: int, samples: int) -> bool:
+    """Compare 4 bytes at each of ``count`` addresses, ``step`` apart, to those kept in samples."""
+    for i in range(count):  # noqa: SIM110 (numba compiles no generators of closures)
+        if _word(address, i * step) != _word(samples, i * 4):
+            return True
+    return False
+
+
 def _encode(
-    weight: Any,
-    mean: Any,
-    ids: Any,
+    rows: int,
+    stride: int,
+    means: int,
+    ids: int,
     data: Any,
     offsets: Any,
     gains: Any,
     shares: Any,
-    out: Any,
+    made: int,
     past: bool,
     first: int,
     last: int,
 ) -> None:
-    """Rows ``first … last - 1`` of the embedding: ``gain * sum of rows - share * mean``.
+    """Compute rows ``first … last - 1`` of the embedding: ``gain * sum of rows - share * mean``.
 
     Args:
+        rows, means, ids, made: addresses of the projection, its mean row, the ids (int64) and the
+            result.
+        stride: bytes of a row.
         past: write past the caches; rows of ``out`` must then begin at multiples of `VECTOR`.
     """
     pos_dim = len(gains) - 1
-    stride = weight.shape[1] * weight.itemsize
-    rows, means = np.intp(weight.ctypes.data), np.intp(mean.ctypes.data)
-    text, made = np.intp(data.ctypes.data), np.intp(out.ctypes.data)
+    text = np.intp(data.ctypes.data)
     for i in range(first, last):
-        start = offsets[ids[i]]
-        length = offsets[ids[i] + 1] - start
+        # Unsigned, or numba would look for indices from the end.
+        token_id = np.uintp(_id(ids, i))
+        start = offsets[token_id]
+        length = offsets[token_id + np.uintp(1)] - start
         token = text + start, np.intp(length), pos_dim
         factors = gains[length], shares[length]
         if past:
@@ -130,8 +148,9 @@ def _encode(
 
 
 def _backward(
-    grad: Any,
-    ids: Any,
+    source: int,
+    count: int,
+    ids: int,
     data: Any,
     offsets: Any,
     gains: Any,
@@ -140,12 +159,15 @@ def _backward(
     first: int,
     last: int,
 ) -> None:
-    """Columns ``first … last - 1`` of the gradient of the projection: each cell's sum, centred."""
+    """Compute columns ``first … last - 1`` of the projection's gradient: cells' sums, centred.
+
+    Args:
+        source, ids: addresses of the incoming gradient and of the ``count`` ids (int64).
+    """
     pos_dim = len(gains) - 1
     size = out.itemsize
     stride = out.shape[1] * size
     rows, text = np.intp(out.ctypes.data), np.intp(data.ctypes.data)
-    source = np.intp(grad.ctypes.data)
     mean = np.empty(BAND, out.dtype)
     means = np.intp(mean.ctypes.data)
     # Unsigned, or numba would look for indices from the end, number by number.
@@ -156,9 +178,10 @@ def _backward(
             for j in range(left, right):
                 out[cell, j] = 0
         mean[:] = 0
-        for i in range(len(ids)):
-            start = offsets[ids[i]]
-            length = offsets[ids[i] + 1] - start
+        for i in range(count):
+            token_id = np.uintp(_id(ids, i))
+            start = offsets[token_id]
+            length = offsets[token_id + np.uintp(1)] - start
             token = text + start, np.intp(length), pos_dim
             factors = gains[length], shares[length]
             at = source + i * stride + offset
@@ -168,6 +191,29 @@ def _backward(
         for cell in range(np.uintp(len(out))):
             for j in range(left, right):
                 out[cell, j] -= mean[j - left]
+
+
+@step
+def _id(typing: Any, ids: Any, index: Any) -> Any:
+    """Load the int64 with this index behind an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, index = arguments
+        where = builder.add(address, builder.mul(index, address.type(8)))
+        return builder.load(builder.inttoptr(where, ir.IntType(64).as_pointer()), align=8)
+
+    return types.int64(ids, index), generate
+
+
+@step
+def _word(typing: Any, address: Any, offset: Any) -> Any:
+    """Load the 4 bytes that lie ``offset`` bytes behind an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        where = builder.inttoptr(builder.add(*arguments), ir.IntType(32).as_pointer())
+        return builder.load(where, align=2)
+
+    return types.int32(address, offset), generate
 
 
 @step

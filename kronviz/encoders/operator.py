@@ -4,8 +4,8 @@ Notable:
 
 - Registered, so that `torch.compile` and `torch.export` take it as a whole, without a break, and
   know the shape of what it gives without running it.
-- The projection is the one argument with a derivative. Centring is its own adjoint: the gradient is
-  each cell's sum of scaled gradients, minus the mean of these sums over all cells.
+- The projection is the one argument with derivatives, of any order. Centring is its own adjoint:
+  the gradient is each cell's sum of scaled gradients, minus the mean of these sums over all cells.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from kronviz import codec
+from kronviz.encoders.watched import Watched
 
+PLAIN = (Tensor, nn.Parameter, Watched)
 _ARGUMENTS = "Tensor ids, Tensor data, Tensor offsets, int pos_dim"
 
 
@@ -39,20 +40,30 @@ def encode(
 def prepare(
     weight: Tensor, mean: Tensor | None, data: Tensor, offsets: Tensor, pos_dim: int
 ) -> Callable[[Tensor], Tensor]:
-    """`encode` for ids to come; with a mean where no derivative is wanted.
+    """Return `encode` for ids to come; with a mean where no derivative is wanted.
 
     Ordinary tensors go past PyTorch's dispatcher, which takes longer than to embed what a person
     types.
     """
-    if type(weight) not in (Tensor, nn.Parameter) or torch.compiler.is_compiling():
+    if not is_ordinary(weight):
         return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
     if mean is None:
         return lambda ids: _Direct.apply(weight, ids, data, offsets, pos_dim)
     return _module(weight).prepare(weight, mean, data, offsets, pos_dim)
 
 
+def is_ordinary(weight: Tensor) -> bool:
+    """Return whether nothing but plain PyTorch watches what is done to a tensor."""
+    return (
+        type(weight) in PLAIN
+        and not torch.compiler.is_compiling()
+        # Fake tensors, tracers, counters of operations, selective checkpointing.
+        and not torch._C._len_torch_dispatch_stack()
+    )
+
+
 class _Direct(torch.autograd.Function):
-    """`encode` with its derivative, past the dispatcher.
+    """`encode` with its derivatives, past the dispatcher.
 
     In the older of the two styles: for the other one PyTorch inspects the signature at every call.
     """
@@ -66,10 +77,24 @@ class _Direct(torch.autograd.Function):
         return _module(weight).encode(weight, None, ids, data, offsets, pos_dim)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
-        gradient = _module(grad).backward(grad, *ctx.saved_tensors, ctx.pos_dim)
-        return gradient, None, None, None, None
+        return _Adjoint.apply(grad, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None
+
+
+class _Adjoint(torch.autograd.Function):
+    """`encode_backward`, past the dispatcher. The embedding is linear: it is its own derivative."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    ) -> Tensor:
+        ctx.save_for_backward(ids, data, offsets)
+        ctx.pos_dim = pos_dim
+        return _module(grad).backward(grad, ids, data, offsets, pos_dim)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
+        return _Direct.apply(grad, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None
 
 
 def _module(tensor: Tensor) -> ModuleType:
@@ -107,7 +132,7 @@ def _(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) ->
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    _, _, ids, data, offsets, ctx.pos_dim = inputs
+    *_, ids, data, offsets, ctx.pos_dim = inputs
     ctx.save_for_backward(ids, data, offsets)
 
 
@@ -115,4 +140,33 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
     return encode_backward(grad, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None, None
 
 
+def _backward_of_backward(ctx: Any, grad: Tensor) -> tuple:
+    return encode(grad, None, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None
+
+
 encode.register_autograd(_backward, setup_context=_setup)
+encode_backward.register_autograd(_backward_of_backward, setup_context=_setup)
+
+
+@encode.register_vmap
+def _(info: Any, in_dims: tuple, *arguments: Any) -> tuple[Tensor, int]:
+    return _one_by_one(encode, info, in_dims, arguments)
+
+
+@encode_backward.register_vmap
+def _(info: Any, in_dims: tuple, *arguments: Any) -> tuple[Tensor, int]:
+    return _one_by_one(encode_backward, info, in_dims, arguments)
+
+
+def _one_by_one(operator: Any, info: Any, in_dims: tuple, arguments: tuple) -> tuple[Tensor, int]:
+    """Run an operator on each member of a batch."""
+    made = [
+        operator(
+            *(
+                argument if dim is None else argument.select(dim, number)
+                for argument, dim in zip(arguments, in_dims, strict=True)
+            )
+        )
+        for number in range(info.batch_size)
+    ]
+    return torch.stack(made), 0
