@@ -191,9 +191,8 @@ def _selector(context: Context) -> gr.Radio:
 def _described(predictor: Predictor) -> str:
     """Return what a pair of models is: size, tokenizer, where it was trained."""
     sizes = [sum(p.numel() for p in model.parameters()) for model in predictor.arms.values()]
-    tokens = predictor.tokenizer.n_vocab
-    whole = tokens > 50_000
-    of = "GPT-2’s tokenizer" if whole else f"the first {tokens:,} tokens of GPT-2’s"
+    first = predictor.tokenizer.name.partition(":")[2]
+    of = f"the first {int(first):,} tokens of GPT-2’s" if first else "GPT-2’s tokenizer"
     more = [f", with {arm}" for arm in predictor.pair.split(FURTHER)[1:]]
     return f"{min(sizes) / 1e6:.0f}M parameters, {of}, trained here{''.join(more)}"
 

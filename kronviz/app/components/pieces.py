@@ -18,8 +18,8 @@ from kronviz.predictor import TokenView
 
 HEADLINE_BYTES = 24
 RELATIONS = {
-    "typographic": ("typographic", "the same word in other case, with a space or punctuation"),
-    "morphological": ("shares the root", "one of the two words holds the other (morphological)"),
+    "typographic": ("same word", "the same word in other case, with a space or punctuation"),
+    "morphological": ("same root", "another form of the same root"),
     "other": ("other", "another word"),
 }
 

@@ -30,7 +30,8 @@
   const plots = {};
   const maps = {}; // by side: { key, about, points, vocabulary }
   const vocabularies = new Map();
-  const shown = { answer: null, placed: null, fresh: null, colour: "arm", only: null };
+  const shown = { answer: null, placed: null, fresh: null, colour: "arm", only: null, lasso: null, picked: null, moved: {} };
+  let lassoing = false;
   let started = false;
   let linkTimer;
 
@@ -88,15 +89,19 @@
     const [name, space] = [pair(), chosen(side)];
     const key = `${name}/${space}`;
     if (!space || (maps[side]?.key === key && !again)) return;
+    const before = maps[side]?.points ? maps[side] : null;
     maps[side] = { key };
-    say(side, "Loading …");
+    shown.moved[side] = [];
+    if (before) stale(true);
+    if (!before) say(side, "Loading …");
     try {
       const { about, arrays } = await unpack(`kronviz/map/${encodeURIComponent(name)}/${encodeURIComponent(space)}`);
       const words = await vocabulary(about.vocabulary);
       if (maps[side].key !== key) return;
       maps[side] = { key, about, points: arrays.points, words };
-      if (!shown.fresh) show(side);
+      if (!shown.fresh) show(side, before);
       say(side, "");
+      pick();
     } catch (error) {
       if (maps[side].key !== key) return;
       plots[side].set(new Uint16Array(0), 1);
@@ -108,15 +113,31 @@
     mark();
   };
   const caption = (side, sentence) => { frame(side).querySelector("figcaption").textContent = sentence || "\u00a0"; };
-  const show = (side) => {
+  // What is written under the maps is of other spaces, until its own answer is in.
+  const stale = (old) => {
+    for (const id of ["near", "figures", "placed"]) find(id)?.classList.toggle("kv-map-stale", old);
+  };
+  const MOST = 12;
+  // The tokens whose place changed most, in shares of the picture.
+  const travelled = (from, to) => {
+    const far = Array.from({ length: to.length / 2 }, (_, id) => [id, Math.hypot(to[2 * id] - from[2 * id], to[2 * id + 1] - from[2 * id + 1])]);
+    return far.sort((a, b) => b[1] - a[1]).slice(0, MOST).map(([id]) => id);
+  };
+  const show = (side, before = null) => {
     const { about, points } = maps[side];
-    plots[side].set(points, 65535);
-    plots[side].look(plots[side].home, false);
+    const same = before && before.about.vocabulary === about.vocabulary && before.points.length === points.length;
+    const { view, home } = plots[side];
+    const whole = !home || (view.x === home.x && view.y === home.y && view.z === home.z);
+    if (same) {
+      plots[side].morph(points, 65535);
+      shown.moved[side] = travelled(before.points, points);
+    } else plots[side].set(points, 65535);
+    if (!same || whole) plots[side].look(plots[side].home, false);
     colour(side);
     const { k, asked, trustworthiness, overlap } = about.faithfulness;
     const percent = (share) => `${(100 * share).toFixed(0)} %`;
     const sample = asked < about.tokens ? ` (measured on ${format(asked)} drawn by a fixed seed)` : "";
-    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}, where 1 says that nothing stands close here that is far apart there.`);
+    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}, where 1 means that nothing is close here that is far apart there.${same ? ` Ringed: the ${MOST} tokens that moved most.` : ""}`);
   };
 
   // ---- colour ----
@@ -161,7 +182,7 @@
     const dim = shown.answer || shown.placed;
     for (let i = 0; i < points.length / 2; i += 1) {
       const value = way.values ? way.values[i] : 0;
-      const aside = (shown.only !== null && !way.scale && value !== shown.only) || (way.quiet === value && shown.only === null && shown.colour === "family");
+      const aside = (shown.picked && !shown.picked.has(i)) || (shown.only !== null && !way.scale && value !== shown.only) || (way.quiet === value && shown.only === null && shown.colour === "family");
       colours.set(way.colours[value] ?? way.colours.at(-1), 4 * i);
       colours[4 * i + 3] = aside ? 56 : way.values ? 200 : dim ? 120 : 150;
     }
@@ -220,6 +241,7 @@
         }
         for (const [id] of found.near) items.marks.push({ kind: "near", at: place(side, id), label: "" });
       }
+      for (const id of shown.moved[side] ?? []) items.marks.push({ kind: "moved", at: place(side, id), label: short(label(map.words, id)) });
       const own = shown.placed?.sides[number];
       if (own && own.space === map.about.space) {
         own.points.forEach((at, index) => { if (at) items.marks.push({ kind: "own", at, label: short(readable(shown.placed.words[index])), mean: own.basis[index] === "mean" }); });
@@ -228,6 +250,52 @@
     items.lines.reverse();
     plots[side].mark(items);
   });
+  // ---- the selection: inside the lasso, of the chosen colour ----
+  const pick = () => {
+    const panel = document.querySelector(".kv-map-picked");
+    const side = shown.lasso?.side ?? "left";
+    const map = maps[side];
+    const way = map?.points && shown.only !== null ? scheme(map.words, frame(side).dataset.arm) : null;
+    const filtered = way && !way.scale && way.values;
+    SIDES.forEach((one) => { plots[one].line = shown.lasso?.side === one ? shown.lasso.line : null; });
+    if (!map?.points || shown.fresh || (!shown.lasso && !filtered)) shown.picked = null;
+    else {
+      let ids = shown.lasso ? window.kronvizGroups.inside(shown.lasso.line, plots[side].places) : Array.from({ length: plots[side].count }, (_, id) => id);
+      if (filtered) ids = ids.filter((id) => way.values[id] === shown.only);
+      shown.picked = new Set(ids);
+    }
+    panel.hidden = !shown.picked;
+    if (shown.picked) {
+      const ids = [...shown.picked];
+      panel.querySelector("h3").textContent = `${format(ids.length)} ${ids.length === 1 ? "token" : "tokens"} selected`;
+      const chips = ids.slice(0, LISTED).map((id) => {
+        const chip = document.createElement("button");
+        chip.type = "button";
+        chip.className = "kv-map-token kv-bit";
+        chip.dataset.hex = hex(bytes(map.words, id));
+        const word = document.createElement("bdi");
+        word.textContent = label(map.words, id);
+        chip.append(word);
+        return chip;
+      });
+      panel.querySelector(".kv-tokens").replaceChildren(...chips, ...(ids.length > LISTED ? [`… and ${format(ids.length - LISTED)} more`] : []));
+    }
+    repaint();
+    SIDES.forEach((one) => plots[one].later());
+    remember();
+  };
+  const LISTED = 120;
+  const exported = () => {
+    const { words } = maps[shown.lasso?.side ?? "left"];
+    const quoted = (value) => `"${value.replaceAll('"', '""')}"`;
+    const rows = [...shown.picked].map((id) => [words.arrays.ids ? words.arrays.ids[id] : id, quoted(label(words, id)), quoted(hex(bytes(words, id)))].join(","));
+    window.kronvizMapSave.save(`\ufeffid,token,bytes\r\n${rows.join("\r\n")}\r\n`, "kronviz-selection.csv", "text/csv");
+  };
+  const lasso = (on) => {
+    lassoing = on;
+    document.querySelector("[data-lasso]")?.setAttribute("aria-pressed", String(on));
+    document.querySelectorAll(".kv-map-frame").forEach((one) => one.classList.toggle("kv-map-lassoing", on));
+  };
   const relatives = (side) => {
     const found = shown.answer?.sides[SIDES.indexOf(side)];
     if (shown.fresh || !found?.at) return [];
@@ -286,6 +354,7 @@
       last = now;
       shown.answer = read("#kv-map-near [data-answer]", "answer");
       shown.placed = read("#kv-map-placed [data-placed]", "placed");
+      if (SIDES.every((side, number) => !shown.answer || shown.answer.sides[number].space === chosen(side))) stale(false);
       if (source !== before[0] && before[0] && shown.fresh) anew(null);
       if (source !== before[0]) reveal();
       if (fresh !== (before[2] ?? "")) anew(fresh ? JSON.parse(fresh) : null);
@@ -333,6 +402,8 @@
         "map.left": chosen("left"),
         "map.right": chosen("right"),
         "map.colour": shown.colour === "arm" ? "" : shown.colour,
+        "map.only": shown.only === null ? "" : String(shown.only),
+        "map.lasso": shown.lasso ? window.kronvizGroups.written(shown.lasso.side, shown.lasso.line) : "",
         "map.words": words.length <= 3000 ? words : "",
         "map.at": shown.fresh || SIDES.every((side) => plots[side].view.z === plots[side].home.z && plots[side].view.x === plots[side].home.x) ? "" : looks.join(";"),
       });
@@ -364,6 +435,9 @@
       find("colour").value = shown.colour;
       repaint();
     }
+    const only = Number(query.get("map.only") ?? NaN);
+    if (Number.isInteger(only) && only >= 0 && shown.colour !== "arm") shown.only = only;
+    shown.lasso = window.kronvizGroups.read(query.get("map.lasso"));
     const looks = query.get("map.at")?.split(";") ?? [];
     await wait(() => SIDES.every((side) => maps[side]?.points), 200);
     looks.forEach((look, number) => {
@@ -371,7 +445,8 @@
       if ([x, y, z].every(Number.isFinite) && plots[SIDES[number]]) plots[SIDES[number]].look({ x, y, z }, false);
     });
     started = true;
-    remember();
+    if (!looks.length) reveal();
+    pick();
   };
 
   // ---- what people do ----
@@ -397,7 +472,14 @@
     const only = target.closest("[data-only]");
     if (only) {
       shown.only = shown.only === Number(only.dataset.only) ? null : Number(only.dataset.only);
-      repaint();
+      pick();
+    }
+    if (target.closest("[data-lasso]")) lasso(!lassoing);
+    if (target.closest(".kv-map-export")) exported();
+    if (target.closest(".kv-map-clear")) {
+      shown.lasso = null;
+      shown.only = null;
+      pick();
     }
     if (target.closest(".kv-map-back")) anew(null);
   });
@@ -406,8 +488,7 @@
     if (event.target.id === "kv-map-colour") {
       shown.colour = event.target.value;
       shown.only = null;
-      repaint();
-      remember();
+      pick();
     }
     const side = event.target.closest?.("[id^='kv-map-space-']")?.id.slice("kv-map-space-".length);
     if (side) setTimeout(() => load(side), 0);
@@ -426,6 +507,15 @@
         select: (id) => select(side, id),
         aim: (id) => aim(side, id),
         moved: remember,
+        drawing: () => lassoing,
+        lasso: (line) => { shown.lasso = { side, line: window.kronvizGroups.thinned(line) }; lasso(false); pick(); },
+        settled: () => {
+          const words = maps[side]?.words;
+          const names = shown.fresh || !maps[side]?.points || !words ? [] : window.kronvizGroups.named(plots[side], words);
+          if (JSON.stringify(names) === JSON.stringify(plots[side].names)) return;
+          plots[side].names = names;
+          plots[side].drawMarks();
+        },
       });
     }
     new MutationObserver(() => { if (!shown.fresh) repaint(); }).observe(document.body, { attributes: true, attributeFilter: ["class"] });

@@ -12,13 +12,14 @@
   const CELLS = 96;
   const SHAPES = {
     self: (s) => `M${-s} 0a${s} ${s} 0 1 0 ${2 * s} 0a${s} ${s} 0 1 0 ${-2 * s} 0Z`,
+    moved: (s) => `M${-s} 0a${s} ${s} 0 1 0 ${2 * s} 0a${s} ${s} 0 1 0 ${-2 * s} 0Z`,
     near: (s) => `M${-s} 0a${s} ${s} 0 1 0 ${2 * s} 0a${s} ${s} 0 1 0 ${-2 * s} 0Z`,
     typographic: (s) => `M${-s} ${-s}H${s}V${s}H${-s}Z`,
     morphological: (s) => `M0 ${-1.15 * s}L${1.1 * s} ${0.85 * s}H${-1.1 * s}Z`,
     byte: (s) => `M0 ${-1.2 * s}L${1.2 * s} 0L0 ${1.2 * s}L${-1.2 * s} 0Z`,
     own: (s) => `M${-s} ${-0.3 * s}H${-0.3 * s}V${-s}H${0.3 * s}V${-0.3 * s}H${s}V${0.3 * s}H${0.3 * s}V${s}H${-0.3 * s}V${0.3 * s}H${-s}Z`,
   };
-  const RADIUS = { self: 6.5, near: 6, typographic: 4.5, morphological: 5, byte: 4.2, own: 5.5 };
+  const RADIUS = { self: 6.5, near: 6, moved: 6, typographic: 4.5, morphological: 5, byte: 4.2, own: 5.5 };
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
   const program = (gl) => {
@@ -56,6 +57,8 @@
       this.places = new Float32Array(0);
       this.colours = new Uint8Array(0);
       this.items = { lines: [], marks: [] };
+      this.names = []; // of places: { text, at }
+      this.line = null; // a lasso, closed or being drawn
       const gl = emulated() ? null : this.canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true });
       this.gl = gl;
       this.program = gl && program(gl);
@@ -92,6 +95,7 @@
 
     // points: Uint16Array or Float32Array of x, y in turn; steps: what stands for 1.
     set(points, steps) {
+      this.moving = null;
       this.count = points.length / 2;
       this.places = Float32Array.from(points, (value) => value / steps);
       this.colours = new Uint8Array(4 * this.count);
@@ -99,6 +103,25 @@
       this.home = this.bulk();
       if (this.program) this.fill(0, "at", this.places, 2, this.gl.FLOAT, false);
       this.later();
+    }
+
+    // Points that move to their new places; where motion is unwanted, at once.
+    morph(points, steps) {
+      const from = this.places, still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      this.set(points, steps);
+      if (still || from.length !== this.places.length || !this.width) return;
+      const to = this.places, began = performance.now();
+      const step = (now) => {
+        if (this.moving !== step) return;
+        const share = clamp((now - began) / 700, 0, 1);
+        const eased = share * share * (3 - 2 * share);
+        this.places = share === 1 ? to : Float32Array.from(to, (value, at) => from[at] + (value - from[at]) * eased);
+        if (this.program) this.fill(0, "at", this.places, 2, this.gl.FLOAT, false);
+        this.draw();
+        if (share < 1) requestAnimationFrame(step);
+      };
+      this.moving = step;
+      step(began);
     }
 
     paint(colours) {
@@ -190,7 +213,8 @@
       if (this.program) this.drawPoints();
       else this.drawPlain();
       this.drawMarks();
-      this.heard.drawn?.();
+      clearTimeout(this.settling);
+      this.settling = setTimeout(() => this.heard.settled?.(), 180);
     }
 
     drawPoints() {
@@ -267,7 +291,24 @@
         boxes.push(spot);
         labels.push([spot[0] + 2, spot[1] + 11, mark]);
       }
+      if (this.line?.length > 1) {
+        const corners = this.line.map((at) => this.toScreen(...at).map((value) => value.toFixed(1)).join(" "));
+        drawn.push(`<path class="kv-map-lasso" d="M${corners.join("L")}Z"/>`);
+      }
       this.svg.innerHTML = drawn.join("");
+      for (const { text, at } of this.names) {
+        const [left, top] = this.toScreen(...at);
+        const wide = text.length * 7.6 + 6;
+        const box = [left - wide / 2, top - 9, left + wide / 2, top + 9];
+        if (box[0] < 2 || box[1] < 2 || box[2] > this.width - 2 || box[3] > this.height - 2 || boxes.some(meets(box))) continue;
+        boxes.push(box);
+        const name = document.createElementNS(SVG, "text");
+        name.setAttribute("x", left.toFixed(1));
+        name.setAttribute("y", (top + 4).toFixed(1));
+        name.setAttribute("class", "kv-map-name");
+        name.textContent = text;
+        this.svg.append(name);
+      }
       for (const [left, top, mark] of labels) {
         const text = document.createElementNS(SVG, "text");
         text.setAttribute("x", left.toFixed(1));
@@ -314,6 +355,8 @@
         if (event.button || event.target.closest("button")) return;
         pointers.set(event.pointerId, at(event));
         moved = pointers.size > 1 ? 99 : 0;
+        this.drawing = event.shiftKey || this.heard.drawing?.() ? [this.toPlace(...at(event))] : null;
+        if (this.drawing) frame.setPointerCapture(event.pointerId);
         if (event.pointerType === "mouse" || pointers.size > 1) frame.setPointerCapture(event.pointerId);
       });
       frame.addEventListener("pointermove", (event) => {
@@ -321,6 +364,12 @@
         const now = at(event);
         if (!before) {
           if (event.pointerType === "mouse") this.heard.hover?.(this.nearest(...now), event);
+          return;
+        }
+        if (this.drawing) {
+          this.drawing.push(this.toPlace(...now));
+          this.line = this.drawing;
+          this.later();
           return;
         }
         const others = [...pointers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
@@ -340,7 +389,15 @@
         pointers.set(event.pointerId, now);
       });
       frame.addEventListener("pointerup", (event) => {
-        const tapped = pointers.delete(event.pointerId) && moved <= 4;
+        const known = pointers.delete(event.pointerId);
+        const line = this.drawing;
+        this.drawing = null;
+        if (line?.length > 4) {
+          this.heard.lasso?.(line);
+          return;
+        }
+        if (line) this.line = null;
+        const tapped = known && moved <= 4;
         if (!tapped) return;
         const point = this.nearest(...at(event), event.pointerType === "mouse" ? 14 : 22);
         if (point !== null) this.heard.select?.(point);

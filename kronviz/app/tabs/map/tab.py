@@ -41,7 +41,6 @@ def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     first = context.predictor()
     tab = gr.context.Context.block
-    html_part(view.opening(), None)
     with gr.Row(elem_id="kv-map-controls"):
         word = _textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
         html_part(view.families(), "kv-map-families")
@@ -61,6 +60,7 @@ def build(context: Context) -> None:
                 )
                 html_part(view.frame(side, first.pair), f"kv-map-{side}")
                 drawing.append(html_part(element("div"), f"kv-map-drawing-{side}"))
+    html_part(view.selection(), "kv-map-selection")
     near = html_part(view.waiting(), "kv-map-near")
     figures = html_part(element("div"), "kv-map-figures")
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 
 from kronviz.app.components import (
+    RELATIONS,
     Markup,
     alert,
-    arm_name,
     box,
     element,
     marked,
@@ -30,10 +30,9 @@ COLOURS = (
     ("length", "length in bytes"),
     ("frequency", "log frequency"),
 )
-RELATIONS = (
-    ("typographic", "another form", "the same word but for case, leading space, punctuation"),
-    ("morphological", "a relative", "one word holds the other"),
-    ("byte", "near in bytes", "among the nearest in the raw code, and neither form nor relative"),
+MARKS = (
+    *((name, *RELATIONS[name]) for name in ("typographic", "morphological")),
+    ("byte", "near in bytes", "among the nearest in the raw code, and neither of these"),
     ("near", "ten nearest", "among the ten nearest in the original space"),
     ("own", "your word", "a word of yours; dashed where it is the mean of several tokens"),
 )
@@ -44,16 +43,20 @@ BASES = {
 }
 
 
-def opening() -> Markup:
-    """What stands where."""
+def selection() -> Markup:
+    """Return the place where selected tokens are listed; the browser fills it."""
     return element(
-        "p",
-        "Left, where ",
-        arm_name("bpe"),
-        " has learned to put its tokens; right, where their bytes put them in ",
-        arm_name("kron"),
-        ". Search a word or click a point: its family lights in both.",
-        class_="kv-lead",
+        "section",
+        element("h3", class_="kv-heading", role="status"),
+        element("div", class_="kv-tokens"),
+        element(
+            "p",
+            element("button", "Export as CSV", type="button", class_="kv-textbutton kv-map-export"),
+            " ",
+            element("button", "Clear", type="button", class_="kv-textbutton kv-map-clear"),
+        ),
+        class_="kv-map-picked",
+        hidden=True,
     )
 
 
@@ -77,7 +80,7 @@ def tools() -> Markup:
     ]
     signs = [
         element("li", mark(name), element("span", label), title=meaning)
-        for name, label, meaning in RELATIONS
+        for name, label, meaning in MARKS
     ]
     return element(
         "div",
@@ -89,6 +92,15 @@ def tools() -> Markup:
         ),
         element("ul", class_="kv-map-key", aria_label="Colours"),
         element("ul", *signs, class_="kv-map-signs", aria_label="Marks of a family"),
+        element(
+            "button",
+            "Lasso",
+            type="button",
+            class_="kv-textbutton",
+            data_lasso="",
+            aria_pressed="false",
+            title="Draw around tokens to select them; or hold Shift and drag",
+        ),
         element("span", "Save ", *save, class_="kv-map-save"),
         class_="kv-map-tools",
     )
@@ -205,7 +217,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
         )
         for side in sides
     ]
-    names = ("family", "typographic", "morphological", "other")
+    names = ("family", *(name for name, _ in RELATIONS.values()))
     subheads = [
         element("th", name, scope="col", class_="kv-map-first" if name == "family" else None)
         for _ in sides
@@ -255,7 +267,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
 
 def percent(share: float) -> str:
     """A share as a page writes it."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}%"
 
 
 def shares_bar(shares: Shares) -> Markup:
@@ -270,7 +282,7 @@ def shares_bar(shares: Shares) -> Markup:
         for name, share in parts
         if share > 0
     ]
-    words = ", ".join(f"{percent(share)} {name}" for name, share in parts)
+    words = ", ".join(f"{percent(share)} {RELATIONS[name][0]}" for name, share in parts)
     return element(
         "div",
         element("div", *bar, class_="kv-map-share", aria_hidden="true"),
@@ -290,7 +302,7 @@ def _finding(found: LookUp) -> list[object]:
             "; " if place else "",
             "in ",
             name_of(side),
-            f" {count} {'are' if len(near) != 1 else 'is'} a form or a relative of it",
+            f" {count} {'are' if len(near) != 1 else 'is'} the same word or of its root",
         ]
     return [*parts, "."]
 
@@ -308,7 +320,7 @@ def _near(side: Side, found: LookUp) -> Markup:
     elif standing.kept is not None:
         kept = f"{standing.kept} of these {asked} are among its {asked} nearest in the picture"
     words = side.shares.words
-    lit = "this word" if words == 1 else f"the {words} forms and relatives that are lit"
+    lit = "this word" if words == 1 else f"the {words} highlighted forms"
     return element(
         "div",
         heading(side, side.title),
@@ -353,7 +365,7 @@ def _row(one: Neighbor) -> Markup:
     return element(
         "tr",
         element("td", token),
-        element("td", one.relation, class_=f"kv-relation kv-relation-{one.relation}"),
+        element("td", RELATIONS[one.relation][0], class_=f"kv-relation kv-relation-{one.relation}"),
         element("td", bar),
     )
 

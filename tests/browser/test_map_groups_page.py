@@ -1,0 +1,75 @@
+"""Groups on the map: named, selected by lasso, listed, exported, and kept in the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Visit = Callable[..., Any]
+READY = "window.kronvizMap?.plots?.left?.count > 500 && window.kronvizMap.maps.left.points"
+
+
+def around(page: Any) -> None:
+    """Draw a lasso around the middle of the left map."""
+    box = page.locator(".kv-map-frame").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.click("[data-lasso]")
+    page.mouse.move(x - 90, y - 90)
+    page.mouse.down()
+    for dx, dy in ((0, -95), (90, -90), (95, 0), (90, 90), (0, 95), (-90, 90), (-95, 0)):
+        page.mouse.move(x + dx, y + dy)
+    page.mouse.up()
+
+
+def test_a_lasso_selects_lists_exports_and_travels_in_the_link(visit: Visit) -> None:
+    page = visit("?tab=map")
+    page.wait_for_function(READY)
+    around(page)
+    page.wait_for_selector(".kv-map-picked:visible")
+    said = page.locator(".kv-map-picked h3").inner_text()
+    count = int(said.split()[0].replace(",", ""))
+    inside = page.evaluate(
+        """() => {
+            const { plots, shown } = window.kronvizMap;
+            const { places } = plots.left;
+            const path = new Path2D(`M${shown.lasso.line.map((at) => at.join(" ")).join("L")}Z`);
+            const pen = new OffscreenCanvas(1, 1).getContext("2d");
+            let found = 0;
+            for (let i = 0; i < places.length; i += 2) {
+                found += pen.isPointInPath(path, places[i], places[i + 1], "evenodd");
+            }
+            return found;
+        }"""
+    )
+    assert count == inside > 0
+    with page.expect_download() as saved:
+        page.click(".kv-map-export")
+    assert len(Path(saved.value.path()).read_text("utf-8-sig").splitlines()) == count + 1
+    page.wait_for_function("location.search.includes('map.lasso')")
+    again = visit("?" + page.url.partition("?")[2])
+    again.wait_for_selector(".kv-map-picked:visible")
+    told = int(again.locator(".kv-map-picked h3").inner_text().split()[0].replace(",", ""))
+    assert abs(told - count) <= max(2, count // 50), "corners are rounded in a link"
+    page.click(".kv-map-clear")
+    page.wait_for_selector(".kv-map-picked", state="hidden")
+    assert page.errors == []
+
+
+def test_groups_are_named_for_what_most_of_their_tokens_share(visit: Visit) -> None:
+    page = visit("?tab=map")
+    page.wait_for_function(READY)
+    page.wait_for_function("window.kronvizMap.plots.left.names.length > 0")
+    wrong = page.evaluate(
+        """() => {
+            const { plots, maps } = window.kronvizMap;
+            const { named, features } = window.kronvizGroups;
+            const { names, lists, share } = features(maps.left.words);
+            return named(plots.left, maps.left.words).filter(({ text }) => {
+                const feature = names.indexOf(text);
+                const all = lists.filter((own) => own.includes(feature)).length / lists.length;
+                return feature < 0 || Math.abs(all - share[feature]) > 1e-9 || all > 0.67;
+            });
+        }"""
+    )
+    assert wrong == [], "a name that most tokens anywhere have tells nothing"
