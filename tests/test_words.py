@@ -30,7 +30,7 @@ REPLACED = {
     "Back again": "Round trip",
     "stands –": "shown as –",
     "A byte more at the front": "One extra byte at the front",
-    "have to part them": "must separate them",
+    "behind the input have to part": "later layers must separate them",
     "Lay out afresh": "Recompute layout",
     "a blank before a word counts": "a leading space matters",
     "that take turns": "interleaved",
