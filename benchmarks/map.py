@@ -1,9 +1,9 @@
-"""What the tab «Map» takes: bytes, memory, seconds until both maps answer, frames, words placed.
+"""What the tab “Map” takes: bytes, memory, seconds until both maps answer, frames, words placed.
 
     python benchmarks/map.py                    # a random pair over GPT-2's 50,257 tokens
     python benchmarks/map.py --pair tiny        # a shipped pair
 
-Headless Chromium, without a graphics card. The random pair has the shape of «small» (width 256, 6
+Headless Chromium, without a graphics card. The random pair has the shape of “small” (width 256, 6
 layers); its maps lie by their main axes, as only the number of points counts here.
 """
 

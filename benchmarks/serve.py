@@ -3,8 +3,8 @@
     python benchmarks/serve.py [--pair tiny] [--device cpu|cuda] [--markdown]
 
 A comparison is a clean text and a misspelled one, read by both arms, with the four metrics; texts
-are the project's own pairs. «Answer» is `Predictor.compare`, everything that the first page shows;
-«batch» reads several comparisons at once: as the app does, on a GPU by CUDA graphs and on a CPU
+are the project's own pairs. “Answer” is `Predictor.compare`, everything that the first page shows;
+“batch” reads several comparisons at once: as the app does, on a GPU by CUDA graphs and on a CPU
 with common prefixes read once, and beside that plainly, padded to one length.
 Without ``--device`` it goes through the CPU and, where there is one, the GPU; each in float32 and,
 but on a CPU that only emulates it, in bfloat16.
@@ -157,7 +157,7 @@ def main() -> None:
             name = str(dtype).removeprefix("torch.")
             show(
                 f"Pair {predictor.pair}, {machine(torch.device(device))}, {name}",
-                ["", "comparisons/s", "median ms", "95 % ms"],
+                ["", "comparisons/s", "median ms", "95% ms"],
                 speed(predictor, pairs, arguments.seconds),
                 arguments.markdown,
             )

@@ -2,7 +2,7 @@
 
     python benchmarks/storage.py [--markdown]
 
-«Ours» is what the tensors of a `KroneckerEmbedding` really hold: the bytes of all tokens end to
+“Ours” is what the tensors of a `KroneckerEmbedding` really hold: the bytes of all tokens end to
 end, and a 4-byte offset each. Megabytes are 10^6 bytes.
 """
 

@@ -9,7 +9,7 @@ Notable:
 - Hidden states at every depth on request, a key-value cache for generation, and forced slots for
   an embedding that knows how to force them.
 
-Sources: «Language Models are Unsupervised Multitask Learners» (Radford et al. 2019) and
+Sources: “Language Models are Unsupervised Multitask Learners” (Radford et al. 2019) and
 https://github.com/karpathy/nanoGPT for the shape and the initialisation.
 """
 

@@ -1,7 +1,7 @@
 """The paper's own figures, for showing beside ours and never in place of ours.
 
-Source: R. Shravan, «Kronecker Embeddings: Byte-Level Structured Token Representations for
-Parameter-Efficient Language Models», arXiv 2605.29459. Each figure says where in the paper it
+Source: R. Shravan, “Kronecker Embeddings: Byte-Level Structured Token Representations for
+Parameter-Efficient Language Models”, arXiv 2605.29459. Each figure says where in the paper it
 stands. Nothing in here was measured by this project.
 """
 
@@ -43,21 +43,21 @@ class Published:
 
 
 GAP_NATS = Published("0.083 ± 0.007 nats lower with kron", "abstract", 0.083, 0.007)
-GAP_PERCENT = Published("2.5 ± 0.2 % lower with kron", "abstract", 2.5, 0.2)
-FEWER_STEPS = Published("1.43 times fewer steps", "abstract", 1.43)
+GAP_PERCENT = Published("2.5 ± 0.2% lower with kron", "abstract", 2.5, 0.2)
+FEWER_STEPS = Published("1.43 × fewer steps", "abstract", 1.43)
 TABLE_NORM = Published("drifts during training", "abstract")
 PROJECTION_NORM = Published("stays near 1.0", "abstract", 1.0)
-STEP_OVERHEAD = Published("0.01 to 0.24 % longer with kron", "abstract")
+STEP_OVERHEAD = Published("0.01 to 0.24% longer with kron", "abstract")
 INPUT_PARAMETERS = Published(
-    "table 38.6 M, projection 3.1 M, 91 % fewer", "section 6.9, table 11", 91.0
+    "table 38.6 M, projection 3.1 M, 91% fewer", "section 6.9, table 11", 91.0
 )
 SCALE = Published(TRAINING_RUN, "section 6.9")
 
 ROBUSTNESS_WHERE = "section 6.11, 110 pairs"
 ROBUSTNESS = {
     "top1_kept": {
-        "bpe": Published("47.3 %", ROBUSTNESS_WHERE, 0.473),
-        "kron": Published("55.5 %", ROBUSTNESS_WHERE, 0.555),
+        "bpe": Published("47.3%", ROBUSTNESS_WHERE, 0.473),
+        "kron": Published("55.5%", ROBUSTNESS_WHERE, 0.555),
     },
     "kl_nats": {
         "bpe": Published("0.859 nats", ROBUSTNESS_WHERE, 0.859),
@@ -94,7 +94,7 @@ LAYERS = {
 STORAGE = Published(
     "a 4.5 MB byte buffer in place of a 2.15 GB table, at 131,072 tokens", "abstract"
 )
-SAVED = Published("91 to 94 % fewer input-side parameters", "abstract")
+SAVED = Published("91 to 94% fewer input-side parameters", "abstract")
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class PublishedSaving:
 
 
 SAVINGS = (
-    PublishedSaving(50_257, 16, 0.91, "GPT-2 124M: 91 % fewer", "section 6.9, table 11"),
-    PublishedSaving(131_072, 32, 0.94, "131,072 tokens: up to 94 % fewer", "abstract"),
+    PublishedSaving(50_257, 16, 0.91, "GPT-2 124M: 91% fewer", "section 6.9, table 11"),
+    PublishedSaving(131_072, 32, 0.94, "131,072 tokens: up to 94% fewer", "abstract"),
 )
 
 

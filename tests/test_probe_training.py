@@ -110,7 +110,7 @@ def test_the_command_prints_what_the_page_shows(
     said = capsys.readouterr().out
     assert "of which the code: +0.2500 ± 0.0707 nats" in said
     assert "gap, nats: +1.0000" in said
-    assert "times fewer steps with kron: 1.600" in said
+    assert "× fewer steps with kron: 1.600" in said
 
 
 @pytest.mark.parametrize("draw", [figures.losses, figures.gap, figures.norms])

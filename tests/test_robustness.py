@@ -348,7 +348,7 @@ def test_the_command_line_gives_the_same_figures(
     assert written == expected
     assert len(table.read_text().splitlines()) == 3
     said = capsys.readouterr().out
-    assert "kron less bpe" in said
+    assert "kron − bpe" in said
     assert "McNemar" in said
 
 

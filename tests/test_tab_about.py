@@ -97,7 +97,7 @@ def test_a_number_keeps_its_value_and_only_numbers_are_marked() -> None:
 def test_a_link_carries_this_apps_words_and_a_whole_address(tmp_path: Path) -> None:
     template = Path(gr.__file__).parent / "templates" / "frontend" / "index.html"
     written = template.read_text(encoding="utf-8").replace("{{ base_url | default('./') }}", "./")
-    settings = app_settings("kronviz: a title", "A «sentence».", ASSETS / "preview.png")
+    settings = app_settings("kronviz: a title", "A “sentence”.", ASSETS / "preview.png")
     routes = [Route("/", lambda request: HTMLResponse(written)), *settings["routes"]]
     app = Starlette(routes=routes, middleware=settings["middleware"])
     client = TestClient(app, base_url="http://demo.example")
@@ -105,7 +105,7 @@ def test_a_link_carries_this_apps_words_and_a_whole_address(tmp_path: Path) -> N
     assert 'property="og:image" content="https://demo.example/preview.png"' in page
     for name in ("og:title", "og:image", "og:url", "twitter:card", "twitter:title"):
         assert page.count(f'"{name}"') == 1, name
-    assert "A «sentence»." in page
+    assert "A “sentence”." in page
     assert 'charset="utf-8"' in page
     assert page.count("<meta") < written.count("<meta") + 4
     assert "<base" in written
@@ -134,7 +134,7 @@ def test_the_spelling_test_stands_beside_the_papers_or_says_how_it_is_measured(
         write_log(tmp_path / "p" / arm, [4.0, 3.0, 2.0], norm=2.0, step_seconds=1.0)
     context = Context({"p": small_predictor}, (), tmp_path)
     figures = read(about._page(context, "p")["figures"]).said
-    assert "47.3 % and 55.5 %" in figures
+    assert "47.3% and 55.5%" in figures
     assert "python -m kronviz.probes.kept checkpoints/p" in figures
     report = robustness(small_predictor, PairSet(load_pairs().pairs[:6]), seed=2)
     found = KeptRobustness({}, "", "the command that measures it", report)

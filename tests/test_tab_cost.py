@@ -103,7 +103,7 @@ def test_the_finding_says_when_a_table_is_smaller() -> None:
     assert text.startswith("Here a table is smaller")
     text = re.sub(r"<[^>]+>", "", view.finding(input_cost("r50k_base")))
     assert "38.6 M" in text
-    assert "3.1 M: 91.8 % fewer" in text
+    assert "3.1 M: 91.8% fewer" in text
     assert "521 kB" in text
     assert "about" in view.finding(input_cost(1_000_000))
 

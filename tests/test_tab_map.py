@@ -1,4 +1,4 @@
-"""The tab «Map»: its endpoints, what the browser fetches, and how words are read."""
+"""The tab “Map”: its endpoints, what the browser fetches, and how words are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tab «Your model»: figures by API as from Python, stops that keep, links, and HTML."""
+"""The tab “Your model”: figures by API as from Python, stops that keep, links, and HTML."""
 
 from __future__ import annotations
 

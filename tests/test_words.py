@@ -37,8 +37,8 @@ REPLACED = {
     "A file may have": "Files up to",
     "Leave the path": "End tour",
     " times fewer": "× fewer",
-    "another form\"": "same word",
-    "a relative\"": "same root",
+    'another form"': "same word",
+    'a relative"': "same root",
     "shares the root": "same root",
 }
 """What readers stumbled over, and what stands there now."""

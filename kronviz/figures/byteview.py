@@ -52,7 +52,7 @@ def grid(view: ByteView) -> go.Figure:
                 x=places,
                 y=shares,
                 marker_color=arm_colour("kron").light,
-                hovertemplate="position %{x}: %{y:.1f} % of kron’s embedding<extra></extra>",
+                hovertemplate="position %{x}: %{y:.1f}% of kron’s embedding<extra></extra>",
             ),
             row=1,
             col=1,

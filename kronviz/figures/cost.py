@@ -88,7 +88,7 @@ def savings(cost: InputCost) -> go.Figure:
                     "width": 2.5 if own else 1.2,
                     "dash": "solid" if own else "2px,3px",
                 },
-                hovertemplate="%{x:,} tokens: %{y:.1f} %" if own else None,
+                hovertemplate="%{x:,} tokens: %{y:.1f}%" if own else None,
                 hoverinfo=None if own else "skip",
             )
         )
@@ -110,7 +110,7 @@ def savings(cost: InputCost) -> go.Figure:
             name="yours",
             marker={"size": 13, "color": kron, "line": {"color": ink, "width": 2}},
             hovertemplate=f"{cost.n_vocab:,} tokens, P = {cost.pos_dim}: "
-            f"{100 * cost.parameters_saved:.1f} %",
+            f"{100 * cost.parameters_saved:.1f}%",
         )
     )
     figure.add_trace(
@@ -129,7 +129,7 @@ def savings(cost: InputCost) -> go.Figure:
     )
     figure.update_xaxes(type="log", range=[3.61, 6.02], title_text="tokens in the vocabulary")
     figure.update_xaxes(tickvals=[1e4, 1e5, 1e6], ticktext=["10,000", "100,000", "1,000,000"])
-    figure.update_yaxes(range=[-50, 103], ticksuffix=" %", title_text="input parameters saved")
+    figure.update_yaxes(range=[-50, 103], ticksuffix="%", title_text="input parameters saved")
     figure.add_annotation(
         x=1,
         y=-3,

@@ -43,14 +43,14 @@ def shares(report: LayerReport | None, share: str) -> go.Figure:
 
 
 def cosines(report: LayerReport | None, kind: str) -> go.Figure:
-    """Mean cosine of one kind of pairs by depth, with its 95 % interval and chance.
+    """Mean cosine of one kind of pairs by depth, with its 95% interval and chance.
 
     Args:
         report: ours; a frame that says so stands where there is none, or no such pair in it.
         kind: ``typo``, ``ending`` or ``lookalike``.
     """
     if report is None:
-        words = "Not measured yet, and the paper has none.<br>Press Measure."
+        words = "Not measured yet; not in the paper.<br>Press Measure."
         return not_yet(plain_chart(HEIGHT), words)
     if not any(pairs.kind == kind for found in report.arms for pairs in found.pairs):
         stopped = "The run was stopped before it came to these pairs."

@@ -24,11 +24,11 @@ ROW = 26
 HEIGHT = 320
 AXES = {
     "top1_kept": ("first choice kept more often by kron, share", 1),
-    "kl_nats": ("bpe’s KL less kron’s, nats", -1),
+    "kl_nats": ("KL, bpe − kron, nats", -1),
     "hidden_cosine": ("kron’s cosine less bpe’s", 1),
-    "logprob_drop_nats": ("bpe’s drop less kron’s, nats", -1),
+    "logprob_drop_nats": ("log-probability drop, bpe − kron, nats", -1),
 }
-"""Words for the axis of `advantages`, and the sign that turns kron less bpe to «right is kron»."""
+"""Words for the axis of `advantages`, and the sign that turns kron − bpe to “right is kron”."""
 
 
 def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
@@ -66,7 +66,7 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
                 marker=_marker(arm),
                 error_x=_errors(arm, mean, low, high),
                 customdata=list(zip(low, high, strict=True)),
-                hovertemplate="%{x:.3f} (95 %: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
+                hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
             )
         )
     figure.update_xaxes(title_text=f"← bpe steadier · {title} · kron steadier →")

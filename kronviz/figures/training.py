@@ -59,7 +59,7 @@ def losses(evidence: TrainingEvidence) -> go.Figure:
 
 def gap(evidence: TrainingEvidence) -> go.Figure:
     """How much lower kron's validation loss is, with the paper's final gap as a band."""
-    figure = _figure("bpe’s loss less kron’s, nats")
+    figure = _figure("loss, bpe − kron, nats")
     low, high = GAP_NATS.value - GAP_NATS.spread, GAP_NATS.value + GAP_NATS.spread  # type: ignore[operator]
     figure.add_hrect(
         y0=low,
@@ -115,7 +115,7 @@ def by_rarity(evidence: TrainingEvidence) -> go.Figure:
     if evidence.rarity is None:
         return not_yet(plain_chart(HEIGHT), "Not measured for this pair.")
     figure = plain_chart(
-        HEIGHT, x_title="times read in training", y_title="bpe’s loss less kron’s, nats", below=76
+        HEIGHT, x_title="times read in training", y_title="loss, bpe − kron, nats", below=76
     )
     figure.update_xaxes(type="category", showgrid=False)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)

@@ -266,7 +266,7 @@ def table_of(key: str) -> OwnModel:
     found = _tables.get(key)
     if found is None:
         raise InputError(
-            "This table is no longer kept here; read it again in «Your model», or choose another "
+            "This table is no longer kept here; read it again in “Your model”, or choose another "
             "map."
         )
     return found

@@ -130,7 +130,7 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
         raise MapError(f"The map of {chosen.title} has not been drawn yet; draw it here.")
     path = map_file(predictor, chosen, folder)
     command = f"python -m kronviz.maps --pair {predictor.pair} --space {chosen.name}"
-    mend = f"draw it here, or run «{command}»"
+    mend = f"draw it here, or run “{command}”"
     name = f"{chosen.arm}, {chosen.title},"
     if not path.is_file():
         raise MapError(f"The map of {name} has not been drawn yet; {mend}.")
@@ -296,6 +296,6 @@ def _load(path: Path) -> Map:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         raise MapError(
             f"The file {path.parent.name}/{path.name} of the maps is damaged; restore it, or run "
-            f"«python -m kronviz.maps --pair {path.parent.name}»."
+            f"“python -m kronviz.maps --pair {path.parent.name}”."
         ) from None
     return Map(facts, points, True)

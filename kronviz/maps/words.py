@@ -172,7 +172,7 @@ RULES = {
 def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> tuple[str, ...]:
     """A word and its variants by rule, each once; the word comes first.
 
-    The endings follow spelling alone («run» gives «runned»): what a model makes of a form that
+    The endings follow spelling alone (“run” gives “runned”): what a model makes of a form that
     nobody writes is worth seeing too.
 
     Args:

@@ -1,6 +1,6 @@
 """What the card of a model says about the text that it was trained on.
 
-The card is the ``README.md`` beside the weights; this reads the table under its heading «Data».
+The card is the ``README.md`` beside the weights; this reads the table under its heading “Data”.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _robustness_lines(result: Robustness) -> Iterator[str]:
         yield f"{row.metric}: {arms}"
         if row.difference:
             yield (
-                f"  kron less bpe {_shown(row.difference)}; kron steadier {row.kron_wins}, "
+                f"  kron − bpe {_shown(row.difference)}; kron steadier {row.kron_wins}, "
                 f"ties {row.ties}, bpe steadier {row.bpe_wins}"
             )
     if result.mcnemar:
@@ -242,7 +242,7 @@ def _run_generate(predictor: Predictor, options: argparse.Namespace) -> Generati
 
 def _generate_lines(result: Generation) -> Iterator[str]:
     for made in result.continuations:
-        read = f", «{made.forced}» as {made.slot_tokens} positions" if made.forced else ""
+        read = f", “{made.forced}” as {made.slot_tokens} positions" if made.forced else ""
         yield f"{made.arm}{read}: {made.prompt} |{made.text}"
     yield f"{result.seconds:.1f} s"
 

@@ -76,7 +76,7 @@ class EchoRate:
     """All continuations of one arm and reading.
 
     Attributes:
-        share: of continuations that hold the whole string; ``low`` and ``high`` are its 95 %
+        share: of continuations that hold the whole string; ``low`` and ``high`` are its 95%
             interval (Wilson).
         piece, chance: means of the same fields of the runs.
     """
@@ -268,7 +268,7 @@ def longest_piece(string: str, text: str) -> int:
 
 
 def wilson(hits: int, runs: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), which stays inside 0 to 1."""
+    """The 95% interval of a share (Wilson 1927), which stays inside 0 to 1."""
     z = 1.959964
     share, weight = hits / runs, z * z / runs
     middle = (share + weight / 2) / (1 + weight)
@@ -318,7 +318,7 @@ def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]
     for text in found:
         if len(text.encode()) > size:
             raise InputError(
-                f"The {what} «{text[:20]}…» has {len(text.encode()):,} bytes; the limit is {size}."
+                f"The {what} “{text[:20]}…” has {len(text.encode()):,} bytes; the limit is {size}."
             )
     return found
 
@@ -326,7 +326,7 @@ def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]
 def lines(report: EchoReport) -> Iterator[str]:
     """The figures of a report, for printing."""
     yield f"{report.pair}: {len(report.strings)} strings, {len(report.prompts)} prompts"
-    yield f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95 % interval':>16} {'piece':>6} chance"
+    yield f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95% interval':>16} {'piece':>6} chance"
     for rate in report.rates:
         count = f"{rate.echoed}/{rate.runs}"
         interval = f"{rate.low:.1%} … {rate.high:.1%}"

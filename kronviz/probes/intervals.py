@@ -24,7 +24,7 @@ _BLOCK = 250
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the bounds of its 95 % bootstrap interval, all three in the same unit."""
+    """A mean with the bounds of its 95% bootstrap interval, all three in the same unit."""
 
     mean: float
     low: float
@@ -54,7 +54,7 @@ class Difference:
 def bootstrap_intervals(
     values: ArrayLike, seed: int, resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:
-    """Mean of each column with its percentile bootstrap interval at 95 %.
+    """Mean of each column with its percentile bootstrap interval at 95%.
 
     Args:
         values: ``(n, columns)``, n ≥ 1; rows are drawn with replacement, columns together.
@@ -119,7 +119,7 @@ def _percentiles(middle: Sequence[float], drawn: NDArray[np.float64]) -> tuple[I
 
 
 def difference_interval(first: ArrayLike, second: ArrayLike, seed: int) -> Interval:
-    """Return the difference of two means, first − second, with its 95 % bootstrap interval.
+    """Return the difference of two means, first − second, with its 95% bootstrap interval.
 
     Args:
         first, second: two samples that are not paired, each ``(n,)``; each is resampled by itself.

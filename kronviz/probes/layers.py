@@ -8,7 +8,7 @@ Notable:
 - Three shares of the ten nearest tokens, as in the paper's table 10: ``L`` is another canonical
   form than the word's, ``M`` holds the root of its family, ``S`` belongs to the family.
 - Asked are the words of the families that are one token, bare or with a leading space. The paper
-  takes the first token of each word, which for «nations» is «n»: those words are left out here.
+  takes the first token of each word, which for “nations” is “n”: those words are left out here.
 - Three kinds of pairs answer where the reading is done: a word and its misspelling in the
   same sentence, the ends of these two sentences, and two words one letter apart.
 - Sentences come first, then the tokens in order of id, both arms together. A run that is stopped
@@ -85,7 +85,7 @@ class PairCosines:
             ``ending`` (the last position of the two sentences) or ``lookalike`` (two words one
             letter apart, each read alone).
         pairs: how many.
-        cosines: by depth; ``margins`` are the half widths of their 95 % intervals.
+        cosines: by depth; ``margins`` are the half widths of their 95% intervals.
         controls: the same for pairs that were put together at random.
         largest_fall: the block in which the cosine falls most, counted from 1; 0 where none takes
             0.01 off it.

@@ -44,7 +44,7 @@ _ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "zstandard",
     b"Rar!": "rar",
 }
-_NEEDS = "needs «clean», «typo» (and may have «category», «expected» and «id»)"
+_NEEDS = "needs “clean”, “typo” (and may have “category”, “expected” and “id”)"
 _EDITS = TypeAdapter(tuple[Edit, ...])
 
 
@@ -163,7 +163,7 @@ def _json_rows(text: str, name: str) -> Iterator[_Row]:
     if isinstance(found, dict):
         found = found.get("prompt_pairs", found.get("pairs"))
     if not isinstance(found, list):
-        raise _Refusal(f"{name} must hold a list of pairs, alone or under «prompt_pairs».")
+        raise _Refusal(f"{name} must hold a list of pairs, alone or under “prompt_pairs”.")
     for number, row in enumerate(found, 1):
         yield _Row(number, None, row)
 
@@ -244,7 +244,7 @@ def _pair(row: _Row) -> Pair:
     clean, typo = (_text(found, key) for key in _NEEDED)
     for key, text in zip(_NEEDED, (clean, typo), strict=True):
         if not text.strip():
-            raise _Refusal(f"«{key}» is empty.")
+            raise _Refusal(f"“{key}” is empty.")
     return Pair(
         id=_text(found, "id").strip() or str(row.number),
         category=_text(found, "category").strip() or "uncategorised",
@@ -263,11 +263,11 @@ def _text(found: dict[str, Any], key: str) -> str:
     if isinstance(value, int) and key == "id":
         return str(value)
     if not isinstance(value, str):
-        raise _Refusal(f"«{key}» is {_what(value)}, but must be text.")
+        raise _Refusal(f"“{key}” is {_what(value)}, but must be text.")
     if len(value) > MAX_CHARS:
-        raise _Refusal(f"«{key}» has {len(value):,} characters; the limit is {MAX_CHARS:,}.")
+        raise _Refusal(f"“{key}” has {len(value):,} characters; the limit is {MAX_CHARS:,}.")
     if any("\ud800" <= char <= "\udfff" for char in value):
-        raise _Refusal(f"«{key}» holds a broken character; save the text as UTF-8.")
+        raise _Refusal(f"“{key}” holds a broken character; save the text as UTF-8.")
     return value
 
 
@@ -278,9 +278,9 @@ def _edits(found: Any, clean: str, typo: str) -> tuple[Edit, ...]:
     try:
         edits = _EDITS.validate_python(found)
     except ValidationError:
-        raise _Refusal("«edits» must list kind, start, end, before and after.") from None
+        raise _Refusal("“edits” must list kind, start, end, before and after.") from None
     if edits and apply_edits(clean, edits) != typo:
-        raise _Refusal("«edits» do not turn clean into typo.")
+        raise _Refusal("“edits” do not turn clean into typo.")
     return edits
 
 
@@ -291,7 +291,7 @@ def _what(value: object) -> str:
 
 
 def _listed(names: Iterable[object]) -> str:
-    return ", ".join(f"«{_short(str(name))}»" for name in list(names)[:12])
+    return ", ".join(f"“{_short(str(name))}”" for name in list(names)[:12])
 
 
 def _either(names: Sequence[str]) -> str:

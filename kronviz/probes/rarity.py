@@ -24,8 +24,8 @@ class RarityClass:
             the next of `RARITY_EDGES` begins.
         tokens: validation tokens in it.
         bpe, kron: mean losses, nats.
-        gap: bpe's less kron's; above zero, kron is better. ``gap_low`` and ``gap_high`` are its
-            95 % bootstrap interval, drawn by windows.
+        gap: bpe's − kron's; above zero, kron is better. ``gap_low`` and ``gap_high`` are its
+            95% bootstrap interval, drawn by windows.
         share: what the class adds to the gap over all tokens, nats.
     """
 

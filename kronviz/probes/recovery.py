@@ -47,7 +47,7 @@ class ArmKL:
 
 @dataclass(frozen=True)
 class ArmInterval:
-    """Mean KL(clean ‖ misspelled) of one arm, in nats, with its 95 % interval."""
+    """Mean KL(clean ‖ misspelled) of one arm, in nats, with its 95% interval."""
 
     arm: str
     kl_nats: Interval

@@ -32,7 +32,7 @@ from kronviz.typos import KINDS, misspell
 TIE = 1e-6
 FEWEST = 6
 """Pairs below which an interval decides nothing: of five, all fall on one side by chance in one of
-16 draws, which is more than a 95 % interval may be wrong."""
+16 draws, which is more than a 95% interval may be wrong."""
 MAX_SENTENCES = 500
 METRICS = ("top1_kept", "kl_nats", "hidden_cosine", "logprob_drop_nats")
 LARGER_IS_STEADIER = frozenset({"top1_kept", "hidden_cosine"})
@@ -45,7 +45,7 @@ class MetricRow:
     Attributes:
         metric: ``top1_kept`` (its mean is a share, 0 to 1), ``kl_nats``, ``hidden_cosine`` or
             ``logprob_drop_nats``.
-        difference: kron less bpe, pair by pair; ``None`` where an arm is missing.
+        difference: kron − bpe, pair by pair; ``None`` where an arm is missing.
         kron_wins, ties, bpe_wins: pairs on which the arm is steadier by more than `TIE`.
     """
 

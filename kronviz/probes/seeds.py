@@ -43,7 +43,7 @@ class SeedClass:
 
     Attributes:
         low, tokens: as for `rarity.RarityClass`.
-        gap, head, code: as for `SeedSpread`, with 95 % bootstrap intervals, drawn by windows.
+        gap, head, code: as for `SeedSpread`, with 95% bootstrap intervals, drawn by windows.
     """
 
     low: int
@@ -63,9 +63,9 @@ class SeedSpread:
         rate: AdamW's peak learning rate.
         seeds: the seeds, in the order of all values below.
         losses: final validation losses of ``bpe``, ``kron`` and the control ``bpe-untied``.
-        gap: bpe's loss less kron's; above zero, kron is better.
+        gap: bpe's loss − kron's; above zero, kron is better.
         head: bpe's less the control's: what a head of its own gains.
-        code: the control's less kron's: what the code gains where the heads are alike.
+        code: the control's − kron's: what the code gains where the heads are alike.
         read, predicted: the same by how often training read the token just read, and the token to
             be predicted; empty where that was not measured.
     """
@@ -104,7 +104,7 @@ def rate_sweep(pair_dir: Path) -> tuple[SeedSpread, ...]:
 
 
 def best_gap(sweep: Sequence[SeedSpread]) -> float | None:
-    """bpe's mean loss at its best rate less kron's at its own, in nats; ``None`` of no rate."""
+    """bpe's mean loss at its best rate − kron's at its own, in nats; ``None`` of no rate."""
     if not sweep:
         return None
     bpe, kron = (min(found.losses[name].mean for found in sweep) for name in (BPE, KRON))

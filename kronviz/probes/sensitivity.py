@@ -142,7 +142,7 @@ def sensitivity_jobs(
     words = find_words(text)
     if len(words) > MAX_WORDS:
         raise InputError(
-            f"The text has {len(words):,} words; «where it hurts» takes {MAX_WORDS}. Shorten it."
+            f"The text has {len(words):,} words; “where it hurts” takes {MAX_WORDS}. Shorten it."
         )
     variants = [word_variants(word.text, kinds, tries, seed) for word in words]
     # The clean text against itself gives the first choices, even where no word can be misspelled.

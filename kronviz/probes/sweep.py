@@ -34,7 +34,7 @@ class SweepPoint:
     Attributes:
         strength: misspellings in a text, all of this kind.
         texts: sentences that could be misspelled so often in this way.
-        metrics: the four metrics over those texts, with 95 % intervals.
+        metrics: the four metrics over those texts, with 95% intervals.
     """
 
     kind: str

@@ -3,7 +3,7 @@
 Notable:
 
 - Everything is read from ``log.jsonl`` and ``config.json`` of the two arms; no weight is loaded.
-- «Steps saved» is the paper's measure: the bpe arm's last step over the step at which the kron arm
+- “Steps saved” is the paper's measure: the bpe arm's last step over the step at which the kron arm
   first reached the bpe arm's final loss, interpolated between the two validations around it.
 - Whatever a log does not hold is ``None`` or empty, never a guess.
 
@@ -82,11 +82,11 @@ class TrainingEvidence:
         pair: the folder's name.
         curves: the arms that have a log.
         gaps: at every step at which both arms were validated.
-        gap_nats, gap_percent: bpe's final loss less kron's, and that as a share of bpe's.
+        gap_nats, gap_percent: bpe's final loss − kron's, and that as a share of bpe's.
         matched_step: the step, interpolated, at which kron first reached bpe's last logged
             validation loss; ``None`` where it never did.
         step_factor: bpe's last step over ``matched_step``.
-        reverse_factor: the same with the arms' parts exchanged: how many times fewer steps bpe
+        reverse_factor: the same with the arms' parts exchanged: how many × fewer steps bpe
             needed to reach kron's last logged validation loss.
         step_time_percent: how much longer kron's median step takes than bpe's.
         input_saving_percent: how much fewer trainable numbers kron's input embedding has.
@@ -263,8 +263,8 @@ def main() -> None:
         ("gap, nats", evidence.gap_nats, "+.4f"),
         ("gap, percent", evidence.gap_percent, "+.2f"),
         ("kron reached bpe's last loss at step", evidence.matched_step, ".0f"),
-        ("times fewer steps with kron", evidence.step_factor, ".3f"),
-        ("times fewer steps with bpe", evidence.reverse_factor, ".3f"),
+        ("× fewer steps with kron", evidence.step_factor, ".3f"),
+        ("× fewer steps with bpe", evidence.reverse_factor, ".3f"),
         ("kron's step longer by, percent", evidence.step_time_percent, "+.2f"),
         ("input parameters saved, percent", evidence.input_saving_percent, ".1f"),
     ):
@@ -282,7 +282,7 @@ def _print_seeds(found: SeedSpread) -> None:
     print(f"{found.config}, {found.tokens:,} tokens, seeds {', '.join(map(str, found.seeds))}:")
     for name, spread in (
         *((f"loss of {variant}", losses) for variant, losses in found.losses.items()),
-        ("gap, bpe less kron", found.gap),
+        ("gap, bpe − kron", found.gap),
         ("of which the head of its own", found.head),
         ("of which the code", found.code),
     ):

@@ -92,7 +92,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
         "",
         _verdict(configs),
         "",
-        f"Printed again by `python -m kronviz.training.evaluate checkpoints/{pair.name} "
+        f"Reproduce with `python -m kronviz.training.evaluate checkpoints/{pair.name} "
         "--text val.jsonl.xz`.",
         "",
         "## What it answers",

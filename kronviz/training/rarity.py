@@ -71,7 +71,7 @@ def by_count(
 
     Returns:
         For each class with `LEAST_TOKENS` or more: ``low`` (its least count), ``tokens``, mean
-        losses ``bpe`` and ``kron``, ``gap`` (bpe's less kron's) and its 95 % bootstrap interval
+        losses ``bpe`` and ``kron``, ``gap`` (bpe's − kron's) and its 95% bootstrap interval
         ``gap_low``, ``gap_high``, and ``share``: what the class adds to the gap over all tokens.
     """
     random = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ Notable:
 - What is left out is estimated, not ignored: the drawn tokens stand for all the others by weight,
   so that the sum under the softmax is right on average.
 
-Source: «On Using Very Large Target Vocabulary for Neural Machine Translation» (Jean et al. 2015).
+Source: “On Using Very Large Target Vocabulary for Neural Machine Translation” (Jean et al. 2015).
 """
 
 from __future__ import annotations

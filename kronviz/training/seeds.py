@@ -106,7 +106,7 @@ def by_rarity(
     Returns:
         ``read``, by the token just read, and ``predicted``, by the token to come: for each class
         of `by_count` its least count ``low``, its ``tokens``, and for each of `PARTS` the mean in
-        nats and its 95 % interval.
+        nats and its 95% interval.
     """
 
     def mean(values: list[NDArray]) -> NDArray[np.float64]:

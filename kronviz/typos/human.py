@@ -35,7 +35,7 @@ def _by_word() -> dict[str, tuple[str, ...]]:
     by_word: dict[str, list[str]] = {}
     for line in lines:
         wrong, _, meant = line.lower().partition("->")
-        # «aache->cache, ache,» offers several words for one misspelling.
+        # “aache->cache, ache,” offers several words for one misspelling.
         for word in map(str.strip, meant.split(",")):
             if _is_word(wrong) and _is_word(word) and wrong != word:
                 by_word.setdefault(word, []).append(wrong)

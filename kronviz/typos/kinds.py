@@ -20,7 +20,7 @@ from kronviz.typos.words import APOSTROPHES, Word
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of misspelling for people to choose: `example` reads «word → result»."""
+    """One kind of misspelling for people to choose: `example` reads “word → result”."""
 
     name: str
     label: str

@@ -51,7 +51,7 @@ def _missing(what: str) -> None:
 
 
 class Unhurried:
-    """A predictor that takes its time over texts with «slow» in them, as a busy machine would."""
+    """A predictor that takes its time over texts with “slow” in them, as a busy machine would."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor

@@ -150,7 +150,7 @@ def test_a_result_is_saved_as_picture_and_table(stay: Visit) -> None:
         assert data.startswith(start)
         assert len(data) > 10_000
     with page.expect_download() as waiting:
-        line.get_by_role("button", name="table «bpe»").click()
+        line.get_by_role("button", name="table “bpe”").click()
     with open(waiting.value.path(), encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["Next token", "clean", "misspelled"]

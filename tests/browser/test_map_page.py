@@ -1,4 +1,4 @@
-"""The tab «Map» in a real browser: maps are drawn, a click selects, words stand on both maps."""
+"""The tab “Map” in a real browser: maps are drawn, a click selects, words stand on both maps."""
 
 from __future__ import annotations
 

@@ -187,14 +187,14 @@
     made.append(word);
     const tab = block.closest(".tabitem")?.id.replace("kv-tab-", "") ?? "page";
     for (const format of ["png", "svg"]) {
-      made.append(button(format.toUpperCase(), `Save «${title(block)}» as ${format.toUpperCase()}`, async () => {
+      made.append(button(format.toUpperCase(), `Save “${title(block)}” as ${format.toUpperCase()}`, async () => {
         download(await picture(block, format), `${tab}-${slug(title(block))}.${format}`);
       }));
     }
     tables.forEach((table, index) => {
       const name = nameOf(table) || `table ${index + 1}`;
       const words = tables.length > 1 ? `CSV: ${name.length > 28 ? `${name.slice(0, 27)}…` : name}` : "CSV";
-      made.append(button(words, `Save the table «${name}» as CSV`, async () => {
+      made.append(button(words, `Save the table “${name}” as CSV`, async () => {
         // The table that stands there now: an answer may have replaced the one of before.
         const now = [...block.querySelectorAll(TABLES)][index];
         if (now) download(new Blob([`\ufeff${csv(now)}\r\n`], { type: "text/csv" }), `${tab}-${slug(name)}.csv`);

@@ -19,7 +19,7 @@ DASH = "–"
 _WRITTEN = re.compile(
     r"(?<![\w.,-])([+−-]?)(\d{1,3}(?:,\d{3})+|\d+(?=\.\d))(?:\.(\d+))?(?!\w|\.\d)"
 )
-_QUOTED = re.compile(r"«.*»|'(?:\\.|[^'\\])*'" r'|"(?:\\.|[^"\\])*"', re.DOTALL)
+_QUOTED = re.compile(r"“.*”|'(?:\\.|[^'\\])*'" r'|"(?:\\.|[^"\\])*"', re.DOTALL)
 
 
 def written(value: float | None, digits: int = 3, *, sign: bool = False) -> str:

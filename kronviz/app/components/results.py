@@ -72,8 +72,8 @@ def problems(sentences: Sequence[str]) -> Markup:
 
 
 def interval(value: Interval, metric: str, *, signed: bool = False) -> Markup:
-    """A mean with its 95 % interval below it."""
-    scale, digits, unit = (100, 1, " %") if metric == "top1_kept" else (1, 3, "")
+    """A mean with its 95% interval below it."""
+    scale, digits, unit = (100, 1, "%") if metric == "top1_kept" else (1, 3, "")
     if signed and unit:
         unit = " points"
 

@@ -17,7 +17,7 @@ class Bucket:
     Attributes:
         bucket: ``typographic``, ``morphological`` or ``unrelated``.
         same_bytes: how many pairs are of tokens with equal bytes, whose codes cannot differ.
-        table: mean cosine of the rows with its 95 % interval; ``None`` where there are no pairs.
+        table: mean cosine of the rows with its 95% interval; ``None`` where there are no pairs.
         centred: the same after the mean row of the table is taken off.
         code: of the byte codes.
         examples: pairs as readable text, at most six.
@@ -37,7 +37,7 @@ class Margin:
     """How much nearer a word is to itself with an ending than to a word at random, in cosine.
 
     Attributes:
-        table: of the rows as they are, with its 95 % interval.
+        table: of the rows as they are, with its 95% interval.
         code: of the byte codes of the same pairs.
         paper_table, paper_code: the same difference of the paper's means over six models.
     """
@@ -50,7 +50,7 @@ class Margin:
 
 @dataclass(frozen=True)
 class Share:
-    """What the ten nearest tokens of a word are, as shares with 95 % intervals over words.
+    """What the ten nearest tokens of a word are, as shares with 95% intervals over words.
 
     Attributes:
         space: ``table`` or ``code``.
@@ -87,7 +87,7 @@ class Anisotropy:
     """How far the rows point the same way.
 
     Attributes:
-        cosine: mean cosine of two tokens drawn at random, with its 95 % interval.
+        cosine: mean cosine of two tokens drawn at random, with its 95% interval.
         mean_share: length of the mean row over the mean length of a row: 0 where directions cancel
             out, 1 where all are one.
         first_axis, ten_axes: share of the variance along the first principal axis, and the first

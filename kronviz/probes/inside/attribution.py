@@ -9,7 +9,7 @@ Notable:
 - What a changed token's embedding explains is shared among its bytes: by what each byte adds to
   the vector where the embedding is a sum over bytes (``byte_parts``), evenly where it has one row
   for the whole token, as a table does. What the clean spelling added is taken off, byte by byte.
-- The nodes are doubled until the parts add up to 1 % of the change.
+- The nodes are doubled until the parts add up to 1% of the change.
 
 Source: Sundararajan et al. 2017, "Axiomatic attribution for deep networks" (arXiv 1703.01365).
 """

@@ -41,9 +41,9 @@ from kronviz.published import Published
 _DASH = Markup("–")
 LIMITS = (
     "kron knows spelling, not meaning. Tokens that look alike start out alike, whatever they mean; "
-    "the blocks behind the input have to part them.",
-    "A byte more at the front moves every later byte to another position: to the code, «run» and "
-    "« run» have nothing in common.",
+    "the blocks behind the input have to separate them.",
+    "One extra byte at the front moves every later byte to a new position: to the code, “run” and "
+    "“ run” have nothing in common.",
     "Bytes past the last position are cut, and a few tokens then share one code. Byte view lists "
     "them.",
     "Our pair is small and was trained once, with one seed and another optimizer, on far less text "
@@ -134,7 +134,7 @@ def _figures(context: Context, name: str) -> Markup:
         ),
         (
             "Input parameters saved",
-            _one(evidence.input_saving_percent, 1, " %"),
+            _one(evidence.input_saving_percent, 1, "%"),
             published.SAVED,
         ),
         (
@@ -142,11 +142,11 @@ def _figures(context: Context, name: str) -> Markup:
             _pair(bpe, kron, lambda curve: curve.final_nats, lambda nats: number(nats, 4)),
             None,
         ),
-        ("bpe’s loss less kron’s", _one(evidence.gap_nats, 4, " nats"), published.GAP_NATS),
+        ("Loss, bpe − kron", _one(evidence.gap_nats, 4, " nats"), published.GAP_NATS),
         ("Steps saved with kron", _steps(evidence), published.FEWER_STEPS),
         (
             "Time of a training step, kron against bpe",
-            _one(evidence.step_time_percent, 1, " %", sign=True),
+            _one(evidence.step_time_percent, 1, "%", sign=True),
             published.STEP_OVERHEAD,
         ),
         (
@@ -170,8 +170,8 @@ def _figures(context: Context, name: str) -> Markup:
         [
             box(
                 table(
-                    f"The pair «{name}» and the paper’s run",
-                    ("Figure", f"Ours, «{name}»", "The paper’s"),
+                    f"The pair “{name}” and the paper’s run",
+                    ("Figure", f"Ours, “{name}”", "The paper’s"),
                     body,
                     name="figures",
                     hidden=True,
@@ -179,7 +179,7 @@ def _figures(context: Context, name: str) -> Markup:
             ),
             element(
                 "p",
-                "Printed again by ",
+                "Reproduce with ",
                 element("code", f"python -m kronviz.probes.training checkpoints/{name}"),
                 ". ",
                 *_measured(found, name),
@@ -240,7 +240,7 @@ def _measured(found: KeptRobustness | None, name: str) -> list[object]:
     return [
         "The spelling test, by ",
         element("code", found.command),
-        f" over {found.report.done} pairs of texts with 95 % intervals; run it again in ",
+        f" over {found.report.done} pairs of texts with 95% intervals; run it again in ",
         lab,
         ".",
     ]
@@ -269,9 +269,11 @@ def _paper(theirs: Published | None) -> Markup:
 
 def _steps(evidence: TrainingEvidence) -> Markup:
     if evidence.step_factor is not None:
-        return join([number(evidence.step_factor, 2), " times fewer"])
+        return join([number(evidence.step_factor, 2), "× fewer steps"])
     if evidence.reverse_factor is not None:
-        return join(["none; bpe needed ", number(evidence.reverse_factor, 2), " times fewer"])
+        return join(
+            ["none; bpe got there in ", number(evidence.reverse_factor, 2), "× fewer steps"]
+        )
     return _DASH
 
 
@@ -308,7 +310,7 @@ def _citation() -> Markup:
 
 def _sources(sources: tuple[Source, ...], name: str) -> Markup:
     if not sources:
-        return element("p", f"The pair «{name}» came without a card that names its text.")
+        return element("p", f"The pair “{name}” came without a card that names its text.")
     rows = [
         element(
             "tr",
@@ -320,7 +322,7 @@ def _sources(sources: tuple[Source, ...], name: str) -> Markup:
     ]
     return box(
         table(
-            f"What the pair «{name}» was trained on",
+            f"What the pair “{name}” was trained on",
             ("Text", "What", "Licence"),
             rows,
             name="texts",

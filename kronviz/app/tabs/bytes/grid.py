@@ -370,10 +370,10 @@ def _facts(found: ByteView) -> Markup:
     rows.append(
         (
             term(
-                "Back again",
+                "Round trip",
                 "the bytes read from the vector of all cells, just now. The code is invertible.",
             ),
-            join([*back, " ✓ exact" if found.exact else " ✕ not the same"]),
+            join([*back, " exact" if found.exact else " not the same"]),
         )
     )
     if found.tokens:

@@ -23,7 +23,7 @@ def picture(found: Method) -> Markup:
     panels = (
         (
             "A token is its bytes",
-            f"«{_visible(found)}»: {shown} bytes, written in two "
+            f"“{_visible(found)}”: {shown} bytes, written in two "
             "hexadecimal digits each, in order, at positions from 1.",
             _bytes(found),
         ),

@@ -1,4 +1,4 @@
-"""The tab «Byte view»: type any string and see what the model is given for it.
+"""The tab “Byte view”: type any string and see what the model is given for it.
 
 Notable:
 

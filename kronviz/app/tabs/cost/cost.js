@@ -39,7 +39,7 @@
   for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => { busy = true; }, { once: true });
   const restore = async () => {
     const wanted = Object.entries(CONTROLS).filter(([key]) => query.has(key));
-    // The field for a number of tokens comes once «a number» is chosen.
+    // The field for a number of tokens comes once “a number” is chosen.
     const needed = ([, id]) => id !== "number" || query.get("of") === "number";
     const right = ([key, id]) => !needed([key, id]) || value(id) === query.get(key);
     restoring = true;

@@ -1,4 +1,4 @@
-"""The tab «Cost»: what kron saves and what it asks, for any vocabulary and any width.
+"""The tab “Cost”: what kron saves and what it asks, for any vocabulary and any width.
 
 The sums follow the controls. Times are measured at the press of a button, on the machine that the
 app runs on, in about two seconds; nothing here is a number from elsewhere, but the paper's, which
@@ -94,7 +94,7 @@ def build(context: Context) -> None:
             element("h2", "Measured here", class_="kv-title"),
             element(
                 "p",
-                "Embeds batches of tokens, drawn as text uses them, in four ways that take turns, "
+                "Embeds batches of tokens, drawn as in text, in four interleaved implementations, "
                 "with the vocabulary, P, width and numbers chosen above.",
                 class_="kv-lead",
             ),

@@ -100,7 +100,7 @@ def sums(cost: InputCost) -> Markup:
             size(cost.kron_training_bytes),
             None,
         ),
-        _row("Cut tokens", f"longer than {cost.pos_dim} bytes", _DASH, cut, None),
+        _row("Truncated tokens", f"longer than {cost.pos_dim} bytes", _DASH, cut, None),
         _row(
             "Break-even",
             "fewer tokens than this, and a table is smaller",
@@ -118,7 +118,7 @@ def sums(cost: InputCost) -> Markup:
     ]
     return box(
         table(
-            marked(f"{_shape(cost)}, as sums"),
+            marked(f"{_shape(cost)}, cost breakdown"),
             (
                 "Cost",
                 join([arm_name("bpe"), ": a table"]),
@@ -199,7 +199,7 @@ def command(
     )
     if tokens is not None:
         line += f" --measure {tokens}"
-    return element("p", "Printed again by ", element("code", line), class_="kv-command")
+    return element("p", "Reproduce with ", element("code", line), class_="kv-command")
 
 
 def status(words: str) -> Markup:
@@ -237,7 +237,7 @@ def _shape(cost: InputCost) -> str:
 
 
 def _saved(cost: InputCost) -> str:
-    return f"{cost.parameters_saved * 100:.1f} %".replace("-", "−")
+    return f"{cost.parameters_saved * 100:.1f}%".replace("-", "−")
 
 
 def _count(number: int) -> str:

@@ -81,7 +81,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         Each string is put into each prompt and read in three ways: as its own tokens by "bpe" and
         by "kron", and by "kron" as one position made of its bytes. The answer holds for each way
-        the share of continuations that repeat the whole string, with its 95 % interval, the
+        the share of continuations that repeat the whole string, with its 95% interval, the
         longest piece repeated beside what chance gives, and every continuation.
 
         Args:

@@ -1,6 +1,6 @@
 """The echo probe on the page: which reading of a string that no model knows comes back in the text.
 
-A section of the tab «Generate», with a table of rates and the continuations themselves.
+A section of the tab “Generate”, with a table of rates and the continuations themselves.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ SHOWN = 60
 _TITLES = (
     ("Model", ""),
     ("Reads the string as", ""),
-    ("Repeated whole", "95 % interval"),
+    ("Repeated whole", "95% interval"),
     ("Longest piece", "share of its letters"),
     ("By chance", "the same, for other strings"),
 )
 
 
 def build(context: Context, pair: gr.Radio) -> None:
-    """Lay the section out and connect it. Call inside the tab «Generate»."""
+    """Lay the section out and connect it. Call inside the tab “Generate”."""
     runs = Runs()
     head(
         "Echo: is a new word repeated?",
@@ -77,7 +77,7 @@ def build(context: Context, pair: gr.Radio) -> None:
     with gr.Row(elem_classes="kv-lab-controls kv-echo-controls"):
         strings = gr.Textbox(
             ", ".join(STRINGS[:8]),
-            label="Strings, with commas between",
+            label="Words, comma-separated",
             lines=2,
             max_lines=4,
             elem_id="kv-echo-strings",

@@ -1,4 +1,4 @@
-"""The tab «Generate»: both models go on with a text, side by side, as they write it.
+"""The tab “Generate”: both models continue a text, side by side, as they write it.
 
 Notable:
 
@@ -273,7 +273,7 @@ def _examples() -> Markup:
     return element(
         "div",
         _line("or try", prompts[:_SHOWN_PROMPTS]),
-        _line("or a word that no vocabulary has", slots[:_SHOWN_SLOTS]),
+        _line("or a word no tokenizer has", slots[:_SHOWN_SLOTS]),
         more,
         class_="kv-gen-tries",
     )

@@ -111,7 +111,11 @@ def _finding(generation: Generation, mode: str) -> Markup:
         join([arm_name(made.arm), " with ", piece(bytes.fromhex(new.hex))])
         for made, (new,) in zip(found, written, strict=False)
     ]
-    shared = f"Both write the same {_tokens(same)}, then part: " if same else "They part at once: "
+    shared = (
+        f"Both write the same {_tokens(same)}, then diverge: "
+        if same
+        else "They diverge at the first token: "
+    )
     return join([shared, clauses[0], " and ", clauses[1], "."])
 
 

@@ -1,4 +1,4 @@
-"""The tab «Layers»: what is near a word at every depth of both models, and where look-alikes part.
+"""The tab “Layers”: what is near a word at every depth of both models, and where look-alikes part.
 
 The probe runs at the press of a button, on the weights that answer in every other tab, and is
 remembered as long as they are loaded. Until then the page shows the paper's figures alone.
@@ -51,18 +51,18 @@ _SHARES = (
         "other_form",
         "Other words",
         "Of the ten nearest tokens, how many are another word, once leading blanks, punctuation "
-        "and case are taken off. A table tends to keep «Run» and « run» near «run». The paper’s L.",
+        "and case are taken off. A table tends to keep “Run” and “ run” near “run”. The paper’s L.",
     ),
     (
         "holds_root",
         "Sharing the root",
         "Of the ten nearest, how many hold the family’s root among their letters, such as "
-        "«comput». The paper’s M.",
+        "“comput”. The paper’s M.",
     ),
     (
         "in_family",
         "Of the family",
-        "Of the ten nearest, how many belong to the word’s family, such as «ran» to «run». The "
+        "Of the ten nearest, how many belong to the word’s family, such as “ran” to “run”. The "
         "paper’s S.",
     ),
 )
@@ -82,7 +82,7 @@ _PAIRS = (
     (
         "lookalike",
         "Two words one letter apart",
-        "Such as «house» and «horse», each read alone. The bytes say that they are alike; the "
+        "Such as “house” and “horse”, each read alone. The bytes say that they are alike; the "
         "blocks have to tell them apart. Dotted: pairs put together at random.",
     ),
 )
@@ -175,7 +175,7 @@ def _measured(
                 yield [_status(marked(_ended(step))), finding, details, *pictures]
             else:
                 yield [
-                    _status(f"Reading every token at every depth … {step * 100:.0f} %", step),
+                    _status(f"Reading every token at every depth … {step * 100:.0f}%", step),
                     *still,
                 ]
     except InputError as error:
@@ -201,7 +201,7 @@ def _hint(context: Context, pair: str | None) -> str:
     predictor = context.predictor(pair)
     return (
         f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in both models: "
-        f"{_how_long(predictor)}. «Stop» keeps what was read."
+        f"{_how_long(predictor)}. “Stop” keeps what was read."
     )
 
 
@@ -240,7 +240,7 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
         if report.read < report.tokens:
             tables.insert(1, element("p", marked(_partly(report)), class_="kv-quiet"))
         command = f"python -m kronviz.probes layers --pair {report.pair}"
-        printed = element("p", "Printed again by ", element("code", command), class_="kv-command")
+        printed = element("p", "Reproduce with ", element("code", command), class_="kv-command")
         tables += [printed, _nearest(report), downloads("layers", report, layer_rows(report))]
     return (
         element("div", finding, class_="kv-lay-page"),

@@ -1,4 +1,4 @@
-"""What the tab «Map» fetches when it is opened: two maps and their tokens, each as one small file.
+"""What the tab “Map” fetches when it is opened: two maps and their tokens, each as one small file.
 
 Notable:
 

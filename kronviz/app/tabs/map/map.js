@@ -1,4 +1,4 @@
-// The tab «Map»: fetches the maps when the tab is opened, colours them, marks what an answer tells,
+// The tab “Map”: fetches the maps when the tab is opened, colours them, marks what an answer tells,
 // selects by click, and keeps the link. Words and answers travel through the
 // page's own fields; the maps themselves are the only requests.
 () => {
@@ -135,7 +135,7 @@
     if (!same || whole) plots[side].look(plots[side].home, false);
     colour(side);
     const { k, asked, trustworthiness, overlap } = about.faithfulness;
-    const percent = (share) => `${(100 * share).toFixed(0)} %`;
+    const percent = (share) => `${(100 * share).toFixed(0)}%`;
     const sample = asked < about.tokens ? ` (measured on ${format(asked)} drawn by a fixed seed)` : "";
     caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}, where 1 means that nothing is close here that is far apart there.${same ? ` Ringed: the ${MOST} tokens that moved most.` : ""}`);
   };

@@ -1,4 +1,4 @@
-"""The tab «Map»: two linked pictures of the whole vocabulary, and any word in both of them.
+"""The tab “Map”: two linked pictures of the whole vocabulary, and any word in both of them.
 
 Notable:
 
@@ -6,7 +6,7 @@ Notable:
   tab is opened for the first time; nothing is computed or sent before.
 - What follows a word is one call, and its answer carries what the pictures mark, so that tables
   and marks never contradict each other.
-- A table that the visitor brought to «Your model» is offered beside the pair's own spaces.
+- A table that the visitor brought to “Your model” is offered beside the pair's own spaces.
 - `map_api` has the same answers for programs.
 """
 
@@ -77,7 +77,7 @@ def build(context: Context) -> None:
             )
             with gr.Row(elem_classes="kv-map-buttons"):
                 add = gr.Button("Add variants", elem_id="kv-map-add")
-                anew = gr.Button("Lay out afresh", elem_id="kv-map-anew")
+                anew = gr.Button("Recompute layout", elem_id="kv-map-anew")
                 table = gr.Button("Distances as CSV", elem_id="kv-map-distances")
             said = html_part(element("div"), "kv-map-said")
     fresh = html_part(element("div"), "kv-map-fresh")

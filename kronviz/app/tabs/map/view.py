@@ -1,4 +1,4 @@
-"""The markup of the tab «Map»: its frames, tables of neighbours and the families' figures."""
+"""The markup of the tab “Map”: its frames, tables of neighbours and the families' figures."""
 
 from __future__ import annotations
 
@@ -232,8 +232,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
         element(
             "p",
             "Of the ten nearest to each of a family’s tokens in the original space, the share that "
-            "belongs to the family, and the shares by relation. «Family» counts the members that "
-            "the paper’s probe lists (for «magnet» and «import», all words that hold them).",
+            "belongs to the family, and the shares by relation. “Family” counts the members that "
+            "the paper’s probe lists (for “magnet” and “import”, all words that hold them).",
             class_="kv-lead",
         ),
         box(
@@ -261,7 +261,7 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
         ),
         ""
         if own
-        else element("p", "Printed again by ", element("code", command), class_="kv-command"),
+        else element("p", "Reproduce with ", element("code", command), class_="kv-command"),
     )
 
 

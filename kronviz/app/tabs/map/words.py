@@ -1,4 +1,4 @@
-"""The markup of «Your own words»: where they stand, how far apart they are, and progress."""
+"""The markup of “Your own words”: where they stand, how far apart they are, and progress."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def opening() -> Markup:
         element("h2", "Your own words", class_="kv-title"),
         element(
             "p",
-            "Up to 200, one a line, on both maps as you type; a blank before a word counts. A word "
+            "Up to 200, one a line, on both maps as you type; a leading space matters. A word "
             "that is no token is placed between its nearest tokens of the original space: the "
-            "picture is not computed anew. «Lay out afresh» runs UMAP on your words alone.",
+            "layout is not recomputed. “Recompute layout” runs UMAP on your words alone.",
             class_="kv-lead",
         ),
     )
@@ -46,7 +46,7 @@ def progress(words: str, share: float) -> Markup:
     """How far a layout is."""
     bar = progress_bar(share, "Share that is done")
     return element(
-        "div", element("p", f"{words} {share * 100:.0f} %", class_="kv-quiet", role="status"), bar
+        "div", element("p", f"{words} {share * 100:.0f}%", class_="kv-quiet", role="status"), bar
     )
 
 

@@ -48,7 +48,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         """Measure how steady both models are over clean/misspelled pairs of texts.
 
         The answer holds, for first choice kept, KL(clean || typo) in nats, cosine of the final
-        hidden states and drop of log-probability: each model's mean with its 95 % bootstrap
+        hidden states and drop of log-probability: each model's mean with its 95% bootstrap
         interval, the paired difference, wins and ties; McNemar's exact test on the first choice;
         figures by category; and every pair with its figures.
 
@@ -128,7 +128,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         """Follow both models after a misspelling: how many tokens until it is forgotten?
 
         With "clean" and "typo", the answer holds KL in nats after every token of that one text;
-        else it is an average over passages, with 95 % intervals.
+        else it is an average over passages, with 95% intervals.
 
         Args:
             passages: Clean texts of some fifty words; empty for our own.
@@ -196,7 +196,7 @@ def given(pairs: object) -> PairSet:
         InputError: they are no list.
     """
     if not isinstance(pairs, list):
-        raise InputError("pairs must be a list of objects with «clean» and «typo».")
+        raise InputError("pairs must be a list of objects with “clean” and “typo”.")
     return parse_pairs(json.dumps(pairs).encode(), "pairs.json")
 
 

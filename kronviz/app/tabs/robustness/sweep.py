@@ -45,7 +45,7 @@ def sweep_view(result: Sweep, metric: str) -> Markup:
             "p",
             f"{METRIC_NAMES[metric][0]} by the number of misspellings in a sentence; "
             f"{direction(metric)}. "
-            "Bands are 95 % intervals over the sentences. ",
+            "Bands are 95% intervals over the sentences. ",
             arm_name("kron"),
             " is the solid line, ",
             arm_name("bpe"),
@@ -56,7 +56,7 @@ def sweep_view(result: Sweep, metric: str) -> Markup:
         element(
             "p",
             marked(
-                f"{count(result.sentences, 'sentence')}, seed {result.seed}, read in "
+                f"{count(result.sentences, 'sentence')}, seed {result.seed}, took "
                 f"{written(result.seconds, 1)} s."
             ),
             class_="kv-caption",
@@ -78,8 +78,8 @@ def recovery_view(result: Recovery) -> Markup:
             marked(
                 f"{count(result.runs, 'misspelled run')} of {count(result.done, 'passage')}, one "
                 "misspelled word in the first half of each. Both runs are compared wherever both "
-                "have read up to the same character. Bars are 95 % intervals over passages. "
-                f"Seed {result.seed}, read in {written(result.seconds, 1)} s."
+                "have read up to the same character. Bars are 95% intervals over passages. "
+                f"Seed {result.seed}, took {written(result.seconds, 1)} s."
             ),
             class_="kv-caption kv-wide",
         ),

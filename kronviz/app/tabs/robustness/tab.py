@@ -1,9 +1,9 @@
-"""The tab «Robustness»: many misspelled texts through both models, and one sentence word by word.
+"""The tab “Robustness”: many misspelled texts through both models, and one sentence word by word.
 
 Notable:
 
 - Long runs wait in a queue of their own, one at a time, so typing elsewhere is never behind them.
-  «Cancel» is heard between two batches and keeps what was read.
+  “Cancel” is heard between two batches and keeps what was read.
 - What follows typing is one call: the words, and the strip of the one that is misspelled.
 - `lab_api` has the same answers for programs, `python -m kronviz.probes` for the command line.
 """
@@ -108,7 +108,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         seed = seed_part()
     with gr.Column(visible=False, elem_classes="kv-lab-given") as with_file:
         file = gr.File(
-            label="JSON, JSONL, CSV or TSV with «clean» and «typo», "
+            label="JSON, JSONL, CSV or TSV with “clean” and “typo”, "
             f"up to {MAX_BYTES / 1e6:g} MB and {MAX_ROWS:,} rows",
             file_types=[".json", ".jsonl", ".csv", ".tsv"],
             type="filepath",

@@ -81,7 +81,7 @@ def _kept(command: str, pairs: int) -> Markup:
         "p",
         f"Our {count(pairs, 'pair')}, read once and kept with the weights: ",
         element("code", command),
-        ". «Run the pairs» reads them anew and shows every single pair.",
+        ". “Run the pairs” reads them anew and shows every single pair.",
         class_="kv-command",
     )
 
@@ -102,7 +102,7 @@ def _finding(result: Robustness) -> Markup:
         if only is None:
             return Markup("Nothing was read.")
         share = written(only.value.mean * 100, 1)
-        return sentence([arm_name(only.arm), f" keeps its first choice on {share} % of the pairs."])
+        return sentence([arm_name(only.arm), f" keeps its first choice on {share}% of the pairs."])
     shares = {arm.arm: arm.value.mean for arm in kept.arms}
     parts: list[object] = [
         f"Misspelled, {arm_share('kron', shares)} of first choices stay with ",
@@ -117,7 +117,7 @@ def _finding(result: Robustness) -> Markup:
 
 def arm_share(arm: str, shares: dict[str, float]) -> str:
     """A share in per cent, with one digit."""
-    return f"{written(shares[arm] * 100, 1)} %"
+    return f"{written(shares[arm] * 100, 1)}%"
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:
@@ -138,9 +138,9 @@ def _p(value: float) -> str:
 def _table(result: Robustness | None) -> Markup:
     titles: list[tuple[object, str]] = [
         ("Metric", ""),
-        (arm_name("bpe"), "ours, 95 % interval"),
-        (arm_name("kron"), "ours, 95 % interval"),
-        ("kron less bpe", "paired, 95 % interval"),
+        (arm_name("bpe"), "ours, 95% interval"),
+        (arm_name("kron"), "ours, 95% interval"),
+        ("kron − bpe", "paired, 95% interval"),
         ("Steadier", "kron, tie, bpe"),
         (join(["Paper: ", arm_name("bpe")]), "GPT-2 124M"),
         (join(["Paper: ", arm_name("kron")]), "GPT-2 124M"),
@@ -194,7 +194,7 @@ def _facts(result: Robustness) -> Markup:
         )
     parts.append(
         f"Intervals: {result.resamples:,} bootstrap samples, seed {result.seed}. "
-        f"Read in {written(result.seconds, 1)} s."
+        f"Took {written(result.seconds, 1)} s."
     )
     return element("p", sentence(parts), class_="kv-caption kv-wide")
 

@@ -111,8 +111,8 @@ def _so_far(found: Sensitivity) -> Markup:
         return Markup("")
     return element(
         "p",
-        f"Measured so far, from the front: {found.measured} of {len(found.words)} words. «Measure "
-        "every word» goes through the whole text.",
+        f"Measured so far, from the front: {found.measured} of {len(found.words)} words. “Measure "
+        "every word” goes through the whole text.",
         class_="kv-quiet",
     )
 
@@ -173,7 +173,7 @@ def _word(word: WordHurt, index: int, arm: str, top: float, chosen: int) -> Mark
             [
                 escape(f"{word.word}, misspelled as {', '.join(word.variants)}"),
                 f": {arm} moves by {written(hurt.kl_nats)} nats and keeps its first choice in "
-                f"{written(hurt.top1_kept * 100, 0)} % of the tries.",
+                f"{written(hurt.top1_kept * 100, 0)}% of the tries.",
             ]
         )
         shown = written(hurt.kl_nats, 2)

@@ -24,12 +24,12 @@ from kronviz.probes.seeds import NANOGPT_RATE, SeedSpread, Spread, best_gap
 
 
 def rarity(found: Rarity) -> Markup:
-    """The classes of the figure «Rare tokens» as tables."""
+    """The classes of the figure “Rare tokens” as tables."""
     tables = [
         _table_by_class(
             f"By how often the token {which} was read in training",
             f"rarity, {which}",
-            ["bpe, nats", "kron, nats", "Gap [95 % interval]"],
+            ["bpe, nats", "kron, nats", "Gap [95% interval]"],
             [
                 (
                     row.low,
@@ -46,7 +46,7 @@ def rarity(found: Rarity) -> Markup:
         for which, classes in (("just read", found.read), ("to come", found.predicted))
     ]
     return _folded(
-        "The figure «Rare tokens» as two tables",
+        "The figure “Rare tokens” as two tables",
         element(
             "p",
             "Each loss on the validation text, sorted by how often training read a token in its ",
@@ -97,9 +97,9 @@ def seeds(found: SeedSpread) -> Markup:
             control,
             plain,
         ),
-        (named("Gap", "bpe’s loss less kron’s; above zero, kron is better"), found.gap, signed),
+        (named("Gap", "loss, bpe − kron; above zero, kron is better"), found.gap, signed),
         (named("of which the head", "bpe’s loss less the control’s"), found.head, signed),
-        (named("of which the code", "the control’s loss less kron’s"), found.code, signed),
+        (named("of which the code", "loss, control − kron"), found.code, signed),
     ]
     body = [
         element(
@@ -143,7 +143,7 @@ def seeds(found: SeedSpread) -> Markup:
                 element(
                     "p",
                     "Below, each loss is the mean over the seeds, on a third of the validation "
-                    "text; in brackets 95 % intervals.",
+                    "text; in brackets 95% intervals.",
                 )
             ]
             if found.predicted

@@ -37,7 +37,7 @@ _PLOTS = (
         "Norms",
         figures.norms,
         "Frobenius norm of bpe’s learned table and of kron’s projection, each divided by its "
-        "first logged value. Does the thing that a token is read with hold still?",
+        "first logged value. Does the embedding keep its size during training?",
     ),
     (
         "Rare tokens",
@@ -111,7 +111,7 @@ def _view(context: Context, pair: str | None) -> _View:
         *([training_folds.rarity(evidence.rarity)] if evidence.rarity else []),
         *([training_folds.seeds(evidence.seeds)] if evidence.seeds else []),
         *([training_folds.rates(evidence.rates)] if evidence.rates else []),
-        element("p", "Printed again by ", element("code", command), class_="kv-command"),
+        element("p", "Reproduce with ", element("code", command), class_="kv-command"),
         class_="kv-evidence",
     )
     return _View(finding, table, pictures)

@@ -35,7 +35,7 @@ def headline(evidence: TrainingEvidence) -> Markup:
         if (best_gap(evidence.rates) or 0) > 0:
             parts.append(". Trained like the paper’s, small models say the opposite (below)")
     elif factor is not None:
-        parts += [" and reaches its final loss in ", number(factor, 2), " times fewer steps"]
+        parts += [" and reaches its final loss in ", number(factor, 2), " × fewer steps"]
     return join([*parts, "."])
 
 
@@ -60,7 +60,7 @@ def _scored(curve: TrainingCurve) -> str:
     if curve.scored is None:
         return ""
     return (
-        f" To save time, the first {(1 - curve.exact) * 100:.1f} % of our training steps scored "
+        f" To save time, the first {(1 - curve.exact) * 100:.1f}% of our training steps scored "
         f"{curve.scored:,} tokens in place of all: the most frequent, their own targets, others "
         "drawn and weighted to stand for the rest. The losses of batches are estimates there; "
         "validation scores all."
@@ -82,13 +82,13 @@ def figures(evidence: TrainingEvidence) -> Markup:
             None,
         ),
         (
-            named("Gap", "bpe’s loss less kron’s; above zero, kron is better"),
+            named("Gap", "loss, bpe − kron; above zero, kron is better"),
             _figure(evidence.gap_nats, 4, " nats", sign=True),
             published.GAP_NATS,
         ),
         (
             named("Gap, relative", "as a share of bpe’s loss"),
-            _figure(evidence.gap_percent, 2, " %", sign=True),
+            _figure(evidence.gap_percent, 2, "%", sign=True),
             published.GAP_PERCENT,
         ),
         (
@@ -113,7 +113,7 @@ def figures(evidence: TrainingEvidence) -> Markup:
         ),
         (
             named("Step time, kron against bpe", "median step"),
-            _figure(evidence.step_time_percent, 1, " %", sign=True),
+            _figure(evidence.step_time_percent, 1, "%", sign=True),
             published.STEP_OVERHEAD,
         ),
         (
@@ -134,7 +134,7 @@ def figures(evidence: TrainingEvidence) -> Markup:
         ),
     ]
     return table(
-        f"Training of the pair «{evidence.pair}», beside the paper’s run",
+        f"Training of the pair “{evidence.pair}”, beside the paper’s run",
         ("Figure", "Ours", "The paper’s"),
         [_row(*row) for row in rows],
         name="training",
@@ -164,8 +164,8 @@ def _figure(value: float | None, digits: int, unit: str, *, sign: bool = False) 
 def _steps(evidence: TrainingEvidence) -> object:
     if evidence.step_factor is None and evidence.reverse_factor is not None:
         less = number(evidence.reverse_factor, 2)
-        return join(["none; bpe reached kron’s with ", less, " times fewer"])
-    return _figure(evidence.step_factor, 2, " times fewer")
+        return join(["none; bpe got there in ", less, "× fewer steps"])
+    return _figure(evidence.step_factor, 2, "× fewer steps")
 
 
 def _norm(curve: TrainingCurve | None) -> object:

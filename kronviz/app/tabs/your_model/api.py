@@ -68,7 +68,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
         """Compare a trained token table with the byte code of the same tokens.
 
         The answer holds the mean cosine of pairs of tokens (the same word written otherwise, a word
-        with an ending, two words at random) with 95 % intervals in the table, in the table without
+        with an ending, two words at random) with 95% intervals in the table, in the table without
         its mean row, and in the code; what the ten nearest tokens of a word are; the nearest tokens
         of some words; how far the rows point the same way; and a map, if one is asked for.
 

@@ -1,12 +1,12 @@
-"""The tab «Your model»: the cross-model probe on any table of token vectors, beside its byte code.
+"""The tab “Your model”: the cross-model probe on any table of token vectors, beside its byte code.
 
 Notable:
 
 - Three sources: the table of the pair on this page, files of a visitor's own, and a public model
   on the Hugging Face Hub, of which the table alone is fetched, and only when somebody asks.
 - A link never makes the server fetch anything: such a run waits for its visitor to start it.
-- The figures come first and stay; the map follows, and «Cancel» is heard all the while.
-- A table that was brought is a space of the tab «Map» from then on, for whoever brought it.
+- The figures come first and stay; the map follows, and “Cancel” is heard all the while.
+- A table that was brought is a space of the tab “Map” from then on, for whoever brought it.
 - `your_model_api` has the same answers for programs, `python -m kronviz.probes table` for the
   command line.
 """
@@ -75,8 +75,8 @@ def build(context: Context) -> None:
     head(
         "Any model’s table",
         "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
-        f"A file may have {MAX_UPLOAD_BYTES // 2**20} MB (of a larger model save the table "
-        "alone) and is deleted after half an hour; nothing is fetched unless a public model is "
+        f"Files up to {MAX_UPLOAD_BYTES // 2**20} MB (for larger models, export only the embedding "
+        "table) are deleted after half an hour; nothing is fetched unless a public model is "
         "asked for.",
         first=True,
     )

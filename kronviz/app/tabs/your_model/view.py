@@ -33,9 +33,9 @@ from kronviz.probes.tables import cross_model_rows
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 
 BUCKETS = {
-    "typographic": ("The same word, written otherwise", "«run» and « Run»"),
-    "morphological": ("A word and itself with an ending", "«run» and «runs»"),
-    "unrelated": ("Two words drawn at random", "«sermon» and «roads»"),
+    "typographic": ("The same word, written otherwise", "“run” and “ Run”"),
+    "morphological": ("A word and itself with an ending", "“run” and “runs”"),
+    "unrelated": ("Two words drawn at random", "“sermon” and “roads”"),
 }
 SPACES = {"table": ("bpe", "the table"), "code": ("kron", "the byte code")}
 
@@ -141,7 +141,7 @@ def _buckets(report: CrossModelReport | None) -> Markup:
     )
     titles: list[tuple[object, str]] = [
         ("Pairs", ""),
-        (table, "as it is, 95 % interval"),
+        (table, "as it is, 95% interval"),
         (table, "mean taken off"),
         (code, "of the same tokens"),
         (join(["Paper: ", arm_name("table")]), "six models"),
@@ -211,7 +211,7 @@ def _facts(report: CrossModelReport) -> Markup:
             "way. "
         )
     if same.same_bytes:
-        where = "a word and its continuation piece, such as «run» and «##run»"
+        where = "a word and its continuation piece, such as “run” and “##run”"
         which = where if report.scheme == WORDPIECE.name else "two tokens"
         parts.append(
             f"Of the {same.pairs:,} pairs of the same word, {same.same_bytes:,} are {which} of the "
