@@ -29,6 +29,10 @@ DEFAULT_POS_DIM = 16
 CHUNK = 8192
 
 
+SPACE_MARKS = "␣▁Ġ"
+"""What people write for the space before a word."""
+
+
 def string_bytes(text: str | bytes, label: str = "string") -> bytes:
     """The bytes of a typed string; `InputError` if there are none, or more than `MAX_BYTES`."""
     if not isinstance(text, str | bytes):
@@ -197,6 +201,24 @@ def owners(data: bytes) -> list[tuple[str, int, int]]:
 def readable(data: bytes) -> str:
     r"""Bytes as text; those that are no whole character are written ``\xe2``."""
     return data.decode("utf-8", "backslashreplace")
+
+
+def spellings(word: str) -> tuple[bytes, ...]:
+    """Return the strings that a word is looked up as: as typed, after a space, in other cases.
+
+    >>> spellings("nAsa")[:4]
+    (b'nAsa', b' nAsa', b'nasa', b' nasa')
+    """
+    if word[:1] in SPACE_MARKS and len(word) > 1:
+        word = " " + word[1:]
+    bare = word.lstrip(" ")
+    cases = dict.fromkeys((bare, bare.lower(), bare.capitalize(), bare.upper(), bare.title()))
+    first = [word] if word != bare else []
+    return tuple(
+        dict.fromkeys(
+            text.encode() for text in (*first, *(s + c for c in cases for s in ("", " "))) if text
+        )
+    )
 
 
 def single_token(predictor: Predictor | None, data: bytes) -> int | None:

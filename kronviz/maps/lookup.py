@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kronviz.codec import cells
+from kronviz.codec import cells, is_utf8
 from kronviz.maps.faithfulness import picture_nearest
 from kronviz.maps.nearest import top
 from kronviz.maps.neighbors import Neighbor, canonical, relation
@@ -35,7 +35,7 @@ from kronviz.maps.spaces import (
 from kronviz.maps.store import Map, MapError, read_map
 from kronviz.maps.words import PROBES, Member, checked_words, in_family, members, spelling
 from kronviz.predictor import InputError, Predictor
-from kronviz.strings import readable, string_bytes, whole_number
+from kronviz.strings import readable, spellings, string_bytes, whole_number
 from kronviz.tokenizer import TokenSet, token_set
 
 LEFT, RIGHT = "bpe", "kron"
@@ -87,6 +87,8 @@ class Side:
     """A word and its family in one space.
 
     Attributes:
+        text, hex: what was looked up here: the word as it was typed, or where that is no token,
+            the token that it is after a space or in another case.
         family: tokens that belong to the word: relatives, then the nearest in the raw code.
         relatives: how many typographic and morphological ones there are, lit or not.
         shares: over the word and those of its relatives that are lit.
@@ -96,6 +98,8 @@ class Side:
     arm: str
     title: str
     vocabulary: str
+    text: str
+    hex: str
     standing: Standing
     family: tuple[Member, ...]
     relatives: int
@@ -194,17 +198,20 @@ def look_up(
     for name in (left, right):
         space = space_of(predictor, name)
         vocabulary = vocabulary_of(predictor, space)
+        own = _as_token(predictor, space, data)
         family, relatives = members(
-            spelled(space, data), vocabulary, code_positions(predictor, space)
+            spelled(space, own), vocabulary, code_positions(predictor, space)
         )
         lit = [bytes.fromhex(one.hex) for one in family if one.relation != "byte"]
-        standings = stand(predictor, space, [data, *lit], k)
+        standings = stand(predictor, space, [own, *lit], k)
         sides.append(
             Side(
                 name,
                 space.arm,
                 space.title,
                 vocabulary,
+                readable(own),
+                own.hex(),
                 standings[0],
                 family,
                 relatives,
@@ -220,6 +227,14 @@ def look_up(
         tuple(sides),
         time.perf_counter() - started,
     )
+
+
+def _as_token(predictor: Predictor, space: Space, data: bytes) -> bytes:
+    """Return the token that bytes are in a space, in whatever spelling; or the bytes themselves."""
+    if not is_utf8(data):
+        return data
+    ways = spellings(data.decode())
+    return next((own for own in ways if own_token(predictor, space, own) is not None), data)
 
 
 def place_words(

@@ -23,10 +23,10 @@ def headline(report: CrossModelReport) -> tuple[str, ...]:
     if margin is None:
         return ()
     figure = (
-        "In this table a word is nearer to itself with an ending (run, runs) than to a random "
-        f"word by {_signed(margin.table.mean)} in cosine, 95% interval {_bounds(margin.table)}; "
-        f"in the six models of the paper by {_signed(margin.paper_table)}, in the byte code of "
-        f"these tokens by {_signed(margin.code.mean)}."
+        "In this table a word and itself with an ending (run, runs) are nearer than two random "
+        f"words by {_signed(margin.table.mean)} in cosine (95% interval {_bounds(margin.table)}); "
+        f"in the paper’s six models by {_signed(margin.paper_table)}, in the byte code of these "
+        f"tokens by {_signed(margin.code.mean)}."
     )
     return (figure,) if report.warnings else (figure, meaning(report))
 

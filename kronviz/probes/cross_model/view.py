@@ -22,15 +22,13 @@ from kronviz.probes.cross_model.geometry import mean_row, row_lengths
 from kronviz.probes.cross_model.lexicon import Lexicon, lexicon
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
-from kronviz.strings import readable
+from kronviz.strings import readable, spellings
 from kronviz.tokenizer import TokenBytes
 
 MIN_TOKENS = 16
 NEAREST = 10
 WORDS_AT_ONCE = 32
 SPACES = ("table", "code")
-_MARKS = ("␣", "▁", "Ġ")
-"""What people write for a space before a word."""
 Near = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
@@ -168,25 +166,6 @@ class View:
                 "few to compare."
             )
         return np.array(ids, np.int64)
-
-
-def spellings(word: str) -> tuple[bytes, ...]:
-    """Return the strings that a word is looked up as, in their order.
-
-    >>> spellings("nAsa")[:4]
-    (b'nAsa', b' nAsa', b'nasa', b' nasa')
-    """
-    for mark in _MARKS:
-        if len(word) > len(mark):
-            word = word.replace(mark, " ", 1) if word.startswith(mark) else word
-    bare = word.lstrip(" ")
-    cases = dict.fromkeys((bare, bare.lower(), bare.capitalize(), bare.upper(), bare.title()))
-    first = [word] if word != bare else []
-    return tuple(
-        dict.fromkeys(
-            text.encode() for text in (*first, *(s + c for c in cases for s in ("", " "))) if text
-        )
-    )
 
 
 def _count(number: int, thing: str) -> str:

@@ -319,6 +319,10 @@ def _near(side: Side, found: LookUp) -> Markup:
         kept = "this map has not been drawn"
     elif standing.kept is not None:
         kept = f"{standing.kept} of these {asked} are among its {asked} nearest in the picture"
+    read: tuple[object, ...] = ()
+    if side.hex != found.hex:
+        piece = element("span", visible(bytes.fromhex(side.hex)), class_="kv-piece")
+        read = ("read as ", piece, ", ")
     words = side.shares.words
     lit = "this word" if words == 1 else f"the {words} highlighted forms"
     return element(
@@ -326,6 +330,7 @@ def _near(side: Side, found: LookUp) -> Markup:
         heading(side, side.title),
         element(
             "p",
+            *read,
             element("span", basis, class_="kv-map-mean" if standing.basis == "mean" else None),
             f"; {kept}.",
             class_="kv-quiet",

@@ -88,8 +88,12 @@ def build(context: Context) -> None:
             elem_id="kv-table-source",
         )
     with gr.Row(visible=False, elem_classes="kv-lab-given kv-table-files") as with_files:
-        vectors = _file("Vectors: .safetensors or .npy", "kv-table-vectors")
-        tokens = _file("Tokens: tokenizer.json, vocab.json or vocab.txt", "kv-table-tokens")
+        vectors = _file(
+            "Vectors: .safetensors, .npy or .gguf; or text, as GloVe", "kv-table-vectors"
+        )
+        tokens = _file(
+            "Tokens: tokenizer.json or vocab.txt; none for .gguf and text", "kv-table-tokens"
+        )
     with gr.Row(visible=False, elem_classes="kv-lab-given") as with_hub:
         model = gr.Textbox(
             "sentence-transformers/all-MiniLM-L6-v2",
@@ -140,7 +144,7 @@ def build(context: Context) -> None:
         count: float, pos_dim: float, seed: Any, models: str | None, visitor: str,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked: dict[str, Any] = {
-            "words": [word for word in well_formed(words or "").replace(",", " ").split() if word],
+            "words": well_formed(words or "").replace(",", " ").split(),
             "pos_dim": int(pos_dim),
             "seed": whole(seed, "The seed", 0, MAX_SEED),
         }

@@ -26,6 +26,7 @@ from kronviz.app.components import (
 from kronviz.maps.neighbors import Neighbor
 from kronviz.maps.spaces import OwnModel
 from kronviz.probes.cross_model import CrossModelReport
+from kronviz.probes.cross_model.finding import headline
 from kronviz.probes.cross_model.report import Asked, Bucket
 from kronviz.probes.cross_model.schemes import WORDPIECE
 from kronviz.probes.intervals import Interval
@@ -67,13 +68,33 @@ def report_view(
         "div",
         doing,
         element("p", note, class_="kv-quiet", role="status") if note else "",
-        element("p", _finding(report), class_="kv-finding"),
+        *_warnings(report),
+        *_headline(report),
         _on_map(table) if table else "",
         problems(report.problems) if report else "",
         tables.box(_buckets(report), label="Cosines by kind of pair"),
         *_details(report),
         class_="kv-lab-result",
     )
+
+
+def _warnings(report: CrossModelReport | None) -> list[Markup]:
+    return [
+        element("p", marked(warning), class_="kv-problems kv-model-warning", role="alert")
+        for warning in (report.warnings if report else ())
+    ]
+
+
+def _headline(report: CrossModelReport | None) -> list[Markup]:
+    """The finding in the first line, then what it means and what is near to words."""
+    said = headline(report) if report else ()
+    if not said:
+        return [element("p", _finding(report), class_="kv-finding")]
+    return [
+        element("p", marked(said[0]), class_="kv-finding"),
+        *[element("p", marked(meaning), class_="kv-lead") for meaning in said[1:]],
+        element("p", _finding(report), class_="kv-quiet"),
+    ]
 
 
 def _on_map(table: OwnModel) -> Markup:
@@ -118,6 +139,8 @@ def _finding(report: CrossModelReport | None) -> Markup:
             "models. The tokens nearest to your words come within seconds, two maps in a minute."
         )
     shares = {share.space: share for share in report.shares}
+    if not report.buckets:
+        return Markup("The tokens nearest to your words are below.")
     if len(shares) < 2 and report.anisotropy is None:
         return Markup("The run was stopped before the nearest tokens of any word were counted.")
     if len(shares) < 2:
@@ -239,7 +262,7 @@ def _asked(report: CrossModelReport) -> Markup:
 def _word(asked: Asked) -> Markup:
     return element(
         "section",
-        element("h3", piece(bytes.fromhex(asked.hex)), class_="kv-heading"),
+        element("h3", piece(bytes.fromhex(asked.hex)), *_read_as(asked), class_="kv-heading"),
         *[
             cell
             for space, (arm, name) in SPACES.items()
@@ -259,6 +282,13 @@ def _word(asked: Asked) -> Markup:
             )
         ],
     )
+
+
+def _read_as(asked: Asked) -> list[object]:
+    """Where another token than the typed word was looked up, the word that was typed."""
+    if bytes.fromhex(asked.hex) == asked.word.encode():
+        return []
+    return [element("small", " for ", element("bdi", asked.word), class_="kv-quiet")]
 
 
 def _neighbor(found: Neighbor) -> Markup:

@@ -1,0 +1,148 @@
+"""GGUF files made with the library `gguf`: tokens and numbers as it reads them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType as Kind
+from gguf import GGUFReader, GGUFWriter, quants
+
+from kronviz.predictor import InputError
+from kronviz.probes.cross_model import read_files
+from kronviz.probes.cross_model import table as table_module
+
+ROWS, DIMS = 40, 512
+STRINGS = [
+    "<unk>",
+    "<s>",
+    "<0x0A>",
+    "▁run",
+    "ning",
+    "▁",
+    *(f"▁word{i}" for i in range(ROWS - 7)),
+    "<end>",
+]
+NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
+TYPES = [UNKNOWN, CONTROL, BYTE, *[NORMAL] * (ROWS - 4), CONTROL]
+KINDS = [Kind.F32, Kind.F16, Kind.F64, *quants._type_traits]
+
+
+def written(
+    path: Path,
+    kind: Kind = Kind.F32,
+    model: str = "llama",
+    strings: list[str] = STRINGS,
+    types: list[int] | None = TYPES,
+    name: str = "token_embd.weight",
+    rows: int = ROWS,
+) -> Path:
+    """Write a small model: some keys, the tokens, a table of random blocks and another matrix."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_name("small")
+    writer.add_array("numbers", [1, 2, 3])
+    if strings:
+        writer.add_tokenizer_model(model)
+        writer.add_token_list(strings)
+        if types:
+            writer.add_token_types(types)
+    writer.add_token_merges(["a b", "b c"])
+    rng = np.random.default_rng(0)
+    block, width = gguf.GGML_QUANT_SIZES[kind]
+    plain = {Kind.F32: np.float32, Kind.F16: np.float16, Kind.F64: np.float64}.get(kind)
+    data = rng.normal(size=(rows, DIMS)).astype(plain or np.float32)
+    if plain:
+        writer.add_tensor(name, data)
+    else:
+        packed = rng.integers(0, 60, (rows, DIMS // block * width)).astype(np.uint8)
+        writer.add_tensor(name, packed, raw_dtype=kind)
+    writer.add_tensor("blk.0.ffn_up.weight", rng.normal(size=(99, DIMS)).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_quantisation_is_dequantised_as_the_library_does(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "m.gguf", kind)
+    monkeypatch.setattr(table_module, "BLOCK_VALUES", 7 * DIMS)
+    found, tokens = read_files(path)
+    stored = next(t for t in GGUFReader(path).tensors if t.name == "token_embd.weight")
+    expected = stored.data if kind == Kind.F64 else quants.dequantize(stored.data, kind)
+    np.testing.assert_array_equal(found.vectors, expected.reshape(ROWS, DIMS).astype(np.float32))
+    assert (found.dtype, found.rows, len(tokens)) == (kind.name, ROWS, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("model", "strings", "types", "tokens", "starts"),
+    [
+        ("llama", ["<s>", "<0x0A>", "▁run", "ning", "▁▁"], [CONTROL, BYTE, NORMAL, NORMAL, USER],
+         [b"", b"\n", b" run", b"ning", b"  "], [0, 0, 1, 0, 1]),
+        ("gpt2", ["<|end|>", "Ġrun", "Ċ", "é", "é"], [CONTROL, NORMAL, NORMAL, NORMAL, USER],
+         [b"", b" run", b"\n", b"\xe9", "é".encode()], [0, 1, 0, 0, 0]),
+        ("bert", ["[CLS]", "▁run", "ning"], [CONTROL, NORMAL, NORMAL], [b"", b"run", b"ning"],
+         [0, 1, 0]),
+        ("t5", ["<pad>", "▁run", "s"], [CONTROL, NORMAL, NORMAL], [b"", b" run", b"s"], [0, 1, 0]),
+        ("new", ["<s>", "▁run", "ning"], None, [b"", b" run", b"ning"], [0, 1, 0]),
+    ],
+)  # fmt: skip
+def test_tokens_are_the_bytes_that_they_stand_for(
+    tmp_path: Path,
+    model: str,
+    strings: list[str],
+    types: list[int] | None,
+    tokens: list[bytes],
+    starts: list[int],
+) -> None:
+    fill = [f"▁w{i}" if model != "gpt2" else f"Ġw{i}" for i in range(ROWS - len(strings))]
+    kinds = [*types, *[NORMAL] * len(fill)] if types else None
+    _, found = read_files(written(tmp_path / "m.gguf", Kind.F32, model, strings + fill, kinds))
+    assert list(found.tokens[: len(tokens)]) == tokens
+    assert list(map(int, found.starts[: len(starts)])) == starts
+
+
+def test_the_table_is_found_by_the_number_of_tokens(tmp_path: Path) -> None:
+    found, _ = read_files(written(tmp_path / "m.gguf", name="odd.name"))
+    assert found.name == "odd.name"
+    assert "guess" in found.notes[0]
+
+
+def refused(path: Path, tokens: Path | None = None) -> str:
+    with pytest.raises(InputError) as refusal:
+        read_files(path, tokens)
+    assert str(path.parent) not in str(refusal.value)
+    return str(refusal.value)
+
+
+def test_files_without_tokens_or_table_say_what_is_missing(tmp_path: Path) -> None:
+    bare = written(tmp_path / "bare.gguf", strings=[])
+    assert "without tokens" in refused(bare)
+    listed = tmp_path / "tokens.txt"
+    listed.write_text("\n".join(f"w{i}" for i in range(ROWS)))
+    assert read_files(bare, listed)[1].tokens[3] == b"w3"
+    part = written(tmp_path / "m-00002-of-00002.gguf", name="blk.1.ffn_down.weight")
+    assert "part 2 of 2" in refused(part)
+    assert "give it alone" in refused(listed, bare)
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    whole = written(path).read_bytes()
+    for cut in (4, 9, 30, 200, 700, len(whole) // 3):
+        path.write_bytes(whole[:cut])
+        refused(path)
+    huge = struct.pack("<Q", 1 << 62)
+    for place in (8, 16, 24):
+        path.write_bytes(whole[:place] + huge + whole[place + 8 :])
+        refused(path)
+    path.write_bytes(whole[:4] + struct.pack(">I", 3) + whole[8:])
+    assert "big-endian" in refused(path)
+    path.write_bytes(whole[:4] + struct.pack("<I", 1) + whole[8:])
+    assert "version 1" in refused(path)
