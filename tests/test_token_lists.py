@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +27,9 @@ from kronviz.probes.cross_model.schemes import (
 )
 from kronviz.probes.cross_model.tokens import MAX_TOKENS
 from kronviz.tokenizer import load_tokenizer
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import token_bytes
 
 TEXT = [
     "The running runner ran a run. Naïve café, 北京 and 🙂!",
@@ -183,3 +189,163 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     except InputError:
         return
     assert len(found.tokens) == len(found.starts)
+
+
+WORDS = "run runs running nation nations code codes coded act acts acting build time walk".split()
+
+
+def tokenizer(model: dict[str, Any], strings: list[str], **parts: Any) -> bytes:
+    vocab = {string: i for i, string in enumerate(strings)}
+    return json.dumps({"model": {"type": "BPE", "vocab": vocab, **model}, **parts}).encode()
+
+
+def read(data: bytes, name: str = "tokenizer.json") -> list[tuple[bytes, bool]]:
+    found = read_tokens(data, name)
+    return list(zip(found.tokens, found.starts, strict=True))
+
+
+def test_a_tokenizer_json_is_read_as_it_says() -> None:
+    ends = [f"{w}</w>" for w in WORDS]
+    expected = [*((w.encode(), True) for w in WORDS), (b"run", False), (b"code", False)]
+    whole = tokenizer({"end_of_word_suffix": "</w>"}, [*ends, "run", "code"])
+    assert read(whole) == expected
+    # The decoder alone says it, too.
+    decoder = {"type": "BPEDecoder", "suffix": "</w>"}
+    assert read(tokenizer({}, [*ends, "run", "code"], decoder=decoder)) == expected
+    inside = tokenizer({"continuing_subword_prefix": "@@"}, ["run", "@@ing", "@@"])
+    assert read(inside) == [(b"run", True), (b"ing", False), (b"@@", False)]
+    other = {"type": "WordPiece", "continuing_subword_prefix": "~"}
+    assert read(tokenizer(other, ["run", "~ing", "##ing"])) == [
+        (b"run", True), (b"ing", False), (b"##ing", True),
+    ]  # fmt: skip
+    marked = {"type": "Metaspace", "replacement": "_"}
+    assert read(tokenizer({}, ["_run", "ning"], pre_tokenizer=marked)) == [
+        (b" run", True), (b"ning", False),
+    ]  # fmt: skip
+    replaced = [{"type": "Replace", "pattern": {"String": "·"}, "content": " "},
+                {"type": "Replace", "pattern": {"String": "¶"}, "content": "\n"}]  # fmt: skip
+    steps = {"type": "Sequence", "decoders": replaced}
+    assert read(tokenizer({}, ["·run", "¶"], decoder=steps)) == [(b" run", True), (b"\n", False)]
+    # Without byte fallback, <0x0A> is six characters of text.
+    assert read(tokenizer({}, ["_<0x0A>", "<0x0A>"], pre_tokenizer=marked))[1][0] == b"<0x0A>"
+
+
+def test_special_tokens_at_the_end_may_have_no_row() -> None:
+    added = [{"id": 2, "content": "<image>", "special": True}, {"id": 3, "content": "<more>"}]
+    found = read_tokens(tokenizer({}, ["▁run", "▁runs"], added_tokens=added))
+    assert (found.tokens, found.tail) == ((b" run", b" runs", b"", b"<more>"), 2)
+
+
+ALPHABET = list(pre_tokenizers.ByteLevel.alphabet())
+
+
+@pytest.mark.parametrize("suffix", ["", "</w>"])
+def test_a_bare_list_is_byte_level_by_its_alphabet(suffix: str) -> None:
+    # A Chinese vocabulary: hardly a token begins with a space.
+    write = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str
+    texts = [text * n for text in set("人人生而自由在尊严和权利上一律平等") for n in range(1, 4)]
+    strings = [*ALPHABET, *(write(text)[0][0] + suffix for text in texts)]
+    found = read_tokens(json.dumps({s: i for i, s in enumerate(strings)}).encode(), "vocab.json")
+    assert found.scheme == BYTE_LEVEL.name
+    assert list(found.tokens[256:]) == [text.encode() for text in texts]
+
+
+def test_other_marks_show_in_a_bare_list() -> None:
+    for mark, place in (("</w>", "end"), ("@@", "front"), ("##", "front")):
+        strings = [w + mark if place == "end" else mark + w for w in WORDS[:4]] + WORDS[4:]
+        found = read("\n".join(strings).encode(), "vocab.txt")
+        assert [token for token, _ in found] == [w.encode() for w in WORDS], mark
+        assert found[0][1] == (place == "end")
+        assert found[-1][1] == (place != "end")
+    joined = read("\n".join([f"{w}@@" for w in WORDS] + WORDS).encode(), "vocab.txt")
+    assert joined[0] == (b"run", False)
+    assert joined[-1] == (b"walk", True)
+    # Words that hold a mark by chance are no scheme.
+    plain = [*(f"word{i}" for i in range(300)), "##", "C##", "@@"]
+    assert read_tokens("\n".join(plain).encode(), "v.txt").scheme == PLAIN.name
+
+
+def test_marks_of_byte_order_are_no_token() -> None:
+    listed = json.dumps(WORDS)
+    for data in (
+        b"\xef\xbb\xbf" + listed.encode(),
+        b"\xff\xfe" + listed.encode("utf-16-le"),
+        b"\xef\xbb\xbf" + "\r\n".join(WORDS).encode(),
+        b"\xfe\xff" + "\n".join(WORDS).encode("utf-16-be"),
+    ):
+        assert read_tokens(data).tokens == tuple(w.encode() for w in WORDS)
+
+
+def lines(*columns: list[Any], between: str = " ") -> bytes:
+    return "\n".join(between.join(map(str, row)) for row in zip(*columns, strict=True)).encode()
+
+
+COUNTS = [1000 - 7 * i for i in range(len(WORDS))]
+
+
+def test_lines_with_more_than_a_token_are_read_or_refused_but_never_misread() -> None:
+    plain = tuple(w.encode() for w in WORDS)
+    ids = list(range(len(WORDS)))
+    for data, note in (
+        (lines(WORDS, ids), "ids"),
+        (lines(ids, WORDS, between="\t"), "ids"),
+        (lines(["word", *WORDS], ["count", *COUNTS], between="\t"), "word"),
+        (lines(["n", *ids], ["Label", *WORDS], ["x", *ids], between="\t"), "label"),
+    ):
+        found = read_tokens(data, "metadata.tsv")
+        assert found.tokens == plain
+        assert note in found.notes[0]
+    scored = lines(
+        ["<unk>", *(f"▁{w}" for w in WORDS)], [0, *(-0.5 - i for i in ids)], between="\t"
+    )
+    assert read_tokens(scored, "spm.vocab").tokens[1] == b" run"
+    vector = " ".join(["0.25"] * 8)
+    for data, said in (
+        (lines(WORDS, COUNTS), "as counts have"),
+        (lines(WORDS, COUNTS, between="\t"), "as counts have"),
+        (lines(["the", "and", "code"] * 9, list(range(900, 873, -1))), "as counts have"),
+        (lines(["a", *WORDS], ["b", *WORDS], ["c", *COUNTS], between="\t"), "none is called word"),
+        (lines(WORDS, [vector] * len(WORDS)), "give it as the vectors"),
+        (b"#version: 0.2\nr u\nru n\n", "merge rules"),
+        (b"1 'a' 1\n2 'b' 1\n3 b'\\xff' 1\n", "RWKV"),
+        (json.dumps({"<pad>": 5000, "<more>": 5001}).encode(), "added tokens only"),
+        (b"[" + b'{"":0},' * 600_000 + b"0]", "far more parts"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_tokens(data, "list.txt" if data[:1] not in b"[{" else "vocab.json")
+
+
+def test_a_sentencepiece_model_is_read_as_its_library_does(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    texts = tmp_path / "text.txt"
+    texts.write_text("\n".join(TEXT))
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(texts), model_writer=made, vocab_size=330, byte_fallback=True,
+        hard_vocab_limit=False, minloglevel=2, user_defined_symbols=["<mine>"],
+    )  # fmt: skip
+    found = read_tokens(made.getvalue(), "tokenizer.model")
+    processor = sentencepiece.SentencePieceProcessor(model_proto=made.getvalue())
+    assert len(found) == processor.get_piece_size()
+    for text in ["The runner ran 人 🙂", "Naïve café <mine>"]:
+        joined = b"".join(found.tokens[i] for i in processor.encode(text)).decode()
+        assert joined.removeprefix(" ") == processor.decode(processor.encode(text)) == text
+    with pytest.raises(InputError, match="damaged"):
+        read_tokens(made.getvalue()[:-3], "tokenizer.model")
+
+
+def test_mistral_s_own_format_is_read() -> None:
+    entries = [{"rank": i, "token_bytes": base64.b64encode(w).decode()}
+               for i, w in enumerate([b"\xe2", b" run", b"left out"])]  # fmt: skip
+    config = {"default_vocab_size": 5, "default_num_special_tokens": 3}
+    found = read_tokens(json.dumps({"config": config, "vocab": entries}).encode(), "tekken.json")
+    assert found.tokens == (b"", b"", b"", b"\xe2", b" run")
+
+
+def test_real_vocabularies_agree_with_their_own_libraries() -> None:
+    """What is here of `benchmarks/token_bytes.py`, on fewer texts; its page lists the others."""
+    texts = token_bytes.texts(60)
+    cases = list(token_bytes.installed())
+    assert len(cases) >= 3
+    for case in cases:
+        assert [text for text in texts if not case.agrees(text)] == [], case.name

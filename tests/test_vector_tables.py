@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from kronviz.predictor import InputError
+from kronviz.probes.cross_model import read_files, read_tokens
 from kronviz.probes.cross_model import table as module
 from kronviz.probes.cross_model.choice import Matrix, choose
 from kronviz.probes.cross_model.hub import fetch
@@ -278,3 +279,147 @@ def test_a_stop_ends_the_transfer(hub: str) -> None:
     publish("some/public", model__safetensors=save({"wte": TABLE}), tokenizer__json=TOKENS)
     with pytest.raises(InterruptedError):
         fetch("some/public", endpoint=hub, progress=stop)
+
+
+# ---- which tensor, and what to say where there is none ----
+
+LISTED = read_tokens(TOKENS)
+FIT, LARGE, OTHER = torch.zeros(ROWS, DIMS), torch.zeros(4 * ROWS, DIMS), torch.zeros(99, DIMS)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "chosen"),
+    [
+        # The number of tokens beats every name and every size.
+        ({"tok.weight": FIT, "ffn.up.weight": LARGE}, "tok.weight"),
+        ({"odd": FIT, "decoder.embed_tokens.weight": LARGE}, "odd"),
+        ({"encoder.embed_tokens.weight": FIT, "decoder.embed_tokens.weight": LARGE},
+         "encoder.embed_tokens.weight"),
+        ({"embeddings.weight": LARGE, "words": FIT}, "words"),
+        # Among equals: input names, then others, then output heads; never positions or layers.
+        ({"lm_head.weight": FIT, "model.embed_tokens.weight": FIT}, "model.embed_tokens.weight"),
+        ({"output.weight": FIT, "table": FIT}, "table"),
+        ({"pos_embed.weight": FIT, "tok.weight": FIT, "h.0.mlp.fc.weight": FIT}, "tok.weight"),
+        ({"wpe.weight": FIT, "lm_head.weight": FIT}, "lm_head.weight"),
+        ({"encoder.embed_tokens.weight": FIT, "decoder.embed_tokens.weight": FIT},
+         "encoder.embed_tokens.weight"),
+        # Padded.
+        ({"a": torch.zeros(64, DIMS), "b": LARGE, "h.0.attn.q_proj.weight": FIT}, "a"),
+    ],
+)  # fmt: skip
+def test_the_number_of_tokens_decides(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], chosen: str
+) -> None:
+    save_file({k: v.clone() for k, v in tensors.items()}, tmp_path / "m.safetensors")
+    found = read_vectors(tmp_path / "m.safetensors", tokens=LISTED)
+    assert found.name == chosen
+    known = chosen.endswith("embed_tokens.weight")
+    if not known:
+        assert "guess" in found.notes[0]
+        others = set(tensors) - {chosen}
+        assert any(other in found.notes[0] for other in others)
+
+
+def said_of(path: Path, tensors: dict[str, Any], tensor: str = "") -> str:
+    save_file({k: v.clone() for k, v in tensors.items()}, path)
+    with pytest.raises(InputError) as refusal:
+        read_vectors(path, tensor, LISTED)
+    assert "\n" not in str(refusal.value)
+    return str(refusal.value)
+
+
+def test_files_without_a_table_say_what_they_are(tmp_path: Path) -> None:
+    layer = {"model.layers.1.mlp.up_proj.weight": LARGE, "model.norm.weight": torch.zeros(DIMS)}
+    shard = tmp_path / "model-00002-of-00002.safetensors"
+    assert "part 2 of 2" in said_of(shard, layer)
+    # An output head in a shard is no reason to guess: the table is elsewhere.
+    assert "part 2 of 2" in said_of(shard, layer | {"lm_head.weight": FIT})
+    index = {"weight_map": {"model.embed_tokens.weight": "model-00001-of-00002.safetensors",
+                            "lm_head.weight": shard.name}}  # fmt: skip
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "model-00001-of-00002.safetensors" in said_of(shard, layer)
+    with pytest.raises(InputError, match="model-00001-of-00002"):
+        read_vectors(tmp_path / "model.safetensors.index.json", tokens=LISTED)
+    lora = {
+        f"base_model.model.h.{i}.attn.q_proj.lora_{ab}.weight": FIT for i in "01" for ab in "AB"
+    }
+    one = tmp_path / "m.safetensors"
+    assert "LoRA" in said_of(one, lora)
+    assert "merge" in said_of(one, lora | {"base_model.model.embed_tokens.weight": FIT})
+    for kind in (torch.float8_e4m3fn, torch.int8, torch.uint8):
+        said = said_of(one, {"model.embed_tokens.weight": FIT.to(kind)})
+        assert "get_input_embeddings" in said
+    packed = {"model.embed_tokens.qweight": torch.zeros(5, DIMS, dtype=torch.int32),
+              "model.embed_tokens.scales": FIT.half()}  # fmt: skip
+    assert "packed" in said_of(one, packed)
+    assert "transpose" in said_of(one, {"kernel": torch.zeros(DIMS, ROWS)})
+    assert "another part of a model" in said_of(one, {"pos_emb.weight": FIT})
+    assert "x (300 × 6)" in said_of(one, {"x": torch.zeros(300, DIMS)})
+    assert "no matrix called" in said_of(one, {"x": FIT}, "y")
+    assert "a single number" in said_of(one, {"x": FIT, "y": torch.tensor(1.0)}, "y")
+    np.save(tmp_path / "t.npy", np.zeros((DIMS, ROWS), np.float32))
+    with pytest.raises(InputError, match="transpose"):
+        read_vectors(tmp_path / "t.npy", tokens=LISTED)
+
+
+def test_a_number_with_a_table_s_name_is_no_table(tmp_path: Path) -> None:
+    save_file({"embeddings": torch.tensor(1.0), "m": FIT}, tmp_path / "m.safetensors")
+    assert read_vectors(tmp_path / "m.safetensors", tokens=LISTED).name == "m"
+
+
+@pytest.mark.parametrize("first", [1 << 40, 1 << 62, 1 << 63, 1 << 64, 10**30])
+def test_impossible_offsets_are_damage(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(header(data_offsets=[first, first + 320]) + b"\0" * 320)
+    with pytest.raises(InputError, match="ends before"):
+        read_vectors(path)
+
+
+# ---- text, which holds the tokens too ----
+
+
+def test_words_with_vectors_are_both_files_in_one(tmp_path: Path) -> None:
+    words = ["the", ". . .", "naïve", *(f"word{i}" for i in range(ROWS - 3))]
+    rows = [f"{w} {' '.join(f'{x:.6f}' for x in row)}" for w, row in zip(words, TABLE, strict=True)]
+    for head in ([], [f"{ROWS} {DIMS}"]):
+        path = tmp_path / "vectors.txt"
+        path.write_text("\n".join(head + rows) + "\n")
+        for vectors, tokens in ((path, None), (None, path)):
+            table, listed = read_files(vectors, tokens)
+            assert np.allclose(table.vectors, TABLE.numpy(), atol=1e-6)
+            assert [token.decode() for token in listed.tokens] == words
+    rows[7] += " 0.5"
+    path.write_text("\n".join(rows))
+    assert read_files(path)[1].tokens[7] != b"word4"
+    path.write_text("\n".join([*rows[:9], "word 0.1 x"]))
+    with pytest.raises(InputError, match="Line 10"):
+        read_files(path)
+
+
+def test_numbers_alone_want_their_tokens(tmp_path: Path) -> None:
+    numbers, listed = tmp_path / "vectors.tsv", tmp_path / "tokens.txt"
+    numbers.write_text("\n".join("\t".join(f"{x:.6f}" for x in row) for row in TABLE.tolist()))
+    listed.write_text("\n".join(f"word{i}" for i in range(ROWS)))
+    assert np.allclose(read_files(numbers, listed)[0].vectors, TABLE.numpy(), atol=1e-6)
+    with pytest.raises(InputError, match="tokens too"):
+        read_files(numbers)
+    with pytest.raises(InputError, match="Two files are needed"):
+        read_files(None, listed)
+    binary = tmp_path / "w2v.bin"
+    binary.write_bytes(b"40 6\nword " + TABLE.numpy().tobytes())
+    with pytest.raises(InputError, match="binary format"):
+        read_files(binary, listed)
+
+
+def test_a_table_that_no_name_tells_is_found_by_the_headers_of_the_shards(hub: str) -> None:
+    index = {"weight_map": {"odd": "b.safetensors", "h.0.mlp.w": "a.safetensors"}}
+    publish(
+        "some/public",
+        model__safetensors__index__json=json.dumps(index).encode(),
+        a__safetensors=save({"h.0.mlp.w": LARGE}),
+        b__safetensors=save({"odd": TABLE}),
+        tokenizer__json=TOKENS,
+    )
+    found = fetch("some/public", endpoint=hub)
+    assert found.table.name == "odd"
+    assert np.array_equal(found.table.vectors, TABLE.numpy())

@@ -31,7 +31,7 @@ _NUMBERED_FIRST = re.compile(r"(\d{1,12})[ \t](\S.*)", re.DOTALL)
 _SCORED = re.compile(r"(.+)\t(-?\d+(?:\.\d+)?(?:e-?\d+)?)", re.DOTALL)
 _RWKV = re.compile(r"\d+ b?['\"].*['\"] \d+", re.DOTALL)
 _VECTOR = re.compile(r"\S+(?:[ \t]-?\d*\.?\d+(?:e[+-]?\d+)?){5,}[ \t]?", re.IGNORECASE)
-_COLUMNS = ("token", "word", "label", "text", "term", "piece", "name", "title", "string")
+_NAMES = ("token", "word", "label", "text", "term", "piece", "name", "title", "string")
 _SHOWN = 200
 """Lines that are looked at before all of them are."""
 
@@ -64,11 +64,13 @@ def read_lines(lines: Sequence[str], name: str) -> TokenList:
             f"{name} holds vectors behind its words, as GloVe and word2vec write them; give it as "
             "the vectors, and no file of tokens: it is both."
         )
-    return _scored(given) or _numbered(given, name) or _metadata(given, name) or _bare(lines)
-
-
-def _bare(lines: Sequence[str]) -> TokenList:
-    return from_strings(lines)
+    found = _scored(given) or _metadata(given) or _numbered(given, name)
+    if not found and (width := _columns(given)) > 1:
+        raise InputError(
+            f"{name} has {width} columns, as a Projector’s metadata has, and none is called word "
+            "or token; give the tokens alone, one a line, without the header."
+        )
+    return found or from_strings(lines)
 
 
 def _ranks(lines: Sequence[str]) -> TokenList | None:
@@ -125,21 +127,26 @@ def _numbered(lines: Sequence[str], name: str) -> TokenList | None:
     return None
 
 
-def _metadata(lines: Sequence[str], name: str) -> TokenList | None:
+def _metadata(lines: Sequence[str]) -> TokenList | None:
     """Read the metadata of the Embedding Projector: columns by tabs, their names in a header."""
-    width = lines[0].count("\t") + 1
-    if width < 2 or sum(line.count("\t") == width - 1 for line in lines) < 0.99 * len(lines):
-        return None
     header = [cell.strip().lower() for cell in lines[0].split("\t")]
-    column = next((header.index(known) for known in _COLUMNS if known in header), None)
-    if column is None:
-        raise InputError(
-            f"{name} has {width} columns, as a Projector’s metadata has, and none is called word "
-            "or token; give the tokens alone, one a line, without the header."
-        )
+    column = next((header.index(known) for known in _NAMES if known in header), None)
+    numeric = any(cell.replace(".", "").isdigit() for cell in header)
+    if _columns(lines) < 2 or column is None or numeric:
+        return None
     strings = [cells[column] if column < len(cells := line.split("\t")) else "" for line in lines]
-    note = f"Of the {width} columns the one called {header[column]} was read, without its header."
+    note = (
+        f"Of the {len(header)} columns the one called {header[column]} was read, without its "
+        "header."
+    )
     return from_strings(strings[1:], notes=(note,))
+
+
+def _columns(lines: Sequence[str]) -> int:
+    """Return how many columns nearly all lines have between tabs."""
+    tabs = lines[0].count("\t")
+    same = sum(line.count("\t") == tabs for line in lines)
+    return tabs + 1 if same >= 0.99 * len(lines) else 1
 
 
 def _most(pattern: re.Pattern[str], lines: Sequence[str]) -> bool:
