@@ -13,7 +13,7 @@ from kronviz import codec
 from kronviz.maps import layout
 from kronviz.maps.neighbors import canonical
 from kronviz.predictor import InputError, clean_text
-from kronviz.probes.cross_model.belonging import MIN_PAIRS, belonging
+from kronviz.probes.cross_model.belonging import belonging
 from kronviz.probes.cross_model.geometry import anisotropy, copies, pair_cosines
 from kronviz.probes.cross_model.lexicon import BUCKETS, pairs_of
 from kronviz.probes.cross_model.progress import Enough, Progress, Teller
@@ -37,6 +37,8 @@ WORDS = ("run", "nation", "code", "act", "build", "time")
 MAX_WORDS, MAX_WORD_BYTES = 12, 60
 PAIRS = 1_000
 PROBED = 200
+MIN_KIN = 5
+"""Pairs of words with an ending before a mean of them is worth a headline."""
 MAP_TOKENS, MAX_MAP_TOKENS = 1_500, 4_000
 RELATIONS = ("typographic", "morphological", "other")
 MAX_SEED = 2**31 - 1
@@ -327,7 +329,7 @@ def _margin(cosines: dict[str, NDArray[np.float64]], seed: int) -> Margin | None
     kin, strangers = (
         cosines.get(name, np.zeros((0, 3))) for name in ("morphological", "unrelated")
     )
-    if min(len(kin), len(strangers)) < MIN_PAIRS:
+    if min(len(kin), len(strangers)) < MIN_KIN:
         return None
     table, code = (difference_interval(kin[:, c], strangers[:, c], seed) for c in (0, 2))
     paper = [
