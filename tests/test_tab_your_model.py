@@ -16,7 +16,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from odd_inputs import ODD
-from test_cross_model import TOKENS, VECTORS, table
+from test_cross_model import TOKENS, VECTORS, kin_table, table
 from test_html import read
 
 from kronviz.app.components import links
@@ -168,6 +168,16 @@ def test_the_page_shows_ours_beside_the_paper_s_and_escapes_the_file_s_names(
     assert [
         attributes["download"] for tag, attributes in seen.tags if "download" in attributes
     ] == ["kronviz-table.json", "kronviz-table.csv"]
+
+
+def test_the_first_line_is_the_finding_unless_the_files_do_not_belong_together() -> None:
+    sure = read(report_view(compare_table(table(kin_table()), TOKENS))).said
+    doubtful = read(report_view(compare_table(table(), TOKENS))).said
+    finding, warning = "In this table a word and itself", "do not seem to belong together"
+    assert sure.index(finding) < sure.index("Kronecker embedding") < sure.index("0.553")
+    assert warning not in sure
+    assert doubtful.index(warning) < doubtful.index(finding)
+    assert "Kronecker embedding" not in doubtful
 
 
 @pytest.mark.parametrize("text", ODD[::15], ids=range(len(ODD[::15])))
