@@ -8,7 +8,7 @@ Notable:
 - Close ids, because ids come in order of frequency, and rows of like frequency are alike in any
   table: a comparison with tokens at random would take that for kinship.
 - The threshold: a warning unless the mean of the differences is `THRESHOLD` standard errors above
-  0. Files that do not belong together pass it once in a thousand; trained tables have 15 and more.
+  0. all-MiniLM-L6-v2's table is 75 above.
 """
 
 from __future__ import annotations

@@ -309,7 +309,7 @@ class TableProbe:
             "This table and these tokens do not seem to belong together: the "
             f"{found.pairs:,} pairs of tokens of like spelling are no nearer to each other than "
             "tokens with ids close to theirs "
-            f"({found.errors:.1f} standard errors, where trained tables have 15 and more). "
+            f"({found.errors:.1f} standard errors; all-MiniLM-L6-v2’s table has 75). "
             "The figures below mean nothing unless both files are of one model, and a trained one."
         ]
 
