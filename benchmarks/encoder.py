@@ -1,6 +1,6 @@
 """How fast and how large: kron's encoders, the reference implementation, tables of PyTorch.
 
-    python benchmarks/encoder.py [--quick] [--tables text even widths vocabularies memory]
+    python benchmarks/encoder.py [--quick] [--tables text even widths vocabularies arms memory]
         [--text FILE] [--markdown] [--device cpu|cuda] [--seconds 3]
 
 Each table varies one thing around a centre (8,192 tokens, d = 768, GPT-2's vocabulary, P = 16),
@@ -39,6 +39,7 @@ from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import encoder_arms
 import encoder_gpu
 from encoder_gpu import DYNAMIC, OURS, TABLE
 from table import show
@@ -55,7 +56,7 @@ MAX_DENSE = 1_500_000_000
 """Bytes of dense codes beyond which the reference is not asked: it holds several copies."""
 MAX_MODULE = 6_000_000_000
 MANUAL, EVEN = "the Python manual", ""
-TABLES = ("text", "even", "widths", "vocabularies", "memory")
+TABLES = ("text", "even", "widths", "vocabularies", "arms", "memory")
 SHORT = ("text", "even", "memory")
 Module = Callable[[Tensor], Tensor]
 
@@ -334,7 +335,15 @@ def report(name: str, base: Case, arguments: argparse.Namespace) -> None:
     """Print one of `TABLES`, forward and with backward."""
     if name == "memory":
         return memory(base, arguments.markdown)
-    if name == "widths":
+    if name == "arms":
+        cases = {
+            "16": replace(base, tokens=16),
+            "8,192": base,
+            "8,192 drawn evenly": replace(base, text=EVEN),
+        }
+        vocabulary = words(base.vocabulary)
+        encoder_arms.report(vocabulary, cases, arguments.seconds, arguments.markdown)
+    elif name == "widths":
         widths = (256, 768, 2048, 4096)
         cases = {f"d = {width:,}": replace(base, d_model=width) for width in widths}
         sweep("Widths, 8,192 tokens, 50 k", cases, arguments)

@@ -3,9 +3,9 @@
 Notable:
 
 - Tokens come one at a time from an iterator, so that a page can stream them and stop.
-- A forced slot is written ``{}`` in the prompt: one position that stands for any string. The kron
-  arm embeds the string's bytes there, as if it were one token. A learned table has no row for it,
-  so the bpe arm reads the string's own tokens in its place, and the result says how many.
+- A forced slot is written ``{}`` in the prompt: one position that stands for any string. An arm
+  that embeds bytes reads the string's there, as if it were one token. A learned table has no row
+  for it, so such an arm reads the string's own tokens in its place, and the result says how many.
 - Several continuations are written in turns, a token each, so that a page can show them side by
   side; all of them draw from the same random numbers.
 - Ids in the padding of the vocabulary are never produced.
@@ -25,7 +25,6 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
-from kronviz.embedding import KroneckerEmbedding
 from kronviz.model import GPT, KVCache
 from kronviz.predictor import InputError, Predictor, check_characters, clean_text
 
@@ -83,8 +82,8 @@ class ReadToken:
         id: of the token; ``None`` where bytes were forced.
         hex: its bytes.
         in_slot: whether it stands for the string of a forced slot.
-        read: how many of its bytes the arm reads: all, but for kron at most ``pos_dim``, for its
-            code has no place for more (section 3).
+        read: how many of its bytes the arm reads: all, but of a Kronecker code at most ``pos_dim``,
+            for it has no place for more (section 3).
     """
 
     id: int | None
@@ -176,10 +175,14 @@ class Prompt:
         return tuple(found)
 
 
+def embeds_bytes(predictor: Predictor, arm: str) -> bool:
+    """Return whether an arm embeds any string of bytes, or only the tokens of its vocabulary."""
+    return hasattr(predictor.arms[arm].wte, "embed_bytes")
+
+
 def slot_bytes(predictor: Predictor, arm: str) -> int | None:
-    """How many bytes of a token an arm's code holds; ``None`` for an arm that has a table."""
-    embedding = predictor.arms[arm].wte
-    return embedding.pos_dim if isinstance(embedding, KroneckerEmbedding) else None
+    """Return how many bytes of a token an arm reads at most; ``None`` for an arm that reads all."""
+    return getattr(predictor.arms[arm].wte, "longest_read", None)
 
 
 def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = None) -> Prompt:
@@ -207,7 +210,7 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
     encode = predictor.tokenizer.encode
     start, end = encode(before), encode(after)
     positions: dict[tuple[int, ...], bytes] = {}
-    if slot_bytes(predictor, arm) is not None:
+    if embeds_bytes(predictor, arm):
         slot = [predictor.tokenizer.eot_id]
         positions[0, len(start)] = forced.encode()
     else:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kronviz.arms import Counts, input_embedding
-from kronviz.embedding import Slot
+from kronviz.row_sums import Slot
 from kronviz.tokenizer import TokenBytes, Tokenizer, load_tokenizer
 
 PADDING_MULTIPLE = 64

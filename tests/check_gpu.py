@@ -56,11 +56,11 @@ def check_numbers(pos_dim: int, width: int, dtype: torch.dtype, count: int) -> N
     label = f"P={pos_dim} d={width} {str(dtype).removeprefix('torch.')} n={count}:"
 
     leaf = weight.double().requires_grad_()
-    exact = plain.encode(leaf, None, ids, data, offsets, pos_dim)
+    exact = plain.encode(leaf, None, ids, data, offsets, (pos_dim,))
     exact.backward(grad.double())
     assert leaf.grad is not None
-    made = [gpu.encode(weight, None, ids, data, offsets, pos_dim) for _ in range(2)]
-    back = [gpu.backward(grad, ids, data, offsets, pos_dim) for _ in range(2)]
+    made = [gpu.encode(weight, None, ids, data, offsets, (pos_dim,)) for _ in range(2)]
+    back = [gpu.backward(grad, ids, data, offsets, (pos_dim,)) for _ in range(2)]
     forward, backward = error(made[0], exact.detach()), error(back[0], leaf.grad)
     expect(f"{label} forward", forward < LIMITS[dtype], f"{forward:.1e}")
     expect(f"{label} backward", backward < LIMITS[dtype], f"{backward:.1e}")
@@ -69,7 +69,7 @@ def check_numbers(pos_dim: int, width: int, dtype: torch.dtype, count: int) -> N
 
     wild = ids.clone()
     wild[:3] = torch.tensor([-1, len(words), 2**40])
-    out = gpu.encode(weight, None, wild, data, offsets, pos_dim)
+    out = gpu.encode(weight, None, wild, data, offsets, (pos_dim,))
     rest = torch.equal(out[3:], made[0][3:]) and bool(out[:3].isnan().all())
     expect(f"{label} ids out of range give NaN and nothing else", rest)
 

@@ -30,6 +30,7 @@ INTEGERS = dict.fromkeys(("rows", "known", "share", "count", "shift"), "i32")
 CONSTANTS = {
     "WIDTH": 768,
     "POS_DIM": 16,
+    **dict.fromkeys(("ROWS", "SHORTEST", "LONGEST", "OWN"), 0),
     "STEPS": gpu.AHEAD,
     "COLUMNS": gpu.WIDE,
     "INDEX": tl.int32,
@@ -86,6 +87,8 @@ def main() -> None:
             rows = {"weight": "i32" if pairs else number, "mean": "fp32", **stored, "out": number}
             forward = {"COLUMNS": gpu.COLUMNS, "BLOCKS": gpu.BLOCKS, "STEPS": gpu.STEPS}
             compile_for(kernels.encode, target, rows, **forward, PAIRS=pairs)
+            ngrams = {"POS_DIM": 0, "ROWS": 8192, "SHORTEST": 2, "LONGEST": 4, "OWN": 4096}
+            compile_for(kernels.encode, target, rows, **forward, **ngrams, PAIRS=pairs)
             sorted_ids = {"order": "i64", "keys": "i16"}
             compile_for(kernels.add_tokens, target, {"grad": number, **sorted_ids, **sums})
             joined = {"pieces": "fp32", "firsts": "i32", "mean": "fp32", "out": number}

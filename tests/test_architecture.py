@@ -17,7 +17,7 @@ HOUSE = [
     for floor in (
         "errors results lines cli codec tokenizer metrics typos differences published families "
         "morphology",
-        "encoders embedding arms",
+        "ngrams encoders row_sums embedding arms",
         "model checkpoint graphs prefixes passages",
         "predictor strings generation serving",
         "accounting maps probes",

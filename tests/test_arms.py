@@ -11,11 +11,11 @@ import torch
 from kronviz import codec
 from kronviz.arms import ARMS, input_embedding
 from kronviz.arms.bags import BagEmbedding
-from kronviz.arms.ngrams import BEGIN, END, Rule
 from kronviz.arms.shuffled import shuffle
 from kronviz.arms.whitened import WhitenedKronecker
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.model import GPT, ModelConfig
+from kronviz.ngrams import BEGIN, END, Rule
 from kronviz.tokenizer import TokenBytes
 
 WORDS = [b" the", b"of", b"off", b" Paris", b"\xe2\x82", b"a", b"", b"internationalization"]

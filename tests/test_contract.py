@@ -1,4 +1,4 @@
-"""One contract: what people do to an `nn.Embedding` they can do to a `KroneckerEmbedding`.
+"""One contract: what people do to an `nn.Embedding` they can do to sums of rows, kron and bags.
 
 Each step is run on a learned table, too, which shows that the step is one that PyTorch supports.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import safetensors.torch as safetensors
 import torch
-from embeddings import IDS, OTHERS, WIDTH, WORDS, agrees, kron, linear, near, table
+from embeddings import IDS, OTHERS, SHORT, WIDTH, WORDS, agrees, bag, kron, linear, near, table
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, stack_module_state, vmap
@@ -29,9 +29,10 @@ from torch.utils.checkpoint import (
 )
 
 from kronviz.embedding import KroneckerEmbedding
+from kronviz.ngrams import Rule
 
 Make = Callable[..., nn.Module]
-each = pytest.mark.parametrize("make", [table, kron], ids=["table", "kron"])
+each = pytest.mark.parametrize("make", [table, kron, bag], ids=["table", "kron", "bag"])
 each_mode = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 
 
@@ -109,6 +110,8 @@ def test_made_on_meta(make: Make) -> None:
 def arguments_of(make: Make) -> dict[str, object]:
     if make is table:
         return {"num_embeddings": len(WORDS), "embedding_dim": WIDTH}
+    if make is bag:
+        return {"vocabulary": SHORT, "d_model": WIDTH, "rule": Rule(61), "own": 3}
     return {"vocabulary": WORDS, "d_model": WIDTH, "pos_dim": 2}
 
 
@@ -247,7 +250,7 @@ def by_new_data(kept: Tensor, new: Tensor) -> None:
 @pytest.mark.parametrize("encoder", ["auto", "cached", "reference"])
 def test_averages_in_evaluation(make: Make, write: Callable, encoder: str) -> None:
     """What was written is what counts from the next call on, however it was written."""
-    options = {"encoder": encoder} if make is kron else {}
+    options = {"encoder": encoder} if make is not table else {}
     module, trained = make(**options), make(**options)
     # Taken before anything is kept.
     early = module.weight.data
@@ -470,6 +473,8 @@ def test_ids(make: Make, dtype: torch.dtype) -> None:
     made = module(ids)
     for tensor in (ids, made.detach(), module.weight.grad, module.weight.detach()):
         tensor.untyped_storage().resize_(tensor.untyped_storage().nbytes())
+    if make is bag:
+        return
     padded = make(padding_idx=-2)
     assert padded.padding_idx == len(WORDS) - 2
     row = padded(torch.tensor([0, len(WORDS) - 2]))[1]

@@ -24,8 +24,10 @@ from torch import Tensor
 
 from kronviz import codec, encoders
 from kronviz.encoders import cpu, launch, owners, pages, plain, threads, traceable
+from kronviz.encoders.codes import Code, NGrams, n_rows
 from kronviz.encoders.operator import encode as operator
 from kronviz.encoders.operator import prepare
+from kronviz.ngrams import Rule
 from kronviz.tokenizer import TokenBytes
 
 gpu = pytest.importorskip("kronviz.encoders.gpu")
@@ -46,22 +48,23 @@ def on_gpu(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
-def plain_backward(
-    grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
-) -> Tensor:
-    weight = torch.zeros(256 * pos_dim, grad.shape[1], dtype=grad.dtype, requires_grad=True)
-    plain.encode(weight, None, ids, data, offsets, pos_dim).backward(grad)
+def plain_backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> Tensor:
+    weight = torch.zeros(n_rows(code), grad.shape[1], dtype=grad.dtype, requires_grad=True)
+    plain.encode(weight, None, ids, data, offsets, code).backward(grad)
     assert weight.grad is not None
     return weight.grad
 
 
 def traceable_encode(weight: Tensor, mean: Tensor | None, *arguments: object) -> Tensor:
-    return traceable.encode(weight, *arguments)
+    ids, data, offsets, code = arguments
+    longest = max(offsets.diff().tolist(), default=0)  # type: ignore[attr-defined]
+    return traceable.encode(weight, ids, data, offsets, code, longest)  # type: ignore[arg-type]
 
 
 def traceable_backward(grad: Tensor, *arguments: object) -> Tensor:
-    weight = torch.zeros(256 * arguments[-1], grad.shape[1], dtype=grad.dtype, requires_grad=True)
-    traceable.encode(weight, *arguments).backward(grad)
+    rows = n_rows(arguments[-1])  # type: ignore[arg-type]
+    weight = torch.zeros(rows, grad.shape[1], dtype=grad.dtype, requires_grad=True)
+    traceable_encode(weight, None, *arguments).backward(grad)
     assert weight.grad is not None
     return weight.grad
 
@@ -122,12 +125,49 @@ def test_path_is_the_oracle(
     size = codec.dimension(pos_dim)
     weight = rng.normal(0, size**-0.5, (size, d_model))
     grad = rng.normal(size=(len(ids), d_model))
-    arguments = torch.tensor(ids, dtype=torch.long), *store(tokens, pos_dim), pos_dim
+    arguments = torch.tensor(ids, dtype=torch.long), *store(tokens, pos_dim), (pos_dim,)
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-11)):
         made = encode(torch.tensor(weight, dtype=dtype), None, *arguments)
         assert made.dtype == dtype
         close(made, dense @ weight, tolerance)
         close(backward(torch.tensor(grad, dtype=dtype), *arguments), dense.T @ grad, tolerance)
+
+
+ODD = [b"", b"a", bytes(range(256)), b"x" * 300, " naïve".encode(), b"of", b"of"]
+
+
+@each_path
+@pytest.mark.parametrize("code", [NGrams(64, 2, 4, 0), NGrams(61, 1, 3, 5), NGrams(40, 4, 5, 9)])
+def test_path_of_ngrams_is_the_oracle(encode: Encode, backward: Backward, code: NGrams) -> None:
+    """Short and long strings, every byte, numbers of rows of all kinds, rows of tokens."""
+    tokens = ODD if encode is not PATHS["gpu"][0] else [token[:9] for token in ODD]
+    tokens = [*tokens, b"some", b"more"]
+    ids = [*range(len(tokens)), 1, 4, 4]
+    bags = np.zeros((len(ids), n_rows(code)))
+    for row, token in zip(bags, ids, strict=True):
+        cells = [*Rule(*code[:3]).cells(tokens[token])]
+        cells += [code.rows + token] if token < code.own else []
+        np.add.at(row, cells, 1)
+        row[:] = (row - row.mean()) * np.sqrt(len(row) / max(len(cells), 1))
+    rng = np.random.default_rng(4)
+    weight = rng.normal(0, n_rows(code) ** -0.5, (n_rows(code), 5))
+    grad = rng.normal(size=(len(ids), 5))
+    packed = TokenBytes.of(tokens)
+    data, offsets = torch.tensor(packed.data), torch.tensor(packed.offsets, dtype=torch.int32)
+    arguments = torch.tensor(ids), data, offsets, tuple(code)
+    # A float32 sum of the 900 rows of the longest string is good to five digits.
+    for dtype, tolerance in ((torch.float32, 5e-5), (torch.float64, 1e-11)):
+        made = encode(torch.tensor(weight, dtype=dtype), None, *arguments)
+        close(made, bags @ weight, tolerance)
+        close(backward(torch.tensor(grad, dtype=dtype), *arguments), bags.T @ grad, tolerance)
+    stranger = torch.tensor([0, len(tokens), 2]), *arguments[1:]
+    if encode is PATHS["gpu"][0]:
+        made = encode(torch.tensor(weight), None, *stranger)
+        assert made[1].isnan().all()
+        close(made[[0, 2]], (bags @ weight)[[0, 2]], 1e-11)
+    else:
+        with pytest.raises(IndexError):
+            encode(torch.tensor(weight), None, *stranger)
 
 
 @each_path
@@ -139,7 +179,7 @@ def test_half_precision_is_near(encode: Encode, backward: Backward) -> None:
     ids = rng.integers(0, len(tokens), 37).tolist()
     dense = codes(tokens, ids, 16)
     weight = rng.normal(0, 1 / 64, (4096, 24))
-    arguments = torch.tensor(ids), *store(tokens, 16), 16
+    arguments = torch.tensor(ids), *store(tokens, 16), (16,)
     made = encode(torch.tensor(weight, dtype=torch.bfloat16), None, *arguments)
     exact = dense @ weight
     assert np.linalg.norm(made.double().numpy() - exact) < 1e-2 * np.linalg.norm(exact)
@@ -155,7 +195,9 @@ def test_sums_that_cross_many_chunks() -> None:
     ids = torch.tensor(rng.integers(0, 27, 90).tolist() + [3] * 700)
     dense = codes(tokens, ids.tolist(), 2)
     grad = rng.normal(size=(len(ids), 3))
-    found = on_gpu(gpu.backward)(torch.tensor(grad, dtype=torch.float32), ids, *store(tokens, 2), 2)
+    found = on_gpu(gpu.backward)(
+        torch.tensor(grad, dtype=torch.float32), ids, *store(tokens, 2), (2,)
+    )
     close(found, dense.T @ grad)
 
 
@@ -164,19 +206,22 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     tokens = [rng.bytes(rng.integers(0, 9)) for _ in range(50)]
     ids = torch.tensor(rng.integers(0, 50, 301))
-    arguments = ids, *store(tokens, 8), 8
+    stored = store(tokens, 8)
     weight = torch.randn(2048, 300)
     grad = torch.randn(301, 300)
-    before, results = torch.get_num_threads(), []
-    try:
-        for count in (1, 2, 3, 7):
-            torch.set_num_threads(count)
-            results.append((cpu.encode(weight, None, *arguments), cpu.backward(grad, *arguments)))
-    finally:
-        torch.set_num_threads(before)
-    for embedded, gradient in results[1:]:
-        assert torch.equal(embedded, results[0][0])
-        assert torch.equal(gradient, results[0][1])
+    before = torch.get_num_threads()
+    for code in ((8,), NGrams(2000, 2, 4, 48)):
+        results = []
+        try:
+            for count in (1, 2, 3, 7):
+                torch.set_num_threads(count)
+                made = cpu.encode(weight, None, ids, *stored, code)
+                results.append((made, cpu.backward(grad, ids, *stored, code)))
+        finally:
+            torch.set_num_threads(before)
+        for embedded, gradient in results[1:]:
+            assert torch.equal(embedded, results[0][0])
+            assert torch.equal(gradient, results[0][1])
 
 
 @pytest.mark.parametrize(("dtype", "d_model"), [("float32", 784), ("float64", 40), ("float32", 9)])
@@ -185,7 +230,7 @@ def test_written_past_the_caches_it_is_the_same(
 ) -> None:
     rng = np.random.default_rng(6)
     tokens = [rng.bytes(rng.integers(0, 9)) for _ in range(50)]
-    arguments = torch.tensor(rng.integers(0, 50, 301)), *store(tokens, 8), 8
+    arguments = torch.tensor(rng.integers(0, 50, 301)), *store(tokens, 8), (8,)
     weight = torch.randn(2048, d_model, dtype=getattr(torch, dtype))
     expected = cpu.encode(weight, None, *arguments)
     monkeypatch.setattr(cpu, "PAST", 1)
@@ -198,12 +243,12 @@ def test_many_callers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.randn(4096, 32)
     data, offsets = store([b"one", b"two", b" three"], 16)
     batches = [torch.randint(0, 3, (200,)) for _ in range(8)]
-    expected = [plain.encode(weight, None, ids, data, offsets, 16) for ids in batches]
+    expected = [plain.encode(weight, None, ids, data, offsets, (16,)) for ids in batches]
     found: list[Tensor | None] = [None] * 8
 
     def work(number: int) -> None:
         for _ in range(20):
-            found[number] = cpu.encode(weight, None, batches[number], data, offsets, 16)
+            found[number] = cpu.encode(weight, None, batches[number], data, offsets, (16,))
 
     callers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for caller in callers:
@@ -239,7 +284,7 @@ def test_threads_hand_on_an_error_and_keep_no_memory(monkeypatch: pytest.MonkeyP
 def test_unknown_ids(stranger: int) -> None:
     tokens = [b"one", b"two", b"three"]
     weight = torch.randn(4096, 5)
-    arguments = torch.tensor([0, stranger, 2]), *store(tokens, 16), 16
+    arguments = torch.tensor([0, stranger, 2]), *store(tokens, 16), (16,)
     with pytest.raises(IndexError, match=rf"ids hold {stranger}; this vocabulary has ids 0 … 2"):
         cpu.encode(weight, None, *arguments)
     with pytest.raises(IndexError, match="ids hold"):
@@ -264,7 +309,7 @@ def test_however_the_work_is_dealt_out(
     tokens = [b"one", b"", b" the", "日本語".encode()]
     ids = np.random.default_rng(blocks).integers(0, len(tokens), 21).tolist()
     weight = torch.randn(4096, 34, dtype=dtype)
-    made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 16), 16)
+    made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 16), (16,))
     exact = codes(tokens, ids, 16) @ weight.double().numpy()
     close(made, exact, 1e-5 if dtype == torch.float32 else 1e-2)
 
@@ -279,7 +324,7 @@ def test_owners_are_those_of_the_vocabulary_at_hand() -> None:
         tokens = [rng.bytes(3) for _ in range(3)]
         data.copy_(torch.tensor(list(b"".join(tokens)), dtype=torch.uint8))
         for _ in range(2):
-            found = gpu.backward(grad.to(GPU), ids.to(GPU), data, offsets, 4).cpu()
+            found = gpu.backward(grad.to(GPU), ids.to(GPU), data, offsets, (4,)).cpu()
             close(found, codes(tokens, range(3), 4).T @ grad.double().numpy())
     assert len(owners._kept) == owners.KEPT
 
@@ -316,8 +361,8 @@ def test_large_results_in_small_pages_and_in_huge_ones(
     weight = torch.randn(512, 1100)
     ids = torch.randint(3, (pages.FRESH // 4 // 1100 + 5,))
     assert len(ids) * 1100 * 4 > pages.FRESH
-    made = cpu.encode(weight, None, ids, *store(tokens, 2), 2)
-    table = plain.encode(weight, None, torch.arange(3), *store(tokens, 2), 2)
+    made = cpu.encode(weight, None, ids, *store(tokens, 2), (2,))
+    table = plain.encode(weight, None, torch.arange(3), *store(tokens, 2), (2,))
     torch.testing.assert_close(made, table[ids])
 
 
@@ -325,12 +370,12 @@ def test_arguments_need_not_be_contiguous() -> None:
     data, offsets = store([b"one", b"two", b"three"], 16)
     weight, ids = torch.randn(6, 4096).t(), torch.tensor([[0, 1], [2, 0]]).t().reshape(-1)[::2]
     grad = torch.ones(1, 1).expand(2, 6)
-    expected = plain.encode(weight, None, ids, data, offsets, 16)
+    expected = plain.encode(weight, None, ids, data, offsets, (16,))
     for encode, backward in PATHS.values():
-        torch.testing.assert_close(encode(weight, None, ids, data, offsets, 16), expected)
+        torch.testing.assert_close(encode(weight, None, ids, data, offsets, (16,)), expected)
         torch.testing.assert_close(
-            backward(grad, ids, data, offsets, 16),
-            plain_backward(grad.contiguous(), ids, data, offsets, 16),
+            backward(grad, ids, data, offsets, (16,)),
+            plain_backward(grad.contiguous(), ids, data, offsets, (16,)),
         )
 
 
@@ -352,8 +397,8 @@ def test_gradcheck(backend: str, way: str) -> None:
 
     def embed(weight: Tensor) -> Tensor:
         if way == "registered":
-            return operator(weight, None, ids, data, offsets, 2)
-        return prepare(weight, None, data, offsets, 2)(ids)
+            return operator(weight, None, ids, data, offsets, (2,))
+        return prepare(weight, None, data, offsets, (2,))(ids)
 
     # Fast mode checks the derivative along random directions.
     assert torch.autograd.gradcheck(embed, [weight], fast_mode=True, eps=1e-4)
@@ -367,11 +412,11 @@ def test_derivatives_of_any_order(backend: str, way: str) -> None:
     gradients = []
     for exact in (False, True):
         if exact:
-            made = traceable.encode(weight, ids, data, offsets, 2)
+            made = traceable.encode(weight, ids, data, offsets, (2,), 3)
         elif way == "registered":
-            made = operator(weight, None, ids, data, offsets, 2)
+            made = operator(weight, None, ids, data, offsets, (2,))
         else:
-            made = prepare(weight, None, data, offsets, 2)(ids)
+            made = prepare(weight, None, data, offsets, (2,))(ids)
         found = [made.pow(4).sum()]
         for _ in range(3):
             (gradient,) = torch.autograd.grad(found[-1], weight, create_graph=True)
@@ -384,9 +429,11 @@ def test_operator_is_registered_rightly() -> None:
     data, offsets = store([b"ab", b"", b"a", b"cab"], 2)
     ids = torch.tensor([0, 1, 2, 3])
     weight = torch.randn(512, 3, requires_grad=True)
-    torch.library.opcheck(operator, (weight, None, ids, data, offsets, 2))
+    torch.library.opcheck(operator, (weight, None, ids, data, offsets, (2,)))
     mean = weight.detach().mean(0)
-    torch.library.opcheck(operator, (weight.detach(), mean, ids, data, offsets, 2))
+    torch.library.opcheck(operator, (weight.detach(), mean, ids, data, offsets, (2,)))
+    ngrams = (500, 2, 4, 12)
+    torch.library.opcheck(operator, (weight, None, ids, data, offsets, ngrams))
 
 
 def test_the_kernels_compile_for_a_gpu() -> None:

@@ -2,10 +2,10 @@
 
 Notable:
 
-- An arm is one file and one line of `ARMS`. Training, checkpoints, predictors and figures know
-  names only.
+- An arm is one file and one line of `ARMS`; ``docs/adding-an-arm.md`` shows how. Training,
+  checkpoints, predictors and figures know names only.
 - Every arm turns ids ``(…)`` into vectors ``(…, d_model)``. Its main trainable matrix is its
-  ``weight``; what else it can do is said by `embeds_bytes`.
+  ``weight``. One that embeds any string has ``embed_bytes``.
 - Arms other than ``bpe`` have a head of their own.
 """
 

@@ -7,24 +7,26 @@ Notable:
   top of that, which other strings do not.
 - With L rows of R the vector is ``√(R/L) · (Σ rows − L · mean row)``: rows drawn from N(0, 1/√R)
   give vectors of unit variance, as the Kronecker embedding's are.
+- It is computed as that is (`RowSumEmbedding`): by a compiled loop on a CPU, Triton kernels on a
+  GPU, or plain PyTorch. The rows of a token are found on the way, from its bytes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from kronviz.arms.ngrams import Rule
-from kronviz.embedding import Slot
+from kronviz.encoders.codes import NGrams
+from kronviz.ngrams import Rule
+from kronviz.row_sums import RowSumEmbedding, Tokens, checked
 from kronviz.tokenizer import TokenBytes
 
 
-class BagEmbedding(nn.Module):
+class BagEmbedding(RowSumEmbedding):
     """Embeds token ids by bags of rows.
 
     Args:
@@ -32,54 +34,43 @@ class BagEmbedding(nn.Module):
         d_model: width of the embedding.
         rule: which rows the bytes of a token share with other tokens.
         own: ids below this have a row of their own besides.
+        encoder, init_std, device, dtype: as for `RowSumEmbedding`.
 
     Attributes:
         weight: the rows, ``(rule.rows + own, d_model)``; own rows come last.
     """
 
-    cells: Tensor
-    bounds: Tensor
-
-    def __init__(self, vocabulary: TokenBytes, d_model: int, rule: Rule, own: int = 0):
-        super().__init__()
-        self.num_embeddings, self.embedding_dim = len(vocabulary), d_model
-        self.rule, self.own = rule, min(own, len(vocabulary))
-        rows = rule.rows + self.own
-        self.weight = nn.Parameter(torch.empty(rows, d_model))
-        nn.init.normal_(self.weight, std=1 / math.sqrt(rows))
-        self._own = {vocabulary[i]: rule.rows + i for i in range(self.own)}
-        cells, bounds = self._bags(
-            (vocabulary[i], rule.rows + i if i < self.own else None) for i in range(len(vocabulary))
+    def __init__(
+        self,
+        vocabulary: TokenBytes | Sequence[bytes],
+        d_model: int,
+        rule: Rule,
+        own: int = 0,
+        encoder: str = "auto",
+        *,
+        init_std: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        tokens = checked(vocabulary, "vocabulary")
+        own = min(own, len(tokens))
+        code = NGrams(rule.rows, rule.shortest, rule.longest, own)
+        super().__init__(
+            tokens, d_model, code, encoder, init_std=init_std, device=device, dtype=dtype
         )
-        self.register_buffer("cells", cells, persistent=False)
-        self.register_buffer("bounds", bounds, persistent=False)
+        self.rule, self.own = rule, own
+        self._owners = {tokens[i]: i for i in range(own)}
 
-    def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
-        """Embed ids.
+    def _placed(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+        # Ids decide who has a row of its own.
+        return self._placed_behind(strings) if self.own else super()._placed(strings)
 
-        Args:
-            ids: integers of any shape, values in ``[0, num_embeddings)``.
-            forced: bytes to embed in place of the id at an index of ``ids``.
-
-        Returns:
-            Shape ``(*ids.shape, d_model)``, dtype of the weight.
-        """
-        embedded = self._embed(ids.reshape(-1), self.cells, self.bounds)
-        embedded = embedded.view(*ids.shape, self.embedding_dim)
-        if forced:
-            index = tuple(
-                torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True)
-            )
-            embedded = embedded.index_put(index, self.embed_bytes(list(forced.values())))
-        return embedded
-
-    def embed_bytes(self, strings: Sequence[bytes]) -> Tensor:
-        """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
-        cells, bounds = self._bags((string, self._own.get(string)) for string in strings)
-        device = self.weight.device
-        return self._embed(
-            torch.arange(len(strings), device=device), cells.to(device), bounds.to(device)
-        )
+    def _placed_behind(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+        ids, tokens = super()._placed_behind(strings)
+        for place, string in enumerate(strings):
+            if string in self._owners:
+                ids[place] = self._owners[string]
+        return ids, tokens
 
     @torch.no_grad()
     def byte_parts(self, data: bytes) -> Tensor:
@@ -93,34 +84,15 @@ class BagEmbedding(nn.Module):
             return parts
         cells = self.rule.cells(data)
         spans = list(self.rule.spans(len(data)))
-        if (own := self._own.get(data)) is not None:
-            cells, spans = np.append(cells, own), [*spans, (0, len(data))]
+        if (own := self._owners.get(data)) is not None:
+            cells, spans = np.append(cells, self.rule.rows + own), [*spans, (0, len(data))]
         rows = self.weight[torch.from_numpy(cells).to(self.weight.device)] - self.weight.mean(0)
         for row, (start, end) in zip(rows, spans, strict=True):
             parts[start:end] += row / (end - start)
         return parts * math.sqrt(len(self.weight) / len(spans))
 
-    def warm_up(self) -> None:
-        """Do nothing: there is nothing to compile."""
-
-    def _bags(self, tokens: Iterable[tuple[bytes, int | None]]) -> tuple[Tensor, Tensor]:
-        found = []
-        for data, own in tokens:
-            cells = self.rule.cells(data)
-            found.append(cells if own is None else np.append(cells, own))
-        bounds = np.zeros(len(found) + 1, np.int64)
-        np.cumsum([len(cells) for cells in found], out=bounds[1:])
-        joined = np.concatenate(found) if found else np.zeros(0, np.int64)
-        return torch.from_numpy(joined.astype(np.int32)), torch.from_numpy(bounds)
-
-    def _embed(self, ids: Tensor, cells: Tensor, bounds: Tensor) -> Tensor:
-        starts = bounds[ids]
-        lengths = bounds[ids + 1] - starts
-        firsts = lengths.cumsum(0) - lengths
-        bags = torch.repeat_interleave(lengths)
-        within = torch.arange(bags.numel(), device=bags.device) - firsts[bags]
-        chosen = cells[starts[bags] + within].long()
-        sums = F.embedding_bag(chosen, self.weight, firsts, mode="sum")
-        counts = lengths[:, None].to(self.weight.dtype)
-        gains = (len(self.weight) / counts.clamp(min=1)).sqrt()
-        return gains * (sums - counts * self.weight.mean(0))
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_embeddings}, {self.embedding_dim}, {self.rule}, own={self.own}, "
+            f"encoder={self.encoder!r}"
+        )

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kronviz import codec
-from kronviz.embedding import KroneckerEmbedding, Slot
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.row_sums import Slot
 from kronviz.tokenizer import TokenBytes
 
 
@@ -34,7 +35,8 @@ class TwoLayerKronecker(nn.Module):
     def __init__(self, vocabulary: TokenBytes, d_model: int, pos_dim: int):
         super().__init__()
         size = codec.dimension(pos_dim)
-        self.pos_dim, self.embedding_dim = pos_dim, d_model
+        self.pos_dim = self.longest_read = pos_dim
+        self.embedding_dim = d_model
         self.first = KroneckerEmbedding(vocabulary, size, pos_dim)
         self.second = nn.Parameter(torch.randn(size, d_model) / size**0.5)
         self.norm = nn.RMSNorm(d_model)

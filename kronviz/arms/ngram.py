@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kronviz.arms.bags import BagEmbedding
-from kronviz.arms.ngrams import Rule
+from kronviz.ngrams import Rule
 from kronviz.tokenizer import TokenBytes
 
 

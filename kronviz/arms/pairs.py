@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kronviz.arms.bags import BagEmbedding
-from kronviz.arms.ngrams import Rule
+from kronviz.ngrams import Rule
 from kronviz.tokenizer import TokenBytes
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kronviz.arms.bags import BagEmbedding
-from kronviz.arms.ngrams import Rule
+from kronviz.ngrams import Rule
 from kronviz.tokenizer import TokenBytes
 
 SEED = 0

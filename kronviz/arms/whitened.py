@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kronviz import codec
-from kronviz.embedding import KroneckerEmbedding, Slot
-from kronviz.encoders import plain
+from kronviz.embedding import KroneckerEmbedding
+from kronviz.row_sums import Slot
 from kronviz.tokenizer import TokenBytes
 
 RIDGE = 1.0
@@ -101,8 +101,8 @@ class WhitenedKronecker(KroneckerEmbedding):
 
     def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
         """Embed ids, as `KroneckerEmbedding.forward` does; nothing can be forced in training."""
-        flat = ids.long().reshape(-1)
-        embedded = plain.encode(self.folded(), None, flat, self.data, self.offsets, self.pos_dim)
+        folded = self.folded()
+        embedded = self._encode(folded, ids.reshape(-1), self._tables_on(folded.device))
         return embedded.view(*ids.shape, self.embedding_dim)
 
     def folded(self) -> Tensor:

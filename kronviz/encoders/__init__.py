@@ -1,12 +1,12 @@
 """Ways to compute one and the same embedding, and the choice between them.
 
+- `codes`: which rows are added up, of positions or of n-grams.
 - `plain`: PyTorch's own operations, on any device. The reference of the others.
 - `cpu` (numba loops) and `gpu` (Triton kernels): fused, one pass from ids to vectors.
 - `operator`: the fused paths as one registered PyTorch operator with its derivatives.
 - `traceable`: PyTorch's operations again, in fixed shapes, for transforms and exports.
 
-`KroneckerEmbedding` is given the name of an encoder once; `is_fused` says what that means on a
-device.
+`RowSumEmbedding` is given the name of an encoder once; `is_fused` says what that means on a device.
 """
 
 from __future__ import annotations

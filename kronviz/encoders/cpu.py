@@ -12,14 +12,17 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from kronviz import codec
 from kronviz.encoders import loops, pages, unknown_id
+from kronviz.encoders.codes import Code, NGrams, n_rows
 from kronviz.encoders.threads import share
 
 ALONE = 1 << 17
@@ -39,23 +42,23 @@ def warm_up() -> None:
 
 
 def encode(
-    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Tensor:
     """Embed ids; arguments, result and errors as for `plain.encode`."""
     if mean is None:
         mean = weight.mean(0)
-    return prepare(weight, mean, data, offsets, pos_dim)(ids)
+    return prepare(weight, mean, data, offsets, code)(ids)
 
 
 def prepare(
-    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Callable[[Tensor], Tensor]:
     """Return `encode` for ids to come: what does not depend on them is done once."""
     matrix, center = weight.detach().contiguous(), mean.detach().contiguous()
-    compiled = loops.compiled(_name(matrix.dtype))
+    compiled = loops.compiled(_name(matrix.dtype), len(code) > 1)
     known, width, dtype = len(offsets) - 1, weight.shape[1], weight.dtype
     projection = matrix.data_ptr(), width * matrix.itemsize, center.data_ptr()
-    vocabulary = data.numpy(), offsets.numpy(), *factors(pos_dim, _name(dtype))
+    vocabulary = data.numpy(), offsets.numpy(), *factors(tuple(code), _name(dtype))
 
     # The function holds what it has the addresses of.
     def embed(ids: Tensor, held: tuple[Tensor, Tensor] = (matrix, center)) -> Tensor:
@@ -72,25 +75,38 @@ def prepare(
     return embed
 
 
-def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
-    """Return the gradient of the projection, ``(D, d_model)``; arguments as for `plain.encode`."""
+def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> Tensor:
+    """Return the gradient of the rows, ``(R, d_model)``; arguments as for `plain.encode`."""
     source = grad.detach().contiguous()
-    compiled = loops.compiled(_name(grad.dtype))
+    name, width = _name(grad.dtype), grad.shape[1]
+    compiled = loops.compiled(name, len(code) > 1)
     flat = _known_ids(compiled, ids, len(offsets) - 1)
-    width = grad.shape[1]
-    out = pages.empty((codec.dimension(pos_dim), width), grad.dtype)
-    arguments = (
-        source.data_ptr(),
-        flat.numel(),
-        flat.data_ptr(),
-        data.numpy(),
-        offsets.numpy(),
-        *factors(pos_dim, _name(grad.dtype)),
-        _view(out),
-    )
-    work = functools.partial(compiled.backward, *arguments)
+    out = pages.empty((n_rows(code), width), grad.dtype)
+    tables = factors(tuple(code), name)
+    batch: tuple[Any, ...]
+    if len(code) > 1:
+        batch = *_by_token(compiled, flat, data, offsets, code), tables[1]
+    else:
+        batch = flat.numel(), flat.data_ptr(), data.numpy(), offsets.numpy(), *tables
+    work = functools.partial(compiled.backward, source.data_ptr(), *batch, _view(out))
     share(work, width, COLUMNS, alone=out.numel() < ALONE)
     return out
+
+
+def _by_token(
+    compiled: loops.Loops, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Return places of a batch by token and where each token's end; its rows and where they end."""
+    tokens, order = ids.reshape(-1).sort(stable=True)
+    tokens, sizes = tokens.unique_consecutive(return_counts=True)
+    counts = NGrams(*code).counts(tokens, offsets[tokens + 1] - offsets[tokens])
+    ends, bounds = (F.pad(each.cumsum(0), (1, 0)).numpy() for each in (sizes, counts))
+    cells = np.empty(bounds[-1], np.int32)
+    vocabulary = tokens.numpy(), data.numpy(), offsets.numpy(), tuple(code)
+    assert compiled.select is not None
+    select = functools.partial(compiled.select, *vocabulary, bounds, cells)
+    share(select, len(tokens), ROWS, alone=cells.size < ALONE)
+    return order.int().numpy(), ends, bounds, cells
 
 
 def sampled(weight: Tensor) -> Callable[[], bool]:
@@ -122,8 +138,16 @@ def _fits_no_cache(out: Tensor) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def factors(pos_dim: int, dtype: str) -> tuple[NDArray, NDArray]:
-    """For every length L: ``1 / (σ √L)``, and L times that; 0 for a token without bytes."""
+def factors(code: tuple[int, ...], dtype: str) -> tuple[Any, NDArray]:
+    """Return what the loops need to know of a code.
+
+    Returns:
+        Of the Kronecker code, for every length L, ``1 / (σ √L)`` and L times that, 0 for a token
+        without bytes. Of n-grams the code itself, and the root of the number of rows.
+    """
+    if len(code) > 1:
+        return code, np.array([n_rows(code) ** 0.5]).astype(dtype)
+    pos_dim = code[0]
     lengths = np.arange(pos_dim + 1)
     gains = [1 / (codec.moments(n, pos_dim)[1] * n**0.5) for n in range(1, pos_dim + 1)]
     exact = np.array([0.0, *gains])

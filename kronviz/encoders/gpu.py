@@ -16,14 +16,15 @@ Notable:
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import torch
 import triton.language as tl
 from torch import Tensor
 
-from kronviz import codec
 from kronviz.encoders import kernels
+from kronviz.encoders.codes import Code, n_rows
 from kronviz.encoders.launch import launch
 from kronviz.encoders.owners import PIECE, owners_of
 
@@ -41,7 +42,7 @@ SPAN, NARROW, CELLS = 16, 128, 16
 
 
 def encode(
-    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Tensor:
     """Embed ids; arguments and result as for `plain.encode`."""
     precise = _precise(weight.dtype)
@@ -71,7 +72,7 @@ def encode(
         (rows, offsets.numel() - 1, share),
         (
             width,
-            pos_dim,
+            *((code[0], 0, 0, 0, 0) if len(code) == 1 else (0, *code)),
             columns,
             _parts(blocks, groups),
             STEPS,
@@ -84,23 +85,25 @@ def encode(
 
 
 def prepare(
-    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Callable[[Tensor], Tensor]:
     """`encode` for ids to come, as `cpu.prepare` gives it."""
-    return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
+    return lambda ids: encode(weight, mean, ids, data, offsets, code)
 
 
-def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
-    """Gradient of the projection, ``(D, d_model)``, in the type of ``grad``.
+def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> Tensor:
+    """Return the gradient of the rows, ``(R, d_model)``, in the type of ``grad``.
 
-    Holds, beside it, the gradient's own size once in float32, and some integers a token and a byte
-    of the vocabulary.
+    Holds, beside it, the gradient's own size once in float32, and some integers a token and a row
+    that it selects.
     """
-    size, width = codec.dimension(pos_dim), grad.shape[1]
+    size, width = n_rows(code), grad.shape[1]
     out = grad.new_empty(size, width)
-    if not grad.numel() or not data.numel():
+    if not grad.numel():
         return out.zero_()
-    by_cell = owners_of(data, offsets, pos_dim)
+    by_cell = owners_of(data, offsets, code)
+    if not by_cell.owners.numel():
+        return out.zero_()
     sums, places = _sums_by_token(grad.contiguous(), ids.contiguous(), offsets.numel() - 1)
 
     pieces = sums.new_empty(by_cell.begins.numel(), width)
@@ -122,13 +125,13 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: 
         (),
         (width, PIECE, AHEAD, columns, _triton_type(sums.dtype)),
     )
-    columns = min(NARROW, columns)
+    columns, cells = min(NARROW, columns), math.gcd(size, CELLS)
     launch(
         kernels.join_cells,
-        (size // CELLS, _parts(width, columns), 1),
+        (size // cells, _parts(width, columns), 1),
         (pieces, by_cell.firsts, pieces.sum(0).div_(size), out),
         (),
-        (width, CELLS, SPAN, columns),
+        (width, cells, SPAN, columns),
     )
     return out
 

@@ -15,18 +15,24 @@ Notable:
 import triton
 import triton.language as tl
 
-from kronviz import codec
+from kronviz import codec, ngrams
 
 EPSILON = tl.constexpr(codec.EPSILON)
+BEGIN, END = tl.constexpr(ngrams.BEGIN), tl.constexpr(ngrams.END)
+OFFSET, PRIME = tl.constexpr(ngrams.OFFSET), tl.constexpr(ngrams.PRIME)
+FIRST_MIX, SECOND_MIX = tl.constexpr(ngrams.MIX[0]), tl.constexpr(ngrams.MIX[1])
 
 
 @triton.jit
-def _gain(length, POS_DIM: tl.constexpr, PRECISE: tl.constexpr):
-    """``1 / (σ √L)``, as `codec.moments` has it."""
-    size: tl.constexpr = 256 * POS_DIM
-    count = length.to(PRECISE)
-    deviation = tl.sqrt((1 - count / size) / (size - 1)) + EPSILON
-    return 1 / (deviation * tl.sqrt(tl.maximum(count, 1)))
+def _gain(count, POS_DIM: tl.constexpr, ROWS: tl.constexpr, PRECISE: tl.constexpr):
+    """The factor for a number of rows, as `codes.gains` has it."""
+    some = tl.maximum(count, 1).to(PRECISE)
+    if POS_DIM:
+        size: tl.constexpr = 256 * POS_DIM
+        deviation = tl.sqrt((1 - count.to(PRECISE) / size) / (size - 1)) + EPSILON
+        return 1 / (deviation * tl.sqrt(some))
+    else:
+        return tl.sqrt(ROWS / some)
 
 
 @triton.jit
@@ -58,24 +64,61 @@ def _block(weight, cell, column, WIDTH: tl.constexpr, PAIRS: tl.constexpr, PRECI
 def _add_row(
     totals,
     weight,
+    cell,
+    lane,
+    WIDTH: tl.constexpr,
+    LANES: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PAIRS: tl.constexpr,
+    PRECISE: tl.constexpr,
+):
+    """Add a row, block by block."""
+    added = ()
+    for block in tl.static_range(BLOCKS):
+        row = _block(weight, cell, lane + block * LANES, WIDTH, PAIRS, PRECISE)
+        added = added + (totals[block] + row,)
+    return added
+
+
+@triton.jit
+def _add_ngrams(
+    totals,
+    weight,
     bytes_,
+    length,
     position,
     lane,
     WIDTH: tl.constexpr,
-    POS_DIM: tl.constexpr,
+    ROWS: tl.constexpr,
+    SHORTEST: tl.constexpr,
+    LONGEST: tl.constexpr,
     LANES: tl.constexpr,
     BLOCKS: tl.constexpr,
     PAIRS: tl.constexpr,
     INDEX: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """Add the row of the byte at a position, block by block."""
-    cell = tl.load(bytes_ + position).to(INDEX) * POS_DIM + position
-    added = ()
-    for block in tl.static_range(BLOCKS):
-        row = _block(weight, cell, lane + block * LANES, WIDTH, PAIRS, PRECISE)
-        added = added + (totals[block] + row,)
-    return added
+    """Add the rows of the n-grams that begin at a position (0 is the mark before the first byte).
+
+    Returns the sums, and how many rows they have more.
+    """
+    hashed = tl.full((), OFFSET, tl.uint32)
+    count = position * 0
+    for n in tl.static_range(1, LONGEST + 1):
+        at = position + n - 2
+        read = tl.load(bytes_ + at, mask=(at >= 0) & (at < length), other=0).to(tl.uint32)
+        symbol = tl.where(at < 0, BEGIN, tl.where(at < length, read, END)).to(tl.uint32)
+        hashed = (hashed ^ symbol) * PRIME
+        if n >= SHORTEST:
+            held = at <= length
+            mixed = (hashed ^ (hashed >> 16)) * FIRST_MIX
+            mixed = (mixed ^ (mixed >> 13)) * SECOND_MIX
+            cell = ((mixed ^ (mixed >> 16)) % tl.full((), ROWS, tl.uint32)).to(INDEX)
+            # Beyond all columns where there is no such n-gram.
+            column = lane + tl.where(held, 0, WIDTH)
+            totals = _add_row(totals, weight, cell, column, WIDTH, LANES, BLOCKS, PAIRS, PRECISE)
+            count += held.to(tl.int32)
+    return totals, count
 
 
 @triton.jit(do_not_specialize=["rows", "known", "share"])
@@ -91,6 +134,10 @@ def encode(
     share,
     WIDTH: tl.constexpr,
     POS_DIM: tl.constexpr,
+    ROWS: tl.constexpr,
+    SHORTEST: tl.constexpr,
+    LONGEST: tl.constexpr,
+    OWN: tl.constexpr,
     COLUMNS: tl.constexpr,
     BLOCKS: tl.constexpr,
     STEPS: tl.constexpr,
@@ -100,6 +147,7 @@ def encode(
 ):
     """One warp embeds ``share`` tokens one after another, ``BLOCKS`` blocks of columns at once.
 
+    The code is that of ``POS_DIM`` positions, or, if that is 0, of n-grams (`codes.NGrams`).
     A loop as long as the token is: no step is masked, and a warp waits for no other. What is
     computed for a token but its columns (id, bytes, cells, gain) is shared by the blocks.
     """
@@ -114,6 +162,7 @@ def encode(
     token = tl.load(ids + first, mask=first < last, other=-1)
     start, end, valid = _bounds(offsets, token, known)
     for row in range(first, last):
+        here = token
         # The next token's bounds are on their way while this one's rows are added.
         token = tl.load(ids + row + 1, mask=row + 1 < last, other=-1)
         next_start, next_end, next_valid = _bounds(offsets, token, known)
@@ -121,20 +170,35 @@ def encode(
         totals = ()
         for _ in tl.static_range(BLOCKS):
             totals = totals + (tl.zeros((COLUMNS,), PRECISE),)
-        whole = length // STEPS * STEPS
-        for begin in range(0, whole, STEPS):
-            for step in tl.static_range(STEPS):
-                totals = _add_row(
-                    totals, weight, data + start, begin + step, lane,
-                    WIDTH, POS_DIM, LANES, BLOCKS, PAIRS, INDEX, PRECISE,
+        if POS_DIM:
+            selected = length
+            whole = length // STEPS * STEPS
+            for begin in range(0, whole, STEPS):
+                for step in tl.static_range(STEPS):
+                    cell = tl.load(data + start + begin + step).to(INDEX) * POS_DIM + begin + step
+                    totals = _add_row(
+                        totals, weight, cell, lane, WIDTH, LANES, BLOCKS, PAIRS, PRECISE
+                    )
+            for position in range(whole, length):
+                cell = tl.load(data + start + position).to(INDEX) * POS_DIM + position
+                totals = _add_row(totals, weight, cell, lane, WIDTH, LANES, BLOCKS, PAIRS, PRECISE)
+        else:
+            selected = length * 0
+            for position in range(0, tl.where(valid, length + 2, 0)):
+                totals, more = _add_ngrams(
+                    totals, weight, data + start, length, position, lane,
+                    WIDTH, ROWS, SHORTEST, LONGEST, LANES, BLOCKS, PAIRS, INDEX, PRECISE,
                 )  # fmt: skip
-        for position in range(whole, length):
-            totals = _add_row(
-                totals, weight, data + start, position, lane,
-                WIDTH, POS_DIM, LANES, BLOCKS, PAIRS, INDEX, PRECISE,
-            )  # fmt: skip
-        count = length.to(PRECISE)
-        gain = tl.where(valid, _gain(length, POS_DIM, PRECISE), float("nan"))
+                selected += more
+            if OWN:
+                owns = valid & (here < OWN)
+                cell = tl.where(owns, here, 0).to(INDEX) + ROWS
+                own = lane + tl.where(owns, 0, WIDTH)
+                totals = _add_row(totals, weight, cell, own, WIDTH, LANES, BLOCKS, PAIRS, PRECISE)
+                selected += owns.to(tl.int32)
+        count = selected.to(PRECISE)
+        gain = _gain(selected, POS_DIM, ROWS + OWN, PRECISE)
+        gain = tl.where(valid, gain, float("nan"))
         for block in tl.static_range(BLOCKS):
             place = column + block * COLUMNS
             inside = place < WIDTH

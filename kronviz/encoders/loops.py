@@ -15,6 +15,8 @@ Notable:
   and the sums come out the same to the last bit however many threads there are.
 - Machine code is kept on disk where numba can write, and compiled afresh where it cannot. numba
   compiles again when this file changes, and knows of no other: keep all that it compiles here.
+- Rows of n-grams are listed in a small buffer, token by token, and summed from there. Backward, the
+  gradients of each token are added first: in text a few tokens are most of a batch.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from kronviz.ngrams import BEGIN, END, MIX, OFFSET, PRIME
+
 log = logging.getLogger(__name__)
 Loop = Callable[..., Any]
 # As the type checker should see it: what is declared so is called from compiled loops alone.
@@ -42,21 +46,26 @@ WIDE = 16 if llvm.get_host_cpu_features().get("avx512f") else 4
 """Vectors that fit into registers beside what else is needed."""
 BAND = 64
 """Columns of a gradient that are summed at once, so that they stay in the second-level cache."""
+NARROW = 32
+"""The same for n-grams, which have more rows."""
+ROOM = 512
+"""Rows that a token may select before a larger buffer is made."""
 
 
 @dataclass(frozen=True)
 class Loops:
-    """The compiled loops for one floating-point type."""
+    """The compiled loops for one floating-point type and one kind of code."""
 
     first_unknown: Loop
     differs: Loop
     encode: Loop
     backward: Loop
+    select: Loop | None = None
 
 
-@functools.lru_cache(maxsize=2)
-def compiled(dtype: str) -> Loops:
-    """The loops for ``float32`` or ``float64``, ready to run.
+@functools.lru_cache(maxsize=4)
+def compiled(dtype: str, ngrams: bool = False) -> Loops:
+    """Return the loops for ``float32`` or ``float64``, ready to run.
 
     The first call on a machine takes seconds; with the machine code on disk, a tenth of one.
     """
@@ -66,7 +75,7 @@ def compiled(dtype: str) -> Loops:
             loops = Loops(
                 *(
                     numba.njit(loop, nogil=True, cache=on_disk)
-                    for loop in (_first_unknown, _differs, _encode, _backward)
+                    for loop in (_NGRAMS if ngrams else _POSITIONS)
                 )
             )
             _run_once(loops, dtype)
@@ -82,13 +91,22 @@ def compiled(dtype: str) -> Loops:
 def _run_once(loops: Loops, dtype: str) -> None:
     one = np.zeros((256, 1), dtype)
     rows, ids = one.ctypes.data, np.zeros(1, np.int64)
-    vocabulary = np.zeros(1, np.uint8), np.array([0, 1], np.int32), *np.ones((2, 2), dtype)
+    data, offsets = np.zeros(1, np.uint8), np.array([0, 1], np.int32)
     loops.first_unknown(ids.ctypes.data, 1, 1)
     loops.differs(rows, 4, 1, rows)
     out = np.empty((256, 1), dtype)
-    arguments = ids.ctypes.data, *vocabulary
+    code: tuple = (256, 2, 4, 0), np.ones(1, dtype)
+    if loops.select is None:
+        code = np.ones(2, dtype), np.ones(2, dtype)
+    arguments = ids.ctypes.data, data, offsets, *code
     loops.encode(rows, one.itemsize, rows, *arguments, out.ctypes.data, False, 0, 1)
-    loops.backward(rows, 1, *arguments, out, 0, 1)
+    if loops.select is None:
+        loops.backward(rows, 1, *arguments, out, 0, 1)
+    else:
+        bounds, cells = np.array([0, 3]), np.empty(3, np.int32)
+        loops.select(ids, data, offsets, code[0], bounds, cells, 0, 1)
+        place = np.zeros(1, np.int32)
+        loops.backward(rows, place, np.array([0, 1]), bounds, cells, code[1], out, 0, 1)
 
 
 def _first_unknown(ids: int, count: int, known: int) -> int:
@@ -193,6 +211,141 @@ def _backward(
                 out[cell, j] -= mean[j - left]
 
 
+def _encode_ngrams(
+    rows: int,
+    stride: int,
+    means: int,
+    ids: int,
+    data: Any,
+    offsets: Any,
+    code: Any,
+    scale: Any,
+    made: int,
+    past: bool,
+    first: int,
+    last: int,
+) -> None:
+    """Compute rows ``first … last - 1`` of a bag of n-grams: ``gain * (sum of rows - L * mean)``.
+
+    Args:
+        code: the integers of `codes.NGrams`.
+        scale: one number, the root of how many rows there are, in their type.
+        rows, stride, means, ids, made, past: as for `_encode`.
+    """
+    _, shortest, longest, _ = code
+    cells = np.empty(ROOM, np.int32)
+    for i in range(first, last):
+        token_id = np.uintp(_id(ids, i))
+        start = offsets[token_id]
+        length = offsets[token_id + np.uintp(1)] - start
+        most = (length + 2) * (longest - shortest + 1) + 1
+        if most > len(cells):
+            cells = np.empty(most, np.int32)
+        count = _list(data, start, length, token_id, code, cells, 0)
+        token = np.intp(cells.ctypes.data), np.intp(count)
+        factors = _gains(count, scale)
+        if past:
+            _gather_past(rows, stride, token, factors, means, made + i * stride, stride)
+        else:
+            _gather(rows, stride, token, factors, means, made + i * stride, stride)
+    if past:
+        _settle()
+
+
+def _select(
+    ids: Any, data: Any, offsets: Any, code: Any, bounds: Any, cells: Any, first: int, last: int
+) -> None:
+    """List the rows of tokens ``first … last - 1``, each from its bound on."""
+    for i in range(first, last):
+        token_id = np.uintp(ids[i])
+        start = offsets[token_id]
+        length = offsets[token_id + np.uintp(1)] - start
+        _list(data, start, length, token_id, code, cells, bounds[i])
+
+
+def _backward_ngrams(
+    source: int,
+    order: Any,
+    ends: Any,
+    bounds: Any,
+    cells: Any,
+    scale: Any,
+    out: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Compute columns ``first … last - 1`` of the rows' gradient.
+
+    Args:
+        source: address of the incoming gradient.
+        order: its rows by token, int32.
+        ends: where in ``order`` each token's end, int64, after a 0.
+        bounds, cells: the rows that each token selects, int32, and where they end, int64.
+        scale: as for `_encode_ngrams`.
+    """
+    size = out.itemsize
+    stride = out.shape[1] * size
+    # Side by side, or rows would compete for the same few places of the cache.
+    band = np.empty((len(out), NARROW), out.dtype)
+    buffers = np.zeros((3, NARROW), out.dtype)
+    total, mean, zeros = buffers[0].ctypes.data, buffers[1].ctypes.data, buffers[2].ctypes.data
+    rows, listed, sorted_ = band.ctypes.data, cells.ctypes.data, order.ctypes.data
+    whole = scale.dtype.type(1), scale.dtype.type(0)
+    for left in range(np.uintp(first), np.uintp(last), np.uintp(NARROW)):
+        right = min(left + np.uintp(NARROW), np.uintp(last))
+        offset, width = np.intp(left) * size, np.intp(right - left) * size
+        band[:] = 0
+        buffers[:] = 0
+        for k in range(len(bounds) - 1):
+            same = np.intp(sorted_) + 4 * ends[k], np.intp(ends[k + 1] - ends[k])
+            _gather(source + offset, stride, same, whole, zeros, total, width)
+            count = bounds[k + 1] - bounds[k]
+            token = np.intp(listed) + 4 * bounds[k], np.intp(count)
+            _scatter(rows, NARROW * size, token, _gains(count, scale), mean, total, width)
+        for cell in range(np.uintp(len(out))):
+            for j in range(left, right):
+                out[cell, j] = band[cell, j - left] - buffers[1, j - left] / len(out)
+
+
+@numba.njit
+def _list(data: Any, start: int, length: int, token: Any, code: Any, cells: Any, place: int) -> int:
+    """List the rows that a token selects, from a place in ``cells`` on; return their number."""
+    rows, shortest, longest, own = code
+    mask = np.uint32(rows - 1) if rows & (rows - 1) == 0 else np.uint32(0)
+    begun, symbols = place, length + 2
+    for position in range(symbols):
+        hashed = np.uint32(OFFSET)
+        for n in range(1, min(longest, symbols - position) + 1):
+            at = position + n - 2
+            symbol = np.uint32(BEGIN if at < 0 else END)
+            if 0 <= at < length:
+                symbol = np.uint32(data[np.uintp(start + at)])
+            hashed = np.uint32((hashed ^ symbol) * np.uint32(PRIME))
+            if n >= shortest:
+                mixed = np.uint32((hashed ^ (hashed >> np.uint32(16))) * np.uint32(MIX[0]))
+                mixed = np.uint32((mixed ^ (mixed >> np.uint32(13))) * np.uint32(MIX[1]))
+                mixed = mixed ^ (mixed >> np.uint32(16))
+                cells[np.uintp(place)] = mixed & mask if mask else mixed % np.uint32(rows)
+                place += 1
+    if np.intp(token) < own:
+        cells[np.uintp(place)] = rows + np.intp(token)
+        place += 1
+    return place - begun
+
+
+@numba.njit
+def _gains(count: int, scale: Any) -> Any:
+    """Return the factors of the sum of ``count`` rows and of their mean."""
+    # Both in the type of the rows, as the steps expect them.
+    number = scale.dtype.type
+    gain = scale[0] / np.sqrt(number(max(count, 1)))
+    return gain, gain * number(count)
+
+
+_POSITIONS = _first_unknown, _differs, _encode, _backward
+_NGRAMS = _first_unknown, _differs, _encode_ngrams, _backward_ngrams, _select
+
+
 @step
 def _id(typing: Any, ids: Any, index: Any) -> Any:
     """Load the int64 with this index behind an address."""
@@ -220,12 +373,13 @@ def _word(typing: Any, address: Any, offset: Any) -> Any:
 def _gather(
     typing: Any, rows: Any, stride: Any, token: Any, factors: Any, mean: Any, out: Any, size: Any
 ) -> Any:
-    """``out = gain * Σ_p rows[text[p] * pos_dim + p] - share * mean``.
+    """``out = gain * Σ rows[cell] - share * mean``, over the cells of a token.
 
     Args:
         rows, mean, out: addresses.
         stride: bytes from one row to the next.
-        token: address and length of the text, and pos_dim.
+        token: address and length of its text, and pos_dim; or address and length of a list of
+            cells, int32.
         factors: gain and share.
         size: bytes of a row to compute.
     """
@@ -278,7 +432,7 @@ def _scatter(
     source: Any,
     size: Any,
 ) -> Any:
-    """``rows[text[p] * pos_dim + p] += gain * source`` for every p, ``total += share * source``.
+    """``rows[cell] += gain * source`` for every cell of a token, ``total += share * source``.
 
     The arguments are those of `_gather`.
     """
@@ -330,13 +484,16 @@ class _Block:
         return self.vector([0.0] * self.vector.count)
 
     def lit(self, rows: Any, stride: Any, token: Any) -> Iterator[Any]:
-        """The address of the row that each byte of a token lights, once in a loop over them."""
+        """Return the address of each row that a token selects, once in a loop over them."""
         builder = self.builder
-        text, length, pos_dim = cgutils.unpack_tuple(builder, token, 3)
+        start, length, *pos_dim = cgutils.unpack_tuple(builder, token)
+        number = ir.IntType(8 if pos_dim else 32)
         with cgutils.for_range(builder, length) as loop:
-            where = builder.inttoptr(builder.add(text, loop.index), ir.IntType(8).as_pointer())
-            byte = builder.zext(builder.load(where), length.type)
-            cell = builder.add(builder.mul(byte, pos_dim), loop.index)
+            step = loop.index if pos_dim else builder.mul(loop.index, loop.index.type(4))
+            where = builder.inttoptr(builder.add(start, step), number.as_pointer())
+            cell = builder.zext(builder.load(where), length.type)
+            if pos_dim:
+                cell = builder.add(builder.mul(cell, pos_dim[0]), loop.index)
             yield builder.add(rows, builder.mul(cell, stride))
 
     def load(self, address: Any) -> list[Any]:

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kronviz import codec
+from kronviz.encoders.codes import Code, n_rows
 from kronviz.encoders.watched import Watched
 
 PLAIN = (Tensor, nn.Parameter, Watched)
-_ARGUMENTS = "Tensor ids, Tensor data, Tensor offsets, int pos_dim"
+_ARGUMENTS = "Tensor ids, Tensor data, Tensor offsets, int[] code"
 
 
 @torch.library.custom_op(
@@ -31,14 +31,14 @@ _ARGUMENTS = "Tensor ids, Tensor data, Tensor offsets, int pos_dim"
     schema=f"(Tensor weight, Tensor? mean, {_ARGUMENTS}) -> Tensor",
 )
 def encode(
-    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Tensor:
     """Embed ids; arguments, result and errors as for `plain.encode`."""
-    return _module(weight).encode(weight, mean, ids, data, offsets, pos_dim)
+    return _module(weight).encode(weight, mean, ids, data, offsets, code)
 
 
 def prepare(
-    weight: Tensor, mean: Tensor | None, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor | None, data: Tensor, offsets: Tensor, code: Code
 ) -> Callable[[Tensor], Tensor]:
     """Return `encode` for ids to come; with a mean where no derivative is wanted.
 
@@ -46,10 +46,10 @@ def prepare(
     types.
     """
     if not is_ordinary(weight):
-        return lambda ids: encode(weight, mean, ids, data, offsets, pos_dim)
+        return lambda ids: encode(weight, mean, ids, data, offsets, code)
     if mean is None:
-        return lambda ids: _Direct.apply(weight, ids, data, offsets, pos_dim)
-    return _module(weight).prepare(weight, mean, data, offsets, pos_dim)
+        return lambda ids: _Direct.apply(weight, ids, data, offsets, code)
+    return _module(weight).prepare(weight, mean, data, offsets, code)
 
 
 def is_ordinary(weight: Tensor) -> bool:
@@ -70,15 +70,15 @@ class _Direct(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+        ctx: Any, weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
     ) -> Tensor:
         ctx.save_for_backward(ids, data, offsets)
-        ctx.pos_dim = pos_dim
-        return _module(weight).encode(weight, None, ids, data, offsets, pos_dim)
+        ctx.code = code
+        return _module(weight).encode(weight, None, ids, data, offsets, code)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
-        return _Adjoint.apply(grad, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None
+        return _Adjoint.apply(grad, *ctx.saved_tensors, ctx.code), None, None, None, None
 
 
 class _Adjoint(torch.autograd.Function):
@@ -86,15 +86,15 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+        ctx: Any, grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
     ) -> Tensor:
         ctx.save_for_backward(ids, data, offsets)
-        ctx.pos_dim = pos_dim
-        return _module(grad).backward(grad, ids, data, offsets, pos_dim)
+        ctx.code = code
+        return _module(grad).backward(grad, ids, data, offsets, code)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
-        return _Direct.apply(grad, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None
+        return _Direct.apply(grad, *ctx.saved_tensors, ctx.code), None, None, None, None
 
 
 def _module(tensor: Tensor) -> ModuleType:
@@ -112,36 +112,34 @@ def _module(tensor: Tensor) -> ModuleType:
     device_types=("cpu", "cuda"),
     schema=f"(Tensor grad, {_ARGUMENTS}) -> Tensor",
 )
-def encode_backward(
-    grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
-) -> Tensor:
+def encode_backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> Tensor:
     """Gradient of the projection, ``(D, d_model)``, in the type of ``grad``."""
-    return _module(grad).backward(grad, ids, data, offsets, pos_dim)
+    return _module(grad).backward(grad, ids, data, offsets, code)
 
 
 @encode.register_fake
 def _(
-    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int
+    weight: Tensor, mean: Tensor | None, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Tensor:
     return weight.new_empty(ids.numel(), weight.shape[1])
 
 
 @encode_backward.register_fake
-def _(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
-    return grad.new_empty(codec.dimension(pos_dim), grad.shape[1])
+def _(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> Tensor:
+    return grad.new_empty(n_rows(code), grad.shape[1])
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    *_, ids, data, offsets, ctx.pos_dim = inputs
+    *_, ids, data, offsets, ctx.code = inputs
     ctx.save_for_backward(ids, data, offsets)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple:
-    return encode_backward(grad, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None, None
+    return encode_backward(grad, *ctx.saved_tensors, ctx.code), None, None, None, None, None
 
 
 def _backward_of_backward(ctx: Any, grad: Tensor) -> tuple:
-    return encode(grad, None, *ctx.saved_tensors, ctx.pos_dim), None, None, None, None
+    return encode(grad, None, *ctx.saved_tensors, ctx.code), None, None, None, None
 
 
 encode.register_autograd(_backward, setup_context=_setup)

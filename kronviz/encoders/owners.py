@@ -1,4 +1,4 @@
-"""Which tokens of a vocabulary have a cell: what the backward pass on a GPU sums over.
+"""Which tokens of a vocabulary select a row: what the backward pass on a GPU sums over.
 
 Notable:
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kronviz import codec
-from kronviz.encoders import is_recording, plain
+from kronviz.encoders import is_recording
+from kronviz.encoders.codes import Code, gains, n_rows, owned
 
 PIECE = 128
 """Most tokens of a piece: long lists are cut, for a blank begins tens of thousands of tokens."""
@@ -29,10 +29,10 @@ class Owners:
     """The tokens of each cell, cut into pieces.
 
     Attributes:
-        owners: token ids, int32, by cell; one for each byte of the vocabulary.
+        owners: token ids, int32, by cell, as often as the token selects it.
         begins, ends: where each piece lies in ``owners``, int32; unused pieces are empty.
         firsts: the first piece of each cell, int32, ``(D + 1,)``.
-        gains: ``1 / (σ √L)`` of each token, float64.
+        gains: the factor of each token, float64.
     """
 
     owners: Tensor
@@ -42,13 +42,13 @@ class Owners:
     gains: Tensor
 
 
-def owners_of(data: Tensor, offsets: Tensor, pos_dim: int) -> Owners:
+def owners_of(data: Tensor, offsets: Tensor, code: Code) -> Owners:
     """The owners of a vocabulary's cells, kept from an earlier call if there was one."""
-    key = _key(data, offsets, pos_dim)
+    key = _key(data, offsets, code)
     if key in _kept:
         _kept.move_to_end(key)
         return _kept[key][0]
-    made = _make(data, offsets, pos_dim)
+    made = _make(data, offsets, code)
     if not is_recording(data.device):
         _kept[key] = made, data, offsets
         if len(_kept) > KEPT:
@@ -56,25 +56,22 @@ def owners_of(data: Tensor, offsets: Tensor, pos_dim: int) -> Owners:
     return made
 
 
-def _key(data: Tensor, offsets: Tensor, pos_dim: int) -> tuple:
+def _key(data: Tensor, offsets: Tensor, code: Code) -> tuple:
     tensors = [
         (t.data_ptr(), t.numel(), 0 if t.is_inference() else t._version) for t in (data, offsets)
     ]
-    return data.device, pos_dim, *tensors
+    return data.device, *code, *tensors
 
 
-def _make(data: Tensor, offsets: Tensor, pos_dim: int) -> Owners:
-    size, device = codec.dimension(pos_dim), data.device
-    lengths = (offsets[1:] - offsets[:-1]).long()
-    tokens = torch.arange(len(lengths), dtype=torch.int32, device=device)
-    owners = torch.repeat_interleave(tokens, lengths, output_size=data.numel())
-    positions = torch.arange(data.numel(), device=device) - offsets[owners.long()]
-    cells, order = (data.long() * pos_dim + positions).sort(stable=True)
+def _make(data: Tensor, offsets: Tensor, code: Code) -> Owners:
+    size, device = n_rows(code), data.device
+    cells, owners, counts = owned(data, offsets, code)
+    cells, order = cells.sort(stable=True)
 
     starts = torch.searchsorted(cells, torch.arange(size + 1, device=device))
     pieces = -(-starts.diff() // PIECE)
     firsts = torch.cat([pieces.new_zeros(1), pieces.cumsum(0)])
-    most = data.numel() // PIECE + min(size, data.numel())
+    most = cells.numel() // PIECE + min(size, cells.numel())
     numbers = torch.arange(most, device=device)
     cell = torch.searchsorted(firsts[1:], numbers, right=True)
     used = cell < size
@@ -82,5 +79,6 @@ def _make(data: Tensor, offsets: Tensor, pos_dim: int) -> Owners:
     begins = torch.where(used, starts[cell] + (numbers - firsts[cell]) * PIECE, 0)
     ends = torch.where(used, torch.minimum(begins + PIECE, starts[cell + 1]), 0)
 
-    gains = plain.gains(lengths.double(), pos_dim)
-    return Owners(owners[order], begins.int(), ends.int(), firsts.int(), gains)
+    return Owners(
+        owners[order], begins.int(), ends.int(), firsts.int(), gains(counts.double(), code)
+    )

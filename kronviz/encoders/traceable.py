@@ -7,15 +7,22 @@ with shapes that follow from the tokens at hand.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kronviz.encoders import plain
+from kronviz.encoders.codes import Code, NGrams, gains
 
 
-def encode(weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: int) -> Tensor:
+def encode(
+    weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code, longest: int
+) -> Tensor:
     """Embed ids of any shape; arguments otherwise as for `plain.encode`.
+
+    Args:
+        longest: bytes of the longest token, or more.
 
     Returns:
         ``(*ids.shape, d_model)`` in the type of the weight.
@@ -26,16 +33,33 @@ def encode(weight: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, pos_dim: 
     ids = ids.long()
     starts = _at(offsets[:-1], ids).long()
     lengths = _at(offsets[1:] - offsets[:-1], ids).long()
-    # A token at the end has fewer bytes than positions.
-    padded = F.pad(data, (0, pos_dim))
+    # A token at the end has fewer bytes than there are steps.
+    padded = F.pad(data, (0, longest + 1))
+    counts = lengths if len(code) == 1 else NGrams(*code).counts(ids, lengths)
     precise = torch.promote_types(weight.dtype, torch.float32)
-    counts = lengths[..., None].to(precise)
-    total = counts * -weight.mean(0, dtype=precise)
-    for position in range(pos_dim):
-        cells = _at(padded, starts + position).long() * pos_dim + position
-        within = (lengths > position)[..., None]
-        total = total + F.embedding(cells, weight).to(precise) * within
-    return (plain.gains(counts, pos_dim) * total).to(weight.dtype)
+    amounts = counts[..., None].to(precise)
+    total = amounts * -weight.mean(0, dtype=precise)
+    for cells, within in _steps(ids, starts, lengths, padded, code, longest):
+        total = total + F.embedding(cells, weight).to(precise) * within[..., None]
+    return (gains(amounts, code) * total).to(weight.dtype)
+
+
+def _steps(
+    ids: Tensor, starts: Tensor, lengths: Tensor, padded: Tensor, code: Code, longest: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield a row for every id, and whether it selects that row."""
+    if len(code) == 1:
+        for position in range(longest):
+            cells = _at(padded, starts + position).long() * code[0] + position
+            yield cells, lengths > position
+        return
+    ngrams = NGrams(*code)
+    begins = torch.arange(longest + 2, device=ids.device)
+    for n, cells, held in ngrams.hashed(padded, starts[..., None], lengths[..., None], begins):
+        for position in range(longest + 3 - n):
+            yield cells[..., position], held[..., position]
+    if ngrams.own:
+        yield ngrams.rows + ids.clamp(max=ngrams.own - 1), ids < ngrams.own
 
 
 def _at(table: Tensor, indices: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from kronviz.generation import (
     Continuation,
     Sampler,
     continue_text,
+    embeds_bytes,
     slot_bytes,
 )
 from kronviz.predictor import InputError, Predictor, clean_text
@@ -282,7 +283,7 @@ def _piece(string: str, text: str) -> float:
 
 def _readings(predictor: Predictor) -> list[tuple[str, str]]:
     found = [(arm, TOKENS) for arm in predictor.arms]
-    slotted = [arm for arm in predictor.arms if slot_bytes(predictor, arm) is not None]
+    slotted = [arm for arm in predictor.arms if embeds_bytes(predictor, arm)]
     return found + [(arm, SLOTTED) for arm in slotted]
 
 

@@ -26,6 +26,8 @@ BEGIN, END = 256, 257
 """Symbols before the first and behind the last byte."""
 OFFSET, PRIME = 0x811C9DC5, 0x01000193
 """Of the 32-bit FNV-1a hash."""
+MIX = 0x85EBCA6B, 0xC2B2AE35
+"""Factors of MurmurHash3's finaliser."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,25 @@ class Rule:
     Attributes:
         rows: rows of the matrix that n-grams share.
         shortest, longest: bytes of an n-gram, marks included.
+
+    Raises:
+        ValueError: there are no rows, or no lengths.
     """
 
     rows: int
     shortest: int = 2
     longest: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.rows < 2**31:
+            raise ValueError(
+                f"rows is {self.rows}; an n-gram needs 1 to {2**31 - 1} to choose from"
+            )
+        if not 1 <= self.shortest <= self.longest:
+            raise ValueError(
+                f"n-grams of {self.shortest} to {self.longest} bytes: the shortest must have at "
+                "least one, and no more than the longest"
+            )
 
     def cells(self, data: bytes) -> NDArray[np.int64]:
         """Return the row of every n-gram of a byte string, ``(n_grams,)``, the shortest first.
@@ -50,7 +66,7 @@ class Rule:
         symbols[0], symbols[-1] = BEGIN, END
         symbols[1:-1] = np.frombuffer(data, np.uint8)
         hashes = np.full(len(symbols), OFFSET, np.uint32)
-        found = []
+        found = [np.zeros(0, np.uint32)]
         for n in range(1, min(self.longest, len(symbols)) + 1):
             count = len(symbols) - n + 1
             hashes = (hashes[:count] ^ symbols[n - 1 :]) * np.uint32(PRIME)
@@ -67,6 +83,6 @@ class Rule:
 
 def mix(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Spread 32-bit hashes over all their bits (MurmurHash3's finaliser)."""
-    hashes = (hashes ^ (hashes >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    hashes = (hashes ^ (hashes >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    hashes = (hashes ^ (hashes >> np.uint32(16))) * np.uint32(MIX[0])
+    hashes = (hashes ^ (hashes >> np.uint32(13))) * np.uint32(MIX[1])
     return hashes ^ (hashes >> np.uint32(16))

@@ -1,0 +1,423 @@
+"""`RowSumEmbedding`: embeddings that add up the rows of one matrix which a token's bytes select.
+
+Notable:
+
+- Drop-in for `torch.nn.Embedding`; the matrix is its one trainable tensor and the one entry of its
+  state dict. The vocabulary is no buffer: nothing can fail to load it or average it.
+- Interchangeable ways to compute the sums, the same to rounding: a compiled loop on a CPU, Triton
+  kernels on a GPU, a cached table, plain PyTorch.
+- Token bytes are stored ragged, as bytes and offsets.
+- Any position of a batch can be forced to stand for any byte string (paper, section 6.12).
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from kronviz import encoders
+from kronviz.encoders import operator, plain, traceable, watched
+from kronviz.encoders.codes import Code, n_rows
+from kronviz.tokenizer import TokenBytes
+
+Kept = TypeVar("Kept")
+Slot = tuple[int, ...]
+"""An index into a batch of ids: ``(position,)`` or ``(row, position)``."""
+INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
+
+
+class Tokens(NamedTuple):
+    """Byte strings as encoders read them.
+
+    Attributes:
+        data, offsets: all bytes end to end, uint8, and where each string begins and the last one
+            ends, int32.
+        longest: bytes of the longest, or more.
+    """
+
+    data: Tensor
+    offsets: Tensor
+    longest: int
+
+    @classmethod
+    def of(cls, strings: Sequence[bytes]) -> Tokens:
+        """Pack strings on the CPU, whatever the default device is."""
+        packed = TokenBytes.of(list(strings))
+        with torch.inference_mode(False):
+            data = torch.tensor(packed.data, device="cpu")
+            offsets = torch.tensor(packed.offsets, dtype=torch.int32, device="cpu")
+        return cls(data, offsets, max(map(len, strings), default=0))
+
+    def to(self, device: torch.device) -> Tokens:
+        """Return the same on a device."""
+        return Tokens(self.data.to(device), self.offsets.to(device), self.longest)
+
+    def and_(self, others: Tokens) -> Tokens:
+        """Return these strings and then the others."""
+        offsets = torch.cat([self.offsets, self.offsets[-1] + others.offsets[1:]])
+        data = torch.cat([self.data, others.data])
+        return Tokens(data, offsets, max(self.longest, others.longest))
+
+
+class RowSumEmbedding(nn.Module):
+    """Embeds token ids by the scaled, centred sum of the rows that their bytes select.
+
+    Args:
+        tokens: the bytes of every id.
+        d_model: width of the embedding.
+        code: which rows, see `encoders.codes`.
+        encoder: how to compute: ``fused`` (numba on a CPU, Triton on a GPU), ``cached`` (all tokens
+            embedded once, then looked up; for inference, while gradients are wanted it computes
+            like ``auto``), ``reference`` (plain PyTorch), or ``auto``: fused where its package is
+            there, else the reference, which is logged once.
+        init_std: standard deviation that the rows are drawn with; 1/√R by default.
+        device, dtype: of the rows.
+
+    Attributes:
+        weight: the rows, the only parameter: ``(R, d_model)``, with R as `codes.n_rows` has it. It
+            is no table of tokens: no output head can be tied to it.
+        data, offsets: the bytes of all tokens, uint8, and where each begins, int32, on the device
+            of the weight.
+        longest_read: most bytes of a string that are read; ``None`` if all are.
+
+    Raises:
+        ValueError: there is no such encoder.
+
+    In evaluation mode, without gradients, what follows from the rows alone (their mean, the table
+    of ``cached``) is kept until they change. Changes are seen whether they go through the
+    parameter, its ``data`` or an optimizer. Where nothing can see them (a few numbers on a GPU
+    written through DLPack, say), switch to training mode and back. A CUDA graph that is recorded in
+    evaluation mode holds what was kept then: record it anew when the rows have changed.
+    """
+
+    # What code written for `nn.Embedding` asks for.
+    max_norm, norm_type, scale_grad_by_freq, sparse = None, 2.0, False, False
+    longest_read: int | None = None
+    padding_idx: int | None = None
+
+    def __init__(
+        self,
+        tokens: Sequence[bytes],
+        d_model: int,
+        code: Code,
+        encoder: str = "auto",
+        *,
+        init_std: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        encoders.check_name(encoder)
+        self.embedding_dim = d_model
+        self.code = tuple(map(int, code))
+        self.encoder = encoder
+        self._shape = torch.Size((n_rows(self.code), d_model))
+        self.init_std = 1 / math.sqrt(self._shape[0]) if init_std is None else init_std
+        self._forget_all()
+        self._vocabulary = self._tables = Tokens.of(tokens)
+        self.weight = nn.Parameter(torch.empty(self._shape, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the rows anew."""
+        nn.init.normal_(self.weight, std=self.init_std)
+
+    @property
+    def num_embeddings(self) -> int:
+        """Return the number of ids."""
+        return len(self._vocabulary.offsets) - 1
+
+    @num_embeddings.setter
+    def num_embeddings(self, count: int) -> None:
+        raise ValueError(
+            f"this embedding has the {self.num_embeddings:,} tokens of its vocabulary; for another "
+            f"number make a {type(self).__name__} of the new vocabulary and load this one's state "
+            "dict"
+        )
+
+    @property
+    def data(self) -> Tensor:
+        """Return the bytes of all tokens end to end: uint8."""
+        return self._tables_on(self.weight.device).data
+
+    @property
+    def offsets(self) -> Tensor:
+        """Return where each token's bytes begin, and the last one's end: int32."""
+        return self._tables_on(self.weight.device).offsets
+
+    def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
+        """Embed ids.
+
+        Args:
+            ids: integer tensor of any shape, values in ``[0, num_embeddings)``.
+            forced: bytes to embed in place of the id at an index of ``ids``.
+
+        Returns:
+            Shape ``(*ids.shape, d_model)``, dtype of the weight.
+
+        Raises:
+            IndexError: an id is out of range (on a CPU; on a GPU the fused encoder gives a row of
+                NaN, the others fail as `nn.Embedding` does), or a forced index is.
+            TypeError: ids are no integers, or what is forced is no bytes.
+            RuntimeError: ids are on another device than the weight.
+            ValueError: the weight has another shape than it was made with: it was tied to a head.
+        """
+        weight = self._parameters.get("weight")
+        if weight is None:
+            # Pruned or parametrized.
+            weight = self.weight
+        # A trace would record the comparison.
+        tied = not torch._C._get_tracing_state() and weight.shape != self._shape
+        if tied or getattr(ids, "dtype", None) not in INTEGERS:
+            self._refuse(weight, ids)
+        if encoders.is_traced() or weight.is_meta:
+            return self._traceable(weight, ids, forced)
+        if ids.device != weight.device:
+            self._refuse(weight, ids)
+        if forced:
+            embedded = self._embed_forced(weight, ids, forced)
+        elif self._is_frozen(weight):
+            if self.encoder == "cached":
+                flat = ids.reshape(-1).long()
+                self._check(flat, self.num_embeddings)
+                table = self._keep(weight, "table", self._embed_all)
+                embedded = F.embedding(flat, table)
+            else:
+                embedded = self._keep(weight, "encode", self._prepare_all)(ids.reshape(-1))
+        else:
+            embedded = self._prepare_all(weight)(ids.reshape(-1))
+        return embedded.view(*ids.shape, self.embedding_dim)
+
+    def embed_bytes(self, strings: Sequence[bytes]) -> Tensor:
+        """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
+        return self._encode(self.weight, *self._placed(checked(strings, "strings")))
+
+    @torch.no_grad()
+    def warm_up(self) -> None:
+        """Compile and cache whatever the first call would, so that it need not wait for it."""
+        self.embed_bytes([b" "])
+        if self.num_embeddings:
+            self(torch.zeros(1, dtype=torch.long, device=self.weight.device))
+
+    def _read(self, strings: Sequence[bytes]) -> Sequence[bytes]:
+        """Return what the code reads of each string."""
+        return strings
+
+    def _placed(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+        """Return ids that stand for strings, and the tokens that the ids are of."""
+        device = self.weight.device
+        return torch.arange(len(strings), device=device), Tokens.of(self._read(strings)).to(device)
+
+    def _placed_behind(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+        """Return the same, the tokens being those of the vocabulary and others behind them."""
+        ids, others = RowSumEmbedding._placed(self, strings)
+        return ids + self.num_embeddings, self._tables_on(ids.device).and_(others)
+
+    def _encode(self, weight: Tensor, ids: Tensor, tokens: Tokens) -> Tensor:
+        if encoders.is_traced() or weight.is_meta:
+            return traceable.encode(weight, ids, *tokens[:2], self.code, tokens.longest)
+        return self._prepare(weight, tokens)(ids)
+
+    def _prepare(self, weight: Tensor, tokens: Tokens) -> Callable[[Tensor], Tensor]:
+        """Return how to embed ids of these tokens with the rows as they are."""
+        code, (data, offsets, longest) = self.code, tokens
+        if operator.is_ordinary(weight) and weight.numel() and not weight.data_ptr():
+            raise RuntimeError("the weight's memory has been freed; gather or load it first")
+        mean = self._keep(weight, "mean", self._mean) if self._is_frozen(weight) else None
+        if encoders.is_fused(self.encoder, weight.device, weight.dtype):
+            return operator.prepare(weight, mean, data, offsets, code)
+        if torch.compiler.is_compiling():
+            return lambda ids: traceable.encode(weight, ids, data, offsets, code, longest)
+
+        def plainly(ids: Tensor) -> Tensor:
+            ids = ids.long()
+            self._check(ids, len(offsets) - 1)
+            return plain.encode(weight, mean, ids, data, offsets, code)
+
+        return plainly
+
+    def _prepare_all(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
+        return self._prepare(weight, self._tables_on(weight.device))
+
+    def _embed_all(self, weight: Tensor) -> Tensor:
+        ids = torch.arange(self.num_embeddings, device=weight.device)
+        return self._prepare_all(weight)(ids)
+
+    def _mean(self, weight: Tensor) -> Tensor:
+        precise = torch.promote_types(weight.dtype, torch.float32)
+        return weight.mean(0, dtype=precise)
+
+    def _embed_forced(self, weight: Tensor, ids: Tensor, forced: Mapping[Slot, bytes]) -> Tensor:
+        """Embed forced strings as further tokens behind the vocabulary, all in one pass."""
+        self._check(ids, self.num_embeddings)
+        ids, tokens = self._with_forced(ids, forced)
+        return self._prepare(weight, tokens)(ids.reshape(-1))
+
+    def _with_forced(self, ids: Tensor, forced: Mapping[Slot, bytes]) -> tuple[Tensor, Tokens]:
+        if not all(isinstance(slot, tuple) for slot in forced):
+            raise TypeError("forced has a key that is no tuple; say (position,) or (row, position)")
+        places, tokens = self._placed_behind(checked(list(forced.values()), "strings"))
+        index = tuple(torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True))
+        return ids.long().index_put(index, places), tokens
+
+    def _traceable(
+        self, weight: Tensor, ids: Tensor, forced: Mapping[Slot, bytes] | None
+    ) -> Tensor:
+        ids, tokens = ids.to(weight.device), self._tables_on(weight.device)
+        if forced:
+            ids, tokens = self._with_forced(ids, forced)
+        return traceable.encode(weight, ids, *tokens[:2], self.code, tokens.longest)
+
+    def _tables_on(self, device: torch.device) -> Tokens:
+        tables = self._tables
+        if tables.data.device == device:
+            return tables
+        if torch.compiler.is_compiling() or device.type == "meta":
+            return self._vocabulary.to(device)
+        # Made in inference mode they could not be saved for a backward pass.
+        with torch.inference_mode(False):
+            tables = self._vocabulary.to(device)
+        if type(tables.data) is Tensor:
+            self._tables = tables
+        return tables
+
+    def _check(self, ids: Tensor, known: int) -> None:
+        if not ids.numel() or ids.device.type != "cpu" or not operator.is_ordinary(ids):
+            return
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= known:
+            raise encoders.unknown_id(low if low < 0 else high, known)
+
+    def _refuse(self, weight: Tensor, ids: Any) -> None:
+        """Say what is wrong with arguments that cannot be embedded."""
+        if weight.shape != self._shape:
+            raise ValueError(
+                f"weight has shape {tuple(weight.shape)}; that of this embedding has "
+                f"{tuple(self._shape)}. It is no table of tokens: do not tie it to an output head, "
+                "which needs a weight of its own"
+            )
+        if not isinstance(ids, Tensor) or ids.dtype not in INTEGERS:
+            given = ids.dtype if isinstance(ids, Tensor) else type(ids).__name__
+            raise TypeError(f"ids are {given}; they must be a tensor of integers")
+        raise RuntimeError(
+            f"ids are on {ids.device} and the weight on {weight.device}; move one of them"
+        )
+
+    def _is_frozen(self, weight: Tensor) -> bool:
+        """Return whether what follows from the rows may be kept."""
+        if self.training or torch.compiler.is_compiling():
+            return False
+        return not (weight.requires_grad and torch.is_grad_enabled())
+
+    def _keep(self, weight: Tensor, name: str, make: Callable[[Tensor], Kept]) -> Kept:
+        """Return what was made of the rows as they are, now or before."""
+        kept = self._kept.get(name)
+        if kept is not None and watched.unchanged(weight, kept[0], kept[1]):
+            if encoders.is_recording(weight.device):
+                self._recorded[id(kept[2])] = kept[2]
+            return kept[2]
+        # Only a parameter that was given to this module in the ordinary way is known to change in
+        # ordinary ways. FSDP, for one, puts its own in their place and fills them unseen.
+        given = self._given() if self._given else None
+        if weight is not given or not watched.can_watch(weight):
+            with torch.no_grad():
+                return make(weight)
+        watched.watch(weight)
+        state, changed = watched.state(weight), encoders.sampled(weight)
+        with torch.no_grad():
+            made = make(weight)
+        if not encoders.is_recording(weight.device):
+            self._kept[name] = state, changed, made
+        return made
+
+    def _forget_all(self) -> None:
+        self._kept: dict[str, tuple[watched.State, Callable[[], bool], Any]] = {}
+        # What graphs read: it must stay where it is as long as the projection does.
+        self._recorded: dict[int, Any] = {}
+        self._given: weakref.ref[Tensor] | None = None
+
+    def _own(self, weight: Tensor | None) -> None:
+        """Take a parameter as this module's rows."""
+        self._kept.clear()
+        self._given = None if weight is None else weakref.ref(weight)
+        if weight is not None:
+            _projections[weight] = self.num_embeddings
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Take a parameter, as `nn.Module` does."""
+        super().register_parameter(name, param)
+        if name == "weight":
+            self._own(self._parameters["weight"])
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation mode, and forget what was kept."""
+        self._kept.clear()
+        if mode:
+            watched.release(self._parameters.get("weight"))
+        return super().train(mode)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        watched.release(self._parameters.get("weight"))
+        self._recorded.clear()
+        super()._apply(*arguments, **options)
+        weight = self._parameters.get("weight")
+        self._own(weight)
+        if weight is not None and not weight.is_meta:
+            self._tables_on(weight.device)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        fresh: dict[str, Any] = {"_kept": {}, "_recorded": {}, "_given": None}
+        return {**self.__dict__, **fresh, "_tables": self._vocabulary}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._own(self._parameters.get("weight"))
+
+
+_projections = WeakTensorKeyDictionary()
+"""The rows of all these embeddings, with the size of the vocabulary."""
+
+
+def _refuse_tied_head(module: nn.Module, name: str, parameter: Tensor | None) -> None:
+    """Refuse to make rows that bytes select the weight of an output head."""
+    if parameter is None or isinstance(module, RowSumEmbedding):
+        return
+    before = module._parameters.get(name)
+    if before is None or before is parameter or parameter not in _projections:
+        return
+    if before.shape != parameter.shape or len(before) == _projections[parameter]:
+        raise ValueError(
+            f"the weight of an embedding of bytes, {tuple(parameter.shape)}, cannot take the place "
+            f"of {type(module).__name__}.{name}, {tuple(before.shape)}: it is no table of "
+            "tokens; do not tie it (Hugging Face: tie_word_embeddings=False)"
+        )
+
+
+register_module_parameter_registration_hook(_refuse_tied_head)
+
+
+def checked(strings: Any, name: str) -> list[bytes]:
+    """Return a list of byte strings; `TypeError` if it is anything else."""
+    if isinstance(strings, TokenBytes):
+        return [strings[i] for i in range(len(strings))]
+    if not isinstance(strings, Sequence) or isinstance(strings, str | bytes | bytearray):
+        raise TypeError(
+            f"{name} is {type(strings).__name__}; it must be a sequence of bytes, one for each id "
+            "(KroneckerEmbedding.from_tokenizer makes it from a tokenizer)"
+        )
+    for place, string in enumerate(strings):
+        if not isinstance(string, bytes | bytearray | memoryview):
+            raise TypeError(
+                f"{name} has {type(string).__name__} at index {place}; it must be bytes, such as "
+                "text.encode() (KroneckerEmbedding.from_tokenizer makes them from a tokenizer)"
+            )
+    return [bytes(string) for string in strings]
