@@ -2,7 +2,7 @@
 
 Notable:
 
-- Sizes span decades, so they are dots on a logarithmic axis, never bars: a bar's length
+- Sizes span decades, so they are dots on a logarithmic axis with its ticks, never bars: a bar's length
   would mean nothing there. Each dot has its number beside it.
 - Names stand above their dots, inside the picture, where a phone has room for them.
 - The paper's figures are open diamonds and named as the paper's.
@@ -147,8 +147,8 @@ def _dots(
     rows: Sequence[tuple[str, str, float, bool]], written: Callable[[float], str]
 ) -> go.Figure:
     """Rows of (name, whose, value, hollow) on a logarithmic axis, the first on top."""
-    figure = _figure(ROW * max(len(rows), 4) + 20)
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 12}, hovermode=False)
+    figure = _figure(ROW * max(len(rows), 4) + 56)
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 48}, hovermode=False)
     figure.update_yaxes(visible=False, range=[len(rows) - 0.6, -0.72])
     figure.update_xaxes(visible=False)
     if not rows:
@@ -159,6 +159,16 @@ def _dots(
     span = math.log10(high) - math.log10(low)
     figure.update_xaxes(
         type="log", range=[math.log10(low) - 0.06 * span, math.log10(high) + 0.45 * span]
+    )
+    decades = range(math.ceil(math.log10(low)), math.floor(math.log10(high) + 0.45 * span) + 1)
+    shown = decades[:: max(1, math.ceil(len(decades) / 5))]
+    figure.update_xaxes(
+        visible=True,
+        showgrid=True,
+        gridcolor=NEUTRALS["line"].light,
+        tickvals=[10.0**power for power in shown],
+        ticktext=[written(10.0**power) for power in shown],
+        title_text="logarithmic: each step multiplies",
     )
     for place, (name, whose, value, hollow) in enumerate(rows):
         colour = arm_colour(whose).light

@@ -33,12 +33,15 @@ _CONTESTANTS = {
 
 
 def finding(cost: InputCost) -> Markup:
-    """What it comes to, in two sentences."""
+    """Return what it comes to, at the input and in the whole model."""
     table, projection = _count(cost.table_parameters), _count(cost.projection_parameters)
+    more = cost.projection_parameters + cost.head_parameters - cost.table_parameters
     if cost.parameters_saved > 0:
         parts: list[object] = [
             "In place of a table of ", table, " parameters, ", arm_name("kron"),
-            " learns a projection of ", projection, f": {_saved(cost)} fewer.",
+            " learns a projection of ", projection, f": {_saved(cost)} fewer at the input. ",
+            "The whole model has ", _count(more), " more, because ", arm_name("kron"),
+            " needs an output head of its own.",
         ]  # fmt: skip
     else:
         parts = [
