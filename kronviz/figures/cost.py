@@ -2,8 +2,8 @@
 
 Notable:
 
-- Sizes span decades, so they are dots on a logarithmic axis with its ticks, never bars: a bar's length
-  would mean nothing there. Each dot has its number beside it.
+- Sizes span decades, so they are dots on a logarithmic axis with its ticks, never bars: a bar's
+  length would mean nothing there. Each dot has its number beside it.
 - Names stand above their dots, inside the picture, where a phone has room for them.
 - The paper's figures are open diamonds and named as the paper's.
 """
