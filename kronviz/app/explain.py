@@ -87,7 +87,7 @@ EXPLANATIONS = {
         "model’s; the table below counts both.",
     ),
     "about": Explanation(
-        "The method in one picture, our figures beside the paper’s, limits, sources, licences.",
+        "Our figures beside the paper’s, limits, sources, licences.",
         "Every figure of ours is read from the files of the pair on this page; every figure of "
         "the paper’s says where it stands there.",
         "A verdict. Two small models trained once each cannot confirm or refute a paper.",
