@@ -420,6 +420,7 @@
         else if (event.key === "+" || event.key === "=") this.zoom(1.5);
         else if (event.key === "-") this.zoom(1 / 1.5);
         else if (event.key === "0") this.look(this.home);
+        else if (event.key === "Escape") frame.blur(); // the wheel scrolls the page again
         else if (event.key === "Enter") {
           const point = this.middle();
           if (point !== null) this.heard.select?.(point);
