@@ -19,7 +19,7 @@ from kronviz.checkpoint import PAIR, save_arm
 from kronviz.maps import layout, nearest, store
 from kronviz.maps.columns import CASES, SCRIPTS, columns
 from kronviz.maps.faithfulness import faithfulness
-from kronviz.maps.fresh import lay_out_steps
+from kronviz.maps.fresh import lay_out_words
 from kronviz.maps.lookup import distances, family_figures, look_up, place_words
 from kronviz.maps.spaces import Codes, Vectors, ask, contents, space_of, spaces
 from kronviz.maps.store import MapError, draw_map, map_file, near, read_map, write_map
@@ -193,7 +193,7 @@ def test_odd_words_are_refused_in_a_sentence(drawn: Predictor) -> None:
         lambda: look_up("run", drawn, left="nowhere"),
         lambda: look_up("run", drawn, k=0),
         lambda: look_up(b"\xff\xfe\x00", drawn),
-        lambda: list(lay_out_steps(["a", "b"], drawn)),
+        lambda: lay_out_words(["a", "b"], drawn),
         lambda: variants("run", ["backwards"]),
     ):
         with pytest.raises(InputError, match=r"[.]$"):
@@ -201,10 +201,12 @@ def test_odd_words_are_refused_in_a_sentence(drawn: Predictor) -> None:
 
 
 def test_words_are_laid_out_afresh_with_progress(drawn: Predictor) -> None:
-    steps = list(lay_out_steps([" run", "run", "runs", "running", "nation", "nations"], drawn))
-    *shares, found = steps
-    assert shares == sorted(shares)  # type: ignore[type-var]
-    for side in found.sides:  # type: ignore[union-attr]
+    shares: list[float] = []
+    words = [" run", "run", "runs", "running", "nation", "nations"]
+    found = lay_out_words(words, drawn, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares
+    for side in found.sides:
         assert len(side.points) == 6
         assert np.min(side.points) >= 0
         assert np.max(side.points) <= 1

@@ -85,7 +85,7 @@ def test_refusals_are_sentences(client: Client, context: Context, tmp_path: Path
         client.predict(
             handle_file(bad), handle_file(bad), "", [], 16, 0, 1, api_name="/table_of_files"
         )
-    ask, _ = endpoints(context)
+    ask, *_ = endpoints(context)
     for arguments, said in (
         ({"model": "../x"}, "looks like"),
         ({"model": 5}, "must be a text"),

@@ -32,6 +32,7 @@ from kronviz.app.server import address, uploads
 from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
 from kronviz.app.server.guard import Door, fetch_nothing
+from kronviz.app.server.names import free_names
 from kronviz.app.server.sessions import Sessions
 from kronviz.app.tabs.about import tab as about
 from kronviz.app.tabs.arms import tab as arms
@@ -119,6 +120,7 @@ def build_app(context: Context) -> gr.Blocks:
         else:
             html_part(_nothing())
         html_part(_footer())
+    free_names(app)
     return app
 
 
@@ -168,7 +170,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     served[0].state_holder = Sessions(app)
     if app.server is not None:
         app.server.config.timeout_keep_alive = KEEP_ALIVE_S
-    agents.answer_in_json(app)
+    agents.serve_tools(app)
     if not wanted["prevent_thread_lock"]:
         # To be stopped is to be interrupted: the files that visitors sent are deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

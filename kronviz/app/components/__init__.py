@@ -25,7 +25,7 @@ from kronviz.app.components.numbers import (
     sentence,
     written,
 )
-from kronviz.app.components.parts import alert, head, html_part, progress_bar
+from kronviz.app.components.parts import alert, head, html_part, progress_bar, uploaded_file
 from kronviz.app.components.pieces import (
     RELATIONS,
     arm_name,
@@ -62,13 +62,14 @@ from kronviz.app.components.run_controls import (
     seed_part,
     tell_place,
 )
-from kronviz.app.components.runs import QUEUE, Runs, Stage, watched
+from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
 from kronviz.app.components.spelling_test import beyond, kept_run
 from kronviz.app.components.tables import box, table
 
 __all__ = [
     "DASH",
     "DOT",
+    "FINISHING",
     "MAX_SEED",
     "METRIC_NAMES",
     "NO_BREAK",
@@ -92,6 +93,7 @@ __all__ = [
     "element",
     "empty",
     "escape",
+    "failure",
     "glyphs",
     "head",
     "html_part",
@@ -102,6 +104,7 @@ __all__ = [
     "kept_run",
     "kinds_part",
     "label",
+    "lane",
     "links",
     "listed",
     "listing",
@@ -130,6 +133,7 @@ __all__ = [
     "token_list",
     "told",
     "typed",
+    "uploaded_file",
     "visible",
     "watched",
     "well_formed",

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components.html import well_formed
+from kronviz.app.components.runs import failure, lane
 from kronviz.predictor import InputError
 from kronviz.results import to_dict
 
@@ -17,18 +18,20 @@ Answer = dict[str, Any]
 MAX_SEED = 2**31 - 1
 
 
-def answer(ask: Callable[[], object]) -> Any:
+def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
     """What an endpoint returns: the result, ready for JSON.
 
+    Args:
+        queue: whose lane a long run holds; see `runs.Lane`.
+
     Raises:
-        gr.Error: the arguments cannot be used; its message is the `InputError`'s, and no traceback
-            is logged.
+        gr.Error: there is no answer; its message is one sentence that says why.
     """
     try:
-        found = ask()
-    except InputError as error:
-        raise gr.Error(str(error), print_exception=False) from None
-    return found if isinstance(found, dict | list) else to_dict(found)
+        found = ask() if queue is None else lane(queue).alone(ask)
+        return found if isinstance(found, dict | list) else to_dict(found)
+    except BaseException as error:
+        raise gr.Error(failure(error), print_exception=False) from None
 
 
 def typed(value: object, name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from kronviz.app.components.html import Markup, element
@@ -22,6 +24,22 @@ def head(title: str, explanation: str, *, first: bool = False) -> None:
             element("p", explanation, class_="kv-lead"),
         )
     )
+
+
+def uploaded_file(**settings: Any) -> gr.File:
+    """A file of a visitor's, given to listeners as its path.
+
+    Gradio's own way there leaves an empty file in the temporary folder for each call.
+    """
+    file = gr.File(type="filepath", **settings)
+
+    def path(payload: Any) -> str | None:
+        one = payload.root if hasattr(payload, "root") else payload
+        one = (one or [None])[0] if isinstance(one, list) else one
+        return None if one is None else str(one.path)
+
+    file.preprocess = path  # type: ignore[method-assign]
+    return file
 
 
 def alert(sentence: str, class_: str = "kv-finding kv-refused") -> Markup:

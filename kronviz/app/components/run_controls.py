@@ -11,7 +11,7 @@ from kronviz.app.components.html import Markup, element
 from kronviz.app.components.numbers import marked
 from kronviz.app.components.parts import html_part
 from kronviz.app.components.results import progress, refused
-from kronviz.app.components.runs import QUEUE, Runs, Stage
+from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane
 from kronviz.app.server.guard import WAITING
 from kronviz.app.server.queueing import leave_queue, next_number, place_in_queue
 from kronviz.predictor import InputError
@@ -120,6 +120,10 @@ def in_queue(number: int) -> Markup:
     return element("p", marked(said), class_="kv-quiet kv-lab-place", role="status")
 
 
+def _finishing() -> Markup:
+    return element("p", FINISHING, class_="kv-quiet kv-lab-place", role="status")
+
+
 def connect(
     runs: Runs,
     controls: Controls,
@@ -151,13 +155,25 @@ def connect(
     def work(request: gr.Request, *arguments: Any) -> Iterator[tuple[Any, ...]]:
         visitor = known(request.session_hash)
         runs.arrived(visitor)
-        idle = Markup(""), gr.Button(interactive=True), gr.Button(interactive=False)
-        busy = Markup(""), gr.Button(interactive=False), gr.Button(interactive=True)
+        idle = gr.Button(interactive=True), gr.Button(interactive=False)
+        busy = gr.Button(interactive=False), gr.Button(interactive=True)
+        shown = False
         try:
             for stage, *found in steps(*arguments, visitor):
-                yield (*found, *(busy if stage.running else idle))
-        except InputError as error:
-            yield (*[gr.skip()] * others, refused(str(error)), *idle)
+                shown = True
+                if stage.running:
+                    yield (*found, _finishing() if lane(QUEUE).finishing else Markup(""), *busy)
+                else:
+                    yield (*found, Markup(""), *idle)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            said = refused(failure(error))
+            if shown and not isinstance(error, InputError):
+                # What was found so far stays on the page.
+                yield (*[gr.skip()] * (others + 1), said, *idle)
+            else:
+                yield (*[gr.skip()] * others, said, Markup(""), *idle)
 
     async def stop(request: gr.Request) -> tuple[Any, ...]:
         visitor = known(request.session_hash)

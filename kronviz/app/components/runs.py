@@ -1,14 +1,22 @@
-"""Long runs on a page: partial results while they last, a stop that keeps what was done, a cache.
+"""Long runs on a page: one protocol for how they wait, show what they have, stop, and fail.
 
 Notable:
 
-- A run is a generator over batches; between two of them it looks whether its visitor said stop.
+- A run is a generator over batches (`Runs.stages`), or a task in a thread of its own that tells how
+  far it is (`watched`). Between two batches, or at its next word, it looks whether it is to stop.
+- Each queue has one `Lane`, which a run holds until its work has ended. A stopped task that is deep
+  in a step holds it on, so that at most one of them is ever still finishing; whoever comes next
+  waits, is told so, and can cancel.
+- A generator speaks at least once a second: Gradio ends one whose visitor has left when it speaks.
+- Whatever a run raises ends in one sentence (`failure`), and what it had done stays.
 - Finished results are kept in a bounded cache by what was asked. They depend on nothing else, so
   another process without that cache gives the same answer, only later.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
 import time
@@ -17,14 +25,80 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from kronviz.errors import InputError, Sentence
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 SHOW_EVERY_S = 0.8
 BEAT_S = 0.25
+SPEAK_S = 1.0
+"""How often a generator speaks, whether or not there is anything to say."""
 GRACE_S = 1.4
 """How long a stopped task may take to hand over what it has; a stop is heard after `BEAT_S`."""
 KEPT = 24
 QUEUE = "lab"
+FINISHING = "A run that was stopped is finishing its last step. Yours starts by itself after it."
+_log = logging.getLogger("kronviz")
+
+
+def failure(error: BaseException) -> str:
+    """Return what a visitor is told of a run or an answer that ended in an error, and log it."""
+    if isinstance(error, Sentence):
+        return str(error)
+    _log.error("A run ended in an error.", exc_info=error)
+    if isinstance(error, MemoryError):
+        return "There was not enough memory to finish this. Ask for less, or try again later."
+    return (
+        f"This ended early, in an error of the app ({type(error).__name__}). Try again; the log of "
+        "the app says more."
+    )
+
+
+class Lane:
+    """What one run of a queue at a time holds, from its first step until its work has ended."""
+
+    def __init__(self) -> None:
+        self._free = threading.Semaphore()
+        self.finishing = False
+        """Whether the run that holds it was stopped, and is in its last step."""
+
+    def enter(self, stopped: Callable[[], bool]) -> Iterator[bool]:
+        """Wait for the lane, speaking once a second: ``False`` while waiting, ``True`` inside.
+
+        It ends without ``True`` where the run was stopped before.
+        """
+        spoke = time.monotonic()
+        while not self._free.acquire(timeout=BEAT_S):
+            if stopped():
+                return
+            if time.monotonic() - spoke >= SPEAK_S:
+                spoke = time.monotonic()
+                yield False
+        self.finishing = False
+        yield True
+
+    def leave(self) -> None:
+        """Let the next run in; once for each that entered, from any thread."""
+        self.finishing = False
+        self._free.release()
+
+    def alone(self, ask: Callable[[], Result]) -> Result:
+        """Return what a function of no steps returns, once it has the lane to itself."""
+        self._free.acquire()
+        try:
+            return ask()
+        finally:
+            self.leave()
+
+
+_lanes: dict[str, Lane] = {}
+_lanes_lock = threading.Lock()
+
+
+def lane(name: str = QUEUE) -> Lane:
+    """Return the lane of a queue."""
+    with _lanes_lock:
+        return _lanes.setdefault(name, Lane())
 
 
 @dataclass(frozen=True)
@@ -97,6 +171,7 @@ class Runs:
         summarise: Callable[[list[Item], float], Result],
         *,
         partial: bool = True,
+        queue: str = QUEUE,
     ) -> Iterator[Stage[Result]]:
         """Run through batches, now and then showing how far it is.
 
@@ -106,28 +181,49 @@ class Runs:
             batches: starts the run.
             summarise: a result from what was read and the seconds it took.
             partial: whether a stage on the way carries a result.
+            queue: whose lane the run holds.
+
+        Raises:
+            BaseException: what the run raised, after a last stage with what was read by then.
         """
         known = self.found(key)
         if known is not None:
             yield Stage(known, asked, asked, False)
             return
-        started = shown = time.perf_counter()
         read: list[Item] = []
         yield Stage(None, 0, asked, True)
-        for batch in batches():
-            read += batch
-            now = time.perf_counter()
-            if self.stopped(visitor):
-                break
-            if now - shown > SHOW_EVERY_S and len(read) < asked:
-                so_far = summarise(read, now - started) if partial else None
-                yield Stage(so_far, len(read), asked, True)
-                shown = time.perf_counter()
+        own, error = lane(queue), None
+        started = time.perf_counter()
+        with contextlib.ExitStack() as held:
+            for inside in own.enter(lambda: self.stopped(visitor)):
+                if inside:
+                    held.callback(own.leave)
+                    break
+                yield Stage(None, 0, asked, True)
+            else:
+                batches = list
+            started = shown = time.perf_counter()
+            try:
+                for batch in batches():
+                    read += batch
+                    now = time.perf_counter()
+                    if self.stopped(visitor):
+                        break
+                    if now - shown > SHOW_EVERY_S and len(read) < asked:
+                        so_far = summarise(read, now - started) if partial else None
+                        yield Stage(so_far, len(read), asked, True)
+                        shown = time.perf_counter()
+            except (GeneratorExit, InputError):
+                raise
+            except BaseException as raised:
+                error = raised
         result = summarise(read, time.perf_counter() - started)
         if len(read) == asked:
             self.keep(key, result)
         self.begin(visitor)
         yield Stage(result, len(read), asked, False)
+        if error is not None:
+            raise error
 
 
 class _Stopped(Exception):
@@ -135,21 +231,32 @@ class _Stopped(Exception):
 
 
 def watched(
-    task: Callable[[Callable[[float], object]], Result], stopped: Callable[[], bool]
+    task: Callable[[Callable[[float], object]], Result],
+    stopped: Callable[[], bool],
+    queue_name: str = QUEUE,
 ) -> Iterator[float | Result | None]:
     """Run a task that tells how far it is, in a thread of its own, and look on.
 
-    As soon as ``stopped`` says so, the task's next word is answered by ``False``, and it has
-    `GRACE_S` to hand over what it has. One that goes on all the same is ended at its next word
-    but one, and left alone even where it is deep in a step of its own. What it raises is raised
-    here.
+    The thread holds its queue's lane until it has ended. As soon as ``stopped`` says so, the task's
+    next word is answered by ``False``, and it has `GRACE_S` to hand over what it has. One that goes
+    on all the same is ended at its next word but one; where it is deep in a step of its own, it
+    finishes that alone, and the lane with it. What it raises is raised here.
 
     Yields:
-        The share that is done, 0 to 1, whenever it has grown; at last the result, or ``None`` if
-        the task was stopped and handed nothing over.
+        The share that is done, 0 to 1, once a second and whenever it has grown; at last the result,
+        or ``None`` if the task was stopped and handed nothing over.
     """
+    own = lane(queue_name)
+    for inside in own.enter(stopped):
+        if inside:
+            break
+        yield 0.0
+    else:
+        yield None
+        return
     told: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     enough, over = threading.Event(), threading.Event()
+    ended, lock = False, threading.Lock()
 
     def tell(share: float) -> bool:
         if over.is_set():
@@ -161,15 +268,24 @@ def watched(
         return True
 
     def work() -> None:
+        nonlocal ended
         try:
             told.put(("result", task(tell)))
         except _Stopped:
             told.put(("result", None))
         except BaseException as error:
             told.put(("error", error))
+        finally:
+            with lock:
+                ended = True
+                own.leave()
 
-    threading.Thread(target=work, daemon=True).start()
-    shown = time.monotonic()
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError:  # No thread can be started now.
+        own.leave()
+        raise
+    shown, share = time.monotonic(), 0.0
     until: float | None = None
     try:
         while True:
@@ -179,17 +295,25 @@ def watched(
             if until is not None and time.monotonic() > until:
                 yield None
                 return
+            speak = until is None and time.monotonic() - shown >= SPEAK_S
             try:
                 kind, value = told.get(timeout=BEAT_S)
             except queue.Empty:
+                if speak:
+                    shown = time.monotonic()
+                    yield share
                 continue
             if kind == "error":
                 raise value
             if kind == "result":
                 yield value
                 return
+            share = value
             if until is None and time.monotonic() - shown >= BEAT_S:
                 shown = time.monotonic()
-                yield value
+                yield share
     finally:
         over.set()
+        with lock:
+            if not ended:
+                own.finishing = True

@@ -27,18 +27,29 @@ from urllib.parse import parse_qs, unquote
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from starlette.concurrency import run_in_threadpool
-from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kronviz.app.server import uploads
+from kronviz.app.server.bodies import (
+    MAX_INLINE,
+    MAX_JSON,
+    MAX_OTHER,
+    Refused,
+    again,
+    limited,
+    parsed,
+    whole,
+)
 
-MAX_JSON = 4_000_000
-MORE = 200_000
-"""Bytes of a request's body, and what an upload may be larger than its file."""
+MAX_PATH, MAX_QUERY, MAX_LINK = 2_000, 2_000, 20_000
+"""Bytes of an address, of what follows its question mark, and of that in a link to a view."""
+INLINE = frozenset({"table_of_bytes"})
+"""Endpoints whose values may hold whole files."""
 WAITING = 500
+_IDENTIFIER = re.compile(r"[\w-]{1,64}")
+_RANGE = re.compile(rb"bytes=(\d{0,15})-(\d{0,15})")
 _API = "/gradio_api"
 _CLOSED = re.compile(
     r"/gradio_api/(proxy=|custom_component|stream|component_server|process_recording"
@@ -46,6 +57,7 @@ _CLOSED = re.compile(
     re.IGNORECASE,
 )
 _DIRECT = re.compile(rf"{_API}/(?:run|api)/[^/]+/?$|{_API}/queue/join/?$")
+_MCP = re.compile(rf"{_API}/mcp(/|$)")
 _CALL = re.compile(rf"{_API}/call/(v2/)?([^/]+)/?$")
 _EVENT = re.compile(rf"{_API}/call/(?:v2/)?[^/]+/([^/]+)/?$")
 _LOST = (
@@ -67,14 +79,6 @@ _HEADERS = {
 _log = logging.getLogger("kronviz")
 
 
-class Refused(Exception):
-    """A request that goes no further, with its status and one sentence."""
-
-    def __init__(self, status: int, sentence: str):
-        super().__init__(sentence)
-        self.status = status
-
-
 class Door:
     """The middleware; ``blocks`` gives the app once it is there."""
 
@@ -89,12 +93,18 @@ class Door:
             return
         answer = _Answer(scope, send)
         try:
-            if self._lost(scope):
+            path = unquote(scope["path"])
+            _check_head(scope, path)
+            if path == f"{_API}/upload_progress":
+                await uploads.tell_progress(scope, answer.send)
+            elif _brings(path) and scope["method"] == "POST":
+                await self._upload(scope, receive, answer.send)
+            elif self._lost(scope):
                 await answer.lost()
-                return
-            await self._app(scope, await self._checked(scope, receive), answer.send)
+            else:
+                await self._app(scope, await self._checked(scope, receive), answer.send)
         except Refused as refused:
-            await answer.say(refused.status, str(refused))
+            await answer.say(refused.status_code, str(refused))
         except ClientDisconnect:
             raise
         except Exception as error:
@@ -122,39 +132,50 @@ class Door:
             )
         return False
 
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        upload = uploads.Upload(scope, self._blocks().max_file_size)
+        try:
+            await upload.begin(_number(dict(scope["headers"]).get(b"content-length")))
+            # Without a name Gradio does not count how far it is, which `tell_progress` tells.
+            await self._app({**scope, "query_string": b""}, upload.received(receive), send)
+        finally:
+            upload.end()
+
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        """Check what can be seen before the body comes, and then the body."""
         path = unquote(scope["path"])
         if _CLOSED.match(path) or not _may_be_served(path):
             raise Refused(404, "There is nothing here.")
         if scope["method"] != "POST":
-            return receive
-        brings = _brings(path)
-        limit = self._blocks().max_file_size + MORE if brings else MAX_JSON
+            return limited(receive, MAX_OTHER)
         size = _number(dict(scope["headers"]).get(b"content-length"))
+        call = _CALL.match(path)
+        if call:
+            self._parameters(call[2])
+        direct = bool(_DIRECT.match(path))
+        agent = _MCP.match(path)
+        limit = MAX_OTHER if not (call or direct or agent) else MAX_JSON
+        if agent or direct or (call and call[2] in INLINE):
+            limit = MAX_INLINE
         if size > limit:
             raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
-        if brings:
-            if not await run_in_threadpool(uploads.have_room, size):
-                raise Refused(
-                    503,
-                    "No room for the file: too many others are here. Try again in half an hour.",
-                )
-            return _whole_or_nothing(_limited(receive, limit))
-        call = _CALL.match(path)
-        if not call and not _DIRECT.match(path):
-            return _limited(receive, limit)
-        body = _decoded(await _read(receive, limit))
+        if limit == MAX_OTHER:
+            return limited(receive, limit)
+        written = await whole(receive, limit)
+        body = parsed(written)
+        if agent:
+            return again(written, receive)
         if _names_an_address(body):
             raise Refused(422, "A file is sent, not fetched: upload it, and give its path here.")
         if call:
             body = self._call(call[2], body, named=bool(call[1]))
         else:
-            self._listener(body)
+            self._listener(body, len(written))
         written = json.dumps(body).encode()
         scope["headers"] = [
             (name, value) for name, value in scope["headers"] if name != b"content-length"
         ] + [(b"content-length", str(len(written)).encode())]
-        return _again(written, receive)
+        return again(written, receive)
 
     def _call(self, name: str, body: Any, *, named: bool) -> Any:
         """The checked body of a call to an endpoint, with the defaults of what was left out."""
@@ -185,13 +206,16 @@ class Door:
         self._room(name=name)
         return body
 
-    def _listener(self, body: Any) -> None:
+    def _listener(self, body: Any, size: int) -> None:
         """A listener of the page, by its number."""
         if not isinstance(body, dict) or not isinstance(body.get("data"), list):
             raise Refused(422, 'A listener takes an object with a list as "data".')
         number, visitor = body.get("fn_index"), body.get("session_hash")
         if not isinstance(number, int) or number not in self._blocks().fns:
             raise Refused(404, "There is no listener of that number.")
+        # An agent's call comes this way, too: Gradio's MCP server asks as a page does.
+        if size > MAX_JSON and self._blocks().fns[number].api_name not in INLINE:
+            raise Refused(413, f"The request is larger than {MAX_JSON:,} bytes; send less.")
         if not isinstance(visitor, str) or not 0 < len(visitor) <= 64:
             raise Refused(422, "session_hash is a text of up to 64 characters.")
         if len(body["data"]) != len(self._blocks().fns[number].inputs):
@@ -263,7 +287,10 @@ class _Answer:
         if start["status"] == 500:
             # Gradio's word for any exception; here it was sent what the page cannot send.
             start["status"] = 422
-            said = _decoded(body, {}) or {}
+            try:
+                said = json.loads(body)
+            except ValueError:
+                said = None
             sentence = (said.get("error") if isinstance(said, dict) else None) or (
                 "These values cannot be answered; reload the page."
             )
@@ -316,69 +343,6 @@ def _may_be_served(path: str) -> bool:
     return Path(asked).is_relative_to(Path(get_upload_folder()).resolve())
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
-    body = b""
-    counted = _limited(receive, limit)
-    while True:
-        message = await counted()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return body
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    """A body that may not grow beyond a limit, whatever its header says."""
-    size = 0
-
-    async def counted() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
-        return message
-
-    return counted
-
-
-def _whole_or_nothing(receive: Receive) -> Receive:
-    """An upload that ends before its time is an error of its form: what has come is deleted."""
-
-    async def watched() -> Message:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MultiPartException("The upload broke off.")
-        return message
-
-    return watched
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """A body that was read already, as if it came only now."""
-    parts = [body]
-
-    async def replay() -> Message:
-        if parts:
-            return {"type": "http.request", "body": parts.pop(), "more_body": False}
-        return await receive()
-
-    return replay
-
-
-_NOTHING: Any = object()
-
-
-def _decoded(body: bytes, otherwise: Any = _NOTHING) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        if otherwise is not _NOTHING:
-            return otherwise
-        raise Refused(422, "The body is no JSON.") from None
-
-
 def _names_an_address(body: Any) -> bool:
     """Whether a file in a body lies at an address, where Gradio would go and fetch it."""
     waiting = [body]
@@ -397,6 +361,23 @@ def _names_an_address(body: Any) -> bool:
 async def fetch_nothing(address: str) -> Any:
     """In place of Gradio's own way to fetch a file's address, whichever way a call came in."""
     raise gr.Error("A file is sent, not fetched: upload it first.")
+
+
+def _check_head(scope: Scope, path: str) -> None:
+    """Refuse addresses and ranges that nobody needs, before anything is kept of them."""
+    query = scope["query_string"]
+    if len(scope["path"]) > MAX_PATH or len(query) > (MAX_LINK if path == "/" else MAX_QUERY):
+        raise Refused(414, "The address is too long; leave its end out.")
+    if path.startswith(f"{_API}/upload"):
+        identifier = parse_qs(query.decode("latin-1")).get("upload_id", ["x"])[0]
+        if not _IDENTIFIER.fullmatch(identifier):
+            raise Refused(422, "upload_id is a text of up to 64 letters and digits.")
+    asked = [value for name, value in scope["headers"] if name == b"range"]
+    if asked:
+        found = _RANGE.fullmatch(asked[0].strip())
+        backwards = found and found[1] and found[2] and int(found[1]) > int(found[2])
+        if len(asked) > 1 or not found or backwards or not (found[1] or found[2]):
+            raise Refused(416, "The range of bytes cannot be read; ask for one, such as 0-99.")
 
 
 def _number(header: bytes | None) -> int:

@@ -14,10 +14,12 @@ def available() -> bool:
     return importlib.util.find_spec("mcp") is not None
 
 
-def answer_in_json(app: gr.Blocks) -> None:
-    """Let the MCP server of a launched app write results as JSON.
+def serve_tools(app: gr.Blocks) -> None:
+    """Let the MCP server of a launched app list what an agent can call, and answer in JSON.
 
-    Gradio writes a dictionary as Python does, with single quotes and ``None``.
+    A tool is called what its endpoint is. An endpoint that takes uploaded files is none: an agent
+    has no way to upload. Gradio writes a dictionary as Python does, with single quotes and
+    ``None``; here results are JSON.
     """
     server = getattr(app, "mcp_server_obj", None)
     if server is None:
@@ -28,3 +30,10 @@ def answer_in_json(app: gr.Blocks) -> None:
         return [text(type="text", text=json.dumps(part, ensure_ascii=False)) for part in data]
 
     server.postprocess_output_data = written
+    takes_files = {name for name in server.tool_to_endpoint if server.get_input_schema(name)[1]}
+    # Gradio names a tool after the Python function, and two of one name apart.
+    server.tool_to_endpoint = {
+        server.tool_prefix + endpoint.lstrip("/"): endpoint
+        for name, endpoint in server.tool_to_endpoint.items()
+        if name not in takes_files
+    }

@@ -18,7 +18,16 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
-from kronviz.app.components import Markup, element, html_part, place_part, tell_place, well_formed
+from kronviz.app.components import (
+    Markup,
+    alert,
+    element,
+    failure,
+    html_part,
+    place_part,
+    tell_place,
+    well_formed,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.generate import echo
 from kronviz.app.tabs.generate import view as generate_view
@@ -188,10 +197,18 @@ def _written(
         yield generate_view.refusal(str(error)), generate_view.status("")
         return
     drawn = 0.0
-    for generation in generations:
-        if generation.finished or time.monotonic() - drawn > _WAIT:
-            yield generate_view.view(generation, mode), generate_view.progress(generation)
-            drawn = time.monotonic()
+    try:
+        for generation in generations:
+            if generation.finished or time.monotonic() - drawn > _WAIT:
+                yield generate_view.view(generation, mode), generate_view.progress(generation)
+                drawn = time.monotonic()
+    except InputError as error:
+        yield generate_view.refusal(str(error)), generate_view.status("")
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        # What was written so far stays on the page.
+        yield gr.skip(), alert(failure(error), "kv-refused")
 
 
 def _stopped() -> Markup:

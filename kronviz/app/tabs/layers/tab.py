@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from kronviz.app.components import (
     DOT,
+    FINISHING,
     Markup,
     Runs,
     alert,
@@ -21,10 +22,12 @@ from kronviz.app.components import (
     box,
     downloads,
     element,
+    failure,
     html_part,
     in_queue,
     info,
     join,
+    lane,
     links,
     marked,
     place_part,
@@ -38,7 +41,7 @@ from kronviz.app.components import (
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import leave_queue, next_number
 from kronviz.figures import layers as figures
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
 from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
 from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
@@ -174,12 +177,12 @@ def _measured(
                 finding, details, *pictures = _view(step)
                 yield [_status(marked(_ended(step))), finding, details, *pictures]
             else:
-                yield [
-                    _status(f"Reading every token at every depth … {step * 100:.0f}%", step),
-                    *still,
-                ]
-    except InputError as error:
-        yield [alert(str(error), "kv-refused"), *still]
+                words = f"Reading every token at every depth … {step * 100:.0f}%"
+                yield [_status(FINISHING if lane(QUEUE).finishing else words, step), *still]
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        yield [alert(failure(error), "kv-refused"), *still]
 
 
 def _ended(report: LayerReport) -> str:

@@ -12,12 +12,21 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import Markup, element, html_part, well_formed
+from kronviz.app.components import (
+    FINISHING,
+    Markup,
+    element,
+    failure,
+    html_part,
+    lane,
+    watched,
+    well_formed,
+)
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.map import view
@@ -26,7 +35,7 @@ from kronviz.app.tabs.map.api import add_endpoints
 from kronviz.app.tabs.map.names import is_own_model
 from kronviz.lines import split_lines
 from kronviz.maps import lookup
-from kronviz.maps.fresh import FreshLayout, lay_out_steps, steps
+from kronviz.maps.fresh import FreshLayout, lay_out_words
 from kronviz.maps.spaces import OwnModel, space_of, spaces
 from kronviz.maps.store import map_of
 from kronviz.maps.words import RULES, variants
@@ -119,26 +128,27 @@ def build(context: Context) -> None:
         return asked(word, *where), place(words, *where), compared(*where)
 
     def arranged(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
-        try:
-            yield map_words.progress("Starting UMAP …", 0.0)
-            for step in lay_out_steps(_listed(words), context.predictor(pair), left, right):
-                if isinstance(step, FreshLayout):
-                    yield map_words.laid_out(step)
-                else:
-                    yield map_words.progress("Laying your words out …", step)
-        except InputError as error:
-            yield view.refusal(str(error))
+        def task(tell: Callable[[float], object]) -> FreshLayout:
+            return lay_out_words(_listed(words), context.predictor(pair), left, right, tell)
+
+        for step in laid(task, "Laying your words out …"):
+            yield map_words.laid_out(step) if isinstance(step, FreshLayout) else step
 
     def draw(space: str, pair: str | None) -> Iterator[Markup]:
+        for step in laid(lambda tell: map_of(context.predictor(pair), space, tell), "Drawing …"):
+            yield step if isinstance(step, Markup) else element("div", data_drawn=space)
+
+    def laid(task: Callable[[Callable[[float], object]], Any], doing: str) -> Iterator[Any]:
+        """A layout under way: how far it is, at last what the task returns, or why it does not."""
         try:
-            predictor = context.predictor(pair)
             yield map_words.progress("Starting UMAP …", 0.0)
-            for step in steps(lambda tell: map_of(predictor, space, tell)):
-                if isinstance(step, float):
-                    yield map_words.progress("Drawing the map …", step)
-            yield element("div", data_drawn=space)
-        except InputError as error:
-            yield view.refusal(str(error))
+            for step in watched(task, lambda: False, "map"):
+                said = FINISHING if lane("map").finishing else doing
+                yield map_words.progress(said, step) if isinstance(step, float) else step
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            yield view.refusal(failure(error))
 
     def switched(request: gr.Request, pair: str | None) -> list[Any]:
         predictor = context.predictor(pair)

@@ -81,7 +81,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 chosen = given(pairs) if pairs else load_pairs()
             return robustness(models(pair), chosen, seed=number)
 
-        return answer(ask)
+        return answer(ask, QUEUE)
 
     def sweep_(
         sentences: list[str] | None = None,
@@ -112,7 +112,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 ]
                 or sweep.STRENGTHS,
                 seed=whole(seed, "seed", 0, MAX_SEED),
-            )
+            ),
+            QUEUE,
         )
 
     def recovery_(
@@ -155,7 +156,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 seed=whole(seed, "seed", 0, MAX_SEED),
             )
 
-        return answer(ask)
+        return answer(ask, QUEUE)
 
     def sensitivity_(
         text: str,

@@ -34,6 +34,7 @@ from kronviz.app.components import (
     refused,
     running,
     seed_part,
+    uploaded_file,
     well_formed,
     whole,
 )
@@ -107,11 +108,10 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         )
         seed = seed_part()
     with gr.Column(visible=False, elem_classes="kv-lab-given") as with_file:
-        file = gr.File(
+        file = uploaded_file(
             label="JSON, JSONL, CSV or TSV with “clean” and “typo”, "
             f"up to {MAX_BYTES / 1e6:g} MB and {MAX_ROWS:,} rows",
             file_types=[".json", ".jsonl", ".csv", ".tsv"],
-            type="filepath",
             height=120,
             elem_id="kv-lab-file",
         )

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, texts, typed, whole
+from kronviz.app.components import (
+    MAX_SEED,
+    QUEUE,
+    Answer,
+    answer,
+    texts,
+    typed,
+    uploaded_file,
+    whole,
+)
 from kronviz.app.context import Context
-from kronviz.predictor import Predictor
+from kronviz.lines import short_name
+from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import TokenList, VectorTable, compare_table, read_files
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
@@ -18,13 +31,16 @@ from kronviz.probes.cross_model.probe import MAX_MAP_TOKENS, WORDS
 from kronviz.probes.own_model import as_own_model
 from kronviz.results import to_dict
 
+MAX_INLINE_FILE = 4_000_000
+
 
 def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
-    table, table_of_files = endpoints(context)
+    table, table_of_files, table_of_bytes = endpoints(context)
     gr.api(table, api_name="table", concurrency_limit=1, concurrency_id=QUEUE)
+    gr.api(table_of_bytes, api_name="table_of_bytes", concurrency_limit=1, concurrency_id=QUEUE)
     # Files come through components, which alone know which paths a visitor may name.
-    files = [gr.File(visible=False, type="filepath") for _ in range(2)]
+    files = [uploaded_file(visible=False) for _ in range(2)]
     text = gr.Textbox(visible=False)
     words = gr.JSON(visible=False)
     numbers = [gr.Number(value, precision=0, visible=False) for value in (16, 0, 1)]
@@ -39,7 +55,7 @@ def add_endpoints(context: Context) -> None:
     )
 
 
-def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., Answer]]:
+def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """The endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
@@ -95,16 +111,16 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             settings = _settings(words, pos_dim, map_tokens, seed)
             return answered(given, source, settings, on_map)
 
-        return answer(ask)
+        return answer(ask, QUEUE)
 
     def table_of_files(
         vectors: str | None,
         tokens: str | None,
-        tensor: str | None,
-        words: list[str] | None,
-        pos_dim: float | None,
-        map_tokens: float | None,
-        seed: float | None,
+        tensor: str | None = None,
+        words: list[str] | None = None,
+        pos_dim: float | None = 16,
+        map_tokens: float | None = 0,
+        seed: float | None = 1,
         on_map: bool | None = False,
     ) -> Answer:
         """Compare a token table in a file with the byte code of the same tokens.
@@ -135,9 +151,69 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], Callable[..., An
             )
             return answered(given, path.name, settings, bool(on_map))
 
-        return answer(ask)
+        return answer(ask, QUEUE)
 
-    return table, table_of_files
+    def table_of_bytes(
+        vectors: str,
+        tokens: str = "",
+        vectors_name: str = "vectors.safetensors",
+        tokens_name: str = "tokenizer.json",
+        tensor: str = "",
+        words: list[str] | None = None,
+        pos_dim: int = 16,
+        map_tokens: int = 0,
+        seed: int = 1,
+    ) -> Answer:
+        """Compare a token table, sent in the call itself, with the byte code of the same tokens.
+
+        For programs that cannot upload. The answer is that of /table, which reads larger tables
+        from the Hub.
+
+        Args:
+            vectors: The vectors as a file of .safetensors, .npy, .gguf or text, in base64; up to
+                4 MB.
+            tokens: The tokens as a file: tokenizer.json, vocab.json or vocab.txt, in base64; empty
+                where the first file holds them.
+            vectors_name: Name of the first file, whose ending says what it is.
+            tokens_name: Name of the second.
+            tensor: Name of the table in a safetensors file, where it is not found by itself.
+            words: Words whose nearest tokens are listed; empty for six common ones.
+            pos_dim: Positions of the byte code, 4 to 64.
+            map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
+            seed: Of the words, the pairs, the intervals and the map.
+        """
+
+        def ask() -> Answer:
+            typed(vectors, "vectors")
+            files = ((vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens"))
+            with tempfile.TemporaryDirectory() as folder:
+                first, *second = [_written(Path(folder), *file) for file in files if file[0]]
+                given = read_files(first, *(second or [None]), typed(tensor or "", "tensor"))
+                settings = _settings(words, pos_dim, map_tokens, seed)
+                return answered(given, first.name, settings, False)
+
+        return answer(ask, QUEUE)
+
+    return table, table_of_files, table_of_bytes
+
+
+def _written(folder: Path, content: object, name: object, what: str) -> Path:
+    """A file that came in base64. `InputError` if it is none, or too large."""
+    try:
+        data = base64.b64decode(typed(content, what), validate=True)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{what} must be the bytes of a file, written in base64.") from None
+    if not 0 < len(data) <= MAX_INLINE_FILE:
+        raise InputError(
+            f"{what} has {len(data):,} bytes; a file in a call has 1 to {MAX_INLINE_FILE:,}. "
+            "Upload a larger one for /table_of_files, or name a model for /table."
+        )
+    path = folder / what / re.sub(r"[^\w.-]", "_", Path(short_name(typed(name, what))).name or what)
+    path.parent.mkdir()
+    path.write_bytes(data)
+    return path
 
 
 def _settings(words: object, pos_dim: object, map_tokens: object, seed: object) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from kronviz.app.components import (
     html_part,
     links,
     seed_part,
+    uploaded_file,
     watched,
     well_formed,
     whole,
@@ -301,4 +302,4 @@ def _files(vectors: str | None, tokens: str | None, tensor: str) -> Source:
 
 
 def _file(label: str, identifier: str) -> gr.File:
-    return gr.File(label=label, type="filepath", height=120, elem_id=identifier)
+    return uploaded_file(label=label, height=120, elem_id=identifier)

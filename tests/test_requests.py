@@ -1,0 +1,289 @@
+"""What programs and strangers send to the whole app, as `app.py` builds it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+from gradio.utils import get_upload_folder
+from gradio_client import Client, handle_file
+from jsonschema import Draft202012Validator
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+from small import draw_quickly
+
+from kronviz.app.context import load_context
+from kronviz.app.page import build_app, launch
+from kronviz.app.server import bodies, guard, uploads
+
+FEW: dict[str, Any] = {
+    "count": 1, "repeats": 1, "seeds": 1, "max_tokens": 1, "tries": 1, "later": 1, "tokens": 16,
+    "strengths": [1], "kinds": ["swap"], "strings": ["zorb"], "prompts": ["The {} is"],
+    "sentences": ["The sun rises"], "passages": ["The sun rises in the east, as it always has."],
+    "pairs": [{"clean": "The sun", "typo": "Teh sun"}], "d_model": 16, "limit": 3, "k": 3,
+    "words": ["run", "runs", "sun", "son", "sin"], "prompt": "The sun", "clean": "The sun",
+    "typo": "Teh sun", "text": "The sun", "word": "run",
+    "first": "run", "second": "running", "string": "run",
+}  # fmt: skip
+"""Values that keep a call short."""
+
+
+@pytest.fixture(scope="module")
+def app(pair_folder: Path) -> Iterator[gr.Blocks]:
+    context = load_context(pair_folder.parent)
+    draw_quickly(context.predictor(), "bpe", "kron")
+    app = build_app(context)
+    launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield app
+    app.close()
+
+
+@pytest.fixture(scope="module")
+def address(app: gr.Blocks) -> str:
+    return app.local_url
+
+
+@pytest.fixture(scope="module")
+def endpoints(address: str) -> dict[str, list[dict[str, Any]]]:
+    named = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
+    return {name.lstrip("/"): found["parameters"] for name, found in named.items()}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("table")
+    words = [f"word{number}" for number in range(40)]
+    np.save(folder / "v.npy", np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32))
+    (folder / "t.json").write_text(json.dumps(words))
+    return folder / "v.npy", folder / "t.json"
+
+
+def inline(files: tuple[Path, Path]) -> dict[str, Any]:
+    vectors, tokens = (base64.b64encode(path.read_bytes()).decode() for path in files)
+    return {"vectors": vectors, "tokens": tokens, "vectors_name": "v.npy", "tokens_name": "t.json"}
+
+
+def left() -> set[Path]:
+    return {path for path in Path(get_upload_folder()).rglob("*") if path.is_file()}
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_the_documents_names_are_those_that_are_served(
+    app: gr.Blocks, endpoints: dict[str, list[dict[str, Any]]]
+) -> None:
+    assert {"compare", "table", "table_of_files", "table_of_bytes", "measure", "cost"} <= {
+        *endpoints
+    }
+    assert not [name for name in endpoints if name[-2:] == "_1"]
+    for function in app.fns.values():
+        name = str(function.api_name)
+        if name not in endpoints:
+            continue
+        optional = {
+            one.name
+            for one in inspect.signature(function.fn).parameters.values()
+            if one.default is not inspect.Parameter.empty
+        }
+        said = {one["parameter_name"] for one in endpoints[name] if one["parameter_has_default"]}
+        assert optional <= said, name
+
+
+def test_optional_arguments_may_be_left_out_and_files_leave_nothing(
+    address: str, files: tuple[Path, Path]
+) -> None:
+    client = Client(address, verbose=False)
+    said = client.predict(*map(handle_file, files), api_name="/table_of_files")
+    assert said["tokens"] == 40
+    before = left()
+    again = client.predict(**inline(files), api_name="/table_of_bytes")
+    assert {**again, "seconds": 0} == {**said, "seconds": 0}
+    client.predict(*map(handle_file, files), api_name="/table_of_files")
+    assert not [path for path in left() - before if path.stat().st_size == 0]
+    assert client.predict("r50k_base", 16, 16, "float32", 16, api_name="/measure")
+
+
+def test_an_agent_can_call_every_tool(
+    address: str, endpoints: dict[str, list[dict[str, Any]]], files: tuple[Path, Path]
+) -> None:
+    async def ask() -> None:
+        async with (
+            streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            refused: dict[str, str] = {}
+            tools = (await session.list_tools()).tools
+            assert {tool.name for tool in tools} == endpoints.keys() - {"table_of_files"}
+            for tool in tools:
+                Draft202012Validator.check_schema(tool.inputSchema)
+                values = {**FEW, **inline(files)} if tool.name == "table_of_bytes" else FEW
+                wanted = tool.inputSchema["properties"]
+                given = {
+                    name: value
+                    for name, value in values.items()
+                    if name in wanted and Draft202012Validator(wanted[name]).is_valid(value)
+                }
+                assert {*tool.inputSchema.get("required", [])} <= {*given}, tool.name
+                Draft202012Validator(tool.inputSchema).validate(given)
+                answer = await session.call_tool(tool.name, given)
+                if answer.isError:
+                    refused[tool.name] = answer.content[0].text
+                else:
+                    json.loads(answer.content[0].text)
+
+            assert refused == {}
+
+    asyncio.run(ask())
+
+
+NESTED = {
+    "lists": b'{"data": [[' + b"[]," * 150_000 + b"[]]]}",
+    "numbers": b'{"data": [[' + b"1," * 190_000 + b"1]]}",
+    "deep": b"[" * 100_000,
+    "deep and whole": b'{"data": ' + b"[" * 500 + b"]" * 500 + b"}",
+}
+
+
+@pytest.mark.parametrize(
+    "path", ["call/compare", "call/v2/compare", "queue/join", "run/predict", "mcp/"]
+)
+@pytest.mark.parametrize("body", NESTED.values(), ids=list(NESTED))
+def test_a_body_of_many_values_is_refused(address: str, path: str, body: bytes) -> None:
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    answer = httpx.post(f"{address}gradio_api/{path}", content=body, headers=headers)
+    assert answer.status_code in (413, 422)
+    assert answer.json()["detail"].endswith(".")
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(address: str) -> None:
+    for path, limit, status in (
+        ("call/compare", bodies.MAX_JSON, 413),
+        ("call/nowhere", bodies.MAX_JSON, 404),
+        ("mcp/", bodies.MAX_INLINE, 413),
+        ("cancel", bodies.MAX_OTHER, 413),
+        ("nowhere", bodies.MAX_OTHER, 413),
+    ):
+        with socket.create_connection(("127.0.0.1", httpx.URL(address).port)) as line:
+            line.sendall(
+                f"POST /gradio_api/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {limit + 1}\r\n\r\n".encode()
+            )
+            assert f" {status} ".encode() in line.recv(1000), path
+
+
+def test_a_large_body_holds_files_alone(address: str) -> None:
+    plain = {"vectors": "a" * 1_000_000, "tokens": "b", "words": ["x"] * 30_000}
+    for path, body in (
+        ("call/v2/table_of_bytes", json.dumps(plain)),
+        ("queue/join", json.dumps({"data": ["a" * 1_000_000], "fn_index": 0, "session_hash": "v"})),
+    ):
+        answer = httpx.post(f"{address}gradio_api/{path}", content=body)
+        assert answer.status_code in (413, 422)
+
+
+BROKEN = ("--5", "0-1,2-3", "a-b", "5-2", "-", "9" * 99)
+
+
+@pytest.mark.parametrize("range_", [f"bytes={asked}" for asked in BROKEN] + ["x"])
+def test_a_broken_range_is_one_sentence(
+    address: str, range_: str, files: tuple[Path, Path]
+) -> None:
+    sent = httpx.post(f"{address}gradio_api/upload", files={"files": files[0].open("rb")}).json()[0]
+    url = f"{address}gradio_api/file={sent}"
+    assert httpx.get(url, headers={"range": "bytes=0-3"}).content == files[0].read_bytes()[:4]
+    answer = httpx.get(url, headers={"range": range_})
+    assert answer.status_code == 416
+    assert answer.json()["detail"].endswith(".")
+
+
+def test_a_long_address_is_refused_and_nothing_is_kept_of_it(address: str) -> None:
+    long = "x" * 60_000
+    for path in ("gradio_api/upload_progress?upload_id=", "gradio_api/info?", "?text=", "config?"):
+        assert httpx.get(f"{address}{path}{long}").status_code == 414
+    for identifier in ("a" * 65, "%00", "ä", ""):
+        answer = httpx.get(f"{address}gradio_api/upload_progress?upload_id={identifier}")
+        assert answer.status_code in (404, 422)
+
+
+def begun(address: str, head: bytes, query: str = "") -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", httpx.URL(address).port))
+    line.settimeout(20)
+    line.sendall(
+        f"POST /gradio_api/upload{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n".encode()
+        + head
+    )
+    return line
+
+
+PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r\n\r\n'
+
+
+def test_uploads_reserve_what_they_announce(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = left()
+    here = uploads.delete_old()
+    monkeypatch.setattr(uploads, "MOST_BYTES", here + 25_000_000)
+    with begun(address, b"Content-Length: 20000000\r\n\r\n" + PART):
+        eventually(lambda: bool(uploads._under_way))
+        with begun(address, b"Content-Length: 20000000\r\n\r\n" + PART) as second:
+            assert b" 503 " in second.recv(1000)
+    eventually(lambda: not uploads._under_way)
+    monkeypatch.setattr(uploads, "MOST_BYTES", uploads.delete_old() + 9_000_000)
+    chunk = b"400000\r\n" + b"0" * 0x400000 + b"\r\n"
+    with begun(address, b"Transfer-Encoding: chunked\r\n\r\n") as line:
+        first = b"%x\r\n%s\r\n" % (len(PART), PART)
+        line.sendall(first)
+        said = b""
+        for _ in range(6):
+            try:
+                line.sendall(chunk)
+            except OSError:
+                break
+        try:
+            said = line.recv(4000)
+        except OSError:  # Closed while it was still being sent to.
+            said = b" 400 "
+        assert b" 400 " in said or b" 503 " in said
+    eventually(lambda: left() == before)
+
+
+def test_a_form_without_an_end_leaves_nothing(address: str) -> None:
+    before = left()
+    with begun(address, b"Content-Length: 100000\r\n\r\n") as line:
+        line.sendall(PART + b"0" * (100_000 - len(PART)))
+        assert b" 400 " in line.recv(1000)
+    eventually(lambda: left() == before)
+
+
+def test_the_page_is_told_how_far_an_upload_is(address: str) -> None:
+    head = b"Content-Length: 300000\r\n\r\n"
+    with begun(address, head, "?upload_id=abc") as line:
+        line.sendall(PART + b"0" * 200_000)
+        url = f"{address}gradio_api/upload_progress?upload_id=abc"
+        with httpx.stream("GET", url) as told:
+            lines = (json.loads(text[6:]) for text in told.iter_lines() if text)
+            update = next(lines)
+            assert (update["msg"], update["orig_name"]) == ("update", "a.npy")
+            assert update["chunk_size"] > 100_000
+            end = b"\r\n--x--\r\n"
+            line.sendall(b"0" * (100_000 - len(PART) - len(end)) + end)
+            assert b" 200 " in line.recv(1000)
+            assert list(lines)[-1] == {"msg": "done"}
+    assert guard.uploads._under_way == []

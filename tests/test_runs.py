@@ -1,0 +1,111 @@
+"""Long runs: one at a time, stopped at once, never lost to an error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kronviz.app.components.endpoints import answer
+from kronviz.app.components.runs import FINISHING, Runs, Stage, failure, lane, watched
+from kronviz.errors import InputError
+
+KINDS = (MemoryError, RuntimeError, KeyboardInterrupt, SystemExit, RecursionError)
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> str:
+    """A queue of the test's own."""
+    return request.node.name
+
+
+def test_a_stopped_step_holds_the_lane_and_who_waits_can_cancel(queue: str) -> None:
+    begun, go, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def deep(tell: Callable[[float], object]) -> str:
+        begun.set()
+        go.wait()
+        return "done"
+
+    first = watched(deep, stop.is_set, queue)
+    assert next(first) == 0.0
+    assert begun.wait(10)
+    stop.set()
+    assert list(first) == [None]
+    assert lane(queue).finishing
+    # Nobody else begins meanwhile, however many come and go.
+    for _ in range(2):
+        given_up = threading.Event()
+        waiting = watched(lambda tell: "never", given_up.is_set, queue)
+        assert next(waiting) == 0.0
+        given_up.set()
+        assert list(waiting) == [None]
+    third = watched(lambda tell: "third", lambda: False, queue)
+    assert next(third) == 0.0
+    go.set()
+    assert list(third)[-1] == "third"
+    assert not lane(queue).finishing
+    assert lane(queue).alone(lambda: 5) == 5
+
+
+def test_a_visitor_who_left_ends_a_run_at_its_next_word(queue: str) -> None:
+    told, ended = threading.Event(), threading.Event()
+
+    def task(tell: Callable[[float], object]) -> None:
+        try:
+            while True:
+                tell(0.5)
+                told.set()
+        finally:
+            ended.set()
+
+    run = watched(task, lambda: False, queue)
+    next(run)
+    assert told.wait(10)
+    run.close()
+    assert ended.wait(10)
+    assert lane(queue).alone(lambda: True)
+
+
+def test_a_run_that_says_nothing_speaks_all_the_same(queue: str) -> None:
+    go = threading.Event()
+    run = watched(lambda tell: go.wait(), lambda: False, queue)
+    assert [next(run), next(run)] == [0.0, 0.0]
+    go.set()
+    assert next(run) is True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_a_run_raises_what_it_read_stays(kind: type[BaseException], queue: str) -> None:
+    def batches() -> Iterator[list[int]]:
+        yield [1, 2]
+        raise kind("boom /secret/path")
+
+    runs = Runs()
+    shown: list[Stage] = []
+    stages = runs.stages("v", "key", batches, 5, lambda read, _: sum(read), queue=queue)
+    with pytest.raises(kind):
+        shown.extend(stages)
+    assert (shown[-1].result, shown[-1].done, shown[-1].running) == (3, 2, False)
+    assert runs.found("key") is None
+    assert lane(queue).alone(lambda: True)
+    with pytest.raises(kind):
+        list(watched(lambda tell: next(b := batches()) and next(b), lambda: False, queue))
+    assert lane(queue).alone(lambda: True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_is_one_sentence(kind: type[BaseException]) -> None:
+    said = failure(kind("boom /secret/path"))
+    assert said.endswith(".")
+    assert "secret" not in said
+
+    def ask() -> object:
+        raise kind("boom /secret/path")
+
+    with pytest.raises(Exception, match=r"This ended early|not enough memory") as caught:
+        answer(ask)
+    assert "secret" not in str(caught.value)
+    assert failure(InputError("Give more.")) == "Give more."
+    assert FINISHING.endswith(".")
