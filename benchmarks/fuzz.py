@@ -4,8 +4,11 @@
 
 Without ``--url`` it starts the app on a port of its own. A call is a named endpoint, by both of
 Gradio's ways, with values of the right kind, of the wrong kind, too long, missing or unknown; now
-and then a body that is no JSON, or a listener of the page by its number. Long probes are asked for
-little, so that ten thousand calls take minutes and no hours.
+and then a body that is no JSON, or a listener of the page by its number; and now and then what
+`hostile.py` knows: nested bodies, uploads without an end, broken ranges, runs that are left. Long
+probes are asked for little, so that ten thousand calls take minutes and no hours. ``--faults``
+starts an app in which one batch of ten raises an error of memory, of the program, or of the
+terminal.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from collections import Counter
 from typing import Any
 
 import httpx
+from hostile import KINDS, QUICK, Fault
 from running import ROOT, App
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -128,6 +132,15 @@ async def fuzz(url: str, calls: int, seed: int) -> tuple[Counter[str], list[str]
 
         async def work() -> None:
             for path, body in left:
+                if fuzzer.random.random() < 0.03:
+                    known = KINDS if fuzzer.random.random() < 0.05 else QUICK
+                    attack = fuzzer.random.choice(known)
+                    try:
+                        await attack(client, url, fuzzer.random)
+                    except (Fault, httpx.HTTPError, ValueError) as error:
+                        faults.append(f"{attack.__name__}: {error!r}")
+                    kinds[attack.__name__] += 1
+                    continue
                 try:
                     kind, said = await answered(client, url, path, body)
                 except (httpx.HTTPError, ValueError) as error:
@@ -148,10 +161,11 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--url")
+    parser.add_argument("--faults", action="store_true", help="errors inside the app's probes")
     arguments = parser.parse_args()
     app, url = None, arguments.url
     if url is None:
-        app = App()
+        app = App("benchmarks/faulty.py" if arguments.faults else "app.py")
         url = app.url
         app.wait()
     started = time.perf_counter()
@@ -164,6 +178,7 @@ def main() -> int:
     print(f"500s, broken answers, tracebacks, paths: {len(faults)}")
     for fault in faults[:10]:
         print(" ", fault)
+    # Injected errors are logged; anything that a request itself ran into is not among them.
     if "could not be answered" in log:
         print("the log of the app:", log[-3000:])
     return int(bool(faults))

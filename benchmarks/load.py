@@ -1,12 +1,15 @@
 """Many visitors at once, as their browsers would ask: what fails, how late answers are, memory.
 
     python benchmarks/load.py [--visitors 50] [--every 2] [--minutes 10] [--via page|queue]
-                              [--processes 1] [--flood 500]
+                              [--processes 1] [--flood 500] [--hostile]
 
 Starts the app (or several processes of it behind a proxy that sends each request to the next one,
 whoever asked before), and lets every visitor open the page and compare a text of their own every
 two seconds. ``page`` asks as the page does, ``queue`` as programs do, through Gradio's queue. All
 of it stays on 127.0.0.1 and ends by itself.
+
+``--hostile`` lets the visitors compare for half of the time, and for the other half beside one more
+who sends all that `hostile.py` knows; p95 must not double.
 
 ``--flood`` sends so many different comparisons at the same moment instead, while one visitor types
 in the byte view and another lets the models write, and says what each of them was told.
@@ -30,6 +33,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from hostile import attack
 from running import HOST, ROOT, App, free_port
 
 SAMPLE_S = 10.0
@@ -50,10 +54,15 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
 
+    def p95(self) -> float:
+        """Seconds within which nineteen of twenty were answered."""
+        late = sorted(self.seconds) or [float("nan")]
+        return late[min(int(len(late) * 0.95), len(late) - 1)]
+
     def row(self, label: str) -> str:
         asked = len(self.seconds) + len(self.failures) + len(self.busy)
         late = sorted(self.seconds) or [float("nan")]
-        p50, p95 = statistics.median(late), late[min(int(len(late) * 0.95), len(late) - 1)]
+        p50, p95 = statistics.median(late), self.p95()
         return (
             f"{label:<28} asked {asked:6,}  failed {len(self.failures):4,}"
             f"  busy {len(self.busy):4,}  p50 {p50 * 1e3:7.0f} ms  p95 {p95 * 1e3:7.0f} ms"
@@ -209,6 +218,27 @@ async def hold(arguments: argparse.Namespace, visitors: Visitors, apps: list[App
     return tally
 
 
+async def hostile(arguments: argparse.Namespace, visitors: Visitors, apps: list[App]) -> Tally:
+    """Visitors at human speed, alone and then beside one who means harm."""
+    arguments.minutes /= 2
+    alone = await hold(arguments, visitors, apps)
+    over = asyncio.Event()
+    limits = httpx.Limits(max_connections=20)
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, limits=limits) as other:
+        attacking = asyncio.create_task(attack(other, visitors.page.url, over, seed=1))
+        beside = await hold(arguments, visitors, apps)
+        over.set()
+        sent, faults = await attacking
+    before, after = alone.p95(), beside.p95()
+    print(f"{sent} hostile requests meanwhile, {len(faults)} answered wrongly")
+    for fault in faults[:5]:
+        print("  ", fault[:300])
+    print(f"p95 of Compare {before:.2f} s alone, {after:.2f} s beside: {after / before:.2f} times")
+    print(f"memory after it, MB: {sum(app.memory_mb() for app in apps):.0f}")
+    beside.failures += faults
+    return beside
+
+
 async def flood(arguments: argparse.Namespace, visitors: Visitors) -> Tally:
     """Comparisons all at once, beside somebody who types and somebody who lets models write."""
     client, page = visitors.client, visitors.page
@@ -302,6 +332,7 @@ async def main() -> int:
     parser.add_argument("--via", choices=["page", "queue"], default="page")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--flood", type=int, default=0, help="comparisons at one moment instead")
+    parser.add_argument("--hostile", action="store_true", help="beside one who means harm")
     parser.add_argument("--proxy", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.proxy:
@@ -327,6 +358,8 @@ async def main() -> int:
             print(f"{len(apps)} process(es), {os.cpu_count()} cores, {url}")
             if arguments.flood:
                 tally = await flood(arguments, visitors)
+            elif arguments.hostile:
+                tally = await hostile(arguments, visitors, apps)
             else:
                 tally = await hold(arguments, visitors, apps)
     finally:

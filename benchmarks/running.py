@@ -27,9 +27,9 @@ def free_port() -> int:
 
 
 class App:
-    """``python app.py`` on a port of its own, started at once."""
+    """``python app.py``, or another script, on a port of its own, started at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: str = "app.py") -> None:
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}/"
         environment = os.environ | {
@@ -39,7 +39,7 @@ class App:
         # A file and no pipe: nobody reads before the end, and a full pipe would hold the app up.
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.process = subprocess.Popen(
-            [sys.executable, "app.py"],
+            [sys.executable, script],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,

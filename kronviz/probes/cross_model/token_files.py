@@ -15,6 +15,8 @@ import codecs
 import json
 from typing import Any
 
+import orjson
+
 from kronviz.errors import InputError
 from kronviz.probes.cross_model.lines import read_lines
 from kronviz.probes.cross_model.schemes import scheme_of_tokenizer
@@ -30,8 +32,9 @@ from kronviz.probes.cross_model.tokens import (
 )
 
 MAX_FILE_BYTES = 64_000_000
-MAX_OBJECTS, MAX_LISTS = 500_000, 2_000_000
+MAX_OBJECTS, MAX_LISTS, MAX_PARTS = 500_000, 2_000_000, 4_000_000
 """In a JSON file: the largest vocabularies list 600,000 merges as pairs, and few objects."""
+SLOW_BYTES = 4_000_000
 
 
 def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
@@ -176,10 +179,21 @@ def _is_json(data: bytes) -> bool:
 
 
 def _parsed(data: bytes) -> Any:
-    if data.count(b"{") > MAX_OBJECTS or data.count(b"[") > MAX_LISTS:
+    # Counted first, and read by a fast parser: nobody else is answered while a parser is at work.
+    if (
+        data.count(b"{") > MAX_OBJECTS
+        or data.count(b"[") > MAX_LISTS
+        or data.count(b",") > MAX_PARTS
+    ):
         raise InputError(
             "The token list is JSON of far more parts than a vocabulary has; give tokenizer.json."
         )
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        # Stricter than JSON is commonly written: a small file may be read the slow way.
+        if len(data) > SLOW_BYTES:
+            raise InputError("The token list is not valid JSON; give tokenizer.json.") from None
     try:
         return json.loads(data)
     except RecursionError:

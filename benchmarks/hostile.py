@@ -1,0 +1,175 @@
+"""What one visitor can send who means harm: kinds of requests, each with what must come of it.
+
+`fuzz.py` draws from them, and `load.py --hostile` has one visitor send them while others compare.
+Every kind raises `Fault` where the app answered in another way than with a sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+
+Kind = Callable[[httpx.AsyncClient, str, random.Random], Awaitable[None]]
+JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+PATHS = ("call/compare", "call/v2/table", "call/nowhere", "queue/join", "mcp/", "cancel", "nowhere")
+
+
+class Fault(AssertionError):
+    """An answer that should not have been."""
+
+
+async def nested_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Four megabytes of lists, or a hundred thousand brackets, to any endpoint."""
+    body = chance.choice(
+        (
+            b'{"data": [[' + b"[]," * 1_300_000 + b'[]], "x", ""]}',
+            b'{"data": [[' + b"[]," * 150_000 + b"[]]]}",
+            b'{"data": [{' + b'"":0,' * 100_000 + b'"":0}]}',
+            b"[" * 100_000,
+        )
+    )
+    await refused(client, f"{url}gradio_api/{chance.choice(PATHS)}", body)
+
+
+async def large_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Twenty megabytes of text, announced or in chunks."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"a" * 1_000_000
+
+    path = chance.choice(PATHS)
+    body: Any = chunks() if chance.random() < 0.5 else b"a" * 20_000_000
+    await refused(client, f"{url}gradio_api/{path}", body)
+
+
+async def refused(client: httpx.AsyncClient, address: str, body: Any) -> None:
+    """Send a body that must be refused with a sentence."""
+    try:
+        answer = await client.post(address, content=body, headers=JSON)
+    except (httpx.WriteError, httpx.RemoteProtocolError, httpx.ReadError):
+        return  # The app refused and closed the line while it was still being sent to.
+    check(answer, (404, 405, 413, 422))
+
+
+def check(answer: httpx.Response, statuses: tuple[int, ...]) -> None:
+    """Raise `Fault` unless an answer has one of these statuses and no insides."""
+    if answer.status_code not in statuses:
+        raise Fault(f"{answer.request.url.path}: {answer.status_code} {answer.text[:200]}")
+    if "Traceback" in answer.text or "site-packages" in answer.text:
+        raise Fault(f"{answer.request.url.path} shows its insides: {answer.text[:200]}")
+
+
+async def long_address(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Sixty kilobytes behind a question mark."""
+    path = chance.choice(("gradio_api/upload_progress?upload_id=", "gradio_api/info?", "?text="))
+    check(await client.get(f"{url}{path}{'x' * 60_000}"), (414,))
+
+
+async def broken_range(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """A range of bytes that is none."""
+    asked = chance.choice(("--5", "0-1,2-3", "5-2", "-", "a-b"))
+    answer = await client.get(f"{url}favicon.ico", headers={"range": f"bytes={asked}"})
+    check(answer, (416,))
+
+
+async def upload(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """An upload without an end, or one that announces more than there is room for."""
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r\n\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    kind = chance.random()
+    if kind < 0.4:
+        body: Any = part + b"0" * 3_000_000
+        headers["content-length"] = str(len(body))
+    elif kind < 0.7:
+        body, headers["content-length"] = part, str(10**12)
+    else:
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield part
+            for _ in range(10):
+                yield b"0" * 1_000_000
+
+        body = chunks()
+    try:
+        answer = await client.post(f"{url}gradio_api/upload", content=body, headers=headers)
+    except httpx.HTTPError:
+        return
+    check(answer, (400, 413, 503))
+
+
+async def large_tokens(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Twenty or sixty megabytes of JSON as a token list, measured with a table of four rows."""
+    pairs = chance.choice((3_300_000, 10_000_000))
+    tokens = b"{" + b'"":0,' * pairs + b'"":0}'
+    table = (
+        b"\x93NUMPY\x01\x00v\x00"
+        + (b"{'descr': '<f4', 'fortran_order': False, 'shape': (4, 4), }".ljust(117) + b"\n")
+        + bytes(64)
+    )
+    files = [("files", ("v.npy", table)), ("files", ("t.json", tokens))]
+    answer = await client.post(f"{url}gradio_api/upload", files=files)
+    check(answer, (200, 503))
+    if answer.status_code == 200:
+        given = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in answer.json()]
+        said = await called(client, url, "table_of_files", {"data": given})
+        if "event: error" not in said or "null" in said:
+            raise Fault(f"a token list of {len(tokens):,} bytes: {said[:200]}")
+
+
+async def left_run(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """A long run whose visitor leaves after half a second."""
+    name = chance.choice(("sweep", "robustness", "layers"))
+    answer = await client.post(f"{url}gradio_api/call/v2/{name}", json={})
+    check(answer, (200, 503))
+    if answer.status_code == 200:
+        address = f"{url}gradio_api/call/v2/{name}/{answer.json()['event_id']}"
+        try:
+            async with asyncio.timeout(0.5), client.stream("GET", address) as told:
+                await told.aread()
+        except TimeoutError:
+            pass
+
+
+async def called(client: httpx.AsyncClient, url: str, name: str, body: Any) -> str:
+    """What an endpoint says in the end."""
+    answer = await client.post(f"{url}gradio_api/call/{name}", json=body)
+    check(answer, (200,))
+    event = answer.json()["event_id"]
+    return (await client.get(f"{url}gradio_api/call/{name}/{event}")).text
+
+
+KINDS: tuple[Kind, ...] = (
+    nested_body,
+    large_body,
+    long_address,
+    broken_range,
+    upload,
+    large_tokens,
+    left_run,
+)
+QUICK = KINDS[:5]
+"""Those that are answered at once."""
+
+
+async def attack(
+    client: httpx.AsyncClient, url: str, over: asyncio.Event, seed: int
+) -> tuple[int, list[str]]:
+    """Send kind after kind until it is over; how many were sent, and what should not have been."""
+    chance, sent = random.Random(seed), 0
+    faults: list[str] = []
+    while not over.is_set():
+        for kind in KINDS:
+            try:
+                await kind(client, url, chance)
+            except (Fault, httpx.HTTPError, json.JSONDecodeError) as error:
+                faults.append(f"{kind.__name__}: {error!r}")
+            sent += 1
+            if over.is_set():
+                break
+    return sent, faults
