@@ -158,7 +158,10 @@ class Visitors:
         """One comparison, counted."""
         clean, typo = self.texts.next()
         number = next(self.numbers)
-        more = [None, number] if self.via == "page" else [""]
+        # Behind the texts: the right answer and the pair, left out, and on the page a number.
+        more: list[Any] = [""] * (len(self.typed["inputs"]) - 2)
+        if self.via == "page":
+            more = ["", None, number]
         started = time.perf_counter()
         try:
             (said,) = await ask(self.client, self.page, self.typed, [clean, typo, *more], visitor)

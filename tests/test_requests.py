@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import inspect
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -287,3 +289,67 @@ def test_the_page_is_told_how_far_an_upload_is(address: str) -> None:
             assert b" 200 " in line.recv(1000)
             assert list(lines)[-1] == {"msg": "done"}
     assert guard.uploads._under_way == []
+
+
+LONG = (
+    ("kronviz.probes.outcomes", "_read_batch"),
+    ("kronviz.probes.recovery", "passage_runs"),
+    ("kronviz.app.tabs.generate.tab", "side_by_side"),
+    ("kronviz.app.tabs.generate.echo", "echo_runs"),
+    ("kronviz.app.tabs.layers.tab", "layers"),
+    ("kronviz.app.tabs.your_model.tab", "TableProbe"),
+    ("kronviz.app.tabs.map.tab", "lay_out_words"),
+    ("kronviz.app.tabs.map.tab", "map_of"),
+)
+"""What the long runs of the page compute with."""
+
+
+def run_on_page(address: str, function: Any) -> str:
+    """All that the page is told of one of its long runs, begun with what its fields hold."""
+    visitor = f"visitor{function._id}"
+    # Texts of its own, for the answer to the page's is kept.
+    data = [
+        f"{part.value} today" if isinstance(part, gr.Textbox) and part.value else part.value
+        for part in function.inputs
+    ]
+    body = {"data": data, "fn_index": function._id, "session_hash": visitor, "trigger_id": None}
+    httpx.post(f"{address}gradio_api/queue/join", json=body).raise_for_status()
+    url = f"{address}gradio_api/queue/data?session_hash={visitor}"
+    with httpx.stream("GET", url, timeout=60) as told:
+        lines = []
+        for line in told.iter_lines():
+            lines.append(line)
+            if "process_completed" in line:
+                break
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("kind", [MemoryError, RuntimeError, KeyboardInterrupt])
+def test_an_error_in_any_long_run_is_one_sentence_and_it_can_run_again(
+    app: gr.Blocks, address: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> Any:
+        raise kind("boom /secret/path")
+
+    for module, name in LONG:
+        monkeypatch.setattr(importlib.import_module(module), name, broken)
+    long = [
+        function
+        for function in app.fns.values()
+        if function.api_visibility == "private"
+        and function.concurrency_id in ("lab", "map")
+        and inspect.isgeneratorfunction(function.fn)
+    ]
+    assert len(long) >= 9
+    for function in long:
+        said = run_on_page(address, function)
+        assert re.search("ended early|not enough memory", said), (function.fn, said[-500:])
+        assert '"success":true' in said.replace(" ", "").splitlines()[-1]
+        assert "secret" not in said
+        names = [str(part.elem_id) for part in function.outputs]
+        if any(name.endswith("-cancel") for name in names):
+            # Run can be pressed again, Cancel cannot.
+            last = json.loads(said.splitlines()[-1][5:])["output"]["data"]
+            run, cancel = last[-2:]
+            assert run["interactive"] is True
+            assert cancel["interactive"] is False

@@ -218,7 +218,7 @@ class Runs:
             except BaseException as raised:
                 error = raised
         result = summarise(read, time.perf_counter() - started)
-        if len(read) == asked:
+        if error is None and len(read) == asked:
             self.keep(key, result)
         self.begin(visitor)
         yield Stage(result, len(read), asked, False)
