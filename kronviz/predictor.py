@@ -234,7 +234,9 @@ class Predictor:
         for batch in _alike(asked):
             ids_together = [one.clean_ids for one in batch] + [one.typo_ids for one in batch]
             wanted = [one.answer for one in batch]
-            arms = self.by_arm(functools.partial(self._read_arm, texts=ids_together, answers=wanted))
+            arms = self.by_arm(
+                functools.partial(self._read_arm, texts=ids_together, answers=wanted)
+            )
             for one, said in zip(batch, zip(*arms, strict=True), strict=True):
                 clean_tokens, typo_tokens = self.token_views(one.clean_ids, one.typo_ids)
                 answers[one.place] = Comparison(

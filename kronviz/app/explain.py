@@ -72,6 +72,13 @@ EXPLANATIONS = {
         "How good a model is. A table is where a model begins; and in the byte code, similarly "
         "spelled words are close, whatever they mean.",
     ),
+    "arms": Explanation(
+        "Fourteen ways to turn a token into a vector, trained side by side on small models.",
+        "Left of the line an arm beats the better table. Filled marks follow a misspelled context, "
+        "open ones a clean one.",
+        "Large models. These are small and read few tokens, where sharing rows between tokens helps "
+        "most; the lead shrinks as they read more.",
+    ),
     "training": Explanation(
         "How the two models learned: their loss, the gap between them, their embedding norms.",
         "Both read the same text in the same order. Lower loss is better; in “The gap” and “Rare "
