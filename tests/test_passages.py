@@ -16,6 +16,7 @@ from kronviz.passages import (
     CLEAN,
     HALVES,
     NONE,
+    PERTURBED,
     Condition,
     PassageError,
     Passages,
@@ -26,7 +27,7 @@ from kronviz.passages import (
 )
 from kronviz.predictor import Predictor
 from kronviz.probes.__main__ import main
-from kronviz.probes.continuation import Continuation, read, summarise
+from kronviz.probes.continuation import MEAN, Continuation, read, summarise
 from kronviz.results import from_json
 from kronviz.tokenizer import load_tokenizer
 from kronviz.typos.noise import perturb
@@ -105,6 +106,8 @@ def test_figures_are_paired_over_passages(small_predictor: Predictor) -> None:
     assert row.arms[1].score is not None
     score = 100 * (none.mean() - kron.mean()) / (none.mean() - clean.mean())
     assert row.arms[1].score.mean == pytest.approx(score)
+    five = np.mean([values["kron"][at] for at in PERTURBED])
+    assert rows[MEAN, 0.0].arms[1].nats.mean == pytest.approx(five)
     bits = kron.sum() * 6 / np.log(2) / found.bytes.sum()
     assert row.arms[1].bits_per_byte.mean == pytest.approx(bits)
     assert row.arms[1].nats.low < row.arms[1].nats.mean < row.arms[1].nats.high

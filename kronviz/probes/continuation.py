@@ -20,9 +20,10 @@ import argparse
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,8 @@ SETS: dict[str, tuple[Condition, ...]] = {
     "all": ALL,
 }
 """Conditions that are read together; a score needs the clean context and none."""
+MEAN = "mean of the five"
+"""The kind of the row that holds the mean loss over the five perturbations."""
 BLOCK = 50
 
 Losses = Mapping[str, Mapping[Condition, NDArray[np.float64]]]
@@ -92,7 +95,7 @@ class ContinuationRow:
     """All arms in one condition.
 
     Attributes:
-        kind, share: see `kronviz.passages.Condition`.
+        kind, share: see `kronviz.passages.Condition`; `MEAN` for the five perturbations together.
         misspelled: share of the words that truly were misspelled; ``None`` for other kinds.
         cut: contexts of which only the end fits the models.
         differences: of the losses of every two arms, in nats a token, passage by passage.
@@ -112,7 +115,7 @@ class Continuation:
 
     Attributes:
         pair: name of the pair of models.
-        text: name of the text's file; ``text_sha256`` is that of its bytes.
+        text: name of the text's file; ``text_sha256`` is that of its documents, joined by NUL.
         half: of the text, see `kronviz.passages.HALVES`; ``None`` for the whole.
         passages_sha256: of the passages' clean text: runs with equal ones read the same.
         asked, done: passages that were to be read, and that were.
@@ -139,9 +142,19 @@ class Continuation:
         return next(row for row in self.rows if (row.kind, row.share) == (kind, share))
 
 
-def continuation(
+def continuation(predictor: Predictor, text: Path, **options: Any) -> tuple[Continuation, Losses]:
+    """Read passages of a file with every arm; arguments and errors of `continuation_of`."""
+    try:
+        documents = list(read_documents(text))
+    except PassageError as error:
+        raise InputError(str(error)) from None
+    return continuation_of(predictor, documents, text.name, **options)
+
+
+def continuation_of(
     predictor: Predictor,
-    text: Path,
+    documents: Sequence[str],
+    name: str,
     *,
     count: int = COUNT,
     context: int = CONTEXT,
@@ -152,11 +165,10 @@ def continuation(
     half: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Continuation, Losses]:
-    """Read passages of a text with every arm.
+    """Read passages of documents with every arm.
 
     Args:
-        text: a file, see `kronviz.passages.read_documents`; other arguments as for
-            `kronviz.passages.passages`.
+        name: of the text, for the result; other arguments as for `kronviz.passages.passages`.
         progress: called after each block of passages; what was read stays when it says stop.
 
     Returns:
@@ -168,7 +180,7 @@ def continuation(
     started = time.perf_counter()
     try:
         made = passages(
-            list(read_documents(text)),
+            documents,
             predictor.tokenizer.name,
             count=count,
             context=context,
@@ -181,27 +193,39 @@ def continuation(
         by_arm = read(predictor, made, progress)
     except PassageError as error:
         raise InputError(str(error)) from None
-    done = len(next(iter(by_arm.values()))[CLEAN])
     problems = list(predictor.problems)
     if len(made) < count:
         problems.append(f"The text has {len(made):,} passages; {count:,} were asked for.")
-    result = Continuation(
+    result = report(predictor, made, by_arm, name, documents, seconds=time.perf_counter() - started)
+    return replace(result, problems=tuple(problems)), by_arm
+
+
+def report(
+    predictor: Predictor,
+    made: Passages,
+    by_arm: Losses,
+    name: str,
+    documents: Sequence[str],
+    *,
+    seconds: float = 0.0,
+) -> Continuation:
+    """Return the result of losses that were measured; ``name`` and ``documents`` are the text's."""
+    return Continuation(
         pair=predictor.pair,
-        text=text.name,
-        text_sha256=hashlib.sha256(text.read_bytes()).hexdigest(),
-        half=half,
+        text=name,
+        text_sha256=hashlib.sha256("\0".join(documents).encode()).hexdigest(),
+        half=made.half,
         passages_sha256=made.texts,
-        seed=seed,
+        seed=made.seed,
         resamples=RESAMPLES,
         asked=len(made),
-        done=done,
-        context=context,
-        continuation=length,
-        rows=summarise(made, by_arm, predictor.n_ctx, seed),
-        problems=tuple(problems),
-        seconds=time.perf_counter() - started,
+        done=len(next(iter(by_arm.values()))[CLEAN]),
+        context=len(made.contexts[CLEAN][0]),
+        continuation=made.targets.shape[1],
+        rows=summarise(made, by_arm, predictor.n_ctx, made.seed),
+        problems=(),
+        seconds=seconds,
     )
-    return result, by_arm
 
 
 def read(predictor: Predictor, made: Passages, progress: Progress | None = None) -> Losses:
@@ -231,14 +255,23 @@ def summarise(
         by_arm: at least the clean context of each arm; of the first passages, or of all.
         n_ctx: tokens that the models read.
     """
-    return tuple(_row(made, by_arm, at, n_ctx, seed) for at in made.contexts if at != NONE)
+    rows = [(at, (at,)) for at in made.contexts if at != NONE]
+    if set(PERTURBED) <= set(made.contexts):
+        rows.append((Condition(MEAN), PERTURBED))
+    return tuple(_row(made, by_arm, name, over, n_ctx, seed) for name, over in rows)
 
 
 def _row(
-    made: Passages, by_arm: Losses, condition: Condition, n_ctx: int, seed: int
+    made: Passages,
+    by_arm: Losses,
+    condition: Condition,
+    over: Sequence[Condition],
+    n_ctx: int,
+    seed: int,
 ) -> ContinuationRow:
     arms = list(by_arm)
-    nats, clean = (np.stack([by_arm[arm][at] for arm in arms], 1) for at in (condition, CLEAN))
+    nats = np.stack([np.mean([by_arm[arm][at] for at in over], 0) for arm in arms], 1)
+    clean = np.stack([by_arm[arm][CLEAN] for arm in arms], 1)
     done = len(nats)
     pairs = list(combinations(range(len(arms)), 2))
     gaps = [nats[:, arm] - nats[:, base] for base, arm in pairs]
@@ -254,7 +287,7 @@ def _row(
         kind=condition.kind,
         share=condition.share,
         misspelled=made.misspelled[condition] if condition.share else None,
-        cut=made.part(0, done).cut(condition, n_ctx),
+        cut=sum(made.part(0, done).cut(at, n_ctx) for at in over),
         arms=tuple(
             map(
                 ContinuationArm,

@@ -1,4 +1,4 @@
-"""The lab for programs: four named endpoints with plain arguments and JSON results."""
+"""The lab for programs: five named endpoints with plain arguments and JSON results."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import gradio as gr
 
 from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, listed, texts, typed, whole
 from kronviz.app.context import Context
+from kronviz.passages import CONTEXT, CONTINUATION, SYNTHETIC
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import recovery, sensitivity, sweep
+from kronviz.probes.continuation import SETS, continuation_of
+from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import robustness, spoiled
 from kronviz.typos import KINDS
+
+MAX_DOCUMENTS = 200_000
+"""Characters of all documents that are read for one answer."""
 
 
 def add_endpoints(context: Context) -> None:
@@ -30,6 +36,7 @@ def add_endpoints(context: Context) -> None:
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """The endpoints as functions of plain values, for the API and for agents."""
+    context_ = context
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
@@ -49,11 +56,13 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         The answer holds, for first choice kept, KL(clean || typo) in nats, cosine of the final
         hidden states and drop of log-probability: each model's mean with its 95% bootstrap
-        interval, the paired difference, wins and ties; McNemar's exact test on the first choice;
-        figures by category; and every pair with its figures.
+        interval, the paired difference, wins and ties; where pairs have a right answer, its
+        log-probability and rank after both texts, with the paired differences; McNemar's exact test
+        on the first choice; figures by category; and every pair with its figures.
 
         Args:
-            pairs: Objects with "clean" and "typo" (and "category", "id"); empty for our 320 pairs.
+            pairs: Objects with "clean" and "typo" (and "expected", the right next word, "category",
+                "id"); empty for our 320 pairs.
             sentences: Clean sentences to misspell instead of pairs.
             kinds: Kinds of misspelling for the sentences; empty for the five usual ones.
             edits: Misspellings in each sentence, 0 to 8.
@@ -184,7 +193,64 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             )
         )
 
-    published = (robustness_, sweep_, recovery_, sensitivity_)
+    def continuation_(
+        documents: list[str] | None = None,
+        count: int = 100,
+        context: int = CONTEXT,
+        tokens: int = CONTINUATION,
+        conditions: str = "misspelled",
+        kinds: list[str] | None = None,
+        seed: int = 0,
+        pair: str = "",
+    ) -> Answer:
+        """Measure the loss on how texts truly go on after their beginning was misspelled.
+
+        For each model the loss of the true continuation in nats a token and bits a byte, with 95%
+        bootstrap intervals and paired differences, after a clean context and after contexts of
+        which 5, 15 or 30% of the words are misspelled, by slips of the keyboard and as people do.
+
+        Args:
+            documents: Real texts, each of some hundred words or more; empty for the stored
+                measurement over 2,000 passages of a text that no model was trained on.
+            count: Passages to cut from the documents, 1 to 200.
+            context: Clean tokens before the cut, 4 to 128.
+            tokens: Tokens after the cut that are scored, 1 to 64.
+            conditions: misspelled; perturbed, by AntSpeak, Drop, RandomCase, Repeat and UpperCase;
+                or all.
+            kinds: Kinds of slips; empty for the five usual ones.
+            seed: Of the passages, the misspellings and the bootstrap.
+            pair: Which pair of models is asked; empty for the default pair.
+        """
+
+        def ask() -> object:
+            predictor = models(pair)
+            given = texts(documents, "documents")
+            if not given:
+                stored = kept_continuation(context_.folder(pair))
+                if stored is None:
+                    raise InputError(
+                        f"Nothing is stored for the pair {predictor.pair}; give documents."
+                    )
+                return stored
+            if sum(map(len, given)) > MAX_DOCUMENTS:
+                raise InputError(f"The documents are longer than {MAX_DOCUMENTS:,} characters.")
+            if conditions not in SETS:
+                raise InputError(f"conditions must be one of {', '.join(SETS)}.")
+            return continuation_of(
+                predictor,
+                given,
+                "documents",
+                count=whole(count, "count", 1, 200),
+                context=whole(context, "context", 4, 128),
+                length=whole(tokens, "tokens", 1, 64),
+                conditions=SETS[conditions],
+                kinds=names(kinds) or SYNTHETIC,
+                seed=whole(seed, "seed", 0, MAX_SEED),
+            )[0]
+
+        return answer(ask)
+
+    published = (robustness_, sweep_, recovery_, sensitivity_, continuation_)
     for function in published:
         function.__name__ = function.__name__.rstrip("_")
     return published

@@ -23,6 +23,7 @@ from kronviz.app.components import (
     QUIET,
     Markup,
     Runs,
+    alert,
     buttons,
     connect,
     empty,
@@ -44,10 +45,13 @@ from kronviz.app.tabs.robustness import sweep as lab_sweep
 from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.app.tabs.robustness.api import add_endpoints
+from kronviz.app.tabs.robustness.outcome_view import continuation_view
+from kronviz.checkpoint import CheckpointError
 from kronviz.figures.robustness import advantages, forgetting
 from kronviz.lines import split_lines
 from kronviz.predictor import InputError
 from kronviz.probes import recovery, sensitivity, sweep
+from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.outcomes import fitted, outcomes
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import METRICS, spoiled, summarise
@@ -72,6 +76,8 @@ def build(context: Context) -> None:
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
+    stored = html_part(_continuation(context, context.default), "kv-lab-continuation")
+    pair.change(lambda models: _continuation(context, models), pair, stored, queue=False, **QUIET)
     sections = {
         "pairs": _pairs_section(context, runs, pair),
     }
@@ -96,7 +102,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     head(
         "Hundreds of misspelled texts",
         "The paper’s test of spelling: each clean text and its misspelled twin through both "
-        "models. How often does the first choice stay, and how far does the prediction move?",
+        "models. Is the right answer still found, and how far does the prediction move?",
         first=True,
     )
     with gr.Row(elem_id="kv-lab-pairs", elem_classes="kv-lab-controls"):
@@ -168,6 +174,15 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         "keyboard": keyboard, "first": first, "seed": seed,
     }  # fmt: skip
     return controls, press.run
+
+
+def _continuation(context: Context, pair: str | None) -> Markup:
+    """Draw the continuation loss that is stored with a pair's weights."""
+    try:
+        stored = kept_continuation(context.folder(pair))
+    except CheckpointError as error:
+        return alert(str(error))
+    return continuation_view(stored)
 
 
 def _opening(context: Context, pair: str | None) -> Markup:

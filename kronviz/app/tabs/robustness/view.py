@@ -31,7 +31,9 @@ from kronviz.app.components import (
     visible,
     written,
 )
+from kronviz.app.tabs.robustness.outcome_view import answers_view
 from kronviz.probes.outcomes import PairOutcome
+from kronviz.probes.paper import paper_robustness
 from kronviz.probes.robustness import (
     FEWEST,
     METRICS,
@@ -40,7 +42,7 @@ from kronviz.probes.robustness import (
     Robustness,
 )
 from kronviz.probes.tables import robustness_rows
-from kronviz.published import ROBUSTNESS, ROBUSTNESS_WHERE
+from kronviz.published import ROBUSTNESS_WHERE
 
 SHOWN_PAIRS = 40
 
@@ -62,8 +64,12 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
         progress(result.done, result.asked, running)
         if result and result.asked and not kept
         else "",
-        element("p", finding, class_="kv-finding", role="status"),
         problems(result.problems) if result else "",
+        answers_view(result.answers) if result and result.answers and not running else "",
+        element("h3", "How far each model moves", class_="kv-title kv-smaller")
+        if result and result.answers and not running
+        else "",
+        element("p", finding, class_="kv-finding", role="status"),
         box(_table(result)),
         _facts(result) if result and done else "",
         _categories(result.categories) if result and done and not running else "",
@@ -144,10 +150,12 @@ def _table(result: Robustness | None) -> Markup:
         ("Steadier", "kron, tie, bpe"),
         (join(["Paper: ", arm_name("bpe")]), "GPT-2 124M"),
         (join(["Paper: ", arm_name("kron")]), "GPT-2 124M"),
+        ("Paper: kron − bpe", "paired, 95% interval"),
     ]
     return table(
         "Clean against misspelled, at the last token of each pair. The paper’s figures are of "
-        f"larger models on other pairs ({ROBUSTNESS_WHERE}).",
+        f"larger models on other pairs ({ROBUSTNESS_WHERE}); their intervals are computed here from "
+        "its published rows.",
         titles,
         [_row(name, result) for name in METRICS],
         name="measures",
@@ -158,6 +166,7 @@ def _table(result: Robustness | None) -> Markup:
 def _row(metric: str, result: Robustness | None) -> Markup:
     row = result.metric(metric) if result else None
     ours = {arm.arm: arm.value for arm in row.arms} if row else {}
+    theirs = paper_robustness().metric(metric)
     name, explanation = METRIC_NAMES[metric]
     wins = f"{row.kron_wins:,} · {row.ties:,} · {row.bpe_wins:,}" if row else DASH
     return element(
@@ -172,7 +181,11 @@ def _row(metric: str, result: Robustness | None) -> Markup:
             interval(row.difference, metric, signed=True) if row and row.difference else DASH,
         ),
         element("td", marked(wins)),
-        *[element("td", marked(ROBUSTNESS[metric][arm].text)) for arm in ("bpe", "kron")],
+        *[element("td", interval(arm.value, metric)) for arm in theirs.arms],
+        element(
+            "td",
+            interval(theirs.difference, metric, signed=True) if theirs.difference else DASH,
+        ),
     )
 
 

@@ -1,0 +1,278 @@
+"""Where the models end after a misspelling: the right answer's probability, the true continuation.
+
+Notable:
+
+- These come before how far each model moved: one that is always wrong has nowhere to fall.
+- Any number of arms is drawn; differences are from the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kronviz.app.components import (
+    Markup,
+    arm_name,
+    box,
+    element,
+    join,
+    listing,
+    marked,
+    sentence,
+    table,
+    term,
+    written,
+)
+from kronviz.probes.answers import AnswerRow, Answers
+from kronviz.probes.continuation import MEAN, Continuation, ContinuationRow
+from kronviz.probes.intervals import Difference, Interval
+from kronviz.probes.kept_continuation import KeptContinuation
+
+SHARE = 0.15
+"""Of the words that are misspelled, where one sentence is to say it all."""
+ANSWERS = {
+    "clean_first": ("First choice is right, clean", "share of the pairs", True),
+    "typo_first": ("First choice is right, misspelled", "share of the pairs", True),
+    "clean_logprob_nats": ("Log-probability, clean, nats", "of the right answer", False),
+    "typo_logprob_nats": ("Log-probability, misspelled, nats", "of the right answer", False),
+    "logprob_drop_nats": (
+        "Log-probability lost, nats",
+        "what the misspelling takes of the right answer’s log-probability",
+        False,
+    ),
+    "clean_reciprocal_rank": ("1 / rank, clean", "1 where the right answer comes first", False),
+    "typo_reciprocal_rank": (
+        "1 / rank, misspelled",
+        "mean of 1 / rank of the right answer; 1 where it comes first, 0.5 where second",
+        False,
+    ),
+}
+KINDS = {"synthetic": "slips of the keyboard", "human": "as people misspell"}
+
+
+def answers_view(found: Answers) -> Markup:
+    """Draw how the right answers were rated: a sentence and a table."""
+    first = found.row("typo_first")
+    shares = [join([_percent(arm.value.mean), " with ", arm_name(arm.arm)]) for arm in first.arms]
+    medians = [
+        join([arm_name(arm.arm), f" {written(arm.clean, 0)} and {written(arm.typo, 0)}"])
+        for arm in found.medians
+    ]
+    return element(
+        "div",
+        element(
+            "p",
+            sentence(
+                [
+                    "Misspelled, the right answer comes first on ",
+                    listing(shares),
+                    ". ",
+                    *_compared(
+                        found.row("typo_logprob_nats").differences,
+                        "gives it more probability",
+                        "Its probability is the same for both, as far as these pairs can tell.",
+                        larger_wins=True,
+                    ),
+                ]
+            ),
+            class_="kv-finding",
+            role="status",
+        ),
+        box(
+            table(
+                f"The right answer, over the {found.pairs:,} pairs that have one: its first token, "
+                "after the clean and after the misspelled text.",
+                ["Measure", *_arm_titles([arm.arm for arm in first.arms], first.differences)],
+                [_answer_row(row) for row in found.rows],
+                name="answers",
+                class_="kv-table kv-lab-table",
+            )
+        ),
+        element(
+            "p",
+            "Median rank of the right answer, clean and misspelled: ",
+            listing(medians),
+            ".",
+            class_="kv-caption",
+        ),
+        class_="kv-outcome",
+    )
+
+
+def continuation_view(stored: KeptContinuation | None) -> Markup:
+    """Draw the stored continuation loss of a pair; nothing where none is stored."""
+    if stored is None:
+        return element("div")
+    run = stored.misspelled
+    return element(
+        "section",
+        element("h2", "How a text goes on after misspelled words", class_="kv-title"),
+        element(
+            "p",
+            "How much probability do the models give to the words that truly follow? Unlike the "
+            "first choice, this has a right answer at every token.",
+            class_="kv-lead",
+        ),
+        element("p", _continuation_finding(run), class_="kv-finding"),
+        box(_losses(run)),
+        _perturbed(stored.perturbed) if stored.perturbed else "",
+        element(
+            "p",
+            marked(
+                f"{run.done:,} passages of {run.context} tokens before the cut and "
+                f"{run.continuation} after it. {stored.about} Read once and stored with the "
+                "weights: "
+            ),
+            *[
+                join([element("code", command), ". "])
+                for command in dict.fromkeys(stored.commands.values())
+            ],
+            class_="kv-command",
+        ),
+        class_="kv-lab-result kv-lab-continuation",
+    )
+
+
+def _continuation_finding(run: Continuation) -> Markup:
+    rows = [run.row(kind, SHARE) for kind in KINDS]
+    best = min(rows[0].arms, key=lambda arm: arm.nats.mean)
+    rise = [
+        join([written(arm.rise_nats.mean, 3), " with ", arm_name(arm.arm)]) for arm in rows[0].arms
+    ]
+    parts: list[object] = [
+        f"With {SHARE:.0%} of the words misspelled, ",
+        *(
+            [arm_name(best.arm), " predicts best how the text goes on"]
+            if all(_leads(best.arm, row) for row in rows)
+            else ["no model is clearly the best at how the text goes on"]
+        ),
+        ". The loss grows by ",
+        listing(rise),
+        " nats a token.",
+    ]
+    return sentence(parts)
+
+
+def _leads(arm: str, row: ContinuationRow) -> bool:
+    """Return whether an arm's loss is the smallest, with intervals that leave out 0."""
+    return all(
+        (gap.value.high < 0 if gap.arm == arm else gap.value.low > 0)
+        for gap in row.differences
+        if arm in (gap.arm, gap.base)
+    )
+
+
+def _losses(run: Continuation) -> Markup:
+    arms = [arm.arm for arm in run.rows[0].arms]
+    return table(
+        "Loss of the true continuation, nats a token; smaller is better. The tokens that are "
+        "scored are the same clean ones in every row.",
+        [
+            "Words misspelled",
+            *_arm_titles(arms, run.rows[0].differences),
+            *[(arm_name(arm), "bits a byte") for arm in arms],
+        ],
+        [_loss_row(row) for row in run.rows],
+        name="continuation",
+        class_="kv-table kv-lab-table",
+    )
+
+
+def _loss_row(row: ContinuationRow) -> Markup:
+    name = f"{row.share:.0%}, {KINDS[row.kind]}" if row.share else "none"
+    return element(
+        "tr",
+        element("th", name, scope="row"),
+        *[element("td", _interval(arm.nats)) for arm in row.arms],
+        *[element("td", _interval(gap.value, signed=True)) for gap in _from_first(row.differences)],
+        *[element("td", marked(written(arm.bits_per_byte.mean, 3))) for arm in row.arms],
+    )
+
+
+def _perturbed(run: Continuation) -> Markup:
+    rows = [row for row in run.rows if row.kind != "clean"]
+    arms = [arm.arm for arm in rows[0].arms]
+    cut = sum(row.cut for row in rows if row.kind != MEAN)
+    return element(
+        "details",
+        element("summary", "Under the five perturbations of the byte-model papers"),
+        box(
+            table(
+                "Loss of the true continuation, nats a token, and how much of what the context is "
+                "worth is left: 100 is all of it, 0 is as if there were no context. Normalised as "
+                "H-Net’s robustness score (arXiv 2507.07955), with the loss after no context for "
+                f"chance. {run.done:,} passages."
+                + (f" Of {cut:,} contexts only the end fits the models." if cut else ""),
+                [
+                    "Context",
+                    *_arm_titles(arms, rows[0].differences),
+                    *[(arm_name(arm), "score, 95% interval") for arm in arms],
+                ],
+                [_perturbed_row(row) for row in rows],
+                name="perturbations",
+                class_="kv-table kv-lab-table",
+            )
+        ),
+        class_="kv-more",
+    )
+
+
+def _perturbed_row(row: ContinuationRow) -> Markup:
+    return element(
+        "tr",
+        element("th", row.kind, scope="row"),
+        *[element("td", _interval(arm.nats)) for arm in row.arms],
+        *[element("td", _interval(gap.value, signed=True)) for gap in _from_first(row.differences)],
+        *[element("td", _interval(arm.score, 1) if arm.score else "–") for arm in row.arms],
+    )
+
+
+def _answer_row(row: AnswerRow) -> Markup:
+    name, explanation, share = ANSWERS[row.measure]
+    drawn: Callable[..., Markup] = _share if share else _interval
+    return element(
+        "tr",
+        element("th", term(name, explanation), scope="row"),
+        *[element("td", drawn(arm.value)) for arm in row.arms],
+        *[element("td", drawn(gap.value, signed=True)) for gap in _from_first(row.differences)],
+    )
+
+
+def _arm_titles(arms: Sequence[str], differences: Sequence[Difference]) -> list[tuple[object, str]]:
+    return [(arm_name(arm), "95% interval") for arm in arms] + [
+        (f"{gap.arm} − {gap.base}", "paired, 95% interval") for gap in _from_first(differences)
+    ]
+
+
+def _from_first(differences: Sequence[Difference]) -> list[Difference]:
+    return [gap for gap in differences if gap.base == differences[0].base]
+
+
+def _compared(
+    differences: Sequence[Difference], words: str, same: str, *, larger_wins: bool
+) -> list[object]:
+    """Say which of two arms wins by an interval that leaves out 0; nothing of more arms."""
+    if len(differences) != 1:
+        return []
+    (gap,) = differences
+    if gap.value.low <= 0 <= gap.value.high:
+        return [same]
+    winner = gap.arm if (gap.value.mean > 0) == larger_wins else gap.base
+    return [arm_name(winner), f" {words}."]
+
+
+def _percent(share: float) -> str:
+    return f"{written(share * 100, 1)}%"
+
+
+def _interval(
+    value: Interval, digits: int = 3, *, scale: float = 1, unit: str = "", signed: bool = False
+) -> Markup:
+    mean, low, high = (
+        written(part * scale, digits, sign=signed) for part in (value.mean, value.low, value.high)
+    )
+    return join([marked(f"{mean}{unit}"), element("small", marked(f"{low} to {high}"))])
+
+
+def _share(value: Interval, *, signed: bool = False) -> Markup:
+    return _interval(value, 1, scale=100, unit=" points" if signed else "%", signed=signed)

@@ -1,0 +1,119 @@
+"""The continuation loss of a pair, measured once and stored beside its weights.
+
+    python -m kronviz.probes.kept_continuation checkpoints/tiny --text handbook.jsonl
+
+Notable:
+
+- What is stored says what it was measured on: the fingerprints of the weights and the hash of the
+  text. `kept_continuation` gives nothing for other weights.
+- The misspelled and the perturbed contexts are two runs; the second may have fewer passages, since
+  letters apart from each other make four tokens of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kronviz.checkpoint import CheckpointError, fingerprints
+from kronviz.passages import COUNT
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.continuation import SETS, Continuation, continuation, lines
+from kronviz.results import from_json, to_json
+
+FILE = "continuation.json"
+
+
+@dataclass(frozen=True)
+class KeptContinuation:
+    """Stored runs, and what they were measured on.
+
+    Attributes:
+        weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
+        about: the text in a sentence, where it can be had and what may have been seen of it.
+        commands: what measures each run again, for the file of the text that it names.
+        misspelled, perturbed: the runs, see `kronviz.probes.continuation.SETS`.
+    """
+
+    weights: dict[str, str]
+    about: str
+    commands: dict[str, str]
+    misspelled: Continuation
+    perturbed: Continuation | None = None
+
+
+def keep_continuation(
+    pair_dir: Path, about: str, misspelled: Continuation, perturbed: Continuation | None = None
+) -> KeptContinuation:
+    """Write ``continuation.json`` beside the weights that the runs were measured on."""
+    runs = {"misspelled": misspelled} | ({"perturbed": perturbed} if perturbed else {})
+    made = KeptContinuation(
+        weights=fingerprints(pair_dir),
+        about=about,
+        commands={name: command(name, run) for name, run in runs.items()},
+        misspelled=misspelled,
+        perturbed=perturbed,
+    )
+    (pair_dir / FILE).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
+    return made
+
+
+def command(name: str, run: Continuation) -> str:
+    """Return what measures a run again."""
+    half = f" --half {run.half}" if run.half else ""
+    return (
+        f"python -m kronviz.probes continuation --pair {run.pair} --text {run.text}{half} "
+        f"--set {name} --passages {run.done} --seed {run.seed}"
+    )
+
+
+def kept_continuation(pair_dir: Path) -> KeptContinuation | None:
+    """Return what was stored; ``None`` where nothing was, or for other weights.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = pair_dir / FILE
+    if not path.is_file():
+        return None
+    try:
+        stored = from_json(KeptContinuation, path.read_bytes())
+    except (ValidationError, OSError):
+        raise CheckpointError(
+            f"The file {FILE} of the pair {pair_dir.name} is damaged; restore it, or write it "
+            f"again with `python -m kronviz.probes.kept_continuation checkpoints/{pair_dir.name}`."
+        ) from None
+    return stored if stored.weights == fingerprints(pair_dir) else None
+
+
+def main() -> None:
+    """Measure a pair and store the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
+    parser.add_argument("--text", type=Path, required=True, help="which no model was trained on")
+    parser.add_argument("--about", default="", help="the text in a sentence")
+    parser.add_argument("--passages", type=int, default=COUNT)
+    parser.add_argument("--perturbed", type=int, default=COUNT, help="passages that are perturbed")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    counts = {"misspelled": options.passages, "perturbed": options.perturbed}
+    try:
+        predictor = Predictor.load(options.pair)
+        runs = {
+            name: continuation(
+                predictor, options.text, count=count, conditions=SETS[name], seed=options.seed
+            )[0]
+            for name, count in counts.items()
+        }
+        keep_continuation(options.pair, options.about, **runs)
+    except (CheckpointError, InputError) as error:
+        raise SystemExit(str(error)) from None
+    for run in runs.values():
+        print(*lines(run), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
