@@ -23,11 +23,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
-from kronviz.model import GPT, right_padded
+from kronviz.model import GPT
+from kronviz.scoring import Ids, score
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 from kronviz.typos import misspell
 from kronviz.typos.noise import PERTURBATIONS, perturb
@@ -38,9 +37,6 @@ SHARES = (0.05, 0.15, 0.30)
 SYNTHETIC = ("swap", "drop", "double", "insert", "neighbour")
 """Kinds of `kronviz.typos` that a synthetic misspelling is drawn from, each as likely."""
 HALVES = ("choosing", "verdict")
-TOKENS_AT_ONCE, HEAD_ROWS = 4_096, 384
-
-Ids = tuple[int, ...]
 
 
 class PassageError(ValueError):
@@ -210,59 +206,26 @@ def read_documents(path: Path) -> Iterator[str]:
         ) from None
 
 
-@torch.inference_mode()
 def losses(model: GPT, made: Passages, condition: Condition) -> NDArray[np.float64]:
     """Return the mean loss of each true continuation, in nats a token: float64, ``(passages,)``.
 
-    Contexts are read in batches padded on the right, which a causal model does not see, and only
-    the positions that are scored go through the head. Of a context that does not fit the model
-    with its continuation, the end is read.
-
     Args:
-        model: in evaluation mode, of the passages' vocabulary.
+        model: in evaluation mode, of the passages' vocabulary. Of a context that does not fit it
+            with its continuation, the end is read.
+
+    Raises:
+        PassageError: the model is of another vocabulary, or reads too few tokens.
     """
-    out = np.empty(len(made))
-    for rows, values in batched_losses(model, made, condition):
-        out[rows] = values
-    return out
-
-
-@torch.inference_mode()
-def batched_losses(
-    model: GPT, made: Passages, condition: Condition
-) -> Iterator[tuple[list[int], NDArray[np.float64]]]:
-    """Yield `losses` batch after batch: indices of the passages, and their losses."""
     if model.config.vocabulary != made.vocabulary:
         raise PassageError(
             f"The passages are of {made.vocabulary}, the model is of {model.config.vocabulary}."
         )
     length = made.targets.shape[1]
-    room = model.config.n_ctx - length + 1
-    if room < 1:
-        raise PassageError(f"The model reads {model.config.n_ctx} tokens; that is too short.")
-    texts = [
-        (*ids[-room:], *after[:-1].tolist())
-        for ids, after in zip(made.contexts[condition], made.targets, strict=True)
-    ]
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    while order:
-        # The longest first: what fits once fits to the end.
-        rows = order[-max(1, TOKENS_AT_ONCE // len(texts[order[-1]])) :]
-        del order[-len(rows) :]
-        ids, last = right_padded([texts[i] for i in rows])
-        states = model.residual_stream(ids.to(model.device))[-1]
-        places = last[:, None] + torch.arange(1 - length, 1)
-        scored = states[torch.arange(len(rows))[:, None], places].flatten(0, 1)
-        targets = torch.from_numpy(made.targets[rows]).to(model.device).flatten()
-        nats = torch.cat(
-            [
-                F.cross_entropy(model.logits(model.norm(part)).float(), wanted, reduction="none")
-                for part, wanted in zip(
-                    scored.split(HEAD_ROWS), targets.split(HEAD_ROWS), strict=True
-                )
-            ]
-        )
-        yield rows, nats.double().view(len(rows), length).mean(1).cpu().numpy()
+    if length > model.config.n_ctx:
+        raise PassageError(f"The model reads {model.config.n_ctx} tokens, fewer than are scored.")
+    targets = map(tuple, made.targets.tolist())
+    texts = list(zip(made.contexts[condition], targets, strict=True))
+    return -score(model, texts).logprobs / length
 
 
 def _cut(text: str, tokenizer: Tokenizer, context: int, after: int) -> Iterator[tuple[Ids, Ids]]:

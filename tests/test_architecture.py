@@ -18,7 +18,7 @@ HOUSE = [
         "errors results lines cli codec tokenizer metrics typos differences published families "
         "morphology",
         "ngrams encoders row_sums embedding arms",
-        "model checkpoint graphs prefixes passages",
+        "model checkpoint graphs prefixes scoring passages",
         "predictor strings generation serving",
         "accounting maps probes",
         "figures",

@@ -16,7 +16,16 @@ from typing import Any
 from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
 from kronviz.lines import read_lines
 from kronviz.predictor import Predictor
-from kronviz.probes import continuation, echo, layers, recovery, sensitivity, sweep, tables
+from kronviz.probes import (
+    continuation,
+    echo,
+    layers,
+    minimal_pairs,
+    recovery,
+    sensitivity,
+    sweep,
+    tables,
+)
 from kronviz.probes.cross_model import command as cross_model
 from kronviz.probes.inside import command as insides
 from kronviz.probes.intervals import Interval
@@ -265,6 +274,13 @@ COMMANDS: dict[str, Command] = {
         lambda predictor, options: continuation.run(predictor, options, _progress()),
         continuation.lines,
         continuation.table,
+    ),
+    "minimal-pairs": Command(
+        "Grammatical against ungrammatical sentences (BLiMP's format), clean and perturbed.",
+        minimal_pairs.add_arguments,
+        lambda predictor, options: minimal_pairs.run(predictor, options, _progress()),
+        minimal_pairs.lines,
+        minimal_pairs.table,
     ),
     "sweep": Command(
         "Every kind of misspelling at every strength.",

@@ -1,0 +1,334 @@
+"""Minimal pairs: does a model give the grammatical sentence more probability than the other one?
+
+    python -m kronviz.probes minimal-pairs --pair tiny --file adjunct_island.jsonl
+
+Notable:
+
+- The file is BLiMP's (arXiv 1912.00582): JSON Lines with ``sentence_good`` and ``sentence_bad``,
+  and ``field``, ``linguistics_term`` or ``UID`` where they are known.
+- Sentences are scored as lm-evaluation-harness scores them: a blank before the first word, after an
+  end-of-text token, the sum of log-probabilities of all tokens; `kronviz.probes.harness` lets the
+  harness itself ask.
+- A perturbation falls on what the two sentences have in common, alike in both; the words that
+  differ, which are what is judged, stay as they are.
+- The score is H-Net's (arXiv 2507.07955) with chance at one half:
+  100 · (perturbed − 0.5) / max(clean − 0.5, 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kronviz.passages import CLEAN, PERTURBED, SYNTHETIC, Condition
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.intervals import (
+    RESAMPLES,
+    Difference,
+    Interval,
+    bootstrap_intervals,
+    ratio_intervals,
+)
+from kronviz.probes.outcomes import Progress
+from kronviz.scoring import Ids, score
+from kronviz.typos import misspell
+from kronviz.typos.noise import PERTURBATIONS, perturb
+
+MAX_BYTES, MAX_PAIRS, MAX_CHARS = 40_000_000, 100_000, 2_000
+CONDITIONS = (CLEAN, Condition("synthetic", 0.3), Condition("human", 0.3), *PERTURBED)
+CHANCE = 0.5
+BLOCK = 100
+_PHENOMENON = ("UID", "linguistics_term", "field")
+
+
+@dataclass(frozen=True)
+class MinimalPair:
+    """Two sentences that differ in what makes one of them ungrammatical."""
+
+    good: str
+    bad: str
+    phenomenon: str = ""
+
+
+@dataclass(frozen=True)
+class MinimalArm:
+    """One arm in one condition.
+
+    Attributes:
+        accuracy: share of the pairs, 0 to 1, whose good sentence is the more probable.
+        score: percentage of what is above chance that is left, see the module's notes; ``None``
+            for the clean sentences, and where those are not above chance.
+    """
+
+    arm: str
+    accuracy: Interval
+    score: Interval | None
+
+
+@dataclass(frozen=True)
+class MinimalRow:
+    """All arms in one condition; differences are of accuracies, pair by pair."""
+
+    kind: str
+    share: float
+    arms: tuple[MinimalArm, ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Phenomenon:
+    """Accuracies on clean sentences, by arm, over the pairs of one phenomenon."""
+
+    name: str
+    pairs: int
+    accuracies: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MinimalPairs:
+    """The figures of a run, finished or stopped; ``asked`` and ``done`` count pairs."""
+
+    pair: str
+    file: str
+    seed: int
+    resamples: int
+    asked: int
+    done: int
+    rows: tuple[MinimalRow, ...]
+    phenomena: tuple[Phenomenon, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+
+def read_pairs(path: Path) -> tuple[MinimalPair, ...]:
+    """Read minimal pairs from a file in BLiMP's format.
+
+    Raises:
+        InputError: the file cannot be read, a line of it is none, or it is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise InputError(f"{path.name} cannot be opened: {reason}.") from None
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path.name} is larger than {MAX_BYTES / 1e6:g} MB; cut it into parts.")
+    try:
+        lines = data.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is no UTF-8 text.") from None
+    filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not 0 < len(filled) <= MAX_PAIRS:
+        raise InputError(f"{path.name} has {len(filled):,} pairs; give 1 to {MAX_PAIRS:,}.")
+    return tuple(_pair(line, f"{path.name}, line {number}") for number, line in filled)
+
+
+def minimal_pairs(
+    predictor: Predictor,
+    pairs: Sequence[MinimalPair],
+    name: str = "",
+    *,
+    conditions: Sequence[Condition] = CONDITIONS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MinimalPairs:
+    """Judge minimal pairs with every arm, clean and perturbed.
+
+    Args:
+        name: of the file, for the result.
+        conditions: the first of them clean; see `kronviz.passages.Condition`.
+        progress: called after each block of pairs; what was read stays when it says stop.
+
+    Raises:
+        InputError: no sentence fits the models, or human misspellings cannot be had.
+    """
+    started = time.perf_counter()
+    fitting, problems = [], list(predictor.problems)
+    for number, pair in enumerate(pairs):
+        made = {at: _perturbed(pair, at, seed + number) for at in conditions}
+        ids = [tuple(map(_Encode(predictor), both)) for both in made.values()]
+        if max(len(one) for both in ids for one in both) <= predictor.n_ctx:
+            fitting.append((pair, ids))
+    if len(fitting) < len(pairs):
+        left = len(pairs) - len(fitting)
+        problems.append(f"{left:,} pairs are left out: perturbed, they do not fit the models.")
+    if not fitting:
+        raise InputError("No pair of sentences fits the models; give shorter ones.")
+    right: dict[str, list[NDArray[np.float64]]] = {arm: [] for arm in predictor.arms}
+    done = 0
+    for start in range(0, len(fitting), BLOCK):
+        block = [ids for _, ids in fitting[start : start + BLOCK]]
+        for arm, blocks in right.items():
+            blocks.append(_judged(predictor, arm, block))
+        done += len(block)
+        if progress is not None and progress(done, len(fitting)) is False:
+            break
+    table = {arm: np.concatenate(blocks) for arm, blocks in right.items()}
+    return MinimalPairs(
+        pair=predictor.pair,
+        file=name,
+        seed=seed,
+        resamples=RESAMPLES,
+        asked=len(fitting),
+        done=done,
+        rows=tuple(_row(table, i, at, seed) for i, at in enumerate(conditions)),
+        phenomena=_phenomena([pair for pair, _ in fitting[:done]], table),
+        problems=tuple(problems),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Encode:
+    """Encodes sentences as the harness does, with a blank before the first word."""
+
+    def __init__(self, predictor: Predictor):
+        self.tokenizer = predictor.tokenizer
+
+    def __call__(self, text: str) -> Ids:
+        return tuple(self.tokenizer.encode(f" {text}"))
+
+
+def _judged(
+    predictor: Predictor, arm: str, block: Sequence[Sequence[tuple[Ids, ...]]]
+) -> NDArray[np.float64]:
+    """Return 1 where the good sentence is the more probable, else 0: ``(pairs, conditions)``."""
+    start = (predictor.tokenizer.eot_id,)
+    texts = [(start, one) for ids in block for both in ids for one in both]
+    logprobs = score(predictor.arms[arm], texts).logprobs.reshape(len(block), -1, 2)
+    return (logprobs[..., 0] > logprobs[..., 1]).astype(np.float64)
+
+
+def _row(
+    table: dict[str, NDArray[np.float64]], column: int, condition: Condition, seed: int
+) -> MinimalRow:
+    arms, n = list(table), len(table)
+    right = np.stack([table[arm][:, column] for arm in arms], 1)
+    clean = np.stack([table[arm][:, 0] for arm in arms], 1)
+    pairs = list(combinations(range(n), 2))
+    gaps = [right[:, arm] - right[:, base] for base, arm in pairs]
+    intervals = bootstrap_intervals(np.column_stack([right, *gaps]), seed)
+    scores: list[Interval | None] = [None] * n
+    for i in range(n):
+        if column and clean[:, i].mean() > CHANCE:
+            left, worth = 100 * (right[:, [i]] - CHANCE), clean[:, [i]] - CHANCE
+            (scores[i],) = ratio_intervals(left, worth, seed)
+    return MinimalRow(
+        condition.kind,
+        condition.share,
+        tuple(map(MinimalArm, arms, intervals[:n], scores)),
+        tuple(
+            Difference(arms[arm], arms[base], interval)
+            for (base, arm), interval in zip(pairs, intervals[n:], strict=True)
+        ),
+    )
+
+
+def _phenomena(
+    pairs: Sequence[MinimalPair], table: dict[str, NDArray[np.float64]]
+) -> tuple[Phenomenon, ...]:
+    grouped: dict[str, list[int]] = {}
+    for i, pair in enumerate(pairs):
+        grouped.setdefault(pair.phenomenon, []).append(i)
+    return tuple(
+        Phenomenon(name, len(rows), {arm: float(v[rows, 0].mean()) for arm, v in table.items()})
+        for name, rows in grouped.items()
+        if name
+    )
+
+
+def _perturbed(pair: MinimalPair, condition: Condition, seed: int) -> tuple[str, str]:
+    """Return both sentences with what they have in common perturbed alike."""
+    if condition == CLEAN:
+        return pair.good, pair.bad
+    good, bad = pair.good.split(" "), pair.bad.split(" ")
+    most = min(len(good), len(bad))
+    first = next((i for i in range(most) if good[i] != bad[i]), most)
+    last = next((i for i in range(most - first) if good[-1 - i] != bad[-1 - i]), most - first)
+    before = _noisy(" ".join(good[:first]), condition, seed)
+    behind = _noisy(" ".join(good[len(good) - last :]), condition, seed + 1)
+
+    def joined(words: Sequence[str]) -> str:
+        middle = " ".join(words[first : len(words) - last])
+        return " ".join(part for part in (before, middle, behind) if part)
+
+    return joined(good), joined(bad)
+
+
+def _noisy(text: str, condition: Condition, seed: int) -> str:
+    if condition.kind in PERTURBATIONS:
+        return perturb(text, condition.kind, seed)
+    kinds = SYNTHETIC if condition.kind == "synthetic" else (condition.kind,)
+    try:
+        return misspell(text, kinds=kinds, seed=seed, share=condition.share).text
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+
+
+def _pair(line: str, place: str) -> MinimalPair:
+    try:
+        row = json.loads(line)
+        good, bad = row["sentence_good"], row["sentence_bad"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(
+            f'{place}: it is no JSON object with "sentence_good" and "sentence_bad".'
+        ) from None
+    for text in (good, bad):
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_CHARS:
+            raise InputError(f"{place}: a sentence must be text of 1 to {MAX_CHARS:,} characters.")
+    phenomenon = next((row[key] for key in _PHENOMENON if isinstance(row.get(key), str)), "")
+    return MinimalPair(good, bad, phenomenon[:80])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the probe's arguments to a command line."""
+    parser.add_argument("--file", type=Path, required=True, help="JSON Lines as BLiMP has them")
+
+
+def run(
+    predictor: Predictor, options: argparse.Namespace, progress: Progress | None
+) -> MinimalPairs:
+    """Run the probe as the command line asks."""
+    pairs = read_pairs(options.file)
+    return minimal_pairs(predictor, pairs, options.file.name, seed=options.seed, progress=progress)
+
+
+def lines(result: MinimalPairs) -> Iterator[str]:
+    """Return a result as lines to print."""
+    yield from result.problems
+    yield f"pair {result.pair}, {result.file}, {result.done} of {result.asked} pairs"
+    for row in result.rows:
+        yield f"{Condition(row.kind, row.share)}"
+        for arm in row.arms:
+            left = f", score {arm.score}" if arm.score else ""
+            yield f"  {arm.arm}: accuracy {arm.accuracy}{left}"
+        for gap in row.differences:
+            yield f"  {gap.arm} − {gap.base}: {gap.value}"
+    yield f"{result.seconds:.1f} s"
+
+
+def table(result: MinimalPairs) -> list[dict[str, object]]:
+    """Return a result as flat rows, one for each condition and arm."""
+    return [
+        {
+            "kind": row.kind,
+            "share": row.share,
+            "arm": arm.arm,
+            "accuracy": arm.accuracy.mean,
+            "accuracy_low": arm.accuracy.low,
+            "accuracy_high": arm.accuracy.high,
+            "score": arm.score and arm.score.mean,
+            "score_low": arm.score and arm.score.low,
+            "score_high": arm.score and arm.score.high,
+        }
+        for row in result.rows
+        for arm in row.arms
+    ]

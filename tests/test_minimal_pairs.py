@@ -1,0 +1,160 @@
+"""Minimal pairs against reading one by one, and against lm-evaluation-harness itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kronviz.passages import Condition
+from kronviz.predictor import InputError, Predictor
+from kronviz.probes.__main__ import main
+from kronviz.probes.minimal_pairs import (
+    MinimalPair,
+    MinimalPairs,
+    _perturbed,
+    minimal_pairs,
+    read_pairs,
+)
+from kronviz.results import from_json
+
+NOUNS = ("dog", "cat", "girl", "boy", "king", "tree", "river", "teacher")
+ROWS = [
+    {
+        "sentence_good": f"The {noun} near the {other} {good} in the garden.",
+        "sentence_bad": f"The {noun} near the {other} {bad} in the garden.",
+        "UID": uid,
+    }
+    for noun, other in zip(NOUNS, NOUNS[1:] + NOUNS[:1], strict=True)
+    for uid, good, bad in (("agreement", "is", "are"), ("tense", "was seen", "was see"))
+]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, ROWS)) + "\n")
+    return path
+
+
+def logprob(predictor: Predictor, arm: str, sentence: str) -> float:
+    tokenizer = predictor.tokenizer
+    ids = [tokenizer.eot_id, *tokenizer.encode(f" {sentence}")]
+    with torch.inference_mode():
+        logs = predictor.arms[arm](torch.tensor([ids[:-1]])).logits[0].double().log_softmax(-1)
+    return logs[torch.arange(len(ids) - 1), torch.tensor(ids[1:])].sum().item()
+
+
+def test_accuracies_are_those_of_sentences_read_alone(
+    small_predictor: Predictor, file: Path
+) -> None:
+    result = minimal_pairs(small_predictor, read_pairs(file), seed=2)
+    for i, arm in enumerate(small_predictor.arms):
+        right = [
+            logprob(small_predictor, arm, row["sentence_good"])
+            > logprob(small_predictor, arm, row["sentence_bad"])
+            for row in ROWS
+        ]
+        clean = result.rows[0].arms[i]
+        assert clean.accuracy.mean == np.mean(right)
+        by_name = {one.name: one for one in result.phenomena}
+        assert by_name["tense"].accuracies[arm] == np.mean(right[1::2])
+        noisy = result.rows[-1].arms[i]
+        if clean.accuracy.mean > 0.5:
+            expected = 100 * (noisy.accuracy.mean - 0.5) / (clean.accuracy.mean - 0.5)
+            assert noisy.score is not None
+            assert noisy.score.mean == pytest.approx(expected)
+        else:
+            assert noisy.score is None
+
+
+def test_what_is_judged_stays_and_the_rest_is_perturbed_alike() -> None:
+    pair = MinimalPair("The old dog is in the park.", "The old dog are in the park.")
+    for at in (Condition("UpperCase"), Condition("synthetic", 1.0), Condition("Repeat")):
+        good, bad = _perturbed(pair, at, 1)
+        assert good.replace(" is ", " are ") == bad
+        assert good != pair.good
+    assert _perturbed(MinimalPair("a b", "c d"), Condition("UpperCase"), 0) == ("a b", "c d")
+    assert _perturbed(MinimalPair("We go", "We go we go"), Condition("UpperCase"), 0) == (
+        "WE GO",
+        "WE GO we go",
+    )
+
+
+def test_files_of_no_use_are_refused_by_line(tmp_path: Path) -> None:
+    for text, words in (
+        ("", "has 0 pairs"),
+        ('{"sentence_good": "a"}', "line 1: it is no JSON object"),
+        ("[1]", "line 1: it is no JSON object"),
+        ('{"sentence_good": "a", "sentence_bad": 3}', "must be text"),
+    ):
+        path = tmp_path / "odd.jsonl"
+        path.write_text(text)
+        with pytest.raises(InputError, match=words):
+            read_pairs(path)
+    with pytest.raises(InputError, match="cannot be opened"):
+        read_pairs(tmp_path / "none.jsonl")
+
+
+def test_a_command_judges_a_file(pair_folder: Path, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    asked = ["minimal-pairs", "--pair", str(pair_folder), "--file", str(file)]
+    assert main([*asked, "--json", str(out), "--csv", str(tmp_path / "out.csv")]) == 0
+    assert from_json(MinimalPairs, out.read_text()).done == len(ROWS)
+
+
+def test_the_harness_gives_the_same_figures_to_the_digit(
+    file: Path, tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    lm_eval = pytest.importorskip("lm_eval")
+    from kronviz.probes.harness import KronvizLM
+
+    task = {
+        "task": "pairs",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"train": str(file)}},
+        "output_type": "multiple_choice",
+        "validation_split": "train",
+        "doc_to_text": "",
+        "doc_to_target": 0,
+        "doc_to_choice": "{{[sentence_good, sentence_bad]}}",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }
+    ours = minimal_pairs(tiny_predictor, read_pairs(file))
+    for i, arm in enumerate(tiny_predictor.arms):
+        model = KronvizLM("tiny", arm)
+        found = lm_eval.simple_evaluate(
+            model=model, tasks=[task], bootstrap_iters=0, log_samples=True
+        )
+        assert found["results"]["pairs"]["acc,none"] == ours.rows[0].arms[i].accuracy.mean
+        for sample in found["samples"]["pairs"]:
+            for choice, (answer,) in enumerate(sample["resps"]):
+                key = ("sentence_good", "sentence_bad")[choice]
+                alone = logprob(tiny_predictor, arm, sample["doc"][key])
+                assert float(answer[0]) == pytest.approx(alone, abs=1e-3)
+
+
+def test_the_harness_reads_whole_texts_and_continues_them(tiny_predictor: Predictor) -> None:
+    instance = pytest.importorskip("lm_eval.api.instance").Instance
+    from kronviz.probes.harness import KronvizLM
+
+    model, tokenizer = KronvizLM("tiny", "kron"), tiny_predictor.tokenizer
+    text = "The sun rises in the east and sets in the west."
+    asked = instance("loglikelihood_rolling", {}, (text,), 0)
+    ids = [tokenizer.eot_id, *tokenizer.encode(text)]
+    with torch.inference_mode():
+        logs = tiny_predictor.arms["kron"](torch.tensor([ids[:-1]])).logits[0].double()
+        whole = logs.log_softmax(-1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])].sum()
+    assert model.loglikelihood_rolling([asked])[0] == pytest.approx(whole.item(), abs=1e-3)
+    options = {"until": ["."], "max_gen_toks": 12}
+    (said,) = model.generate_until([instance("generate_until", {}, (text, options), 0)])
+    ids = tokenizer.encode(text)
+    for _ in range(12):
+        with torch.inference_mode():
+            ids.append(int(tiny_predictor.arms["kron"](torch.tensor([ids])).logits[0, -1].argmax()))
+    greedy = tokenizer.decode(ids[len(tokenizer.encode(text)) :])
+    assert said == greedy.partition(".")[0]
