@@ -21,6 +21,7 @@ from kronviz.probes import (
     echo,
     layers,
     minimal_pairs,
+    paper,
     recovery,
     sensitivity,
     sweep,
@@ -281,6 +282,14 @@ COMMANDS: dict[str, Command] = {
         lambda predictor, options: minimal_pairs.run(predictor, options, _progress()),
         minimal_pairs.lines,
         minimal_pairs.table,
+    ),
+    "paper": Command(
+        "The paper's own spelling test: intervals of its published rows. It reads no model.",
+        lambda parser: None,
+        lambda predictor, options: paper.paper_robustness(options.seed),
+        paper.lines,
+        paper.table,
+        seed=paper.SEED,
     ),
     "sweep": Command(
         "Every kind of misspelling at every strength.",

@@ -154,8 +154,8 @@ def _table(result: Robustness | None) -> Markup:
     ]
     return table(
         "Clean against misspelled, at the last token of each pair. The paper’s figures are of "
-        f"larger models on other pairs ({ROBUSTNESS_WHERE}); their intervals are computed here from "
-        "its published rows.",
+        f"larger models on other pairs ({ROBUSTNESS_WHERE}); their intervals are computed here "
+        "from its published rows.",
         titles,
         [_row(name, result) for name in METRICS],
         name="measures",
