@@ -9,8 +9,8 @@ A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and `
 
 and beside them, where they were measured, ``seeds.json`` (the gap with several seeds at a smaller
 size), ``rates.json`` (the same with nanoGPT's optimizer at several rates), ``rarity.json`` (the
-loss by how often a token was read in training) and ``robustness.json`` (the spelling test, see
-`kronviz.probes.kept`).
+loss by how often a token was read in training), ``robustness.json`` (the spelling test, see
+`kronviz.probes.kept`) and ``continuation.json`` (see `kronviz.probes.kept_continuation`).
 
 Notable:
 

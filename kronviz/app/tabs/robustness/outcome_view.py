@@ -55,7 +55,7 @@ def answers_view(found: Answers) -> Markup:
     first = found.row("typo_first")
     shares = [join([_percent(arm.value.mean), " with ", arm_name(arm.arm)]) for arm in first.arms]
     medians = [
-        join([arm_name(arm.arm), f" {written(arm.clean, 0)} and {written(arm.typo, 0)}"])
+        join([arm_name(arm.arm), f" {written(arm.clean, 0)} → {written(arm.typo, 0)}"])
         for arm in found.medians
     ]
     return element(
@@ -70,7 +70,7 @@ def answers_view(found: Answers) -> Markup:
                     *_compared(
                         found.row("typo_logprob_nats").differences,
                         "gives it more probability",
-                        "Its probability is the same for both, as far as these pairs can tell.",
+                        "Its probability does not differ, as far as these pairs can tell.",
                         larger_wins=True,
                     ),
                 ]
@@ -91,7 +91,7 @@ def answers_view(found: Answers) -> Markup:
         element(
             "p",
             "Median rank of the right answer, clean and misspelled: ",
-            listing(medians),
+            listing(medians, ", "),
             ".",
             class_="kv-caption",
         ),
@@ -106,12 +106,19 @@ def continuation_view(stored: KeptContinuation | None) -> Markup:
     run = stored.misspelled
     return element(
         "section",
-        element("h2", "How a text goes on after misspelled words", class_="kv-title"),
         element(
-            "p",
-            "How much probability do the models give to the words that truly follow? Unlike the "
-            "first choice, this has a right answer at every token.",
-            class_="kv-lead",
+            "header",
+            element(
+                "h2",
+                "How a text goes on after misspelled words",
+                class_="kv-title kv-title-first",
+            ),
+            element(
+                "p",
+                "How much probability do the models give to the words that truly follow? Unlike "
+                "the first choice, this has a right answer at every token.",
+                class_="kv-lead",
+            ),
         ),
         element("p", _continuation_finding(run), class_="kv-finding"),
         box(_losses(run)),
@@ -136,9 +143,7 @@ def continuation_view(stored: KeptContinuation | None) -> Markup:
 def _continuation_finding(run: Continuation) -> Markup:
     rows = [run.row(kind, SHARE) for kind in KINDS]
     best = min(rows[0].arms, key=lambda arm: arm.nats.mean)
-    rise = [
-        join([written(arm.rise_nats.mean, 3), " with ", arm_name(arm.arm)]) for arm in rows[0].arms
-    ]
+    cost = [join([arm_name(arm.arm), f" {written(arm.rise_nats.mean, 3)}"]) for arm in rows[0].arms]
     parts: list[object] = [
         f"With {SHARE:.0%} of the words misspelled, ",
         *(
@@ -146,8 +151,8 @@ def _continuation_finding(run: Continuation) -> Markup:
             if all(_leads(best.arm, row) for row in rows)
             else ["no model is clearly the best at how the text goes on"]
         ),
-        ". The loss grows by ",
-        listing(rise),
+        ". The misspellings cost ",
+        listing(cost),
         " nats a token.",
     ]
     return sentence(parts)
