@@ -76,8 +76,8 @@ EXPLANATIONS = {
         "Fourteen ways to turn a token into a vector, trained side by side on small models.",
         "Left of the line an arm beats the better table. Filled marks follow a misspelled context, "
         "open ones a clean one.",
-        "Large models. These are small and read few tokens, where sharing rows between tokens helps "
-        "most; the lead shrinks as they read more.",
+        "Large models. These are small and read few tokens, where sharing rows between tokens "
+        "helps most; the lead shrinks as they read more.",
     ),
     "training": Explanation(
         "How the two models learned: their loss, the gap between them, their embedding norms.",
