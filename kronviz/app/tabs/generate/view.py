@@ -144,23 +144,24 @@ def _tokens(count: int) -> str:
 
 
 def _row(name: str | None, row: Sequence[Continuation]) -> Markup:
-    heading = [element("h3", name, class_="kv-heading")] if name else []
+    heading = [element("h2", name, class_="kv-heading")] if name else []
+    level = "h3" if name else "h2"
     return element(
         "section",
         *heading,
-        element("div", *[_panel(made) for made in row], class_="kv-arms"),
+        element("div", *[_panel(made, level) for made in row], class_="kv-arms"),
         class_="kv-gen-row",
     )
 
 
-def _panel(made: Continuation) -> Markup:
+def _panel(made: Continuation, level: str) -> Markup:
     note = ARMS[made.arm].about if made.arm in ARMS else ""
     count = len(made.reads)
     end = [element("span", "the model ended the text", class_="kv-gen-end")] if made.ended else []
     return element(
         "section",
         element(
-            "h4", arm_name(made.arm), element("span", f" {note}", class_="kv-quiet"),
+            level, arm_name(made.arm), element("span", f" {note}", class_="kv-quiet"),
             class_="kv-heading",
         ),
         element(
