@@ -158,7 +158,7 @@ def draw_map(predictor: Predictor, space: str) -> Map:
 
 
 def map_of(
-    predictor: Predictor, space: str, progress: Callable[[float], None] | None = None
+    predictor: Predictor, space: str, progress: Callable[[float], object] | None = None
 ) -> Map:
     """The map of a space, drawn where there is none of these weights.
 

@@ -255,6 +255,7 @@ def summarise(
         by_arm: at least the clean context of each arm; of the first passages, or of all.
         n_ctx: tokens that the models read.
     """
+    rows: list[tuple[Condition, tuple[Condition, ...]]]
     rows = [(at, (at,)) for at in made.contexts if at != NONE]
     if set(PERTURBED) <= set(made.contexts):
         rows.append((Condition(MEAN), PERTURBED))

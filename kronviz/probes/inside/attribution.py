@@ -166,7 +166,10 @@ class _Path:
             gates.append(float(one < 0) - float(other < 0))
         return cls(
             clean,
-            *map(torch.stack, (start, step, positions, moves)),
+            torch.stack(start),
+            torch.stack(step),
+            torch.stack(positions),
+            torch.stack(moves),
             torch.tensor(gates, device=model.device),
             tuple(one for one, _ in ends),
             tuple(other for _, other in ends),

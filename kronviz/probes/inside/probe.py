@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.inside.attention import joining_heads, looks
@@ -81,7 +82,7 @@ def steps(
     yield report
     for part in rest:
         before = {arm.arm: arm for arm in report.arms}
-        arms = predictor.by_arm(lambda arm, part=part, was=before: reading.add(was[arm], part))
+        arms = predictor.by_arm(partial(reading.add, before, part))
         report = replace(report, arms=tuple(arms), seconds=time.perf_counter() - started)
         yield report
 
@@ -138,8 +139,9 @@ class _Reading:
             report = self.add(report, part)
         return report
 
-    def add(self, report: ArmInside, part: str) -> ArmInside:
+    def add(self, before: Mapping[str, ArmInside], part: str, arm: str) -> ArmInside:
         """Compute one more part of an arm."""
+        report = before[arm]
         clean, typo, damage = self._runs[report.arm]
         if part == BYTES:
             found = attribute(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ def survey(
             problems.append(f"Pair {pair.id[:40]!r} is left out: {error}")
         else:
             if texts is not None:
-                kept.append(predictor.by_arm(lambda arm, own=texts: _read(predictor, arm, own)))
+                kept.append(predictor.by_arm(partial(_read, predictor, texts=texts)))
         done += 1
         if progress is not None and progress(done, len(pairs.pairs)) is False:
             break

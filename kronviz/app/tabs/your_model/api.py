@@ -188,7 +188,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             files = ((vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens"))
             with tempfile.TemporaryDirectory() as folder:
                 first, *second = [_written(Path(folder), *file) for file in files if file[0]]
-                given = read_files(first, *(second or [None]), typed(tensor or "", "tensor"))
+                beside = second[0] if second else None
+                given = read_files(first, beside, typed(tensor or "", "tensor"))
                 settings = _settings(words, pos_dim, map_tokens, seed)
                 return answered(given, first.name, settings, False)
 
