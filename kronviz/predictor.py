@@ -374,7 +374,12 @@ def check_characters(text: str, label: str = "text") -> None:
 
 
 def clean_text(text: str) -> str:
-    """A typed text as valid Unicode: lone surrogates become U+FFFD."""
+    """Return a text that can be encoded: lone surrogates become U+FFFD, pairs one character.
+
+    JSON may carry half of a surrogate pair; UTF-8, and so a browser or a tokenizer, may not.
+    """
+    if text.isascii():
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

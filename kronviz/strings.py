@@ -60,7 +60,9 @@ def whole_number(value: object, name: str, low: int, high: int) -> int:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
         return int(value)  # type: ignore[call-overload]
-    raise InputError(f"{name} is {shown(value)}; choose a whole number from {low:,} to {high:,}.")
+    raise InputError(
+        f"{name} is {shown(value)}; it must be a whole number from {low:,} to {high:,}."
+    )
 
 
 def one_of(value: object, name: str, choices: Iterable[str]) -> str:

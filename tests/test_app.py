@@ -17,7 +17,7 @@ from odd_inputs import ODD
 from test_html import read
 
 from kronviz.app import theme
-from kronviz.app.components.html import escape, well_formed
+from kronviz.app.components.html import clean_text, escape
 from kronviz.app.context import Context, load_context
 from kronviz.app.page import build_app, launch
 from kronviz.app.tabs.compare import tab as compare
@@ -59,7 +59,7 @@ def call(address: str, body: str) -> tuple[int, str]:
 
 def refusal_of(context: Context, text: str) -> str | None:
     try:
-        context.predictor().compare(CLEAN, well_formed(text))
+        context.predictor().compare(CLEAN, clean_text(text))
     except InputError as error:
         return str(error)
     return None

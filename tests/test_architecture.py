@@ -19,7 +19,7 @@ HOUSE = [
         "morphology",
         "ngrams encoders row_sums embedding arms",
         "model checkpoint graphs prefixes scoring passages",
-        "predictor strings generation serving",
+        "predictor strings settings generation serving",
         "accounting maps probes",
         "figures",
         "app",

@@ -53,6 +53,26 @@ def test_temperature_zero_is_the_models_own_choice(small_predictor: Predictor) -
         ids.append(token.id)
 
 
+@torch.no_grad()
+def test_a_sampled_token_has_its_own_probability_at_temperature_one(
+    small_predictor: Predictor,
+) -> None:
+    ids = small_predictor.tokenizer.encode(PROMPT)
+    model = small_predictor.arms["bpe"]
+    made = last(
+        continue_text(
+            small_predictor, "bpe", PROMPT, Sampler(temperature=1.5, top_p=1, max_tokens=8, seed=2)
+        )
+    )
+    seldom = 0
+    for token in made.tokens:
+        probabilities = model(torch.tensor([ids])).logits[0, -1].softmax(-1)
+        assert token.prob == pytest.approx(probabilities[token.id].item(), rel=1e-4)
+        seldom += token.prob < probabilities.max().item()
+        ids.append(token.id)
+    assert seldom > 2
+
+
 @given(st.integers(0, 10_000), st.floats(0.1, 3), st.floats(0.05, 1), st.floats(0, 0.999999))
 def test_nucleus_keeps_the_smallest_set_that_reaches_top_p(
     seed: int, temperature: float, top_p: float, draw: float

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from small import small_model
+from torch.nn import functional as F
 
 from kronviz.families import FAMILIES
 from kronviz.figures import layers as figures
@@ -173,6 +175,25 @@ def test_the_code_alone_explains_why_lookalikes_are_near_before_any_training(
     assert abs(bpe["lookalike"].cosines[0]) < 0.2
     assert kron["lookalike"].controls[0] < 0.3
     assert kron["lookalike"].margins[0] < 0.1
+
+
+def test_margins_are_those_of_a_normal_mean_and_the_largest_fall_names_its_block() -> None:
+    """Three blocks, 40 pairs: block 2 turns the second vector away from the first."""
+    noise = torch.randn(4, 40, 8, generator=torch.Generator().manual_seed(0))
+    first = torch.zeros(4, 40, 8)
+    first[..., 0] = 1
+    second = first + 0.1 * noise
+    second[2:, :, 1] += 2
+    found = probe._cosines("typo", first, second)
+    assert found is not None
+    by_pair = F.cosine_similarity(first, second, dim=-1).double().numpy()
+    assert found.cosines == pytest.approx(by_pair.mean(1))
+    sem = by_pair.std(1, ddof=1) / 40**0.5
+    assert found.margins == pytest.approx(stats.norm.ppf(0.975) * sem, rel=1e-3)
+    assert found.largest_fall == 2
+    level = probe._cosines("typo", first, first + 0.001 * noise)
+    assert level is not None
+    assert level.largest_fall == 0
 
 
 def test_a_vocabulary_without_any_of_the_words_still_has_a_report(

@@ -109,7 +109,7 @@ def test_relation(first: str | None, second: str | None, mark: str) -> None:
     ("arguments", "sentence"),
     [
         ({"text": ""}, "empty"),
-        ({"text": "run", "k": 0}, "k is 0; choose a whole number from 1 to 100"),
+        ({"text": "run", "k": 0}, "k is 0; it must be a whole number from 1 to 100"),
         ({"text": "run", "k": 2.5}, "k is 2.5"),
         ({"text": "run", "vocabulary": "klingon"}, "no vocabulary called 'klingon'"),
         ({"text": "run", "vocabulary": "r50k_base:7"}, "256"),

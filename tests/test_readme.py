@@ -1,4 +1,4 @@
-"""The README's examples do what they say, on the small pair."""
+"""The examples of the README and of the endpoints' page do what they say, on the small pair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from kronviz.app.context import load_context
 from kronviz.app.page import build_app, launch
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join(
+    (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/endpoints.md")
+)
 ADDRESS = "http://127.0.0.1:7860"
 
 

@@ -77,10 +77,14 @@ def test_equal_questions_are_read_once_and_then_remembered(held: Held) -> None:
     assert twice[0].result(LIMIT_S) == twice[1].result(LIMIT_S)
     comparisons.compare(CLEAN, TYPO)
     assert held.batches == [[(CLEAN, "the first", "")], [(CLEAN, TYPO, "")]]
-    for number in range(3):
-        comparisons.compare(CLEAN, f"another {number}")
+    comparisons.compare(CLEAN, "another")
     comparisons.compare(CLEAN, TYPO)
-    assert held.batches[-1] == [(CLEAN, TYPO, "")]
+    comparisons.compare(CLEAN, "a third")
+    asked = len(held.batches)
+    comparisons.compare(CLEAN, TYPO)
+    assert len(held.batches) == asked, "asked again last, it is to be forgotten last"
+    comparisons.compare(CLEAN, "another")
+    assert held.batches[-1] == [(CLEAN, "another", "")]
 
 
 def test_an_overtaken_question_is_not_read(held: Held) -> None:

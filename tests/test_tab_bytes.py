@@ -13,7 +13,7 @@ from gradio_client.exceptions import AppError
 from odd_inputs import MARKUP, ODD
 from test_html import read
 
-from kronviz.app.components.html import well_formed
+from kronviz.app.components.html import clean_text
 from kronviz.app.context import Context, load_context
 from kronviz.app.tabs.bytes import grid as bytes_grid
 from kronviz.app.tabs.bytes import lists as bytes_lists
@@ -226,7 +226,7 @@ def test_odd_text_by_api_is_answered_or_refused(context: Context) -> None:
     ask = endpoints(context)[0]
     for text in ODD:
         sentence = refusal_of(ask, text)
-        size = len(well_formed(text).encode())
+        size = len(clean_text(text).encode())
         assert (sentence is None) == (0 < size <= 200), sentence
         if sentence is None:
-            assert bytes.fromhex(ask(text)["hex"]).decode() == well_formed(text)
+            assert bytes.fromhex(ask(text)["hex"]).decode() == clean_text(text)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from kronviz import codec
 from kronviz.predictor import InputError
+from kronviz.strings import whole_number
 from kronviz.tokenizer import VOCABULARIES, load_tokenizer
 
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -111,8 +112,8 @@ def input_cost(
         InputError: an argument is out of its range.
     """
     name, count = read_vocabulary(vocabulary)
-    pos_dim = whole("pos_dim", pos_dim, 1, MAX_POS_DIM)
-    d_model = whole("d_model", d_model, 1, MAX_D_MODEL)
+    pos_dim = whole_number(pos_dim, "pos_dim", 1, MAX_POS_DIM)
+    d_model = whole_number(d_model, "d_model", 1, MAX_D_MODEL)
     dtype = read_dtype(dtype)
     text, cut, estimated = _text(name, count, pos_dim)
     size = codec.dimension(pos_dim)
@@ -162,7 +163,7 @@ def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
         vocabulary = repr(vocabulary)
     text = str(vocabulary).strip().replace(",", "").replace("_", "")
     if text.isascii() and text.isdecimal():
-        return LARGEST, whole("the vocabulary", int(text[:20]), 1, MAX_VOCABULARY)
+        return LARGEST, whole_number(int(text[:20]), "the vocabulary", 1, MAX_VOCABULARY)
     if vocabulary not in VOCABULARIES:
         raise InputError(
             f"There is no vocabulary {str(vocabulary)[:40]!r}; choose {', '.join(VOCABULARIES)}, "
@@ -177,15 +178,6 @@ def read_dtype(dtype: str) -> str:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise InputError(f"dtype is {str(dtype)[:40]!r}; choose {', '.join(DTYPES)}.")
     return dtype
-
-
-def whole(name: str, value: int, least: int, most: int) -> int:
-    """A whole number within bounds, both included; `InputError` for anything else."""
-    if isinstance(value, bool) or value not in range(least, most + 1):
-        raise InputError(
-            f"{name} is {str(value)[:40]!r}; it must be a whole number from {least:,} to {most:,}."
-        )
-    return int(value)
 
 
 def _text(name: str, count: int, pos_dim: int) -> tuple[int, int, bool]:

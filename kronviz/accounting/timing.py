@@ -23,9 +23,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kronviz.accounting import DTYPES, read_dtype, read_vocabulary, whole
+from kronviz.accounting import DTYPES, read_dtype, read_vocabulary
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.predictor import InputError
+from kronviz.strings import whole_number
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
 MAX_TOKENS = 65_536
@@ -103,8 +104,11 @@ def measure(
     """
     started = time.perf_counter()
     name, count = read_vocabulary(vocabulary)
-    pos_dim, d_model = whole("pos_dim", pos_dim, 1, 64), whole("d_model", d_model, 1, 8192)
-    tokens = whole("tokens", tokens, 1, MAX_TOKENS)
+    pos_dim, d_model = (
+        whole_number(pos_dim, "pos_dim", 1, 64),
+        whole_number(d_model, "d_model", 1, 8192),
+    )
+    tokens = whole_number(tokens, "tokens", 1, MAX_TOKENS)
     dtype = read_dtype(dtype)
     known = load_tokenizer(name).vocabulary
     if count > len(known):

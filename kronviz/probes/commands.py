@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
-from kronviz.lines import read_lines
 from kronviz.predictor import Predictor
 from kronviz.probes import (
     continuation,
@@ -32,8 +31,8 @@ from kronviz.probes.inside import command as insides
 from kronviz.probes.intervals import Interval
 from kronviz.probes.outcomes import Progress
 from kronviz.probes.pairs import load_pairs
-from kronviz.probes.robustness import Robustness, robustness, spoiled
-from kronviz.typos import KEYBOARDS, KINDS
+from kronviz.probes.robustness import MisspellingSettings, Robustness, robustness
+from kronviz.settings import add_arguments, from_options
 
 
 @dataclass(frozen=True)
@@ -66,42 +65,32 @@ def _progress() -> Progress | None:
     )
 
 
-def _sentences(path: Path | None) -> list[str] | None:
-    """The lines of a file; ``None`` where none was named, which stands for our own."""
-    return None if path is None else read_lines(path)
-
-
-def _kinds(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
-    parser.add_argument(
-        "--kinds", nargs="+", choices=list(KINDS), default=list(default), metavar="KIND"
+def declared(
+    help: str,
+    settings: type,
+    run: Callable[..., Any],
+    lines: Callable[[Any], Iterable[str]],
+    table: Callable[[Any], Sequence[dict[str, object]]],
+) -> Command:
+    """Return the command of a probe whose settings are one class; see `kronviz.settings`."""
+    return Command(
+        help,
+        lambda parser: add_arguments(parser, settings),
+        lambda predictor, options: run(predictor, from_options(settings, options), _progress()),
+        lines,
+        table,
     )
 
 
 def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=Path, help="file of pairs; ours by default")
-    parser.add_argument("--sentences", type=Path, help="clean sentences to misspell, one a line")
-    _kinds(parser, sensitivity.KINDS)
-    parser.add_argument("--edits", type=int, default=1, help="misspellings in each sentence")
-    parser.add_argument("--share", type=float, help="of the words of each, 0 to 1, for --edits")
-    parser.add_argument("--keyboard", choices=list(KEYBOARDS), default="qwerty")
-    parser.add_argument("--open-first", action="store_true", help="first letters may change too")
+    add_arguments(parser, MisspellingSettings)
 
 
 def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robustness:
-    sentences = _sentences(options.sentences)
-    if sentences is None:
-        pairs = load_pairs(options.pairs)
-    else:
-        pairs = spoiled(
-            sentences,
-            kinds=options.kinds,
-            edits=options.edits,
-            seed=options.seed,
-            share=options.share,
-            protect_first=not options.open_first,
-            keyboard=options.keyboard,
-        )
-    return robustness(predictor, pairs, seed=options.seed, progress=_progress())
+    asked = from_options(MisspellingSettings, options)
+    pairs = asked.pairs() if asked.sentences else load_pairs(options.pairs)
+    return robustness(predictor, pairs, seed=asked.seed, progress=_progress())
 
 
 def _robustness_lines(result: Robustness) -> Iterator[str]:
@@ -140,24 +129,6 @@ def _robustness_lines(result: Robustness) -> Iterator[str]:
     yield f"{result.seconds:.1f} s"
 
 
-def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sentences", type=Path, help="clean sentences, one a line; else ours")
-    parser.add_argument("--count", type=int, default=sweep.SENTENCES, help="how many of ours")
-    _kinds(parser, list(KINDS))
-    parser.add_argument("--strengths", type=int, nargs="+", default=list(sweep.STRENGTHS))
-
-
-def _run_sweep(predictor: Predictor, options: argparse.Namespace) -> sweep.Sweep:
-    return sweep.sweep(
-        predictor,
-        _sentences(options.sentences) or sweep.our_sentences(options.count),
-        kinds=options.kinds,
-        strengths=options.strengths,
-        seed=options.seed,
-        progress=_progress(),
-    )
-
-
 def _sweep_lines(result: sweep.Sweep) -> Iterator[str]:
     yield from result.problems
     yield f"pair {result.pair}, {result.sentences} sentences, {result.done} of {result.asked} texts"
@@ -166,25 +137,6 @@ def _sweep_lines(result: sweep.Sweep) -> Iterator[str]:
         arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in row.arms)
         yield f"{point.kind} × {point.strength} ({point.texts} texts): KL {arms}"
     yield f"{result.seconds:.1f} s"
-
-
-def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--passages", type=Path, help="clean passages, one a line; else ours")
-    _kinds(parser, recovery.KINDS)
-    parser.add_argument("--repeats", type=int, default=recovery.REPEATS)
-    parser.add_argument("--later", type=int, default=recovery.LATER, help="tokens looked at")
-
-
-def _run_recovery(predictor: Predictor, options: argparse.Namespace) -> recovery.Recovery:
-    return recovery.recovery(
-        predictor,
-        _sentences(options.passages),
-        kinds=options.kinds,
-        repeats=options.repeats,
-        later=options.later,
-        seed=options.seed,
-        progress=_progress(),
-    )
 
 
 def _recovery_lines(result: recovery.Recovery) -> Iterator[str]:
@@ -199,18 +151,6 @@ def _recovery_lines(result: recovery.Recovery) -> Iterator[str]:
             f"sum {arm.summed_nats:.4f} nats"
         )
     yield f"{result.seconds:.1f} s"
-
-
-def _sensitivity_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--text", required=True)
-    _kinds(parser, sensitivity.KINDS)
-    parser.add_argument("--tries", type=int, default=sensitivity.TRIES)
-
-
-def _run_sensitivity(predictor: Predictor, options: argparse.Namespace) -> sensitivity.Sensitivity:
-    return sensitivity.sensitivity(
-        predictor, options.text, kinds=options.kinds, tries=options.tries, seed=options.seed
-    )
 
 
 def _sensitivity_lines(result: sensitivity.Sensitivity) -> Iterator[str]:
@@ -291,24 +231,24 @@ COMMANDS: dict[str, Command] = {
         paper.table,
         seed=paper.SEED,
     ),
-    "sweep": Command(
+    "sweep": declared(
         "Every kind of misspelling at every strength.",
-        _sweep_arguments,
-        _run_sweep,
+        sweep.SweepSettings,
+        sweep.run,
         _sweep_lines,
         tables.sweep_rows,
     ),
-    "recovery": Command(
+    "recovery": declared(
         "How many tokens after a typo the models still feel it.",
-        _recovery_arguments,
-        _run_recovery,
+        recovery.RecoverySettings,
+        recovery.run,
         _recovery_lines,
         tables.recovery_rows,
     ),
-    "sensitivity": Command(
+    "sensitivity": declared(
         "Every word of a text misspelled in turn.",
-        _sensitivity_arguments,
-        _run_sensitivity,
+        sensitivity.SensitivitySettings,
+        sensitivity.run,
         _sensitivity_lines,
         tables.sensitivity_rows,
     ),

@@ -32,6 +32,7 @@ from kronviz.generation import (
     slot_bytes,
 )
 from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.strings import whole_number
 
 STRINGS = (
     *("kubernetes", "frobnicator", "glockenspiel", "quokkas", "petrichor", "zymurgy"),
@@ -184,8 +185,7 @@ def echo_plan(
     for prompt in prompts:
         if prompt.count(SLOT) != 1:
             raise InputError(f"Write {SLOT} once in each prompt, where the string is to stand.")
-    if isinstance(seeds, bool) or seeds not in range(1, MAX_SEEDS + 1):
-        raise InputError(f"seeds is {seeds!r}; choose a whole number from 1 to {MAX_SEEDS}.")
+    seeds = whole_number(seeds, "seeds", 1, MAX_SEEDS)
     encode = predictor.tokenizer.encode
     novel = [string for string in strings if len(encode(f" {string}")) > 1]
     if not novel:

@@ -27,6 +27,8 @@ from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
 from kronviz.probes.outcomes import BATCH_FLOP, Progress
 from kronviz.probes.robustness import MAX_SENTENCES
+from kronviz.settings import setting
+from kronviz.typos import KINDS as ALL_KINDS
 from kronviz.typos import misspell
 
 PASSAGES = Path(__file__).resolve().parents[2] / "assets" / "passages.txt"
@@ -126,6 +128,34 @@ class PassageRuns:
     """KLs of one passage: arm → one list a misspelling, from right after the misspelled word."""
 
     kls: dict[str, list[list[float]]]
+
+
+@dataclass(frozen=True)
+class RecoverySettings:
+    """What the recovery probe can be asked for."""
+
+    passages: tuple[str, ...] = setting(
+        (), "Clean texts of some fifty words; empty for our own", lines=True
+    )
+    kinds: tuple[str, ...] = setting(KINDS, "Kinds of misspelling", choices=ALL_KINDS)
+    repeats: int = setting(REPEATS, "Misspellings tried in each passage", low=1, high=MAX_REPEATS)
+    later: int = setting(LATER, "Tokens looked at after the misspelling", low=1, high=MAX_LATER)
+    seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
+
+
+def run(
+    predictor: Predictor, asked: RecoverySettings, progress: Progress | None = None
+) -> Recovery:
+    """Run `recovery` as the settings say."""
+    return recovery(
+        predictor,
+        asked.passages or None,
+        kinds=asked.kinds,
+        repeats=asked.repeats,
+        later=asked.later,
+        seed=asked.seed,
+        progress=progress,
+    )
 
 
 def recovery(

@@ -27,7 +27,8 @@ from kronviz.probes.intervals import (
 )
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, Progress, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet
-from kronviz.typos import KINDS, misspell
+from kronviz.settings import setting
+from kronviz.typos import KEYBOARDS, KINDS, misspell
 
 TIE = 1e-6
 FEWEST = 6
@@ -170,6 +171,41 @@ def robustness(
         if progress is not None and progress(len(read), len(fitting.pairs)) is False:
             break
     return summarise(predictor, fitting, read, seed=seed, seconds=time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class MisspellingSettings:
+    """How clean sentences are misspelled for the robustness probe, and with which seed it runs."""
+
+    sentences: tuple[str, ...] = setting(
+        (), "Clean sentences to misspell instead of pairs", lines=True
+    )
+    kinds: tuple[str, ...] = setting(
+        ("swap", "drop", "double", "insert", "neighbour"), "Kinds of misspelling", choices=KINDS
+    )
+    edits: int = setting(1, "Misspellings in each sentence", low=0, high=8)
+    seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
+    share: float = setting(
+        0.0,
+        "Share of each sentence's words to misspell, each with as many misspellings as edits says; "
+        "0 for so many in the whole sentence",
+        low=0,
+        high=1,
+    )
+    protect_first: bool = setting(True, "The first letter of every word stays")
+    keyboard: str = setting("qwerty", "Keyboard, for hits on the key beside", choices=KEYBOARDS)
+
+    def pairs(self) -> PairSet:
+        """Return the sentences and their misspelled forms as pairs."""
+        return spoiled(
+            self.sentences,
+            kinds=self.kinds,
+            edits=self.edits,
+            seed=self.seed,
+            share=self.share or None,
+            protect_first=self.protect_first,
+            keyboard=self.keyboard,
+        )
 
 
 def spoiled(

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.outcomes import PairOutcome, Progress, outcomes
 from kronviz.probes.pairs import Pair
+from kronviz.settings import setting
+from kronviz.typos import KINDS as ALL_KINDS
 from kronviz.typos import misspell
 from kronviz.typos.words import Word, find_words
 
@@ -94,6 +96,30 @@ class Jobs:
     pairs: tuple[Pair, ...]
     kinds: tuple[str, ...]
     seed: int
+
+
+@dataclass(frozen=True)
+class SensitivitySettings:
+    """What the sensitivity probe can be asked for."""
+
+    text: str = setting(..., f"A text of at most {MAX_WORDS} words")
+    kinds: tuple[str, ...] = setting(KINDS, "Kinds of misspelling", choices=ALL_KINDS)
+    tries: int = setting(TRIES, "Misspellings tried of each word", low=1, high=MAX_TRIES)
+    seed: int = setting(0, "Seed of the misspellings")
+
+
+def run(
+    predictor: Predictor, asked: SensitivitySettings, progress: Progress | None = None
+) -> Sensitivity:
+    """Run `sensitivity` as the settings say."""
+    return sensitivity(
+        predictor,
+        asked.text,
+        kinds=asked.kinds,
+        tries=asked.tries,
+        seed=asked.seed,
+        progress=progress,
+    )
 
 
 def sensitivity(

@@ -20,6 +20,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.outcomes import PairOutcome, Progress, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs
 from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
+from kronviz.settings import setting
 from kronviz.typos import KINDS, misspell
 
 STRENGTHS = (1, 2, 3, 4)
@@ -65,6 +66,31 @@ class Sweep:
     def curve(self, kind: str) -> tuple[SweepPoint, ...]:
         """The points of a kind, weakest first."""
         return tuple(point for point in self.points if point.kind == kind)
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What a sweep can be asked for."""
+
+    sentences: tuple[str, ...] = setting((), "Clean sentences; empty for our own", lines=True)
+    kinds: tuple[str, ...] = setting(tuple(KINDS), "Kinds of misspelling", choices=KINDS)
+    strengths: tuple[int, ...] = setting(
+        STRENGTHS, "Misspellings in a sentence", low=1, high=MAX_STRENGTH
+    )
+    count: int = setting(SENTENCES, "How many of our own sentences", low=1, high=320)
+    seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
+
+
+def run(predictor: Predictor, asked: SweepSettings, progress: Progress | None = None) -> Sweep:
+    """Run `sweep` as the settings say."""
+    return sweep(
+        predictor,
+        asked.sentences or our_sentences(asked.count),
+        kinds=asked.kinds,
+        strengths=asked.strengths,
+        seed=asked.seed,
+        progress=progress,
+    )
 
 
 def sweep(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from kronviz.app.components import links, tables
-from kronviz.app.components.endpoints import MAX_SEED, Answer, answer, listed, texts, typed, whole
+from kronviz.app.components.controls import control
+from kronviz.app.components.endpoints import MAX_SEED, Answer, answer, listed, texts, typed
 from kronviz.app.components.html import (
     DOT,
     Markup,
+    clean_text,
     element,
     escape,
     glyphs,
     join,
     visible,
-    well_formed,
 )
 from kronviz.app.components.numbers import (
     DASH,
@@ -25,7 +26,14 @@ from kronviz.app.components.numbers import (
     sentence,
     written,
 )
-from kronviz.app.components.parts import alert, head, html_part, progress_bar, uploaded_file
+from kronviz.app.components.parts import (
+    alert,
+    head,
+    html_part,
+    progress_bar,
+    textbox,
+    uploaded_file,
+)
 from kronviz.app.components.pieces import (
     RELATIONS,
     arm_name,
@@ -86,7 +94,9 @@ __all__ = [
     "beyond",
     "box",
     "buttons",
+    "clean_text",
     "connect",
+    "control",
     "count",
     "direction",
     "downloads",
@@ -129,6 +139,7 @@ __all__ = [
     "tables",
     "tell_place",
     "term",
+    "textbox",
     "texts",
     "token_list",
     "told",
@@ -136,7 +147,5 @@ __all__ = [
     "uploaded_file",
     "visible",
     "watched",
-    "well_formed",
-    "whole",
     "written",
 ]

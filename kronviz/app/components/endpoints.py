@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components.html import well_formed
+from kronviz.app.components.html import clean_text
 from kronviz.app.components.runs import failure, lane
 from kronviz.predictor import InputError
 from kronviz.results import to_dict
@@ -38,7 +38,7 @@ def typed(value: object, name: str) -> str:
     """A checked text; `InputError` by its name if it is none."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text in quotes.")
-    return well_formed(value)
+    return clean_text(value)
 
 
 def texts(values: object, name: str) -> list[str]:
@@ -51,11 +51,3 @@ def listed(values: object, name: str) -> list[Any]:
     if values is not None and not isinstance(values, list):
         raise InputError(f"{name} must be a list.")
     return values or []
-
-
-def whole(value: object, name: str, low: int, high: int) -> int:
-    """A checked whole number; `InputError` by its name if it is none in these bounds."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
-        return int(value)  # type: ignore[call-overload]
-    raise InputError(f"{name} must be a whole number from {low:,} to {high:,}.")

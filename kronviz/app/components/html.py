@@ -17,6 +17,11 @@ import unicodedata
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
+import markupsafe
+from markupsafe import Markup
+
+from kronviz.predictor import clean_text
+
 DOT = "\u00a0· "
 """Between the members of a list: a line may end with it, but not begin."""
 _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "col"})
@@ -24,27 +29,11 @@ _SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-class Markup(str):
-    """HTML that is safe to put on the page as it stands."""
-
-    __slots__ = ()
-
-
-def well_formed(text: str) -> str:
-    """A text that can be encoded: lone surrogates become U+FFFD, surrogate pairs one character.
-
-    JSON may carry half of a surrogate pair; UTF-8, and so a browser or a tokenizer, may not.
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def escape(value: object) -> Markup:
     """The one escaping function: any value as text that is inert in HTML, attributes included."""
     if isinstance(value, Markup):
         return value
-    return Markup(html.escape(well_formed(str(value)).replace("\0", "\ufffd"), quote=True))
+    return markupsafe.escape(clean_text(str(value)).replace("\0", "\ufffd"))
 
 
 def join(parts: Iterable[object]) -> Markup:
@@ -75,7 +64,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 
 def words(markup: Markup) -> str:
     """What a piece of HTML says: its text without the elements, for an attribute or a file."""
-    return html.unescape(re.sub(r"<[^>]*>", "", markup))
+    return html.unescape(re.sub(r"<[^>]*>", "", str(markup)))
 
 
 @dataclass(frozen=True)

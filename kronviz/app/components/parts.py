@@ -15,6 +15,23 @@ def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
+def textbox(
+    label: str, value: str, identifier: str, placeholder: str, *, lines: int = 1, most: int = 0
+) -> gr.Textbox:
+    """Return a field for text that no browser corrects; it grows from ``lines`` to ``most``."""
+    return gr.Textbox(
+        value,
+        label=label,
+        placeholder=placeholder,
+        lines=lines,
+        max_lines=most or lines,
+        elem_id=identifier,
+        html_attributes=gr.InputHTMLAttributes(
+            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
+        ),
+    )
+
+
 def head(title: str, explanation: str, *, first: bool = False) -> None:
     """Title and first sentence of a section."""
     html_part(

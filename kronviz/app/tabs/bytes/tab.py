@@ -20,12 +20,13 @@ import gradio as gr
 from kronviz.app.components import (
     Markup,
     alert,
+    clean_text,
     element,
     head,
     html_part,
     join,
+    textbox,
     visible,
-    well_formed,
 )
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
@@ -80,7 +81,7 @@ def build(context: Context) -> None:
 
     drawn = html_part(_method(context, TEXT, None), "kv-byte-method")
     with gr.Row(elem_id="kv-byte-controls"):
-        text = _textbox("Any string", TEXT, "kv-byte-text", "Type a word")
+        text = textbox("Any string", TEXT, "kv-byte-text", "Type a word")
         pos_dim = gr.Radio(
             [
                 (f"{size}, as trained" if trained and size == own else str(size), size)
@@ -101,7 +102,7 @@ def build(context: Context) -> None:
         "What two strings share",
         "What two strings have in common is the cells that they share. Nothing else counts.",
     )
-    second = _textbox("Second string", SECOND, "kv-byte-with", "Type another word")
+    second = textbox("Second string", SECOND, "kv-byte-with", "Type another word")
     html_part(_tries(PAIRS), "kv-byte-pairs")
     both = _newest(first[1], "kv-byte-both")
 
@@ -215,7 +216,7 @@ def build(context: Context) -> None:
 def _method(context: Context, text: str, models: str | None) -> Markup:
     """Return the picture of the method for a string, from bytes to vector."""
     try:
-        shown = picture(method(well_formed(text or ""), context.predictor(models)))
+        shown = picture(method(clean_text(text or ""), context.predictor(models)))
     except InputError as error:
         shown = alert(str(error), "kv-refused")
     return element("div", shown, class_="kv-method-box", data_title="method")
@@ -231,7 +232,7 @@ def _views(
     models: str | None,
 ) -> tuple[Any, ...]:
     """The sheet, the second string, the walk, and the slider that walks."""
-    text, second = well_formed(text or ""), well_formed(second or "")
+    text, second = clean_text(text or ""), clean_text(second or "")
     try:
         predictor = context.predictor(models)
         sheet = bytes_grid.view(encode(text, predictor, pos_dim=size))
@@ -250,7 +251,7 @@ def _walk(
 ) -> tuple[Markup, Any]:
     try:
         predictor = context.predictor(models)
-        walk = edit_walk(well_formed(text or ""), predictor, pos_dim=size)
+        walk = edit_walk(clean_text(text or ""), predictor, pos_dim=size)
         place = int(place or 1)
         point = bytes_walk.nearest(walk, kind, place)
         pair = compare_strings(walk.text, point.text, predictor, pos_dim=size) if point else None
@@ -283,7 +284,7 @@ def _numbered(view: Markup, number: float) -> Markup:
 def _near(context: Context, text: str, size: int, words: str, models: str | None) -> Markup:
     try:
         found = neighbors(
-            well_formed(text or ""),
+            clean_text(text or ""),
             context.predictor(models),
             pos_dim=size,
             vocabulary=None if words == OWN else words,
@@ -299,19 +300,6 @@ def _shared(listed: str, rule: str, size: int) -> Markup:
 
     counts = [(counted(name, "true"), counted(name, "reference")) for name in VOCABULARIES]
     return bytes_lists.shared_codes(counts, collisions(listed, pos_dim=size, rule=rule))
-
-
-def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:
-    return gr.Textbox(
-        value,
-        label=label,
-        placeholder=placeholder,
-        max_lines=1,
-        elem_id=identifier,
-        html_attributes=gr.InputHTMLAttributes(
-            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
-        ),
-    )
 
 
 def _tries(examples: Any) -> Markup:

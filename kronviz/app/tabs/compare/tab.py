@@ -27,15 +27,16 @@ from kronviz.app.components import (
     alert,
     arm_name,
     beyond,
+    clean_text,
     element,
     html_part,
     info,
     join,
     kept_run,
     marked,
+    textbox,
     typed,
     visible,
-    well_formed,
 )
 from kronviz.app.context import Context
 from kronviz.app.explain import explained
@@ -75,13 +76,17 @@ def build(context: Context) -> None:
     html_part(element("p", INTRO, class_="kv-intro"))
     with gr.Row(elem_id="kv-texts", equal_height=False):
         with gr.Column(min_width=280, scale=5):
-            clean = _textbox("Clean text", opening.clean, "kv-clean", "Spelled as it should be")
+            clean = textbox(
+                "Clean text", opening.clean, "kv-clean", "Spelled as it should be", most=6
+            )
         with gr.Column(min_width=280, scale=5):
-            typo = _textbox(
-                "The same, misspelled", opening.typo, "kv-typo", "Type it with mistakes"
+            typo = textbox(
+                "The same, misspelled", opening.typo, "kv-typo", "Type it with mistakes", most=6
             )
         with gr.Column(min_width=120, scale=2):
-            right = _textbox("Right answer", opening.answer, "kv-right", "optional: what follows")
+            right = textbox(
+                "Right answer", opening.answer, "kv-right", "optional: what follows", most=6
+            )
     with gr.Row(elem_id="kv-tools"):
         button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
         html_part(_examples(examples, rule), "kv-tries")
@@ -115,8 +120,8 @@ def build(context: Context) -> None:
     async def respond(
         clean: str, typo: str, right: str, pair: str | None, asked: float, request: gr.Request
     ) -> Any:
-        texts = well_formed(clean or ""), well_formed(typo or "")
-        answer = well_formed(right or "")
+        texts = clean_text(clean or ""), clean_text(typo or "")
+        answer = clean_text(right or "")
         found: Comparison | InputError
         try:
             waiting = context.comparisons(pair).submit(
@@ -134,7 +139,7 @@ def build(context: Context) -> None:
         clean: str, kinds: list[str], edits: int, seed: float | None
     ) -> tuple[Any, str, float]:
         number = int(seed or 0)
-        clean = well_formed(clean or "")
+        clean = clean_text(clean or "")
         try:
             check_characters(clean)
             made = misspell(clean, kinds=tuple(kinds), edits=int(edits), seed=number)
@@ -221,7 +226,7 @@ def _answer(
     """Return what the page shows for two texts."""
     try:
         found: Comparison | InputError = context.comparisons(pair).compare(
-            well_formed(clean or ""), well_formed(typo or ""), well_formed(right or "")
+            clean_text(clean or ""), clean_text(typo or ""), clean_text(right or "")
         )
     except InputError as error:
         found = error
@@ -248,20 +253,6 @@ def _drawn(
 @functools.lru_cache(maxsize=8)
 def _overall(folder: Path) -> Markup:
     return beyond(folder)
-
-
-def _textbox(label: str, value: str, identifier: str, placeholder: str) -> gr.Textbox:
-    return gr.Textbox(
-        value,
-        label=label,
-        placeholder=placeholder,
-        lines=1,
-        max_lines=6,
-        elem_id=identifier,
-        html_attributes=gr.InputHTMLAttributes(
-            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
-        ),
-    )
 
 
 def _examples(examples: Sequence[Example], rule: str) -> Markup:

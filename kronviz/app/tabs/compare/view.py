@@ -14,16 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from kronviz.app.components import (
-    Markup,
-    alert,
-    arm_name,
-    element,
-    info,
-    join,
-    number,
-    visible,
-)
+from kronviz.app.components import Markup, alert, arm_name, element, info, join, number, visible
 from kronviz.app.tabs.compare.picture import data as picture_data
 from kronviz.arms import ARMS
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView

@@ -19,15 +19,15 @@ from kronviz.accounting import (
     InputCost,
     input_cost,
     read_vocabulary,
-    whole,
 )
 from kronviz.accounting.timing import measure as measure_times
-from kronviz.app.components import Answer, Markup, answer, element, html_part, well_formed
+from kronviz.app.components import Answer, Markup, answer, clean_text, element, html_part
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.cost import view
 from kronviz.figures import cost as figures
 from kronviz.predictor import InputError
+from kronviz.strings import whole_number
 
 ANY = "number"
 PAPERS_NUMBER = 131_072
@@ -222,14 +222,14 @@ def endpoints() -> tuple[Callable[..., Answer], ...]:
 
 
 def _text(value: Any) -> Any:
-    return well_formed(value) if isinstance(value, str) else value
+    return clean_text(value) if isinstance(value, str) else value
 
 
 def _vocabulary(vocabulary: str, count: float | None) -> str:
     """The name of a vocabulary, or the number of tokens beside it, checked."""
     if vocabulary != ANY:
         return read_vocabulary(vocabulary)[0]
-    return str(whole("the vocabulary", count, 1, MAX_VOCABULARY))  # type: ignore[arg-type]
+    return str(whole_number(count, "the vocabulary", 1, MAX_VOCABULARY))
 
 
 def _sums(cost: InputCost, vocabulary: str) -> Markup:

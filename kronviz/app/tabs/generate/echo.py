@@ -17,6 +17,7 @@ from kronviz.app.components import (
     arm_name,
     box,
     buttons,
+    clean_text,
     connect,
     count,
     downloads,
@@ -34,8 +35,6 @@ from kronviz.app.components import (
     sentence,
     table,
     term,
-    well_formed,
-    whole,
     written,
 )
 from kronviz.app.context import Context
@@ -54,6 +53,7 @@ from kronviz.probes.echo import (
     echo_runs,
 )
 from kronviz.probes.tables import echo_rows
+from kronviz.strings import whole_number
 
 SHOWN = 60
 _TITLES = (
@@ -107,11 +107,11 @@ def build(context: Context, pair: gr.Radio) -> None:
         strings: str, prompts: str, seeds: float, seed: Any, models: str | None, visitor: str
     ) -> Iterator[tuple[Any, ...]]:
         predictor = context.predictor(models)
-        sampler = Sampler(seed=whole(seed, "The seed", 0, MAX_SEED))
+        sampler = Sampler(seed=whole_number(seed, "The seed", 0, MAX_SEED))
         plan = echo_plan(
             predictor,
-            [part.strip() for part in well_formed(strings or "").replace("\n", ",").split(",")],
-            split_lines(well_formed(prompts or "")),
+            [part.strip() for part in clean_text(strings or "").replace("\n", ",").split(",")],
+            split_lines(clean_text(prompts or "")),
             seeds=int(seeds),
             sampler=sampler,
         )

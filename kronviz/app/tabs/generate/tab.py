@@ -21,12 +21,13 @@ import gradio as gr
 from kronviz.app.components import (
     Markup,
     alert,
+    clean_text,
     element,
     failure,
     html_part,
     place_part,
     tell_place,
-    well_formed,
+    textbox,
 )
 from kronviz.app.context import Context
 from kronviz.app.tabs.generate import echo
@@ -105,11 +106,15 @@ def build(context: Context) -> None:
             elem_id="kv-gen-mode",
         )
         with gr.Row(elem_classes="kv-gen-unslotted"):
-            prompt = _textbox("Text to continue", PROMPTS[0][1], "kv-gen-prompt")
-            typo = _textbox("The same, misspelled", PROMPTS[0][2], "kv-gen-typo")
+            prompt = textbox("Text to continue", PROMPTS[0][1], "kv-gen-prompt", PLACEHOLDER)
+            typo = textbox("The same, misspelled", PROMPTS[0][2], "kv-gen-typo", PLACEHOLDER)
         with gr.Row(elem_classes="kv-gen-slotted"):
-            slotted = _textbox("Text, with {} where the word goes", SLOTS[0][0], "kv-gen-slotted")
-            string = _textbox("The word: any string at all", SLOTS[0][1], "kv-gen-string")
+            slotted = textbox(
+                "Text, with {} where the word goes", SLOTS[0][0], "kv-gen-slotted", PLACEHOLDER
+            )
+            string = textbox(
+                "The word: any string at all", SLOTS[0][1], "kv-gen-string", PLACEHOLDER
+            )
         with gr.Row(elem_id="kv-gen-tools"):
             start = gr.Button("Generate", variant="primary", elem_id="kv-gen-start")
             stop = gr.Button("Stop", interactive=False, elem_id="kv-gen-stop")
@@ -189,9 +194,9 @@ def _written(
         texts = {"clean": [prompt], "typo": [prompt, typo], "slot": [slotted]}.get(mode, [prompt])
         generations = side_by_side(
             context.predictor(models),
-            [well_formed(text or "") for text in texts],
+            [clean_text(text or "") for text in texts],
             sampler,
-            well_formed(string or "") if mode == "slot" else None,
+            clean_text(string or "") if mode == "slot" else None,
         )
     except InputError as error:
         yield generate_view.refusal(str(error)), generate_view.status("")
@@ -240,7 +245,7 @@ def _from_link(search: str, context: Context) -> list[Any] | None:
     )
     return [
         mode if mode in generate_view.MODES else "clean",
-        *[well_formed(query.get(name, value)) for name, value in texts],
+        *[clean_text(query.get(name, value)) for name, value in texts],
         *[_number(query.get(name), name, low, high) for name, low, high in KNOBS],
         models if models in context.predictors else context.default,
     ]
@@ -253,19 +258,6 @@ def _number(text: str | None, name: str, low: float, high: float) -> float:
     except ValueError:
         return default
     return value if low <= value <= high else default
-
-
-def _textbox(label: str, value: str, identifier: str) -> gr.Textbox:
-    return gr.Textbox(
-        value,
-        label=label,
-        placeholder=PLACEHOLDER,
-        max_lines=1,
-        elem_id=identifier,
-        html_attributes=gr.InputHTMLAttributes(
-            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
-        ),
-    )
 
 
 def _knob(name: str, low: float, high: float) -> gr.Slider | gr.Number:

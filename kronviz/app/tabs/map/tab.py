@@ -20,12 +20,13 @@ import gradio as gr
 from kronviz.app.components import (
     FINISHING,
     Markup,
+    clean_text,
     element,
     failure,
     html_part,
     lane,
+    textbox,
     watched,
-    well_formed,
 )
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
@@ -51,7 +52,7 @@ def build(context: Context) -> None:
     first = context.predictor()
     tab = gr.context.Context.block
     with gr.Row(elem_id="kv-map-controls"):
-        word = _textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
+        word = textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
         html_part(view.families(), "kv-map-families")
     html_part(view.tools(), "kv-map-tools")
     choices, drawing = [], []
@@ -75,9 +76,9 @@ def build(context: Context) -> None:
 
     html_part(map_words.opening(), None)
     with gr.Row(elem_id="kv-map-own"):
-        words = _textbox("Words, one a line", "", "kv-map-words", "run\n running\nrnu", lines=7)
+        words = textbox("Words, one a line", "", "kv-map-words", "run\n running\nrnu", lines=7)
         with gr.Column(min_width=280, elem_id="kv-map-make"):
-            base = _textbox("Variants of", "", "kv-map-base", "compute")
+            base = textbox("Variants of", "", "kv-map-base", "compute")
             rules = gr.CheckboxGroup(
                 [(f"{rule.label} ({rule.example})", name) for name, rule in RULES.items()],
                 value=list(RULES),
@@ -100,7 +101,7 @@ def build(context: Context) -> None:
     def asked(word: str, left: str, right: str, pair: str | None) -> Markup:
         try:
             return view.answer(
-                lookup.look_up(well_formed(word or ""), context.predictor(pair), left, right)
+                lookup.look_up(clean_text(word or ""), context.predictor(pair), left, right)
             )
         except InputError as error:
             return view.refusal(str(error))
@@ -227,7 +228,7 @@ def _distances(context: Context) -> Any:
 
 def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
     listed = _listed(words or "")
-    word = well_formed(base or "") or (listed[0] if listed else WORD)
+    word = clean_text(base or "") or (listed[0] if listed else WORD)
     try:
         made = variants(word, rules or tuple(RULES))
     except InputError as error:
@@ -237,7 +238,7 @@ def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
 
 def _listed(words: str) -> list[str]:
     """One word a line; blanks before it belong to it, blanks behind it do not."""
-    lines = (line.rstrip() for line in split_lines(well_formed(words or "")))
+    lines = (line.rstrip() for line in split_lines(clean_text(words or "")))
     return [line for line in lines if line]
 
 
@@ -254,19 +255,3 @@ def _choices(
 
 def _defaults(predictor: Predictor) -> tuple[str, str]:
     return tuple(_choices(predictor, side)[0][1] for side in SIDES)  # type: ignore[return-value]
-
-
-def _textbox(
-    label: str, value: str, identifier: str, placeholder: str, lines: int = 1
-) -> gr.Textbox:
-    return gr.Textbox(
-        value,
-        label=label,
-        placeholder=placeholder,
-        lines=lines,
-        max_lines=lines,
-        elem_id=identifier,
-        html_attributes=gr.InputHTMLAttributes(
-            spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
-        ),
-    )

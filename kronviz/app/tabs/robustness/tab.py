@@ -25,7 +25,9 @@ from kronviz.app.components import (
     Runs,
     alert,
     buttons,
+    clean_text,
     connect,
+    control,
     empty,
     head,
     html_part,
@@ -36,8 +38,6 @@ from kronviz.app.components import (
     running,
     seed_part,
     uploaded_file,
-    well_formed,
-    whole,
 )
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
@@ -54,7 +54,8 @@ from kronviz.probes import recovery, sensitivity, sweep
 from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.outcomes import fitted, outcomes
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
-from kronviz.probes.robustness import METRICS, spoiled, summarise
+from kronviz.probes.robustness import METRICS, MisspellingSettings, spoiled, summarise
+from kronviz.strings import whole_number
 from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
 
@@ -126,12 +127,17 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         )
         kinds = kinds_part(sensitivity.KINDS, "Kinds of misspelling")
         with gr.Row(elem_classes="kv-lab-controls"):
-            edits = gr.Slider(1, 8, 1, step=1, label="Misspellings in each sentence")
-            share = gr.Slider(0, 100, 0, step=5, label="Or in so many per cent of its words")
-            keyboard = gr.Radio(
-                [(name.upper(), name) for name in KEYBOARDS], value="qwerty", label="Keyboard"
+            edits = control(
+                MisspellingSettings, "edits", "Misspellings in each sentence", minimum=1
             )
-            first = gr.Checkbox(True, label="First letters stay")
+            share = gr.Slider(0, 100, 0, step=5, label="Or in so many per cent of its words")
+            keyboard = control(
+                MisspellingSettings,
+                "keyboard",
+                "Keyboard",
+                choices=[(name.upper(), name) for name in KEYBOARDS],
+            )
+            first = control(MisspellingSettings, "protect_first", "First letters stay")
     press = buttons("Run the pairs", "kv-lab-run")
     shown = html_part(_opening(context, context.default), "kv-lab-table")
 
@@ -149,7 +155,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         keyboard: str, first: bool, seed: Any, models: str | None, visitor: str,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         predictor = context.predictor(models)
-        number = whole(seed, "The seed", 0, MAX_SEED)
+        number = whole_number(seed, "The seed", 0, MAX_SEED)
         manner: dict[str, Any] = {
             "kinds": kinds, "edits": int(edits), "seed": number, "keyboard": keyboard,
             "share": share / 100 or None, "protect_first": first,
@@ -204,7 +210,9 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             value="kl_nats",
             label="Measured by",
         )
-        count = gr.Slider(10, 320, sweep.SENTENCES, step=10, label="Sentences, from our pairs")
+        count = control(
+            sweep.SweepSettings, "count", "Sentences, from our pairs", minimum=10, step=10
+        )
         seed = seed_part()
     with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
         kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
@@ -224,7 +232,7 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         metric: str, count: float, kinds: list[str], seed: Any, models: str | None, visitor: str
     ) -> Iterator[tuple[Any, ...]]:
         predictor = context.predictor(models)
-        number = whole(seed, "The seed", 0, MAX_SEED)
+        number = whole_number(seed, "The seed", 0, MAX_SEED)
         jobs = sweep.sweep_jobs(
             predictor,
             sweep.our_sentences(int(count)),
@@ -260,9 +268,7 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         "follows, both models should care less. How soon do they?",
     )
     with gr.Row(elem_classes="kv-lab-controls"):
-        repeats = gr.Slider(
-            1, recovery.MAX_REPEATS, recovery.REPEATS, step=1, label="Misspellings of each passage"
-        )
+        repeats = control(recovery.RecoverySettings, "repeats", "Misspellings of each passage")
         seed = seed_part()
     press = buttons("Run the passages", "kv-lab-recovery")
     plot = gr.Plot(
@@ -280,7 +286,7 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         repeats: float, seed: Any, models: str | None, visitor: str
     ) -> Iterator[tuple[Any, ...]]:
         predictor = context.predictor(models)
-        number = whole(seed, "The seed", 0, MAX_SEED)
+        number = whole_number(seed, "The seed", 0, MAX_SEED)
         passages, problems = recovery.fitting_passages(predictor, None)
         asked: dict[str, Any] = {
             "kinds": recovery.KINDS, "repeats": int(repeats), "seed": number,
@@ -354,7 +360,7 @@ def _sentence_section(
         text: str, word: float, models: str | None, visitor: str
     ) -> Iterator[tuple[Any, ...]]:
         predictor = context.predictor(models)
-        jobs = sensitivity.sensitivity_jobs(predictor, well_formed(text or ""))
+        jobs = sensitivity.sensitivity_jobs(predictor, clean_text(text or ""))
         stages = runs.stages(
             visitor,
             ("words", predictor.pair, jobs),
@@ -397,7 +403,7 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
         predictor = context.predictor(models)
         until = time.monotonic() + TYPING_S
         found = sensitivity.sensitivity(
-            predictor, well_formed(text or ""), progress=lambda *_: time.monotonic() < until
+            predictor, clean_text(text or ""), progress=lambda *_: time.monotonic() < until
         )
         chosen = max(1, min(int(word or 1), len(found.words)))
         strip = Markup("")
@@ -415,7 +421,7 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
 def _given(chosen: str, path: str | None, lines: str, manner: dict[str, Any]) -> PairSet:
     """The pairs that a visitor asked for; `InputError` where there is nothing to begin with."""
     if chosen == SENTENCES:
-        return spoiled(split_lines(well_formed(lines or "")), **manner)
+        return spoiled(split_lines(clean_text(lines or "")), **manner)
     if chosen != FILE:
         return load_pairs()
     if not path:

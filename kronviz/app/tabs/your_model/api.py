@@ -19,7 +19,6 @@ from kronviz.app.components import (
     texts,
     typed,
     uploaded_file,
-    whole,
 )
 from kronviz.app.context import Context
 from kronviz.lines import short_name
@@ -30,6 +29,7 @@ from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAX_MAP_TOKENS, WORDS
 from kronviz.probes.own_model import as_own_model
 from kronviz.results import to_dict
+from kronviz.strings import whole_number
 
 MAX_INLINE_FILE = 4_000_000
 
@@ -220,7 +220,7 @@ def _written(folder: Path, content: object, name: object, what: str) -> Path:
 def _settings(words: object, pos_dim: object, map_tokens: object, seed: object) -> dict[str, Any]:
     return {
         "words": texts(words, "words") or WORDS,
-        "pos_dim": whole(pos_dim, "pos_dim", 4, 64),
-        "map_tokens": whole(map_tokens, "map_tokens", 0, MAX_MAP_TOKENS),
-        "seed": whole(seed, "seed", 0, MAX_SEED),
+        "pos_dim": whole_number(pos_dim, "pos_dim", 4, 64),
+        "map_tokens": whole_number(map_tokens, "map_tokens", 0, MAX_MAP_TOKENS),
+        "seed": whole_number(seed, "seed", 0, MAX_SEED),
     }

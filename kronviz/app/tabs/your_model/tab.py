@@ -26,6 +26,7 @@ from kronviz.app.components import (
     Runs,
     Stage,
     buttons,
+    clean_text,
     connect,
     element,
     head,
@@ -34,8 +35,6 @@ from kronviz.app.components import (
     seed_part,
     uploaded_file,
     watched,
-    well_formed,
-    whole,
 )
 from kronviz.app.context import Context
 from kronviz.app.tabs.your_model.api import add_endpoints
@@ -56,7 +55,7 @@ from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.own_model import Shelf, as_own_model
-from kronviz.strings import DEFAULT_POS_DIM
+from kronviz.strings import DEFAULT_POS_DIM, whole_number
 
 OURS, FILES, HUB = "ours", "files", "hub"
 STOPPED = "Stopped. What was measured is kept below."
@@ -145,17 +144,17 @@ def build(context: Context) -> None:
         count: float, pos_dim: float, seed: Any, models: str | None, visitor: str,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked: dict[str, Any] = {
-            "words": well_formed(words or "").replace(",", " ").split(),
+            "words": clean_text(words or "").replace(",", " ").split(),
             "pos_dim": int(pos_dim),
-            "seed": whole(seed, "The seed", 0, MAX_SEED),
+            "seed": whole_number(seed, "The seed", 0, MAX_SEED),
         }
-        tensor = well_formed(tensor or "").strip()
+        tensor = clean_text(tensor or "").strip()
         read: Source
         key: tuple[Any, ...]
         if chosen == FILES:
             key, read = (vectors, tokens, tensor), _files(vectors, tokens, tensor)
         elif chosen == HUB:
-            key, read = (model, tensor), _hub(well_formed(model or ""), tensor)
+            key, read = (model, tensor), _hub(clean_text(model or ""), tensor)
         else:
             predictor = context.predictor(models)
             key, read = (predictor.pair,), _ours(predictor)

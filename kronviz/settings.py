@@ -1,0 +1,227 @@
+"""A probe's settings, declared once: command line, endpoint and controls are made from them.
+
+Notable:
+
+- Settings are one frozen data class. Each field is a `setting`: type, default, limits, one line.
+- `add_arguments` and `from_options` make the command line, `endpoint` the signature, the
+  docstring and so the MCP schema; `kronviz.app.components.controls` makes the page's fields, whose
+  names are those in links.
+- Whatever way a value comes, `checked` refuses it in the same words.
+
+>>> @dataclass(frozen=True)
+... class Look:
+...     depth: int = setting(3, "Tokens looked at", low=1, high=9)
+>>> checked(Look, depth=4.0)
+Look(depth=4)
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kronviz.lines import read_lines
+from kronviz.predictor import InputError, clean_text
+from kronviz.strings import one_of, shown, whole_number
+
+Settings = TypeVar("Settings")
+_META = "kronviz"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting besides its name, type and default.
+
+    Attributes:
+        help: one line, without a full stop.
+        low, high: of a number, or of each in a list, both included.
+        choices: of a text, or of each in a list.
+        lines: the command line reads it from a file of lines.
+    """
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    lines: bool = False
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Iterable[str] = (),
+    lines: bool = False,
+) -> Any:
+    """Declare a field of a settings class; arguments as for `Setting`. ``...`` means required."""
+    about = Setting(help, low, high, tuple(choices), lines)
+    return field(
+        **({} if default is ... else {"default": default}), metadata={_META: about}, kw_only=True
+    )
+
+
+def declared(cls: type) -> dict[str, tuple[Field[Any], Any, Setting]]:
+    """Return the settings of a class by name: the field, its type, and what is known of it."""
+    types = typing.get_type_hints(cls)
+    return {
+        each.name: (each, types[each.name], each.metadata[_META])
+        for each in fields(cls)
+        if _META in each.metadata
+    }
+
+
+def checked(cls: type[Settings], **values: Any) -> Settings:
+    """Return settings from values of any JSON type; ``None`` and an empty list mean the default.
+
+    Raises:
+        InputError: a value is of no use; it names the setting.
+    """
+    known = declared(cls)
+    if unknown := values.keys() - known.keys():
+        raise InputError(f"There is no setting called {shown(min(unknown))}.")
+    made = {}
+    for name, (each, type_, about) in known.items():
+        value = values.get(name)
+        if value is None or (isinstance(value, list | tuple) and not value):
+            if each.default is MISSING:
+                raise InputError(f"{name} must be a text in quotes.")
+            continue
+        made[name] = _value(name, value, type_, about)
+    return cls(**made)
+
+
+def _value(name: str, value: Any, type_: Any, about: Setting) -> Any:
+    if typing.get_origin(type_) is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{name} must be a list.")
+        inner = typing.get_args(type_)[0]
+        each = name.removesuffix("s") if about.choices else f"each of the {name}"
+        return tuple(_value(each, one, inner, about) for one in value)
+    if type_ is bool:
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is {shown(value)}; it must be true or false.")
+        return value
+    if type_ is int:
+        low, high = int(about.low or 0), int(2**31 - 1 if about.high is None else about.high)
+        return whole_number(value, name, low, high)
+    if type_ is float:
+        least, most = about.low or 0, 1 if about.high is None else about.high
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not least <= value <= most:
+            raise InputError(
+                f"{name} is {shown(value)}; it must be a number from {least:g} to {most:g}."
+            )
+        return float(value)
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a text in quotes.")
+    return one_of(value, name, about.choices) if about.choices else clean_text(value)
+
+
+def add_arguments(parser: argparse.ArgumentParser, cls: type) -> None:
+    """Give a parser an option for each setting but ``seed``, which every command has."""
+    for name, (each, type_, about) in declared(cls).items():
+        if name == "seed":
+            continue
+        option = f"--{name.replace('_', '-')}"
+        required = each.default is MISSING
+        words = about.help if required else f"{about.help} (default: {_written(each.default)})"
+        if about.lines:
+            parser.add_argument(option, type=Path, metavar="FILE", help=f"{about.help}; one a line")
+            continue
+        if type_ is bool:
+            parser.add_argument(
+                option, action=argparse.BooleanOptionalAction, default=each.default, help=about.help
+            )
+            continue
+        many = typing.get_origin(type_) is tuple
+        parser.add_argument(
+            option,
+            type=typing.get_args(type_)[0] if many else type_,
+            nargs="+" if many else None,
+            choices=about.choices or None,
+            default=None if required else each.default,
+            required=required,
+            help=words.replace("%", "%%"),
+            metavar=name.upper() if about.choices else None,
+        )
+
+
+def from_options(cls: type[Settings], options: argparse.Namespace) -> Settings:
+    """Return the settings that a command line gives; files of lines are read."""
+    values = {name: getattr(options, name) for name in declared(cls)}
+    for name, (_, _, about) in declared(cls).items():
+        if about.lines and values[name] is not None:
+            values[name] = read_lines(values[name])
+    return checked(cls, **values)
+
+
+def endpoint(
+    cls: type[Settings],
+    answer: Callable[..., Any],
+    name: str,
+    says: str,
+    more: Mapping[str, tuple[Any, Any, str]] | None = None,
+    order: Sequence[str] = (),
+) -> Callable[..., Any]:
+    """Return a function with the settings as its arguments, for an API that reads signatures.
+
+    Args:
+        answer: called with what checks the settings, and with the values of ``more``.
+        says: what the endpoint does and what its answer holds.
+        more: type, default and one line of arguments that are no settings, by name.
+        order: of all arguments, where it is not settings first, then ``more``.
+    """
+    parameters, lines, hints = [], [], {}
+    for key, (each, type_, about) in declared(cls).items():
+        many = typing.get_origin(type_) is tuple
+        hint = list[typing.get_args(type_)[0]] | None if many else type_  # type: ignore[misc]
+        default = None if many else each.default
+        empty = inspect.Parameter.empty
+        parameters.append((key, hint, empty if each.default is MISSING else default))
+        lines.append(f"{key}: {about.help}{_limits(about)}.")
+    for key, (hint, default, words) in (more or {}).items():
+        parameters.append((key, hint, default))
+        lines.append(f"{key}: {words}.")
+
+    def function(*arguments: Any, **named: Any) -> Any:
+        bound = signature.bind(*arguments, **named).arguments
+        extra = {key: bound.pop(key) for key in more or {} if key in bound}
+        return answer(lambda: checked(cls, **bound), **extra)
+
+    if order:
+        lines.sort(key=lambda line: order.index(line.partition(":")[0]))
+        parameters.sort(key=lambda each: order.index(each[0]))
+    hints = {key: hint for key, hint, _ in parameters}
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(key, kind, default=default, annotation=hint)
+            for key, hint, default in parameters
+        ],
+        return_annotation=dict[str, Any],
+    )
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__annotations__ = {**hints, "return": dict[str, Any]}
+    function.__name__ = function.__qualname__ = name
+    listed = "\n".join(f"    {line}" for line in lines)
+    function.__doc__ = f"{says}\n\nArgs:\n{listed}\n"
+    return function
+
+
+def _limits(about: Setting) -> str:
+    if about.choices:
+        return f": {', '.join(about.choices)}"
+    if about.low is not None and about.high is not None:
+        return f", {about.low:g} to {about.high:g}"
+    return ""
+
+
+def _written(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
