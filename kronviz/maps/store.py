@@ -175,7 +175,9 @@ def map_of(
             return _kept(predictor, chosen) or _drawn_now(predictor, chosen, progress)
 
 
-def _drawn_now(predictor: Predictor, space: Space, progress: Callable[[float], None] | None) -> Map:
+def _drawn_now(
+    predictor: Predictor, space: Space, progress: Callable[[float], object] | None
+) -> Map:
     drawn = _draw(predictor, space, progress or (lambda share: None))
     _keep(predictor, space, drawn)
     return drawn
@@ -204,7 +206,7 @@ def write_map(predictor: Predictor, drawn: Map, folder: Path = MAPS) -> Path:
     return path
 
 
-def _draw(predictor: Predictor, space: Space, progress: Callable[[float], None]) -> Map:
+def _draw(predictor: Predictor, space: Space, progress: Callable[[float], object]) -> Map:
     content = contents(predictor, space)
     found = near(content, NEIGHBORS - 1, lambda share: progress(0.25 * share))
     start = main_axes(sketch(content), SEED)
@@ -230,7 +232,7 @@ def _draw(predictor: Predictor, space: Space, progress: Callable[[float], None])
     return Map(facts, points, False)
 
 
-def near(content: Vectors | Codes, k: int, progress: Callable[[float], None]) -> Nearest:
+def near(content: Vectors | Codes, k: int, progress: Callable[[float], object]) -> Nearest:
     """The exact neighbours of everything in a space."""
     k = min(k, len(content) - 1)
     if isinstance(content, Vectors):

@@ -136,7 +136,7 @@ class _Reading:
             attribution=None,
         )
         for part in parts:
-            report = self.add(report, part)
+            report = self.add({report.arm: report}, part, report.arm)
         return report
 
     def add(self, before: Mapping[str, ArmInside], part: str, arm: str) -> ArmInside:
