@@ -10,6 +10,7 @@ import pytest
 from walking import open_tab
 
 from kronviz.app.tabs.compare.tab import EVERY, INTRO
+from kronviz.checkpoint import PAIR
 from kronviz.figures.palette import ARMS, NEUTRALS
 from kronviz.probes.pairs import load_pairs
 from kronviz.serving import Busy, Comparisons
@@ -395,9 +396,10 @@ def test_what_is_saved_in_the_dark_is_dark(stay: Visit) -> None:
     plot = "#kv-tab-training .kv-plot:has(.js-line)"
     page.wait_for_selector(plot)
     drawn = page.evaluate(CORNER, [plot, "svg"]).lower()
-    for colour in (*ARMS.values(), NEUTRALS["paper"]):
+    pair = [ARMS[arm] for arm in PAIR]
+    for colour in (*pair, NEUTRALS["paper"]):
         assert rgb(colour.dark) in drawn
-    for colour in (*ARMS.values(), NEUTRALS["paper"], NEUTRALS["ink"], NEUTRALS["muted"]):
+    for colour in (*pair, NEUTRALS["paper"], NEUTRALS["ink"], NEUTRALS["muted"]):
         assert rgb(colour.light) not in drawn
         assert colour.light.lower() not in drawn
     for where in (plot, "#kv-answer"):

@@ -161,9 +161,11 @@
     const { id, hex, note } = target.dataset;
     show(target, `id ${id}\nbytes ${hex}${note ? `\n${window.kronvizNumbers.words(note)}` : ""}`);
   };
-  const hush = () => { float.hidden = true; };
+  let told = null; // what the float stands beside
+  const hush = () => { float.hidden = true; told = null; };
   // Beside what it explains and inside the window; on a narrow one at its foot, over nothing else.
   const show = (target, words, prose = false) => {
+    told = target;
     float.textContent = words;
     float.classList.toggle("kv-float-words", prose);
     float.hidden = false;
@@ -190,7 +192,11 @@
     });
     document.addEventListener(leave, (event) => { if (event.target.closest?.("[data-hex]")) hush(); });
   }
-  addEventListener("scroll", hush, { passive: true, capture: true });
+  // Focus may scroll the page; what is told of the focused thing moves along.
+  addEventListener("scroll", () => {
+    if (told?.contains(document.activeElement)) show(told, float.textContent, float.classList.contains("kv-float-words"));
+    else hush();
+  }, { passive: true, capture: true });
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return hush();

@@ -103,8 +103,11 @@
     settings = location.search;
   });
 
-  // Every writer of the address comes by here.
+  // Every writer of the address comes by here; which view is open is said here alone, for a writer
+  // may come late, when another view is.
   const replace = (url) => {
+    if (current === first()) url.searchParams.delete("tab");
+    else if (current) url.searchParams.set("tab", current);
     history.replaceState(history.state, "", url);
     settings = location.search;
   };
