@@ -39,6 +39,7 @@ from kronviz.app.components import (
 from kronviz.app.context import Context
 from kronviz.app.tabs.your_model.api import add_endpoints
 from kronviz.app.tabs.your_model.view import maps_caption, report_view, share_bar
+from kronviz.checkpoint import CheckpointError
 from kronviz.figures.cross_model import token_map
 from kronviz.maps.spaces import OwnModel
 from kronviz.predictor import InputError, Predictor
@@ -54,6 +55,7 @@ from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
+from kronviz.probes.kept_table import kept_table
 from kronviz.probes.own_model import Shelf, as_own_model
 from kronviz.strings import DEFAULT_POS_DIM, whole_number
 
@@ -118,7 +120,7 @@ def build(context: Context) -> None:
             max_lines=1,
         )
     press = buttons("Measure", "kv-table-run")
-    shown = html_part(report_view(None), "kv-table-shown")
+    shown = html_part(_opening(context), "kv-table-shown")
     with gr.Row(visible=False, elem_classes="kv-lay-plots") as maps:
         plots = []
         for name, title in _SPACES:
@@ -174,6 +176,18 @@ def build(context: Context) -> None:
         by_hand={"source": HUB},
     )  # fmt: skip
     add_endpoints(context)
+
+
+def _opening(context: Context) -> Markup:
+    """Return what the view opens with: the stored report of the page's own table."""
+    try:
+        found = kept_table(context.folder())
+    except CheckpointError:
+        found = None
+    if found is None:
+        return report_view(None)
+    note = f"Measured once and stored with the weights: {found.command}. Measure runs it again."
+    return report_view(found.report, note=note)
 
 
 class Kept(NamedTuple):

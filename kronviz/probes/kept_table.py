@@ -1,0 +1,86 @@
+"""The cross-model probe of a pair's own table, measured once and stored beside its weights.
+
+    python -m kronviz.probes.kept_table checkpoints/tiny
+
+What is stored says which weights it was measured on; `kept_table` gives nothing for others.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kronviz.checkpoint import CheckpointError, fingerprints
+from kronviz.predictor import Predictor
+from kronviz.probes.cross_model.own import own_table
+from kronviz.probes.cross_model.probe import compare_table
+from kronviz.probes.cross_model.report import CrossModelReport
+from kronviz.results import from_json, to_json
+
+FILE = "table.json"
+
+
+@dataclass(frozen=True)
+class KeptTable:
+    """A stored report, and what it was measured on.
+
+    Attributes:
+        weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
+        command: what measures it again.
+    """
+
+    weights: dict[str, str]
+    command: str
+    report: CrossModelReport
+
+
+def keep_table(pair_dir: Path) -> KeptTable:
+    """Measure a pair's learned table and write ``table.json`` beside the weights.
+
+    Raises:
+        CheckpointError: the pair cannot be loaded.
+    """
+    predictor = Predictor.load(pair_dir)
+    made = KeptTable(
+        fingerprints(pair_dir),
+        f"python -m kronviz.probes table --pair {pair_dir.name} --seed 1",
+        compare_table(*own_table(predictor), source=f"{predictor.pair}, bpe"),
+    )
+    (pair_dir / FILE).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
+    return made
+
+
+def kept_table(pair_dir: Path) -> KeptTable | None:
+    """Return what was stored; ``None`` where nothing was, or for other weights.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = pair_dir / FILE
+    if not path.is_file():
+        return None
+    try:
+        stored = from_json(KeptTable, path.read_bytes())
+    except (ValidationError, OSError):
+        raise CheckpointError(
+            f"The file {FILE} of the pair {pair_dir.name} is damaged; write it again with "
+            f"`python -m kronviz.probes.kept_table checkpoints/{pair_dir.name}`."
+        ) from None
+    return stored if stored.weights == fingerprints(pair_dir) else None
+
+
+def main() -> None:
+    """Measure a pair's table and store the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
+    try:
+        keep_table(parser.parse_args().pair)
+    except CheckpointError as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

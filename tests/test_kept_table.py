@@ -1,0 +1,33 @@
+"""The stored report of a pair's own table: shown for the weights it was measured on alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from test_html import read
+
+from kronviz.app.context import Context
+from kronviz.app.tabs.your_model import tab
+from kronviz.checkpoint import CheckpointError
+from kronviz.probes.kept_table import FILE, keep_table, kept_table
+
+
+def test_a_stored_report_opens_the_view_for_its_own_weights_alone(
+    pair_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("kept", "other"):
+        shutil.copytree(pair_folder, tmp_path / name)
+    made = keep_table(tmp_path / "kept")
+    assert kept_table(tmp_path / "kept") == made
+    context = Context({"kept": None}, (), tmp_path)  # type: ignore[dict-item]
+    assert "stored with the weights" in read(tab._opening(context)).said
+    shutil.copy(tmp_path / "kept" / FILE, tmp_path / "other" / FILE)
+    (tmp_path / "other" / FILE).write_text(
+        (tmp_path / "kept" / FILE).read_text().replace(next(iter(made.weights.values())), "0" * 12)
+    )
+    assert kept_table(tmp_path / "other") is None
+    (tmp_path / "other" / FILE).write_text("{")
+    with pytest.raises(CheckpointError, match="kept_table"):
+        kept_table(tmp_path / "other")
