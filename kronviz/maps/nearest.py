@@ -36,7 +36,7 @@ class Nearest:
 def nearest(
     vectors: NDArray[np.floating] | torch.Tensor,
     k: int,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> Nearest:
     """Find the ``k`` nearest others of every vector, by cosine.
 

@@ -38,7 +38,7 @@ def layout(
     neighbors: int = 15,
     min_dist: float = 0.1,
     seed: int = 1,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> NDArray[np.float32]:
     """Lay vectors out on a plane by UMAP with the cosine distance.
 
@@ -86,7 +86,7 @@ def lay_out(
     start: NDArray[np.float32],
     min_dist: float = 0.1,
     seed: int = 1,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> NDArray[np.float32]:
     """Lay out what is known by its neighbours alone.
 
@@ -163,7 +163,7 @@ def spread_out(flat: NDArray[np.floating], seed: int = 1) -> NDArray[np.float32]
 class _Listener:
     """A stream for a progress bar, which tells the share that it reads there."""
 
-    def __init__(self, progress: Callable[[float], None] | None):
+    def __init__(self, progress: Callable[[float], object] | None):
         self._progress = progress
 
     def write(self, text: str) -> int:
