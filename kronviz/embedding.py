@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from torch import Tensor
 from kronviz import codec
 from kronviz.row_sums import RowSumEmbedding, checked
 from kronviz.tokenizer import TokenBytes
+from kronviz.vocabulary import token_bytes
 
 REFERENCE_KEY = "projection.weight"
 
@@ -71,6 +72,32 @@ class KroneckerEmbedding(RowSumEmbedding):
         )
         self.pos_dim = self.longest_read = pos_dim
         self.padding_idx = padding_idx
+
+    @classmethod
+    def from_tokenizer(
+        cls,
+        tokenizer: Any,
+        d_model: int,
+        pos_dim: int = 16,
+        *,
+        bytes: str = "true",
+        num_embeddings: int | None = None,
+        **options: Any,
+    ) -> Self:
+        """Make the embedding of a tokenizer's ids.
+
+        Args:
+            tokenizer: of tiktoken, tokenizers or transformers, or the path of a ``tokenizer.json``.
+            bytes: ``true`` for the bytes that each token stands for, ``reference`` for what the
+                reference implementation reads, as its checkpoints need it.
+            num_embeddings: number of ids, where the model has more than the tokenizer.
+            options: further arguments of the constructor.
+
+        Raises:
+            TypeError, ValueError, ImportError: see `vocabulary.token_bytes`.
+        """
+        tokens = token_bytes(tokenizer, pos_dim, bytes=bytes, num_embeddings=num_embeddings)
+        return cls(tokens, d_model, pos_dim, **options)
 
     @torch.no_grad()
     def byte_parts(self, data: bytes) -> Tensor:

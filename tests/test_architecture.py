@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 HOUSE = [
     floor.split()
     for floor in (
-        "errors results lines cli codec tokenizer metrics typos differences published families "
+        "errors results lines cli codec tokenizer vocabulary metrics typos differences published families "
         "morphology",
         "ngrams encoders row_sums embedding arms",
         "model checkpoint graphs prefixes scoring passages",

@@ -1,0 +1,330 @@
+r"""The bytes of every token of any tokenizer, for an embedding.
+
+Notable:
+
+- True bytes, by default: what a token adds to the decoded text in the middle of a sentence.
+  ``Ġrun``, ``▁run`` and WordPiece's ``run`` are ``" run"``, ``##ing`` is ``"ing"``, ``<0x0A>`` is a
+  line end, and a piece of a character is that piece.
+- A special token stands for no text. It has the bytes of its name; where another token has the same
+  bytes, cut at ``pos_dim``, it has byte FF, with which no UTF-8 text begins, and its id in three
+  bytes. So special tokens differ from each other and from all text.
+- The reference implementation reads ``tokenizer.decode([id])`` instead, which loses the blank
+  before a word and makes every piece of a character U+FFFD. That way is here, too, for what was
+  trained so.
+
+>>> token_bytes({"model": {"type": "WordPiece", "vocab": {"run": 0, "##ing": 1}}}, 16)
+[b' run', b'ing']
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from kronviz import codec
+
+MARK = b"\xff"
+"""A byte that UTF-8 does not use."""
+_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_BLANK = "▁"
+Pieces = dict[int, str]
+Literal = dict[int, tuple[str, bool]]
+"""Added tokens: the text of each id, and whether it is special."""
+
+
+def token_bytes(
+    tokenizer: Any, pos_dim: int, *, bytes: str = "true", num_embeddings: int | None = None
+) -> list[bytes]:
+    """Return the bytes of every id, to be cut by `codec.truncate`.
+
+    Args:
+        tokenizer: a tiktoken encoding, a ``tokenizers.Tokenizer``, a tokenizer of transformers
+            (fast or slow), the path of a ``tokenizer.json`` or of its folder, or what such a file
+            holds.
+        pos_dim: positions of the code, P. Special tokens can be told apart from 4 on.
+        bytes: ``true``, or ``reference`` for those that the reference implementation reads.
+        num_embeddings: number of ids, where the model has more than the tokenizer; those have no
+            bytes.
+
+    Raises:
+        TypeError: the tokenizer is of another kind.
+        ValueError: ``bytes`` is another word, the file is no tokenizer.json, or the tokenizer has
+            more ids than ``num_embeddings``.
+        ImportError: a file is to be read the reference's way and ``tokenizers`` is not installed.
+    """
+    codec.dimension(pos_dim)
+    if bytes not in ("true", "reference"):
+        raise ValueError(f"bytes is {bytes!r}; it must be 'true' or 'reference'")
+    if isinstance(tokenizer, str | PathLike):
+        tokenizer = _read(Path(tokenizer))
+    tokens = _reference(tokenizer, pos_dim) if bytes == "reference" else _true(tokenizer, pos_dim)
+    if num_embeddings is not None:
+        if num_embeddings < len(tokens):
+            raise ValueError(
+                f"num_embeddings is {num_embeddings:,}; the tokenizer has {len(tokens):,} ids"
+            )
+        tokens += [b""] * (num_embeddings - len(tokens))
+    return tokens
+
+
+def _read(path: Path) -> dict[str, Any]:
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read as a tokenizer.json: {error}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("model"), dict):
+        raise ValueError(f"{file} is no tokenizer.json: it holds no model")
+    return found
+
+
+def _true(tokenizer: Any, pos_dim: int) -> list[bytes]:
+    if hasattr(tokenizer, "decode_single_token_bytes"):
+        tokens, special = _of_tiktoken(tokenizer)
+    elif isinstance(tokenizer, Mapping):
+        tokens, special = _of_definition(tokenizer)
+    elif hasattr(getattr(tokenizer, "backend_tokenizer", tokenizer), "to_str"):
+        backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        tokens, special = _of_definition(json.loads(backend.to_str()))
+    elif hasattr(tokenizer, "convert_ids_to_tokens"):
+        tokens, special = _of_slow(tokenizer)
+    else:
+        raise TypeError(
+            f"tokenizer is {type(tokenizer).__name__}; it must be a tiktoken encoding, a tokenizer "
+            "of tokenizers or transformers, or the path of a tokenizer.json"
+        )
+    return _told_apart(tokens, special, pos_dim)
+
+
+def _told_apart(tokens: list[bytes], special: Iterable[int], pos_dim: int) -> list[bytes]:
+    """Give special tokens bytes of their own where another token has the same."""
+    counts = Counter(codec.truncate(token, pos_dim) for token in tokens)
+    told = list(tokens)
+    for number in special:
+        cut = codec.truncate(tokens[number], pos_dim)
+        if not cut or counts[cut] > 1:
+            told[number] = MARK + number.to_bytes(3, "big")
+            if counts[told[number]]:
+                # A byte-level vocabulary may hold these very bytes; no more than that.
+                told[number] = MARK + told[number]
+    return told
+
+
+def _of_tiktoken(encoding: Any) -> tuple[list[bytes], list[int]]:
+    def bytes_of(number: int) -> bytes:
+        try:
+            return encoding.decode_single_token_bytes(number)
+        except KeyError:
+            return b""
+
+    special = [encoding.encode_single_token(name) for name in encoding.special_tokens_set]
+    return [bytes_of(number) for number in range(encoding.n_vocab)], sorted(special)
+
+
+def _of_definition(definition: Mapping[str, Any]) -> tuple[list[bytes], list[int]]:
+    """Read what a tokenizer.json holds."""
+    model = definition["model"]
+    vocab = model.get("vocab")
+    pieces: Pieces
+    if isinstance(vocab, Mapping):
+        pieces = {number: piece for piece, number in vocab.items()}
+    elif isinstance(vocab, list):
+        pieces = {number: entry[0] for number, entry in enumerate(vocab)}
+    else:
+        raise ValueError("the tokenizer.json holds no vocabulary under model.vocab")
+    literal: Literal = {
+        entry["id"]: (entry["content"], bool(entry.get("special")))
+        for entry in definition.get("added_tokens") or []
+    }
+    return _built(pieces, literal, _decoder(definition))
+
+
+def _built(
+    pieces: Pieces, literal: Literal, decode: Callable[[str], bytes]
+) -> tuple[list[bytes], list[int]]:
+    tokens = [b""] * (max([*pieces, *literal], default=-1) + 1)
+    for number, piece in pieces.items():
+        tokens[number] = decode(piece)
+    for number, (content, special) in literal.items():
+        # An added token is cut from the text as it stands, but for SentencePiece's blank.
+        tokens[number] = (content if special else content.replace(_BLANK, " ")).encode()
+    return tokens, sorted(number for number, (_, special) in literal.items() if special)
+
+
+def _decoder(definition: Mapping[str, Any]) -> Callable[[str], bytes]:
+    """Return how a piece becomes bytes, from the decoder of a tokenizer.json."""
+    model = definition["model"]
+    parts = list(_parts(definition.get("decoder"))) or list(_parts(definition.get("pre_tokenizer")))
+    kinds = {part.get("type"): part for part in parts}
+    prefix = kinds.get("WordPiece", {}).get("prefix") or model.get("continuing_subword_prefix")
+    if model.get("type") == "WordPiece":
+        prefix = prefix or "##"
+    suffix = kinds.get("BPEDecoder", {}).get("suffix") or model.get("end_of_word_suffix")
+    blanks = [_BLANK] if not kinds or model.get("type") == "Unigram" else []
+    for part in parts:
+        if part.get("type") == "Metaspace":
+            blanks.append(part.get("replacement", _BLANK))
+        elif part.get("type") == "Replace" and part.get("content") == " ":
+            blanks.append(part.get("pattern", {}).get("String", _BLANK))
+    if "ByteLevel" in kinds:
+        return functools.partial(_from_byte_level, suffix=suffix or "")
+    fallback = "ByteFallback" in kinds or bool(model.get("byte_fallback"))
+    return functools.partial(
+        _from_text, blanks=blanks, prefix=prefix or "", suffix=suffix or "", fallback=fallback
+    )
+
+
+def _parts(part: Any) -> Iterator[dict[str, Any]]:
+    if not isinstance(part, dict):
+        return
+    for inner in part.get("decoders") or part.get("pretokenizers") or [part]:
+        if inner is part:
+            yield part
+        else:
+            yield from _parts(inner)
+
+
+def _from_byte_level(piece: str, suffix: str = "") -> bytes:
+    ends = bool(suffix) and piece.endswith(suffix)
+    table = byte_characters()
+    text = piece.removesuffix(suffix) if ends else piece
+    data = bytes(table[char] for char in text) if all(c in table for c in text) else text.encode()
+    return data + b" " if ends else data
+
+
+def _from_text(
+    piece: str, blanks: Iterable[str], prefix: str, suffix: str, fallback: bool
+) -> bytes:
+    byte = _FALLBACK.fullmatch(piece) if fallback else None
+    if byte:
+        return bytes.fromhex(byte[1])
+    text = piece
+    if prefix:
+        text = piece.removeprefix(prefix) if piece.startswith(prefix) else " " + piece
+    if suffix and text.endswith(suffix):
+        text = text.removesuffix(suffix) + " "
+    for blank in blanks:
+        text = text.replace(blank, " ")
+    # A lone surrogate is no text; no tokenizer can read it.
+    return text.encode(errors="replace")
+
+
+def _of_slow(tokenizer: Any) -> tuple[list[bytes], list[int]]:
+    """Read a tokenizer of transformers that is written in Python."""
+    count = max(tokenizer.get_vocab().values(), default=-1) + 1
+    strings = tokenizer.convert_ids_to_tokens(list(range(count)))
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    literal: Literal = {
+        number: (token.content, bool(token.special)) for number, token in added.items()
+    }
+    literal |= {number: (strings[number], True) for number in tokenizer.all_special_ids}
+    pieces = {number: piece for number, piece in enumerate(strings) if piece is not None}
+    return _built(pieces, literal, _slow_decoder(tokenizer))
+
+
+def _slow_decoder(tokenizer: Any) -> Callable[[str], bytes]:
+    if hasattr(tokenizer, "byte_decoder"):
+        return _from_byte_level
+    if hasattr(tokenizer, "_utf_vocab_size"):
+        # ByT5 writes each byte as the character of the same number.
+        return lambda piece: piece.encode("latin-1", errors="replace")
+    plain = functools.partial(_from_text, blanks=(), prefix="", suffix="", fallback=False)
+    if hasattr(tokenizer, "sp_model") or hasattr(tokenizer, "spm"):
+        return functools.partial(plain, blanks=(_BLANK,), fallback=True)
+    if hasattr(tokenizer, "wordpiece_tokenizer"):
+        return functools.partial(plain, prefix="##")
+
+    def decode(piece: str) -> bytes:
+        # By what a third one adds to two: marks and blanks at the ends of a text are special.
+        twice, thrice = (tokenizer.convert_tokens_to_string([piece] * n) for n in (2, 3))
+        added = thrice.removeprefix(twice) if thrice.startswith(twice) else None
+        return (added or thrice.removesuffix(twice)).encode(errors="replace")
+
+    return decode
+
+
+def _reference(tokenizer: Any, pos_dim: int) -> list[bytes]:
+    """Return what ``kronecker_embeddings.tokenizer_utils`` reads, cut as it cuts."""
+    piece_of, decode, special, count = _reference_parts(tokenizer)
+    tokens = []
+    for number in range(count):
+        piece = piece_of(number)
+        byte = _FALLBACK.fullmatch(piece or "")
+        if byte:
+            data = bytes.fromhex(byte[1])
+        elif number in special:
+            data = (piece or "").encode()
+        else:
+            data = decode(number).encode()
+        tokens.append(_reference_cut(data, pos_dim))
+    return tokens
+
+
+def _reference_parts(
+    tokenizer: Any,
+) -> tuple[Callable[[int], str | None], Callable[[int], str], set[int], int]:
+    """Return an id's piece, its decoded text, the special ids and the number of ids."""
+    if hasattr(tokenizer, "decode_single_token_bytes"):
+        special = {tokenizer.encode_single_token(name) for name in tokenizer.special_tokens_set}
+
+        def text(number: int) -> str:
+            try:
+                return tokenizer.decode([number])
+            except KeyError:
+                return ""
+
+        return text, text, special, tokenizer.n_vocab
+    if isinstance(tokenizer, Mapping):
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(json.dumps(tokenizer))
+    if hasattr(tokenizer, "convert_ids_to_tokens"):
+        options: dict[str, Any] = {
+            "skip_special_tokens": False,
+            "clean_up_tokenization_spaces": False,
+        }
+        piece_of, special = tokenizer.convert_ids_to_tokens, set(tokenizer.all_special_ids)
+    elif hasattr(tokenizer, "id_to_token"):
+        options = {"skip_special_tokens": False}
+        added = tokenizer.get_added_tokens_decoder()
+        piece_of = tokenizer.id_to_token
+        special = {number for number, token in added.items() if token.special}
+    else:
+        raise TypeError(
+            f"tokenizer is {type(tokenizer).__name__}; it must be a tiktoken encoding, a tokenizer "
+            "of tokenizers or transformers, or the path of a tokenizer.json"
+        )
+
+    def decode(number: int) -> str:
+        try:
+            return tokenizer.decode([number], **options) or ""
+        except Exception:
+            # As the reference does: gaps between ids fail in as many ways as there are tokenizers.
+            return piece_of(number) or ""
+
+    count = max(tokenizer.get_vocab().values(), default=-1) + 1
+    return piece_of, decode, special, count
+
+
+def _reference_cut(data: bytes, pos_dim: int) -> bytes:
+    if len(data) <= pos_dim:
+        return data
+    for end in range(pos_dim, max(pos_dim - 4, -1), -1):
+        if codec.is_utf8(data[:end]):
+            return data[:end]
+    return b""
+
+
+@functools.cache
+def byte_characters() -> dict[str, int]:
+    """Return the byte for each printable character that byte-level BPE writes, as GPT-2 chose."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in plain}
+    others = (byte for byte in range(256) if byte not in set(plain))
+    return table | {chr(256 + place): byte for place, byte in enumerate(others)}
