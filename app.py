@@ -1,50 +1,8 @@
-"""Start kronviz: ``python app.py`` serves it on http://127.0.0.1:7860.
-
-On Hugging Face Spaces it listens on all addresses. ``GRADIO_SERVER_NAME`` and
-``GRADIO_SERVER_PORT`` change where; a port that was asked for and is taken ends the app. Nothing is
-downloaded, nothing is reported anywhere.
-"""
+"""Start kronviz: ``python app.py`` serves it on http://127.0.0.1:7860; see `kronviz.app.start`."""
 
 from __future__ import annotations
 
-import argparse
-import os
-from pathlib import Path
-
-# Read by Gradio and its client library when they are imported.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Gradio's queue sums up its last 10,000 requests after each one: more work than an answer.
-os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
-os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
-
-from kronviz import cli
-from kronviz.app.context import load_context
-from kronviz.app.page import build_app, launch
-from kronviz.app.server import address, hardware
-
-
-def main() -> None:
-    """Load every pair of models, then serve the app until it is stopped.
-
-    Raises:
-        InputError: the port that was asked for is taken.
-    """
-    # Asked first, and what takes seconds imported only then: a taken port is said at once.
-    port = address.port()
-    from kronviz.checkpoint import CHECKPOINTS
-    from kronviz.serving import share_cores
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--checkpoints", type=Path, default=CHECKPOINTS, help="folder that holds the pairs"
-    )
-    share_cores()
-    context = load_context(parser.parse_args().checkpoints, hardware.device())
-    for problem in context.problems:
-        print(problem)
-    launch(build_app(context), server_port=port)
-
+from kronviz.app.start import main
 
 if __name__ == "__main__":
-    cli.run(main)
+    main()

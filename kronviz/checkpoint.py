@@ -43,9 +43,9 @@ from kronviz.embedding import KroneckerEmbedding
 from kronviz.errors import InputError, Sentence
 from kronviz.lines import decode_text, read_bytes, short_name, split_lines
 from kronviz.model import GPT, ModelConfig
+from kronviz.paths import CHECKPOINTS as CHECKPOINTS
 from kronviz.tokenizer import VocabularyError, vocabulary_size
 
-CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 PAIR = ("bpe", "kron")
 """The arms of the paper, which every folder of models holds."""
 SHARD_BYTES = 7_900_000

@@ -26,16 +26,19 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tiktoken
 from numpy.typing import NDArray
-from tiktoken_ext import openai_public
 
 from kronviz.errors import Sentence
 from kronviz.lines import short_name
+from kronviz.paths import ASSETS
 
-RANK_FILES = Path(__file__).resolve().parent.parent / "assets" / "tiktoken"
+if TYPE_CHECKING:
+    import tiktoken
+
+RANK_FILES = ASSETS / "tiktoken"
 END_OF_TEXT = "<|endoftext|>"
 _MAX_RUN = 4096
 _environment = threading.Lock()
@@ -239,6 +242,8 @@ def load_tokenizer(name: str) -> Tokenizer:
             "mergeable_ranks": {token: rank for token, rank in ranks.items() if rank < size},
             "special_tokens": {END_OF_TEXT: size},
         }
+    import tiktoken
+
     return Tokenizer(name, tiktoken.Encoding(**parts))
 
 
@@ -261,6 +266,8 @@ def _load_ranks(base: str) -> dict:
         before = os.environ.get("TIKTOKEN_CACHE_DIR")
         os.environ["TIKTOKEN_CACHE_DIR"] = str(RANK_FILES)
         try:
+            from tiktoken_ext import openai_public
+
             return openai_public.ENCODING_CONSTRUCTORS[base]()
         finally:
             if before is None:

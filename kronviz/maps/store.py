@@ -35,11 +35,12 @@ from kronviz.maps.spaces import (
     vocabulary_of,
 )
 from kronviz.maps.umap_layout import lay_out, main_axes
+from kronviz.paths import ASSETS
 from kronviz.predictor import InputError, Predictor
 from kronviz.results import from_json, to_json
 from kronviz.strings import positions
 
-MAPS = Path(__file__).resolve().parent.parent.parent / "assets" / "maps"
+MAPS = ASSETS / "maps"
 FORMAT = "kronviz-map-1"
 NEIGHBORS, MIN_DIST, SEED = 15, 0.1, 1
 STEPS = 65535

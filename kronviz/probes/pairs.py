@@ -23,9 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 from kronviz.errors import InputError
 from kronviz.lines import MAX_BYTES, read_bytes
 from kronviz.lines import short_name as _short
+from kronviz.paths import ASSETS
 from kronviz.typos import Edit, apply_edits
 
-OUR_PAIRS = Path(__file__).resolve().parents[2] / "assets" / "pairs.jsonl"
+OUR_PAIRS = ASSETS / "pairs.jsonl"
 MAX_ROWS = 5_000
 MAX_CHARS = 2_000
 MAX_PROBLEMS = 20

@@ -16,12 +16,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from kronviz.metrics import kl_divergence
 from kronviz.model import GPT, parameter_count
+from kronviz.paths import ASSETS
 from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
@@ -31,7 +31,7 @@ from kronviz.settings import setting
 from kronviz.typos import KINDS as ALL_KINDS
 from kronviz.typos import misspell
 
-PASSAGES = Path(__file__).resolve().parents[2] / "assets" / "passages.txt"
+PASSAGES = ASSETS / "passages.txt"
 KINDS = ("swap", "drop", "double", "insert", "neighbour")
 LATER = 24
 MAX_LATER = 64

@@ -28,9 +28,10 @@ from scipy import stats
 from kronviz import cli
 from kronviz.arms import ARMS
 from kronviz.errors import InputError
+from kronviz.paths import ASSETS
 from kronviz.probes.intervals import Interval, bootstrap_intervals
 
-STUDIES = Path(__file__).resolve().parent.parent.parent / "assets" / "studies"
+STUDIES = ASSETS / "studies"
 TABLES = ("bpe", "bpe-untied")
 CLEAN, MISSPELLED = "clean", ("synthetic 15%", "human 15%")
 SEEDS = 3

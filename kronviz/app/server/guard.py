@@ -20,7 +20,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -42,6 +42,7 @@ from kronviz.app.server.bodies import (
     parsed,
     whole,
 )
+from kronviz.errors import InputError
 
 MAX_PATH, MAX_QUERY, MAX_LINK = 2_000, 2_000, 20_000
 """Bytes of an address, of what follows its question mark, and of that in a link to a view."""
@@ -68,7 +69,7 @@ _POLICY = (
     "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
-    "form-action 'self'; frame-ancestors 'self' https://huggingface.co"
+    "form-action 'self'; frame-ancestors {ancestors}"
 )
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -77,6 +78,30 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin-allow-popups",
 }
 _log = logging.getLogger("kronviz")
+
+
+FRAME_ANCESTORS = "KRONVIZ_FRAME_ANCESTORS"
+_SOURCE = re.compile(r"\*|'self'|'none'|https?://(\*\.)?[A-Za-z0-9.-]+(:(\d+|\*))?")
+
+
+def frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
+    """Return which sites may embed the app: what ``KRONVIZ_FRAME_ANCESTORS`` names.
+
+    Raises:
+        InputError: one of its words names no site.
+    """
+    given = environment.get(FRAME_ANCESTORS, "").split()
+    for word in given:
+        if not _SOURCE.fullmatch(word):
+            raise InputError(
+                f"{FRAME_ANCESTORS} has {word[:60]!r}; name sites such as https://example.org, "
+                "with blanks between them."
+            )
+    return " ".join(given) or "'self' https://huggingface.co"
+
+
+def _policy(nonce: str) -> str:
+    return _POLICY.format(nonce=nonce, ancestors=frame_ancestors())
 
 
 class Door:
@@ -263,7 +288,7 @@ class _Answer:
             self.begun = True
             headers = message.setdefault("headers", [])
             present = {name.lower() for name, _ in headers}
-            added = _HEADERS | {"content-security-policy": _POLICY.format(nonce=self._nonce)}
+            added = _HEADERS | {"content-security-policy": _policy(self._nonce)}
             headers += [
                 (name.encode(), value.encode())
                 for name, value in added.items()
