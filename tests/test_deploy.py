@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,21 @@ assert OUR_PAIRS.is_file() and [load_tokenizer(name) for name in VOCABULARIES]
 """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+
+
+def test_every_asset_that_the_package_names_goes_along() -> None:
+    """Into the Space, the image and the wheel."""
+    named = set()
+    for path in (ROOT / "kronviz").rglob("*.py"):
+        named |= set(re.findall(r'ASSETS / "([\w.-]+)"', path.read_text()))
+    # The app's style sheets lie within the package.
+    named = {f"assets/{name}" for name in named if (ROOT / "assets" / name).exists()}
+    assert len(named) > 4
+    parts = {part.rstrip("/") for part in space.PARTS}
+    for listing in (".dockerignore", "MANIFEST.in", "setup.py"):
+        text = (ROOT / listing).read_text()
+        assert all(name in text for name in named), listing
+    assert named <= parts
 
 
 def test_the_space_pulls_the_small_torch() -> None:

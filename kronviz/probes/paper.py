@@ -16,14 +16,14 @@ import csv
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from kronviz.metrics import PairMetrics
+from kronviz.paths import ASSETS
 from kronviz.probes.intervals import RESAMPLES, mcnemar_exact
 from kronviz.probes.outcomes import ArmOutcome
 from kronviz.probes.robustness import METRICS, McNemar, MetricRow, metric_rows
 
-ROWS = Path(__file__).resolve().parents[2] / "assets" / "published_robustness.csv"
+ROWS = ASSETS / "published_robustness.csv"
 ARMS = ("bpe", "kron")
 SEED = 1
 
