@@ -62,7 +62,7 @@ def test_the_endpoint_gives_the_stored_run_or_reads_documents(folder: Path) -> N
     assert len(found["rows"]) == len(SETS["misspelled"])
     for arguments, words in (
         ({"documents": ["short"]}, "longer one"),
-        ({"documents": [text], "count": 0}, "count must be"),
+        ({"documents": [text], "count": 0}, "count is 0; it must be"),
         ({"documents": [text], "conditions": "odd"}, "conditions must be"),
         ({"documents": ["a b " * 60_000]}, "longer than 200,000"),
     ):

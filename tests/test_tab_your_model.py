@@ -90,8 +90,8 @@ def test_refusals_are_sentences(client: Client, context: Context, tmp_path: Path
         ({"model": "../x"}, "looks like"),
         ({"model": 5}, "must be a text"),
         ({"words": "run"}, "must be a list"),
-        ({"pos_dim": 99}, "pos_dim must be"),
-        ({"map_tokens": 9999}, "map_tokens must be"),
+        ({"pos_dim": 99}, "pos_dim is 99; it must be"),
+        ({"map_tokens": 9999}, "map_tokens is 9999; it must be"),
         ({"pair": "nothing"}, "no pair of models"),
     ):
         with pytest.raises((gr.Error, InputError), match=said):
