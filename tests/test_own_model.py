@@ -158,7 +158,7 @@ def test_its_map_is_drawn_served_and_forgotten(mine: OwnModel, small_predictor: 
 
 def test_the_map_offers_it_and_programs_can_ask_for_it(small_predictor: Predictor) -> None:
     context = Context({"toy": small_predictor}, root=Path("nowhere"))
-    ask, _ = table_endpoints(context)
+    ask, *_ = table_endpoints(context)
     assert "spaces" not in ask(words=["run"])
     names = ask(words=["run"], on_map=True)["spaces"]
     tools: dict[str, Any] = {tool.__name__: tool for tool in endpoints(context)}
