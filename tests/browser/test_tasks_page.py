@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from small import draw_quickly
+
+from kronviz.predictor import Predictor
 
 Visit = Callable[..., Any]
 MOST = 4
@@ -42,7 +45,8 @@ def test_see_why_insertion_hurts(clicks: Clicks) -> None:
     assert clicks.count <= MOST
 
 
-def test_find_your_own_word_on_the_map(clicks: Clicks) -> None:
+def test_find_your_own_word_on_the_map(clicks: Clicks, small_predictor: Predictor) -> None:
+    draw_quickly(small_predictor, "bpe", "kron")
     clicks(".kv-groups >> text=Map")
     clicks.page.wait_for_function("window.kronvizMap?.plots?.left?.count > 500")
     clicks("#kv-map-word :is(input, textarea)")
