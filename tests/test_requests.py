@@ -6,9 +6,11 @@ import asyncio
 import base64
 import importlib
 import inspect
+import itertools
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -353,3 +355,28 @@ def test_an_error_in_any_long_run_is_one_sentence_and_it_can_run_again(
             run, cancel = last[-2:]
             assert run["interactive"] is True
             assert cancel["interactive"] is False
+
+
+def test_a_call_whose_visitor_left_ends_soon(
+    app: gr.Blocks, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, batches = threading.Event(), itertools.count()
+
+    def endless(*_: object) -> Iterator[tuple[Any, ...]]:
+        while True:
+            begun.set()
+            next(batches)
+            time.sleep(0.05)
+            yield ()
+
+    monkeypatch.setattr("kronviz.probes.robustness.outcomes", endless)
+    monkeypatch.setattr("kronviz.probes.robustness.summarise", lambda *_, **__: {})
+    url = f"{address}gradio_api/call/v2/robustness"
+    event = httpx.post(url, json={}).json()["event_id"]
+    with httpx.stream("GET", f"{url}/{event}"):
+        assert begun.wait(20)
+    queue = app._queue.event_queue_per_concurrency_id["lab"]
+    eventually(lambda: queue.current_concurrency == 0)
+    reached = next(batches)
+    time.sleep(0.3)
+    assert next(batches) == reached + 1

@@ -14,6 +14,7 @@ Notable:
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import logging
@@ -126,6 +127,8 @@ class Door:
                 await self._upload(scope, receive, answer.send)
             elif self._lost(scope):
                 await answer.lost()
+            elif scope["method"] == "GET" and (session := _session(scope)):
+                await self._watched(scope, receive, answer.send, session)
             else:
                 await self._app(scope, await self._checked(scope, receive), answer.send)
         except Refused as refused:
@@ -156,6 +159,39 @@ class Door:
                 and not any(event[1] in ids for ids in queue.pending_event_ids_session.values())
             )
         return False
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, session: str) -> None:
+        """Answer with a stream of messages, and let its runs know at once when the line ends.
+
+        Gradio looks whether anybody is there before each message, up to fifteen seconds late.
+        """
+        left, complete = asyncio.Event(), False
+        begun = [await receive()]
+
+        async def listen() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            left.set()
+            # An answer that is complete ends the line, too; other runs of the visitor go on.
+            if not complete:
+                await self._blocks()._queue.clean_events(session_hash=session)
+
+        async def received() -> Message:
+            if begun:
+                return begun.pop()
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def sent(message: Message) -> None:
+            nonlocal complete
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        listening = asyncio.create_task(listen())
+        try:
+            await self._app(scope, received, sent)
+        finally:
+            listening.cancel()
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         upload = uploads.Upload(scope, self._blocks().max_file_size)
@@ -386,6 +422,14 @@ def _names_an_address(body: Any) -> bool:
 async def fetch_nothing(address: str) -> Any:
     """In place of Gradio's own way to fetch a file's address, whichever way a call came in."""
     raise gr.Error("A file is sent, not fetched: upload it first.")
+
+
+def _session(scope: Scope) -> str:
+    """The session of a stream of messages; nothing for another request."""
+    if scope["path"] == f"{_API}/queue/data":
+        return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+    event = _EVENT.match(scope["path"])
+    return event[1] if event else ""
 
 
 def _check_head(scope: Scope, path: str) -> None:

@@ -43,7 +43,7 @@ def place_in_queue(concurrency_id: str, session: str, function: Callable[..., An
 def next_number(concurrency_id: str) -> int:
     """The number that a run would have in the queue if it came now; 0 where it would start."""
     queue = _queue()
-    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue else None
+    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue is not None else None
     if found is None or not (found.queue or found.current_concurrency):
         return 0
     return len(found.queue) + 1
@@ -61,6 +61,24 @@ async def leave_queue(concurrency_id: str, session: str, function: Callable[...,
     return False
 
 
+def still_there() -> Callable[..., bool]:
+    """Return a function that says, to a probe that asks, whether its visitor waits for the answer.
+
+    Call it inside an endpoint. Gradio marks an event whose visitor has left, and runs it on.
+    """
+    queue, event = _queue(), LocalContext.event_id.get(None)
+
+    def there(*_: object) -> bool:
+        jobs = (
+            [job for batch in queue.active_jobs if batch for job in batch]
+            if queue is not None
+            else []
+        )
+        return all(job.alive for job in jobs if job._id == event)
+
+    return there
+
+
 def _queue() -> Queue | None:
     blocks = LocalContext.blocks.get()
     return blocks._queue if blocks else None
@@ -68,7 +86,7 @@ def _queue() -> Queue | None:
 
 def _waiting(concurrency_id: str) -> list[Event]:
     queue = _queue()
-    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue else None
+    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue is not None else None
     return list(found.queue) if found else []
 
 

@@ -11,6 +11,7 @@ import gradio as gr
 
 from kronviz.app.components import Answer, answer, typed
 from kronviz.app.context import Context
+from kronviz.app.server.queueing import still_there
 from kronviz.generation import Sampler, side_by_side
 from kronviz.predictor import Predictor
 from kronviz.probes.echo import STRINGS, echo
@@ -100,6 +101,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 prompts,
                 seeds=seeds,
                 sampler=Sampler(max_tokens=max_tokens, seed=seed),
+                progress=still_there(),
             )
         )
 
@@ -114,7 +116,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         Args:
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return answer(lambda: layers(models(pair)))
+        return answer(lambda: layers(models(pair), still_there()))
 
     published: tuple[Callable[..., Answer], ...] = (generate, echo_, layers_)
     for function in published:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, texts, typed
 from kronviz.app.context import Context
+from kronviz.app.server.queueing import still_there
 from kronviz.passages import CONTEXT, CONTINUATION, SYNTHETIC
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import recovery, sensitivity, sweep
@@ -64,7 +65,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             manner = settings()
             ours = given(pairs) if pairs else load_pairs()
             chosen = manner.pairs() if manner.sentences else ours
-            return robustness(models(pair), chosen, seed=manner.seed)
+            there = still_there()
+            return robustness(models(pair), chosen, seed=manner.seed, progress=there)
 
         return answer(ask, QUEUE)
 
@@ -73,12 +75,14 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             if clean or typo:
                 one = typed(clean, "clean"), typed(typo, "typo")
                 return recovery.recovery_strip(models(pair), *one)
-            return recovery.run(models(pair), settings())
+            return recovery.run(models(pair), settings(), still_there())
 
         return answer(ask, QUEUE)
 
     def plain(probe: Any, *queue: str) -> Callable[..., Answer]:
-        return lambda settings, pair="": answer(lambda: probe.run(models(pair), settings()), *queue)
+        return lambda settings, pair="": answer(
+            lambda: probe.run(models(pair), settings(), still_there()), *queue
+        )
 
     def continuation_(
         documents: list[str] | None = None,
