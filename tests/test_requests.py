@@ -38,6 +38,7 @@ FEW: dict[str, Any] = {
     "pairs": [{"clean": "The sun", "typo": "Teh sun"}], "d_model": 16, "limit": 3, "k": 3,
     "words": ["run", "runs", "sun", "son", "sin"], "prompt": "The sun", "clean": "The sun",
     "typo": "Teh sun", "text": "The sun", "word": "run",
+    "documents": ["The sun rises in the east and sets in the west. " * 12], "context": 8,
     "first": "run", "second": "running", "string": "run",
 }  # fmt: skip
 """Values that keep a call short."""
