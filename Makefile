@@ -35,6 +35,7 @@ endif
 	$(BIN)/python -m kronviz.probes.training checkpoints/$(PAIR)
 	$(BIN)/python benchmarks/compare.py --pair $(PAIR)
 	$(BIN)/python benchmarks/byteview.py --pair $(PAIR)
+	$(BIN)/python benchmarks/inside.py --pair $(PAIR)
 	$(BIN)/python benchmarks/start.py
 	-$(BIN)/python benchmarks/load.py --minutes $(MINUTES)
 	-$(BIN)/python benchmarks/fuzz.py

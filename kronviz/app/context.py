@@ -38,6 +38,7 @@ class Context:
         root: the folder that the pairs came from.
         selector: the control that names the pair on screen, once the page has one.
         shelf: the tables that visitors brought, for as long as their files would stay.
+        shared: controls of Compare that others follow: ``clean``, ``typo`` and ``right``.
     """
 
     predictors: Mapping[str, Predictor]
@@ -45,6 +46,7 @@ class Context:
     root: Path = CHECKPOINTS
     selector: gr.Radio | None = None
     shelf: Shelf = field(default_factory=Shelf)
+    shared: dict[str, gr.components.Component] = field(default_factory=dict)
 
     @property
     def default(self) -> str | None:

@@ -40,6 +40,8 @@ from kronviz.app.tabs.bytes import tab as encode
 from kronviz.app.tabs.compare import tab as compare
 from kronviz.app.tabs.cost import tab as cost
 from kronviz.app.tabs.generate import tab as generate
+from kronviz.app.tabs.inside import pairs as inside_pairs
+from kronviz.app.tabs.inside import tab as inside
 from kronviz.app.tabs.layers import tab as layers
 from kronviz.app.tabs.map import files as map_files
 from kronviz.app.tabs.map import tab as map_tab
@@ -73,7 +75,14 @@ GROUPS = (
     ),
     Group("How it works", (View("bytes", "Byte view", encode.build),)),
     Group("Map", (View("map", "Map", map_tab.build),)),
-    Group("Inside", (View("layers", "Layers", layers.build),)),
+    Group(
+        "Inside",
+        (
+            View("inside", "One misspelling", inside.build),
+            View("inside-pairs", "Many pairs", inside_pairs.build),
+            View("layers", "Layers", layers.build),
+        ),
+    ),
     Group(
         "Evidence",
         (
@@ -89,7 +98,7 @@ GROUPS = (
 """The tabs of the bar in the order of a visit; a view is one line here. About is in the header."""
 TABS = views(GROUPS)
 MOVED = {
-    "try": "compare", "encode": "bytes", "how": "bytes", "inside": "layers",
+    "try": "compare", "encode": "bytes", "how": "bytes",
     "evidence": "robustness", "lab": "robustness", "table": "your-model",
 }  # fmt: skip
 """Views by other names that links may have for them."""

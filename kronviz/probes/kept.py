@@ -1,10 +1,10 @@
-"""The spelling test of a pair, measured once by a command and kept beside its weights.
+"""Long measurements of a pair, made once by a command and kept beside its weights.
 
     python -m kronviz.probes.kept checkpoints/tiny
 
 Notable:
 
-- What is kept says what it was measured on: the fingerprints of both arms' weights, the hash of the
+- What is kept says what it was measured on: the fingerprints of all arms' weights, the hash of the
   pairs of texts, the seed. `kept` gives nothing where any of it is no longer so: figures of a pair
   that was trained anew are never shown as its own.
 - Outcomes of single pairs are left out; the run itself gives them again.
@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,18 +26,21 @@ from kronviz.checkpoint import CheckpointError, fingerprints
 from kronviz.errors import InputError
 from kronviz.lines import read_bytes
 from kronviz.predictor import Predictor
+from kronviz.probes.commands import COMMANDS
 from kronviz.probes.examples import Examples, choose
+from kronviz.probes.inside import Survey, survey
+from kronviz.probes.layers import LayerReport, layers
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
 from kronviz.probes.robustness import Robustness, robustness
 from kronviz.results import from_json, to_json
 
-FILE = "robustness.json"
 SEED = 1
+Report = TypeVar("Report")
 
 
 @dataclass(frozen=True)
-class KeptRobustness:
-    """A finished run over our pairs of texts, and what it was measured on.
+class Kept(Generic[Report]):
+    """A finished measurement, and what it was measured on.
 
     Attributes:
         weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
@@ -48,43 +53,87 @@ class KeptRobustness:
     weights: dict[str, str]
     texts: str
     command: str
-    report: Robustness
+    report: Report
     examples: Examples | None = None
 
 
-def keep(pair_dir: Path, *, seed: int = SEED) -> KeptRobustness:
-    """Run our pairs through a pair of models and write ``robustness.json`` beside it.
+KeptRobustness = Kept[Robustness]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A measurement that can be kept.
+
+    Attributes:
+        probe: its name in `commands.COMMANDS`.
+        file: where it is kept, in the folder of a pair.
+        report: the class of its result.
+        measure: from a predictor and a seed to a result, and examples where it chooses some.
+        seeded: the seed changes the figures.
+    """
+
+    probe: str
+    file: str
+    report: type
+    measure: Callable[[Predictor, int], tuple[Any, Examples | None]]
+    seeded: bool = True
+
+
+def _robustness(predictor: Predictor, seed: int) -> tuple[Robustness, Examples | None]:
+    pairs = load_pairs()
+    report = robustness(predictor, pairs, seed=seed)
+    expected = {pair.id: pair.expected for pair in pairs.pairs if pair.expected}
+    return replace(report, outcomes=()), choose(report.outcomes, expected)
+
+
+def _survey(predictor: Predictor, seed: int) -> tuple[Survey, None]:
+    return survey(predictor, load_pairs(), seed=seed), None
+
+
+def _layers(predictor: Predictor, seed: int) -> tuple[LayerReport, None]:
+    return layers(predictor), None
+
+
+ROBUSTNESS = Kind("robustness", "robustness.json", Robustness, _robustness)
+INSIDE = Kind("inside-pairs", "inside.json", Survey, _survey)
+LAYERS = Kind("layers", "layers.json", LayerReport, _layers, seeded=False)
+KINDS = {kind.probe: kind for kind in (ROBUSTNESS, INSIDE, LAYERS)}
+FILE = ROBUSTNESS.file
+
+
+def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[Any]:
+    """Measure a pair of models and write the result beside it.
 
     Raises:
         CheckpointError: the pair cannot be loaded.
     """
-    pairs = load_pairs()
-    report = robustness(Predictor.load(pair_dir), pairs, seed=seed)
-    made = KeptRobustness(
+    report, examples = kind.measure(Predictor.load(pair_dir), seed)
+    command = f"python -m kronviz.probes {kind.probe} --pair {pair_dir.name}"
+    made = Kept(
         fingerprints(pair_dir),
         _texts(),
-        f"python -m kronviz.probes robustness --pair {pair_dir.name} --seed {seed}",
-        replace(report, outcomes=()),
-        choose(report.outcomes, {pair.id: pair.expected for pair in pairs.pairs if pair.expected}),
+        command + (f" --seed {seed}" if kind.seeded else ""),
+        report,
+        examples,
     )
-    (pair_dir / FILE).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
+    (pair_dir / kind.file).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
     return made
 
 
-def kept(pair_dir: Path) -> KeptRobustness | None:
-    """What `keep` wrote; ``None`` where nothing was, or where it was measured on something else.
+def kept(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
+    """Return what `keep` wrote; ``None`` where there is nothing, or it is of something else.
 
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = pair_dir / FILE
+    path = pair_dir / kind.file
     if not path.is_file():
         return None
     try:
-        found = from_json(KeptRobustness, read_bytes(path))
+        found: Kept[Any] = from_json(Kept[kind.report], read_bytes(path))  # type: ignore[name-defined]
     except (ValidationError, InputError):
         raise CheckpointError(
-            f"The file {FILE} of the pair {pair_dir.name} is damaged; write it again with "
+            f"The file {kind.file} of the pair {pair_dir.name} is damaged; write it again with "
             f"`python -m kronviz.probes.kept checkpoints/{pair_dir.name}`."
         ) from None
     same = found.weights == fingerprints(pair_dir) and found.texts == _texts()
@@ -96,16 +145,18 @@ def _texts() -> str:
 
 
 def main() -> None:
+    """Measure and keep what the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
     parser.add_argument("--seed", type=int, default=SEED, help="of the intervals")
+    parser.add_argument("--probes", nargs="+", choices=list(KINDS), default=list(KINDS))
     options = parser.parse_args()
-    cli.check_output(options.pair / FILE)
-    made = keep(options.pair, seed=options.seed)
-    for row in made.report.metrics:
-        for arm in row.arms:
-            value = arm.value
-            print(f"{row.metric} {arm.arm}: {value.mean:.4f} [{value.low:.4f}, {value.high:.4f}]")
+    for name in options.probes:
+        cli.check_output(options.pair / KINDS[name].file)
+    for name in options.probes:
+        made = keep(options.pair, KINDS[name], seed=options.seed)
+        for line in COMMANDS[name].lines(made.report):
+            print(line)
 
 
 if __name__ == "__main__":

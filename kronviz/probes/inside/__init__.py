@@ -16,10 +16,19 @@ Notable:
 """
 
 from kronviz.probes.inside.patching import THINGS
-from kronviz.probes.inside.probe import PARTS, inside, steps
+from kronviz.probes.inside.probe import PARTS, Followed, inside, steps
 from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
 from kronviz.probes.inside.survey import Survey, survey
 
 __all__ = [
-    "PARTS", "THINGS", "ArmInside", "Inside", "PatchMap", "Survey", "inside", "steps", "survey",
-]  # fmt: skip
+    "PARTS",
+    "THINGS",
+    "ArmInside",
+    "Followed",
+    "Inside",
+    "PatchMap",
+    "Survey",
+    "inside",
+    "steps",
+    "survey",
+]

@@ -9,8 +9,8 @@ from typing import Any
 
 from kronviz.predictor import Predictor
 from kronviz.probes.inside.damage import Outcome
-from kronviz.probes.inside.probe import BYTES, PARTS, inside
-from kronviz.probes.inside.report import ArmInside, Inside
+from kronviz.probes.inside.probe import PARTS, inside
+from kronviz.probes.inside.report import BYTES, ArmInside, Inside
 from kronviz.probes.inside.survey import Survey, survey
 from kronviz.probes.pairs import load_pairs
 

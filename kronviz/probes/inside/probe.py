@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,14 +14,13 @@ from kronviz.probes.inside.attribution import attribute
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.lens import lens_lines
 from kronviz.probes.inside.patching import THINGS, patches, resume
-from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
+from kronviz.probes.inside.report import BYTES, ArmInside, Inside, PatchMap
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
 from kronviz.strings import one_of
 
 MAX_TOKENS = 64
 MAX_ANSWER = 80
-BYTES = "bytes"
 PARTS = (*THINGS, BYTES)
 """What can be asked: the things that are patched, and which byte does the damage."""
 
@@ -60,47 +60,66 @@ def steps(
 
     Arguments and errors as for `inside`.
     """
-    started = time.perf_counter()
     for part in parts:
         one_of(part, "part", PARTS)
-    clean, typo, answer = map(clean_text, (clean, typo, answer))
-    reading = _Reading(predictor, clean, typo, answer)
-    first, rest = (parts[:1], parts[1:]) if parts else ((), ())
-    arms = predictor.by_arm(lambda arm: reading.begin(arm, first))
-    clean_tokens, typo_tokens = predictor.token_views(reading.clean_ids, reading.typo_ids)
-    report = Inside(
-        pair=predictor.pair,
-        clean=clean,
-        typo=typo,
-        answer=answer.strip(),
-        clean_tokens=clean_tokens,
-        typo_tokens=typo_tokens,
-        words=reading.words,
-        arms=tuple(arms),
-        seconds=time.perf_counter() - started,
-    )
-    yield report
-    for part in rest:
-        before = {arm.arm: arm for arm in report.arms}
-        arms = predictor.by_arm(partial(reading.add, before, part))
-        report = replace(report, arms=tuple(arms), seconds=time.perf_counter() - started)
-        yield report
+    followed = Followed(predictor, clean, typo, answer)
+    for count in range(min(1, len(parts)), len(parts) + 1):
+        yield followed.report(parts[:count])
 
 
-class _Reading:
-    """The runs of all arms on two texts, while parts of them are computed."""
+class Followed:
+    """Two texts while they are followed through every arm: each part is computed once.
 
-    def __init__(self, predictor: Predictor, clean: str, typo: str, answer: str):
+    Args:
+        clean, typo, answer: as for `inside`, which says what is refused.
+    """
+
+    def __init__(self, predictor: Predictor, clean: str, typo: str, answer: str = ""):
+        started = time.perf_counter()
         self._predictor, self._tokenizer = predictor, predictor.tokenizer
+        clean, typo, answer = map(clean_text, (clean, typo, answer))
         self.clean_ids = _encode(predictor, clean, "clean text")
         self.typo_ids = _encode(predictor, typo, "misspelled text")
         tokens = [
             [self._tokenizer.token_bytes(token) for token in ids]
             for ids in (self.clean_ids, self.typo_ids)
         ]
-        self.words = align_words(*tokens)
+        words = align_words(*tokens)
         self._answer = self._answer_token(clean, answer)
         self._runs: dict[str, tuple[Run, Run, Damage]] = {}
+        self._lock = threading.Lock()
+        clean_tokens, typo_tokens = predictor.token_views(self.clean_ids, self.typo_ids)
+        self._known = Inside(
+            pair=predictor.pair,
+            clean=clean,
+            typo=typo,
+            answer=answer.strip(),
+            clean_tokens=clean_tokens,
+            typo_tokens=typo_tokens,
+            words=words,
+            arms=(),
+            seconds=time.perf_counter() - started,
+        )
+
+    def report(self, parts: Sequence[str]) -> Inside:
+        """Return what is known, with at least the given parts; others that are known are there too.
+
+        Args:
+            parts: names of `PARTS`.
+        """
+        with self._lock:
+            for part in parts or (None,):
+                started = time.perf_counter()
+                if not self._known.arms:
+                    self._update(self._predictor.by_arm(self._begin), started)
+                if part is not None and part not in self._known.parts:
+                    before = {arm.arm: arm for arm in self._known.arms}
+                    self._update(self._predictor.by_arm(partial(self._add, before, part)), started)
+            return self._known
+
+    def _update(self, arms: list[ArmInside], started: float) -> None:
+        seconds = self._known.seconds + time.perf_counter() - started
+        self._known = replace(self._known, arms=tuple(arms), seconds=seconds)
 
     def _answer_token(self, clean: str, answer: str) -> tuple[int, str] | None:
         answer = answer.strip()
@@ -114,7 +133,7 @@ class _Reading:
         token = self._tokenizer.encode(answer if clean[-1:].isspace() else f" {answer}")[0]
         return token, self._tokenizer.token_text(token)
 
-    def begin(self, arm: str, parts: Sequence[str]) -> ArmInside:
+    def _begin(self, arm: str) -> ArmInside:
         """Run an arm on both texts and compute what is there at once."""
         model = self._predictor.arms[arm]
         clean, typo = trace(model, self.clean_ids), trace(model, self.typo_ids)
@@ -123,7 +142,7 @@ class _Reading:
         targets = {"first": (damage.top, self._tokenizer.token_text(damage.top))}
         if self._answer:
             targets["answer"] = self._answer
-        report = ArmInside(
+        return ArmInside(
             arm=arm,
             clean=damage.clean,
             typo=damage.typo,
@@ -131,31 +150,28 @@ class _Reading:
             heads=model.config.n_head,
             maps=(),
             lens=lens_lines(clean, typo, targets),
-            looks=looks(clean, typo, self.words),
-            joining=joining_heads(typo, self.words),
+            looks=looks(clean, typo, self._known.words),
+            joining=joining_heads(typo, self._known.words),
             attribution=None,
         )
-        for part in parts:
-            report = self.add({report.arm: report}, part, report.arm)
-        return report
 
-    def add(self, before: Mapping[str, ArmInside], part: str, arm: str) -> ArmInside:
+    def _add(self, known: dict[str, ArmInside], part: str, arm: str) -> ArmInside:
         """Compute one more part of an arm."""
-        report = before[arm]
-        clean, typo, damage = self._runs[report.arm]
+        clean, typo, damage = self._runs[arm]
+        report = known[arm]
         if part == BYTES:
             found = attribute(
                 clean,
                 typo,
                 self.clean_ids,
                 self.typo_ids,
-                self.words,
+                self._known.words,
                 damage,
                 self._tokenizer.token_bytes,
             )
             return replace(report, attribution=found)
         return replace(
-            report, maps=(*report.maps, patch_map(part, clean, typo, self.words, damage))
+            report, maps=(*report.maps, patch_map(part, clean, typo, self._known.words, damage))
         )
 
 

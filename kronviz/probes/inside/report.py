@@ -11,6 +11,8 @@ from kronviz.probes.inside.damage import Outcome
 from kronviz.probes.inside.lens import LensLine
 from kronviz.probes.inside.words import AlignedWord
 
+BYTES = "bytes"
+
 
 @dataclass(frozen=True)
 class PatchMap:
@@ -75,3 +77,15 @@ class Inside:
     words: tuple[AlignedWord, ...]
     arms: tuple[ArmInside, ...]
     seconds: float
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the names of the parts that are computed."""
+        if not self.arms:
+            return ()
+        things = tuple(found.thing for found in self.arms[0].maps)
+        return (*things, BYTES) if self.arms[0].attribution else things
+
+    def arm(self, name: str) -> ArmInside:
+        """Return one arm."""
+        return next(arm for arm in self.arms if arm.arm == name)

@@ -124,7 +124,7 @@ def survey(
             problems.append(f"Pair {pair.id[:40]!r} is left out: {error}")
         else:
             if texts is not None:
-                kept.append(predictor.by_arm(partial(_read, predictor, texts=texts)))
+                kept.append(predictor.by_arm(partial(_read, predictor, texts)))
         done += 1
         if progress is not None and progress(done, len(pairs.pairs)) is False:
             break
@@ -181,7 +181,7 @@ class _Reading:
 
 
 @torch.no_grad()
-def _read(predictor: Predictor, arm: str, texts: _Texts) -> _Reading:
+def _read(predictor: Predictor, texts: _Texts, arm: str) -> _Reading:
     model: GPT = predictor.arms[arm]
     clean, typo = trace(model, texts.clean), trace(model, texts.typo)
     damage = Damage(clean, typo, predictor.tokenizer)

@@ -87,6 +87,7 @@ def build(context: Context) -> None:
             right = textbox(
                 "Right answer", opening.answer, "kv-right", "optional: what follows", most=6
             )
+    context.shared.update(clean=clean, typo=typo, right=right)
     with gr.Row(elem_id="kv-tools"):
         button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
         html_part(_examples(examples, rule), "kv-tries")

@@ -1,7 +1,7 @@
 """The tab “Layers”: what is near a word at every depth of both models, and where look-alikes part.
 
-The probe runs at the press of a button, on the weights that answer in every other tab, and is
-remembered as long as they are loaded. Until then the page shows the paper's figures alone.
+The page opens with what was kept beside the weights, the paper's figures beside it. At the press of
+a button the probe runs again, on the weights that answer in every other tab.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ from kronviz.app.components import (
 )
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import leave_queue, next_number
+from kronviz.checkpoint import CheckpointError
 from kronviz.figures import layers as figures
 from kronviz.predictor import Predictor
+from kronviz.probes.kept import LAYERS as LAYERS_KEPT
+from kronviz.probes.kept import kept
 from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
 from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
@@ -195,13 +198,25 @@ def _ended(report: LayerReport) -> str:
 
 
 def _known(context: Context, pair: str | None) -> LayerReport | None:
-    return known_layers(context.predictor(pair))
+    """Return what was measured since the start, else what was kept with the same weights."""
+    predictor = context.predictor(pair)
+    known = known_layers(predictor)
+    if known is None:
+        try:
+            found = kept(context.folder(pair), LAYERS_KEPT)
+        except CheckpointError:
+            return None
+        if found and [arm.arm for arm in found.report.arms] == list(predictor.arms):
+            known = found.report
+    return known
 
 
 def _hint(context: Context, pair: str | None) -> str:
-    if _known(context, pair):
-        return "Measured."
     predictor = context.predictor(pair)
+    if known_layers(predictor):
+        return "Measured."
+    if _known(context, pair):
+        return "Measured once and kept with the weights; Measure does it again."
     return (
         f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in both models: "
         f"{_how_long(predictor)}. “Stop” keeps what was read."

@@ -1,0 +1,330 @@
+"""The view “Over many pairs”: where in both networks the damage of a misspelling is undone.
+
+What was kept with the weights is there when the view opens; a button measures it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components import (
+    FINISHING,
+    Markup,
+    Runs,
+    alert,
+    arm_name,
+    box,
+    downloads,
+    element,
+    failure,
+    html_part,
+    in_queue,
+    join,
+    lane,
+    links,
+    listing,
+    marked,
+    number,
+    place_part,
+    progress_bar,
+    table,
+    tell_place,
+    watched,
+)
+from kronviz.app.context import Context
+from kronviz.app.server.queueing import leave_queue, next_number
+from kronviz.checkpoint import CheckpointError
+from kronviz.figures import inside as figures
+from kronviz.probes.inside import Survey, survey
+from kronviz.probes.inside.command import survey_rows
+from kronviz.probes.inside.survey import ArmSurvey, PlaceShares
+from kronviz.probes.intervals import Interval
+from kronviz.probes.kept import INSIDE, SEED, kept
+from kronviz.probes.pairs import load_pairs
+
+QUEUE = "inside-pairs"
+PLACES = {
+    "word": (
+        "The misspelled word",
+        "The residual stream at all pieces of the word, before each block. Where the line falls, "
+        "the damage has moved on to later tokens.",
+    ),
+    "last": (
+        "The last token",
+        "The residual stream where the next word is predicted. Where the line rises, the damage "
+        "has arrived.",
+    ),
+    "attention": (
+        "Attention at the word",
+        "What attention adds at the word’s pieces in one block. High means that this block’s "
+        "attention is where the misspelling differs most.",
+    ),
+    "mlp": ("MLP at the word", "The same for what the MLP of one block adds."),
+}
+_HALF = 0.5
+
+
+def build(context: Context) -> None:
+    """Lay the view out and connect it. Call inside a `gr.Tab`."""
+    opening = _kept(context, context.default)
+    finding = html_part(_finding(opening), "kv-ins-pairs-finding")
+    plots = []
+    for row in (("word", "last"), ("attention", "mlp")):
+        with gr.Row(elem_classes="kv-lay-plots"):
+            for place in row:
+                title, caption = PLACES[place]
+                with gr.Column(min_width=300):
+                    html_part(element("h3", title, class_="kv-heading"), None)
+                    figure = figures.survey(opening, place)
+                    plots.append(
+                        gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot")
+                    )
+                    html_part(element("p", caption, class_="kv-caption"), None)
+    with gr.Row(elem_id="kv-ins-pairs-tools", elem_classes="kv-lab-buttons"):
+        start = gr.Button("Measure again", elem_id="kv-ins-pairs-start")
+        stop = gr.Button("Stop", interactive=False, elem_id="kv-ins-pairs-stop")
+        status = html_part(_status(_hint(opening)), "kv-ins-pairs-status")
+        place_line, clock = place_part("kv-ins-pairs-place")
+    details = html_part(_details(opening), "kv-ins-pairs-details")
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+    parts = [status, finding, details, *plots]
+    runs = Runs()
+
+    def measure(request: gr.Request, pair: str | None) -> Iterator[list[Any]]:
+        visitor = str(request.session_hash)
+        runs.begin(visitor)
+        still = [gr.skip()] * len(parts)
+        yield [*still, Markup(""), gr.Button(interactive=True)]
+        for found in _measured(context, pair, lambda: runs.stopped(visitor)):
+            yield [*found, gr.skip(), gr.skip()]
+        yield [*still, Markup(""), gr.Button(interactive=False)]
+
+    def begin() -> tuple[Any, ...]:
+        waiting = in_queue(next_number(QUEUE))
+        return waiting, gr.Timer(1.0, active=True), gr.Button(interactive=True)
+
+    async def end(request: gr.Request) -> tuple[Any, ...]:
+        visitor = str(request.session_hash)
+        runs.stop(visitor)
+        left = await leave_queue(QUEUE, visitor, measure)
+        if not left:
+            return gr.skip(), gr.skip(), gr.skip()
+        return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
+
+    def shown(pair: str | None) -> list[Any]:
+        found = _kept(context, pair)
+        return [_status(_hint(found)), *_drawn(found)]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    start.click(begin, None, [place_line, clock, stop], queue=False, **quiet)
+    start.click(
+        measure,
+        pair,
+        [*parts, place_line, stop],
+        trigger_mode="once",
+        concurrency_limit=1,
+        concurrency_id=QUEUE,
+        **quiet,
+    )
+    stop.click(end, None, [place_line, clock, stop], queue=False, **quiet)
+    tell_place(place_line, clock, QUEUE, measure)
+    links.remember("inside-pairs", {}, {"measured": start})
+    if context.selector is not None:
+        context.selector.change(shown, context.selector, parts, queue=False, **quiet)
+
+
+def _kept(context: Context, pair: str | None) -> Survey | None:
+    """The kept survey of the models on the page; nothing where it has others."""
+    try:
+        found = kept(context.folder(pair), INSIDE)
+    except CheckpointError:
+        return None
+    arms = set(context.predictor(pair).arms)
+    return found.report if found and {arm.arm for arm in found.report.arms} == arms else None
+
+
+def _measured(
+    context: Context, pair: str | None, stopped: Callable[[], bool]
+) -> Iterator[list[Any]]:
+    still = [gr.skip()] * (2 + len(PLACES))
+    try:
+        predictor = context.predictor(pair)
+        pairs = load_pairs()
+        yield [_status("Patching every pair in both models …", 0.0), *still]
+
+        def task(tell: Callable[[float], object]) -> Survey:
+            return survey(
+                predictor, pairs, seed=SEED, progress=lambda done, asked: tell(done / asked)
+            )
+
+        for step in watched(task, stopped):
+            if step is None:
+                yield [_status("Stopped before there was anything to keep."), *still]
+            elif isinstance(step, Survey):
+                yield [_status(_ended(step)), *_drawn(step)]
+            else:
+                said = f"Patching every pair in both models … {step * 100:.0f}%"
+                yield [_status(FINISHING if lane(QUEUE).finishing else said, step), *still]
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        yield [alert(failure(error), "kv-refused"), *still]
+
+
+def _drawn(found: Survey | None) -> list[Any]:
+    return [
+        _finding(found),
+        _details(found),
+        *[figures.survey(found, place) for place in PLACES],
+    ]
+
+
+def _hint(found: Survey | None) -> str:
+    if found is None:
+        return (
+            "Patches 320 pairs in both models: some minutes on two cores. Stop keeps what was read."
+        )
+    return f"{found.used:,} pairs, measured once and kept with the weights."
+
+
+def _ended(found: Survey) -> str:
+    if found.done < found.asked:
+        return f"Stopped after {found.seconds:.1f} s: {found.done:,} of {found.asked:,} pairs."
+    return f"Took {found.seconds:.1f} s."
+
+
+def _status(said: str, share: float | None = None) -> Markup:
+    line = element("p", marked(said), class_="kv-gen-status kv-quiet", role="status")
+    return line if share is None else element("div", line, progress_bar(share, "Pairs patched"))
+
+
+def _finding(found: Survey | None) -> Markup:
+    if found is None or not found.arms:
+        return element("p", "These models were not measured yet.", class_="kv-finding")
+    said = [join([_half(arm), " in ", arm_name(arm.arm)]) for arm in found.arms]
+    parts: list[object] = [
+        "Half of the damage has left the misspelled word ", listing(said), ". ", *_differ(found)
+    ]  # fmt: skip
+    return element("p", *parts, class_="kv-finding", role="status")
+
+
+def _half(arm: ArmSurvey) -> str:
+    shares = _shares(arm.places, "word")
+    below = [block for block, share in enumerate(shares, 1) if share.mean < _HALF]
+    return f"before block {below[0]}" if below else "after the last block"
+
+
+def _differ(found: Survey) -> Iterator[object]:
+    """Whether the arms differ, at the block where they differ most."""
+    for index, difference in enumerate(found.differences):
+        shares = _shares(difference.places, "word")
+        clear = [share for share in shares if share.low > 0 or share.high < 0]
+        if index:
+            yield " "
+        if not clear:
+            yield join(
+                [
+                    "Between ",
+                    arm_name(difference.arm),
+                    " and ",
+                    arm_name(difference.other),
+                    " no block differs by more than chance.",
+                ]
+            )
+            continue
+        most = max(clear, key=lambda share: abs(share.mean))
+        block = shares.index(most) + 1
+        yield join(
+            [
+                arm_name(difference.arm),
+                " − ",
+                arm_name(difference.other),
+                f" before block {block}: ",
+                number(100 * most.mean, 1, sign=True),
+                " points [",
+                number(100 * most.low, 1, sign=True),
+                ", ",
+                number(100 * most.high, 1, sign=True),
+                f"]; {len(clear)} of {len(shares)} intervals leave out 0.",
+            ]
+        )
+
+
+def _shares(places: tuple[PlaceShares, ...], name: str) -> tuple[Interval, ...]:
+    return next(own.shares for own in places if own.place == name)
+
+
+def _details(found: Survey | None) -> Markup:
+    if found is None or not found.arms:
+        return element("div")
+    blocks = max(len(own.shares) for arm in found.arms for own in arm.places)
+    rows = []
+    named = [(arm_name(arm.arm), arm.places, False) for arm in found.arms]
+    named += [
+        (join([arm_name(own.arm), " − ", arm_name(own.other)]), own.places, True)
+        for own in found.differences
+    ]
+    for place, (title, _) in PLACES.items():
+        for name, places, signed in named:
+            cells = [_interval(share, signed) for share in _shares(places, place)]
+            rows.append(
+                element(
+                    "tr",
+                    element("th", title, scope="row"),
+                    element("th", name, scope="row"),
+                    *cells,
+                )
+            )
+    titles = ["Restored", "Model", *[f"block {block}" for block in range(1, blocks + 1)]]
+    joining = [
+        join(
+            [
+                arm_name(arm.arm),
+                ": ",
+                ", ".join(f"{h.block}.{h.head} ({h.share * 100:.0f}%)" for h in arm.joining),
+            ]
+        )
+        for arm in found.arms
+        if arm.joining
+    ]
+    command = f"python -m kronviz.probes inside-pairs --pair {found.pair} --seed {found.seed}"
+    return element(
+        "div",
+        box(
+            table(
+                "Share of the damage undone in percent, with 95% intervals over the pairs",
+                titles,
+                rows,
+                name="share of the damage undone",
+                class_="kv-table kv-ins-shares",
+            )
+        ),
+        element("p", "Heads that most join the pieces of a word (block.head): ", join(
+            join(["; " if index else "", one]) for index, one in enumerate(joining)
+        ), ".") if joining else "",
+        element(
+            "p",
+            f"{found.used:,} of {found.asked:,} pairs count. A share is of the mean damage: ",
+            "1 − Σ KL(clean ‖ patched) / Σ KL(clean ‖ misspelled). Pairs are resampled together "
+            "for all models. ",
+            "Reproduce with ",
+            element("code", command),
+            class_="kv-command",
+        ),
+        downloads("inside-pairs", found, survey_rows(found)),
+        class_="kv-lay-page",
+    )  # fmt: skip
+
+
+def _interval(share: Interval, signed: bool) -> Markup:
+    bounds = [number(100 * value, 1, sign=signed) for value in (share.low, share.high)]
+    return element(
+        "td",
+        number(100 * share.mean, 1, sign=signed),
+        element("small", bounds[0], " to ", bounds[1]),
+    )

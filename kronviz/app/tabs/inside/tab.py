@@ -1,0 +1,188 @@
+"""The view “Inside”: one misspelling followed through both networks.
+
+Notable:
+
+- Its two texts are those of Compare: whoever types in one view finds the same in the other. Nothing
+  is computed while the view is not on screen.
+- An answer comes in parts, the map that is chosen first; an asker who has moved on ends it between
+  two parts. What was computed for two texts stays for a while, so that another map or measure costs
+  only what is new.
+- `api` has the same for programs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components import element, html_part, links, textbox
+from kronviz.app.context import Context
+from kronviz.app.tabs.inside import view
+from kronviz.app.tabs.inside.api import add_endpoints
+from kronviz.figures import inside as figures
+from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.probes.inside import Followed
+from kronviz.probes.inside.report import BYTES
+
+QUEUE = "inside"
+AT_ONCE = 2
+KEPT = 16
+TARGETS = {"first": "Clean first choice", "answer": "Right answer"}
+_ASK = "(...values) => window.kronvizInside.ask(...values)"
+_TAKE = "(...texts) => window.kronvizInside.taken(...texts)"
+_NEWEST = "${window.kronvizInside ? window.kronvizInside.newest(value) : value}"
+_LENS = (("probs", "Probability"), ("ranks", "Rank"))
+
+
+def build(context: Context) -> None:
+    """Lay the view out and connect it. Call inside a `gr.Tab`."""
+    tab = gr.context.Context.block
+    shared = [context.shared[name] for name in ("clean", "typo", "right")]
+    with gr.Row(elem_id="kv-inside-texts"):
+        labels = ("Clean text", 5), ("The same, misspelled", 5), ("Right answer", 2)
+        texts = []
+        for other, (label, scale) in zip(shared, labels, strict=True):
+            with gr.Column(min_width=120 if scale == 2 else 280, scale=scale):
+                name = str(other.elem_id).removeprefix("kv-")
+                texts.append(textbox(label, other.value, f"kv-inside-{name}", "", most=6))
+    with gr.Row(elem_id="kv-inside-tools"):
+        thing = _radio(view.THINGS, "Taken from the clean run", "kv-inside-thing")
+        measure = _radio(view.MEASURES, "Damage measured by", "kv-inside-measure")
+    asked = gr.Number(0, visible=False)
+    page = gr.HTML(
+        view.waiting(),
+        html_template=_NEWEST,
+        js_on_load=None,
+        apply_default_css=False,
+        elem_id="kv-inside-answer",
+    )
+    html_part(
+        element(
+            "div",
+            element("h2", "Logit lens", class_="kv-heading"),
+            element(
+                "p",
+                "What the model would predict if it stopped after a block: the stream at the last "
+                "token through the model’s own final norm and head. That norm was trained for the "
+                "last block; nothing is fitted to the others.",
+                class_="kv-caption",
+            ),
+            class_="kv-ins-lens",
+        )
+    )
+    target = _radio(TARGETS, "Token that is followed", "kv-inside-target")
+    plots = []
+    with gr.Row(elem_classes="kv-lay-plots"):
+        for what, title in _LENS:
+            with gr.Column(min_width=300):
+                figure = figures.lens(None, "first", what)
+                plots.append(gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot"))
+    pair = context.selector or gr.Radio(
+        list(context.predictors), value=context.default, label="Pair of models", visible=False
+    )
+
+    known = _Known()
+
+    def respond(
+        clean: str,
+        typo: str,
+        answer: str,
+        thing: str,
+        measure: str,
+        target: str,
+        pair: str | None,
+        asked: float,
+        request: gr.Request,
+    ) -> Iterator[list[Any]]:
+        number, visitor = int(asked or 0), str(request.session_hash)
+        if number < 0:
+            yield [gr.skip()] * 3
+            return
+        known.asks(visitor, number)
+        try:
+            followed = known.followed(context.predictor(pair), clean, typo, answer)
+            drawn = False
+            for parts in ((thing,), (thing, BYTES)):
+                if not known.is_newest(visitor, number):
+                    return
+                report = followed.report(parts)
+                pictures: list[Any] = [
+                    gr.skip() if drawn else figures.lens(report, target, what) for what, _ in _LENS
+                ]
+                yield [view.answer(report, thing, measure, number), *pictures]
+                drawn = True
+        except InputError as error:
+            empty = [figures.lens(None, target, what) for what, _ in _LENS]
+            yield [view.refusal(str(error), number), *empty]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for control, other in zip(texts, shared, strict=True):
+        control.input(None, control, other, js="(text) => text", **quiet)
+        other.change(None, shared, texts, js=_TAKE, **quiet)
+    inputs = [*texts, thing, measure, target, pair, asked]
+    events = [control.change for control in inputs[:-1]]
+    if isinstance(tab, gr.Tab):
+        tab.select(None, shared, texts, js=_TAKE, **quiet)
+        events.append(tab.select)
+    gr.on(
+        events,
+        respond,
+        inputs,
+        [page, *plots],
+        js=_ASK,
+        concurrency_limit=AT_ONCE,
+        concurrency_id=QUEUE,
+        trigger_mode="multiple",
+        **quiet,
+    )
+    links.remember("inside", {"thing": thing, "measure": measure, "target": target}, {})
+    add_endpoints(context)
+
+
+class _Known:
+    """What was asked last by each visitor, and the texts that were followed last."""
+
+    def __init__(self) -> None:
+        self._asked: OrderedDict[str, int] = OrderedDict()
+        self._followed: OrderedDict[tuple[object, ...], Followed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def asks(self, visitor: str, number: int) -> None:
+        """Note a visitor's question."""
+        with self._lock:
+            self._asked[visitor] = max(number, self._asked.get(visitor, 0))
+            self._asked.move_to_end(visitor)
+            while len(self._asked) > 1_000:
+                self._asked.popitem(last=False)
+
+    def is_newest(self, visitor: str, number: int) -> bool:
+        """Return whether a visitor has asked nothing since."""
+        return self._asked.get(visitor, number) <= number
+
+    def followed(self, predictor: Predictor, clean: str, typo: str, answer: str) -> Followed:
+        """Return two texts as far as they were followed before.
+
+        Raises:
+            InputError: they cannot be followed.
+        """
+        texts = [clean_text(text or "") for text in (clean, typo, answer)]
+        key = (predictor.pair, *sorted(predictor.fingerprints.items()), *texts)
+        with self._lock:
+            found = self._followed.get(key)
+        if found is None:
+            found = Followed(predictor, *texts)
+        with self._lock:
+            found = self._followed.setdefault(key, found)
+            self._followed.move_to_end(key)
+            while len(self._followed) > KEPT:
+                self._followed.popitem(last=False)
+        return found
+
+
+def _radio(choices: dict[str, str], label: str, identifier: str) -> gr.Radio:
+    named = [(title, name) for name, title in choices.items()]
+    return gr.Radio(named, value=named[0][1], label=label, elem_id=identifier)
