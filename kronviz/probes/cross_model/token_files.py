@@ -32,7 +32,7 @@ from kronviz.probes.cross_model.tokens import (
 )
 
 MAX_FILE_BYTES = 64_000_000
-MAX_OBJECTS, MAX_LISTS, MAX_PARTS = 500_000, 2_000_000, 4_000_000
+MAX_OBJECTS, MAX_LISTS, MAX_PARTS = 500_000, 2_000_000, 2_500_000
 """In a JSON file: the largest vocabularies list 600,000 merges as pairs, and few objects."""
 SLOW_BYTES = 4_000_000
 
