@@ -117,6 +117,22 @@ def test_a_slot_with_a_tokens_own_bytes_is_the_token(small_predictor: Predictor)
     torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("arm", ["ngram-2k", "ngram-word"])
+def test_bags_of_ngrams_take_slots_and_read_all_of_them(arm: str) -> None:
+    predictor = Predictor("bags", {arm: small_model(arm)})
+    slot = read_prompt(predictor, arm, "The king and {} queen", "the")
+    plain = read_prompt(predictor, arm, "The king and the queen")
+    model = predictor.arms[arm]
+    with torch.no_grad():
+        a = model(torch.tensor([slot.ids]), forced=slot.forced).logits
+        b = model(torch.tensor([plain.ids])).logits
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    word = "zorblaxian-extraordinarily"
+    novel = read_prompt(predictor, arm, "The {} queen", word)
+    assert novel.slot_tokens == 1
+    assert next(read for read in novel.reads(predictor, arm) if read.in_slot).read == len(word) + 1
+
+
 def test_a_novel_string_is_one_position_for_kron_and_its_tokens_for_bpe(
     small_predictor: Predictor,
 ) -> None:
