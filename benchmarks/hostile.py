@@ -54,7 +54,7 @@ async def refused(client: httpx.AsyncClient, address: str, body: Any) -> None:
         answer = await client.post(address, content=body, headers=JSON)
     except (httpx.WriteError, httpx.RemoteProtocolError, httpx.ReadError):
         return  # The app refused and closed the line while it was still being sent to.
-    check(answer, (404, 405, 413, 422))
+    check(answer, (400, 404, 405, 413, 422))
 
 
 def check(answer: httpx.Response, statuses: tuple[int, ...]) -> None:
