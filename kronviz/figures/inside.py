@@ -14,7 +14,7 @@ from kronviz.figures.axes import not_yet, plain_chart
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.inside import Inside, Survey
 
-HEIGHT = 290
+HEIGHT = 310
 
 
 def lens(report: Inside | None, target: str, what: str) -> go.Figure:
@@ -96,9 +96,9 @@ def _line(
 
 def _figure(y_title: str, depths: int, first: int = 0) -> go.Figure:
     x_title = "after block" if first == 0 else "block"
-    figure = plain_chart(HEIGHT, x_title=x_title, y_title=y_title, below=88)
+    figure = plain_chart(HEIGHT, x_title=x_title, y_title=y_title, below=108)
     figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": -0.3, "x": 0, "font": {"size": 11}}
+        showlegend=True, legend={"orientation": "h", "y": -0.36, "x": 0, "font": {"size": 11}}
     )
     places = list(range(first, first + depths))
     figure.update_xaxes(

@@ -122,9 +122,9 @@ def build(context: Context) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for control, other in zip(texts, shared, strict=True):
         control.input(None, control, other, js="(text) => text", **quiet)
-        other.change(None, shared, texts, js=_TAKE, **quiet)
+        other.change(None, shared, texts, js=_TAKE, **quiet)  # type: ignore[attr-defined]
     inputs = [*texts, thing, measure, target, pair, asked]
-    events = [control.change for control in inputs[:-1]]
+    events = [control.change for control in inputs[:-1]]  # type: ignore[attr-defined]
     if isinstance(tab, gr.Tab):
         tab.select(None, shared, texts, js=_TAKE, **quiet)
         events.append(tab.select)

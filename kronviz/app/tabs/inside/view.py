@@ -237,7 +237,7 @@ def _map(report: Inside, arm: ArmInside, thing: str, measure: str) -> Markup:
         return element("p", "Computing …", class_="kv-quiet")
     fine = thing == "head"
     titles = ["block", *[_heading(report, word) for word in report.words]]
-    rows = []
+    rows: list[Markup] = []
     for place, outcomes in enumerate(found.outcomes):
         block, head = divmod(place, arm.heads) if fine else (place, 0)
         name = f"{block + 1}.{head + 1}" if fine else f"{block + 1}"
@@ -440,7 +440,7 @@ def _attention(report: Inside) -> Markup:
     ]
     return _section(
         "What the heads look at",
-        "The darker a token, the more of the attention it gets. Block and head are counted from 1; "
+        "The stronger a token’s tint, the more of the attention it gets. Block and head are counted from 1; "
         "the shares are how much a word’s later pieces look at its earlier ones.",
         element("div", chooser, *picks, class_="kv-ins-choose"),
         element("div", *panels, class_="kv-arms"),
