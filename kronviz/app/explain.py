@@ -53,7 +53,7 @@ EXPLANATIONS = {
     "inside": Explanation(
         "Where in both networks one misspelling is felt, and where its damage is undone.",
         "Each cell takes one thing of the misspelled run from the clean one and lets the model go "
-        "on. The stronger its tint, the more of the damage that alone undoes. Follow the strong cells "
+        "on. The stronger its tint, the more of the damage that alone undoes. Follow strong cells "
         "from the misspelled word to the last token: that is the way the damage takes.",
         "What a block is for. A cell says that something passes there, not what; and one sentence "
         "proves nothing. Many pairs has the average.",

@@ -440,8 +440,8 @@ def _attention(report: Inside) -> Markup:
     ]
     return _section(
         "What the heads look at",
-        "The stronger a token’s tint, the more of the attention it gets. Block and head are counted from 1; "
-        "the shares are how much a word’s later pieces look at its earlier ones.",
+        "The stronger a token’s tint, the more of the attention it gets. Block and head are "
+        "counted from 1; the shares are how much a word’s later pieces look at its earlier ones.",
         element("div", chooser, *picks, class_="kv-ins-choose"),
         element("div", *panels, class_="kv-arms"),
     )
