@@ -57,9 +57,10 @@
     }, 250);
   };
 
+  const opening = {}; // the texts that the page came with, which no link has to name
   const ask = (clean, typo, answer, pair) => {
     const values = { clean: wellFormed(clean), typo: wellFormed(typo), answer: wellFormed(answer), pair };
-    if (asked > 0 || waiting) writeLink(values);
+    if (asked > 0 || waiting || fields.some((name) => values[name] !== opening[name])) writeLink(values);
     asked += 1;
     return [values.clean, values.typo, values.answer, pair, asked];
   };
@@ -67,6 +68,7 @@
   // A view from a link: the answer that the page came with stays out of sight until its own is in.
   const restore = () => {
     given ??= box("answer")?.value;
+    for (const name of fields) opening[name] = box(name)?.value;
     window.kronvizViews.start();
     const known = window.gradio_config?.components.find((part) => part.props?.elem_id === "kv-pair")?.props.choices;
     const pair = known?.some(([, value]) => value === query.get("pair")) ? query.get("pair") : undefined;
