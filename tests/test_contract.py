@@ -539,7 +539,9 @@ def test_no_head_is_tied_to_it(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "vocabulary", [["a"], "abc", b"abc", 5, None, {b"a": 1}, [b"a", 1], iter([b"a"])], ids=str
+    "vocabulary",
+    [["a"], "abc", b"abc", 5, None, {b"a": 1}, [b"a", 1], iter([b"a"])],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_vocabulary_that_is_no_bytes(vocabulary: object) -> None:
     with pytest.raises(TypeError, match=r"vocabulary (is|has) .* bytes.*from_tokenizer"):
