@@ -221,7 +221,7 @@ def test_uploads_are_refused_when_there_are_too_many(
         ("call/nowhere", {"data": []}, 404, "no endpoint called 'nowhere'"),
         ("call/v2/nowhere", {}, 404, "no endpoint called 'nowhere'"),
         ("call/compare", {"data": ["a"]}, 422, "compare needs typo"),
-        ("call/compare", {"data": ["a", "b", "", "d"]}, 422, "takes 3 values"),
+        ("call/compare", {"data": ["a", "b", "", "d", "e"]}, 422, "takes 4 values"),
         ("call/v2/compare", {"clean": "a", "tpyo": "b"}, 422, "no value called 'tpyo'"),
         ("call/compare", [1], 422, "a list of its values"),
         ("run/compare", {"data": ["a", "b", ""]}, 404, "no listener"),

@@ -119,7 +119,7 @@ def _numbered(lines: Sequence[str], name: str) -> TokenList | None:
             if first:
                 note = "The numbers beside the tokens were read as their ids, less 1."
             return from_strings(strings, notes=(note,))
-        if word == 1 and len(pairs) >= len(lines) - 1:
+        if word == 1 and len(pairs) >= len(lines) - 1 and _columns(lines) < 3:
             raise InputError(
                 f"{name} has a number behind every word, as counts have; give the tokens alone, "
                 "one a line, in the order of the rows (cut -f1 or cut -d' ' -f1 makes it)."
