@@ -77,7 +77,7 @@ def test_figures_and_sources_come_from_the_files_of_the_pair(
     parts = about._page(Context({"p": small_predictor}, (), tmp_path), "p")
     figures = read(parts["figures"]).said
     assert "0.7500 nats" in figures
-    assert "1.60 times fewer" in figures or "times fewer" in figures
+    assert "1.60× fewer" in figures or "times fewer" in figures
     for figure in (published.GAP_NATS, published.SAVED, published.STEP_OVERHEAD):
         assert figure.text + figure.where in figures
     assert "tales <b>old onespublic domain" in read(parts["sources"]).said

@@ -29,7 +29,7 @@ def test_ours_and_the_papers_stand_in_columns_of_their_own(tmp_path: Path) -> No
     table = read(seen.table).said
     assert "Ours" in table
     assert "The paper’s" in table
-    assert "1.60 times fewer" in table
+    assert "1.60× fewer" in table
     for figure in (published.GAP_NATS, published.FEWER_STEPS, published.STEP_OVERHEAD):
         assert figure.text + figure.where in table
     assert "python -m kronviz.probes.training checkpoints/p" in table
@@ -40,7 +40,7 @@ def test_a_pair_without_a_gain_is_said_to_have_none(tmp_path: Path) -> None:
     write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
     seen = view(tmp_path)
     assert "ends 0.500 nats above bpe: no gain here." in read(seen.finding).said
-    assert "none; bpe got there in 1.33 times fewer" in read(seen.table).said
+    assert "none; bpe got there in 1.33× fewer" in read(seen.table).said
 
 
 @pytest.mark.parametrize(

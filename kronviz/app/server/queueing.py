@@ -80,7 +80,7 @@ def still_there() -> Callable[..., bool]:
 
 
 def _queue() -> Queue | None:
-    blocks = LocalContext.blocks.get()
+    blocks = LocalContext.blocks.get(None)
     return blocks._queue if blocks else None
 
 

@@ -35,7 +35,7 @@ def headline(evidence: TrainingEvidence) -> Markup:
         if (best_gap(evidence.rates) or 0) > 0:
             parts.append(". Trained like the paper’s, small models say the opposite (below)")
     elif factor is not None:
-        parts += [" and reaches its final loss in ", number(factor, 2), " × fewer steps"]
+        parts += [" and reaches its final loss in ", number(factor, 2), "× fewer steps"]
     return join([*parts, "."])
 
 
