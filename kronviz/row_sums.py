@@ -186,12 +186,10 @@ class RowSumEmbedding(nn.Module):
             embedded = self._embed_forced(weight, ids, forced)
         elif self._is_frozen(weight):
             if self.encoder == "cached":
-                flat = ids.reshape(-1).long()
-                self._check(flat, self.num_embeddings)
-                table = self._keep(weight, "table", self._embed_all)
-                embedded = F.embedding(flat, table)
-            else:
-                embedded = self._keep(weight, "encode", self._prepare_all)(ids.reshape(-1))
+                ids = ids.long()
+                self._check(ids, self.num_embeddings)
+                return F.embedding(ids, self._keep(weight, "table", self._embed_all))
+            embedded = self._keep(weight, "encode", self._prepare_all)(ids.reshape(-1))
         else:
             embedded = self._prepare_all(weight)(ids.reshape(-1))
         return embedded.view(*ids.shape, self.embedding_dim)
