@@ -29,8 +29,8 @@ EVERY = 1 if ALL else 100
 FIELDS = (
     ("Compare", "#kv-clean textarea"),
     ("Compare", "#kv-typo textarea"),
-    ("Byte view", "#kv-byte-text :is(input, textarea)"),
-    ("Byte view", "#kv-byte-with :is(input, textarea)"),
+    ("Bytes", "#kv-byte-text :is(input, textarea)"),
+    ("Bytes", "#kv-byte-with :is(input, textarea)"),
     ("Map", "#kv-map-word :is(input, textarea)"),
     ("Map", "#kv-map-words textarea"),
     ("Robustness", "#kv-lab-text :is(input, textarea)"),
