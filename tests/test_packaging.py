@@ -23,8 +23,8 @@ EXTRAS = {
     name: [Requirement(line) for line in lines]
     for name, lines in PROJECT["optional-dependencies"].items()
 }
-OPTIONAL = {"triton", "datasets", "spaces"}
-"""Used where they are there: on a GPU, to fetch FineWeb, on ZeroGPU."""
+OPTIONAL = {"triton", "datasets", "spaces", "lm_eval"}
+"""Used where they are there: on a GPU, to fetch FineWeb, on ZeroGPU, as the harness’s model."""
 DISTRIBUTIONS = {"umap": "umap-learn", "tiktoken_ext": "tiktoken"}
 
 

@@ -50,7 +50,7 @@ def test_the_cells_on_the_page_are_those_of_the_string(stay: Visit, text: str) -
     if cut:
         words = f"Cut after byte {len(kept)} of {len(text.encode())}"
         assert words in page.locator("#kv-byte-sheet .kv-cut-note").inner_text()
-    assert page.locator("#kv-byte-sheet").get_by_text("✓ exact").count() == 1
+    assert "exact" in page.locator("#kv-byte-sheet").inner_text()
     assert page.errors == []
 
 

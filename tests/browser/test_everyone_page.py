@@ -211,7 +211,7 @@ def test_numbers_are_written_the_readers_way_on_every_tab(visit: Visit) -> None:
     shown = page.locator(".kv-score data").first
     exact = float(shown.get_attribute("value"))
     arabic = str.maketrans("0123456789.", "٠١٢٣٤٥٦٧٨٩٫")
-    assert shown.inner_text() == f"{exact:.3f}".translate(arabic)
+    assert shown.inner_text() == f"{exact:.1%}".translate(arabic)
     english = {}
     for tab in TABS:
         open_tab(page, tab.name)
