@@ -286,7 +286,7 @@ def _details(found: Survey | None) -> Markup:
             [
                 arm_name(arm.arm),
                 ": ",
-                ", ".join(f"{h.block}.{h.head} ({h.share * 100:.0f}%)" for h in arm.joining),
+                ", ".join(f"{h.block}·{h.head} ({h.share * 100:.0f}%)" for h in arm.joining),
             ]
         )
         for arm in found.arms

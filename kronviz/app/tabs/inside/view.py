@@ -240,7 +240,7 @@ def _map(report: Inside, arm: ArmInside, thing: str, measure: str) -> Markup:
     rows: list[Markup] = []
     for place, outcomes in enumerate(found.outcomes):
         block, head = divmod(place, arm.heads) if fine else (place, 0)
-        name = f"{block + 1}.{head + 1}" if fine else f"{block + 1}"
+        name = f"{block + 1}·{head + 1}" if fine else f"{block + 1}"
         said = f"block {block + 1}, head {head + 1}" if fine else f"block {block + 1}"
         cells = [
             _cell(report, arm, word, outcome, measure, said, first=not rows and index == 0)
@@ -456,7 +456,7 @@ def _pick(block: int, head: int, share: float) -> Markup:
     name = f"{block}.{head}"
     return join(
         [
-            element("button", name, type="button", class_="kv-ins-pick kv-textbutton",
+            element("button", f"{block}·{head}", type="button", class_="kv-ins-pick kv-textbutton",
                     data_head=name, aria_label=f"Show block {block}, head {head}"),
             " (", number(share, 0, percent=True), ")",
         ]

@@ -53,7 +53,9 @@ KINDS = {"synthetic": "slips of the keyboard", "human": "as people misspell"}
 def answers_view(found: Answers) -> Markup:
     """Draw how the right answers were rated: a sentence and a table."""
     first = found.row("typo_first")
-    shares = [join([_percent(arm.value.mean), " with ", arm_name(arm.arm)]) for arm in first.arms]
+    shares = [
+        join([marked(_percent(arm.value.mean)), " with ", arm_name(arm.arm)]) for arm in first.arms
+    ]
     medians = [
         join([arm_name(arm.arm), f" {written(arm.clean, 0)} → {written(arm.typo, 0)}"])
         for arm in found.medians
