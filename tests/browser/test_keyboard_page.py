@@ -179,7 +179,7 @@ def test_the_map(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert saves(page, "[data-save=png]").startswith(b"\x89PNG")
 
 
-@pytest.mark.xfail(reason="open: Stop by keyboard was not confirmed with the new queue")
+@pytest.mark.xfail(reason="open: Stop by keyboard was not confirmed with the new queue", run=False)
 def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go(page, "generate")
     press(page, "#kv-gen-mode input:checked", "ArrowRight")
