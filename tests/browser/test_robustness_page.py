@@ -36,7 +36,7 @@ def test_the_pairs_run_and_can_be_saved(lab: Any) -> None:
 
 
 @pytest.mark.xfail(
-    reason="open: Cancel in the browser was not confirmed with the new queue", run=False
+    reason="open: Cancel in the browser was not confirmed", run=False
 )
 def test_a_stop_is_heard_within_two_seconds_and_keeps_what_was_read(
     lab: Any, monkeypatch: pytest.MonkeyPatch
