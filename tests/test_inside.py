@@ -219,6 +219,15 @@ def test_words_stand_against_their_pieces(tiny_predictor: Predictor) -> None:
     assert shown(tiny_predictor, "It is the the end", "It is the end")
     cased = shown(tiny_predictor, "The opposite of hot is", "The OPPOSITE of hot is")
     assert cased == [(" opposite", " OPPOSITE")]
+    # A word of several pieces, of which the last alone was changed.
+    pieces = "Hyperparameters matter", "Hyperparametres matter"
+    assert shown(tiny_predictor, *pieces) == [("Hyperparameters", "Hyperparametres")]
+    assert shown(tiny_predictor, "Hello, world", "Hello world") == [("Hello,", "Hello")]
+    # Chinese puts no blanks between words; emoji may be several characters.
+    assert shown(tiny_predictor, "东京是日本的首都", "东京是日木的首都") == [("本", "木")]
+    family = "a family 👨‍👩‍👧 here", "a family 👨‍👩‍👦 here"
+    assert shown(tiny_predictor, *family) == [("👨‍👩‍👧", "👨‍👩‍👦")]
+    assert shown(tiny_predictor, "שלום עולם", "שלום עלום") == [("עולם", "עלום")]
 
 
 def test_every_kind_of_misspelling_is_one_and_words_cover_both_texts(
@@ -250,6 +259,7 @@ def test_every_kind_of_misspelling_is_one_and_words_cover_both_texts(
         ("The capital of France is", "The capital of Germany is", "different texts"),
         ("The cat sat on", "A long time ago, far away", "different texts"),
         ("one two three", "one two", "different texts"),
+        ("I am in it", "we do go to", "different texts"),
         ("The same", "The same", "Both texts are the same"),
         ("", "x", "clean text is empty"),
         ("word " * 100, "wrod " * 100, "reads up to 64"),
@@ -335,6 +345,26 @@ def test_bytes_explain_the_whole_change(tiny_predictor: Predictor, report: Insid
             for byte in found.bytes:
                 shares[byte.token].add(round(byte.kl_nats, 9))
             assert all(len(own) == 1 for own in shares.values())
+
+
+@pytest.mark.parametrize(
+    ("clean", "typo"),
+    [
+        ("The capital of France is", "ThecapitalofFranceis"),
+        ("The big capital of France is", "The capital of France is si"),
+        ("I am happy 😀 today", "I am happy today"),
+        ("สวัสดีชาวโลก", "สวัสดีชาวลโก"),
+    ],
+)
+def test_the_parts_add_up_whatever_was_misspelled(
+    tiny_predictor: Predictor, clean: str, typo: str
+) -> None:
+    for arm in inside(tiny_predictor, clean, typo, parts=["bytes"]).arms:
+        found = arm.attribution
+        assert found is not None
+        for measure in ("kl", "logprob"):
+            change = getattr(found, f"change_{measure}_nats")
+            assert abs(found.rest(measure)) <= 1e-2 * max(abs(change), 1e-5)
 
 
 def test_only_changed_cells_of_the_code_are_blamed(tiny_predictor: Predictor) -> None:

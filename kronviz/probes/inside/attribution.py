@@ -9,7 +9,8 @@ Notable:
 - What a changed token's embedding explains is shared among its bytes: by what each byte adds to
   the vector where the embedding is a sum over bytes (``byte_parts``), evenly where it has one row
   for the whole token, as a table does. What the clean spelling added is taken off, byte by byte.
-- The nodes are doubled until the parts add up to 1% of the change.
+- What stands before the first change is the same all along the path, and is read once.
+- The nodes are doubled until the parts add up to within 1% of the change.
 
 Source: Sundararajan et al. 2017, "Axiomatic attribution for deep networks" (arXiv 1703.01365).
 """
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kronviz.differences import byte_opcodes
 from kronviz.probes.inside.damage import Damage
@@ -32,6 +34,8 @@ from kronviz.probes.inside.words import AlignedWord
 FIRST_NODES, MOST_NODES = 16, 256
 COMPLETE = 5e-3
 """Relative error of the sum at which no more nodes are taken; half of what is promised."""
+_SMALLEST = 1e-5, 1e-3
+"""Changes in nats, by KL and by log-probability, below which float32 cannot tell the error."""
 STEP_TOKENS = 512
 """Most tokens of the path whose gradients are held at once."""
 _MOST_COMPARED = 1_000_000
@@ -77,6 +81,17 @@ class Attribution:
     change_logprob_nats: float
     nodes: int
 
+    def rest(self, measure: str) -> float:
+        """Return what the parts leave unexplained, in nats.
+
+        Args:
+            measure: ``kl`` or ``logprob``.
+        """
+        name = f"{measure}_nats"
+        parts = [getattr(self, f"{part}_{name}") for part in ("moved", "fewer")]
+        parts += [getattr(byte, name) for byte in self.bytes]
+        return getattr(self, f"change_{name}") - sum(parts)
+
 
 def attribute(
     clean: Run,
@@ -102,8 +117,8 @@ def attribute(
         totals = [float(embedded.sum() + moved.sum() + seen.sum()) for embedded, moved, seen in
                   (part.totals(path) for part in parts)]  # fmt: skip
         complete = all(
-            abs(total - change) <= COMPLETE * max(abs(change), 1e-3)
-            for total, change in zip(totals, changes, strict=True)
+            abs(total - change) <= COMPLETE * max(abs(change), least)
+            for total, change, least in zip(totals, changes, _SMALLEST, strict=True)
         )
         if complete or nodes >= MOST_NODES:
             break
@@ -113,9 +128,10 @@ def attribute(
 
 @dataclass(frozen=True)
 class _Path:
-    """Both texts laid over each other, ``S`` tokens.
+    """Both texts laid over each other from the first change on, ``S`` tokens.
 
     Attributes:
+        run: the clean run; its first ``same`` tokens stand before the path, in both texts.
         start, step: embeddings at the clean end and what is added up to the misspelled one,
             ``(S, d_model)``; ``positions`` and ``moves`` likewise of the position vectors.
         gates: by how much others see each token more at the misspelled end: 0 for tokens of both
@@ -124,6 +140,7 @@ class _Path:
     """
 
     run: Run
+    same: int
     start: Tensor
     step: Tensor
     positions: Tensor
@@ -149,7 +166,8 @@ class _Path:
             ]
             wpe = model.wpe.weight.detach().float()
         ends: list[tuple[int, int]] = []
-        for word in words:
+        place = next(i for i, word in enumerate(words) if word.changed)
+        for word in words[place:]:
             first = word.matched[0]
             ends += [(i, -1) for i in range(word.clean[0], first[0])]
             ends += [(-1, i) for i in range(word.typo[0], first[1])]
@@ -166,6 +184,7 @@ class _Path:
             gates.append(float(one < 0) - float(other < 0))
         return cls(
             clean,
+            words[place].clean[0],
             torch.stack(start),
             torch.stack(step),
             torch.stack(positions),
@@ -183,19 +202,25 @@ class _Path:
         """
         model = self.run.model
         stream = (embedded + positions).to(model.lm_head.weight.dtype)
-        time = stream.shape[1]
+        nodes, time = stream.shape[:2]
         before = torch.ones(time, time, dtype=torch.bool, device=stream.device).tril(-1)
         own = torch.eye(time, dtype=torch.bool, device=stream.device)
         # A token sees itself whole: without that, a first token that fades would see nothing.
         weights = torch.where(before, seen[:, None, :], own.float()).to(stream.dtype)
-        for block in blocks(model):
+        weights = F.pad(weights, (self.same, 0), value=1.0)
+        hidden = F.pad(~(before | own), (self.same, 0))
+        for layer, block in enumerate(blocks(model)):
             attention = block.attention
+            # Of what stands before the path, keys and values are those of the clean run.
+            first = self.run.qkv[layer, : self.same].expand(nodes, -1, -1)
+            read = torch.cat([first, attention.qkv(block.norm_1(stream))], 1)
             q, k, v = (
                 part.unflatten(-1, (attention.n_head, -1)).transpose(1, 2)
-                for part in attention.qkv(block.norm_1(stream)).chunk(3, -1)
+                for part in read.chunk(3, -1)
             )
+            q = q[:, :, self.same :]
             scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-            scores = scores.masked_fill(~(before | own), -torch.inf)
+            scores = scores.masked_fill(hidden, -torch.inf)
             grown = (scores - scores.amax(-1, keepdim=True).detach()).exp() * weights[:, None]
             pattern = grown / grown.sum(-1, keepdim=True)
             stream = stream + attention.proj((pattern @ v).transpose(1, 2).flatten(2))

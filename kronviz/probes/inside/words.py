@@ -4,22 +4,28 @@ Notable:
 
 - Boundaries are the places of `probes.alignment`: both texts have read the same up to there. Around
   a change they are moved outwards to the ends of words, so that one word stands against its pieces.
-- Two texts of which one is no misspelling of the other are refused by the word that differs most.
+  Scripts that put no blanks between words (Chinese, Thai) are aligned character by character.
+- Two texts of which one is no misspelling of the other are refused by the word that differs most,
+  or where too few letters are left of all words together.
 """
 
 from __future__ import annotations
 
 import difflib
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from kronviz.predictor import InputError
 from kronviz.probes.alignment import aligned
 
 MOST_CHANGED = 0.6
 """Share of the letters of the longer spelling that may differ; two letters always may."""
+_ZWJ, _ZWNJ = "\u200d", "\u200c"
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+"""How the names of characters begin whose scripts write words without blanks between them."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,12 @@ def align_words(clean: Sequence[bytes], typo: Sequence[bytes]) -> tuple[AlignedW
             bounds[-1] = max(bounds[-1][0], bound[0]), max(bounds[-1][1], bound[1])
     bounds[-1 if len(bounds) > 1 else len(bounds) :] = [(len(clean), len(typo))]
     words: list[AlignedWord] = []
+    splits = _inside_words(clean), _inside_words(typo)
     for start, end in pairwise(bounds):
         word = _word(clean, typo, start, end)
-        if words and (words[-1].changed or word.changed) and _inside_word(clean, typo, start):
+        while words and (words[-1].changed or word.changed):
+            if word.clean[0] not in splits[0] and word.typo[0] not in splits[1]:
+                break
             before = words.pop()
             word = _word(clean, typo, (before.clean[0], before.typo[0]), end)
         words.append(word)
@@ -85,38 +94,65 @@ def _word(
     return AlignedWord(*sides, changed)
 
 
-def _inside_word(clean: Sequence[bytes], typo: Sequence[bytes], bound: tuple[int, int]) -> bool:
-    """Whether a boundary has letters on both sides in either text."""
-    return any(
-        0 < place < len(tokens)
-        and _is_letter(tokens[place - 1][-1:])
-        and _is_letter(tokens[place][:1])
-        for tokens, place in zip((clean, typo), bound, strict=True)
+def _inside_words(tokens: Sequence[bytes]) -> set[int]:
+    """Return which tokens go on with a word that a token before them began."""
+    offset, before, starts = 0, "", set()
+    for char in b"".join(tokens).decode("utf-8", "surrogateescape"):
+        if not _go_together(before, char):
+            starts.add(offset)
+        offset += len(char.encode("utf-8", "surrogateescape"))
+        before = char
+    offsets = accumulate((len(token) for token in tokens[:-1]), initial=0)
+    return {place for place, at in enumerate(offsets) if at not in starts}
+
+
+def _go_together(before: str, char: str) -> bool:
+    """Whether two neighboring characters are of one word, or of one picture."""
+    if not before:
+        return False
+    if char in (_ZWJ, _ZWNJ) or before == _ZWJ or unicodedata.category(char) in ("Mn", "Mc", "Sk"):
+        return not before.isspace()
+    letters = _is_letter(before) and _is_letter(char)
+    return letters and not any(
+        unicodedata.name(one, "").startswith(_UNSPACED) for one in (before, char)
     )
 
 
-def _is_letter(byte: bytes) -> bool:
-    return byte.isalpha() or byte >= b"\x80"
+def _is_letter(char: str) -> bool:
+    return char.isalnum() or char == _ZWNJ or unicodedata.category(char)[0] == "M"
 
 
 def _check(clean: Sequence[bytes], typo: Sequence[bytes], words: Sequence[AlignedWord]) -> None:
     """`InputError` if a changed word is no misspelling of the word it stands for."""
-    for word in words:
-        if not word.changed:
-            continue
-        texts = [
-            b"".join(tokens[slice(*span)]).decode("utf-8", "replace")
-            for tokens, span in ((clean, word.clean), (typo, word.typo))
-        ]
+    changed = [word for word in words if word.changed]
+    for word in changed:
+        texts = _text(clean, *word.clean), _text(typo, *word.typo)
         one, other = map(_plain, texts)
         codes = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
         edits = sum(max(b - a, d - c) for tag, a, b, c, d in codes if tag != "equal")
         if edits > max(2, MOST_CHANGED * max(len(one), len(other))):
-            shown = [text.strip()[:40] or "nothing" for text in texts]
-            raise InputError(
-                f"These are different texts, not a text and its misspelling: “{shown[0]}” became "
-                f"“{shown[1]}”. Copy the clean text and change a few letters of it."
-            )
+            raise _different(*texts)
+    # Two letters of a word may always differ; all the words of a text are not that short.
+    if len(changed) > 1:
+        letters = [
+            (_plain(_text(clean, *word.clean)), _plain(_text(typo, *word.typo))) for word in words
+        ]
+        shared = sum((Counter(one) & Counter(other)).total() for one, other in letters)
+        longer = max(sum(map(len, side)) for side in zip(*letters, strict=True))
+        if shared < (1 - MOST_CHANGED) * longer:
+            raise _different(_text(clean, 0, len(clean)), _text(typo, 0, len(typo)))
+
+
+def _text(tokens: Sequence[bytes], start: int, end: int) -> str:
+    return b"".join(tokens[start:end]).decode("utf-8", "replace")
+
+
+def _different(one: str, other: str) -> InputError:
+    shown = [text.strip()[:40] or "nothing" for text in (one, other)]
+    return InputError(
+        f"These are different texts, not a text and its misspelling: “{shown[0]}” became "
+        f"“{shown[1]}”. Copy the clean text and change a few letters of it."
+    )
 
 
 def _plain(text: str) -> str:

@@ -358,6 +358,9 @@ def _parts(found: Attribution, measure: str) -> Iterator[tuple[int, Markup, floa
         value = getattr(found, f"{name}_{measure}_nats")
         if value:
             yield -1, element("i", said), value
+    rest = found.rest(measure)
+    if abs(rest) > 0.01 * abs(getattr(found, f"change_{measure}_nats")):
+        yield -1, element("i", "not explained: the path was too rough"), rest
 
 
 def _blame(arm: str, found: Attribution, measure: str, top: float) -> Markup:
