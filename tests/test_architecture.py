@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 HOUSE = [
     floor.split()
     for floor in (
-        "errors results lines cli paths codec tokenizer vocabulary metrics typos differences "
-        "published families morphology",
+        "errors results lines progress cli paths codec tokenizer vocabulary metrics typos "
+        "differences published families morphology",
         "ngrams encoders row_sums embedding arms",
         "model checkpoint graphs prefixes scoring passages",
         "predictor strings settings generation serving",

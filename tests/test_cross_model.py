@@ -31,6 +31,7 @@ from kronviz.probes.cross_model.lexicon import BUCKETS, ENDINGS, lexicon, pairs_
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import dense_codes
 from kronviz.probes.tables import cross_model_rows, csv_text
+from kronviz.progress import Progress, Step, tell
 from kronviz.results import from_json, to_json
 
 WORDS = "run runs running walk walks walked red reds stone stones time times house houses".split()
@@ -83,9 +84,9 @@ def test_a_stopped_run_keeps_what_was_measured(
     seen: list[float] = []
 
     def run(stop_after: float, map_tokens: int = 0) -> CrossModelReport:
-        def progress(share: float) -> bool:
-            seen.append(share)
-            return share < stop_after
+        def progress(step: Step) -> bool:
+            seen.append(step.share)
+            return step.share < stop_after
 
         seen.clear()
         given = {"source": "mine", "words": ["Run", "stone", "absent"], "seed": 3}
@@ -217,10 +218,9 @@ def test_arguments_out_of_range_are_refused(arguments: dict, said: str) -> None:
 def test_the_map_holds_the_asked_words_and_can_be_stopped(
     report: CrossModelReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def flat(vectors: np.ndarray, *, seed: int, progress: object) -> np.ndarray:
+    def flat(vectors: np.ndarray, *, seed: int, progress: Progress | None) -> np.ndarray:
         assert np.isfinite(vectors).all()
-        if callable(progress):
-            progress(0.5)
+        tell(progress, 0.5)
         return np.asarray(vectors[:, :2], np.float32)
 
     monkeypatch.setattr("kronviz.probes.cross_model.probe.layout", flat)

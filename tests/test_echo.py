@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from kronviz.generation import Sampler, continue_text
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece, wilson
+from kronviz.progress import Step
 from kronviz.results import from_json, to_json
 
 STRINGS = ("kubernetes", "zyzzyva", "the")
@@ -110,11 +111,11 @@ def test_what_cannot_be_run_is_refused_at_once(
 def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> None:
     seen: list[float] = []
 
-    def progress(share: float) -> bool:
-        seen.append(share)
-        return len(seen) < 3
+    def progress(step: Step) -> bool:
+        seen.append(step.share)
+        return len(seen) < 4
 
     found = echo(small_predictor, sampler=Sampler(max_tokens=1), progress=progress)
     assert len(found.runs) == 3
-    assert 0 < seen[0] < seen[1] < seen[2] < 1
+    assert 0 == seen[0] < seen[1] < seen[2] < seen[3] < 1
     assert [(rate.arm, rate.runs) for rate in found.rates] == [("bpe", 1), ("kron", 1), ("kron", 1)]

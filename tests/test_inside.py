@@ -18,13 +18,14 @@ from kronviz.arms import input_embedding
 from kronviz.metrics import kl_divergence
 from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.inside import THINGS, Inside, Survey, inside, steps, survey
+from kronviz.probes.inside import THINGS, Followed, Inside, Survey, inside, survey
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.patching import Patch, resume
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
 from kronviz.probes.intervals import ratio_differences
 from kronviz.probes.pairs import PairSet, load_pairs
+from kronviz.progress import Step
 from kronviz.results import from_json, to_json
 from kronviz.typos import KINDS, misspell
 
@@ -395,7 +396,11 @@ def test_the_parts_of_an_embedding_add_up_to_it(tiny_predictor: Predictor, arm: 
 def test_parts_come_one_by_one_and_a_result_is_json(
     tiny_predictor: Predictor, report: Inside
 ) -> None:
-    seen = list(steps(tiny_predictor, CLEAN, TYPO, parts=("mlp", "bytes")))
+    parts = ("mlp", "bytes")
+    followed = Followed(tiny_predictor, CLEAN, TYPO)
+    seen = [followed.report(parts[:1]), followed.report(parts)]
+    stopped = inside(tiny_predictor, CLEAN, TYPO, parts=parts, progress=lambda step: False)
+    assert replace(stopped, seconds=0) == replace(seen[0], seconds=0)
     assert [[found.thing for found in one.arms[0].maps] for one in seen] == [["mlp"], ["mlp"]]
     assert seen[0].arms[0].attribution is None
     assert seen[1].arms[0].attribution is not None
@@ -419,9 +424,9 @@ def test_any_number_of_arms_is_followed(tiny_predictor: Predictor) -> None:
 
 def test_the_survey_is_the_ratio_of_sums_over_pairs(tiny_predictor: Predictor) -> None:
     pairs = load_pairs().pairs[:3]
-    told: list[tuple[int, int]] = []
-    found = survey(tiny_predictor, PairSet(pairs, ()), seed=1, progress=lambda *at: told.append(at))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    told: list[Step] = []
+    found = survey(tiny_predictor, PairSet(pairs, ()), seed=1, progress=told.append)
+    assert told == [Step(1, 3), Step(2, 3), Step(3, 3)]
     assert found.used == found.done == 3
     for arm in found.arms:
         model = tiny_predictor.arms[arm.arm]
@@ -452,9 +457,9 @@ def test_the_survey_is_the_ratio_of_sums_over_pairs(tiny_predictor: Predictor) -
 
 def test_a_survey_that_is_stopped_has_what_was_read(tiny_predictor: Predictor) -> None:
     pairs = PairSet(load_pairs().pairs[:6], ())
-    found = survey(tiny_predictor, pairs, progress=lambda done, total: done < 3)
+    found = survey(tiny_predictor, pairs, progress=lambda step: step.done < 3)
     assert (found.done, found.asked, found.used) == (3, 6, 3)
-    assert not survey(tiny_predictor, pairs, progress=lambda done, total: False).arms
+    assert not survey(tiny_predictor, pairs, progress=lambda step: False).arms
 
 
 def test_differences_of_ratios_resample_the_same_pairs() -> None:

@@ -17,6 +17,7 @@ from kronviz.probes import layer_words
 from kronviz.probes import layers as probe
 from kronviz.probes.layers import KINDS, LayerReport, layers
 from kronviz.probes.tables import layer_rows
+from kronviz.progress import Step
 from kronviz.results import from_json, to_json
 
 
@@ -115,9 +116,9 @@ def test_a_stopped_run_keeps_what_was_read_and_is_not_taken_for_a_whole_one(
     monkeypatch.setattr(probe, "_done", {})
     seen: list[float] = []
 
-    def progress(share: float) -> bool:
-        seen.append(share)
-        return share < until
+    def progress(step: Step) -> bool:
+        seen.append(step.share)
+        return step.share < until
 
     until = 0.0
     begun = layers(other, progress)

@@ -62,7 +62,7 @@ def test_nearest_says_what_k_can_be(k: int) -> None:
 def test_layout_is_the_same_every_time_and_keeps_groups() -> None:
     vectors = blobs()
     shares: list[float] = []
-    first = layout(vectors, progress=shares.append)
+    first = layout(vectors, progress=lambda step: shares.append(step.share))
     assert first.dtype == np.float32
     assert first.shape == (60, 2)
     assert np.array_equal(first, layout(vectors))
@@ -203,7 +203,7 @@ def test_odd_words_are_refused_in_a_sentence(drawn: Predictor) -> None:
 def test_words_are_laid_out_afresh_with_progress(drawn: Predictor) -> None:
     shares: list[float] = []
     words = [" run", "run", "runs", "running", "nation", "nations"]
-    found = lay_out_words(words, drawn, progress=shares.append)
+    found = lay_out_words(words, drawn, progress=lambda step: shares.append(step.share))
     assert shares == sorted(shares)
     assert shares
     for side in found.sides:

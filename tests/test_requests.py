@@ -298,7 +298,7 @@ LONG = (
     ("kronviz.probes.outcomes", "_read_batch"),
     ("kronviz.probes.recovery", "passage_runs"),
     ("kronviz.app.tabs.generate.tab", "side_by_side"),
-    ("kronviz.app.tabs.generate.echo", "echo_runs"),
+    ("kronviz.probes.echo", "echo_runs"),
     ("kronviz.app.tabs.layers.tab", "layers"),
     ("kronviz.app.tabs.your_model.tab", "TableProbe"),
     ("kronviz.app.tabs.map.tab", "lay_out_words"),

@@ -29,6 +29,7 @@ from kronviz.probes.robustness import (
 )
 from kronviz.probes.sweep import Sweep, our_sentences, sweep
 from kronviz.probes.tables import csv_text, robustness_rows, sweep_rows
+from kronviz.progress import Step
 from kronviz.results import from_json, to_dict, to_json
 
 TEXTS = ("The sun rises in the", "Water boils at one hundred", "He went to the library to")
@@ -199,14 +200,15 @@ def test_a_stopped_run_keeps_what_was_done(
 ) -> None:
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_FLOP", 1e7)
     pairs = PairSet(load_pairs().pairs[:40])
-    told: list[tuple[int, int]] = []
+    told: list[tuple[float, float]] = []
 
-    def progress(done: int, total: int) -> bool:
-        told.append((done, total))
-        return len(told) < 2
+    def progress(step: Step) -> bool:
+        told.append((step.done, step.total))
+        return len(told) < 3
 
     stopped = robustness(small_predictor, pairs, seed=1, progress=progress)
-    assert len(told) == 2
+    assert len(told) == 3
+    assert told[0] == (0, 40)
     assert 0 < stopped.done == told[-1][0] < stopped.asked == 40
     assert stopped.metrics
     whole = robustness(small_predictor, PairSet(pairs.pairs[: stopped.done]), seed=1)
@@ -298,7 +300,11 @@ def test_a_stopped_sweep_keeps_what_was_done(
 ) -> None:
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_FLOP", 1e7)
     found = sweep(
-        small_predictor, TEXTS, kinds=("swap", "drop"), strengths=(1,), progress=lambda *_: False
+        small_predictor,
+        TEXTS,
+        kinds=("swap", "drop"),
+        strengths=(1,),
+        progress=lambda step: step.done == 0,
     )
     assert 0 < found.done < found.asked
     assert all(point.texts for point in found.points)

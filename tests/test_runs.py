@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from kronviz.app.components.endpoints import answer
 from kronviz.app.components.runs import FINISHING, Runs, Stage, failure, lane, watched
 from kronviz.errors import InputError
+from kronviz.progress import Progress, Step, gather
 
 KINDS = (MemoryError, RuntimeError, KeyboardInterrupt, SystemExit, RecursionError)
 
@@ -23,13 +24,13 @@ def queue(request: pytest.FixtureRequest) -> str:
 def test_a_stopped_step_holds_the_lane_and_who_waits_can_cancel(queue: str) -> None:
     begun, go, stop = threading.Event(), threading.Event(), threading.Event()
 
-    def deep(tell: Callable[[float], object]) -> str:
+    def deep(tell: Progress) -> str:
         begun.set()
         go.wait()
         return "done"
 
     first = watched(deep, stop.is_set, queue)
-    assert next(first) == 0.0
+    assert next(first) == Step(0, 1)
     assert begun.wait(10)
     stop.set()
     assert list(first) == [None]
@@ -38,11 +39,11 @@ def test_a_stopped_step_holds_the_lane_and_who_waits_can_cancel(queue: str) -> N
     for _ in range(2):
         given_up = threading.Event()
         waiting = watched(lambda tell: "never", given_up.is_set, queue)
-        assert next(waiting) == 0.0
+        assert next(waiting) == Step(0, 1)
         given_up.set()
         assert list(waiting) == [None]
     third = watched(lambda tell: "third", lambda: False, queue)
-    assert next(third) == 0.0
+    assert next(third) == Step(0, 1)
     go.set()
     assert list(third)[-1] == "third"
     assert not lane(queue).finishing
@@ -52,10 +53,10 @@ def test_a_stopped_step_holds_the_lane_and_who_waits_can_cancel(queue: str) -> N
 def test_a_visitor_who_left_ends_a_run_at_its_next_word(queue: str) -> None:
     told, ended = threading.Event(), threading.Event()
 
-    def task(tell: Callable[[float], object]) -> None:
+    def task(tell: Progress) -> None:
         try:
             while True:
-                tell(0.5)
+                tell(Step(1, 2))
                 told.set()
         finally:
             ended.set()
@@ -71,7 +72,7 @@ def test_a_visitor_who_left_ends_a_run_at_its_next_word(queue: str) -> None:
 def test_a_run_that_says_nothing_speaks_all_the_same(queue: str) -> None:
     go = threading.Event()
     run = watched(lambda tell: go.wait(), lambda: False, queue)
-    assert [next(run), next(run)] == [0.0, 0.0]
+    assert [next(run), next(run)] == [Step(0, 1), Step(0, 1)]
     go.set()
     assert next(run) is True
 
@@ -84,7 +85,13 @@ def test_whatever_a_run_raises_what_it_read_stays(kind: type[BaseException], que
 
     runs = Runs()
     shown: list[Stage] = []
-    stages = runs.stages("v", "key", batches, 5, lambda read, _: sum(read), queue=queue)
+    stages = runs.stages(
+        "v",
+        "key",
+        lambda tell: gather(batches(), 5, lambda read, _: sum(read), tell),
+        5,
+        queue=queue,
+    )
     with pytest.raises(kind):
         shown.extend(stages)
     assert (shown[-1].result, shown[-1].done, shown[-1].running) == (3, 2, False)

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -44,6 +44,7 @@ from kronviz.probes.recovery import recovery, recovery_strip
 from kronviz.probes.robustness import METRICS, Robustness, robustness
 from kronviz.probes.sensitivity import sensitivity
 from kronviz.probes.sweep import sweep
+from kronviz.progress import Progress, gather
 from kronviz.results import to_dict
 
 TEXTS = ["The sun rises in the", "Water boils at one hundred"]
@@ -213,12 +214,15 @@ def test_a_stop_is_heard_between_batches_and_keeps_what_was_read() -> None:
             time.sleep(0.001)
             yield [number]
 
-    *_, last = runs.stages("me", "key", batches, 100, lambda read, _: list(read))
+    def run(of: Iterable[list[int]], total: int) -> Callable[[Progress], list[int]]:
+        return lambda tell: gather(of, total, lambda read, _: list(read), tell)
+
+    *_, last = runs.stages("me", "key", run(batches(), 100), 100)
     assert (last.result, last.done, last.running) == ([0, 1, 2, 3], 4, False)
     assert runs.found("key") is None
-    other = list(runs.stages("you", "key", lambda: [[1], [2]], 2, lambda read, _: list(read)))
+    other = list(runs.stages("you", "key", run([[1], [2]], 2), 2))
     assert other[-1].result == [1, 2]
-    again = list(runs.stages("me", "key", lambda: [], 2, lambda read, _: list(read)))
+    again = list(runs.stages("me", "key", run([], 2), 2))
     assert [stage.result for stage in again] == [[1, 2]]
 
 

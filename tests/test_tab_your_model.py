@@ -31,6 +31,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import CrossModelReport, TokenList, compare_table, read_tokens
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.report import MapPoint
+from kronviz.progress import Progress, Step
 from kronviz.results import to_dict
 
 
@@ -106,7 +107,7 @@ def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
     def endless(_: Any, report: CrossModelReport, __: int, progress: Callable) -> Any:
         try:
             while True:
-                progress(0.5)
+                progress(Step(1, 2))
                 time.sleep(0.02)
         finally:
             ended.set()
@@ -138,7 +139,7 @@ def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
 
 
 def test_what_a_watched_task_raises_is_raised_and_a_stuck_one_is_left_alone() -> None:
-    def bad(tell: Callable[[float], None]) -> None:
+    def bad(tell: Progress) -> None:
         raise InputError("No.")
 
     with pytest.raises(InputError, match="No"):

@@ -26,6 +26,7 @@ from kronviz.probes.cross_model import table as module
 from kronviz.probes.cross_model.choice import Matrix, choose
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.vectors import read_vectors
+from kronviz.progress import Step, Stopped
 
 ROWS, DIMS = 40, 6
 TABLE = torch.randn(ROWS, DIMS, generator=torch.Generator().manual_seed(1))
@@ -207,12 +208,12 @@ def publish(name: str, **files: bytes) -> None:
 def test_only_the_table_travels(hub: str) -> None:
     weights = save({"wte.weight": TABLE, "h.0.weight": torch.zeros(400, 400)})
     publish("some/public", model__safetensors=weights, tokenizer__json=TOKENS)
-    seen: list[tuple[int, int]] = []
-    found = fetch("some/public", endpoint=hub, progress=lambda *at: seen.append(at))
+    seen: list[Step] = []
+    found = fetch("some/public", endpoint=hub, progress=seen.append)
     assert np.array_equal(found.table.vectors, TABLE.numpy())
     assert found.tokens.tokens[3] == b"word3"
     assert found.transferred < len(weights) / 100
-    assert seen[-1] == (TABLE.numel() * 4,) * 2
+    assert seen[-1] == Step(*(TABLE.numel() * 4,) * 2)
     assert not [token for _, _, token in ASKED if token]
 
 
@@ -273,12 +274,9 @@ def test_a_hub_that_cannot_be_reached_is_said_so() -> None:
 
 
 def test_a_stop_ends_the_transfer(hub: str) -> None:
-    def stop(done: int, size: int) -> None:
-        raise InterruptedError
-
     publish("some/public", model__safetensors=save({"wte": TABLE}), tokenizer__json=TOKENS)
-    with pytest.raises(InterruptedError):
-        fetch("some/public", endpoint=hub, progress=stop)
+    with pytest.raises(Stopped):
+        fetch("some/public", endpoint=hub, progress=lambda step: False)
 
 
 # ---- which tensor, and what to say where there is none ----

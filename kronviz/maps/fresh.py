@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronviz.maps.lookup import LEFT, RIGHT, word_vectors
@@ -11,6 +11,7 @@ from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.umap_layout import layout
 from kronviz.maps.words import checked_words
 from kronviz.predictor import InputError, Predictor
+from kronviz.progress import Progress, part
 from kronviz.strings import readable
 
 FEWEST = 5
@@ -48,17 +49,18 @@ def lay_out_words(
     predictor: Predictor,
     left: str = LEFT,
     right: str = RIGHT,
-    progress: Callable[[float], object] | None = None,
+    progress: Progress | None = None,
 ) -> FreshLayout:
     """Lay typed words out by UMAP on these words alone.
 
     The first call takes some seconds more, in which umap-learn is imported and compiled.
 
     Args:
-        progress: told the share that is done, 0 to 1; what it raises ends the layout.
+        progress: told the share that is done.
 
     Raises:
         InputError: there are fewer than five words, or an argument is of no use.
+        Stopped: ``progress`` said so.
     """
     started = time.perf_counter()
     data = checked_words(words)
@@ -72,11 +74,7 @@ def lay_out_words(
         vectors = word_vectors(predictor, name, data)
         basis = ask(predictor, space, data).basis
 
-        def tell(share: float, done: int = number) -> None:
-            if progress:
-                progress((done + share) / 2)
-
-        flat = layout(vectors, neighbors=NEIGHBORS, progress=tell)
+        flat = layout(vectors, neighbors=NEIGHBORS, progress=part(progress, number / 2, 0.5))
         low, high = flat.min(0), flat.max(0)
         unit = ((flat - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5).clip(0, 1)
         points = tuple((float(x), float(y)) for x, y in unit)

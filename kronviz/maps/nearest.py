@@ -8,13 +8,14 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
+
+from kronviz.progress import Progress, tell
 
 BLOCK_CELLS = 1 << 25
 """Similarities held at once: 128 MB of float32."""
@@ -36,17 +37,18 @@ class Nearest:
 def nearest(
     vectors: NDArray[np.floating] | torch.Tensor,
     k: int,
-    progress: Callable[[float], object] | None = None,
+    progress: Progress | None = None,
 ) -> Nearest:
     """Find the ``k`` nearest others of every vector, by cosine.
 
     Args:
         vectors: shape ``(n, d)``; a vector of length zero has cosine 0 with everything.
         k: 1 to ``n - 1``.
-        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+        progress: told how many vectors are done.
 
     Raises:
         ValueError: the shape is not ``(n, d)``, a value is not finite, or ``k`` is out of range.
+        Stopped: ``progress`` said so.
     """
     units = F.normalize(_checked(vectors), dim=1)
     count = len(units)
@@ -63,8 +65,7 @@ def nearest(
             found = block.topk(k, dim=1)
             ids[start : start + rows] = found.indices.numpy()
             similarity[start : start + rows] = found.values.numpy()
-            if progress:
-                progress(min(1.0, (start + rows) / count))
+            tell(progress, min(start + rows, count), count)
     return Nearest(ids, similarity)
 
 

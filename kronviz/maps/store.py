@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from kronviz.maps.spaces import (
 from kronviz.maps.umap_layout import lay_out, main_axes
 from kronviz.paths import ASSETS
 from kronviz.predictor import InputError, Predictor
+from kronviz.progress import Progress, part, tell
 from kronviz.results import from_json, to_json
 from kronviz.strings import positions
 
@@ -158,15 +158,16 @@ def draw_map(predictor: Predictor, space: str) -> Map:
         return _drawn_now(predictor, chosen, None)
 
 
-def map_of(
-    predictor: Predictor, space: str, progress: Callable[[float], object] | None = None
-) -> Map:
+def map_of(predictor: Predictor, space: str, progress: Progress | None = None) -> Map:
     """The map of a space, drawn where there is none of these weights.
 
     Whoever asks while it is drawn waits for it, and draws nothing.
 
     Args:
-        progress: called with the share that is drawn, 0 to 1; may raise in order to stop.
+        progress: told the share that is drawn.
+
+    Raises:
+        Stopped: ``progress`` said so.
     """
     chosen = space_of(predictor, space)
     try:
@@ -176,10 +177,8 @@ def map_of(
             return _kept(predictor, chosen) or _drawn_now(predictor, chosen, progress)
 
 
-def _drawn_now(
-    predictor: Predictor, space: Space, progress: Callable[[float], object] | None
-) -> Map:
-    drawn = _draw(predictor, space, progress or (lambda share: None))
+def _drawn_now(predictor: Predictor, space: Space, progress: Progress | None) -> Map:
+    drawn = _draw(predictor, space, progress)
     _keep(predictor, space, drawn)
     return drawn
 
@@ -207,11 +206,11 @@ def write_map(predictor: Predictor, drawn: Map, folder: Path = MAPS) -> Path:
     return path
 
 
-def _draw(predictor: Predictor, space: Space, progress: Callable[[float], object]) -> Map:
+def _draw(predictor: Predictor, space: Space, progress: Progress | None) -> Map:
     content = contents(predictor, space)
-    found = near(content, NEIGHBORS - 1, lambda share: progress(0.25 * share))
+    found = near(content, NEIGHBORS - 1, part(progress, 0, 0.25))
     start = main_axes(sketch(content), SEED)
-    flat = lay_out(found, start, MIN_DIST, SEED, lambda share: progress(0.25 + 0.65 * share))
+    flat = lay_out(found, start, MIN_DIST, SEED, part(progress, 0.25, 0.65))
     anchor = space_of(predictor, "bpe") if "bpe" in predictor.arms else None
     if space.key:
         anchor = space_of(predictor, TABLE + space.key)
@@ -229,11 +228,11 @@ def _draw(predictor: Predictor, space: Space, progress: Callable[[float], object
         len(points),
         faithfulness(content, points.astype(np.float64)),
     )
-    progress(1.0)
+    tell(progress, 1)
     return Map(facts, points, False)
 
 
-def near(content: Vectors | Codes, k: int, progress: Callable[[float], object]) -> Nearest:
+def near(content: Vectors | Codes, k: int, progress: Progress | None) -> Nearest:
     """The exact neighbours of everything in a space."""
     k = min(k, len(content) - 1)
     if isinstance(content, Vectors):
@@ -241,13 +240,13 @@ def near(content: Vectors | Codes, k: int, progress: Callable[[float], object]) 
     ids = np.empty((len(content), k), np.int64)
     similarity = np.empty((len(content), k), np.float32)
     for start in range(0, len(content), SKETCH):
-        part = np.arange(start, min(start + SKETCH, len(content)))
-        block = content.similarities(content.own(part))
-        block[np.arange(len(part)), part] = -np.inf
+        rows = np.arange(start, min(start + SKETCH, len(content)))
+        block = content.similarities(content.own(rows))
+        block[np.arange(len(rows)), rows] = -np.inf
         # Among equals the longer shared spelling is not known; ids decide, the same every time.
-        ids[part] = top(block, k)
-        similarity[part] = np.take_along_axis(block, ids[part], 1)
-        progress((part[-1] + 1) / len(content))
+        ids[rows] = top(block, k)
+        similarity[rows] = np.take_along_axis(block, ids[rows], 1)
+        tell(progress, int(rows[-1]) + 1, len(content))
     return Nearest(ids, similarity)
 
 

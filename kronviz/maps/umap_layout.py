@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz.maps.nearest import Nearest, nearest
+from kronviz.progress import Progress, part, tell
 
 SEARCH_SHARE = 0.3
 """Share of a layout's progress that the search for neighbours stands for."""
@@ -38,7 +38,7 @@ def layout(
     neighbors: int = 15,
     min_dist: float = 0.1,
     seed: int = 1,
-    progress: Callable[[float], object] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Lay vectors out on a plane by UMAP with the cosine distance.
 
@@ -50,7 +50,7 @@ def layout(
         neighbors: how many neighbours hold a point; cut to ``n - 1``.
         min_dist: how close points may lie, 0 to 1.
         seed: of the layout's chance.
-        progress: called with the share that is done, 0 to 1; may raise in order to stop.
+        progress: told the share that is done.
 
     Returns:
         Coordinates, float32, shape ``(n, 2)``.
@@ -58,6 +58,7 @@ def layout(
     Raises:
         ValueError: the shape is not ``(n, d)``, a value is not finite, or an argument is out of
             range.
+        Stopped: ``progress`` said so.
     """
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2:
@@ -69,16 +70,10 @@ def layout(
     if len(vectors) < 4:
         return main_axes(vectors, seed)
 
-    def searched(share: float) -> None:
-        if progress:
-            progress(share * SEARCH_SHARE)
-
-    def optimised(share: float) -> None:
-        if progress:
-            progress(SEARCH_SHARE + share * (1 - SEARCH_SHARE))
-
+    searched = part(progress, 0, SEARCH_SHARE)
+    optimized = part(progress, SEARCH_SHARE, 1 - SEARCH_SHARE)
     found = nearest(vectors, min(neighbors, len(vectors) - 1) - 1 or 1, searched)
-    return lay_out(found, main_axes(vectors, seed), min_dist, seed, optimised)
+    return lay_out(found, main_axes(vectors, seed), min_dist, seed, optimized)
 
 
 def lay_out(
@@ -86,7 +81,7 @@ def lay_out(
     start: NDArray[np.float32],
     min_dist: float = 0.1,
     seed: int = 1,
-    progress: Callable[[float], object] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Lay out what is known by its neighbours alone.
 
@@ -163,14 +158,14 @@ def spread_out(flat: NDArray[np.floating], seed: int = 1) -> NDArray[np.float32]
 class _Listener:
     """A stream for a progress bar, which tells the share that it reads there."""
 
-    def __init__(self, progress: Callable[[float], object] | None):
+    def __init__(self, progress: Progress | None):
         self._progress = progress
 
     def write(self, text: str) -> int:
         counted = re.search(r"(\d+)\s*/\s*(\d+)", text)
-        if counted and self._progress:
-            done, all_ = map(int, counted.groups())
-            self._progress(done / all_ if all_ else 1.0)
+        if counted:
+            done, total = map(int, counted.groups())
+            tell(self._progress, done, total)
         return len(text)
 
     def flush(self) -> None:

@@ -29,9 +29,9 @@ from kronviz.probes import (
 from kronviz.probes.cross_model import command as cross_model
 from kronviz.probes.inside import command as insides
 from kronviz.probes.intervals import Interval
-from kronviz.probes.outcomes import Progress
 from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import MisspellingSettings, Robustness, robustness
+from kronviz.progress import Progress, Step
 from kronviz.settings import add_arguments, from_options
 
 
@@ -60,9 +60,12 @@ def _progress() -> Progress | None:
     """A counter on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         return None
-    return lambda done, total: print(
-        f"\r{done:,} of {total:,}", end="\n" if done == total else "", file=sys.stderr
-    )
+
+    def show(step: Step) -> None:
+        said = f"{step.done:,} of {step.total:,}" if step.total != 1 else f"{step.share:.0%}"
+        print(f"\r{said}", end="\n" if step.done == step.total else "", file=sys.stderr)
+
+    return show
 
 
 def declared(
@@ -168,7 +171,9 @@ def _echo_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run_echo(predictor: Predictor, options: argparse.Namespace) -> echo.EchoReport:
     sampler = Sampler(seed=options.seed)
-    return echo.echo(predictor, options.strings, seeds=options.seeds, sampler=sampler)
+    return echo.echo(
+        predictor, options.strings, seeds=options.seeds, sampler=sampler, progress=_progress()
+    )
 
 
 def _generate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -271,7 +276,7 @@ COMMANDS: dict[str, Command] = {
     "layers": Command(
         "What is near a word at every depth of both arms (section 6.8). It draws nothing.",
         lambda parser: None,
-        lambda predictor, options: layers.layers(predictor),
+        lambda predictor, options: layers.layers(predictor, _progress()),
         layers.lines,
         tables.layer_rows,
     ),
@@ -293,7 +298,7 @@ COMMANDS: dict[str, Command] = {
     "table": Command(
         "The cross-model probe on any model's table (section 6).",
         cross_model.add_arguments,
-        cross_model.run,
+        lambda predictor, options: cross_model.run(predictor, options, _progress()),
         cross_model.lines,
         tables.cross_model_rows,
         seed=1,

@@ -54,7 +54,7 @@ from kronviz.probes.intervals import (
     bootstrap_intervals,
     ratio_intervals,
 )
-from kronviz.probes.outcomes import Progress
+from kronviz.progress import Progress, goes_on
 from kronviz.typos import KINDS
 
 SETS: dict[str, tuple[Condition, ...]] = {
@@ -169,7 +169,7 @@ def continuation_of(
 
     Args:
         name: of the text, for the result; other arguments as for `kronviz.passages.passages`.
-        progress: called after each block of passages; what was read stays when it says stop.
+        progress: told after each block of passages; a stopped run returns what was read.
 
     Returns:
         The figures, and the losses that they are of.
@@ -238,7 +238,7 @@ def read(predictor: Predictor, made: Passages, progress: Progress | None = None)
         for arm, model in predictor.arms.items():
             for condition, blocks in parts[arm].items():
                 blocks.append(losses(model, block, condition))
-        if progress is not None and progress(start + len(block), len(made)) is False:
+        if not goes_on(progress, start + len(block), len(made)):
             break
     return {
         arm: {condition: np.concatenate(blocks) for condition, blocks in by_condition.items()}

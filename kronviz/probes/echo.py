@@ -18,8 +18,7 @@ Run it: ``python -m kronviz.probes echo --pair tiny``.
 from __future__ import annotations
 
 import difflib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kronviz.generation import (
@@ -32,6 +31,7 @@ from kronviz.generation import (
     slot_bytes,
 )
 from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.progress import Progress, gather
 from kronviz.strings import whole_number
 
 STRINGS = (
@@ -120,7 +120,7 @@ def echo(
     *,
     seeds: int = 1,
     sampler: Sampler | None = None,
-    progress: Callable[[float], object] | None = None,
+    progress: Progress | None = None,
 ) -> EchoReport:
     """Measure how often both arms repeat novel strings.
 
@@ -128,20 +128,13 @@ def echo(
         strings: tried one after the other; those that are one token are left out.
         prompts: each with ``{}`` once, where the string is to stand.
         seeds: continuations of each string in each prompt, from the sampler's seed upwards.
-        progress: called with the share that is done, 0 to 1; what was written stays when it
-            answers ``False``.
+        progress: told after each continuation; a stopped run returns what was written.
 
     Raises:
         InputError: at once, if something cannot be run.
     """
     plan = echo_plan(predictor, strings, prompts, seeds=seeds, sampler=sampler)
-    started = time.perf_counter()
-    runs: list[EchoRun] = []
-    for run in echo_runs(predictor, plan):
-        runs.append(run)
-        if progress is not None and progress(len(runs) / plan.size) is False:
-            break
-    return echo_report(predictor, plan, runs, time.perf_counter() - started)
+    return echo_of(predictor, plan, progress)
 
 
 @dataclass(frozen=True)
@@ -218,6 +211,16 @@ def echo_plan(
     )
     skipped = tuple(sorted(set(strings) - set(novel)))
     return EchoPlan(cases, tuple(readings), skipped, sampler)
+
+
+def echo_of(predictor: Predictor, plan: EchoPlan, progress: Progress | None = None) -> EchoReport:
+    """Run the continuations of a plan."""
+    return gather(
+        ([run] for run in echo_runs(predictor, plan)),
+        plan.size,
+        lambda runs, seconds: echo_report(predictor, plan, runs, seconds),
+        progress,
+    )
 
 
 def echo_runs(predictor: Predictor, plan: EchoPlan) -> Iterator[EchoRun]:

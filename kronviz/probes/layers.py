@@ -20,7 +20,7 @@ Run it: ``python -m kronviz.probes layers --pair tiny``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
 from kronviz.probes.layer_words import Cut, Spellings, lookalikes, sentences, spellings
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
+from kronviz.progress import Progress, goes_on
 
 NEAREST = 10
 CHUNK = 1024
@@ -150,19 +151,18 @@ def known_layers(predictor: Predictor) -> LayerReport | None:
     return _done.get(tuple(predictor.arms.values()))
 
 
-def layers(predictor: Predictor, progress: Callable[[float], object] | None = None) -> LayerReport:
+def layers(predictor: Predictor, progress: Progress | None = None) -> LayerReport:
     """Run the layered probe on every arm of a pair.
 
     Args:
-        progress: called with the share that is done, 0 to 1; what was read stays when it answers
-            ``False``.
+        progress: told the share that is done; a stopped run returns what was read.
     """
     if known := known_layers(predictor):
         return known
     started = time.perf_counter()
     reading = _Reading(predictor)
     for share in reading.steps():
-        if progress is not None and progress(share) is False:
+        if not goes_on(progress, share):
             break
     report = reading.report(started)
     if report.read == report.tokens:

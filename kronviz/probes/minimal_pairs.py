@@ -37,7 +37,7 @@ from kronviz.probes.intervals import (
     bootstrap_intervals,
     ratio_intervals,
 )
-from kronviz.probes.outcomes import Progress
+from kronviz.progress import Progress, goes_on
 from kronviz.scoring import Ids, score
 from kronviz.typos import misspell
 from kronviz.typos.noise import PERTURBATIONS, perturb
@@ -146,7 +146,7 @@ def minimal_pairs(
     Args:
         name: of the file, for the result.
         conditions: the first of them clean; see `kronviz.passages.Condition`.
-        progress: called after each block of pairs; what was read stays when it says stop.
+        progress: told after each block of pairs; a stopped run returns what was read.
 
     Raises:
         InputError: no sentence fits the models, or human misspellings cannot be had.
@@ -170,7 +170,7 @@ def minimal_pairs(
         for arm, blocks in right.items():
             blocks.append(_judged(predictor, arm, block))
         done += len(block)
-        if progress is not None and progress(done, len(fitting)) is False:
+        if not goes_on(progress, done, len(fitting)):
             break
     table = {arm: np.concatenate(blocks) for arm, blocks in right.items()}
     return MinimalPairs(

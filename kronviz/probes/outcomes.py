@@ -9,7 +9,7 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +27,6 @@ from kronviz.probes.pairs import Pair, PairSet
 
 BATCH_FLOP, BATCH_TOKENS = 3e10, 2_048
 """What a batch may cost: multiplications and additions of the larger model, and tokens."""
-Progress = Callable[[int, int], object]
-"""Told how many are done, of how many; an answer of ``False`` stops the run."""
 
 Ids = tuple[int, ...]
 

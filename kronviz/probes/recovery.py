@@ -25,8 +25,9 @@ from kronviz.paths import ASSETS
 from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
-from kronviz.probes.outcomes import BATCH_FLOP, Progress
+from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.probes.robustness import MAX_SENTENCES
+from kronviz.progress import Progress, gather
 from kronviz.settings import setting
 from kronviz.typos import KINDS as ALL_KINDS
 from kronviz.typos import misspell
@@ -175,29 +176,27 @@ def recovery(
         kinds: names in `typos.KINDS`, one of them drawn for each misspelling.
         repeats: misspellings tried in each passage, 1 to `MAX_REPEATS`.
         later: tokens looked at after the misspelled word, 1 to `MAX_LATER`.
-        progress: called after each passage; what was read stays when it says stop.
+        progress: told after each passage; a stopped run returns what was read.
 
     Raises:
         InputError: an argument is of no use.
     """
-    started = time.perf_counter()
     texts, problems = fitting_passages(predictor, passages)
-    read: list[PassageRuns] = []
     steps = passage_runs(predictor, texts, kinds=kinds, repeats=repeats, later=later, seed=seed)
-    for runs in steps:
-        read.append(runs)
-        if progress is not None and progress(len(read), len(texts)) is False:
-            break
-    return summarise_recovery(
-        predictor,
-        read,
-        asked=len(texts),
-        kinds=kinds,
-        repeats=repeats,
-        seed=seed,
-        problems=problems,
-        seconds=time.perf_counter() - started,
-    )
+
+    def summarize(read: list[PassageRuns], seconds: float) -> Recovery:
+        return summarise_recovery(
+            predictor,
+            read,
+            asked=len(texts),
+            kinds=kinds,
+            repeats=repeats,
+            seed=seed,
+            problems=problems,
+            seconds=seconds,
+        )
+
+    return gather(([runs] for runs in steps), len(texts), summarize, progress)
 
 
 def our_passages() -> tuple[str, ...]:

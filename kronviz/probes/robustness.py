@@ -3,7 +3,7 @@
 Notable:
 
 - `outcomes.outcomes` reads batch after batch, so whoever asks can show progress and stop;
-  `summarise` turns whatever was read by then into the result. `robustness` is the two in one call.
+  `summarise` turns whatever was read by then into the result.
 - Intervals are paired: every arm and every difference is resampled over the same pairs.
 
     python -m kronviz.probes robustness --pair tiny --seed 1 --json robustness.json
@@ -11,7 +11,6 @@ Notable:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,8 +24,9 @@ from kronviz.probes.intervals import (
     bootstrap_intervals,
     mcnemar_exact,
 )
-from kronviz.probes.outcomes import ArmOutcome, PairOutcome, Progress, fitted, outcomes
+from kronviz.probes.outcomes import ArmOutcome, PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet
+from kronviz.progress import Progress, gather
 from kronviz.settings import setting
 from kronviz.typos import KEYBOARDS, KINDS, misspell
 
@@ -161,16 +161,15 @@ def robustness(
     Args:
         pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `spoiled`.
         seed: of the bootstrap; the same pairs and seed give the same figures.
-        progress: called after each batch; what was read stays when it says stop.
+        progress: told after each batch; a stopped run returns what was read.
     """
-    started = time.perf_counter()
     fitting = fitted(predictor, pairs)
-    read: list[PairOutcome] = []
-    for batch in outcomes(predictor, fitting.pairs):
-        read += batch
-        if progress is not None and progress(len(read), len(fitting.pairs)) is False:
-            break
-    return summarise(predictor, fitting, read, seed=seed, seconds=time.perf_counter() - started)
+    return gather(
+        outcomes(predictor, fitting.pairs),
+        len(fitting.pairs),
+        lambda read, seconds: summarise(predictor, fitting, read, seed=seed, seconds=seconds),
+        progress,
+    )
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ Notable:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronviz.predictor import InputError, Predictor, clean_text
-from kronviz.probes.outcomes import PairOutcome, Progress, outcomes
+from kronviz.probes.outcomes import PairOutcome, outcomes
 from kronviz.probes.pairs import Pair
+from kronviz.progress import Progress, gather
 from kronviz.settings import setting
 from kronviz.typos import KINDS as ALL_KINDS
 from kronviz.typos import misspell
@@ -137,19 +137,25 @@ def sensitivity(
         text: at most `MAX_WORDS` words.
         kinds: names in `typos.KINDS`, one of them drawn for each variant.
         tries: variants of each word, 1 to `MAX_TRIES`; equal ones count once.
-        progress: called after each batch of texts; what was read stays when it says stop.
+        progress: told after each batch of texts; a stopped run returns what was read.
 
     Raises:
         InputError: the text is empty or too long, or an argument is of no use.
     """
-    started = time.perf_counter()
     jobs = sensitivity_jobs(predictor, text, kinds=kinds, tries=tries, seed=seed)
-    read: list[PairOutcome] = []
-    for batch in outcomes(predictor, jobs.pairs):
-        read += batch
-        if progress is not None and progress(len(read), len(jobs.pairs)) is False:
-            break
-    return summarise_sensitivity(predictor, jobs, read, time.perf_counter() - started)
+    return sensitivity_of(predictor, jobs, progress)
+
+
+def sensitivity_of(
+    predictor: Predictor, jobs: Jobs, progress: Progress | None = None
+) -> Sensitivity:
+    """Read what `sensitivity_jobs` returned with every arm."""
+    return gather(
+        outcomes(predictor, jobs.pairs),
+        len(jobs.pairs),
+        lambda read, seconds: summarise_sensitivity(predictor, jobs, read, seconds),
+        progress,
+    )
 
 
 def sensitivity_jobs(

@@ -12,14 +12,14 @@ Notable:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.outcomes import PairOutcome, Progress, fitted, outcomes
+from kronviz.probes.outcomes import PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs
 from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
+from kronviz.progress import Progress, gather
 from kronviz.settings import setting
 from kronviz.typos import KINDS, misspell
 
@@ -108,12 +108,11 @@ def sweep(
         sentences: clean texts; `our_sentences` if ``None``.
         kinds: names in `typos.KINDS`.
         strengths: misspellings in a text, each 1 to `MAX_STRENGTH`.
-        progress: called after each batch; what was read stays when it says stop.
+        progress: told after each batch; a stopped run returns what was read.
 
     Raises:
         InputError: an argument is of no use.
     """
-    started = time.perf_counter()
     jobs = sweep_jobs(
         predictor,
         our_sentences() if sentences is None else sentences,
@@ -121,12 +120,19 @@ def sweep(
         strengths=strengths,
         seed=seed,
     )
-    read: list[PairOutcome] = []
-    for batch in outcomes(predictor, jobs.pairs):
-        read += batch
-        if progress is not None and progress(len(read), len(jobs.pairs)) is False:
-            break
-    return summarise_sweep(predictor, jobs, read, seed=seed, seconds=time.perf_counter() - started)
+    return sweep_of(predictor, jobs, seed=seed, progress=progress)
+
+
+def sweep_of(
+    predictor: Predictor, jobs: PairSet, *, seed: int = 0, progress: Progress | None = None
+) -> Sweep:
+    """Read the texts of `sweep_jobs` with every arm; other arguments as for `sweep`."""
+    return gather(
+        outcomes(predictor, jobs.pairs),
+        len(jobs.pairs),
+        lambda read, seconds: summarise_sweep(predictor, jobs, read, seed=seed, seconds=seconds),
+        progress,
+    )
 
 
 def our_sentences(count: int = SENTENCES) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 Notable:
 
-- A run is a generator over batches (`Runs.stages`), or a task in a thread of its own that tells how
-  far it is (`watched`). Between two batches, or at its next word, it looks whether it is to stop.
+- A run is a function that tells how far it is (`kronviz.progress`), in a thread of its own
+  (`watched`). At its next step it is told whether to stop. `Runs.stages` adds what was found so far
+  and a cache of results.
 - Each queue has one `Lane`, which a run holds until its work has ended. A stopped task that is deep
   in a step holds it on, so that at most one of them is ever still finishing; whoever comes next
   waits, is told so, and can cancel.
@@ -15,19 +16,19 @@ Notable:
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import math
 import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from kronviz.errors import InputError, Sentence
+from kronviz.progress import Progress, Step, Stopped
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 SHOW_EVERY_S = 0.8
 BEAT_S = 0.25
@@ -166,20 +167,19 @@ class Runs:
         self,
         visitor: str,
         key: Hashable,
-        batches: Callable[[], Iterable[Sequence[Item]]],
+        task: Callable[[Progress], Result],
         asked: int,
-        summarise: Callable[[list[Item], float], Result],
         *,
         partial: bool = True,
         queue: str = QUEUE,
     ) -> Iterator[Stage[Result]]:
-        """Run through batches, now and then showing how far it is.
+        """Run a probe, now and then showing how far it is and what it has found so far.
 
         Args:
             visitor: whose stop ends the run.
             key: all that the result depends on.
-            batches: starts the run.
-            summarise: a result from what was read and the seconds it took.
+            task: the probe, called with what it tells its steps to.
+            asked: how many steps there will be, for as long as the probe has told nothing.
             partial: whether a stage on the way carries a result.
             queue: whose lane the run holds.
 
@@ -190,67 +190,66 @@ class Runs:
         if known is not None:
             yield Stage(known, asked, asked, False)
             return
-        read: list[Item] = []
         yield Stage(None, 0, asked, True)
-        own, error = lane(queue), None
-        started = time.perf_counter()
-        with contextlib.ExitStack() as held:
-            for inside in own.enter(lambda: self.stopped(visitor)):
-                if inside:
-                    held.callback(own.leave)
-                    break
-                yield Stage(None, 0, asked, True)
-            else:
-                batches = list
-            started = shown = time.perf_counter()
-            try:
-                for batch in batches():
-                    read += batch
-                    now = time.perf_counter()
-                    if self.stopped(visitor):
-                        break
-                    if now - shown > SHOW_EVERY_S and len(read) < asked:
-                        so_far = summarise(read, now - started) if partial else None
-                        yield Stage(so_far, len(read), asked, True)
-                        shown = time.perf_counter()
-            except (GeneratorExit, InputError):
-                raise
-            except BaseException as raised:
-                error = raised
-        result = summarise(read, time.perf_counter() - started)
-        if error is None and len(read) == asked:
+        last, so_far, summed, shown = Step(0, asked), None, 0.0, time.monotonic()
+
+        def told(tell: Progress) -> Result:
+            def hear(step: Step) -> object:
+                nonlocal last, so_far, summed
+                last = step
+                due = partial and time.monotonic() - max(summed, started) > SHOW_EVERY_S
+                if due and step.so_far and 0 < step.done < step.total:
+                    so_far, summed = step.so_far(), time.monotonic()
+                return tell(step)
+
+            started = time.monotonic()
+            return task(hear)
+
+        result: Result | None = None
+        try:
+            for found in watched(told, lambda: self.stopped(visitor), queue, grace=None):
+                if not isinstance(found, Step):
+                    result = found
+                elif time.monotonic() - shown > SHOW_EVERY_S:
+                    shown = time.monotonic()
+                    yield Stage(so_far, int(found.done), int(found.total) or asked, True)
+        except (GeneratorExit, InputError):
+            raise
+        except BaseException:
+            result = last.so_far() if last.so_far else None
+            yield Stage(result, int(last.done), int(last.total), False)
+            raise
+        if result is None:  # Stopped before its turn: what a probe returns that reads nothing.
+            result = task(lambda step: False)
+        elif last.done == last.total:
             self.keep(key, result)
         self.begin(visitor)
-        yield Stage(result, len(read), asked, False)
-        if error is not None:
-            raise error
-
-
-class _Stopped(Exception):
-    """Raised inside a task that nobody waits for any more."""
+        yield Stage(result, int(last.done), int(last.total), False)
 
 
 def watched(
-    task: Callable[[Callable[[float], object]], Result],
+    task: Callable[[Progress], Result],
     stopped: Callable[[], bool],
     queue_name: str = QUEUE,
-) -> Iterator[float | Result | None]:
+    grace: float | None = GRACE_S,
+) -> Iterator[Step | Result | None]:
     """Run a task that tells how far it is, in a thread of its own, and look on.
 
     The thread holds its queue's lane until it has ended. As soon as ``stopped`` says so, the task's
-    next word is answered by ``False``, and it has `GRACE_S` to hand over what it has. One that goes
-    on all the same is ended at its next word but one; where it is deep in a step of its own, it
-    finishes that alone, and the lane with it. What it raises is raised here.
+    next step is answered by ``False``, and it has ``grace`` seconds to hand over what it has, or as
+    long as it takes for ``None``. One that goes on all the same is ended at its next step but one;
+    where it is deep in a step of its own, it finishes that alone, and the lane with it. What it
+    raises is raised here.
 
     Yields:
-        The share that is done, 0 to 1, once a second and whenever it has grown; at last the result,
-        or ``None`` if the task was stopped and handed nothing over.
+        The step that the task told last, once a second and whenever there is a new one; at last the
+        result, or ``None`` if the task was stopped and handed nothing over.
     """
     own = lane(queue_name)
     for inside in own.enter(stopped):
         if inside:
             break
-        yield 0.0
+        yield Step(0, 1)
     else:
         yield None
         return
@@ -258,20 +257,20 @@ def watched(
     enough, over = threading.Event(), threading.Event()
     ended, lock = False, threading.Lock()
 
-    def tell(share: float) -> bool:
+    def tell(step: Step) -> bool:
         if over.is_set():
-            raise _Stopped
-        if enough.is_set():
+            raise Stopped
+        if enough.is_set() or stopped():
             over.set()
             return False
-        told.put(("share", share))
+        told.put(("step", step))
         return True
 
     def work() -> None:
         nonlocal ended
         try:
             told.put(("result", task(tell)))
-        except _Stopped:
+        except Stopped:
             told.put(("result", None))
         except BaseException as error:
             told.put(("error", error))
@@ -285,33 +284,33 @@ def watched(
     except RuntimeError:  # No thread can be started now.
         own.leave()
         raise
-    shown, share = time.monotonic(), 0.0
+    shown, step = time.monotonic(), Step(0, 1)
     until: float | None = None
     try:
         while True:
             if until is None and stopped():
                 enough.set()
-                until = time.monotonic() + GRACE_S
+                until = time.monotonic() + grace if grace is not None else math.inf
             if until is not None and time.monotonic() > until:
                 yield None
                 return
-            speak = until is None and time.monotonic() - shown >= SPEAK_S
+            speak = until in (None, math.inf) and time.monotonic() - shown >= SPEAK_S
             try:
                 kind, value = told.get(timeout=BEAT_S)
             except queue.Empty:
                 if speak:
                     shown = time.monotonic()
-                    yield share
+                    yield step
                 continue
             if kind == "error":
                 raise value
             if kind == "result":
                 yield value
                 return
-            share = value
+            step = value
             if until is None and time.monotonic() - shown >= BEAT_S:
                 shown = time.monotonic()
-                yield share
+                yield step
     finally:
         over.set()
         with lock:

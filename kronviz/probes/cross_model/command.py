@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from kronviz.predictor import Predictor
@@ -16,6 +16,7 @@ from kronviz.probes.cross_model.report import CrossModelReport
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.intervals import Interval
+from kronviz.progress import Progress
 from kronviz.published import CROSS_MODEL
 from kronviz.strings import DEFAULT_POS_DIM
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(
     predictor: Predictor,
     options: argparse.Namespace,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CrossModelReport:
     """Read what the arguments name and run the probe on it."""
     source, table, tokens = _given(predictor, options, progress)
@@ -55,11 +56,12 @@ def run(
         pos_dim=options.pos_dim,
         seed=options.seed,
         map_tokens=options.map,
+        progress=progress,
     )
 
 
 def _given(
-    predictor: Predictor, options: argparse.Namespace, progress: Callable[[int, int], None] | None
+    predictor: Predictor, options: argparse.Namespace, progress: Progress | None
 ) -> tuple[str, VectorTable, TokenList]:
     if options.model:
         found = fetch(options.model, options.tensor, revision=options.revision, progress=progress)

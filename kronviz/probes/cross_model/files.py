@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from kronviz.probes.cross_model.text_vectors import is_text_vectors, read_text_v
 from kronviz.probes.cross_model.token_files import MAX_FILE_BYTES, read_tokens
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.vectors import read_vectors
+from kronviz.progress import Progress
 
 NEEDED = (
     "Two files are needed: the vectors (.safetensors or .npy) and the tokens (tokenizer.json); "
@@ -25,7 +25,7 @@ def read_files(
     vectors: str | Path | None,
     tokens: str | Path | None = None,
     tensor: str = "",
-    progress: Callable[[float], object] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VectorTable, TokenList]:
     """Read a table and its tokens; the tokens first, which decide what is a table.
 
@@ -33,10 +33,11 @@ def read_files(
         vectors: safetensors, .npy, GGUF, or text of words with their vectors.
         tokens: see `read_tokens`; may be left out where the vectors' file holds them.
         tensor: name of the table, where it is not found by itself.
-        progress: told the share of a text that is read; may raise in order to stop.
+        progress: told the bytes of a text that are read.
 
     Raises:
         InputError: one of them cannot be used, or a file is missing.
+        Stopped: ``progress`` said so.
     """
     first = Path(vectors) if vectors else None
     second = Path(tokens) if tokens else None

@@ -11,7 +11,6 @@ Notable:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +30,7 @@ from kronviz.probes.cross_model.vectors import (
     read_safetensors,
     shape_of,
 )
+from kronviz.progress import Progress, tell
 
 MAX_INDEX_BYTES = 20_000_000
 MAX_SHARDS = 40
@@ -38,9 +38,6 @@ TIMEOUT_S = 20.0
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,99}", re.ASCII)
 _ONE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-
-Progress = Callable[[int, int], object]
-"""Called with bytes read and bytes to read; may raise in order to stop."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,7 @@ def fetch(
     Raises:
         InputError: there is no such model, it has no safetensors or no tokenizer.json, or the Hub
             cannot be reached.
+        Stopped: ``progress`` said so.
     """
     name, revision = name.strip(), revision.strip() or "main"
     if not _NAME.fullmatch(name) or ".." in name or "--" in name:
@@ -162,8 +160,7 @@ class _Hub:
             self.transferred += len(part)
             if len(body) > limit:
                 raise InputError(f"A file of {self.name} is larger than expected; nothing is read.")
-            if progress:
-                progress(len(body), limit)
+            tell(progress, len(body), limit)
         return bytes(body)
 
 

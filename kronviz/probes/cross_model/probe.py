@@ -16,7 +16,6 @@ from kronviz.predictor import InputError, clean_text
 from kronviz.probes.cross_model.belonging import belonging
 from kronviz.probes.cross_model.geometry import anisotropy, copies, pair_cosines
 from kronviz.probes.cross_model.lexicon import BUCKETS, pairs_of
-from kronviz.probes.cross_model.progress import Enough, Progress, Teller
 from kronviz.probes.cross_model.report import (
     Anisotropy,
     Asked,
@@ -30,6 +29,7 @@ from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.view import MIN_TOKENS, SPACES, WORDS_AT_ONCE, View
 from kronviz.probes.intervals import bootstrap_intervals, difference_interval
+from kronviz.progress import Latch, Progress, Stopped, goes_on, part
 from kronviz.published import CROSS_MODEL
 from kronviz.strings import DEFAULT_POS_DIM, positions, readable, whole_number
 
@@ -72,12 +72,12 @@ def compare_table(
     Raises:
         InputError: the table does not fit the tokens, or an argument is out of range.
     """
-    teller = Teller(progress)
+    tell = Latch(progress)
     probe = TableProbe(table, tokens, source=source, words=words, pos_dim=pos_dim, seed=seed)
-    report = probe.figures(teller)
-    if not map_tokens or teller.enough:
+    report = probe.figures(tell)
+    if not map_tokens or tell.stopped:
         return report
-    return probe.lay_out(report, map_tokens, teller)
+    return probe.lay_out(report, map_tokens, tell)
 
 
 class TableProbe:
@@ -157,7 +157,7 @@ class TableProbe:
         Raises:
             InputError: all rows of the table are the same.
         """
-        tell = Teller(progress)
+        tell = Latch(progress)
         report = known or self.neighbors()
         view, seed = self.view, self._seed
         repeated = copies(view.table.vectors, view.ids)
@@ -171,13 +171,13 @@ class TableProbe:
         cosines: dict[str, NDArray[np.float64]] = {}
         drawn: list[tuple[int, int]] = []
         for place, bucket in enumerate(BUCKETS):
-            if tell(0.1 * (place + 1)):
+            if goes_on(tell, 0.1 * (place + 1)):
                 pairs = pairs_of(bucket, view.spelling, PAIRS, rng)
                 found, cosines[bucket] = self._bucket(bucket, pairs)
                 buckets.append(found)
                 drawn += pairs if bucket != "unrelated" else []
-        shares = self._shares(rng, tell) if tell(0.4) else ()
-        measured = self._anisotropy(rng) if tell(0.92) else None
+        shares = self._shares(rng, tell) if goes_on(tell, 0.4) else ()
+        measured = self._anisotropy(rng) if goes_on(tell, 0.92) else None
         warnings, problems = list(report.warnings), list(report.problems)
         if measured and measured.cosine.mean > ALIKE:
             warnings.append(
@@ -189,12 +189,12 @@ class TableProbe:
                 f"{repeated:,} rows are copies of another one, as rows of tokens that were never "
                 "trained often are."
             )
-        warnings += self._doubts(drawn) if tell(0.96) else []
+        warnings += self._doubts(drawn) if goes_on(tell, 0.96) else []
         if not view.spelling.words:
             problems.append(
                 "No token is a whole word of letters in lower case, so no neighbours are counted."
             )
-        if tell.enough:
+        if tell.stopped:
             problems.append(STOPPED)
         return replace(
             report,
@@ -229,15 +229,16 @@ class TableProbe:
         view = self.view
         chosen, groups = _mapped(report, view, min(count, len(view.ids)))
         data = [view.data[place] for place in chosen]
-        tell = Teller(progress)
         # The mean is taken off: a direction that all rows share would hide what tells them apart.
         rows = view.table.vectors[view.ids[chosen]]
         rows -= view.mean.astype(np.float32)
         places = []
         try:
             for half, vectors in enumerate((rows, dense_codes(data, report.pos_dim))):
-                places.append(layout(vectors, seed=report.seed, progress=tell.part(half / 2, 0.5)))
-        except Enough:
+                places.append(
+                    layout(vectors, seed=report.seed, progress=part(progress, half / 2, 0.5))
+                )
+        except Stopped:
             return report
         points = tuple(
             MapPoint(
@@ -273,7 +274,7 @@ class TableProbe:
         examples = tuple((readable(a), readable(b)) for a, b in data[:6])
         return Bucket(bucket, len(pairs), same, table, centred, code, examples), columns
 
-    def _shares(self, rng: np.random.Generator, tell: Teller) -> tuple[Share, ...]:
+    def _shares(self, rng: np.random.Generator, tell: Progress) -> tuple[Share, ...]:
         view = self.view
         words = np.array(view.spelling.words, np.int64)
         if not len(words):
@@ -281,7 +282,7 @@ class TableProbe:
         probed = np.sort(rng.choice(words, min(PROBED, len(words)), replace=False)).tolist()
         counted: dict[str, list[list[float]]] = {space: [] for space in SPACES}
         for start in range(0, len(probed), WORDS_AT_ONCE):
-            if not tell(0.4 + 0.5 * start / len(probed)):
+            if not goes_on(tell, 0.4 + 0.5 * start / len(probed)):
                 break
             some = probed[start : start + WORDS_AT_ONCE]
             for space in SPACES:

@@ -10,7 +10,6 @@ Notable:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from kronviz.probes.cross_model.choice import short
 from kronviz.probes.cross_model.schemes import PLAIN
 from kronviz.probes.cross_model.table import BLOCK_VALUES, VectorTable, check_shape
 from kronviz.probes.cross_model.tokens import MAX_TOKENS, TokenList, built
+from kronviz.progress import Progress, tell
 
 MIN_NUMBERS = 5
 _HEADER = re.compile(rb"(\d{1,10}) (\d{1,6})\s*")
@@ -41,18 +41,19 @@ def is_text_vectors(path: Path) -> bool:
 
 
 def read_text_vectors(
-    path: Path, progress: Callable[[float], object] | None = None
+    path: Path, progress: Progress | None = None
 ) -> tuple[VectorTable, TokenList | None]:
     """Read the words and the vectors of a file.
 
     Args:
-        progress: told the share that is read; may raise in order to stop.
+        progress: told the bytes that are read.
 
     Returns:
         The table, and its tokens; ``None`` where the lines are numbers alone.
 
     Raises:
         InputError: a line is of another length than the first, or no number where one must be.
+        Stopped: ``progress`` said so.
     """
     label, size = short(path.name), max(path.stat().st_size, 1)
     words: list[str] = []
@@ -94,8 +95,7 @@ def read_text_vectors(
             if len(block) * dims >= BLOCK_VALUES:
                 blocks.append(np.stack(block))
                 block = []
-                if progress:
-                    progress(done / size)
+                tell(progress, done, size)
     if block:
         blocks.append(np.stack(block))
     check_shape(total, dims or 1, label)

@@ -3,7 +3,7 @@
 Notable:
 
 - `inside` answers for two texts: the words aligned token by token, activation patching, the logit
-  lens, what heads look at, and which byte does the damage. `steps` yields the same part by part.
+  lens, what heads look at, and which byte does the damage. `Followed` does the same part by part.
 - `survey` answers for many pairs: where on average the damage is undone.
 
 >>> from kronviz.predictor import Predictor
@@ -16,7 +16,7 @@ Notable:
 """
 
 from kronviz.probes.inside.patching import THINGS
-from kronviz.probes.inside.probe import PARTS, Followed, inside, steps
+from kronviz.probes.inside.probe import PARTS, Followed, inside
 from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
 from kronviz.probes.inside.survey import Survey, survey
 
@@ -29,6 +29,5 @@ __all__ = [
     "PatchMap",
     "Survey",
     "inside",
-    "steps",
     "survey",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from kronviz.probes.inside.patching import THINGS, patches, resume
 from kronviz.probes.inside.report import BYTES, ArmInside, Inside, PatchMap
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
+from kronviz.progress import Progress, goes_on
 from kronviz.strings import one_of
 
 MAX_TOKENS = 64
@@ -32,6 +33,7 @@ def inside(
     *,
     answer: str = "",
     parts: Sequence[str] = PARTS,
+    progress: Progress | None = None,
 ) -> Inside:
     """Follow a clean and a misspelled text through every arm.
 
@@ -39,32 +41,20 @@ def inside(
         clean: the text as it should be spelled, at most `MAX_TOKENS` tokens; ``typo`` likewise.
         answer: the right next word, which the logit lens follows by its first token.
         parts: names of `PARTS`; alignment, lens and attention are always there.
+        progress: told after each part; a stopped run returns what is known.
 
     Raises:
         InputError: a text cannot be read, both are the same, or they are no misspelling of each
             other.
     """
-    *_, last = steps(predictor, clean, typo, answer=answer, parts=parts)
-    return last
-
-
-def steps(
-    predictor: Predictor,
-    clean: str,
-    typo: str,
-    *,
-    answer: str = "",
-    parts: Sequence[str] = PARTS,
-) -> Iterator[Inside]:
-    """Yield what is known after each part, the first with the map of the first part.
-
-    Arguments and errors as for `inside`.
-    """
     for part in parts:
         one_of(part, "part", PARTS)
     followed = Followed(predictor, clean, typo, answer)
     for count in range(min(1, len(parts)), len(parts) + 1):
-        yield followed.report(parts[:count])
+        found = followed.report(parts[:count])
+        if not goes_on(progress, count, len(parts)):
+            break
+    return found
 
 
 class Followed:

@@ -35,8 +35,9 @@ from kronviz.probes.intervals import (
     ratio_differences,
     ratio_intervals,
 )
-from kronviz.probes.outcomes import Progress, fitted
+from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import PairSet
+from kronviz.progress import Progress, goes_on
 
 PLACES = ("word", "last", "attention", "mlp")
 MAX_TOKENS = 64
@@ -110,7 +111,7 @@ def survey(
     """Patch every pair in every arm.
 
     Args:
-        progress: told after each pair how many are done, of how many; ``False`` stops the run.
+        progress: told after each pair; a stopped run returns what was read.
     """
     started = time.perf_counter()
     pairs = fitted(predictor, pairs)
@@ -126,7 +127,7 @@ def survey(
             if texts is not None:
                 kept.append(predictor.by_arm(partial(_read, predictor, texts)))
         done += 1
-        if progress is not None and progress(done, len(pairs.pairs)) is False:
+        if not goes_on(progress, done, len(pairs.pairs)):
             break
     arms, differences = _summed(list(predictor.arms), kept, seed) if len(kept) > 1 else ((), ())
     return Survey(

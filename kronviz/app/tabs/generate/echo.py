@@ -48,9 +48,8 @@ from kronviz.probes.echo import (
     EchoRate,
     EchoReport,
     EchoRun,
+    echo_of,
     echo_plan,
-    echo_report,
-    echo_runs,
 )
 from kronviz.probes.tables import echo_rows
 from kronviz.strings import whole_number
@@ -118,9 +117,8 @@ def build(context: Context, pair: gr.Radio) -> None:
         stages = runs.stages(
             visitor,
             (predictor.pair, plan),
-            lambda: ([found] for found in echo_runs(predictor, plan)),
+            lambda tell: echo_of(predictor, plan, tell),
             plan.size,
-            lambda read, seconds: echo_report(predictor, plan, read, seconds),
         )
         for stage in stages:
             bar = progress(stage.done, stage.asked, stage.running, "continuation")

@@ -157,19 +157,16 @@ def _measured(
         pairs = load_pairs()
         yield [_status("Patching every pair in both models …", 0.0), *still]
 
-        def task(tell: Callable[[float], object]) -> Survey:
-            return survey(
-                predictor, pairs, seed=SEED, progress=lambda done, asked: tell(done / asked)
-            )
-
-        for step in watched(task, stopped):
+        for step in watched(
+            lambda tell: survey(predictor, pairs, seed=SEED, progress=tell), stopped
+        ):
             if step is None:
                 yield [_status("Stopped before there was anything to keep."), *still]
             elif isinstance(step, Survey):
                 yield [_status(_ended(step)), *_drawn(step)]
             else:
-                said = f"Patching every pair in both models … {step * 100:.0f}%"
-                yield [_status(FINISHING if lane(QUEUE).finishing else said, step), *still]
+                said = f"Patching every pair in both models … {step.share * 100:.0f}%"
+                yield [_status(FINISHING if lane(QUEUE).finishing else said, step.share), *still]
     except GeneratorExit:
         raise
     except BaseException as error:

@@ -180,8 +180,8 @@ def _measured(
                 finding, details, *pictures = _view(step)
                 yield [_status(marked(_ended(step))), finding, details, *pictures]
             else:
-                words = f"Reading every token at every depth … {step * 100:.0f}%"
-                yield [_status(FINISHING if lane(QUEUE).finishing else words, step), *still]
+                words = f"Reading every token at every depth … {step.share * 100:.0f}%"
+                yield [_status(FINISHING if lane(QUEUE).finishing else words, step.share), *still]
     except GeneratorExit:
         raise
     except BaseException as error:

@@ -41,6 +41,7 @@ from kronviz.maps.spaces import OwnModel, space_of, spaces
 from kronviz.maps.store import map_of
 from kronviz.maps.words import RULES, variants
 from kronviz.predictor import InputError, Predictor
+from kronviz.progress import Progress, Step
 
 WORD = " nation"
 SIDES = ("left", "right")
@@ -129,7 +130,7 @@ def build(context: Context) -> None:
         return asked(word, *where), place(words, *where), compared(*where)
 
     def arranged(words: str, left: str, right: str, pair: str | None) -> Iterator[Markup]:
-        def task(tell: Callable[[float], object]) -> FreshLayout:
+        def task(tell: Progress) -> FreshLayout:
             return lay_out_words(_listed(words), context.predictor(pair), left, right, tell)
 
         for step in laid(task, "Laying your words out …"):
@@ -139,13 +140,13 @@ def build(context: Context) -> None:
         for step in laid(lambda tell: map_of(context.predictor(pair), space, tell), "Drawing …"):
             yield step if isinstance(step, Markup) else element("div", data_drawn=space)
 
-    def laid(task: Callable[[Callable[[float], object]], Any], doing: str) -> Iterator[Any]:
+    def laid(task: Callable[[Progress], Any], doing: str) -> Iterator[Any]:
         """A layout under way: how far it is, at last what the task returns, or why it does not."""
         try:
             yield map_words.progress("Starting UMAP …", 0.0)
             for step in watched(task, lambda: False, "map"):
                 said = FINISHING if lane("map").finishing else doing
-                yield map_words.progress(said, step) if isinstance(step, float) else step
+                yield map_words.progress(said, step.share) if isinstance(step, Step) else step
         except GeneratorExit:
             raise
         except BaseException as error:

@@ -52,9 +52,9 @@ from kronviz.lines import split_lines
 from kronviz.predictor import InputError
 from kronviz.probes import recovery, sensitivity, sweep
 from kronviz.probes.kept_continuation import kept_continuation
-from kronviz.probes.outcomes import fitted, outcomes
+from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
-from kronviz.probes.robustness import METRICS, MisspellingSettings, spoiled, summarise
+from kronviz.probes.robustness import METRICS, MisspellingSettings, robustness, spoiled, summarise
 from kronviz.strings import whole_number
 from kronviz.typos import KEYBOARDS, KINDS
 from kronviz.typos.words import find_words
@@ -164,9 +164,8 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         stages = runs.stages(
             visitor,
             ("pairs", predictor.pair, pairs, number),
-            lambda: outcomes(predictor, pairs.pairs),
+            lambda tell: robustness(predictor, pairs, seed=number, progress=tell),
             len(pairs.pairs),
-            lambda read, seconds: summarise(predictor, pairs, read, seed=number, seconds=seconds),
         )
         for stage in stages:
             found = stage.result or summarise(predictor, pairs, [], seed=number)
@@ -243,11 +242,8 @@ def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         stages = runs.stages(
             visitor,
             ("sweep", predictor.pair, jobs, number),
-            lambda: outcomes(predictor, jobs.pairs),
+            lambda tell: sweep.sweep_of(predictor, jobs, seed=number, progress=tell),
             len(jobs.pairs),
-            lambda read, seconds: sweep.summarise_sweep(
-                predictor, jobs, read, seed=number, seconds=seconds
-            ),
             partial=False,
         )
         for stage in stages:
@@ -287,23 +283,12 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     ) -> Iterator[tuple[Any, ...]]:
         predictor = context.predictor(models)
         number = whole_number(seed, "The seed", 0, MAX_SEED)
-        passages, problems = recovery.fitting_passages(predictor, None)
-        asked: dict[str, Any] = {
-            "kinds": recovery.KINDS, "repeats": int(repeats), "seed": number,
-        }  # fmt: skip
+        times = int(repeats)
         stages = runs.stages(
             visitor,
-            ("recovery", predictor.pair, int(repeats), number),
-            lambda: (
-                [found]
-                for found in recovery.passage_runs(
-                    predictor, passages, later=recovery.LATER, **asked
-                )
-            ),
-            len(passages),
-            lambda read, seconds: recovery.summarise_recovery(
-                predictor, read, asked=len(passages), problems=problems, seconds=seconds, **asked
-            ),
+            ("recovery", predictor.pair, times, number),
+            lambda tell: recovery.recovery(predictor, repeats=times, seed=number, progress=tell),
+            len(recovery.our_passages()),
             partial=False,
         )
         for stage in stages:
@@ -364,9 +349,8 @@ def _sentence_section(
         stages = runs.stages(
             visitor,
             ("words", predictor.pair, jobs),
-            lambda: outcomes(predictor, jobs.pairs),
+            lambda tell: sensitivity.sensitivity_of(predictor, jobs, tell),
             len(jobs.pairs),
-            lambda read, seconds: sensitivity.summarise_sensitivity(predictor, jobs, read, seconds),
         )
         for stage in stages:
             shown = stage.result or sensitivity.summarise_sensitivity(predictor, jobs, [])

@@ -57,6 +57,7 @@ from kronviz.probes.cross_model.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.kept_table import kept_table
 from kronviz.probes.own_model import Shelf, as_own_model
+from kronviz.progress import Progress, Step
 from kronviz.strings import DEFAULT_POS_DIM, whole_number
 
 OURS, FILES, HUB = "ours", "files", "hub"
@@ -64,7 +65,7 @@ STOPPED = "Stopped. What was measured is kept below."
 EMPTY = "Stopped before anything was measured."
 _SPACES = (("table", "The table"), ("code", "The byte code"))
 
-Source = Callable[[Callable[[float], object]], tuple[str, VectorTable, TokenList]]
+Source = Callable[[Progress], tuple[str, VectorTable, TokenList]]
 """Reads a table, telling how far it is."""
 
 
@@ -232,21 +233,21 @@ def measured(
     def stopped() -> bool:
         return runs.stopped(visitor)
 
-    def looked_up(tell: Callable[[float], object]) -> CrossModelReport:
+    def looked_up(tell: Progress) -> CrossModelReport:
         nonlocal probe
         assert table is not None
         probe = TableProbe(table[1], table[2], source=table[0], **asked)
         return probe.neighbors()
 
-    def figured(tell: Callable[[float], object]) -> CrossModelReport:
+    def figured(tell: Progress) -> CrossModelReport:
         assert probe is not None
         return probe.figures(tell, found.report)
 
-    def spaces(tell: Callable[[float], object]) -> OwnModel:
+    def spaces(tell: Progress) -> OwnModel:
         assert table is not None
         return as_own_model(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
 
-    def mapped(tell: Callable[[float], object]) -> CrossModelReport:
+    def mapped(tell: Progress) -> CrossModelReport:
         assert probe is not None
         assert found.report is not None
         return probe.lay_out(found.report, count, tell)
@@ -264,8 +265,8 @@ def measured(
         found = found._replace(doing=share_bar(words, 0.0))
         yield Stage(None, 0, 1, True), found
         for told in watched(task, stopped):
-            if isinstance(told, float):
-                found = found._replace(doing=share_bar(words, told))
+            if isinstance(told, Step):
+                found = found._replace(doing=share_bar(words, told.share))
                 yield Stage(None, 0, 1, True), found
             elif isinstance(told, CrossModelReport):
                 found = found._replace(report=told)
@@ -300,8 +301,8 @@ def _ours(predictor: Predictor) -> Source:
 
 
 def _hub(model: str, tensor: str) -> Source:
-    def read(tell: Callable[[float], object]) -> tuple[str, VectorTable, TokenList]:
-        found = fetch(model, tensor, progress=lambda done, size: tell(done / max(size, 1)))
+    def read(tell: Progress) -> tuple[str, VectorTable, TokenList]:
+        found = fetch(model, tensor, progress=tell)
         return found.name, found.table, found.tokens
 
     return read
