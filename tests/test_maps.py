@@ -111,7 +111,7 @@ def test_faith_is_that_of_scikit_learn(noise: float) -> None:
 
 def test_neighbours_in_the_code_are_those_of_its_closed_form() -> None:
     content = Codes("r50k_base:300", 16)
-    found = near(content, 5, lambda share: None)
+    found = near(content, 5, None)
     packed = load_tokenizer("r50k_base:300").vocabulary
     similar = np.array(
         [[codec.similarity(packed[a], packed[b], 16) for b in range(300)] for a in range(280, 300)]
