@@ -380,9 +380,22 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def fingerprints(pair_dir: Path) -> dict[str, str]:
-    """The fingerprint of each arm that a pair's folder has: what was measured on these weights."""
-    return {arm: fingerprint(pair_dir / arm) for arm in PAIR if (pair_dir / arm).is_dir()}
+def arm_folders(pair: Path) -> dict[str, Path]:
+    """Return the folder of each arm that a pair has; ``+arm`` behind its name adds one."""
+    name, *further = pair.name.split(FURTHER)
+    folders = {arm: pair.with_name(name) / arm for arm in (*PAIR, *further)}
+    return {arm: folder for arm, folder in folders.items() if folder.is_dir()}
+
+
+def beside(pair: Path, file: str) -> Path:
+    """Return where a result of a pair is kept: beside its weights, or beside its further arm's."""
+    name, _, further = pair.name.partition(FURTHER)
+    return pair.with_name(name) / further / file
+
+
+def fingerprints(pair: Path) -> dict[str, str]:
+    """Return the fingerprint of each arm of a pair: what was measured on these weights."""
+    return {arm: fingerprint(folder) for arm, folder in arm_folders(pair).items()}
 
 
 class _Unfilled(TorchFunctionMode):

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from kronviz.model import GPT, KVCache
 from kronviz.predictor import InputError, Predictor, check_characters, clean_text
+from kronviz.strings import embeds_bytes
 
 SLOT = "{}"
 MAX_NEW_TOKENS = 200
@@ -173,11 +174,6 @@ class Prompt:
             read = len(data) if most is None else min(len(data), most)
             found.append(ReadToken(token if known else None, text, data.hex(" "), in_slot, read))
         return tuple(found)
-
-
-def embeds_bytes(predictor: Predictor, arm: str) -> bool:
-    """Return whether an arm embeds any string of bytes, or only the tokens of its vocabulary."""
-    return hasattr(predictor.arms[arm].wte, "embed_bytes")
 
 
 def slot_bytes(predictor: Predictor, arm: str) -> int | None:

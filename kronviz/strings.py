@@ -95,6 +95,11 @@ def kron_embedding(predictor: Predictor | None) -> KroneckerEmbedding | None:
     return wte if isinstance(wte, KroneckerEmbedding) else None
 
 
+def embeds_bytes(predictor: Predictor, arm: str) -> bool:
+    """Return whether an arm embeds any string of bytes, or only the tokens of its vocabulary."""
+    return hasattr(predictor.arms[arm].wte, "embed_bytes")
+
+
 @torch.inference_mode()
 def summands(kron: KroneckerEmbedding, kept: bytes) -> tuple[Tensor, Tensor, Tensor]:
     """An embedding as the sum that it is (paper, section 3), all float64.

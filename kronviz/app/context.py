@@ -69,8 +69,11 @@ class Context:
         )
 
     def folder(self, pair: str | None = None) -> Path:
-        """Return the folder of a pair's checkpoints, of the default one if none is named."""
-        return self.root / (pair or self.default or "").partition(FURTHER)[0]
+        """Return the path of a pair, of the default one if none is named.
+
+        ``+arm`` stays behind its name, see `kronviz.checkpoint.beside`.
+        """
+        return self.root / (pair or self.default or "")
 
     def comparisons(self, pair: str | None = None) -> Comparisons:
         """The comparisons of a pair, which all visitors share; arguments as `predictor`."""

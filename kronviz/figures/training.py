@@ -91,7 +91,7 @@ def gap(evidence: TrainingEvidence) -> go.Figure:
 
 
 def norms(evidence: TrainingEvidence) -> go.Figure:
-    """Norm of the learned table and of the projection, each relative to its first logged value."""
+    """Norm of what each input embedding learns, relative to its first logged value."""
     figure = _figure("norm, relative to the start")
     names = {"bpe": "bpe’s table", "kron": "kron’s projection"}
     for curve in evidence.curves:
@@ -176,10 +176,11 @@ def _line(
 
 
 def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> None:
-    """Write each arm's name behind the end of its line, the higher one above it."""
+    """Write each arm's name behind the end of its line, the highest one above it."""
     order = sorted(ends, key=lambda end: -end[2])
-    figure.update_layout(margin_r=44)
-    for (arm, x, y), anchor in zip(order, ("bottom", "top"), strict=False):
+    figure.update_layout(margin_r=20 + 8 * max((len(arm) for arm, _, _ in ends), default=3))
+    anchors = ["bottom", *["middle"] * (len(order) - 2), "top"]
+    for (arm, x, y), anchor in zip(order, anchors, strict=False):
         figure.add_annotation(
             x=x,
             y=y,
@@ -188,14 +189,14 @@ def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> N
             xanchor="left",
             xshift=4,
             yanchor=anchor,
-            yshift=-6 if anchor == "bottom" else 6,
+            yshift={"bottom": -6, "top": 6}.get(anchor, 0),
             font={"color": arm_colour(arm).light, "size": 12},
         )
 
 
 def _dash(curve: TrainingCurve) -> str:
     """Arms differ by dash too, so that no meaning hangs on colour alone."""
-    return "solid" if curve.arm == "kron" else "7px,3px"
+    return "7px,3px" if curve.arm == "bpe" else "solid"
 
 
 def _thinned(length: int) -> list[int]:

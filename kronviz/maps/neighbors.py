@@ -34,8 +34,8 @@ from kronviz.morphology import kin
 from kronviz.predictor import Predictor, TokenView
 from kronviz.strings import (
     CHUNK,
+    embeds_bytes,
     known_tokenizer,
-    kron_embedding,
     positions,
     readable,
     string_bytes,
@@ -226,9 +226,8 @@ def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.f
     """What stands for a string in an arm, and its cosine with every token."""
     model = predictor.arms[arm]
     table = unit_table(model)
-    kron = kron_embedding(predictor)
-    if arm == "kron" and kron is not None:
-        basis, vector = "bytes", kron.embed_bytes([data])[0]
+    if embeds_bytes(predictor, arm):
+        basis, vector = "bytes", model.wte.embed_bytes([data])[0]  # type: ignore[operator]
     else:
         ids = token_ids(predictor, data)
         if not ids:

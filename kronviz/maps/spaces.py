@@ -5,8 +5,8 @@ Notable:
 - A trained space is centred: the mean over its vocabulary is taken off before any cosine, as in
   the layered probe (paper, section 6.8). The raw code is compared as it is, in closed form.
 - After a block, a token is what the residual stream holds when it is read alone.
-- Any bytes have a place in the code and in kron. bpe knows tokens: a word of several is the mean
-  of them, which no model computes, and is marked so.
+- Any bytes have a place in the code, in kron and in every arm that embeds any string. bpe knows
+  tokens: a word of several is the mean of them, which no model computes, and is marked so.
 - kron and its code can be asked about GPT-2's whole vocabulary whatever the pair was trained on.
 - A visitor's own model adds two spaces, for those who know their names: the rows of its table, and
   the code of the same tokens. `kronviz.probes.own_model` makes and keeps them.
@@ -24,12 +24,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kronviz.arms import ARMS
+from kronviz.checkpoint import PAIR
 from kronviz.codec import is_utf8
 from kronviz.maps.nearest import cosines
 from kronviz.maps.neighbors import CodeTable, code_table
 from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
-from kronviz.strings import CHUNK, kron_embedding, one_of, positions
+from kronviz.strings import CHUNK, embeds_bytes, one_of, positions
 from kronviz.tokenizer import TokenBytes, TokenSet, hold, token_set
 
 WHOLE = "r50k_base"
@@ -47,7 +49,7 @@ class Space:
 
     Attributes:
         name: as the API and the files call it.
-        arm: the arm that it belongs to; ``code`` belongs to kron's side.
+        arm: the arm that it belongs to; ``code`` belongs to kron.
         depth: 0 for the input embedding, else the number of the block that has been passed.
         title: as the page calls it.
         whole: whether it holds GPT-2's whole vocabulary instead of the pair's own.
@@ -79,6 +81,12 @@ SPACES = {
         Space("code", "kron", 0, "raw code"),
         Space("kron-whole", "kron", 0, "projected, all of GPT-2’s tokens", whole=True),
         Space("code-whole", "kron", 0, "raw, all of GPT-2’s tokens", whole=True),
+        *(
+            Space(f"{arm}-{depth}" if depth else arm, arm, depth, title)
+            for arm in ARMS
+            if arm not in PAIR
+            for depth, title in enumerate(("input vectors", "after block 1", "after block 2"))
+        ),
     )
 }
 
@@ -291,18 +299,17 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
     """What stands for words in a space.
 
     Raises:
-        InputError: bytes that are no text and no token have no vector in the bpe arm.
+        InputError: bytes that are no text and no token have no vector in an arm with a table.
     """
     if space.coded:
         return Asked(("bytes",) * len(words), tuple(spelled(space, data) for data in words))
     content = contents(predictor, space)
     assert isinstance(content, Vectors)
-    kron = kron_embedding(predictor)
-    if space.arm == "kron" and kron is not None:
+    if not space.key and embeds_bytes(predictor, space.arm):
         model = predictor.arms[space.arm]
         if not words:
             return Asked((), content.rows[:0])
-        raw = kron.embed_bytes(words)
+        raw = model.wte.embed_bytes(words)  # type: ignore[operator]
         if space.depth:
             ids = torch.zeros(len(words), 1, dtype=torch.long, device=model.device)
             forced: dict[tuple[int, ...], bytes] = {(row, 0): w for row, w in enumerate(words)}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from kronviz.checkpoint import FURTHER
 from kronviz.maps.faithfulness import Faithfulness, faithfulness
 from kronviz.maps.nearest import Nearest, nearest, top
 from kronviz.maps.spaces import (
@@ -99,7 +100,7 @@ _one_at_a_time = threading.Lock()
 
 def map_file(predictor: Predictor, space: Space, folder: Path = MAPS) -> Path:
     """Where a map is stored."""
-    return folder / predictor.pair / f"{space.name}.safetensors"
+    return folder / predictor.pair.partition(FURTHER)[0] / f"{space.name}.safetensors"
 
 
 def fingerprint(predictor: Predictor, space: Space) -> str:

@@ -27,12 +27,11 @@ from kronviz.generation import (
     Continuation,
     Sampler,
     continue_text,
-    embeds_bytes,
     slot_bytes,
 )
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.progress import Progress, gather
-from kronviz.strings import whole_number
+from kronviz.strings import embeds_bytes, whole_number
 
 STRINGS = (
     *("kubernetes", "frobnicator", "glockenspiel", "quokkas", "petrichor", "zymurgy"),

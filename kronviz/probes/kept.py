@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from kronviz import cli
-from kronviz.checkpoint import CheckpointError, fingerprints
+from kronviz.checkpoint import CheckpointError, beside, fingerprints
 from kronviz.errors import InputError
 from kronviz.lines import read_bytes
 from kronviz.predictor import Predictor
@@ -116,7 +116,7 @@ def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[A
         report,
         examples,
     )
-    (pair_dir / kind.file).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
+    beside(pair_dir, kind.file).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
     return made
 
 
@@ -126,7 +126,7 @@ def kept(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = pair_dir / kind.file
+    path = beside(pair_dir, kind.file)
     if not path.is_file():
         return None
     try:
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--probes", nargs="+", choices=list(KINDS), default=list(KINDS))
     options = parser.parse_args()
     for name in options.probes:
-        cli.check_output(options.pair / KINDS[name].file)
+        cli.check_output(beside(options.pair, KINDS[name].file))
     for name in options.probes:
         made = keep(options.pair, KINDS[name], seed=options.seed)
         for line in COMMANDS[name].lines(made.report):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kronviz.checkpoint import CheckpointError, fingerprints
+from kronviz.checkpoint import CheckpointError, beside, fingerprints
 from kronviz.passages import COUNT
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.continuation import SETS, Continuation, continuation, lines
@@ -57,7 +57,7 @@ def keep_continuation(
         misspelled=misspelled,
         perturbed=perturbed,
     )
-    (pair_dir / FILE).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
+    beside(pair_dir, FILE).write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
     return made
 
 
@@ -76,7 +76,7 @@ def kept_continuation(pair_dir: Path) -> KeptContinuation | None:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = pair_dir / FILE
+    path = beside(pair_dir, FILE)
     if not path.is_file():
         return None
     try:

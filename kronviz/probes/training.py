@@ -2,7 +2,8 @@
 
 Notable:
 
-- Everything is read from ``log.jsonl`` and ``config.json`` of the two arms; no weight is loaded.
+- Everything is read from ``log.jsonl`` and ``config.json`` of the arms; no weight is loaded.
+- ``tiny+ngram-word`` is a pair with a further arm, whose loss is set against both.
 - “Steps saved” is the paper's measure: the bpe arm's last step over the step at which the kron arm
   first reached the bpe arm's final loss, interpolated between the two validations around it.
 - Whatever a log does not hold is ``None`` or empty, never a guess.
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kronviz import cli
-from kronviz.checkpoint import PAIR, CheckpointError, read_config, read_log
+from kronviz.checkpoint import FURTHER, PAIR, CheckpointError, arm_folders, read_config, read_log
 from kronviz.probes.rarity import Rarity, names, rarity
 from kronviz.probes.seeds import SeedSpread, rate_sweep, seed_spread
 
@@ -31,9 +32,10 @@ class TrainingCurve:
     """One arm's log. Sequences of the same prefix have the same length.
 
     Attributes:
-        arm: ``bpe`` or ``kron``.
+        arm: a name of `kronviz.arms.ARMS`.
         steps, tokens, train_nats: each logged step, tokens read until then, loss of its batch.
-        norms: Frobenius norm of the table (bpe) or of the projection (kron) at each logged step.
+        norms: Frobenius norm of the input embedding's main matrix at each logged step: the table
+            (bpe), the projection (kron), the rows (others).
         norm_ratios: ``norms`` over the first of them.
         eval_steps, eval_tokens, eval_nats: each validation on the way.
         final_nats: loss of the stored weights on the whole validation text; where the checkpoint
@@ -79,7 +81,7 @@ class TrainingEvidence:
     """What the logs of a pair say. Comparisons are ``None`` where an arm or a log is missing.
 
     Attributes:
-        pair: the folder's name.
+        pair: the pair's name.
         curves: the arms that have a log.
         gaps: at every step at which both arms were validated.
         gap_nats, gap_percent: bpe's final loss − kron's, and that as a share of bpe's.
@@ -109,6 +111,11 @@ class TrainingEvidence:
     rates: tuple[SeedSpread, ...] = ()
     rarity: Rarity | None = None
 
+    @property
+    def further(self) -> tuple[TrainingCurve, ...]:
+        """The curves of arms beside the pair's two."""
+        return tuple(curve for curve in self.curves if curve.arm not in PAIR)
+
     def curve(self, arm: str) -> TrainingCurve | None:
         """The curve of an arm, if it has a log."""
         return next((curve for curve in self.curves if curve.arm == arm), None)
@@ -118,7 +125,7 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
     """Read what a pair's folder says about its training (paper, section 6.9).
 
     Args:
-        pair_dir: folder with ``bpe/`` and ``kron/``.
+        pair_dir: folder with ``bpe/`` and ``kron/``; ``+arm`` behind its name adds a further arm.
 
     Raises:
         CheckpointError: a log is damaged.
@@ -132,17 +139,19 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         ) from None
 
 
-def _evidence(pair_dir: Path) -> TrainingEvidence:
-    curves = tuple(curve for arm in PAIR if (curve := _curve(pair_dir / arm)) is not None)
+def _evidence(pair: Path) -> TrainingEvidence:
+    pair_dir = pair.with_name(pair.name.partition(FURTHER)[0])
+    folders = arm_folders(pair).values()
+    curves = tuple(curve for folder in folders if (curve := _curve(folder)) is not None)
     by_arm = {curve.arm: curve for curve in curves}
     seeds, rates = seed_spread(pair_dir), rate_sweep(pair_dir)
-    if len(by_arm) < len(PAIR):
-        return TrainingEvidence(pair_dir.name, curves, seeds=seeds, rates=rates)
+    if not by_arm.keys() >= set(PAIR):
+        return TrainingEvidence(pair.name, curves, seeds=seeds, rates=rates)
     bpe, kron = (by_arm[arm] for arm in PAIR)
     gap_nats = _difference(bpe.final_nats, kron.final_nats)
     matched, step_factor = _steps_saved(kron, bpe)
     return TrainingEvidence(
-        pair=pair_dir.name,
+        pair=pair.name,
         curves=curves,
         gaps=_gaps(bpe, kron),
         gap_nats=gap_nats,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kronviz.arms import ARMS
 from kronviz.checkpoint import PAIR, load_arm, read_config, read_log
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
@@ -37,7 +38,7 @@ PROMPTS = (
     "The price of a good rises when",
 )
 
-ABOUT = {
+ABOUT = {name: f"{arm.about}; its output head is its own" for name, arm in ARMS.items()} | {
     "bpe": "a learned table of one row a token, tied to the output head",
     "kron": "the fixed Kronecker code of a token's bytes and one learned projection; "
     "its output head is its own",
@@ -45,18 +46,19 @@ ABOUT = {
 
 
 def model_card(pair: Path, arm: str, sources: str) -> str:
-    """The card of one arm as Markdown. Both arms of the pair must have been exported.
+    """Write the card of an arm as Markdown. Both arms of the pair must have been exported.
 
     Args:
         pair: the pair's folder.
         sources: Markdown on the training text.
     """
-    configs = {name: read_config(pair / name) for name in PAIR}
+    configs = {name: read_config(pair / name) for name in dict.fromkeys((*PAIR, arm))}
     config = configs[arm]
     model = load_arm(pair / arm)
     training: dict[str, Any] = config["training"]
     shape = config["model"]
     command = f"python -m kronviz.training.pair --config {training['name']} --text FOLDER"
+    command += f" --arms {arm}" if arm not in PAIR else ""
     facts = [
         ("Arm", f"`{arm}`: {ABOUT[arm]}"),
         ("Shape", f"{shape.n_layer} layers, width {shape.d_model}, {shape.n_head} heads, "
@@ -65,7 +67,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
         ("Parameters", f"{config['parameters']:,}, of which input {config['input_parameters']:,}"),
         ("Trained on", f"{training['tokens']:,} tokens, {training['steps']:,} steps of "
                        f"{training['batch_size'] * training['n_ctx']:,}; the same batches in the "
-                       "same order for both arms"),
+                       "same order for all arms"),
         ("Optimizer", f"{training['optimizer']}, AdamW rate {training['adam_lr']}"
                       + (f", Muon rate {training['muon_lr']}" if training["optimizer"] == "muon"
                          else "")
@@ -88,9 +90,9 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
         "",
         "| arm | nats a token | bits a byte | before int8, nats |",
         "| --- | --- | --- | --- |",
-        *(_loss_row(name, configs[name]) for name in PAIR),
+        *(_loss_row(name, config) for name, config in configs.items()),
         "",
-        _verdict(configs),
+        _verdict(configs) if arm in PAIR else _beside(arm, configs),
         "",
         f"Reproduce with `python -m kronviz.training.evaluate checkpoints/{pair.name} "
         "--text val.jsonl.xz`.",
@@ -151,6 +153,20 @@ def _loss_row(arm: str, config: dict[str, Any]) -> str:
     loss, exact = config["validation"], config.get("validation_float32")
     before = f"{exact['loss']:.4f}" if exact else "not measured"
     return f"| {arm} | {loss['loss']:.4f} | {loss['bits_per_byte']:.4f} | {before} |"
+
+
+def _beside(arm: str, configs: dict[str, dict[str, Any]]) -> str:
+    """Say how much lower a further arm's loss is than those of the pair's two."""
+    own = configs[arm]["validation"]["loss"]
+    gaps = [(name, configs[name]["validation"]["loss"] - own) for name in PAIR]
+    return (
+        "Its loss is "
+        + ", ".join(
+            f"{'lower' if gap > 0 else 'higher'} than {name}'s by {abs(gap):.4f} nats"
+            for name, gap in gaps
+        )
+        + "."
+    )
 
 
 def _verdict(configs: dict[str, dict[str, Any]]) -> str:

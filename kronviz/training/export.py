@@ -15,6 +15,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz import cli
-from kronviz.checkpoint import LOG, PAIR, load_arm, read_log, save_arm
+from kronviz.arms import ARMS
+from kronviz.checkpoint import LOG, PAIR, load_arm, read_config, read_log, save_arm
 from kronviz.errors import InputError
 from kronviz.lines import decode_text, read_bytes, short_name
 from kronviz.model import GPT, parameter_count
@@ -97,42 +99,49 @@ def export_arm(run: Path, text: Path | None, folder: Path) -> None:
     print(json.dumps({"arm": arm, "int8": int8, **about["validation"]}), flush=True)
 
 
-def export_pair(runs: Path, text: Path | None, out: Path, sources: str) -> None:
-    """Write both arms' checkpoint folders and their cards.
+def export_arms(
+    runs: Path, text: Path | None, out: Path, sources: str, arms: Sequence[str] = PAIR
+) -> None:
+    """Write the checkpoint folders of arms, and their cards.
 
     Args:
-        runs: folder with the training runs ``bpe/`` and ``kron/``.
+        runs: folder with the training runs, such as ``bpe/`` and ``kron/``.
         text: validation text; that of the runs' token files if ``None``.
+        out: the pair's folder; for arms other than the pair's two, these are there already.
         sources: what the training text is and its licences, as Markdown for the cards.
 
     Raises:
         InputError: a run is missing or damaged, or the text cannot be used.
     """
-    for arm in PAIR:
+    for arm in arms:
         read_state(runs / arm)
     for arm in PAIR:
+        if arm not in arms:
+            read_config(out / arm)
+    for arm in arms:
         export_arm(runs / arm, text, out / arm)
-    for arm in PAIR:
+    for arm in arms:
         (out / arm / "README.md").write_text(model_card(out, arm, sources))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", help=argparse.SUPPRESS)  # The runs hold it.
-    parser.add_argument("--runs", type=Path, required=True, help="folder of both arms' runs")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the arms' runs")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=PAIR, metavar="ARM")
     parser.add_argument("--text", type=Path, help="validation text; else that of the token files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pair")
     parser.add_argument("--sources", type=Path, help="Markdown on the training text, for the card")
     arguments = parser.parse_args()
     cli.check_output_folder(arguments.out)
-    own = arguments.sources
-    sources = decode_text(read_bytes(own), own.name) if own else card_sources(arguments.runs)
-    export_pair(arguments.runs, arguments.text, arguments.out, sources)
+    own, first = arguments.sources, arguments.runs / arguments.arms[0]
+    sources = decode_text(read_bytes(own), own.name) if own else card_sources(first)
+    export_arms(arguments.runs, arguments.text, arguments.out, sources, arguments.arms)
 
 
-def card_sources(runs: Path) -> str:
-    """Return what the cards say about the training text: ours, or the names of one's own files."""
-    config = read_run(runs / PAIR[0]).config
+def card_sources(run: Path) -> str:
+    """Return what a card says about the training text: ours, or the names of one's own files."""
+    config = read_run(run).config
     ours = CONFIGS.get(config.name)
     if ours is not None and config.mixture == ours.mixture:
         return SOURCES.read_text(encoding="utf-8")

@@ -1,10 +1,12 @@
 """One command for a whole pair: prepare, train both arms, evaluate, export, find where the gap is.
 
     python -m kronviz.training.pair --config tiny --text FOLDER
+    python -m kronviz.training.pair --config tiny --text FOLDER --arms ngram-word
 
 ``FOLDER`` holds the text files that the configuration's mixture names, or text of one's own, and
 ``val.jsonl.xz``, or else a tenth of the text is kept for validation.
 Whatever is done already is not done again: killed at any point, the same command goes on.
+``--arms`` names others of `kronviz.arms`: each is trained as the pair was, and exported beside it.
 
 On CPUs the arms train side by side, each on its share of the cores, for two small models on one
 core each are faster than one on two. On a GPU they train in turn.
@@ -16,17 +18,19 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from kronviz import cli
+from kronviz.arms import ARMS
 from kronviz.checkpoint import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import short_name
 from kronviz.training.configs import load_config
 from kronviz.training.data import VALIDATION, validation_ids
-from kronviz.training.export import card_sources, export_pair
+from kronviz.training.export import card_sources, export_arms
 from kronviz.training.prepare import prepare, source_name
 from kronviz.training.rarity import write_rarity
 from kronviz.training.train import read_run
@@ -60,13 +64,15 @@ def text_files(folder: Path, mixture: tuple[str, ...]) -> list[Path]:
     return found + ([there[VALIDATION]] if VALIDATION in there else [])
 
 
-def train_arms(name: str, overrides: list[str], data: Path, runs: Path) -> None:
-    """Train both arms, each in a process of its own. `InputError` if one fails."""
+def train_arms(
+    name: str, overrides: list[str], data: Path, runs: Path, arms: Sequence[str] = PAIR
+) -> None:
+    """Train arms, each in a process of its own. `InputError` if one fails."""
     on_cpu = not torch.cuda.is_available()
-    threads = max(1, (os.cpu_count() or 2) // len(PAIR))
+    threads = max(1, (os.cpu_count() or 2) // len(arms))
     environment = os.environ | (KEEP_MEMORY | {"OMP_NUM_THREADS": str(threads)} if on_cpu else {})
     processes = []
-    for arm in PAIR:
+    for arm in arms:
         command = [sys.executable, "-m", "kronviz.training.train", "--config", name, "--arm", arm]
         command += ["--data", str(data), "--out", str(runs / arm), "--set", *overrides]
         processes.append(subprocess.Popen(command, env=environment))
@@ -80,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=PAIR, metavar="ARM")
     parser.add_argument("--text", type=Path, required=True, help="folder of text files")
     parser.add_argument("--data", type=Path, help="folder for token files (data/NAME)")
     parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME)")
@@ -91,9 +98,11 @@ def main() -> None:
     out = arguments.out or Path("checkpoints") / config.name
     cli.check_output_folder(out)
     prepare(text_files(arguments.text, config.mixture), config.vocabulary, data)
-    train_arms(arguments.config, arguments.set, data, runs)
-    export_pair(runs, None, out, card_sources(runs))
-    write_rarity(read_run(runs / PAIR[0]).config, data, validation_ids(data), out)
+    arms = tuple(dict.fromkeys(arguments.arms))
+    train_arms(arguments.config, arguments.set, data, runs, arms)
+    export_arms(runs, None, out, card_sources(runs / arms[0]), arms)
+    if set(PAIR) <= set(arms):
+        write_rarity(read_run(runs / PAIR[0]).config, data, validation_ids(data), out)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from kronviz.app.components import (
     typed,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint import CheckpointError, arm_folders
 from kronviz.probes.card import Source, training_sources
 from kronviz.probes.intervals import Interval
 from kronviz.probes.kept import KeptRobustness, kept
@@ -103,7 +103,8 @@ def method_endpoint(context: Context) -> Callable[..., Answer]:
 def _page(context: Context, pair: str | None) -> dict[str, Markup]:
     """Each part of the page by its name, a component each: what it shows can be saved alone."""
     name = pair or ""
-    sources = training_sources(context.folder(name) / "kron")
+    folders = arm_folders(context.folder(name))
+    sources = training_sources(folders["kron"]) if "kron" in folders else ()
     parts: dict[str, list[Markup]] = {
         "figures": [_section("Our figures beside the paper’s", _figures(context, name))],
         "words": [

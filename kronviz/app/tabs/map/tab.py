@@ -34,6 +34,7 @@ from kronviz.app.tabs.map import view
 from kronviz.app.tabs.map import words as map_words
 from kronviz.app.tabs.map.api import add_endpoints
 from kronviz.app.tabs.map.names import is_own_model
+from kronviz.checkpoint import PAIR
 from kronviz.lines import split_lines
 from kronviz.maps import lookup
 from kronviz.maps.fresh import FreshLayout, lay_out_words
@@ -247,10 +248,11 @@ def _choices(
     predictor: Predictor, side: str, table: OwnModel | None = None
 ) -> list[tuple[str, str]]:
     own = [space_of(predictor, table.spaces[SIDES.index(side)])] if table else []
+    other = PAIR[side == "left"]
     return [
-        (space.title, space.name)
+        (space.title if space.arm in PAIR else f"{space.arm}, {space.title}", space.name)
         for space in spaces(predictor)
-        if len(predictor.arms) == 1 or (space.arm == "bpe") == (side == "left")
+        if len(predictor.arms) == 1 or space.arm != other
     ] + [(space.title, space.name) for space in own]
 
 

@@ -24,8 +24,8 @@ _PLOTS = (
     (
         "Loss",
         figures.losses,
-        "Validation loss of both models as they read the same text in the same order, over the "
-        "loss of each training batch (faint). kron is the solid line, bpe the dashed one.",
+        "Validation loss of the models as they read the same text in the same order, over the "
+        "loss of each training batch (faint). bpe’s line is dashed.",
     ),
     (
         "The gap",
@@ -36,8 +36,8 @@ _PLOTS = (
     (
         "Norms",
         figures.norms,
-        "Frobenius norm of bpe’s learned table and of kron’s projection, each divided by its "
-        "first logged value. Does the embedding keep its size during training?",
+        "Frobenius norm of what the input embedding learns, bpe’s table and kron’s projection, "
+        "divided by its first logged value. Does the embedding keep its size during training?",
     ),
     (
         "Rare tokens",

@@ -36,7 +36,14 @@ def headline(evidence: TrainingEvidence) -> Markup:
             parts.append(". Trained like the paper’s, small models say the opposite (below)")
     elif factor is not None:
         parts += [" and reaches its final loss in ", number(factor, 2), "× fewer steps"]
-    return join([*parts, "."])
+    parts.append(".")
+    for curve in evidence.further:
+        bpe = evidence.curve("bpe")
+        if bpe and bpe.final_nats is not None and curve.final_nats is not None:
+            gap = bpe.final_nats - curve.final_nats
+            parts += [" ", arm_name(curve.arm), " ends ", number(abs(gap), 3)]
+            parts += [" nats below " if gap > 0 else " nats above ", arm_name("bpe"), "."]
+    return join(parts)
 
 
 def differences(evidence: TrainingEvidence) -> Markup:
@@ -81,6 +88,14 @@ def figures(evidence: TrainingEvidence) -> Markup:
             _figure(kron.final_nats if kron else None, 4, " nats"),
             None,
         ),
+        *[
+            (
+                join(["Final validation loss, ", arm_name(curve.arm)]),
+                _figure(curve.final_nats, 4, " nats"),
+                None,
+            )
+            for curve in evidence.further
+        ],
         (
             named("Gap", "loss, bpe − kron; above zero, kron is better"),
             _figure(evidence.gap_nats, 4, " nats", sign=True),
@@ -127,6 +142,14 @@ def figures(evidence: TrainingEvidence) -> Markup:
             ),
             published.INPUT_PARAMETERS,
         ),
+        *[
+            (
+                join(["Input parameters, ", arm_name(curve.arm)]),
+                _millions(curve.input_parameters),
+                None,
+            )
+            for curve in evidence.further
+        ],
         (
             named("Scale", "parameters, tokens, steps"),
             _scale(bpe or kron),
