@@ -11,7 +11,8 @@ import pytest
 from kronviz.app.tabs.arms.view import finding, table_of
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
-from kronviz.probes.study import CLEAN, MISSPELLED, studies, verdict
+from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, studies, verdict
+from kronviz.typos.noise import PERTURBATIONS
 
 CONDITIONS = [CLEAN, *MISSPELLED]
 CONFIG = {
@@ -106,6 +107,45 @@ def test_the_view_and_the_figures_hold_every_arm(folder: Path) -> None:
     drawn = figures.differences(study)
     assert {text for trace in drawn.data for text in trace.text} == {"ngram", "bpe"}
     assert [trace.name for trace in figures.curves(study).data] == ["ngram", "bpe-untied", "bpe"]
+
+
+def test_costs_stand_beside_the_losses_where_they_were_measured(folder: Path) -> None:
+    about = {"machine": "a CPU", "command": "python x.py", "tokens": 8, "step_tokens": 9}
+    cost = {"stored_bytes": 2_500_000, "embed_ms": 1.5, "embed_ratio": 3.25} | {
+        "step_ms": 12.0, "step_ratio": 1.125,
+    }  # fmt: skip
+    whole = about | {"peer": "bpe-untied", "arms": {"ngram": cost}}
+    (folder / "toy" / "costs.json").write_text(json.dumps(whole))
+    (study,) = studies(folder)
+    page = str(table_of(study))
+    assert 'value="2.5"' in page
+    assert 'value="3.25"' in page
+    assert study.arms[1].cost is None
+    (folder / "toy" / "costs.json").write_text(json.dumps(about | {"arms": {"ngram": {}}}))
+    with pytest.raises(InputError, match=r"costs.json is damaged"):
+        studies(folder)
+
+
+def test_the_five_perturbations_are_averaged_passage_by_passage(folder: Path) -> None:
+    names = ["clean", *PERTURBATIONS]
+    random = np.random.default_rng(3)
+    for arm in ("bpe", "bpe-untied", "ngram"):
+        for seed in (1, 2, 3):
+            path = folder / "toy" / f"{arm}-muon-0.002-600-s{seed}.npy"
+            np.save(path, (5 + random.normal(size=(len(names), 200))).astype(np.float16))
+    about = {"text": "unseen.jsonl", "conditions": names, "passages": 200}
+    (folder / "toy" / "passages.json").write_text(json.dumps(about))
+    (study,) = studies(folder)
+    both = [
+        np.mean([np.load(folder / "toy" / f"{arm}-muon-0.002-600-s{s}.npy") for s in (1, 2, 3)], 0)
+        for arm in ("ngram", "bpe-untied")
+    ]
+    found = study.arms[0].at(PERTURBED)
+    assert found is not None
+    assert found.difference is not None
+    assert found.difference.mean == pytest.approx(
+        (both[0][1:].astype(float) - both[1][1:]).mean(), abs=2e-3
+    )
 
 
 def test_a_damaged_result_is_named(folder: Path) -> None:

@@ -17,7 +17,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,18 @@ from kronviz import cli
 from kronviz.arms import ARMS
 from kronviz.errors import InputError
 from kronviz.paths import ASSETS
+from kronviz.probes.continuation import MEAN
 from kronviz.probes.intervals import Interval, bootstrap_intervals
+from kronviz.typos.noise import PERTURBATIONS
 
 STUDIES = ASSETS / "studies"
 TABLES = ("bpe", "bpe-untied")
 CLEAN, MISSPELLED = "clean", ("synthetic 15%", "human 15%")
+PERTURBED = MEAN
+"""The mean loss over the five perturbations, passage by passage."""
+SHOWN = (CLEAN, *MISSPELLED, PERTURBED)
+"""Conditions that stand in tables, in this order."""
+COSTS = "costs.json"
 SEEDS = 3
 """Runs of an arm that a verdict needs."""
 
@@ -54,6 +61,34 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What an input embedding costs, by ``benchmarks/arms.py``.
+
+    Attributes:
+        stored_bytes: of its checkpoint: int8, with a float32 scale a row.
+        embed_ms, embed_ratio: time to embed ids of text, and that over a learned table's.
+        step_ms, step_ratio: the same of a training step.
+    """
+
+    stored_bytes: int
+    embed_ms: float
+    embed_ratio: float
+    step_ms: float
+    step_ratio: float
+
+
+@dataclass(frozen=True)
+class CostsAbout:
+    """How the costs were measured: ids embedded at once, tokens of a step, whose time is 1."""
+
+    machine: str
+    command: str
+    tokens: int
+    step_tokens: int
+    peer: str
+
+
+@dataclass(frozen=True)
 class ArmResult:
     """What the runs of one arm came to.
 
@@ -67,6 +102,7 @@ class ArmResult:
         share: input parameters in terms of the learned table's.
         curve: tokens read and mean validation loss.
         measured: by condition; empty where nothing was measured yet.
+        cost: ``None`` where it was not measured.
     """
 
     arm: str
@@ -79,6 +115,7 @@ class ArmResult:
     share: float
     curve: tuple[tuple[int, float], ...]
     measured: tuple[Measured, ...]
+    cost: Cost | None = None
 
     def at(self, condition: str) -> Measured | None:
         """Return what was measured in a condition, if it was."""
@@ -96,6 +133,7 @@ class Study:
         text, documents, passages: what continuations were cut from, and how many; empty, ``None``
             and 0 where nothing was measured.
         arms: the arms, the lowest validation loss first.
+        costs: how the costs were measured, if they were.
     """
 
     name: str
@@ -110,6 +148,7 @@ class Study:
     documents: int | None
     passages: int
     arms: tuple[ArmResult, ...]
+    costs: CostsAbout | None = None
 
     @property
     def seeds(self) -> int:
@@ -150,12 +189,13 @@ def verdict(study: Study) -> str:
     """Say in one or two sentences which arm wins what, and whether that is settled."""
     low = study.arms[0]
     parts = [f"{low.arm} has the lowest validation loss"]
-    winners = {condition: study.best(condition) for condition in (CLEAN, *MISSPELLED)}
+    winners = {condition: study.best(condition) for condition in SHOWN}
     measured = [arm for arm in winners.values() if arm is not None]
     if measured:
         names = {arm.arm for arm in measured}
         if names == {low.arm}:
-            parts[0] += " and the lowest loss on true continuations, clean and misspelled"
+            parts[0] += " and the lowest loss on true continuations after clean, misspelled"
+            parts[0] += " and perturbed contexts" if len(measured) == len(SHOWN) else " contexts"
         else:
             parts += [
                 f"{arm.arm} loses least after {c} contexts"
@@ -193,8 +233,12 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     config = one["config"]
     full = by_arm[tables[0]][min(by_arm[tables[0]])][1]["input_parameters"]
     measured = {arm: _measured(found) for arm, found in by_arm.items()}
+    costs, costs_about = _costs(folder)
     arms = tuple(
-        _arm(arm, by_arm[arm], losses, table, full, measured, about.get("conditions", []))
+        replace(
+            _arm(arm, by_arm[arm], losses, table, full, measured, about.get("conditions", [])),
+            cost=costs.get(arm),
+        )
         for arm in by_arm
     )
     return Study(
@@ -210,7 +254,21 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
         documents=about.get("documents"),
         passages=about.get("passages", 0),
         arms=tuple(sorted(arms, key=lambda arm: arm.val_nats)),
+        costs=costs_about,
     )
+
+
+def _costs(folder: Path) -> tuple[dict[str, Cost], CostsAbout | None]:
+    """Read what ``benchmarks/arms.py`` wrote for a study, by arm."""
+    path = folder / COSTS
+    if not path.exists():
+        return {}, None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        by_arm = {arm: Cost(**cost) for arm, cost in found.pop("arms").items()}
+        return by_arm, CostsAbout(**found)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"The file {folder.name}/{COSTS} is damaged; restore it.") from None
 
 
 def _arm(
@@ -270,9 +328,16 @@ def _conditions(
         if both and arm != table
         else None
     )
-    for row, condition in enumerate(conditions):
-        nats = bootstrap_intervals(own[row][:, None], seed=0)[0]
-        gap = None if gaps is None else bootstrap_intervals(gaps[row][:, None], seed=0)[0]
+    rows: dict[str, Any] = {condition: row for row, condition in enumerate(conditions)}
+    if set(PERTURBATIONS) <= rows.keys():
+        rows[PERTURBED] = [rows[name] for name in PERTURBATIONS]
+    for condition, row in rows.items():
+        nats = bootstrap_intervals(np.atleast_2d(own[row]).mean(0)[:, None], seed=0)[0]
+        gap = (
+            None
+            if gaps is None
+            else bootstrap_intervals(np.atleast_2d(gaps[row]).mean(0)[:, None], seed=0)[0]
+        )
         yield Measured(condition, nats, gap)
 
 
@@ -304,7 +369,11 @@ def lines(study: Study) -> Iterator[str]:
         cells.append(f"validation {arm.val_nats:.4f}")
         if arm.difference:
             cells.append(f"({_signed(arm.difference, len(arm.seeds) > 1)})")
-        for condition in (CLEAN, *MISSPELLED):
+        if arm.cost:
+            c = arm.cost
+            cells.append(f"stored {c.stored_bytes / 1e6:.2f} MB, embedding ×{c.embed_ratio:.2f}")
+            cells.append(f"step ×{c.step_ratio:.2f}")
+        for condition in SHOWN:
             if (found := arm.at(condition)) is not None:
                 cells.append(f"{condition} {found.nats.mean:.4f}")
                 if found.difference:

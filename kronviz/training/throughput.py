@@ -91,7 +91,7 @@ def manual() -> str:
     return "\n".join(topics.values())
 
 
-class _Manual(Trainer):
+class ManualTrainer(Trainer):
     """A trainer that reads windows of the Python manual, or ids drawn evenly; it writes nothing."""
 
     def __init__(self, config: TrainConfig, arm: str, even: bool):
@@ -117,7 +117,7 @@ def throughput(
     Args:
         even: on ids drawn evenly from the vocabulary, instead of on text.
     """
-    trainer = _Manual(config, arm, even)
+    trainer = ManualTrainer(config, arm, even)
     device = trainer.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

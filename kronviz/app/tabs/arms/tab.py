@@ -47,6 +47,7 @@ def _study(study: Study, place: int) -> None:
         element(
             "div",
             box(view.table_of(study), label="All arms"),
+            *([view.costs_note(study.costs)] if study.costs else []),
             element("p", "Reproduce with ", element("code", COMMAND), class_="kv-command"),
             class_="kv-evidence",
         )

@@ -15,7 +15,7 @@ from kronviz.app.components import (
 )
 from kronviz.arms import ARMS
 from kronviz.probes.intervals import Interval
-from kronviz.probes.study import CLEAN, MISSPELLED, ArmResult, Study, verdict
+from kronviz.probes.study import SHOWN, ArmResult, CostsAbout, Study, verdict
 
 DIFFERENCES = (
     "Loss on the true next 24 tokens of real text minus the better table’s, passage by passage, "
@@ -45,26 +45,56 @@ def finding(study: Study) -> Markup:
 
 
 def table_of(study: Study) -> Markup:
-    """Return the table: parameters, validation loss, loss on continuations, with differences."""
+    """Return the table: what each arm costs, its losses, and their differences from the table's."""
+    times = [
+        ("Embedding", "time, of a table’s"),
+        ("A step", "time, of a table’s"),
+    ]
     titles: list[object] = [
         "Input embedding",
         ("Input parameters", "of the table’s"),
+        *([("Stored", "as int8"), *times] if study.costs else []),
         ("Validation loss", f"− {study.table}’s"),
         *[
             (title, f"− {study.table}’s")
-            for title in ("Clean context", "15% misspelled", "15%, people’s")
+            for title in ("Clean context", "15% misspelled", "15%, people’s", "Five perturbations")
         ],
         "Seeds",
     ]
-    return table("All arms, the lowest validation loss first", titles, map(_row, study.arms))
+    rows = [_row(arm, study.costs is not None) for arm in study.arms]
+    return table("All arms, the lowest validation loss first", titles, rows)
 
 
-def _row(arm: ArmResult) -> Markup:
-    cells = [
+def costs_note(costs: CostsAbout) -> Markup:
+    """Return one sentence on how the times were measured."""
+    return element(
+        "p",
+        marked(
+            f"Times on {costs.machine}: {costs.tokens:,} ids of text embedded at once, a training "
+            f"step of {costs.step_tokens:,} tokens, each over that of {costs.peer} in the same "
+            "run: ",
+        ),
+        element("code", costs.command),
+        class_="kv-caption",
+    )
+
+
+def _row(arm: ArmResult, with_costs: bool) -> Markup:
+    costs: list[object] = []
+    if with_costs and arm.cost is None:
+        costs = [Markup(DASH)] * 3
+    elif arm.cost:
+        costs = [
+            f"{arm.cost.stored_bytes / 1e6:.2f} MB",
+            join([f"{arm.cost.embed_ratio:.2f}", _small(f"{arm.cost.embed_ms:.2f} ms")]),
+            join([f"{arm.cost.step_ratio:.2f}", _small(f"{arm.cost.step_ms:,.0f} ms")]),
+        ]
+    cells: list[object] = [
         join([millions(arm.input_parameters), _small(f"{arm.share:.0%}")]),
+        *costs,
         join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.seeds) > 1)]),
     ]
-    for condition in (CLEAN, *MISSPELLED):
+    for condition in SHOWN:
         found = arm.at(condition)
         cells.append(
             Markup(DASH)
