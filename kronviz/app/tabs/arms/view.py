@@ -86,8 +86,8 @@ def _row(arm: ArmResult, with_costs: bool) -> Markup:
     elif arm.cost:
         costs = [
             f"{arm.cost.stored_bytes / 1e6:.2f} MB",
-            join([f"{arm.cost.embed_ratio:.2f}", _small(f"{arm.cost.embed_ms:.2f} ms")]),
-            join([f"{arm.cost.step_ratio:.2f}", _small(f"{arm.cost.step_ms:,.0f} ms")]),
+            join([number(arm.cost.embed_ratio, 2), _small(f"{arm.cost.embed_ms:.2f} ms")]),
+            join([number(arm.cost.step_ratio, 2), _small(f"{arm.cost.step_ms:,.0f} ms")]),
         ]
     cells: list[object] = [
         join([millions(arm.input_parameters), _small(f"{arm.share:.0%}")]),
