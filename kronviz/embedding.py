@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class KroneckerEmbedding(RowSumEmbedding):
 
     Raises:
         TypeError: the vocabulary is no sequence of bytes.
-        ValueError: pos_dim, encoder or padding_idx is none that there is.
+        ValueError: d_model, pos_dim, encoder, init_std or padding_idx is none that there is.
     """
 
     def __init__(
@@ -147,6 +147,9 @@ class KroneckerEmbedding(RowSumEmbedding):
 def _index(place: int | None, count: int) -> int | None:
     if place is None:
         return None
+    if not isinstance(place, SupportsIndex):
+        raise TypeError(f"padding_idx is {place!r}; it must be a whole number")
+    place = int(place)
     if not -count <= place < count:
         raise ValueError(f"padding_idx is {place}; this vocabulary has ids 0 … {count - 1}")
     return place % count

@@ -15,13 +15,12 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from kronviz import encoders
 from kronviz.encoders import operator, plain, traceable, watched
@@ -32,6 +31,7 @@ Kept = TypeVar("Kept")
 Slot = tuple[int, ...]
 """An index into a batch of ids: ``(position,)`` or ``(row, position)``."""
 INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
+FREED = "the weight's memory has been freed; gather or load it first"
 
 
 class Tokens(NamedTuple):
@@ -89,19 +89,21 @@ class RowSumEmbedding(nn.Module):
         longest_read: most bytes of a string that are read; ``None`` if all are.
 
     Raises:
-        ValueError: there is no such encoder.
+        ValueError: d_model, init_std or encoder is none that there is.
 
     In evaluation mode, without gradients, what follows from the rows alone (their mean, the table
     of ``cached``) is kept until they change. Changes are seen whether they go through the
-    parameter, its ``data`` or an optimizer. Where nothing can see them (a few numbers on a GPU
-    written through DLPack, say), switch to training mode and back. A CUDA graph that is recorded in
-    evaluation mode holds what was kept then: record it anew when the rows have changed.
+    parameter, its ``data`` or an optimizer. Past PyTorch (numpy, DLPack, a kernel of one's own)
+    they are seen on a CPU, and where most numbers change; else switch to training mode and back. A
+    CUDA graph that is recorded in evaluation mode holds what was kept then: record it anew when the
+    rows have changed.
     """
 
     # What code written for `nn.Embedding` asks for.
     max_norm, norm_type, scale_grad_by_freq, sparse = None, 2.0, False, False
     longest_read: int | None = None
     padding_idx: int | None = None
+    _drawn = False
 
     def __init__(
         self,
@@ -116,7 +118,11 @@ class RowSumEmbedding(nn.Module):
     ):
         super().__init__()
         encoders.check_name(encoder)
-        self.embedding_dim = d_model
+        if not isinstance(d_model, SupportsIndex) or int(d_model) < 0:
+            raise ValueError(f"d_model is {d_model!r}; it must be a whole number, 0 or more")
+        if init_std is not None and not 0 <= init_std < math.inf:
+            raise ValueError(f"init_std is {init_std}; it must be a number, 0 or more")
+        self.embedding_dim = d_model = int(d_model)
         self.code = tuple(map(int, code))
         self.encoder = encoder
         self._shape = torch.Size((n_rows(self.code), d_model))
@@ -129,6 +135,21 @@ class RowSumEmbedding(nn.Module):
     def reset_parameters(self) -> None:
         """Draw the rows anew."""
         nn.init.normal_(self.weight, std=self.init_std)
+        self._drawn = not self.weight.is_meta
+
+    @property
+    def _is_hf_initialized(self) -> bool:
+        return self.__dict__.get("_is_hf_initialized", False)
+
+    @_is_hf_initialized.setter
+    def _is_hf_initialized(self, value: bool) -> None:
+        """Draw the rows if transformers, which draws modules that it knows only, left them empty.
+
+        It says so when it has drawn what a checkpoint lacks; parameters that it read say so, too.
+        """
+        self.__dict__["_is_hf_initialized"] = value
+        if value and not self._drawn and not getattr(self.weight, "_is_hf_initialized", False):
+            self.reset_parameters()
 
     @property
     def num_embeddings(self) -> int:
@@ -228,7 +249,7 @@ class RowSumEmbedding(nn.Module):
         """Return how to embed ids of these tokens with the rows as they are."""
         code, (data, offsets, longest) = self.code, tokens
         if operator.is_ordinary(weight) and weight.numel() and not weight.data_ptr():
-            raise RuntimeError("the weight's memory has been freed; gather or load it first")
+            raise RuntimeError(FREED)
         mean = self._keep(weight, "mean", self._mean) if self._is_frozen(weight) else None
         if encoders.is_fused(self.encoder, weight.device, weight.dtype):
             return operator.prepare(weight, mean, data, offsets, code)
@@ -296,15 +317,24 @@ class RowSumEmbedding(nn.Module):
 
     def _refuse(self, weight: Tensor, ids: Any) -> None:
         """Say what is wrong with arguments that cannot be embedded."""
+        if not weight.numel() and self._shape.numel():
+            raise RuntimeError(FREED)
         if weight.shape != self._shape:
             raise ValueError(
                 f"weight has shape {tuple(weight.shape)}; that of this embedding has "
                 f"{tuple(self._shape)}. It is no table of tokens: do not tie it to an output head, "
                 "which needs a weight of its own"
             )
+        if isinstance(ids, torch.fx.Proxy):
+            raise TypeError(
+                "torch.fx cannot trace this embedding; make it a leaf of the tracer "
+                "(Tracer.is_leaf_module), or use torch.export"
+            )
         if not isinstance(ids, Tensor) or ids.dtype not in INTEGERS:
             given = ids.dtype if isinstance(ids, Tensor) else type(ids).__name__
-            raise TypeError(f"ids are {given}; they must be a tensor of integers")
+            raise TypeError(
+                f"ids are {given}; they must be a tensor of int64, int32, int16, int8 or uint8"
+            )
         raise RuntimeError(
             f"ids are on {ids.device} and the weight on {weight.device}; move one of them"
         )
@@ -324,8 +354,7 @@ class RowSumEmbedding(nn.Module):
             return kept[2]
         # Only a parameter that was given to this module in the ordinary way is known to change in
         # ordinary ways. FSDP, for one, puts its own in their place and fills them unseen.
-        given = self._given() if self._given else None
-        if weight is not given or not watched.can_watch(weight):
+        if not watched.is_given(weight) or not watched.can_watch(weight):
             with torch.no_grad():
                 return make(weight)
         watched.watch(weight)
@@ -340,14 +369,13 @@ class RowSumEmbedding(nn.Module):
         self._kept: dict[str, tuple[watched.State, Callable[[], bool], Any]] = {}
         # What graphs read: it must stay where it is as long as the projection does.
         self._recorded: dict[int, Any] = {}
-        self._given: weakref.ref[Tensor] | None = None
 
     def _own(self, weight: Tensor | None) -> None:
         """Take a parameter as this module's rows."""
         self._kept.clear()
-        self._given = None if weight is None else weakref.ref(weight)
         if weight is not None:
-            _projections[weight] = self.num_embeddings
+            watched.give(weight)
+        _embeddings.add(self)
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
         """Take a parameter, as `nn.Module` does."""
@@ -372,8 +400,13 @@ class RowSumEmbedding(nn.Module):
             self._tables_on(weight.device)
         return self
 
+    def __prepare_scriptable__(self) -> Self:
+        raise TypeError(
+            "torch.jit.script cannot compile this embedding; use torch.jit.trace or torch.export"
+        )
+
     def __getstate__(self) -> dict[str, Any]:
-        fresh: dict[str, Any] = {"_kept": {}, "_recorded": {}, "_given": None}
+        fresh: dict[str, Any] = {"_kept": {}, "_recorded": {}}
         return {**self.__dict__, **fresh, "_tables": self._vocabulary}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -381,8 +414,8 @@ class RowSumEmbedding(nn.Module):
         self._own(self._parameters.get("weight"))
 
 
-_projections = WeakTensorKeyDictionary()
-"""The rows of all these embeddings, with the size of the vocabulary."""
+_embeddings: weakref.WeakSet[RowSumEmbedding] = weakref.WeakSet()
+"""All of these. References to their weights would keep PyTorch from swapping them."""
 
 
 def _refuse_tied_head(module: nn.Module, name: str, parameter: Tensor | None) -> None:
@@ -390,9 +423,12 @@ def _refuse_tied_head(module: nn.Module, name: str, parameter: Tensor | None) ->
     if parameter is None or isinstance(module, RowSumEmbedding):
         return
     before = module._parameters.get(name)
-    if before is None or before is parameter or parameter not in _projections:
+    if before is None or before is parameter:
         return
-    if before.shape != parameter.shape or len(before) == _projections[parameter]:
+    owner = next((e for e in _embeddings if e._parameters.get("weight") is parameter), None)
+    if owner is None:
+        return
+    if before.shape != parameter.shape or len(before) == owner.num_embeddings:
         raise ValueError(
             f"the weight of an embedding of bytes, {tuple(parameter.shape)}, cannot take the place "
             f"of {type(module).__name__}.{name}, {tuple(before.shape)}: it is no table of "

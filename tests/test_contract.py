@@ -164,6 +164,25 @@ def test_copies_and_files(make: Make, training: bool, tmp_path: Path) -> None:
 
 
 @each
+def test_swapped_parameters(make: Make) -> None:
+    """PyTorch's other way to convert and to load, which refuses tensors with weak references."""
+    module = warm(make())
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        module.double().load_state_dict(make().double().state_dict())
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    agrees(warm(module))
+    torch.utils.swap_tensors(module.weight, nn.Parameter(torch.randn_like(module.weight)))
+    agrees(module)
+    parameters = io.BytesIO()
+    torch.save(dict(module.named_parameters()), parameters)
+    parameters.seek(0)
+    (found,) = torch.load(parameters, weights_only=True).values()
+    assert torch.equal(found, module.weight)
+
+
+@each
 def test_functions_of_the_weight(make: Make) -> None:
     module = make(dtype=torch.float64)
     weight = module.weight.detach()
@@ -565,6 +584,28 @@ def test_other_arguments_that_are_refused() -> None:
     freed.weight.untyped_storage().resize_(0)
     with pytest.raises(RuntimeError, match="memory has been freed"):
         freed.eval()(IDS)
+
+
+@pytest.mark.parametrize("options", [
+    {"d_model": -1}, {"d_model": 8.0}, {"init_std": -1.0}, {"init_std": float("nan")},
+    {"init_std": float("inf")}, {"padding_idx": 1.0}, {"padding_idx": 8}, {"encoder": "none"},
+], ids=str)  # fmt: skip
+def test_arguments_of_no_use_are_named(options: dict) -> None:
+    (name,) = options
+    with pytest.raises((ValueError, TypeError), match=f"^{name} is "):
+        KroneckerEmbedding(**{"vocabulary": WORDS, "d_model": 4, "pos_dim": 2, **options})
+
+
+def test_what_cannot_be_compiled_says_what_can() -> None:
+    whole = nn.Sequential(kron())
+    with pytest.raises(TypeError, match=r"leaf.*torch\.export"):
+        torch.fx.symbolic_trace(whole)
+    with pytest.raises(TypeError, match=r"torch\.jit\.trace or torch\.export"):
+        torch.jit.script(whole)
+    freed = kron()
+    freed.weight.data = torch.empty(0)
+    with pytest.raises(RuntimeError, match="freed; gather"):
+        freed(IDS)
 
 
 def test_init_std() -> None:

@@ -69,6 +69,27 @@ def test_saved_loaded_and_generating(tmp_path: Path) -> None:
     torch.testing.assert_close(embedded.detach(), logits(saved))
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_checkpoint_lacks_is_drawn(tmp_path: Path, there: bool) -> None:
+    """Without the weight, or with a table in its place: never memory that nobody filled."""
+    saved = model()
+    wide = KroneckerEmbedding(WORDS, 8, 3)
+    saved.transformer.wte = wide if there else nn.Identity()
+    saved.save_pretrained(tmp_path)
+    loaded, report = KronGPT2.from_pretrained(
+        tmp_path, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    assert bool(report["mismatched_keys" if there else "missing_keys"])
+    drawn = loaded.transformer.wte
+    assert 0.8 * drawn.init_std < drawn.weight.std() < 1.2 * drawn.init_std
+    with torch.no_grad():
+        drawn.weight.fill_(1)
+    # What was drawn or trained before is not drawn again.
+    loaded.transformer.wte._is_hf_initialized = False
+    loaded.init_weights()
+    assert (drawn.weight == 1).all()
+
+
 def test_a_head_is_not_tied_to_it() -> None:
     """GPT-2's configuration ties by default."""
     made = transformers.GPT2LMHeadModel(config(tied=True))

@@ -40,6 +40,16 @@ class Watched(nn.Parameter):
         return {k: v for k, v in self.__dict__.items() if k != "_shared"} or None
 
 
+def give(parameter: Tensor) -> None:
+    """Mark a parameter that a module was given in the ordinary way."""
+    parameter._kronviz_given = True  # type: ignore[attr-defined]
+
+
+def is_given(parameter: Tensor) -> bool:
+    """Return whether a module was given this parameter in the ordinary way."""
+    return getattr(parameter, "_kronviz_given", False)
+
+
 def can_watch(parameter: Tensor) -> bool:
     """Return whether all changes of a tensor can be seen from within this process."""
     if type(parameter) not in (nn.Parameter, Watched) or parameter.is_inference():

@@ -39,6 +39,8 @@ class TrainConfig:
         bf16: autocast to bfloat16, but on a CPU that only emulates it.
         compile: `torch.compile` the blocks and the head (on CUDA).
         untied: the bpe arm's head is not tied to its table: the control of `training.seeds`.
+        init_std: standard deviation that the input embedding's matrix begins with, the arm's own
+            draw scaled to it; 0 leaves it as drawn.
         frequent, scored: tokens that the head scores in a training step, see
             `sampled.sampled_cross_entropy`; ``scored`` 0 scores all. Validation always scores all.
         exact: share of the steps, the last ones, in which training scores all too.
@@ -70,6 +72,7 @@ class TrainConfig:
     bf16: bool = True
     compile: bool = False
     untied: bool = False
+    init_std: float = 0.0
     frequent: int = 0
     scored: int = 0
     exact: float = 0.1
@@ -282,7 +285,9 @@ def config_of(fields: Any) -> TrainConfig:
 
 
 _CHOICES = {"schedule": ("trapezoid", "cosine"), "optimizer": ("muon", "adamw")}
-_MAY_BE_ZERO = ("warmup", "weight_decay", "eval_sequences", "seed", "frequent", "scored", "exact")
+_MAY_BE_ZERO = (
+    "warmup", "weight_decay", "eval_sequences", "seed", "init_std", "frequent", "scored", "exact",
+)  # fmt: skip
 _SHARES = ("decay", "exact")
 
 

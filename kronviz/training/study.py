@@ -57,9 +57,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The names of its folder and its file: arm, optimizer, rate, steps and seed."""
+        """The names of its folder and its file: arm, optimizer, rate, steps, start and seed."""
         s = self.settings
-        return f"{self.arm}-{s.optimizer}-{s.adam_lr:g}-{s.steps}-s{s.seed}"
+        start = f"-init{s.init_std:g}" if s.init_std else ""
+        return f"{self.arm}-{s.optimizer}-{s.adam_lr:g}-{s.steps}{start}-s{s.seed}"
 
 
 def planned(

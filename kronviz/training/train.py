@@ -130,6 +130,10 @@ class Trainer:
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
         self.model = GPT(config.model(arm), self._counts()).to(self.device)
+        if config.init_std:
+            with torch.no_grad():
+                weight = self.model.input_weight()
+                weight *= config.init_std / weight.std()
         self.optimizers = _optimizers(self.model, config)
         if config.compile and self.device.type == "cuda":
             self.model.compile_training()
