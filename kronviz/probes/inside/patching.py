@@ -105,11 +105,12 @@ def resume(typo: Run, chosen: Sequence[Patch]) -> Tensor:
     Returns:
         ``(patches, d_model)``, after the final norm.
     """
-    found = [_resume_batch(typo, [chosen[i] for i in batch]) for batch in _batches(typo, chosen)]
+    found = [_resume_batch(typo, [chosen[i] for i in batch]) for batch in batches(typo, chosen)]
     return torch.cat(found)
 
 
-def _batches(typo: Run, chosen: Sequence[Patch]) -> Iterator[range]:
+def batches(typo: Run, chosen: Sequence[Patch]) -> Iterator[range]:
+    """Yield which patches are read together, `BATCH_TOKENS` at most."""
     start = tokens = 0
     for place, patch in enumerate(chosen):
         length = len(patch.states) + typo.length - patch.end

@@ -11,17 +11,19 @@ from functools import partial
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.inside.attention import joining_heads, looks
 from kronviz.probes.inside.attribution import attribute
-from kronviz.probes.inside.damage import Damage
+from kronviz.probes.inside.damage import Damage, Outcome
 from kronviz.probes.inside.lens import lens_lines
-from kronviz.probes.inside.patching import THINGS, patches, resume
+from kronviz.probes.inside.patching import THINGS, batches, patches, resume
 from kronviz.probes.inside.report import BYTES, ArmInside, Inside, PatchMap
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
-from kronviz.progress import Progress, goes_on
+from kronviz.progress import Progress, Stopped, goes_on, tell
 from kronviz.strings import one_of
 
 MAX_TOKENS = 64
 MAX_ANSWER = 80
+_LOOK_S = 0.3
+"""How often somebody who waits for another's answer to the same texts asks whether to go on."""
 PARTS = (*THINGS, BYTES)
 """What can be asked: the things that are patched, and which byte does the damage."""
 
@@ -41,7 +43,7 @@ def inside(
         clean: the text as it should be spelled, at most `MAX_TOKENS` tokens; ``typo`` likewise.
         answer: the right next word, which the logit lens follows by its first token.
         parts: names of `PARTS`; alignment, lens and attention are always there.
-        progress: told after each part; a stopped run returns what is known.
+        progress: told within each part and after it; a stopped run returns what is known.
 
     Raises:
         InputError: a text cannot be read, both are the same, or they are no misspelling of each
@@ -51,7 +53,7 @@ def inside(
         one_of(part, "part", PARTS)
     followed = Followed(predictor, clean, typo, answer)
     for count in range(min(1, len(parts)), len(parts) + 1):
-        found = followed.report(parts[:count])
+        found = followed.report(parts[:count], progress)
         if not goes_on(progress, count, len(parts)):
             break
     return found
@@ -91,21 +93,31 @@ class Followed:
             seconds=time.perf_counter() - started,
         )
 
-    def report(self, parts: Sequence[str]) -> Inside:
+    def report(self, parts: Sequence[str], progress: Progress | None = None) -> Inside:
         """Return what is known, with at least the given parts; others that are known are there too.
 
         Args:
             parts: names of `PARTS`.
+            progress: told within each part; the part under way is left out of a stopped run.
         """
-        with self._lock:
+        while not self._lock.acquire(timeout=_LOOK_S):
+            if not goes_on(progress, 0):
+                return self._known
+        try:
             for part in parts or (None,):
                 started = time.perf_counter()
                 if not self._known.arms:
                     self._update(self._predictor.by_arm(self._begin), started)
                 if part is not None and part not in self._known.parts:
                     before = {arm.arm: arm for arm in self._known.arms}
-                    self._update(self._predictor.by_arm(partial(self._add, before, part)), started)
+                    try:
+                        found = self._predictor.by_arm(partial(self._add, before, part, progress))
+                    except Stopped:
+                        break
+                    self._update(found, started)
             return self._known
+        finally:
+            self._lock.release()
 
     def _update(self, arms: list[ArmInside], started: float) -> None:
         seconds = self._known.seconds + time.perf_counter() - started
@@ -145,7 +157,9 @@ class Followed:
             attribution=None,
         )
 
-    def _add(self, known: dict[str, ArmInside], part: str, arm: str) -> ArmInside:
+    def _add(
+        self, known: dict[str, ArmInside], part: str, progress: Progress | None, arm: str
+    ) -> ArmInside:
         """Compute one more part of an arm."""
         clean, typo, damage = self._runs[arm]
         report = known[arm]
@@ -158,24 +172,39 @@ class Followed:
                 self._known.words,
                 damage,
                 self._tokenizer.token_bytes,
+                progress,
             )
             return replace(report, attribution=found)
-        return replace(
-            report, maps=(*report.maps, patch_map(part, clean, typo, self._known.words, damage))
-        )
+        drawn = patch_map(part, clean, typo, self._known.words, damage, progress)
+        return replace(report, maps=(*report.maps, drawn))
 
 
 def patch_map(
-    thing: str, clean: Run, typo: Run, words: Sequence[AlignedWord], damage: Damage
+    thing: str,
+    clean: Run,
+    typo: Run,
+    words: Sequence[AlignedWord],
+    damage: Damage,
+    progress: Progress | None = None,
 ) -> PatchMap:
     """Patch a thing at every word and, by block or head, everywhere.
 
     Words before the first change read the same in both texts: there the misspelled run stands.
+
+    Args:
+        progress: told how many patches are done.
+
+    Raises:
+        Stopped: it is not to go on.
     """
     first = next(place for place, word in enumerate(words) if word.changed)
     chosen = [list(patches(thing, clean, typo, word)) for word in words[first:]]
     rows = len(chosen[0])
-    found = damage.outcomes(resume(typo, [patch for column in chosen for patch in column]))
+    patched = [patch for column in chosen for patch in column]
+    found: list[Outcome] = []
+    for batch in batches(typo, patched):
+        tell(progress, len(found), len(patched))
+        found += damage.outcomes(resume(typo, [patched[i] for i in batch]))
     columns = [[damage.typo] * rows] * first
     columns += [found[start : start + rows] for start in range(0, len(found), rows)]
     return PatchMap(thing, tuple(zip(*columns, strict=True)))

@@ -8,6 +8,7 @@ import gradio as gr
 
 from kronviz.app.components import MAX_SEED, Answer, answer, texts, typed
 from kronviz.app.context import Context
+from kronviz.app.server.queueing import still_there
 from kronviz.predictor import Predictor
 from kronviz.probes.inside import PARTS, inside, survey
 from kronviz.probes.kept import INSIDE, kept
@@ -55,6 +56,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 typed(typo, "typo"),
                 answer=typed(right or "", "right"),
                 parts=texts(parts, "parts") or PARTS,
+                progress=still_there(),
             )
         )
 
@@ -79,7 +81,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             fresh = found is None or found.report.seed != number
             known = found.report.arms if found else ()
             if found is None or fresh or {arm.arm for arm in known} != set(predictor.arms):
-                return survey(predictor, load_pairs(), seed=number)
+                return survey(predictor, load_pairs(), seed=number, progress=still_there())
             return found.report
 
         return answer(ask, "inside-pairs")

@@ -21,6 +21,7 @@ import gradio as gr
 
 from kronviz.app.components import element, html_part, links, textbox
 from kronviz.app.context import Context
+from kronviz.app.server.queueing import still_there
 from kronviz.app.tabs.inside import view
 from kronviz.app.tabs.inside.api import add_endpoints
 from kronviz.figures import inside as figures
@@ -103,13 +104,18 @@ def build(context: Context) -> None:
             yield [gr.skip()] * 3
             return
         known.asks(visitor, number)
+        there = still_there()
+
+        def wanted(*_: object) -> bool:
+            return known.is_newest(visitor, number) and there()
+
         try:
             followed = known.followed(context.predictor(pair), clean, typo, answer)
             drawn = False
             for parts in ((thing,), (thing, BYTES)):
-                if not known.is_newest(visitor, number):
+                if not wanted():
                     return
-                report = followed.report(parts)
+                report = followed.report(parts, wanted)
                 pictures: list[Any] = [
                     gr.skip() if drawn else figures.lens(report, target, what) for what, _ in _LENS
                 ]

@@ -21,6 +21,7 @@ from kronviz.app.components import (
     uploaded_file,
 )
 from kronviz.app.context import Context
+from kronviz.app.server.queueing import still_there
 from kronviz.lines import short_name
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import TokenList, VectorTable, compare_table, read_files
@@ -62,9 +63,13 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         return context.predictor(typed(pair or "", "pair"))
 
     def answered(
-        given: tuple[VectorTable, TokenList], source: str, settings: dict[str, Any], on_map: bool
+        given: tuple[VectorTable, TokenList],
+        source: str,
+        settings: dict[str, Any],
+        on_map: bool,
+        wanted: Callable[..., bool],
     ) -> Answer:
-        answer = to_dict(compare_table(*given, source=source, **settings))
+        answer = to_dict(compare_table(*given, source=source, progress=wanted, **settings))
         if on_map:
             own = as_own_model(*given, source=source, pos_dim=settings["pos_dim"])
             context.shelf.put(f"api/{own.key}", own)
@@ -102,14 +107,15 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         """
 
         def ask() -> Answer:
+            wanted = waited_for()
             if typed(model or "", "model"):
-                found = fetch(model, typed(tensor or "", "tensor"))
+                found = fetch(model, typed(tensor or "", "tensor"), progress=wanted)
                 source, given = found.name, (found.table, found.tokens)
             else:
                 predictor = models(pair)
                 source, given = f"{predictor.pair}, bpe", own_table(predictor)
             settings = _settings(words, pos_dim, map_tokens, seed)
-            return answered(given, source, settings, on_map)
+            return answered(given, source, settings, on_map, wanted)
 
         return answer(ask, QUEUE)
 
@@ -141,7 +147,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         """
 
         def ask() -> Answer:
-            given = read_files(vectors, tokens, typed(tensor or "", "tensor"))
+            wanted = waited_for()
+            given = read_files(vectors, tokens, typed(tensor or "", "tensor"), wanted)
             path = Path(vectors or tokens or "")
             settings = _settings(
                 words,
@@ -149,7 +156,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 map_tokens or 0,
                 1 if seed is None else seed,
             )
-            return answered(given, path.name, settings, bool(on_map))
+            return answered(given, path.name, settings, bool(on_map), wanted)
 
         return answer(ask, QUEUE)
 
@@ -185,17 +192,30 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         def ask() -> Answer:
             typed(vectors, "vectors")
+            wanted = waited_for()
             files = ((vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens"))
             with tempfile.TemporaryDirectory() as folder:
                 first, *second = [_written(Path(folder), *file) for file in files if file[0]]
                 beside = second[0] if second else None
-                given = read_files(first, beside, typed(tensor or "", "tensor"))
+                given = read_files(first, beside, typed(tensor or "", "tensor"), wanted)
                 settings = _settings(words, pos_dim, map_tokens, seed)
-                return answered(given, first.name, settings, False)
+                return answered(given, first.name, settings, False, wanted)
 
         return answer(ask, QUEUE)
 
     return table, table_of_files, table_of_bytes
+
+
+def waited_for() -> Callable[..., bool]:
+    """Return what a run asks at each of its steps; it ends the run once its visitor has left."""
+    there = still_there()
+
+    def wanted(*_: object) -> bool:
+        if not there():
+            raise InputError("Whoever asked has left; nothing more was computed.")
+        return True
+
+    return wanted
 
 
 def _written(folder: Path, content: object, name: object, what: str) -> Path:
