@@ -77,12 +77,9 @@ class Damage:
         self._logs, self._probs = logs.float(), logs.exp().float()
         self.top = int(logs.argmax())
         self._top_log = float(logs[self.top])
-        self._base_kl, self._base_log = 0.0, self._top_log
-        self.clean = self.outcomes(finals[:1])[0]
-        typo_kl, typo_log = self.measure(finals[1:])
-        self._base_kl, self._base_log = float(typo_kl), float(typo_log)
-        self.clean = self.outcomes(finals[:1])[0]
-        self.typo = self.outcomes(finals[1:])[0]
+        kl, log, shift = self._measure(finals)
+        self._base_kl, self._base_log = float(kl[1]), float(log[1])
+        self.clean, self.typo = self._outcomes(kl, log, shift)
 
     def measure(self, final: Tensor) -> tuple[Tensor, Tensor]:
         """Return KL to the clean prediction and log-probability of its first choice, in nats.
@@ -105,7 +102,9 @@ class Damage:
     @torch.no_grad()
     def outcomes(self, final: Tensor) -> list[Outcome]:
         """Measure runs by their final hidden states, ``(runs, d_model)``."""
-        kl, log, shift = self._measure(final)
+        return self._outcomes(*self._measure(final))
+
+    def _outcomes(self, kl: Tensor, log: Tensor, shift: Tensor) -> list[Outcome]:
         best = (self._logs + shift).topk(GUESSES)
         probs = (best.values - (log - shift[:, self.top] - self._top_log).neg()[:, None]).exp()
         return [

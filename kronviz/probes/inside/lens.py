@@ -42,9 +42,10 @@ def lens_lines(clean: Run, typo: Run, targets: dict[str, tuple[int, str]]) -> tu
     Args:
         targets: id and readable form of each token that is followed, by target.
     """
-    lines = []
-    for text, run in (("clean", clean), ("typo", typo)):
-        logs = run.model.logits(run.model.norm(run.streams[:, -1])).float().log_softmax(-1)
+    model, lines = clean.model, []
+    ends = torch.stack([clean.streams[:, -1], typo.streams[:, -1]])
+    both = model.logits(model.norm(ends)).float().log_softmax(-1)
+    for text, logs in zip(("clean", "typo"), both, strict=True):
         for target, (token, name) in targets.items():
             own = logs[:, token]
             ranks = (logs > own[:, None]).sum(-1) + 1

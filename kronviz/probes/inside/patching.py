@@ -53,6 +53,10 @@ class Patch:
     end: int
     states: Tensor
 
+    def changes(self, typo: Run) -> bool:
+        """Return whether other states than the misspelled run's own are put in."""
+        return not torch.equal(self.states, typo.streams[self.block, self.start : self.end])
+
 
 @torch.no_grad()
 def patches(thing: str, clean: Run, typo: Run, word: AlignedWord) -> Iterator[Patch]:
@@ -112,6 +116,8 @@ def resume(typo: Run, chosen: Sequence[Patch]) -> Tensor:
 def batches(typo: Run, chosen: Sequence[Patch]) -> Iterator[range]:
     """Yield which patches are read together, `BATCH_TOKENS` at most."""
     start = tokens = 0
+    if not chosen:
+        return
     for place, patch in enumerate(chosen):
         length = len(patch.states) + typo.length - patch.end
         if tokens and tokens + length > BATCH_TOKENS:

@@ -11,7 +11,7 @@ from functools import partial
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.inside.attention import joining_heads, looks
 from kronviz.probes.inside.attribution import attribute
-from kronviz.probes.inside.damage import Damage, Outcome
+from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.lens import lens_lines
 from kronviz.probes.inside.patching import THINGS, batches, patches, resume
 from kronviz.probes.inside.report import BYTES, ArmInside, Inside, PatchMap
@@ -189,7 +189,8 @@ def patch_map(
 ) -> PatchMap:
     """Patch a thing at every word and, by block or head, everywhere.
 
-    Words before the first change read the same in both texts: there the misspelled run stands.
+    Words before the first change read the same in both texts: there the misspelled run stands. So
+    it does where states are put in the place of equal ones, as before the first block.
 
     Args:
         progress: told how many patches are done.
@@ -201,10 +202,14 @@ def patch_map(
     chosen = [list(patches(thing, clean, typo, word)) for word in words[first:]]
     rows = len(chosen[0])
     patched = [patch for column in chosen for patch in column]
-    found: list[Outcome] = []
-    for batch in batches(typo, patched):
-        tell(progress, len(found), len(patched))
-        found += damage.outcomes(resume(typo, [patched[i] for i in batch]))
+    found = [damage.typo] * len(patched)
+    telling = [place for place, patch in enumerate(patched) if patch.changes(typo)]
+    for batch in batches(typo, [patched[place] for place in telling]):
+        tell(progress, batch.start, len(telling))
+        places = [telling[i] for i in batch]
+        outcomes = damage.outcomes(resume(typo, [patched[place] for place in places]))
+        for place, outcome in zip(places, outcomes, strict=True):
+            found[place] = outcome
     columns = [[damage.typo] * rows] * first
     columns += [found[start : start + rows] for start in range(0, len(found), rows)]
     return PatchMap(thing, tuple(zip(*columns, strict=True)))
