@@ -399,7 +399,10 @@ def test_parts_come_one_by_one_and_a_result_is_json(
     parts = ("mlp", "bytes")
     followed = Followed(tiny_predictor, CLEAN, TYPO)
     seen = [followed.report(parts[:1]), followed.report(parts)]
-    stopped = inside(tiny_predictor, CLEAN, TYPO, parts=parts, progress=lambda step: False)
+    stopped = inside(tiny_predictor, CLEAN, TYPO, parts=parts, progress=lambda step: step.done < 1)
+    at_once = inside(tiny_predictor, CLEAN, TYPO, parts=parts, progress=lambda step: False)
+    assert at_once.arms
+    assert at_once.parts == ()
     assert replace(stopped, seconds=0) == replace(seen[0], seconds=0)
     assert [[found.thing for found in one.arms[0].maps] for one in seen] == [["mlp"], ["mlp"]]
     assert seen[0].arms[0].attribution is None
