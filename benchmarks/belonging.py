@@ -10,9 +10,12 @@ the threshold. The third shifts the tokens by some ids, as a list of another ver
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kronviz.probes.cross_model import TableProbe, read_files
 from kronviz.probes.cross_model.belonging import THRESHOLD, belonging

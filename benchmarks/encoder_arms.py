@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from encoder_gpu import OURS, TABLE
 from table import show
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kronviz.accounting.timing import Timing, going_through, rounds, summarise
 from kronviz.arms import input_embedding

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from table import show
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.model import GPT, ModelConfig

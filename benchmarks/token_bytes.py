@@ -27,6 +27,8 @@ import numpy as np
 import tiktoken
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from kronviz.probes.cross_model import TokenList, read_tokens
 from kronviz.probes.cross_model.schemes import byte_characters
 from kronviz.tokenizer import load_tokenizer

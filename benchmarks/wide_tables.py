@@ -15,11 +15,14 @@ import itertools
 import json
 import resource
 import struct
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kronviz.maps.umap_layout import layout, main_axes
 from kronviz.probes.cross_model import TableProbe, read_files

@@ -45,3 +45,14 @@ def test_modules_that_are_named_exist() -> None:
             assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
         for script in re.findall(r"python ((?:benchmarks|tests|assets)/\w+\.py)", text):
             assert (ROOT / script).is_file(), script
+
+
+def test_scripts_run_in_a_fresh_checkout() -> None:
+    """Nothing is installed there: a script finds the package itself before it imports it."""
+    found = 0
+    for script in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("assets/*.py")]:
+        text = script.read_text(encoding="utf-8")
+        if first := re.search(r"^(?:from|import) kronviz", text, re.MULTILINE):
+            found += 1
+            assert "sys.path.insert(0, str(" in text[: first.start()], script
+    assert found > 9

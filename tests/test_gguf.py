@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_files_without_tokens_or_table_say_what_is_missing(tmp_path: Path) -> No
     part = written(tmp_path / "m-00002-of-00002.gguf", name="blk.1.ffn_down.weight")
     assert "part 2 of 2" in refused(part)
     assert "give it alone" in refused(listed, bare)
+
+
+def test_tokens_that_are_given_beside_it_are_not_read_in_silence(tmp_path: Path) -> None:
+    file, others = written(tmp_path / "m.gguf"), tmp_path / "o.json"
+    others.write_text(json.dumps([f"▁other{i}" for i in range(ROWS)]))
+    table, tokens = read_files(file, others)
+    assert tokens.tokens[3] == b" run"
+    assert "The tokens are those of m.gguf; o.json was not used." in table.notes
+    bare = written(tmp_path / "bare.gguf", strings=[])
+    table, tokens = read_files(bare, others)
+    assert tokens.tokens[3] == b" other3"
+    assert not any("not used" in note for note in table.notes)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

@@ -50,7 +50,14 @@ def read_files(
             f"{short(second.name)} is a GGUF file, which holds tokens and vectors; give it alone."
         )
     if _starts(first, MAGIC):
-        return read_gguf(first, tensor, _tokens_of(second) if second else None)
+        given = _tokens_of(second) if second else None
+        table, known = read_gguf(first, tensor, given)
+        if second and known is not given:
+            ignored = (
+                f"The tokens are those of {short(first.name)}; {short(second.name)} was not used."
+            )
+            table = replace(table, notes=(*table.notes, ignored))
+        return table, known
     if _is_both(first):
         table, words = read_text_vectors(first, progress)
         if words is not None:
