@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 
+from kronviz.app.context import load_context
+from kronviz.app.tabs.robustness import api
 from kronviz.passages import Condition
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.__main__ import main
@@ -87,8 +90,11 @@ def test_what_is_judged_stays_and_the_rest_is_perturbed_alike() -> None:
 def test_files_of_no_use_are_refused_by_line(tmp_path: Path) -> None:
     for text, words in (
         ("", "has 0 pairs"),
-        ('{"sentence_good": "a"}', "line 1: it is no JSON object"),
-        ("[1]", "line 1: it is no JSON object"),
+        ('\n{"sentence_good": "a"}', "line 2: it is neither a JSON object"),
+        ("[1]", "line 1: it is neither a JSON object"),
+        ("one sentence", "line 1: it is neither"),
+        ("a | b | c", "line 1: it is neither"),
+        ("a |", "must be text"),
         ('{"sentence_good": "a", "sentence_bad": 3}', "must be text"),
     ):
         path = tmp_path / "odd.jsonl"
@@ -97,6 +103,32 @@ def test_files_of_no_use_are_refused_by_line(tmp_path: Path) -> None:
             read_pairs(path)
     with pytest.raises(InputError, match="cannot be opened"):
         read_pairs(tmp_path / "none.jsonl")
+
+
+def test_a_bar_between_two_sentences_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_bytes("\ufeffShe eats. | She eat.\r\n\r\nA | B\r\n".encode())
+    assert read_pairs(path) == (MinimalPair("She eats.", "She eat."), MinimalPair("A", "B"))
+
+
+def test_the_endpoint_judges_sentences_and_refuses_what_is_none(
+    pair_folder: Path, small_predictor: Predictor
+) -> None:
+    context = load_context(pair_folder.parent)
+    ask = {f.__name__: f for f in api.endpoints(context)}["minimal_pairs"]
+    given = [json.dumps(row) for row in ROWS]
+    wanted = minimal_pairs(small_predictor, [MinimalPair(*two(row)) for row in ROWS], seed=3)
+    found = ask(given, seed=3)
+    for row, own in zip(found["rows"], wanted.rows, strict=True):
+        means = [arm["accuracy"]["mean"] for arm in row["arms"]]
+        assert means == [arm.accuracy.mean for arm in own.arms]
+    for sentences in ([], ["a | b\nc | d"], ["one"], "a | b"):
+        with pytest.raises(gr.Error, match=r"sentences.+\."):
+            ask(sentences)
+
+
+def two(row: dict[str, str]) -> tuple[str, str]:
+    return row["sentence_good"], row["sentence_bad"]
 
 
 def test_a_command_judges_a_file(pair_folder: Path, file: Path, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
 Notable:
 
 - The file is BLiMP's (arXiv 1912.00582): JSON Lines with ``sentence_good`` and ``sentence_bad``,
-  and ``field``, ``linguistics_term`` or ``UID`` where they are known.
+  and ``field``, ``linguistics_term`` or ``UID`` where they are known. ``good | bad`` on a line will
+  do as well.
 - Sentences are scored as lm-evaluation-harness scores them: a blank before the first word, after an
   end-of-text token, the sum of log-probabilities of all tokens; `kronviz.probes.harness` lets the
   harness itself ask.
@@ -24,10 +25,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.lines import decode_text
 from kronviz.passages import CLEAN, PERTURBED, SYNTHETIC, Condition
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.intervals import (
@@ -45,7 +48,7 @@ from kronviz.typos.noise import PERTURBATIONS, perturb
 MAX_BYTES, MAX_PAIRS, MAX_CHARS = 40_000_000, 100_000, 2_000
 CONDITIONS = (CLEAN, Condition("synthetic", 0.3), Condition("human", 0.3), *PERTURBED)
 CHANCE = 0.5
-BLOCK = 100
+BLOCK = 20
 _PHENOMENON = ("UID", "linguistics_term", "field")
 
 
@@ -122,14 +125,24 @@ def read_pairs(path: Path) -> tuple[MinimalPair, ...]:
         raise InputError(f"{path.name} cannot be opened: {reason}.") from None
     if len(data) > MAX_BYTES:
         raise InputError(f"{path.name} is larger than {MAX_BYTES / 1e6:g} MB; cut it into parts.")
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path.name} is no UTF-8 text.") from None
+    return parse_pairs(decode_text(data, path.name), path.name)
+
+
+def parse_pairs(text: str, name: str, most: int = MAX_PAIRS) -> tuple[MinimalPair, ...]:
+    """Read minimal pairs from text: BLiMP's JSON Lines, or ``good | bad`` on each line.
+
+    Args:
+        name: of the text, for what is said of it.
+        most: pairs that are taken.
+
+    Raises:
+        InputError: a line is no pair, or there are none or too many.
+    """
+    lines = text.removeprefix("\ufeff").split("\n")
     filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not 0 < len(filled) <= MAX_PAIRS:
-        raise InputError(f"{path.name} has {len(filled):,} pairs; give 1 to {MAX_PAIRS:,}.")
-    return tuple(_pair(line, f"{path.name}, line {number}") for number, line in filled)
+    if not 0 < len(filled) <= most:
+        raise InputError(f"{name} has {len(filled):,} pairs; give 1 to {most:,}.")
+    return tuple(_pair(line, f"{name}, line {number}") for number, line in filled)
 
 
 def minimal_pairs(
@@ -274,13 +287,18 @@ def _noisy(text: str, condition: Condition, seed: int) -> str:
 
 
 def _pair(line: str, place: str) -> MinimalPair:
-    try:
-        row = json.loads(line)
-        good, bad = row["sentence_good"], row["sentence_bad"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise InputError(
-            f'{place}: it is no JSON object with "sentence_good" and "sentence_bad".'
-        ) from None
+    row: dict[str, Any] = {}
+    if not line.lstrip().startswith("{") and line.count("|") == 1:
+        good, bad = (part.strip() for part in line.split("|"))
+    else:
+        try:
+            row = json.loads(line)
+            good, bad = row["sentence_good"], row["sentence_bad"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError(
+                f'{place}: it is neither a JSON object with "sentence_good" and "sentence_bad" nor '
+                "two sentences with a | between them."
+            ) from None
     for text in (good, bad):
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_CHARS:
             raise InputError(f"{place}: a sentence must be text of 1 to {MAX_CHARS:,} characters.")

@@ -1,4 +1,4 @@
-"""The lab for programs: five named endpoints with plain arguments and JSON results."""
+"""The lab for programs: six named endpoints with plain arguments and JSON results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kronviz.app.context import Context
 from kronviz.app.server.queueing import still_there
 from kronviz.passages import CONTEXT, CONTINUATION, SYNTHETIC
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes import recovery, sensitivity, sweep
+from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep
 from kronviz.probes.continuation import SETS, continuation_of
 from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
@@ -36,6 +36,8 @@ an average over passages, with 95% intervals."""
 
 MAX_DOCUMENTS = 200_000
 """Characters of all documents that are read for one answer."""
+MAX_SENTENCES = 1_000
+"""Minimal pairs that are read for one answer."""
 
 
 def add_endpoints(context: Context) -> None:
@@ -142,6 +144,34 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         return answer(ask)
 
     continuation_.__name__ = "continuation"
+
+    def minimal_pairs_(sentences: list[str], seed: int = 0, pair: str = "") -> Answer:
+        """Judge minimal pairs: is the grammatical sentence the more probable one?
+
+        For each model the share of the pairs with its 95% bootstrap interval and the paired
+        differences, on clean sentences and where the words that both sentences share are misspelled
+        or perturbed; the score is how much of what is above chance is left; figures by phenomenon.
+
+        Args:
+            sentences: Pairs, 1 to 1,000, each as "good | bad" or as a JSON object with
+                "sentence_good" and "sentence_bad", as BLiMP has them.
+            seed: Of the perturbations and the bootstrap.
+            pair: Which pair of models is asked; empty for the default pair.
+        """
+
+        def ask() -> object:
+            given = texts(sentences, "sentences")
+            if any("\n" in line for line in given):
+                raise InputError("Each of the sentences must be one line.")
+            found = minimal_pairs.parse_pairs("\n".join(given), "sentences", MAX_SENTENCES)
+            number = whole_number(seed, "seed", 0, MAX_SEED)
+            return minimal_pairs.minimal_pairs(
+                models(pair), found, "sentences", seed=number, progress=still_there()
+            )
+
+        return answer(ask, QUEUE)
+
+    minimal_pairs_.__name__ = "minimal_pairs"
     return (
         endpoint(
             MisspellingSettings,
@@ -185,6 +215,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             asked,
         ),
         continuation_,
+        minimal_pairs_,
     )
 
 

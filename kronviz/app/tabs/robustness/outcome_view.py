@@ -18,6 +18,7 @@ from kronviz.app.components import (
     join,
     listing,
     marked,
+    problems,
     sentence,
     table,
     term,
@@ -27,6 +28,7 @@ from kronviz.probes.answers import AnswerRow, Answers
 from kronviz.probes.continuation import MEAN, Continuation, ContinuationRow
 from kronviz.probes.intervals import Difference, Interval
 from kronviz.probes.kept_continuation import KeptContinuation
+from kronviz.probes.minimal_pairs import MinimalPairs, MinimalRow
 
 SHARE = 0.15
 """Of the words that are misspelled, where one sentence is to say it all."""
@@ -166,6 +168,57 @@ def _leads(arm: str, row: ContinuationRow) -> bool:
         (gap.value.high < 0 if gap.arm == arm else gap.value.low > 0)
         for gap in row.differences
         if arm in (gap.arm, gap.base)
+    )
+
+
+def minimal_view(found: MinimalPairs) -> Markup:
+    """Draw how often the grammatical sentence is the more probable one: a sentence and a table."""
+    clean = found.rows[0]
+    arms = [arm.arm for arm in clean.arms]
+    shares = [
+        join([marked(_percent(arm.accuracy.mean)), " with ", arm_name(arm.arm)])
+        for arm in clean.arms
+    ]
+    compared = _compared(
+        clean.differences, "is right more often", " No difference shows.", larger_wins=True
+    )
+    return element(
+        "div",
+        problems(found.problems),
+        element(
+            "p",
+            marked(f"Of {found.done:,} clean pairs the grammatical sentence is the more probable "),
+            "in ", listing(shares), ".",
+            *([" ", *compared] if compared else []),
+            class_="kv-finding",
+        ),
+        box(
+            table(
+                "Share of the pairs whose grammatical sentence is the more probable. Only what "
+                "both sentences share is perturbed. The score says how much of what is above "
+                "chance is left: 100 is all of it.",
+                [
+                    "Words misspelled",
+                    *_arm_titles(arms, clean.differences),
+                    *[(arm_name(arm), "score, 95% interval") for arm in arms],
+                ],
+                [_minimal_row(row) for row in found.rows],
+                name="minimal-pairs",
+                class_="kv-table kv-lab-table",
+            )
+        ),
+        class_="kv-lab-result",
+    )  # fmt: skip
+
+
+def _minimal_row(row: MinimalRow) -> Markup:
+    name = "none" if row.kind == "clean" else row.kind
+    return element(
+        "tr",
+        element("th", f"{row.share:.0%}, {KINDS[row.kind]}" if row.share else name, scope="row"),
+        *[element("td", _share(arm.accuracy)) for arm in row.arms],
+        *[element("td", _share(gap.value, signed=True)) for gap in _from_first(row.differences)],
+        *[element("td", _interval(arm.score, 1) if arm.score else "–") for arm in row.arms],
     )
 
 

@@ -45,12 +45,13 @@ from kronviz.app.tabs.robustness import sweep as lab_sweep
 from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.app.tabs.robustness.api import add_endpoints
-from kronviz.app.tabs.robustness.outcome_view import continuation_view
+from kronviz.app.tabs.robustness.outcome_view import continuation_view, minimal_view
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures.robustness import advantages, forgetting
 from kronviz.lines import split_lines
+from kronviz.passages import CLEAN
 from kronviz.predictor import InputError
-from kronviz.probes import recovery, sensitivity, sweep
+from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep
 from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
@@ -64,6 +65,13 @@ TEXT = "The capital of France is called Paris, and the river there is the"
 WORD = 2
 TYPING_S = 1.2
 """What an answer to a keystroke may take; the rest of a long text's words waits for a button."""
+MINIMAL = (
+    "The dogs in the garden bark at night. | The dogs in the garden barks at night.\n"
+    "She has eaten her lunch. | She has ate her lunch.\n"
+    "The boys hurt themselves. | The boys hurt himself.\n"
+    "Nobody has ever seen it. | Somebody has ever seen it."
+)
+MAX_MINIMAL = 2_000
 MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
 
 
@@ -86,6 +94,7 @@ def build(context: Context) -> None:
     sections |= {
         "sweep": _sweep_section(context, runs, pair),
         "recovery": _recovery_section(context, runs, pair),
+        "minimal": _minimal_section(context, runs, pair),
     }
     parts = {
         f"{name}-{part}": control
@@ -300,6 +309,45 @@ def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
 
     connect(runs, press, steps, [repeats, seed, pair], [plot, shown])
     return {"repeats": repeats, "seed": seed}, press.run
+
+
+def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+    head(
+        "Grammatical or not",
+        "Minimal pairs: two sentences that differ in one point of grammar. Does the model give the "
+        "right one more probability, and still when the words around it are misspelled?",
+    )
+    sentences = gr.Textbox(
+        MINIMAL,
+        label="One pair a line, the right sentence first and | between them, or BLiMP’s JSON",
+        lines=4,
+        max_lines=10,
+        elem_id="kv-lab-minimal-pairs",
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        seed = seed_part()
+    press = buttons("Run the sentences", "kv-lab-minimal")
+    few = minimal_pairs.parse_pairs(MINIMAL, "The text")
+    first = minimal_pairs.minimal_pairs(context.predictor(), few, conditions=(CLEAN,))
+    shown = html_part(minimal_view(first), "kv-lab-minimal-table")
+
+    def steps(lines: str, seed: Any, models: str | None, visitor: str) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        number = whole_number(seed, "The seed", 0, MAX_SEED)
+        given = minimal_pairs.parse_pairs(clean_text(lines or ""), "The text", MAX_MINIMAL)
+        stages = runs.stages(
+            visitor,
+            ("minimal", predictor.pair, given, number),
+            lambda tell: minimal_pairs.minimal_pairs(predictor, given, seed=number, progress=tell),
+            len(given),
+            partial=False,
+        )
+        for stage in stages:
+            done = stage.result
+            yield stage, running(stage, "pair") if done is None else minimal_view(done)
+
+    connect(runs, press, steps, [sentences, seed, pair], [shown])
+    return {"pairs": sentences, "seed": seed}, press.run
 
 
 def _sentence_section(
