@@ -80,7 +80,7 @@ def costs_note(costs: CostsAbout) -> Markup:
 
 
 def _row(arm: ArmResult, with_costs: bool) -> Markup:
-    costs: list[object] = []
+    costs: list[str] = []
     if with_costs and arm.cost is None:
         costs = [Markup(DASH)] * 3
     elif arm.cost:
@@ -89,7 +89,7 @@ def _row(arm: ArmResult, with_costs: bool) -> Markup:
             join([number(arm.cost.embed_ratio, 2), _small(f"{arm.cost.embed_ms:.2f} ms")]),
             join([number(arm.cost.step_ratio, 2), _small(f"{arm.cost.step_ms:,.0f} ms")]),
         ]
-    cells: list[object] = [
+    cells: list[str] = [
         join([millions(arm.input_parameters), _small(f"{arm.share:.0%}")]),
         *costs,
         join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.seeds) > 1)]),
