@@ -13,6 +13,7 @@ requirements name the index of the small build, unless it is to have a GPU (``--
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,12 +28,22 @@ PARTS = (
 )  # fmt: skip
 
 
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)#]+)[^)]*\)")
+"""A picture or a link of the README that leads to a file: mark, text, path."""
+
+
 def needed_files(root: Path = ROOT) -> list[Path]:
     """List the files of the Space, relative to the checkout: those that git knows, no others."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True
     ).stdout.split("\0")
-    return [Path(name) for name in sorted(listed) if name and name.startswith(PARTS)]
+    shown = [path for mark, _, path in LINK.findall((root / "README.md").read_text()) if mark]
+    return [Path(name) for name in sorted(listed) if name and name.startswith((*PARTS, *shown))]
+
+
+def readme(text: str, uploaded: set[str]) -> str:
+    """Return the README for the Space: links to what is not uploaded are their text alone."""
+    return LINK.sub(lambda link: link[0] if link[3] in uploaded else link[2], text)
 
 
 def requirements(text: str, gpu: bool) -> str:
@@ -48,13 +59,15 @@ def requirements(text: str, gpu: bool) -> str:
 
 def stage(folder: Path, gpu: bool) -> list[tuple[str, int]]:
     """Copy the Space's files into a folder; return their names and sizes in bytes."""
-    staged = []
-    for path in needed_files():
+    staged, needed = [], needed_files()
+    for path in needed:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, target)
         if path.name == "requirements.txt":
             target.write_text(requirements(target.read_text(), gpu))
+        if path == Path("README.md"):
+            target.write_text(readme(target.read_text(), {str(one) for one in needed}))
         staged.append((str(path), target.stat().st_size))
     return staged
 

@@ -4,4 +4,4 @@ Importing this package imports nothing else; every module is loaded where it is 
 ``kronviz.training`` runs on machines that have neither Gradio nor Plotly.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -30,9 +30,11 @@ def test_a_dry_run_lists_what_the_space_needs_and_nothing_else() -> None:
     assert {name.partition("/")[0] for name in sizes} == {
         "README.md", "LICENSE", "app.py", "requirements.txt", "kronviz", "assets", "checkpoints",
     }  # fmt: skip
-    assert not any("screenshots" in name or name.endswith(".pyc") for name in sizes)
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert shown == [name for name in sizes if "screenshots" in name]
+    assert not any(name.endswith(".pyc") for name in sizes)
     for name, size in sizes.items():
-        if name != "requirements.txt":
+        if name not in ("README.md", "requirements.txt"):
             assert size == (ROOT / name).stat().st_size
     refused = subprocess.run(
         [sys.executable, "deploy/space.py"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -60,6 +62,17 @@ assert OUR_PAIRS.is_file() and [load_tokenizer(name) for name in VOCABULARIES]
 """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+
+
+def test_the_readme_of_the_space_leads_nowhere_that_is_not_there(tmp_path: Path) -> None:
+    space.stage(tmp_path, gpu=False)
+    text, whole = (tmp_path / "README.md").read_text(), (ROOT / "README.md").read_text()
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert "kronviz/training/LOG.md" in links
+    assert all((tmp_path / link).exists() for link in links)
+    # The Space is configured by the lines at its head.
+    assert text.split("---")[1] == whole.split("---")[1]
+    assert "| Results | all figures" in text
 
 
 def test_every_asset_that_the_package_names_goes_along() -> None:

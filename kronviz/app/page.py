@@ -160,6 +160,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "head": theme.head(SENTENCE),
         "favicon_path": theme.ASSETS / "favicon.svg",
         "server_name": address.host(),
+        # Else it asks itself for the page first, and does not start if that takes three seconds.
+        "_frontend": False,
         "footer_links": [],
         "ssr_mode": False,
         "share": False,
