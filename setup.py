@@ -8,7 +8,12 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 FOLDERS = ("assets/tiktoken", "assets/maps", "assets/studies", "checkpoints")
-FILES = ("assets/pairs.jsonl", "assets/passages.txt", "assets/published_robustness.csv")
+FILES = (
+    "assets/pairs.jsonl",
+    "assets/passages.txt",
+    "assets/published_robustness.csv",
+    "assets/times.json",
+)
 
 
 class BuildWithAssets(build_py):

@@ -24,7 +24,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PARTS = (
     "README.md", "LICENSE", "app.py", "requirements.txt", "kronviz/", "checkpoints/",
     "assets/tiktoken/", "assets/maps/", "assets/studies/", "assets/pairs.jsonl",
-    "assets/passages.txt", "assets/published_robustness.csv",
+    "assets/passages.txt", "assets/published_robustness.csv", "assets/times.json",
 )  # fmt: skip
 
 

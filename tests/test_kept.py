@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -34,9 +35,7 @@ def test_what_is_kept_is_given_until_weights_or_texts_change(
     assert found.command.endswith("--pair small --seed 3")
     texts = tmp_path / "pairs.jsonl"
     texts.write_text("other texts")
-    with monkeypatch.context() as changed:
-        changed.setattr(module, "OUR_PAIRS", texts)
-        assert module.kept(folder) is None
+    assert module.kept(folder, dataclasses.replace(module.ROBUSTNESS, texts=texts)) is None
     config = json.loads((folder / "kron" / "config.json").read_text())
     config["sha256"] = dict.fromkeys(config["sha256"], "0" * 64)
     (folder / "kron" / "config.json").write_text(json.dumps(config))

@@ -116,6 +116,20 @@ def test_a_link_carries_this_apps_words_and_a_whole_address(tmp_path: Path) -> N
     assert app_settings("t", "s", tmp_path / "none.png")["routes"] == []
 
 
+def test_what_is_shown_first_comes_before_the_apps_configuration() -> None:
+    template = Path(gr.__file__).parent / "templates" / "frontend" / "index.html"
+    config = '{"theme_hash":"c0ffee","components":["</gradio-app>"]}'
+    written = template.read_text(encoding="utf-8").replace("{{ config | toorjson }}", config)
+    first = "<div id='kv-first'>seen at once</div>"
+    settings = app_settings("title", "sentence", ASSETS / "preview.png", first)
+    routes = [Route("/", lambda request: HTMLResponse(written))]
+    app = Starlette(routes=routes, middleware=settings["middleware"])
+    page = TestClient(app).get("/").text
+    assert page.count(first) == page.count(f"window.gradio_config = {config};") == 1
+    assert page.index("</head>") < page.index(first) < page.index("window.gradio_config = ")
+    assert "theme.css?v=c0ffee" in page[: page.index("</head>")]
+
+
 def test_a_name_keeps_its_own_numbers_apart_from_what_was_typed() -> None:
     said = sentence([escape('<i> "3.14"'), ", cosine 0.833, of 50,257"])
     (_, named), *others = read(element("span", **label(said))).tags

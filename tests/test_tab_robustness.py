@@ -31,6 +31,7 @@ from kronviz.app.context import Context, load_context
 from kronviz.app.page import launch
 from kronviz.app.server import queueing as direct
 from kronviz.app.tabs.robustness import api as lab_api
+from kronviz.app.tabs.robustness import curves
 from kronviz.app.tabs.robustness import sweep as lab_sweep
 from kronviz.app.tabs.robustness import tab
 from kronviz.app.tabs.robustness import view as robustness_view
@@ -40,7 +41,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes import kept
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
-from kronviz.probes.recovery import recovery, recovery_strip
+from kronviz.probes.recovery import our_passages, recovery, recovery_strip
 from kronviz.probes.robustness import METRICS, Robustness, robustness
 from kronviz.probes.sensitivity import sensitivity
 from kronviz.probes.sweep import sweep
@@ -345,3 +346,28 @@ def test_a_kept_run_stands_there_before_anything_is_run(
         assert share in lab
     assert "Nothing has been run here yet" in read(tab._opening(context, "other")).said
     assert beyond(tmp_path / "other") == "<div></div>"
+
+
+def test_kept_curves_stand_there_before_anything_is_run(
+    pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"kinds": ["swap", "drop"], "strengths": [1, 2]}
+    monkeypatch.setattr(kept, "sweep", lambda p, seed: sweep(p, TEXTS, seed=seed, **few))
+    monkeypatch.setattr(kept, "recovery", lambda p, seed: recovery(p, our_passages()[:3], seed=seed))
+    context = Context({}, (), tmp_path)
+    for name in ("kept", "other"):
+        shutil.copytree(pair_folder, tmp_path / name)
+    found = kept.keep(tmp_path / "kept", kept.SWEEP).report
+    kept.keep(tmp_path / "kept", kept.RECOVERY)
+    for metric in METRICS:
+        plot, shown = curves.sweep_opening(context, "kept", metric)
+        assert read(shown).said.count("Swap") == 1
+        assert "sweep --pair kept --seed 1" in shown
+        assert "data:text/csv" not in shown, "its numbers would weigh on every first visit"
+        assert plot.value == gr.Plot(advantages(found, metric)).value
+    assert "is down to half" in curves.recovery_opening(context, "kept")[1]
+    for _, shown in (
+        curves.sweep_opening(context, "other", "kl_nats"),
+        curves.recovery_opening(context, "other"),
+    ):
+        assert "No curve yet" in shown

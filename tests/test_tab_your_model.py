@@ -206,8 +206,9 @@ def test_both_maps_show_every_token_and_name_the_asked_words(report: CrossModelR
     drawn = dataclasses.replace(report, points=points)
     others, named = token_map(drawn, "code").data
     assert (others.x, named.y) == ((6,), (3,))
-    assert named.text == ("␣run",)
-    assert others.customdata[0][0] == "␣&lt;b&gt;"
+    # Isolated, so that a name from right to left keeps its blank and its ellipsis at its own ends.
+    assert named.text == ("\u2068␣run\u2069",)
+    assert others.customdata[0][0] == "\u2068␣&lt;b&gt;\u2069"
 
 
 def test_names_on_a_map_keep_clear_of_each_other_and_of_marks() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Context:
         selector: the control that names the pair on screen, once the page has one.
         shelf: the tables that visitors brought, for as long as their files would stay.
         shared: controls of Compare that others follow: ``clean``, ``typo`` and ``right``.
+        warming: what tabs would like to have done once before their first visitor asks for it.
     """
 
     predictors: Mapping[str, Predictor]
@@ -47,6 +48,7 @@ class Context:
     selector: gr.Radio | None = None
     shelf: Shelf = field(default_factory=Shelf)
     shared: dict[str, gr.components.Component] = field(default_factory=dict)
+    warming: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def default(self) -> str | None:
@@ -120,6 +122,15 @@ def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -
             "start again."
         )
     return Context(predictors, tuple(dict.fromkeys(problems)), root)
+
+
+def warm(context: Context) -> None:
+    """Do what tabs asked for, one after another; what fails says so when a visitor asks for it."""
+    for first in context.warming:
+        try:
+            first()
+        except Exception:
+            _log.info("A first answer could not be made ready.", exc_info=True)
 
 
 def _preference(name: str) -> tuple[int, str]:

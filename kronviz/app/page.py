@@ -10,10 +10,12 @@ Notable:
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import signal
 import sys
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +26,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from kronviz.app import theme
 from kronviz.app.components import Markup, alert, arm_name, element, html_part, join
-from kronviz.app.context import Context
+from kronviz.app.context import Context, warm
 from kronviz.app.explain import explained
 from kronviz.app.guide import guide
 from kronviz.app.navigation import Group, View, bar, skip_link, views
@@ -38,6 +40,7 @@ from kronviz.app.tabs.about import tab as about
 from kronviz.app.tabs.arms import tab as arms
 from kronviz.app.tabs.bytes import tab as encode
 from kronviz.app.tabs.compare import tab as compare
+from kronviz.app.tabs.compare.still import still
 from kronviz.app.tabs.cost import tab as cost
 from kronviz.app.tabs.generate import tab as generate
 from kronviz.app.tabs.inside import pairs as inside_pairs
@@ -110,6 +113,7 @@ def build_app(context: Context) -> gr.Blocks:
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
     ) as app:
         app.kronviz_routes = map_files.routes(context)  # type: ignore[attr-defined]
+        app.kronviz_warm = functools.partial(warm, context)  # type: ignore[attr-defined]
         html_part(join([skip_link(), _masthead()]))
         if context.problems:
             html_part(_banner(context.problems))
@@ -126,11 +130,32 @@ def build_app(context: Context) -> gr.Blocks:
                             html_part(words)
                         page.build(context)
             selector.render()
+            app.kronviz_first = _first(context)  # type: ignore[attr-defined]
         else:
             html_part(_nothing())
         html_part(_footer())
     free_names(app)
     return app
+
+
+def _first(context: Context) -> Markup:
+    """Return what the page shows until the app is there: its head, and the first example."""
+    scripts = [theme.APP / "tabs/compare/picture.js", theme.APP / "first.js"]
+    main = element("main", _masthead(), bar(GROUPS, MOVED), still(context), class_="contain")
+    return join(
+        [
+            element(
+                "div",
+                element("div", element("div", main, class_="main"), class_="gradio-container"),
+                id="kv-first",
+                inert=True,
+            ),
+            *[
+                Markup(f"<script>({path.read_text(encoding='utf-8').strip()})()</script>")
+                for path in scripts
+            ],
+        ]
+    )
 
 
 def _absent(*packages: str) -> None:
@@ -149,7 +174,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     """
     uploads.delete_old()
     processing_utils.async_ssrf_protected_get = fetch_nothing  # type: ignore[assignment]
-    app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png")
+    first = getattr(app, "kronviz_first", "")
+    app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png", first)
     app_settings["routes"] += getattr(app, "kronviz_routes", ())
     app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))
     # Outside of all others: the page itself is the largest part of a first visit.
@@ -185,6 +211,8 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     if not wanted["prevent_thread_lock"]:
         # To be stopped is to be interrupted: the files that visitors sent are deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ready = getattr(app, "kronviz_warm", None)
+        threading.Thread(target=ready, name="kronviz first answers", daemon=True).start()
         app.block_thread()
     return served
 

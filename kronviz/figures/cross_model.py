@@ -71,6 +71,11 @@ def label(text: str) -> str:
     return html.escape(shown.replace(" ", "␣"), quote=False)
 
 
+def isolated(text: str) -> str:
+    """Return a label that runs its own way, right to left or left to right, ellipsis and all."""
+    return f"\u2068{text}\u2069" if text else ""
+
+
 def sides(
     places: Sequence[tuple[float, float]], names: Sequence[str], extent: tuple[float, float]
 ) -> list[str]:
@@ -139,8 +144,8 @@ def _dots(
         x=[_place(point, space)[0] for point in points],
         y=[_place(point, space)[1] for point in points],
         mode="markers+text" if asked else "markers",
-        text=[label(point.text) if point.id in named else "" for point in points],
-        customdata=[(label(point.text), point.id) for point in points],
+        text=[isolated(label(point.text)) if point.id in named else "" for point in points],
+        customdata=[(isolated(label(point.text)), point.id) for point in points],
         textfont={"family": SANS, "size": TEXT, "color": NEUTRALS["ink"].light},
         marker=marker,
         hovertemplate="%{customdata[0]}<br>id %{customdata[1]}<extra></extra>",

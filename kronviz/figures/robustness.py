@@ -23,9 +23,9 @@ from kronviz.typos import KINDS
 ROW = 26
 HEIGHT = 320
 AXES = {
-    "top1_kept": ("first choice kept more often by kron, share", 1),
+    "top1_kept": ("first choice kept, kron − bpe, share", 1),
     "kl_nats": ("KL, bpe − kron, nats", -1),
-    "hidden_cosine": ("kron’s cosine less bpe’s", 1),
+    "hidden_cosine": ("cosine, kron − bpe", 1),
     "logprob_drop_nats": ("log-probability drop, bpe − kron, nats", -1),
 }
 """Words for the axis of `advantages`, and the sign that turns kron − bpe to “right is kron”."""

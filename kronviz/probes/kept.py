@@ -5,7 +5,7 @@
 Notable:
 
 - What is kept says what it was measured on: the fingerprints of all arms' weights, the hash of the
-  pairs of texts, the seed. `kept` gives nothing where any of it is no longer so: figures of a pair
+  texts, the seed. `kept` gives nothing where any of it is no longer so: figures of a pair
   that was trained anew are never shown as its own.
 - Outcomes of single pairs are left out; the run itself gives them again.
 """
@@ -31,7 +31,9 @@ from kronviz.probes.examples import Examples, choose
 from kronviz.probes.inside import Survey, survey
 from kronviz.probes.layers import LayerReport, layers
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
+from kronviz.probes.recovery import PASSAGES, Recovery, recovery
 from kronviz.probes.robustness import Robustness, robustness
+from kronviz.probes.sweep import Sweep, sweep
 from kronviz.results import from_json, to_json
 
 SEED = 1
@@ -44,7 +46,7 @@ class Kept(Generic[Report]):
 
     Attributes:
         weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
-        texts: SHA-256 of the file of pairs, in hexadecimal digits.
+        texts: SHA-256 of the file of texts, in hexadecimal digits.
         command: what measures it again.
         report: the figures, without the outcomes of single pairs.
         examples: pairs that the first page offers, chosen from the outcomes by a rule.
@@ -70,6 +72,7 @@ class Kind:
         report: the class of its result.
         measure: from a predictor and a seed to a result, and examples where it chooses some.
         seeded: the seed changes the figures.
+        texts: the file whose texts it reads.
     """
 
     probe: str
@@ -77,6 +80,7 @@ class Kind:
     report: type
     measure: Callable[[Predictor, int], tuple[Any, Examples | None]]
     seeded: bool = True
+    texts: Path = OUR_PAIRS
 
 
 def _robustness(predictor: Predictor, seed: int) -> tuple[Robustness, Examples | None]:
@@ -94,10 +98,20 @@ def _layers(predictor: Predictor, seed: int) -> tuple[LayerReport, None]:
     return layers(predictor), None
 
 
+def _sweep(predictor: Predictor, seed: int) -> tuple[Sweep, None]:
+    return sweep(predictor, seed=seed), None
+
+
+def _recovery(predictor: Predictor, seed: int) -> tuple[Recovery, None]:
+    return recovery(predictor, seed=seed), None
+
+
 ROBUSTNESS = Kind("robustness", "robustness.json", Robustness, _robustness)
 INSIDE = Kind("inside-pairs", "inside.json", Survey, _survey)
 LAYERS = Kind("layers", "layers.json", LayerReport, _layers, seeded=False)
-KINDS = {kind.probe: kind for kind in (ROBUSTNESS, INSIDE, LAYERS)}
+SWEEP = Kind("sweep", "sweep.json", Sweep, _sweep)
+RECOVERY = Kind("recovery", "recovery.json", Recovery, _recovery, texts=PASSAGES)
+KINDS = {kind.probe: kind for kind in (ROBUSTNESS, INSIDE, LAYERS, SWEEP, RECOVERY)}
 FILE = ROBUSTNESS.file
 
 
@@ -111,7 +125,7 @@ def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[A
     command = f"python -m kronviz.probes {kind.probe} --pair {pair_dir.name}"
     made = Kept(
         fingerprints(pair_dir),
-        _texts(),
+        _texts(kind),
         command + (f" --seed {seed}" if kind.seeded else ""),
         report,
         examples,
@@ -136,12 +150,12 @@ def kept(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
             f"The file {kind.file} of the pair {pair_dir.name} is damaged; write it again with "
             f"`python -m kronviz.probes.kept checkpoints/{pair_dir.name}`."
         ) from None
-    same = found.weights == fingerprints(pair_dir) and found.texts == _texts()
+    same = found.weights == fingerprints(pair_dir) and found.texts == _texts(kind)
     return found if same else None
 
 
-def _texts() -> str:
-    return hashlib.sha256(OUR_PAIRS.read_bytes()).hexdigest()
+def _texts(kind: Kind) -> str:
+    return hashlib.sha256(kind.texts.read_bytes()).hexdigest()
 
 
 def main() -> None:

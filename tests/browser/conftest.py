@@ -147,6 +147,7 @@ def opened(browser: Any, profiles: dict[str, Any], address: str) -> Callable[...
         if script is not None:
             page.add_init_script(script)
         page.goto(address + query)
+        page.wait_for_selector("#kv-first", state="detached")
         page.wait_for_selector(".kv-result", state="attached")
         page.wait_for_function("window.kronviz && window.kronvizGuide")
         return page

@@ -73,7 +73,6 @@ def test_similarities_of_the_papers_pairs_are_on_the_page(stay: Visit) -> None:
     assert found["run", " run"] == "0.000"
 
 
-@pytest.mark.xfail(reason="open: the page asks again after it has rested")
 def test_typing_asks_once_and_then_rests(stay: Visit) -> None:
     page = open_bytes(stay)
 

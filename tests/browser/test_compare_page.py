@@ -152,10 +152,7 @@ def test_the_keyboard_reaches_the_first_field_and_moves_along_the_tabs(visit: Vi
     page.wait_for_function("window.kronvizViews.current() === 'compare'")
 
 
-@pytest.mark.parametrize(
-    "width",
-    [1440, pytest.param(390, marks=pytest.mark.xfail(reason="open: a tooltip closes on a phone"))],
-)
+@pytest.mark.parametrize("width", [1440, 390])
 def test_every_tooltip_stays_inside_the_window(visit: Visit, width: int) -> None:
     page = visit(width=width)
     for place in range(page.locator(".kv-info:visible").count()):

@@ -179,7 +179,6 @@ def test_the_map(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert saves(page, "[data-save=png]").startswith(b"\x89PNG")
 
 
-@pytest.mark.xfail(reason="open: Stop by keyboard was not confirmed with the new queue", run=False)
 def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go(page, "generate")
     press(page, "#kv-gen-mode input:checked", "ArrowRight")
@@ -308,7 +307,6 @@ WALKED = """() => {
 }"""
 
 
-@pytest.mark.xfail(reason="open: a control of a new view is not reached by Tab")
 def test_tab_alone_reaches_every_control_of_every_tab(page: Any) -> None:
     """By Tab from the tab's own button through all that can be used, to the foot of the page.
 

@@ -194,9 +194,12 @@
     });
     document.addEventListener(leave, (event) => { if (event.target.closest?.("[data-hex]")) hush(); });
   }
-  // Focus may scroll the page; what is told of the focused thing moves along.
+  // Focus may scroll the page, and so may whoever points; what is told moves along, while its thing
+  // is in sight.
   addEventListener("scroll", () => {
-    if (told?.contains(document.activeElement)) show(told, float.textContent, float.classList.contains("kv-float-words"));
+    const { top = -1, bottom = -1 } = told?.getBoundingClientRect() ?? {};
+    const kept = told?.contains(document.activeElement) || told?.matches(":hover");
+    if (kept && bottom > 0 && top < innerHeight) show(told, float.textContent, float.classList.contains("kv-float-words"));
     else hush();
   }, { passive: true, capture: true });
 

@@ -1,4 +1,4 @@
-"""What a link to the app looks like in a chat or a feed: a title, a sentence, a picture.
+"""The page on its way out: what a link to it looks like in a chat, and what stands there first.
 
 Notable:
 
@@ -7,6 +7,8 @@ Notable:
 - The page that Gradio writes carries the tags of Gradio's own site first, and readers of such tags
   take the first: they are replaced on the way out. Addresses in them must be whole, so they are
   written for the host that was asked.
+- Gradio's page is empty until megabytes of scripts have come. What is given as ``first`` is shown
+  until then: it stands before the app's configuration, which is most of the page's bytes.
 - Gradio's ``<base href="./">`` says nothing, but makes Plotly clip a chart by the page's whole
   address: once the link changed with a choice, charts ran over their axes or lost their curves.
 """
@@ -30,21 +32,26 @@ SIZE = (1200, 630)
 _OLD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 _BASE = re.compile(rb'<base href="\./"[^>]*>\s*')
 _HEAD = re.compile(rb"<head[^>]*>")
+_CONFIG = re.compile(
+    rb"<script>window\.gradio_config = .*?</script>\s*(?=<script data-)", re.DOTALL
+)
+_THEME = re.compile(rb'"theme_hash":\s*"(\w+)"')
 
 
-def app_settings(title: str, sentence: str, picture: Path) -> dict[str, Any]:
+def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> dict[str, Any]:
     """Arguments of the web application that `gr.Blocks.launch` makes: a route and a filter.
 
     Args:
         title, sentence: what the link says.
         picture: a PNG of `SIZE` pixels; without the file the link has no picture.
+        first: HTML that is shown until the app is there.
     """
 
     async def send_picture(request: Request) -> FileResponse:
         return FileResponse(picture, headers={"Cache-Control": "public, max-age=86400"})
 
     found = picture.is_file()
-    filtering = Middleware(LinkTags, title=title, sentence=sentence, picture=found)
+    filtering = Middleware(LinkTags, title=title, sentence=sentence, picture=found, first=first)
     return {
         "routes": [Route(PATH, send_picture)] if found else [],
         "middleware": [filtering],
@@ -79,10 +86,13 @@ def link_tags(title: str, sentence: str, address: str, picture: str | None) -> M
 
 
 class LinkTags:
-    """Puts the tags of this app into the page in place of those that Gradio writes."""
+    """Puts the tags of this app into the page in place of those that Gradio writes, and `first`."""
 
-    def __init__(self, app: ASGIApp, title: str, sentence: str, picture: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, title: str, sentence: str, picture: bool, first: str = ""
+    ) -> None:
         self.app, self.title, self.sentence, self.picture = app, title, sentence, picture
+        self.first = first.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope.get("path") != "/" or scope.get("method") != "GET":
@@ -115,4 +125,15 @@ class LinkTags:
         picture = str(here).rstrip("/") + PATH if self.picture else None
         tags = link_tags(self.title, self.sentence, str(here), picture).encode()
         bare = _BASE.sub(b"", _OLD.sub(b"", page))
+        if self.first:
+            bare = self._with_first(bare)
         return _HEAD.sub(lambda head: head[0] + tags, bare, count=1)
+
+    def _with_first(self, page: bytes) -> bytes:
+        config, theme = _CONFIG.search(page), _THEME.search(page)
+        if config is None or theme is None:
+            return page
+        sheet = b'<link rel="stylesheet" href="./theme.css?v=%s"></head>' % theme[1]
+        page = page[: config.start()] + page[config.end() :]
+        page = page.replace(b"</head>", sheet, 1)
+        return page.replace(b"</gradio-app>", b"</gradio-app>" + self.first + config[0], 1)

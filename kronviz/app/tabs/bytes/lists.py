@@ -65,7 +65,7 @@ def _finding(report: NeighborReport) -> Markup:
         [
             "Of the ten tokens nearest to ",
             short_piece(report.text.encode()),
-            ", the same word in another form: ",
+            f", the {RELATIONS['typographic'][0]}: ",
             listing(clauses, ", "),
             ".",
         ]

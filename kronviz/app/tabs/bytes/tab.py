@@ -2,7 +2,7 @@
 
 Notable:
 
-- What follows typing (the sheet, the second string, the walk) is one call, so that its parts never
+- What follows typing (method, sheet, second string, walk) is one call, so that its parts never
   contradict each other; the search through a vocabulary follows it, and holds nothing back.
 - Each question has a number, and the page never draws an answer that is older than the one it
   shows: typing and the slider are asked by listeners of their own, and the slower may be the older.
@@ -79,7 +79,7 @@ def build(context: Context) -> None:
     sizes = sorted({*POSITIONS, own})
     first = _views(context, TEXT, SECOND, own, KIND, PLACE, None)
 
-    drawn = html_part(_method(context, TEXT, None), "kv-byte-method")
+    drawn = _newest(first[0], "kv-byte-method")
     with gr.Row(elem_id="kv-byte-controls"):
         text = textbox("Any string", TEXT, "kv-byte-text", "Type a word")
         pos_dim = gr.Radio(
@@ -96,7 +96,7 @@ def build(context: Context) -> None:
     pair = context.selector or gr.Radio(
         list(context.predictors), value=context.default, label="Pair of models", visible=False
     )
-    sheet = _newest(first[0], "kv-byte-sheet")
+    sheet = _newest(first[1], "kv-byte-sheet")
 
     head(
         "What two strings share",
@@ -104,7 +104,7 @@ def build(context: Context) -> None:
     )
     second = textbox("Second string", SECOND, "kv-byte-with", "Type another word")
     html_part(_tries(PAIRS), "kv-byte-pairs")
-    both = _newest(first[1], "kv-byte-both")
+    both = _newest(first[2], "kv-byte-both")
 
     head(
         "One edit, at every place",
@@ -121,7 +121,7 @@ def build(context: Context) -> None:
         place = gr.Slider(
             1, len(TEXT) + 1, PLACE, step=1, label="Place of the edit", elem_id="kv-byte-place"
         )
-    walk = _newest(first[2], "kv-byte-walk")
+    walk = _newest(first[3], "kv-byte-walk")
 
     head(
         "Nearest tokens",
@@ -157,7 +157,6 @@ def build(context: Context) -> None:
     unfolded = gr.Checkbox(False, label="Tokens that share a code", elem_classes="kv-gone")
     asked = gr.Number(0, visible=False)
     line, counting = Line("bytes"), Line("collisions", 1)
-    method_of = line(lambda text, pair: _method(context, text, pair))
 
     def typed(*state: Any) -> tuple[Any, ...]:
         *asked, number = state
@@ -182,7 +181,7 @@ def build(context: Context) -> None:
     shared_of = counting(_shared)
     numbered: dict[str, Any] = {**quiet, "js": _ASK}
     state = [text, second, pos_dim, kind, place, pair, asked]
-    views = [sheet, both, walk, place]
+    views = [drawn, sheet, both, walk, place]
     where = [text, pos_dim, vocabulary, pair, asked]
     walking = [text, pos_dim, kind, place, pair, asked]
     # One listener an event: two that both wait as the last one would wake each other for ever.
@@ -190,12 +189,10 @@ def build(context: Context) -> None:
         [text.change, second.change, pos_dim.input], views_of, state, views, **numbered
     )
     answered.then(near_of, where, near, **numbered)
-    text.change(method_of, [text, pair], drawn, **quiet)
     gr.on([kind.input, place.input], walk_of, walking, walk, **numbered)
     vocabulary.input(near_of, where, near, **numbered)
     switched = pair.change(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
     switched.then(near_of, where, near, **numbered)
-    pair.change(method_of, [text, pair], drawn, **{**quiet, "trigger_mode": "multiple"})
     counted = [listed, rule, pos_dim]
     quiet["show_progress"] = "minimal"
     gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)
@@ -231,7 +228,7 @@ def _views(
     place: float,
     models: str | None,
 ) -> tuple[Any, ...]:
-    """The sheet, the second string, the walk, and the slider that walks."""
+    """The method, the sheet, the second string, the walk, and the slider that walks."""
     text, second = clean_text(text or ""), clean_text(second or "")
     try:
         predictor = context.predictor(models)
@@ -243,7 +240,8 @@ def _views(
         both = bytes_pair.view(compare_strings(text, second, predictor, pos_dim=size))
     except InputError as error:
         both = bytes_pair.refusal(str(error))
-    return (sheet, both, *_walk(context, text, size, kind, place, models))
+    walk = _walk(context, text, size, kind, place, models)
+    return (_method(context, text, models), sheet, both, *walk)
 
 
 def _walk(

@@ -87,7 +87,7 @@
     const { words, vectors } = found;
     const index = chosen !== null && chosen < words.length ? chosen : Math.max(0, words.findIndex((word) => word[2]));
     const sign_ = `${index}${result().dataset.words}${result().dataset.seq}`;
-    if (sign_ === drawnFor) return;
+    if (sign_ === drawnFor && place.querySelector("svg")) return;
     drawnFor = sign_;
     const [clean, typo, differs, alike] = words[index];
     const tokens = [clean, typo].map((span, which) =>

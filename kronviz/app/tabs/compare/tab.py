@@ -55,6 +55,13 @@ INTRO = (
     "token. It needs fewer input parameters and shifts less under misspelling, but lookalikes "
     "start alike."
 )
+FIELDS = (
+    ("Clean text", "Spelled as it should be", 5),
+    ("The same, misspelled", "Type it with mistakes", 5),
+    ("Right answer", "optional: what follows", 2),
+)
+"""Label, placeholder and share of the width of each field."""
+MISSPELL = "Misspell it for me"
 DEFAULT_KINDS = ("swap", "drop", "double", "insert", "neighbour")
 MAX_EDITS = 8
 EVERY = 46
@@ -74,23 +81,17 @@ def build(context: Context) -> None:
     examples, rule = first_examples(context)
     opening = examples[0]
     html_part(element("p", INTRO, class_="kv-intro"))
+    fields = []
     with gr.Row(elem_id="kv-texts", equal_height=False):
-        with gr.Column(min_width=280, scale=5):
-            clean = textbox(
-                "Clean text", opening.clean, "kv-clean", "Spelled as it should be", most=6
-            )
-        with gr.Column(min_width=280, scale=5):
-            typo = textbox(
-                "The same, misspelled", opening.typo, "kv-typo", "Type it with mistakes", most=6
-            )
-        with gr.Column(min_width=120, scale=2):
-            right = textbox(
-                "Right answer", opening.answer, "kv-right", "optional: what follows", most=6
-            )
+        given = (("clean", opening.clean), ("typo", opening.typo), ("right", opening.answer))
+        for (name, text), (label, hint, scale) in zip(given, FIELDS, strict=True):
+            with gr.Column(min_width=120 if scale == 2 else 280, scale=scale):
+                fields.append(textbox(label, text, f"kv-{name}", hint, most=6))
+    clean, typo, right = fields
     context.shared.update(clean=clean, typo=typo, right=right)
     with gr.Row(elem_id="kv-tools"):
-        button = gr.Button("Misspell it for me", variant="primary", elem_id="kv-misspell")
-        html_part(_examples(examples, rule), "kv-tries")
+        button = gr.Button(MISSPELL, variant="primary", elem_id="kv-misspell")
+        html_part(example_chips(examples, rule), "kv-tries")
     with gr.Row(elem_id="kv-manner"):
         with gr.Accordion("Kinds, strength and seed", open=False, elem_id="kv-how"):
             kinds = gr.CheckboxGroup(
@@ -110,7 +111,7 @@ def build(context: Context) -> None:
     made_text = gr.Textbox(visible=False)
     again = gr.Button("Ask again", elem_id="kv-again", elem_classes="kv-gone")
     answer = gr.HTML(
-        _answer(context, opening.clean, opening.typo, None, 0, opening.answer),
+        first_answer(context, opening),
         html_template=_NEWEST,
         js_on_load=None,
         apply_default_css=False,
@@ -221,17 +222,15 @@ def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
     )
 
 
-def _answer(
-    context: Context, clean: str, typo: str, pair: str | None, asked: int, right: str = ""
-) -> Markup:
-    """Return what the page shows for two texts."""
+def first_answer(context: Context, opening: Example) -> Markup:
+    """Return what the page shows for the example that it opens with."""
     try:
-        found: Comparison | InputError = context.comparisons(pair).compare(
-            clean_text(clean or ""), clean_text(typo or ""), clean_text(right or "")
+        found: Comparison | InputError = context.comparisons(None).compare(
+            opening.clean, opening.typo, opening.answer
         )
     except InputError as error:
         found = error
-    return _drawn(context, found, asked, pair)
+    return _drawn(context, found, 0)
 
 
 def _drawn(
@@ -256,7 +255,8 @@ def _overall(folder: Path) -> Markup:
     return beyond(folder)
 
 
-def _examples(examples: Sequence[Example], rule: str) -> Markup:
+def example_chips(examples: Sequence[Example], rule: str) -> Markup:
+    """Return a button for each example, with who is ahead on it."""
     chips = [
         element(
             "button",

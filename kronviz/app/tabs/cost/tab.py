@@ -20,6 +20,7 @@ from kronviz.accounting import (
     input_cost,
     read_vocabulary,
 )
+from kronviz.accounting.kept import kept_times
 from kronviz.accounting.timing import measure as measure_times
 from kronviz.app.components import Answer, Markup, answer, clean_text, element, html_part
 from kronviz.app.context import Context
@@ -109,7 +110,7 @@ def build(context: Context) -> None:
         )
         start = gr.Button("Measure", variant="primary", elem_id="kv-cost-start")
         status = html_part(view.status("Takes about two seconds."), "kv-cost-status")
-    times = html_part(Markup(""), "kv-cost-times")
+    times = html_part(_kept(), "kv-cost-times")
 
     controls: list[Any] = [vocabulary, count, pos_dim, d_model, dtype]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -138,6 +139,16 @@ def build(context: Context) -> None:
             concurrency_limit=1 if queue == "measure" else 2,
             concurrency_id=queue,
         )
+
+
+def _kept() -> Markup:
+    """Return the times that the page opens with, which may be of another machine."""
+    found = kept_times()
+    if found is None:
+        return Markup("")
+    return element(
+        "div", view.measured(found.measurement), view.kept(found.command), class_="kv-cost-page"
+    )
 
 
 def _follow(

@@ -205,6 +205,17 @@ def command(
     return element("p", "Reproduce with ", element("code", line), class_="kv-command")
 
 
+def kept(command: str) -> Markup:
+    """Say where the times come from that the page opens with."""
+    return element(
+        "p",
+        "Measured once, on the machine named above: ",
+        element("code", command),
+        ". “Measure” does it again on the machine that answers you.",
+        class_="kv-command",
+    )
+
+
 def status(words: str) -> Markup:
     """A line beside the button."""
     said = element("span", marked(words))

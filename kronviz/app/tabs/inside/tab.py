@@ -87,6 +87,10 @@ def build(context: Context) -> None:
     )
 
     known = _Known()
+    opening = [str(other.value or "") for other in shared]
+    context.warming.append(
+        lambda: known.followed(context.predictor(), *opening).report((thing.value, BYTES))
+    )
 
     def respond(
         clean: str,

@@ -20,6 +20,7 @@
     own: (s) => `M${-s} ${-0.3 * s}H${-0.3 * s}V${-s}H${0.3 * s}V${-0.3 * s}H${s}V${0.3 * s}H${0.3 * s}V${s}H${-0.3 * s}V${0.3 * s}H${-s}Z`,
   };
   const RADIUS = { self: 6.5, near: 6, moved: 6, typographic: 4.5, morphological: 5, byte: 4.2, own: 5.5 };
+  const isolated = (text) => `\u2068${text}\u2069`; // it runs its own way, right to left too
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
   const program = (gl) => {
@@ -306,7 +307,7 @@
         name.setAttribute("x", left.toFixed(1));
         name.setAttribute("y", (top + 4).toFixed(1));
         name.setAttribute("class", "kv-map-name");
-        name.textContent = text;
+        name.textContent = isolated(text);
         this.svg.append(name);
       }
       for (const [left, top, mark] of labels) {
@@ -314,7 +315,7 @@
         text.setAttribute("x", left.toFixed(1));
         text.setAttribute("y", top.toFixed(1));
         text.setAttribute("class", `kv-map-label${mark.kind === "self" ? " kv-map-label-self" : ""}`);
-        text.textContent = mark.label;
+        text.textContent = isolated(mark.label);
         this.svg.append(text);
       }
     }

@@ -176,6 +176,7 @@ def build(context: Context) -> None:
             for side, now, new in zip(SIDES, chosen, own, strict=True)
         ]
 
+    context.warming.append(lambda: followed(WORD, "", *_defaults(first), None))
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
         "api_visibility": "private",

@@ -34,11 +34,15 @@ MOST_NAMED = 6
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 200, 112, 34, 18, 8, 8
 
 
-def sweep_view(result: Sweep, metric: str) -> Markup:
-    """The finding of a sweep, a curve a kind, and downloads."""
+def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
+    """The finding of a sweep, a curve a kind, and downloads.
+
+    Args:
+        kept: the command that made the run, where it was kept with the weights.
+    """
     return element(
         "div",
-        progress(result.done, result.asked, False, "text"),
+        progress(result.done, result.asked, False, "text") if not kept else "",
         element("p", _finding(result, metric), class_="kv-finding", role="status"),
         problems(result.problems),
         element(
@@ -61,16 +65,20 @@ def sweep_view(result: Sweep, metric: str) -> Markup:
             ),
             class_="kv-caption",
         ),
-        downloads("sweep", result, sweep_rows(result)),
+        _made(kept, "Run the sweep") if kept else downloads("sweep", result, sweep_rows(result)),
         class_="kv-lab-result",
     )
 
 
-def recovery_view(result: Recovery) -> Markup:
-    """How long each model remembers a misspelling, in a sentence, with downloads."""
+def recovery_view(result: Recovery, kept: str = "") -> Markup:
+    """How long each model remembers a misspelling, in a sentence, with downloads.
+
+    Args:
+        kept: as for `sweep_view`.
+    """
     return element(
         "div",
-        progress(result.done, result.asked, False, "passage"),
+        progress(result.done, result.asked, False, "passage") if not kept else "",
         element("p", _forgetting(result), class_="kv-finding", role="status"),
         problems(result.problems),
         element(
@@ -83,8 +91,20 @@ def recovery_view(result: Recovery) -> Markup:
             ),
             class_="kv-caption kv-wide",
         ),
-        downloads("recovery", result, recovery_rows(result)),
+        _made(kept, "Run the passages")
+        if kept
+        else downloads("recovery", result, recovery_rows(result)),
         class_="kv-lab-result",
+    )
+
+
+def _made(command: str, button: str) -> Markup:
+    return element(
+        "p",
+        "Measured once and kept with the weights: ",
+        element("code", command),
+        f". “{button}” measures it anew, and saves its numbers.",
+        class_="kv-command",
     )
 
 

@@ -11,7 +11,7 @@ Notable:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ import gradio as gr
 
 from kronviz.app.components import (
     MAX_SEED,
-    METRIC_NAMES,
     QUIET,
     Markup,
     Runs,
@@ -28,36 +27,33 @@ from kronviz.app.components import (
     clean_text,
     connect,
     control,
-    empty,
     head,
     html_part,
     kept_run,
     kinds_part,
     links,
     refused,
-    running,
     seed_part,
     uploaded_file,
 )
 from kronviz.app.context import Context
 from kronviz.app.server.queueing import Line
-from kronviz.app.tabs.robustness import sweep as lab_sweep
 from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.app.tabs.robustness.api import add_endpoints
+from kronviz.app.tabs.robustness.curves import Section, recovery_section, sweep_section
 from kronviz.app.tabs.robustness.outcome_view import continuation_view, minimal_view
 from kronviz.checkpoint import CheckpointError
-from kronviz.figures.robustness import advantages, forgetting
 from kronviz.lines import split_lines
 from kronviz.passages import CLEAN
 from kronviz.predictor import InputError
-from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep
+from kronviz.probes import minimal_pairs, recovery, sensitivity
 from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
-from kronviz.probes.robustness import METRICS, MisspellingSettings, robustness, spoiled, summarise
+from kronviz.probes.robustness import MisspellingSettings, robustness, spoiled, summarise
 from kronviz.strings import whole_number
-from kronviz.typos import KEYBOARDS, KINDS
+from kronviz.typos import KEYBOARDS
 from kronviz.typos.words import find_words
 
 OURS, FILE, SENTENCES = "ours", "file", "sentences"
@@ -75,10 +71,6 @@ MAX_MINIMAL = 2_000
 MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the library to read a"
 
 
-Section = tuple[Mapping[str, gr.components.Component], gr.Button]
-"""The controls of a section by name, and the button that runs it."""
-
-
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     runs = Runs()
@@ -92,8 +84,8 @@ def build(context: Context) -> None:
     }
     sentence = _sentence_section(context, runs, pair)
     sections |= {
-        "sweep": _sweep_section(context, runs, pair),
-        "recovery": _recovery_section(context, runs, pair),
+        "sweep": sweep_section(context, runs, pair),
+        "recovery": recovery_section(context, runs, pair),
         "minimal": _minimal_section(context, runs, pair),
     }
     parts = {
@@ -204,111 +196,6 @@ def _opening(context: Context, pair: str | None) -> Markup:
     if found is None:
         return robustness_view.pairs_view(None)
     return robustness_view.pairs_view(found.report, kept=found.command)
-
-
-def _sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
-    head(
-        "Where the byte code helps, and where it hurts",
-        "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
-        "letter is a small step in bytes; a letter more or less moves all that follow.",
-    )
-    with gr.Row(elem_classes="kv-lab-controls"):
-        metric = gr.Radio(
-            [(METRIC_NAMES[name][0], name) for name in METRICS],
-            value="kl_nats",
-            label="Measured by",
-        )
-        count = control(
-            sweep.SweepSettings, "count", "Sentences, from our pairs", minimum=10, step=10
-        )
-        seed = seed_part()
-    with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
-        kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
-    press = buttons("Run the sweep", "kv-lab-sweep")
-    plot = gr.Plot(
-        visible=False, show_label=False, label="Advantage by kind", elem_classes="kv-plot"
-    )
-    shown = html_part(
-        empty(
-            "No curve yet. A sweep reads about 2,500 misspelled texts with both models; it can be "
-            "cancelled at any time and keeps what it has."
-        ),
-        "kv-lab-curves",
-    )
-
-    def steps(
-        metric: str, count: float, kinds: list[str], seed: Any, models: str | None, visitor: str
-    ) -> Iterator[tuple[Any, ...]]:
-        predictor = context.predictor(models)
-        number = whole_number(seed, "The seed", 0, MAX_SEED)
-        jobs = sweep.sweep_jobs(
-            predictor,
-            sweep.our_sentences(int(count)),
-            kinds=kinds,
-            strengths=sweep.STRENGTHS,
-            seed=number,
-        )
-        stages = runs.stages(
-            visitor,
-            ("sweep", predictor.pair, jobs, number),
-            lambda tell: sweep.sweep_of(predictor, jobs, seed=number, progress=tell),
-            len(jobs.pairs),
-            partial=False,
-        )
-        for stage in stages:
-            if stage.result is None:
-                yield stage, gr.Plot(visible=False), running(stage, "text")
-            else:
-                picture = gr.Plot(advantages(stage.result, metric), visible=True)
-                yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
-
-    connect(runs, press, steps, [metric, count, kinds, seed, pair], [plot, shown])
-    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, press.run
-
-
-def _recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
-    head(
-        "How long a typo is remembered",
-        "One word in the first half of a passage is misspelled. With every correct word that "
-        "follows, both models should care less. How soon do they?",
-    )
-    with gr.Row(elem_classes="kv-lab-controls"):
-        repeats = control(recovery.RecoverySettings, "repeats", "Misspellings of each passage")
-        seed = seed_part()
-    press = buttons("Run the passages", "kv-lab-recovery")
-    plot = gr.Plot(
-        visible=False, show_label=False, label="KL by token", elem_classes="kv-plot kv-plot-narrow"
-    )
-    shown = html_part(
-        empty(
-            f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
-            "clean and misspelled, and compared at every token after the misspelling."
-        ),
-        "kv-lab-forgetting",
-    )
-
-    def steps(
-        repeats: float, seed: Any, models: str | None, visitor: str
-    ) -> Iterator[tuple[Any, ...]]:
-        predictor = context.predictor(models)
-        number = whole_number(seed, "The seed", 0, MAX_SEED)
-        times = int(repeats)
-        stages = runs.stages(
-            visitor,
-            ("recovery", predictor.pair, times, number),
-            lambda tell: recovery.recovery(predictor, repeats=times, seed=number, progress=tell),
-            len(recovery.our_passages()),
-            partial=False,
-        )
-        for stage in stages:
-            if stage.result is None:
-                yield stage, gr.Plot(visible=False), running(stage, "passage")
-            else:
-                picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
-                yield stage, picture, lab_sweep.recovery_view(stage.result)
-
-    connect(runs, press, steps, [repeats, seed, pair], [plot, shown])
-    return {"repeats": repeats, "seed": seed}, press.run
 
 
 def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:

@@ -34,9 +34,9 @@ from kronviz.probes.tables import cross_model_rows
 from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 
 BUCKETS = {
-    "typographic": ("The same word, written otherwise", "“run” and “ Run”"),
-    "morphological": ("A word and itself with an ending", "“run” and “runs”"),
-    "unrelated": ("Two words drawn at random", "“sermon” and “roads”"),
+    "typographic": (RELATIONS["typographic"][0].capitalize(), "“run” and “ Run”"),
+    "morphological": (RELATIONS["morphological"][0].capitalize(), "“run” and “runs”"),
+    "unrelated": ("Drawn at random", "“sermon” and “roads”"),
 }
 SPACES = {"table": ("bpe", "the table"), "code": ("kron", "the byte code")}
 
@@ -151,8 +151,8 @@ def _finding(report: CrossModelReport | None) -> Markup:
         parts += [
             "; " if place else "",
             element("span", name, class_="kv-arm-name", data_arm=arm),
-            f" has {percent(found.typographic.mean, 1)} that are the same word written otherwise "
-            f"and {percent(found.morphological.mean, 1)} that share its letters",
+            f" has {percent(found.typographic.mean, 1)} of the {RELATIONS['typographic'][0]} "
+            f"and {percent(found.morphological.mean, 1)} of the {RELATIONS['morphological'][0]}",
         ]
     return sentence([*parts, "."])
 

@@ -1,0 +1,49 @@
+"""Times that were measured once and come with the project, for a page that opens with a result.
+
+    python -m kronviz.accounting.kept
+
+They are of the machine that they name; a file that cannot be read is as if there were none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kronviz import cli
+from kronviz.accounting.timing import Measurement, measure
+from kronviz.paths import ASSETS
+from kronviz.results import from_json, to_json
+
+FILE = ASSETS / "times.json"
+COMMAND = "python -m kronviz.accounting --measure 1024"
+
+
+@dataclass(frozen=True)
+class KeptTimes:
+    """A measurement, and the command that makes it again on another machine."""
+
+    command: str
+    measurement: Measurement
+
+
+def kept_times(path: Path = FILE) -> KeptTimes | None:
+    """Return the times that come with the project; ``None`` where there are none."""
+    try:
+        return from_json(KeptTimes, path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def main() -> None:
+    """Measure for ten seconds on this machine and write the file."""
+    cli.check_output(FILE)
+    made = KeptTimes(COMMAND, measure(seconds=10.0))
+    FILE.write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
+    print(to_json(made, indent=1))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,198 @@
+"""The two sections of Robustness that draw curves: every kind of misspelling, and forgetting.
+
+Each opens with the run that is kept with the pair's weights; its button measures anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components import (
+    MAX_SEED,
+    METRIC_NAMES,
+    QUIET,
+    Markup,
+    Runs,
+    buttons,
+    connect,
+    control,
+    empty,
+    head,
+    html_part,
+    kinds_part,
+    running,
+    seed_part,
+)
+from kronviz.app.context import Context
+from kronviz.app.tabs.robustness import sweep as lab_sweep
+from kronviz.checkpoint import CheckpointError
+from kronviz.figures.robustness import advantages, forgetting
+from kronviz.probes import recovery, sweep
+from kronviz.probes.kept import RECOVERY, SWEEP, Kept, Kind, kept
+from kronviz.probes.robustness import METRICS
+from kronviz.strings import whole_number
+from kronviz.typos import KINDS
+
+Section = tuple[Mapping[str, gr.components.Component], gr.Button]
+"""The controls of a section by name, and the button that runs it."""
+
+
+def _kept(context: Context, models: str | None, kind: Kind) -> Kept[Any] | None:
+    """Return what is kept with the weights of a pair; ``None`` where nothing of it can be read."""
+    try:
+        return kept(context.folder(models), kind)
+    except CheckpointError:
+        return None
+
+
+def sweep_opening(context: Context, models: str | None, metric: str) -> tuple[gr.Plot, Markup]:
+    """Return the curves that stand there before anything is run: those kept with the weights."""
+    found = _kept(context, models, SWEEP)
+    if found is None:
+        return gr.Plot(visible=False), empty(
+            "No curve yet. A sweep reads about 2,500 misspelled texts with both models; it can be "
+            "cancelled at any time and keeps what it has."
+        )
+    picture = gr.Plot(advantages(found.report, metric), visible=True)
+    return picture, lab_sweep.sweep_view(found.report, metric, found.command)
+
+
+def recovery_opening(context: Context, models: str | None) -> tuple[gr.Plot, Markup]:
+    """Return the curve that stands there before anything is run, as `sweep_opening`."""
+    found = _kept(context, models, RECOVERY)
+    if found is None:
+        return gr.Plot(visible=False), empty(
+            f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
+            "clean and misspelled, and compared at every token after the misspelling."
+        )
+    picture = gr.Plot(forgetting(found.report), visible=True)
+    return picture, lab_sweep.recovery_view(found.report, found.command)
+
+
+def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+    """Lay out the sweep over kinds and strengths of misspellings, and connect it."""
+    head(
+        "Where the byte code helps, and where it hurts",
+        "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
+        "letter is a small step in bytes; a letter more or less moves all that follow.",
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        metric = gr.Radio(
+            [(METRIC_NAMES[name][0], name) for name in METRICS],
+            value="kl_nats",
+            label="Measured by",
+        )
+        count = control(
+            sweep.SweepSettings, "count", "Sentences, from our pairs", minimum=10, step=10
+        )
+        seed = seed_part()
+    with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
+        kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
+    press = buttons("Run the sweep", "kv-lab-sweep")
+
+    first = _kept(context, context.default, SWEEP)
+    plot = gr.Plot(
+        advantages(first.report, "kl_nats") if first else None,
+        visible=first is not None,
+        show_label=False,
+        label="Advantage by kind",
+        elem_classes="kv-plot",
+    )
+    shown = html_part(sweep_opening(context, context.default, "kl_nats")[1], "kv-lab-curves")
+
+    def steps(
+        metric: str, count: float, kinds: list[str], seed: Any, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        number = whole_number(seed, "The seed", 0, MAX_SEED)
+        jobs = sweep.sweep_jobs(
+            predictor,
+            sweep.our_sentences(int(count)),
+            kinds=kinds,
+            strengths=sweep.STRENGTHS,
+            seed=number,
+        )
+        stages = runs.stages(
+            visitor,
+            ("sweep", predictor.pair, jobs, number),
+            lambda tell: sweep.sweep_of(predictor, jobs, seed=number, progress=tell),
+            len(jobs.pairs),
+            partial=False,
+        )
+        for stage in stages:
+            if stage.result is None:
+                yield stage, gr.Plot(visible=False), running(stage, "text")
+            else:
+                runs.keep(("sweep on page", visitor, models), stage.result)
+                picture = gr.Plot(advantages(stage.result, metric), visible=True)
+                yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
+
+    connect(runs, press, steps, [metric, count, kinds, seed, pair], [plot, shown])
+
+    def measured_by(metric: str, models: str | None, request: gr.Request) -> tuple[gr.Plot, Markup]:
+        last = runs.found(("sweep on page", f"{press.run.elem_id}/{request.session_hash}", models))
+        if last is None:
+            return sweep_opening(context, models, metric)
+        return gr.Plot(advantages(last, metric)), lab_sweep.sweep_view(last, metric)
+
+    pair.change(
+        lambda models, metric: sweep_opening(context, models, metric),
+        [pair, metric],
+        [plot, shown],
+        queue=False,
+        **QUIET,
+    )
+    metric.input(measured_by, [metric, pair], [plot, shown], queue=False, **QUIET)
+    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, press.run
+
+
+def recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+    """Lay out how long a misspelling is felt, and connect it."""
+    head(
+        "How long a typo is remembered",
+        "One word in the first half of a passage is misspelled. With every correct word that "
+        "follows, both models should care less. How soon do they?",
+    )
+    with gr.Row(elem_classes="kv-lab-controls"):
+        repeats = control(recovery.RecoverySettings, "repeats", "Misspellings of each passage")
+        seed = seed_part()
+    press = buttons("Run the passages", "kv-lab-recovery")
+
+    first = _kept(context, context.default, RECOVERY)
+    plot = gr.Plot(
+        forgetting(first.report) if first else None,
+        visible=first is not None,
+        show_label=False,
+        label="KL by token",
+        elem_classes="kv-plot kv-plot-narrow",
+    )
+    shown = html_part(recovery_opening(context, context.default)[1], "kv-lab-forgetting")
+
+    def steps(
+        repeats: float, seed: Any, models: str | None, visitor: str
+    ) -> Iterator[tuple[Any, ...]]:
+        predictor = context.predictor(models)
+        number = whole_number(seed, "The seed", 0, MAX_SEED)
+        times = int(repeats)
+        stages = runs.stages(
+            visitor,
+            ("recovery", predictor.pair, times, number),
+            lambda tell: recovery.recovery(predictor, repeats=times, seed=number, progress=tell),
+            len(recovery.our_passages()),
+            partial=False,
+        )
+        for stage in stages:
+            if stage.result is None:
+                yield stage, gr.Plot(visible=False), running(stage, "passage")
+            else:
+                picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
+                yield stage, picture, lab_sweep.recovery_view(stage.result)
+
+    connect(runs, press, steps, [repeats, seed, pair], [plot, shown])
+    pair.change(
+        lambda models: recovery_opening(context, models), pair, [plot, shown], queue=False, **QUIET
+    )
+    return {"repeats": repeats, "seed": seed}, press.run
