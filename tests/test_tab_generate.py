@@ -252,6 +252,26 @@ def test_stopping_ends_the_writing_within_two_seconds(context: Context) -> None:
     assert time.monotonic() - begun < 2
 
 
+def test_a_stop_is_heard_by_every_run_that_was_asked_for_before_it(context: Context) -> None:
+    """By a run that has not begun too, for which a stop once came too early; by no later one."""
+    stops = generate._Stops()
+
+    def written() -> list[str]:
+        asked = ("clean", "a", "", "", "", 0.7, 0.9, 6, 42, 5, None)
+        steps = generate._written(context, *asked, stopped=stops.of("me"))
+        return [str(said) for _, said in steps]
+
+    stops.begin("me")
+    stops.stop("me")
+    assert "Stopped." in "".join(written())
+    stops.begin("me")
+    said = written()
+    assert len(said) > 0
+    assert "Stopped." not in "".join(said)
+    stops.stop("someone else")
+    assert not stops.of("me")()
+
+
 def test_layers_shows_the_papers_figures_alone_and_then_ours_beside_them(
     small_predictor: Predictor, tmp_path: Path
 ) -> None:

@@ -31,9 +31,8 @@ from kronviz.app.context import Context, load_context
 from kronviz.app.page import launch
 from kronviz.app.server import queueing as direct
 from kronviz.app.tabs.robustness import api as lab_api
-from kronviz.app.tabs.robustness import curves
+from kronviz.app.tabs.robustness import curves, tab
 from kronviz.app.tabs.robustness import sweep as lab_sweep
-from kronviz.app.tabs.robustness import tab
 from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.figures.robustness import AXES, advantages, forgetting
@@ -353,7 +352,9 @@ def test_kept_curves_stand_there_before_anything_is_run(
 ) -> None:
     few = {"kinds": ["swap", "drop"], "strengths": [1, 2]}
     monkeypatch.setattr(kept, "sweep", lambda p, seed: sweep(p, TEXTS, seed=seed, **few))
-    monkeypatch.setattr(kept, "recovery", lambda p, seed: recovery(p, our_passages()[:3], seed=seed))
+    monkeypatch.setattr(
+        kept, "recovery", lambda p, seed: recovery(p, our_passages()[:3], seed=seed)
+    )
     context = Context({}, (), tmp_path)
     for name in ("kept", "other"):
         shutil.copytree(pair_folder, tmp_path / name)

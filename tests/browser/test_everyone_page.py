@@ -27,7 +27,7 @@ def axe() -> str:
     return (resources.files(package) / "axe.min.js").read_text(encoding="utf-8")
 
 
-def test_axe_finds_no_serious_fault_on_any_tab_in_light_or_dark(stay: Visit, axe: str) -> None:
+def test_axe_finds_nothing_on_any_view_in_light_or_dark(stay: Visit, axe: str) -> None:
     """Every rule over each tab in light; in dark what colours can change, which is the contrast."""
     # Colours that fade from light to dark would be measured half way.
     page = stay(reduced_motion="reduce")
@@ -43,7 +43,6 @@ def test_axe_finds_no_serious_fault_on_any_tab_in_light_or_dark(stay: Visit, axe
         faults.extend(
             f"{where}: {fault['id']}: {node['html'][:120]}"
             for fault in found["violations"]
-            if fault["impact"] in ("serious", "critical")
             for node in fault["nodes"]
         )
 

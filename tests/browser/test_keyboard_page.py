@@ -289,7 +289,10 @@ CONTROLS = """(where) => {
         window.__seen.set(target, ring);
     }) ?? true;
     window.__controls = all;
-    const start = document.getElementById(`${part.id}-button`) ?? document.body;
+    const name = part.id.replace("kv-tab-", "");
+    const links = document.querySelectorAll(
+        `.kv-bar-of-views [data-view="${name}"], .kv-masthead [data-opens="${name}"]`);
+    const start = [...links].filter((one) => one.checkVisibility()).at(-1) ?? document.body;
     if (start === document.body) start.tabIndex = -1;
     start.focus();
     document.body.removeAttribute("tabindex");

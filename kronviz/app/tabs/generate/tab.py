@@ -4,15 +4,18 @@ Notable:
 
 - Three ways to ask: a clean text, the same misspelled, and a text with a slot that any string is
   forced into. Each keeps its own fields, so that a change of mind loses nothing.
-- The stream stops at the next token when it is asked to; what was written stays.
+- The stream stops at the next token when it is asked to, or before its first where it was still
+  on its way; what was written stays.
 - Writing has its own places in the queue: whoever types in another tab does not wait for it.
 - `generate_api` has the same continuations for programs.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -30,6 +33,7 @@ from kronviz.app.components import (
     textbox,
 )
 from kronviz.app.context import Context
+from kronviz.app.server.queueing import leave_queue
 from kronviz.app.tabs.generate import echo
 from kronviz.app.tabs.generate import view as generate_view
 from kronviz.app.tabs.generate.api import add_endpoints
@@ -131,13 +135,24 @@ def build(context: Context) -> None:
     )
     fields = [mode, prompt, typo, slotted, string, *knobs]
 
-    def begin() -> tuple[gr.Timer, gr.Button]:
+    stops = _Stops()
+
+    def begin(request: gr.Request) -> tuple[gr.Timer, gr.Button]:
+        stops.begin(str(request.session_hash))
         return gr.Timer(1.0, active=True), gr.Button(interactive=True)
 
-    def write(*state: Any) -> Iterator[tuple[Any, ...]]:
-        for found in _written(context, *state):
+    def write(request: gr.Request, *state: Any) -> Iterator[tuple[Any, ...]]:
+        stopped = stops.of(str(request.session_hash))
+        for found in _written(context, *state, stopped=stopped):
             yield *found, Markup(""), gr.Button(interactive=True)
         yield gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
+
+    async def end(request: gr.Request) -> tuple[Any, ...]:
+        visitor = str(request.session_hash)
+        stops.stop(visitor)
+        if not await leave_queue(QUEUE, visitor, write):
+            return gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
+        return _stopped(), Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
 
     def opened(search: str) -> list[Any]:
         return _from_link(search, context) or [gr.skip()] * (len(fields) + 1)
@@ -146,7 +161,7 @@ def build(context: Context) -> None:
     asked = [start.click, prompt.submit, typo.submit, slotted.submit, string.submit]
     # First: the page asks for one listener's answer after another's.
     gr.on(asked, begin, None, [clock, stop], queue=False, **quiet)
-    run = gr.on(
+    gr.on(
         asked,
         write,
         [*fields, pair],
@@ -157,15 +172,7 @@ def build(context: Context) -> None:
         **quiet,
     )
     tell_place(place, clock, QUEUE, write)
-    # Said only once the run is over, or its last picture would come after these words.
-    over = stop.click(None, None, None, cancels=[run], api_visibility="private")
-    over.then(
-        lambda: (_stopped(), Markup(""), gr.Timer(active=False), gr.Button(interactive=False)),
-        None,
-        [status, place, clock, stop],
-        queue=False,
-        **quiet,
-    )
+    stop.click(end, None, [status, place, clock, stop], queue=False, **quiet)
     blocks = gr.context.Context.root_block
     if isinstance(blocks, gr.Blocks):
         search = gr.Textbox(visible=False)
@@ -184,6 +191,7 @@ def _written(
     slotted: str,
     string: str,
     *rest: Any,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Markup, Markup]]:
     """What the page shows while the models write, and at last."""
     *values, models = rest
@@ -203,7 +211,13 @@ def _written(
         return
     drawn = 0.0
     try:
+        if stopped():
+            yield gr.skip(), _stopped()
+            return
         for generation in generations:
+            if stopped() and not generation.finished:
+                yield generate_view.view(generation, mode), _stopped()
+                return
             if generation.finished or time.monotonic() - drawn > _WAIT:
                 yield generate_view.view(generation, mode), generate_view.progress(generation)
                 drawn = time.monotonic()
@@ -214,6 +228,37 @@ def _written(
     except BaseException as error:
         # What was written so far stays on the page.
         yield gr.skip(), alert(failure(error), "kv-refused")
+
+
+class _Stops:
+    """Which of a visitor's runs are to stop: those that were asked for before the last stop."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[str, list[int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def _of(self, visitor: str) -> list[int]:
+        with self._lock:
+            found = self._runs.setdefault(visitor, [0, 0])
+            self._runs.move_to_end(visitor)
+            while len(self._runs) > 1_000:
+                self._runs.popitem(last=False)
+        return found
+
+    def begin(self, visitor: str) -> None:
+        """Note that a visitor asked for another run."""
+        self._of(visitor)[0] += 1
+
+    def stop(self, visitor: str) -> None:
+        """Stop all runs that a visitor has asked for."""
+        found = self._of(visitor)
+        found[1] = found[0]
+
+    def of(self, visitor: str) -> Callable[[], bool]:
+        """Return whether the run that a visitor asked for last is to stop, as a function."""
+        found = self._of(visitor)
+        number = found[0]
+        return lambda: found[1] >= number > 0
 
 
 def _stopped() -> Markup:
