@@ -1,10 +1,10 @@
 """Pictures of every tab, light and dark, wide and on a phone: ``assets/screenshots/``.
 
     python assets/screenshots.py [--tabs compare training] [--out FOLDER]
-    python assets/screenshots.py --as-opened --full --out FOLDER    to look at: empty states too
+    python assets/screenshots.py --full --out FOLDER    to look at
     python assets/screenshots.py --preview     the picture of a link, kronviz/app/assets/preview.png
 
-What a tab measures is measured first. Pictures are small WebP files of the upper part of a page,
+Every tab opens with a result. Pictures are small WebP files of the upper part of a page,
 as the README shows them; with ``--full``, PNG files of all of it.
 
 Starts the app on a free port and drives headless Chromium (Debian's package ``chromium``).
@@ -33,13 +33,6 @@ WIDTHS = {1440: 900, 390: 844}
 KEPT_WIDTHS = {1440: 900, 390: 390}
 KEPT_HEIGHTS = {1440: 1125, 390: 1460}
 QUALITY = 66
-RUNS = {
-    "layers": ("#kv-lay-start", "#kv-lay-details .kv-downloads"),
-    "robustness": ("#kv-lab-run", "#kv-lab-table .kv-downloads"),
-    "your-model": ("#kv-table-run", "#kv-table-shown .kv-downloads"),
-    "cost": ("#kv-cost-start", "#kv-tab-cost .kv-cost-times"),
-}
-"""What is pressed on a tab before its picture is taken, and what stands there then."""
 VIEWS = (
     """[...document.querySelectorAll("[role=tab][data-tab-id]")].map((tab) => tab.dataset.tabId)"""
 )
@@ -69,14 +62,11 @@ def serve(port: int) -> subprocess.Popen:
     raise SystemExit("the app did not start within a minute")
 
 
-def photograph(
-    browser: Browser, url: str, out: Path, wanted: list[str], *, opened: bool, full: bool
-) -> None:
+def photograph(browser: Browser, url: str, out: Path, wanted: list[str], *, full: bool) -> None:
     """Take each tab in both modes and at both widths.
 
     Args:
         wanted: names of tabs, all if empty.
-        opened: as the tab is opened, with nothing measured.
         full: PNG files of the whole page.
     """
     for width, height in WIDTHS.items():
@@ -87,17 +77,12 @@ def photograph(
                 device_scale_factor=2 if width < 500 else 1,
             )
             page.goto(f"{url}/?__theme={mode}", wait_until="load")
-            page.get_by_role("tab").first.wait_for()
+            page.wait_for_selector("#kv-first", state="detached")
             for view in page.evaluate(VIEWS):
                 name = FILES.get(view, view)
                 if wanted and name not in wanted:
                     continue
                 page.evaluate("view => window.kronvizViews.open(view)", view)
-                if name in RUNS and not opened:
-                    press, done = RUNS[name]
-                    page.locator(press).click()
-                    page.locator(done).first.wait_for(timeout=180_000)
-                    page.locator(f"{press}:not([disabled])").wait_for(timeout=180_000)
                 settle(page)
                 picture = page.screenshot(full_page=True)
                 path = out / f"{name}-{mode}-{width}"
@@ -137,7 +122,7 @@ def preview(browser: Browser, url: str, out: Path) -> None:
     """The top of the first tab, as large as readers of links want it."""
     page = browser.new_page(viewport={"width": 1200, "height": 630}, color_scheme="light")
     page.goto(f"{url}/?__theme=light", wait_until="load")
-    page.locator(".kv-result").wait_for()
+    page.wait_for_selector("#kv-first", state="detached")
     page.add_style_tag(content=PREVIEW_STYLE)
     settle(page)
     page.screenshot(path=out)
@@ -149,7 +134,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tabs", nargs="*", default=[])
     parser.add_argument("--preview", action="store_true")
-    parser.add_argument("--as-opened", action="store_true", help="measure nothing first")
     parser.add_argument("--full", action="store_true", help="PNG files of the whole page")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
     arguments = parser.parse_args()
@@ -176,7 +160,6 @@ def main() -> None:
                     f"http://127.0.0.1:{port}",
                     arguments.out,
                     arguments.tabs,
-                    opened=arguments.as_opened,
                     full=arguments.full,
                 )
             browser.close()

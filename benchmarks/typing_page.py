@@ -58,6 +58,7 @@ def keystrokes(url: str, typing: Typing, pair: str) -> list[list[float]]:
         )
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(f"{url}/?pair={pair}&{typing.query}")
+        page.wait_for_selector("#kv-first", state="detached")
         for place in typing.places:
             page.wait_for_selector(f"{place} section, {place} [class^=kv-]", state="attached")
         page.wait_for_timeout(1500)

@@ -56,6 +56,24 @@ def test_the_first_screen_shows_a_result_before_anything_is_asked(visit: Visit) 
     assert page.errors == []
 
 
+def test_the_first_picture_is_there_before_any_script_of_the_app(
+    browser: Any, address: str
+) -> None:
+    page = browser.new_page(color_scheme="dark", viewport={"width": 390, "height": 844})
+    page.route("**/assets/**", lambda route: route.abort())
+    page.goto(address)
+    page.wait_for_selector("#kv-first .kv-now-sides svg >> nth=1")
+    assert page.locator("#kv-first .kv-finding").inner_text().startswith("P(")
+    assert page.locator("#kv-first textarea").nth(1).input_value() == TYPO
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    paper = page.evaluate("getComputedStyle(document.querySelector('#kv-first')).backgroundColor")
+    assert paper == rgb(NEUTRALS["paper"].dark)
+    page.goto(f"{address}?tab=map")
+    page.wait_for_selector("#kv-first .kv-masthead")
+    assert not page.locator("#kv-first .kv-finding").count(), "it is no picture of that view"
+    page.close()
+
+
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
 def test_the_first_screen_holds_method_picture_and_result(
     visit: Visit, width: int, height: int

@@ -20,7 +20,8 @@ def table(
 
     Args:
         caption: what the table shows; ``None`` where a heading says it.
-        titles: one for each column; a pair is a title and a small note below it.
+        titles: one for each column, empty for one that needs none; a pair is a title and a small
+            note below it.
         name: of the file that the table is saved as, where its caption is no name for one.
         hidden: the caption is for those who listen; others see it elsewhere.
     """
@@ -38,6 +39,8 @@ def table(
                 "tr",
                 *[
                     element("th", title, element("small", note) if note else "", scope="col")
+                    if title
+                    else element("td")
                     for title, note in heads
                 ],
             ),

@@ -125,7 +125,8 @@
       members(group).forEach((item, index) => { item.tabIndex = index ? -1 : 0; });
     }
   };
-  new MutationObserver(settle).observe(document.body, { childList: true, subtree: true });
+  // An answer that is drawn into the same elements takes the mark away, and no element comes or goes.
+  new MutationObserver(settle).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-settled"] });
   settle();
   document.addEventListener("keydown", (event) => {
     const group = event.target.closest?.("[data-told]")?.closest("[data-keys]");

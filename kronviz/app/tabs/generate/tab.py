@@ -143,9 +143,9 @@ def build(context: Context) -> None:
 
     def write(request: gr.Request, *state: Any) -> Iterator[tuple[Any, ...]]:
         stopped = stops.of(str(request.session_hash))
-        for found in _written(context, *state, stopped=stopped):
-            yield *found, Markup(""), gr.Button(interactive=True)
-        yield gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
+        # With the last picture: whoever starts again at once is not told of the run before.
+        for answer, said, more in _written(context, *state, stopped=stopped):
+            yield answer, said, Markup(""), gr.Button(interactive=more)
 
     async def end(request: gr.Request) -> tuple[Any, ...]:
         visitor = str(request.session_hash)
@@ -192,8 +192,8 @@ def _written(
     string: str,
     *rest: Any,
     stopped: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[Markup, Markup]]:
-    """What the page shows while the models write, and at last."""
+) -> Iterator[tuple[Markup, Markup, bool]]:
+    """What the page shows while the models write, and at last, and whether more is to come."""
     *values, models = rest
     try:
         # A field that was emptied asks for the value that it began with.
@@ -207,27 +207,28 @@ def _written(
             clean_text(string or "") if mode == "slot" else None,
         )
     except InputError as error:
-        yield generate_view.refusal(str(error)), generate_view.status("")
+        yield generate_view.refusal(str(error)), generate_view.status(""), False
         return
     drawn = 0.0
     try:
         if stopped():
-            yield gr.skip(), _stopped()
+            yield gr.skip(), _stopped(), False
             return
         for generation in generations:
             if stopped() and not generation.finished:
-                yield generate_view.view(generation, mode), _stopped()
+                yield generate_view.view(generation, mode), _stopped(), False
                 return
             if generation.finished or time.monotonic() - drawn > _WAIT:
-                yield generate_view.view(generation, mode), generate_view.progress(generation)
+                said = generate_view.progress(generation)
+                yield generate_view.view(generation, mode), said, not generation.finished
                 drawn = time.monotonic()
     except InputError as error:
-        yield generate_view.refusal(str(error)), generate_view.status("")
+        yield generate_view.refusal(str(error)), generate_view.status(""), False
     except GeneratorExit:
         raise
     except BaseException as error:
         # What was written so far stays on the page.
-        yield gr.skip(), alert(failure(error), "kv-refused")
+        yield gr.skip(), alert(failure(error), "kv-refused"), False
 
 
 class _Stops:

@@ -243,8 +243,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
                     "thead",
                     element(
                         "tr",
-                        element("th", "", scope="col"),
-                        element("th", "", scope="col"),
+                        element("td"),
+                        element("td"),
                         *heads,
                     ),
                     element(
