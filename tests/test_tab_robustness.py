@@ -351,7 +351,7 @@ def test_kept_curves_stand_there_before_anything_is_run(
     pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {"kinds": ["swap", "drop"], "strengths": [1, 2]}
-    monkeypatch.setattr(kept, "sweep", lambda p, seed: sweep(p, TEXTS, seed=seed, **few))
+    monkeypatch.setattr(kept, "sweep", lambda p, _, seed: sweep(p, TEXTS, seed=seed, **few))
     monkeypatch.setattr(
         kept, "recovery", lambda p, seed: recovery(p, our_passages()[:3], seed=seed)
     )
@@ -363,7 +363,7 @@ def test_kept_curves_stand_there_before_anything_is_run(
     for metric in METRICS:
         plot, shown = curves.sweep_opening(context, "kept", metric)
         assert shown.count("<figcaption>") == 2
-        assert "sweep --pair kept --seed 1" in shown
+        assert "sweep --pair kept --count 20 --seed 1" in shown
         assert "data:text/csv" not in shown, "its numbers would weigh on every first visit"
         assert plot.value == gr.Plot(advantages(found, metric)).value
     assert "recovery --pair kept --seed 1" in curves.recovery_opening(context, "kept")[1]

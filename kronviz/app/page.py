@@ -40,7 +40,6 @@ from kronviz.app.tabs.about import tab as about
 from kronviz.app.tabs.arms import tab as arms
 from kronviz.app.tabs.bytes import tab as encode
 from kronviz.app.tabs.compare import tab as compare
-from kronviz.app.tabs.compare.still import still
 from kronviz.app.tabs.cost import tab as cost
 from kronviz.app.tabs.generate import tab as generate
 from kronviz.app.tabs.inside import pairs as inside_pairs
@@ -141,7 +140,9 @@ def build_app(context: Context) -> gr.Blocks:
 def _first(context: Context) -> Markup:
     """Return what the page shows until the app is there: its head, and the first example."""
     scripts = [theme.APP / "tabs/compare/picture.js", theme.APP / "first.js"]
-    main = element("main", _masthead(), bar(GROUPS, MOVED), still(context), class_="contain")
+    main = element(
+        "main", _masthead(), bar(GROUPS, MOVED), compare.first_view(context), class_="contain"
+    )
     return join(
         [
             element(

@@ -33,10 +33,12 @@ from kronviz.probes.layers import LayerReport, layers
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
 from kronviz.probes.recovery import PASSAGES, Recovery, recovery
 from kronviz.probes.robustness import Robustness, robustness
-from kronviz.probes.sweep import Sweep, sweep
+from kronviz.probes.sweep import Sweep, our_sentences, sweep
 from kronviz.results import from_json, to_json
 
 SEED = 1
+SENTENCES = 20
+"""Sentences of a sweep that is kept: over a thousand texts, a few minutes for 51M parameters."""
 Report = TypeVar("Report")
 
 
@@ -73,6 +75,7 @@ class Kind:
         measure: from a predictor and a seed to a result, and examples where it chooses some.
         seeded: the seed changes the figures.
         texts: the file whose texts it reads.
+        options: further arguments of the command that measures the same again.
     """
 
     probe: str
@@ -81,6 +84,7 @@ class Kind:
     measure: Callable[[Predictor, int], tuple[Any, Examples | None]]
     seeded: bool = True
     texts: Path = OUR_PAIRS
+    options: str = ""
 
 
 def _robustness(predictor: Predictor, seed: int) -> tuple[Robustness, Examples | None]:
@@ -99,7 +103,7 @@ def _layers(predictor: Predictor, seed: int) -> tuple[LayerReport, None]:
 
 
 def _sweep(predictor: Predictor, seed: int) -> tuple[Sweep, None]:
-    return sweep(predictor, seed=seed), None
+    return sweep(predictor, our_sentences(SENTENCES), seed=seed), None
 
 
 def _recovery(predictor: Predictor, seed: int) -> tuple[Recovery, None]:
@@ -109,7 +113,7 @@ def _recovery(predictor: Predictor, seed: int) -> tuple[Recovery, None]:
 ROBUSTNESS = Kind("robustness", "robustness.json", Robustness, _robustness)
 INSIDE = Kind("inside-pairs", "inside.json", Survey, _survey)
 LAYERS = Kind("layers", "layers.json", LayerReport, _layers, seeded=False)
-SWEEP = Kind("sweep", "sweep.json", Sweep, _sweep)
+SWEEP = Kind("sweep", "sweep.json", Sweep, _sweep, options=f" --count {SENTENCES}")
 RECOVERY = Kind("recovery", "recovery.json", Recovery, _recovery, texts=PASSAGES)
 KINDS = {kind.probe: kind for kind in (ROBUSTNESS, INSIDE, LAYERS, SWEEP, RECOVERY)}
 FILE = ROBUSTNESS.file
@@ -122,7 +126,7 @@ def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[A
         CheckpointError: the pair cannot be loaded.
     """
     report, examples = kind.measure(Predictor.load(pair_dir), seed)
-    command = f"python -m kronviz.probes {kind.probe} --pair {pair_dir.name}"
+    command = f"python -m kronviz.probes {kind.probe} --pair {pair_dir.name}{kind.options}"
     made = Kept(
         fingerprints(pair_dir),
         _texts(kind),

@@ -191,9 +191,12 @@ def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     page.keyboard.press("Enter")
     done = ".kv-gen-result[data-finished]:has-text('Once upon a')"
     page.wait_for_selector(done)
-    press(page, "#kv-gen-max_tokens input[type=range]", "End")
+    write(page, "#kv-gen-max_tokens input[type=number]", "50")
+    page.keyboard.press("Tab")
     monkeypatch.setattr(generate, "side_by_side", slowly(generate.side_by_side, 0.15))
     press(page, "#kv-gen-start", "Enter")
+    # The run before says last of all that there is nothing to stop: now it is over.
+    page.wait_for_selector(".kv-gen-result:not([data-finished]) .kv-gen-token")
     page.wait_for_selector("#kv-gen-stop:not([disabled])")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "kv-gen-stop"

@@ -7,22 +7,26 @@ tab that `build` lays out takes its place.
 from __future__ import annotations
 
 from kronviz.app.components import Markup, element, join
-from kronviz.app.context import Context
 from kronviz.app.tabs.compare.picture import picture
-from kronviz.app.tabs.compare.tab import (
-    FIELDS,
-    INTRO,
-    MISSPELL,
-    example_chips,
-    first_answer,
-    first_examples,
+from kronviz.probes.examples import Example
+
+INTRO = (
+    "A Kronecker embedding computes a token’s vector from its bytes instead of storing one per "
+    "token. It needs fewer input parameters and shifts less under misspelling, but lookalikes "
+    "start alike."
 )
+FIELDS = (
+    ("Clean text", "Spelled as it should be", 5),
+    ("The same, misspelled", "Type it with mistakes", 5),
+    ("Right answer", "optional: what follows", 2),
+)
+"""Label, placeholder and share of the width of each field."""
+MISSPELL = "Misspell it for me"
+MANNER = "Kinds, strength and seed"
 
 
-def still(context: Context) -> Markup:
+def still(opening: Example, chips: Markup, answer: Markup) -> Markup:
     """Return the first example and its answer as a picture of the tab."""
-    examples, rule = first_examples(context)
-    opening = examples[0]
     texts = (opening.clean, opening.typo, opening.answer)
     columns = [
         _field(label, text, scale) for (label, _, scale), text in zip(FIELDS, texts, strict=True)
@@ -32,15 +36,12 @@ def still(context: Context) -> Markup:
         [
             element("p", INTRO, class_="kv-intro"),
             element("div", *columns, id="kv-texts"),
-            element(
-                "div", button, element("div", example_chips(examples, rule), class_="block"),
-                id="kv-tools",
-            ),
-            element("div", element("span", "Kinds, strength and seed"), id="kv-manner"),
+            element("div", button, element("div", chips, class_="block"), id="kv-tools"),
+            element("div", element("span", MANNER), id="kv-manner"),
             element("div", picture(), id="kv-now"),
-            element("div", first_answer(context, opening), id="kv-answer"),
+            element("div", answer, id="kv-answer"),
         ]
-    )  # fmt: skip
+    )
 
 
 def _field(label: str, text: str, scale: int) -> Markup:

@@ -41,6 +41,7 @@ from kronviz.app.components import (
 from kronviz.app.context import Context
 from kronviz.app.explain import explained
 from kronviz.app.tabs.compare.picture import picture
+from kronviz.app.tabs.compare.still import FIELDS, INTRO, MANNER, MISSPELL, still
 from kronviz.app.tabs.compare.view import refusal, result
 from kronviz.predictor import Comparison, InputError, check_characters
 from kronviz.probes.examples import Example
@@ -50,18 +51,6 @@ from kronviz.results import to_dict
 from kronviz.serving import BATCH, Busy, Overtaken
 from kronviz.typos import KINDS, Kind, Misspelling, misspell
 
-INTRO = (
-    "A Kronecker embedding computes a token’s vector from its bytes instead of storing one per "
-    "token. It needs fewer input parameters and shifts less under misspelling, but lookalikes "
-    "start alike."
-)
-FIELDS = (
-    ("Clean text", "Spelled as it should be", 5),
-    ("The same, misspelled", "Type it with mistakes", 5),
-    ("Right answer", "optional: what follows", 2),
-)
-"""Label, placeholder and share of the width of each field."""
-MISSPELL = "Misspell it for me"
 DEFAULT_KINDS = ("swap", "drop", "double", "insert", "neighbour")
 MAX_EDITS = 8
 EVERY = 46
@@ -91,9 +80,9 @@ def build(context: Context) -> None:
     context.shared.update(clean=clean, typo=typo, right=right)
     with gr.Row(elem_id="kv-tools"):
         button = gr.Button(MISSPELL, variant="primary", elem_id="kv-misspell")
-        html_part(example_chips(examples, rule), "kv-tries")
+        html_part(_examples(examples, rule), "kv-tries")
     with gr.Row(elem_id="kv-manner"):
-        with gr.Accordion("Kinds, strength and seed", open=False, elem_id="kv-how"):
+        with gr.Accordion(MANNER, open=False, elem_id="kv-how"):
             kinds = gr.CheckboxGroup(
                 [(_kind_label(kind), name) for name, kind in KINDS.items()],
                 value=list(DEFAULT_KINDS),
@@ -111,7 +100,7 @@ def build(context: Context) -> None:
     made_text = gr.Textbox(visible=False)
     again = gr.Button("Ask again", elem_id="kv-again", elem_classes="kv-gone")
     answer = gr.HTML(
-        first_answer(context, opening),
+        _first_answer(context, opening),
         html_template=_NEWEST,
         js_on_load=None,
         apply_default_css=False,
@@ -179,6 +168,12 @@ def build(context: Context) -> None:
     )
 
 
+def first_view(context: Context) -> Markup:
+    """Return the tab as it is shown until the app is there."""
+    examples, rule = first_examples(context)
+    return still(examples[0], _examples(examples, rule), _first_answer(context, examples[0]))
+
+
 def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
     """The comparison as a function of plain strings for the API and for agents."""
 
@@ -222,7 +217,7 @@ def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
     )
 
 
-def first_answer(context: Context, opening: Example) -> Markup:
+def _first_answer(context: Context, opening: Example) -> Markup:
     """Return what the page shows for the example that it opens with."""
     try:
         found: Comparison | InputError = context.comparisons(None).compare(
@@ -255,7 +250,7 @@ def _overall(folder: Path) -> Markup:
     return beyond(folder)
 
 
-def example_chips(examples: Sequence[Example], rule: str) -> Markup:
+def _examples(examples: Sequence[Example], rule: str) -> Markup:
     """Return a button for each example, with who is ahead on it."""
     chips = [
         element(

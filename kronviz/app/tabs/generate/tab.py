@@ -28,12 +28,12 @@ from kronviz.app.components import (
     element,
     failure,
     html_part,
+    leave_queue,
     place_part,
     tell_place,
     textbox,
 )
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import leave_queue
 from kronviz.app.tabs.generate import echo
 from kronviz.app.tabs.generate import view as generate_view
 from kronviz.app.tabs.generate.api import add_endpoints

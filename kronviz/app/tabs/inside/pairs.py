@@ -24,9 +24,11 @@ from kronviz.app.components import (
     in_queue,
     join,
     lane,
+    leave_queue,
     links,
     listing,
     marked,
+    next_number,
     number,
     place_part,
     progress_bar,
@@ -35,7 +37,6 @@ from kronviz.app.components import (
     watched,
 )
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import leave_queue, next_number
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures import inside as figures
 from kronviz.probes.inside import Survey, survey

@@ -28,8 +28,10 @@ from kronviz.app.components import (
     info,
     join,
     lane,
+    leave_queue,
     links,
     marked,
+    next_number,
     place_part,
     progress_bar,
     sentence,
@@ -39,7 +41,6 @@ from kronviz.app.components import (
     watched,
 )
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import leave_queue, next_number
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures import layers as figures
 from kronviz.predictor import Predictor

@@ -6,7 +6,8 @@ Each opens with the run that is kept with the pair's weights; its button measure
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import gradio as gr
 
@@ -26,10 +27,10 @@ from kronviz.app.components import (
     running,
     seed_part,
 )
-from kronviz.app.context import Context
 from kronviz.app.tabs.robustness import sweep as lab_sweep
 from kronviz.checkpoint import CheckpointError
 from kronviz.figures.robustness import advantages, forgetting
+from kronviz.predictor import Predictor
 from kronviz.probes import recovery, sweep
 from kronviz.probes.kept import RECOVERY, SWEEP, Kept, Kind, kept
 from kronviz.probes.robustness import METRICS
@@ -40,7 +41,16 @@ Section = tuple[Mapping[str, gr.components.Component], gr.Button]
 """The controls of a section by name, and the button that runs it."""
 
 
-def _kept(context: Context, models: str | None, kind: Kind) -> Kept[Any] | None:
+class Pairs(Protocol):
+    """What the sections need of the app: its pairs of models."""
+
+    @property
+    def default(self) -> str | None: ...
+    def predictor(self, pair: str | None = None) -> Predictor: ...
+    def folder(self, pair: str | None = None) -> Path: ...
+
+
+def _kept(context: Pairs, models: str | None, kind: Kind) -> Kept[Any] | None:
     """Return what is kept with the weights of a pair; ``None`` where nothing of it can be read."""
     try:
         return kept(context.folder(models), kind)
@@ -48,7 +58,7 @@ def _kept(context: Context, models: str | None, kind: Kind) -> Kept[Any] | None:
         return None
 
 
-def sweep_opening(context: Context, models: str | None, metric: str) -> tuple[gr.Plot, Markup]:
+def sweep_opening(context: Pairs, models: str | None, metric: str) -> tuple[gr.Plot, Markup]:
     """Return the curves that stand there before anything is run: those kept with the weights."""
     found = _kept(context, models, SWEEP)
     if found is None:
@@ -60,7 +70,7 @@ def sweep_opening(context: Context, models: str | None, metric: str) -> tuple[gr
     return picture, lab_sweep.sweep_view(found.report, metric, found.command)
 
 
-def recovery_opening(context: Context, models: str | None) -> tuple[gr.Plot, Markup]:
+def recovery_opening(context: Pairs, models: str | None) -> tuple[gr.Plot, Markup]:
     """Return the curve that stands there before anything is run, as `sweep_opening`."""
     found = _kept(context, models, RECOVERY)
     if found is None:
@@ -72,7 +82,7 @@ def recovery_opening(context: Context, models: str | None) -> tuple[gr.Plot, Mar
     return picture, lab_sweep.recovery_view(found.report, found.command)
 
 
-def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     """Lay out the sweep over kinds and strengths of misspellings, and connect it."""
     head(
         "Where the byte code helps, and where it hurts",
@@ -149,7 +159,7 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, press.run
 
 
-def recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
+def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     """Lay out how long a misspelling is felt, and connect it."""
     head(
         "How long a typo is remembered",

@@ -60,8 +60,8 @@ def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
         element(
             "p",
             marked(
-                f"{count(result.sentences, 'sentence')}, seed {result.seed}, took "
-                f"{written(result.seconds, 1)} s."
+                f"{count(result.sentences, 'sentence')}, seed {result.seed}"
+                f"{_took(result.seconds, kept)}."
             ),
             class_="kv-caption",
         ),
@@ -87,7 +87,7 @@ def recovery_view(result: Recovery, kept: str = "") -> Markup:
                 f"{count(result.runs, 'misspelled run')} of {count(result.done, 'passage')}, one "
                 "misspelled word in the first half of each. Both runs are compared wherever both "
                 "have read up to the same character. Bars are 95% intervals over passages. "
-                f"Seed {result.seed}, took {written(result.seconds, 1)} s."
+                f"Seed {result.seed}{_took(result.seconds, kept)}."
             ),
             class_="kv-caption kv-wide",
         ),
@@ -96,6 +96,11 @@ def recovery_view(result: Recovery, kept: str = "") -> Markup:
         else downloads("recovery", result, recovery_rows(result)),
         class_="kv-lab-result",
     )
+
+
+def _took(seconds: float, kept: str) -> str:
+    """Say how long a run took, of one that was made here."""
+    return "" if kept else f", took {written(seconds, 1)} s"
 
 
 def _made(command: str, button: str) -> Markup:

@@ -33,6 +33,7 @@ from kronviz.app.components import (
     kinds_part,
     links,
     refused,
+    running,
     seed_part,
     uploaded_file,
 )
