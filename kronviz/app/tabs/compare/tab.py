@@ -219,13 +219,20 @@ def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
 
 def _first_answer(context: Context, opening: Example) -> Markup:
     """Return what the page shows for the example that it opens with."""
+    return _answer(context, opening.clean, opening.typo, None, 0, opening.answer)
+
+
+def _answer(
+    context: Context, clean: str, typo: str, pair: str | None, asked: int, right: str = ""
+) -> Markup:
+    """Return what the page shows for two texts."""
     try:
-        found: Comparison | InputError = context.comparisons(None).compare(
-            opening.clean, opening.typo, opening.answer
+        found: Comparison | InputError = context.comparisons(pair).compare(
+            clean_text(clean or ""), clean_text(typo or ""), clean_text(right or "")
         )
     except InputError as error:
         found = error
-    return _drawn(context, found, 0)
+    return _drawn(context, found, asked, pair)
 
 
 def _drawn(
