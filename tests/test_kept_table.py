@@ -22,7 +22,7 @@ def test_a_stored_report_opens_the_view_for_its_own_weights_alone(
     made = keep_table(tmp_path / "kept")
     assert kept_table(tmp_path / "kept") == made
     context = Context({"kept": None}, (), tmp_path)  # type: ignore[dict-item]
-    assert "stored with the weights" in read(tab._opening(context)).said
+    assert "kept with the weights" in read(tab._opening(context)).said
     shutil.copy(tmp_path / "kept" / FILE, tmp_path / "other" / FILE)
     (tmp_path / "other" / FILE).write_text(
         (tmp_path / "kept" / FILE).read_text().replace(next(iter(made.weights.values())), "0" * 12)

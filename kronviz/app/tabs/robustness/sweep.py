@@ -121,13 +121,9 @@ def _finding(result: Sweep, metric: str) -> Markup:
         if point.strength == strength and (arm := point.metric(metric).steadier):
             better[arm].append(KINDS[point.kind].label)
     if not any(better.values()):
-        return join(
-            [
-                "By ",
-                METRIC_NAMES[metric][0],
-                ", no kind of misspelling separates the two models clearly.",
-            ]
-        )
+        name = METRIC_NAMES[metric][0].removesuffix(", nats")
+        said = name if name.isupper() else name[0].lower() + name[1:]
+        return join([f"By {said}, no kind of misspelling separates the two models clearly."])
     parts: list[object] = []
     for arm, labels in better.items():
         parts += [

@@ -31,6 +31,7 @@ from kronviz.app.components import (
     element,
     head,
     html_part,
+    join,
     links,
     seed_part,
     uploaded_file,
@@ -187,8 +188,9 @@ def _opening(context: Context) -> Markup:
         found = None
     if found is None:
         return report_view(None)
-    note = f"Measured once and stored with the weights: {found.command}. Measure runs it again."
-    return report_view(found.report, note=note)
+    code = element("code", found.command)
+    note = ["Measured once and kept with the weights: ", code, ". “Measure” runs it again."]
+    return report_view(found.report, note=join(note))
 
 
 class Kept(NamedTuple):

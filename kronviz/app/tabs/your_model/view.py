@@ -54,7 +54,7 @@ def share_bar(words: str, share: float) -> Markup:
 def report_view(
     report: CrossModelReport | None,
     doing: Markup | str = "",
-    note: str = "",
+    note: Markup | str = "",
     table: OwnModel | None = None,
 ) -> Markup:
     """The report at any stage; the paper's figures alone before there is one.
@@ -67,7 +67,7 @@ def report_view(
     return element(
         "div",
         doing,
-        element("p", note, class_="kv-quiet", role="status") if note else "",
+        element("p", note, class_="kv-command", role="status") if note else "",
         *_warnings(report),
         *_headline(report),
         _on_map(table) if table else "",
