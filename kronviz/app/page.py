@@ -147,6 +147,7 @@ def _first(context: Context) -> Markup:
         [
             element(
                 "div",
+                element("style", Markup(theme.first_sheet())),
                 element("div", element("div", main, class_="main"), class_="gradio-container"),
                 id="kv-first",
                 inert=True,

@@ -38,27 +38,39 @@ def style_sheet() -> str:
         f"font-display: swap; src: url('static/fonts/{file}.woff2') format('woff2'); }}"
         for family, weight, file in _FONTS
     )
-    colours = {**NEUTRALS, **ARMS}
-    every = {**colours, **CLASSES, **SCALE}
-    light = "".join(f"--kv-{name}: {colour.light}; " for name, colour in every.items())
-    dark = "".join(f"--kv-{name}: {colour.dark}; " for name, colour in every.items())
     # Plotly writes a figure's colours into its elements; each is handed back to its property here.
     repainted = "\n".join(
         f'.kv-plot [style*="{part}: {_rgb(colour.light)}"] '
         f"{{ {part}: var(--kv-{name}) !important; }}"
-        for name, colour in colours.items()
+        for name, colour in {**NEUTRALS, **ARMS}.items()
         for part in ("stroke", "fill")
     )
+    return "\n".join(
+        (
+            fonts,
+            _palette(),
+            repainted,
+            *_parts("css"),
+        )
+    )
+
+
+def first_sheet() -> str:
+    """The part of the style sheet that is needed before the app is there, without fonts."""
+    return "\n".join((_palette(), _parts("css")[0]))
+
+
+def _palette() -> str:
+    every = {**NEUTRALS, **ARMS, **CLASSES, **SCALE}
+    light = "".join(f"--kv-{name}: {colour.light}; " for name, colour in every.items())
+    dark = "".join(f"--kv-{name}: {colour.dark}; " for name, colour in every.items())
     arms = "\n".join(f'[data-arm="{arm}"] {{ --kv-arm: var(--kv-{arm}); }}' for arm in ARMS)
     type_faces = f"--kv-sans: {SANS}; --kv-mono: {MONO}; "
     return "\n".join(
         (
-            fonts,
             f":root {{ color-scheme: light; {type_faces}{light}}}",
             f":root.dark, :root .dark {{ color-scheme: dark; {dark}}}",
-            repainted,
             arms,
-            *_parts("css"),
         )
     )
 

@@ -5,8 +5,8 @@ Downloads are in the page itself, as data: no file is kept on the server for the
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from kronviz.app.components.html import Markup, element, join
 from kronviz.app.components.numbers import marked, quoting, written
@@ -93,11 +93,12 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
     """Links that save a result as JSON and CSV."""
 
     def link(label: str, kind: str, text: str) -> Markup:
-        data = base64.b64encode(text.encode()).decode()
+        # Quoted and not in base 64, of which a compressed page would hardly be smaller.
+        data = quote(text, safe=":,;[]{}()/=+*")
         return element(
             "a",
             label,
-            href=f"data:{kind};charset=utf-8;base64,{data}",
+            href=f"data:{kind};charset=utf-8,{data}",
             download=f"kronviz-{name}.{label.lower()}",
         )
 

@@ -35,7 +35,6 @@ _HEAD = re.compile(rb"<head[^>]*>")
 _CONFIG = re.compile(
     rb"<script>window\.gradio_config = .*?</script>\s*(?=<script data-)", re.DOTALL
 )
-_THEME = re.compile(rb'"theme_hash":\s*"(\w+)"')
 
 
 def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> dict[str, Any]:
@@ -130,10 +129,8 @@ class LinkTags:
         return _HEAD.sub(lambda head: head[0] + tags, bare, count=1)
 
     def _with_first(self, page: bytes) -> bytes:
-        config, theme = _CONFIG.search(page), _THEME.search(page)
-        if config is None or theme is None:
+        config = _CONFIG.search(page)
+        if config is None:
             return page
-        sheet = b'<link rel="stylesheet" href="./theme.css?v=%s"></head>' % theme[1]
         page = page[: config.start()] + page[config.end() :]
-        page = page.replace(b"</head>", sheet, 1)
         return page.replace(b"</gradio-app>", b"</gradio-app>" + self.first + config[0], 1)
