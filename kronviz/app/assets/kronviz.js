@@ -173,10 +173,12 @@
     float.hidden = false;
     const at = target.getBoundingClientRect();
     const own = float.getBoundingClientRect();
-    const narrow = innerWidth < 600;
+    // The window as the style sheet sees it: a phone that has zoomed out calls it wider.
+    const { clientWidth, clientHeight } = document.documentElement;
+    const narrow = clientWidth < 600;
     const above = at.top - own.height - 6;
-    float.style.left = `${narrow ? 8 : Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`;
-    float.style.top = `${narrow ? innerHeight - own.height - 8 : above > 8 ? above : at.bottom + 6}px`;
+    float.style.left = `${narrow ? 8 : Math.max(8, Math.min(at.left, clientWidth - own.width - 8))}px`;
+    float.style.top = `${narrow ? clientHeight - own.height - 8 : above > 8 ? above : at.bottom + 6}px`;
   };
   for (const [enter, leave] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
     document.addEventListener(enter, (event) => {

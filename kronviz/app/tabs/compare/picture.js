@@ -108,7 +108,7 @@
       const line = tag("span", "kv-now-arm", arm(name), tag("span", "kv-now-way", ` ${WAYS[name] ?? ""}`));
       names.append(line);
     }
-    const room = (place.querySelector(".kv-now-sides").clientWidth - (innerWidth > 760 ? 200 : 44)) / 2 - 16;
+    const room = (place.querySelector(".kv-now-sides").clientWidth - (matchMedia("(max-width: 760px)").matches ? 44 : 200)) / 2 - 16;
     const drawn = ["Clean", "Misspelled"].map((name, which) => {
       const holder = tag("div", "kv-now-side");
       holder.append(tag("span", "kv-hidden", name));

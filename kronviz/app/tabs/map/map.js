@@ -324,8 +324,8 @@
       float.textContent = `${label(words, id)}\n${rank}\nbytes ${hex(bytes(words, id))}${times}`;
     }
     const own = float.getBoundingClientRect();
-    float.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - own.width - 8))}px`;
-    float.style.top = `${event.clientY + own.height + 24 > innerHeight ? event.clientY - own.height - 10 : event.clientY + 16}px`;
+    float.style.left = `${Math.max(8, Math.min(event.clientX + 14, document.documentElement.clientWidth - own.width - 8))}px`;
+    float.style.top = `${event.clientY + own.height + 24 > document.documentElement.clientHeight ? event.clientY - own.height - 10 : event.clientY + 16}px`;
   };
 
   // The same for whoever moves the map by keyboard: told at its middle, and to a screen reader.
