@@ -17,10 +17,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from kronviz.arms import input_embedding
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.encoders import gpu, plain
 from kronviz.graphs import GraphReader
 from kronviz.model import GPT, ModelConfig
+from kronviz.row_sums import RowSumEmbedding
 from kronviz.tokenizer import load_tokenizer
 
 CASES = (
@@ -44,23 +46,26 @@ def error(found: torch.Tensor, exact: torch.Tensor) -> float:
     return float((found.double() - exact).norm() / exact.norm())
 
 
-def check_numbers(pos_dim: int, width: int, dtype: torch.dtype, count: int) -> None:
+def check_numbers(
+    pos_dim: int, width: int, dtype: torch.dtype, count: int, arm: str = "kron"
+) -> None:
     """Forward and backward against float64; twice, for they must not differ by a bit."""
     words = load_tokenizer("r50k_base").vocabulary
-    module = KroneckerEmbedding(words, width, pos_dim).cuda()
-    data, offsets = module.data, module.offsets
+    module = input_embedding(arm, words, width, pos_dim)[0].cuda()
+    assert isinstance(module, RowSumEmbedding)
+    data, offsets, code = module.data, module.offsets, module.code
     weight = torch.randn_like(module.weight).detach().to(dtype)
     # As text does, most ids are few: squares of evenly drawn numbers.
     ids = (torch.rand(count, device="cuda") ** 4 * len(words)).long()
     grad = torch.randn(count, width, device="cuda", dtype=dtype)
-    label = f"P={pos_dim} d={width} {str(dtype).removeprefix('torch.')} n={count}:"
+    label = f"{arm} P={pos_dim} d={width} {str(dtype).removeprefix('torch.')} n={count}:"
 
     leaf = weight.double().requires_grad_()
-    exact = plain.encode(leaf, None, ids, data, offsets, (pos_dim,))
+    exact = plain.encode(leaf, None, ids, data, offsets, code)
     exact.backward(grad.double())
     assert leaf.grad is not None
-    made = [gpu.encode(weight, None, ids, data, offsets, (pos_dim,)) for _ in range(2)]
-    back = [gpu.backward(grad, ids, data, offsets, (pos_dim,)) for _ in range(2)]
+    made = [gpu.encode(weight, None, ids, data, offsets, code) for _ in range(2)]
+    back = [gpu.backward(grad, ids, data, offsets, code) for _ in range(2)]
     forward, backward = error(made[0], exact.detach()), error(back[0], leaf.grad)
     expect(f"{label} forward", forward < LIMITS[dtype], f"{forward:.1e}")
     expect(f"{label} backward", backward < LIMITS[dtype], f"{backward:.1e}")
@@ -69,7 +74,7 @@ def check_numbers(pos_dim: int, width: int, dtype: torch.dtype, count: int) -> N
 
     wild = ids.clone()
     wild[:3] = torch.tensor([-1, len(words), 2**40])
-    out = gpu.encode(weight, None, wild, data, offsets, (pos_dim,))
+    out = gpu.encode(weight, None, wild, data, offsets, code)
     rest = torch.equal(out[3:], made[0][3:]) and bool(out[:3].isnan().all())
     expect(f"{label} ids out of range give NaN and nothing else", rest)
 
@@ -131,6 +136,9 @@ def main() -> None:
     started = time.perf_counter()
     for case in CASES:
         check_numbers(*case)
+    for case in CASES[:3]:
+        for arm in ("ngram", "ngram-word", "pairs"):
+            check_numbers(*case, arm)
     empty = torch.zeros(0, dtype=torch.long, device="cuda")
     module = KroneckerEmbedding(load_tokenizer("r50k_base").vocabulary, 64).cuda()
     expect("no ids at all", module(empty).shape == (0, 64))
