@@ -203,6 +203,13 @@ def verdict(study: Study) -> str:
                 if arm is not None
             ]
     said = "; ".join(parts) + "."
+    if low.share > 1:
+        small = next((arm for arm in study.arms if arm.share <= 1), None)
+        if small is not None:
+            said = (
+                f"{said} It has {low.share:.2g} times the table’s parameters; of the arms with no "
+                f"more than the table’s, {small.arm} has the lowest validation loss."
+            )
     if study.seeds < SEEDS:
         return f"{said} Some arms have run with {study.seeds} of {SEEDS} seeds: not settled."
     clear = all(
