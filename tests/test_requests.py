@@ -203,6 +203,21 @@ def test_a_large_body_holds_files_alone(address: str) -> None:
         assert answer.status_code in (413, 422)
 
 
+def test_a_token_list_of_millions_of_parts_is_refused_before_its_run_waits(
+    address: str, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    large = tmp_path / "t.json"
+    large.write_bytes(b"{" + b'"":0,' * 3_000_000 + b'"":0}')
+    sent = [("files", path.open("rb")) for path in (files[0], large)]
+    paths = httpx.post(f"{address}gradio_api/upload", files=sent).json()
+    given = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
+    named = dict(zip(("vectors", "tokens"), given, strict=True))
+    for way, body in (("call", {"data": given}), ("call/v2", named)):
+        answer = httpx.post(f"{address}gradio_api/{way}/table_of_files", json=body)
+        assert answer.status_code == 413
+        assert answer.json()["detail"].startswith("The token list is JSON of far more parts")
+
+
 BROKEN = ("--5", "0-1,2-3", "a-b", "5-2", "-", "9" * 99)
 
 

@@ -28,6 +28,7 @@ from urllib.parse import parse_qs, unquote
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,11 +45,14 @@ from kronviz.app.server.bodies import (
     whole,
 )
 from kronviz.errors import InputError
+from kronviz.probes.cross_model.token_files import check_size
 
 MAX_PATH, MAX_QUERY, MAX_LINK = 2_000, 2_000, 20_000
 """Bytes of an address, of what follows its question mark, and of that in a link to a view."""
 INLINE = frozenset({"table_of_bytes"})
 """Endpoints whose values may hold whole files."""
+OF_FILES = frozenset({"table_of_files"})
+"""Endpoints whose values name files that were sent before."""
 WAITING = 500
 _IDENTIFIER = re.compile(r"[\w-]{1,64}")
 _RANGE = re.compile(rb"bytes=(\d{0,15})-(\d{0,15})")
@@ -230,6 +234,8 @@ class Door:
             raise Refused(422, "A file is sent, not fetched: upload it, and give its path here.")
         if call:
             body = self._call(call[2], body, named=bool(call[1]))
+            if call[2] in OF_FILES:
+                await run_in_threadpool(_check_files, body)
         else:
             self._listener(body, len(written))
         written = json.dumps(body).encode()
@@ -402,6 +408,19 @@ def _may_be_served(path: str) -> bool:
         return True
     asked = os.path.normpath(path.removeprefix(f"{_API}/file").lstrip("=/").join(("/", "")))
     return Path(asked).is_relative_to(Path(get_upload_folder()).resolve())
+
+
+def _check_files(body: Any) -> None:
+    """Refuse a call that names a file in which far more stands than a vocabulary has."""
+    for given in body["data"] if isinstance(body.get("data"), list) else body.values():
+        path = given.get("path") if isinstance(given, dict) else None
+        if isinstance(path, str) and _may_be_served(f"{_API}/file={path}"):
+            try:
+                check_size(Path(path))
+            except InputError as error:
+                raise Refused(413, str(error)) from None
+            except (OSError, ValueError):
+                continue  # Whoever reads it says what is wrong with it.
 
 
 def _names_an_address(body: Any) -> bool:

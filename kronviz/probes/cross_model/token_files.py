@@ -13,6 +13,7 @@ import base64
 import binascii
 import codecs
 import json
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -33,6 +34,8 @@ from kronviz.probes.cross_model.tokens import (
 
 MAX_FILE_BYTES = 64_000_000
 MAX_OBJECTS, MAX_LISTS, MAX_PARTS = 500_000, 2_000_000, 2_500_000
+_MOST = {b"{": MAX_OBJECTS, b"[": MAX_LISTS, b",": MAX_PARTS}
+_BLOCK = 1_000_000
 """In a JSON file: the largest vocabularies list 600,000 merges as pairs, and few objects."""
 SLOW_BYTES = 4_000_000
 
@@ -178,16 +181,34 @@ def _is_json(data: bytes) -> bool:
     return data.lstrip()[:2] in (b'{"', b'["') and data.rstrip()[-1:] in (b"}", b"]")
 
 
-def _parsed(data: bytes) -> Any:
-    # Counted first, and read by a fast parser: nobody else is answered while a parser is at work.
-    if (
-        data.count(b"{") > MAX_OBJECTS
-        or data.count(b"[") > MAX_LISTS
-        or data.count(b",") > MAX_PARTS
-    ):
+def check_size(path: Path) -> None:
+    """Check that a file which begins as JSON does may be a vocabulary, without parsing it.
+
+    Raises:
+        InputError: far more stands in it than in any vocabulary.
+    """
+    counts = dict.fromkeys(_MOST, 0)
+    with path.open("rb") as file:
+        block = file.read(_BLOCK)
+        if block.lstrip()[:1] not in (b"{", b"["):
+            return
+        while block:
+            for mark in counts:
+                counts[mark] += block.count(mark)
+            block = file.read(_BLOCK)
+    _check_counts(counts)
+
+
+def _check_counts(counts: dict[bytes, int]) -> None:
+    if any(counts[mark] > most for mark, most in _MOST.items()):
         raise InputError(
             "The token list is JSON of far more parts than a vocabulary has; give tokenizer.json."
         )
+
+
+def _parsed(data: bytes) -> Any:
+    # Counted first, and read by a fast parser: nobody else is answered while a parser is at work.
+    _check_counts({mark: data.count(mark) for mark in _MOST})
     try:
         return orjson.loads(data)
     except ValueError:

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from kronviz.app.components import Answer, answer, typed
+from kronviz.app.components import Answer, answer, still_there, typed
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import still_there
 from kronviz.generation import Sampler, side_by_side
 from kronviz.predictor import Predictor
 from kronviz.probes.echo import STRINGS, echo
@@ -65,7 +64,11 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             sampler = Sampler(temperature, top_p, max_tokens, seed, repeat_limit)
             texts = [typed(prompt, "prompt")]
             slot = typed(forced or "", "forced") or None
-            *_, last = side_by_side(models(pair), texts, sampler, slot)
+            there = still_there()
+            for generation in side_by_side(models(pair), texts, sampler, slot):
+                last = generation
+                if not there():
+                    break
             return last
 
         return answer(ask)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from kronviz.app.components import MAX_SEED, Answer, answer, texts, typed
+from kronviz.app.components import MAX_SEED, Answer, answer, still_there, texts, typed
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import still_there
 from kronviz.predictor import Predictor
 from kronviz.probes.inside import PARTS, inside, survey
 from kronviz.probes.kept import INSIDE, kept

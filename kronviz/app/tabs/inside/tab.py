@@ -19,9 +19,8 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import element, html_part, links, textbox
+from kronviz.app.components import element, html_part, links, still_there, textbox
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import still_there
 from kronviz.app.tabs.inside import view
 from kronviz.app.tabs.inside.api import add_endpoints
 from kronviz.figures import inside as figures

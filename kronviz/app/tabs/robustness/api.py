@@ -8,9 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, texts, typed
+from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, still_there, texts, typed
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import still_there
 from kronviz.passages import CONTEXT, CONTINUATION, SYNTHETIC
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep

@@ -16,12 +16,12 @@ from kronviz.app.components import (
     QUEUE,
     Answer,
     answer,
+    still_there,
     texts,
     typed,
     uploaded_file,
 )
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import still_there
 from kronviz.lines import short_name
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import TokenList, VectorTable, compare_table, read_files
