@@ -373,26 +373,56 @@ def test_an_error_in_any_long_run_is_one_sentence_and_it_can_run_again(
             assert cancel["interactive"] is False
 
 
-def test_a_call_whose_visitor_left_ends_soon(
-    app: gr.Blocks, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, batches = threading.Event(), itertools.count()
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, Iterator[int]]:
+    """A run without an end: set once it has begun, and counting its batches."""
+    begun, counted = threading.Event(), itertools.count()
 
     def endless(*_: object) -> Iterator[tuple[Any, ...]]:
         while True:
             begun.set()
-            next(batches)
+            next(counted)
             time.sleep(0.05)
             yield ()
 
     monkeypatch.setattr("kronviz.probes.robustness.outcomes", endless)
     monkeypatch.setattr("kronviz.probes.robustness.summarise", lambda *_, **__: {})
+    return begun, counted
+
+
+def is_over(app: gr.Blocks, counted: Iterator[int]) -> None:
+    """Check that the run ends, and that nothing of it goes on."""
+    queue = app._queue.event_queue_per_concurrency_id["lab"]
+    eventually(lambda: queue.current_concurrency == 0)
+    reached = next(counted)
+    time.sleep(0.3)
+    assert next(counted) == reached + 1
+
+
+def test_a_call_whose_visitor_left_ends_soon(
+    app: gr.Blocks, address: str, batches: tuple[threading.Event, Iterator[int]]
+) -> None:
+    begun, counted = batches
     url = f"{address}gradio_api/call/v2/robustness"
     event = httpx.post(url, json={}).json()["event_id"]
     with httpx.stream("GET", f"{url}/{event}"):
         assert begun.wait(20)
-    queue = app._queue.event_queue_per_concurrency_id["lab"]
-    eventually(lambda: queue.current_concurrency == 0)
-    reached = next(batches)
-    time.sleep(0.3)
-    assert next(batches) == reached + 1
+    is_over(app, counted)
+
+
+def test_a_call_whose_agent_left_ends_soon(
+    app: gr.Blocks, address: str, batches: tuple[threading.Event, Iterator[int]]
+) -> None:
+    begun, counted = batches
+    call = {"method": "tools/call", "params": {"name": "robustness", "arguments": {}}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, **call}).encode()
+    with socket.create_connection(("127.0.0.1", httpx.URL(address).port)) as line:
+        line.sendall(
+            b"POST /gradio_api/mcp/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Type: application/json\r\n"
+            b"Accept: application/json, text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"%x\r\n%s\r\n0\r\n\r\n"
+            % (len(body), body)
+        )
+        assert begun.wait(20)
+    is_over(app, counted)

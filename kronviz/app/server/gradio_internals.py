@@ -41,4 +41,7 @@ PRIVATE = {
     "gradio.themes.sizes": "spacing, radius and type sizes of the theme",
     "gradio.utils.get_upload_folder": "the folder that files may be served from",
     "gradio.mcp.GradioMCPServer.postprocess_output_data": "replaced: tools answer in JSON",
+    "gradio.mcp.GradioMCPServer._execute_tool_without_progress": "replaced: a call waits without a "
+    "thread, and ends when its agent has left",
+    "gradio.mcp.GradioMCPServer._execute_tool_with_progress": "the same",
 }

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 from typing import Any
 
 import gradio as gr
+
+from kronviz.app.server.queueing import left
+
+_LOOK_S = 0.05
+"""How often it is looked whether a call is answered, or its agent gone."""
 
 
 def available() -> bool:
@@ -26,10 +32,30 @@ def serve_tools(app: gr.Blocks) -> None:
         return
     text = server.types.TextContent
 
+    async def waited(job: Any, *_: Any) -> list[Any]:
+        """Wait for a call without a thread of its own; one whose agent has left ends soon.
+
+        Gradio waits in one of its forty threads, which serve files, too, and lets the run go on.
+        """
+        request = server.mcp_server.request_context.request
+        try:
+            while not job.future.done():
+                await asyncio.sleep(_LOOK_S)
+                if request is not None and await request.is_disconnected():
+                    raise ConnectionError
+        except (ConnectionError, asyncio.CancelledError):
+            event = str(job.communicator.event_id) if job.communicator else ""
+            left.add(event)
+            job.future.add_done_callback(lambda _: left.discard(event))
+            raise
+        return [job.result()]
+
     def written(data: list[Any], root_url: str) -> list[Any]:
         return [text(type="text", text=json.dumps(part, ensure_ascii=False)) for part in data]
 
     server.postprocess_output_data = written
+    server._execute_tool_without_progress = waited
+    server._execute_tool_with_progress = waited
     takes_files = {name for name in server.tool_to_endpoint if server.get_input_schema(name)[1]}
     # Gradio names a tool after the Python function, and two of one name apart.
     server.tool_to_endpoint = {

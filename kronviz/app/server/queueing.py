@@ -21,6 +21,8 @@ from gradio.context import LocalContext
 from gradio.queueing import Event, Queue
 from gradio.server_messages import ProcessCompletedMessage
 
+left: set[str | None] = set()
+"""Calls whose agent has left; Gradio asks for an agent itself, and sees nobody leave."""
 _LEFT_AS_IT_IS = {"__type__": "update"}
 
 
@@ -69,6 +71,8 @@ def still_there() -> Callable[..., bool]:
     queue, event = _queue(), LocalContext.event_id.get(None)
 
     def there(*_: object) -> bool:
+        if event in left:
+            return False
         jobs = (
             [job for batch in queue.active_jobs if batch for job in batch]
             if queue is not None

@@ -223,7 +223,7 @@ def _maps(report: Inside, thing: str, measure: str) -> Markup:
         class_="kv-quiet kv-ins-key",
     )
     return _section(
-        f"Patching: {THINGS[thing][0].lower()}{THINGS[thing][1:]}",
+        f"Patching: {THINGS[thing] if thing == 'mlp' else THINGS[thing].lower()}",
         caption,
         element("div", *panels, class_="kv-arms"),
         scale,

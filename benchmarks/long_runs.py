@@ -1,0 +1,121 @@
+"""What the long runs need, and how soon they end when their visitor leaves, on the running app.
+
+    python benchmarks/long_runs.py [--seconds 8] [--runs sweep table …]
+
+Starts the app, and each kind of run once by its endpoint. After some seconds the visitor leaves in
+the middle of the answer. Prints how much memory the app had above its idle state, and how long it
+worked on after that; the limits are 1 GB and two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from running import App
+
+RUNS: dict[str, dict[str, Any]] = {
+    "robustness": {},
+    "sweep": {},
+    "recovery": {},
+    "continuation": {"count": 400},
+    "layers": {},
+    "echo": {"seeds": 5, "max_tokens": 200},
+    "inside": {
+        "clean": "the sun rises in the east and sets in the west and " * 5 + "the end",
+        "typo": "teh sun rises in the east and sets in the wset and " * 5 + "the end",
+    },
+    "inside_pairs": {"seed": 7},
+    "table": {"map_tokens": 4000},
+    "generate": {"prompt": "The king lived in a castle with his", "max_tokens": 200},
+}
+QUIET_SHARE, BEAT_S, LONGEST_S = 0.1, 0.25, 60.0
+
+
+class Watch:
+    """Memory and processor time of the app, looked at four times a second."""
+
+    def __init__(self, app: App):
+        self._app, self._over = app, threading.Event()
+        self.most = 0.0
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        while not self._over.wait(BEAT_S / 2):
+            self.most = max(self.most, self._app.memory_mb())
+
+    def end(self) -> float:
+        """Stop looking; the most memory that was seen, in MB."""
+        self._over.set()
+        return self.most
+
+
+def worked_s(app: App) -> float:
+    """Processor seconds that the app has used."""
+    fields = Path(f"/proc/{app.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def until_quiet(app: App) -> float:
+    """Seconds until the app does next to nothing."""
+    began, before, quiet = time.monotonic(), worked_s(app), 0
+    while time.monotonic() - began < LONGEST_S:
+        time.sleep(BEAT_S)
+        now = worked_s(app)
+        quiet = quiet + 1 if now - before < QUIET_SHARE * BEAT_S else 0
+        before = now
+        if quiet == 3:
+            return max(0.0, time.monotonic() - began - 3 * BEAT_S)
+    return float("inf")
+
+
+def measure(app: App, name: str, seconds: float) -> None:
+    """Begin a run, leave it, and print a line."""
+    idle, watch = app.memory_mb(), Watch(app)
+    url = f"{app.url}gradio_api/call/v2/{name}"
+    answer = httpx.post(url, json=RUNS[name], trust_env=False, timeout=60)
+    answer.raise_for_status()
+    began, said = time.monotonic(), "left"
+    # A time out of its own: while a run computes, the line is silent for up to fifteen seconds.
+    with httpx.Client(trust_env=False, timeout=httpx.Timeout(5, read=seconds)) as client:
+        try:
+            with client.stream("GET", f"{url}/{answer.json()['event_id']}") as told:
+                for line in told.iter_lines():
+                    if line.startswith("event: ") and "heartbeat" not in line:
+                        said = line[7:]
+                        break
+                    if time.monotonic() - began > seconds:
+                        break
+        except httpx.ReadTimeout:
+            said = "left"
+    after = until_quiet(app)
+    print(
+        f"{name:14} {said:9} after {time.monotonic() - began - after:5.1f} s, worked on for "
+        f"{after:4.1f} s; memory {idle:,.0f} MB before, {watch.end() - idle:+,.0f} at most",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
+    options = parser.parse_args()
+    app = App()
+    try:
+        app.wait()
+        until_quiet(app)
+        for name in options.runs:
+            measure(app, name, options.seconds)
+    finally:
+        app.stop()
+
+
+if __name__ == "__main__":
+    main()
