@@ -75,7 +75,7 @@ from kronviz.app.components.run_controls import (
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
 from kronviz.app.components.spelling_test import beyond, kept_run
 from kronviz.app.components.tables import box, table
-from kronviz.app.server.queueing import leave_queue, next_number, still_there
+from kronviz.app.server.queueing import still_there
 
 __all__ = [
     "DASH",
