@@ -23,7 +23,10 @@ RUNS: dict[str, dict[str, Any]] = {
     "robustness": {},
     "sweep": {},
     "recovery": {},
-    "continuation": {"count": 400},
+    "continuation": {
+        "documents": ["The sun rises in the east and sets in the west. " * 400] * 8,
+        "count": 200,
+    },
     "layers": {},
     "echo": {"seeds": 5, "max_tokens": 200},
     "inside": {

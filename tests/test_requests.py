@@ -312,6 +312,7 @@ def test_the_page_is_told_how_far_an_upload_is(address: str) -> None:
 LONG = (
     ("kronviz.probes.outcomes", "_read_batch"),
     ("kronviz.probes.recovery", "passage_runs"),
+    ("kronviz.probes.minimal_pairs", "_judged"),
     ("kronviz.app.tabs.generate.tab", "side_by_side"),
     ("kronviz.probes.echo", "echo_runs"),
     ("kronviz.app.tabs.layers.tab", "layers"),

@@ -138,9 +138,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 conditions=SETS[conditions],
                 kinds=names(kinds) or SYNTHETIC,
                 seed=whole_number(seed, "seed", 0, MAX_SEED),
+                progress=still_there(),
             )[0]
 
-        return answer(ask)
+        return answer(ask, QUEUE)
 
     continuation_.__name__ = "continuation"
 
