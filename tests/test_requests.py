@@ -213,8 +213,10 @@ def test_a_token_list_of_millions_of_parts_is_refused_before_its_run_waits(
     given = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
     named = dict(zip(("vectors", "tokens"), given, strict=True))
     for way, body in (("call", {"data": given}), ("call/v2", named)):
+        Path(paths[1]).write_bytes(large.read_bytes())
         answer = httpx.post(f"{address}gradio_api/{way}/table_of_files", json=body)
         assert answer.status_code == 413
+        assert not Path(paths[1]).exists()
         assert answer.json()["detail"].startswith("The token list is JSON of far more parts")
 
 

@@ -421,6 +421,8 @@ def _check_files(body: Any) -> None:
             try:
                 check_size(Path(path))
             except InputError as error:
+                # It is of use to nobody.
+                Path(path).unlink(missing_ok=True)
                 raise Refused(413, str(error)) from None
             except (OSError, ValueError):
                 continue  # Whoever reads it says what is wrong with it.

@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.server.queueing import left
+from kronviz.app.server.queueing import abandon, left
 
+_endings: set[asyncio.Task[None]] = set()
 _LOOK_S = 0.05
 """How often it is looked whether a call is answered, or its agent gone."""
 
@@ -45,8 +46,10 @@ def serve_tools(app: gr.Blocks) -> None:
                     raise ConnectionError
         except (ConnectionError, asyncio.CancelledError):
             event = str(job.communicator.event_id) if job.communicator else ""
-            left.add(event)
             job.future.add_done_callback(lambda _: left.discard(event))
+            ending = asyncio.create_task(abandon(app._queue, event))
+            _endings.add(ending)
+            ending.add_done_callback(_endings.discard)
             raise
         return [job.result()]
 

@@ -56,11 +56,23 @@ async def leave_queue(concurrency_id: str, session: str, function: Callable[...,
     queue = _queue()
     for event in _waiting(concurrency_id):
         if queue is not None and _is(event, session, function):
-            await queue.remove_from_queue(event._id)
-            output = {"data": [_LEFT_AS_IT_IS] * len(event.fn.outputs)}
-            queue.send_message(event, ProcessCompletedMessage(output=output, success=True))
+            await _take_out(queue, event)
             return True
     return False
+
+
+async def abandon(queue: Queue, identifier: str) -> None:
+    """End a call whose agent has left: at once where it waits, else at its next step."""
+    left.add(identifier)
+    for waiting in list(queue.event_queue_per_concurrency_id.values()):
+        for event in [one for one in waiting.queue if one._id == identifier]:
+            await _take_out(queue, event)
+
+
+async def _take_out(queue: Queue, event: Event) -> None:
+    await queue.remove_from_queue(event._id)
+    output = {"data": [_LEFT_AS_IT_IS] * len(event.fn.outputs)}
+    queue.send_message(event, ProcessCompletedMessage(output=output, success=True))
 
 
 def still_there() -> Callable[..., bool]:
