@@ -12,8 +12,8 @@ import gradio as gr
 from kronviz.app.server.queueing import abandon, left
 
 _endings: set[asyncio.Task[None]] = set()
-_LOOK_S = 0.05
-"""How often it is looked whether a call is answered, or its agent gone."""
+_LOOK_S = 0.5
+"""How often it is looked whether an agent is gone."""
 
 
 def available() -> bool:
@@ -39,11 +39,15 @@ def serve_tools(app: gr.Blocks) -> None:
         Gradio waits in one of its forty threads, which serve files, too, and lets the run go on.
         """
         request = server.mcp_server.request_context.request
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        job.future.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
         try:
-            while not job.future.done():
-                await asyncio.sleep(_LOOK_S)
-                if request is not None and await request.is_disconnected():
-                    raise ConnectionError
+            while not done.is_set():
+                try:
+                    await asyncio.wait_for(done.wait(), _LOOK_S)
+                except TimeoutError:
+                    if request is not None and await request.is_disconnected():
+                        raise ConnectionError from None
         except (ConnectionError, asyncio.CancelledError):
             event = str(job.communicator.event_id) if job.communicator else ""
             job.future.add_done_callback(lambda _: left.discard(event))
