@@ -83,6 +83,8 @@ def photograph(browser: Browser, url: str, out: Path, wanted: list[str], *, full
                 if wanted and name not in wanted:
                     continue
                 page.evaluate("view => window.kronvizViews.open(view)", view)
+                if view == "inside":
+                    page.locator(".kv-heat-cell").first.wait_for(timeout=60_000)
                 settle(page)
                 picture = page.screenshot(full_page=True)
                 path = out / f"{name}-{mode}-{width}"
@@ -135,37 +137,31 @@ def main() -> None:
     parser.add_argument("--tabs", nargs="*", default=[])
     parser.add_argument("--preview", action="store_true")
     parser.add_argument("--full", action="store_true", help="PNG files of the whole page")
+    parser.add_argument("--url", help="of an app that runs already")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         raise SystemExit("chromium is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    app = serve(port)
+    app, url = None, arguments.url
+    if url is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        app, url = serve(port), f"http://127.0.0.1:{port}"
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             if arguments.preview:
-                preview(
-                    browser,
-                    f"http://127.0.0.1:{port}",
-                    PREVIEW,
-                )
+                preview(browser, url, PREVIEW)
             else:
-                photograph(
-                    browser,
-                    f"http://127.0.0.1:{port}",
-                    arguments.out,
-                    arguments.tabs,
-                    full=arguments.full,
-                )
+                photograph(browser, url, arguments.out, arguments.tabs, full=arguments.full)
             browser.close()
     finally:
-        app.terminate()
-        app.wait()
+        if app is not None:
+            app.terminate()
+            app.wait()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from odd_inputs import ODD
 
 from kronviz.app.components.html import Markup, clean_text, element, escape, glyphs, join, visible
+from kronviz.app.theme import APP
+from kronviz.figures.palette import NEUTRALS
 
 ANY_TEXT = st.text(st.characters(codec=None))
 
@@ -107,3 +110,25 @@ def test_changed_bytes_are_marked_and_a_character_counts_if_any_of_its_bytes_did
     assert visible(b"cat", (1,)) == "c<mark>a</mark>t"
     assert visible("né".encode(), (2,)) == "n<mark>é</mark>"
     assert visible(b"<b>", (0,)) == "<mark>&lt;</mark>b&gt;"
+
+
+@pytest.mark.parametrize(("scheme", "texts"), [("light", (0, 255)), ("dark", (255, 0))])
+def test_numbers_on_a_heat_map_are_read_at_every_tint(scheme: str, texts: tuple[int, int]) -> None:
+    """Black or white on each mix of ink and surface, by the contrast of WCAG."""
+    sheet = (APP / "tabs/inside/inside.css").read_text(encoding="utf-8")
+    turns = re.findall(r"--kv-turn: ([\d.]+)", sheet)
+    turn = float(turns[scheme == "dark"])
+    ink, surface = (
+        bytes.fromhex(getattr(NEUTRALS[name], scheme)[1:]) for name in ("ink", "surface")
+    )
+
+    def luminance(channels: list[float]) -> float:
+        parts = [c / 255 for c in channels]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for step in range(101):
+        tint = step / 100
+        mixed = [tint * a + (1 - tint) * b for a, b in zip(ink, surface, strict=True)]
+        back, text = luminance(mixed), luminance([float(texts[tint > turn])] * 3)
+        assert (max(back, text) + 0.05) / (min(back, text) + 0.05) >= 4.5, tint

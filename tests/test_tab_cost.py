@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import MappingProxyType
 
 import gradio as gr
@@ -15,6 +16,7 @@ from odd_inputs import ODD
 from test_html import read
 
 from kronviz.accounting import SIZES, InputCost, input_cost
+from kronviz.accounting.kept import kept_times
 from kronviz.accounting.timing import Measurement, Timing
 from kronviz.app.components.html import Markup
 from kronviz.app.context import Context
@@ -41,6 +43,17 @@ def test_the_endpoints_give_what_python_gives(client: Client) -> None:
     said = client.predict("r50k_base", 16, 32, "float32", 16, api_name="/measure")
     assert said["timings"][0]["name"] == "table"
     assert said["tokens"] == 16
+
+
+def test_the_page_opens_with_times_and_says_whose_they_are(tmp_path: Path) -> None:
+    found = kept_times()
+    assert found is not None
+    page = read(tab._kept()).said
+    assert found.measurement.machine in page
+    assert f"Measured once, on the machine named above: {found.command}" in page
+    (tmp_path / "times.json").write_text('{"command": "x"}')
+    assert kept_times(tmp_path / "times.json") is None
+    assert kept_times(tmp_path / "none.json") is None
 
 
 def test_only_the_endpoints_are_public(client: Client) -> None:
