@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -28,6 +29,7 @@ from kronviz.training.evaluate import validate, validation_tokens
 from kronviz.training.prepare import documents, prepare
 from kronviz.training.rarity import times_read, token_losses
 from kronviz.training.sampled import sampled_cross_entropy
+from kronviz.training.study import Run
 from kronviz.training.throughput import flops_per_token, throughput
 from kronviz.training.train import LOG, Trainer, learning_rate
 
@@ -194,6 +196,23 @@ def test_training_learns(data: Path, tmp_path: Path) -> None:
         first, *_, last = losses(tmp_path / arm)
         assert first[1] == pytest.approx(np.log(576), abs=0.2)
         assert last[3] < 3.5
+
+
+@pytest.mark.parametrize("arm", ["kron", "bpe"])
+def test_the_input_begins_as_large_as_it_is_told(data: Path, tmp_path: Path, arm: str) -> None:
+    """The same draw at another scale, and all else as it was."""
+    own, told = (
+        Trainer(replace(SMOKE, init_std=std), arm, data, tmp_path / str(std)).model
+        for std in (0.0, 0.003)
+    )
+    before = own.input_weight()
+    assert told.input_weight().std().item() == pytest.approx(0.003)
+    torch.testing.assert_close(told.input_weight() / 0.003, before / before.std())
+    assert torch.equal(told.wpe.weight, own.wpe.weight)
+    with pytest.raises(InputError, match="init_std is -1"):
+        load_config("smoke", ["init_std=-1"])
+    names = [Run("smoke", arm, given).name for given in ((), ("init_std=0.003",))]
+    assert len(set(names)) == 2
 
 
 def test_both_arms_get_the_same_batches(data: Path) -> None:
