@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -48,6 +49,32 @@ def check_output_folder(path: Path) -> None:
         raise InputError(f"{name} cannot be made: {short_name(there.name)} is a file.")
     if not os.access(there, os.W_OK):
         raise InputError(f"{name} cannot be written: permission denied.")
+
+
+def app() -> None:
+    """Be the console command ``kronviz``."""
+    _command("kronviz.app.start")
+
+
+def probes() -> None:
+    """Be the console command ``kronviz-probes``."""
+    _command("kronviz.probes.__main__")
+
+
+def _command(module: str) -> None:
+    """Run a module's ``main``, or say what to install: ``kronviz`` alone is the embedding."""
+    try:
+        main = importlib.import_module(module).main
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("kronviz"):
+            raise
+        print(
+            f"This command needs {error.name}, which the extra [app] brings: "
+            "pip install 'kronviz[app]', or '.[app]' in a checkout.",
+            file=sys.stderr,
+        )
+        raise SystemExit(REFUSED) from None
+    main()
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata as metadata
+import re
 import subprocess
 import sys
 import tomllib
@@ -146,8 +147,13 @@ def test_an_environment_with_what_is_declared_and_nothing_else(wheel: Path, tmp_
          "--no-index", "--disable-pip-version-check", str(wheel)],
         check=True,
     )  # fmt: skip
-    assert (python.parent / "kronviz").exists()
-    assert (python.parent / "kronviz-probes").exists()
+    for command in ("kronviz", "kronviz-probes"):
+        said = subprocess.run(
+            [python.parent / command], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert (said.returncode, said.stdout) == (2, "")
+        assert re.fullmatch(r"This command needs \w+, which .* pip install 'kronviz\[app\]'.*\n",
+                            said.stderr)  # fmt: skip
     done = subprocess.run(
         [python, "-c", ALONE], cwd=tmp_path, capture_output=True, text=True, check=False
     )
