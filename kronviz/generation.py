@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import takewhile
 
 import torch
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from kronviz.model import GPT, KVCache
 from kronviz.predictor import InputError, Predictor, check_characters, clean_text
+from kronviz.settings import check, setting
 from kronviz.strings import embeds_bytes
 
 SLOT = "{}"
@@ -48,31 +49,36 @@ class Sampler:
         repeat_limit: once an id has come this many times in a row, go on greedily.
     """
 
-    temperature: float = 0.7
-    top_p: float = 0.9
-    max_tokens: int = 30
-    seed: int = 42
-    repeat_limit: int = 5
+    temperature: float = setting(
+        0.7, "Divides the logits; 0 takes the likeliest token", low=0, high=5
+    )
+    top_p: float = setting(0.9, "Share of the probability that is drawn from", low=0.01, high=1)
+    max_tokens: int = setting(30, "Tokens to write", low=1, high=MAX_NEW_TOKENS)
+    seed: int = setting(42, "Seed of the draws; the same seed, the same text", low=0, high=MAX_SEED)
+    repeat_limit: int = setting(
+        5,
+        "After so many repeats of one token the likeliest is taken",
+        low=1,
+        high=MAX_NEW_TOKENS,
+    )
 
     def __post_init__(self) -> None:
-        for name, low, high in KNOBS:
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            whole = isinstance(getattr(Sampler, name), int)
-            if not number or not low <= value <= high or (whole and value != int(value)):
-                kind = "a whole number from " if whole else ""
-                raise InputError(f"{name} is {value!r}; choose {kind}{low:g} to {high:g}.")
-            object.__setattr__(self, name, int(value) if whole else float(value))
+        check(self)
 
 
-KNOBS = (
-    ("temperature", 0, 5),
-    ("top_p", 0.01, 1),
-    ("max_tokens", 1, MAX_NEW_TOKENS),
-    ("seed", 0, MAX_SEED),
-    ("repeat_limit", 1, MAX_NEW_TOKENS),
-)
-"""What can be set, from the smallest value to the largest."""
+@dataclass(frozen=True, kw_only=True)
+class GenerationSettings(Sampler):
+    """What a continuation can be asked for."""
+
+    prompt: str = setting(..., "Text to continue, with {} in it for a string that is forced")
+    forced: str = setting(
+        "", f"A string of 1 to {MAX_SLOT_BYTES} bytes for the slot {{}}; empty if there is none"
+    )
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler alone."""
+        return Sampler(*(getattr(self, each.name) for each in fields(Sampler)))
 
 
 @dataclass(frozen=True)

@@ -111,11 +111,8 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.d_model, config.d_model, bias=False)
 
     def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
-        batch, time, width = x.shape
-        q, k, v = (
-            part.view(batch, time, self.n_head, -1).transpose(1, 2)
-            for part in self.qkv(x).split(width, dim=2)
-        )
+        time = x.shape[1]
+        q, k, v = (split_heads(part, self.n_head) for part in self.qkv(x).chunk(3, -1))
         past = 0
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
@@ -124,7 +121,12 @@ class Attention(nn.Module):
         if past and time > 1:
             mask = torch.ones(time, past + time, dtype=torch.bool, device=x.device).tril(past)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=past == 0)
-        return self.proj(y.transpose(1, 2).reshape(batch, time, width))
+        return self.proj(y.transpose(1, 2).flatten(2))
+
+
+def split_heads(x: Tensor, n_head: int) -> Tensor:
+    """Return ``(texts, time, d_model)`` as ``(texts, n_head, time, d_head)``."""
+    return x.unflatten(-1, (n_head, -1)).transpose(1, 2)
 
 
 class MLP(nn.Module):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kronviz.model import GPT, Block, Reading, right_padded
+from kronviz.model import GPT, Block, Reading, right_padded, split_heads
 
 FEW = 4
 """Rows up to which a product is faster with the large matrix in front."""
@@ -102,7 +102,7 @@ def _pass(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
     """One block, for all nodes: ``(nodes, d_model)``."""
     attention = block.attention
     mixed = attention.qkv(block.norm_1(states))
-    q, k, v = (_heads(part, attention.n_head) for part in mixed[tree.rows].chunk(3, -1))
+    q, k, v = (split_heads(part, attention.n_head) for part in mixed[tree.rows].chunk(3, -1))
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     y = y.transpose(1, 2).flatten(0, 1).flatten(1)[tree.places]
     states = states + attention.proj(y)
@@ -118,14 +118,9 @@ def _pass_last(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
     width = normed.shape[1]
     of_query, of_others = attention.qkv.weight.split([width, 2 * width])
     others = F.linear(normed, of_others)[tree.rows]
-    q = _heads(F.linear(normed[ends], of_query)[:, None], attention.n_head)
-    k, v = (_heads(part, attention.n_head) for part in others.chunk(2, -1))
+    q = split_heads(F.linear(normed[ends], of_query)[:, None], attention.n_head)
+    k, v = (split_heads(part, attention.n_head) for part in others.chunk(2, -1))
     seen = torch.arange(tree.rows.shape[1]) <= tree.last[:, None]
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None, None])
     states = states[ends] + attention.proj(y.transpose(1, 2).flatten(1))
     return states + block.mlp(block.norm_2(states))
-
-
-def _heads(x: Tensor, n_head: int) -> Tensor:
-    """``(texts, time, d_model)`` as ``(texts, n_head, time, d_head)``."""
-    return x.unflatten(-1, (n_head, -1)).transpose(1, 2)

@@ -42,6 +42,9 @@ class Setting:
         low, high: of a number, or of each in a list, both included.
         choices: of a text, or of each in a list.
         lines: the command line reads it from a file of lines.
+        option: another name on the command line, such as ``--answer``.
+        example: what the command line takes for a required setting that is not given.
+        link: the name in the page's links, where it is not the setting's own.
     """
 
     help: str
@@ -49,6 +52,9 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     lines: bool = False
+    option: str = ""
+    example: Any = None
+    link: str = ""
 
 
 def setting(
@@ -59,12 +65,13 @@ def setting(
     high: float | None = None,
     choices: Iterable[str] = (),
     lines: bool = False,
+    option: str = "",
+    example: Any = None,
+    link: str = "",
 ) -> Any:
     """Declare a field of a settings class; arguments as for `Setting`. ``...`` means required."""
-    about = Setting(help, low, high, tuple(choices), lines)
-    return field(
-        **({} if default is ... else {"default": default}), metadata={_META: about}, kw_only=True
-    )
+    about = Setting(help, low, high, tuple(choices), lines, option, example, link)
+    return field(**({} if default is ... else {"default": default}), metadata={_META: about})
 
 
 def declared(cls: type) -> dict[str, tuple[Field[Any], Any, Setting]]:
@@ -95,6 +102,16 @@ def checked(cls: type[Settings], **values: Any) -> Settings:
             continue
         made[name] = _value(name, value, type_, about)
     return cls(**made)
+
+
+def check(settings: Any) -> None:
+    """Check the values of a settings object that Python made; whole floats become whole numbers.
+
+    Raises:
+        InputError: a value is of no use; it names the setting.
+    """
+    for name, (_, type_, about) in declared(type(settings)).items():
+        object.__setattr__(settings, name, _value(name, getattr(settings, name), type_, about))
 
 
 def _value(name: str, value: Any, type_: Any, about: Setting) -> Any:
@@ -129,24 +146,25 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type) -> None:
     for name, (each, type_, about) in declared(cls).items():
         if name == "seed":
             continue
-        option = f"--{name.replace('_', '-')}"
-        required = each.default is MISSING
-        words = about.help if required else f"{about.help} (default: {_written(each.default)})"
+        options = [f"--{name.replace('_', '-')}", *filter(None, [about.option])]
+        default = about.example if each.default is MISSING else each.default
+        required = default is None
+        words = about.help if required else f"{about.help} (default: {_written(default)})"
         if about.lines:
-            parser.add_argument(option, type=Path, metavar="FILE", help=f"{about.help}; one a line")
+            said = f"{about.help}; one a line"
+            parser.add_argument(*options, type=Path, metavar="FILE", help=said)
             continue
         if type_ is bool:
-            parser.add_argument(
-                option, action=argparse.BooleanOptionalAction, default=each.default, help=about.help
-            )
+            action = argparse.BooleanOptionalAction
+            parser.add_argument(*options, action=action, default=default, help=about.help)
             continue
         many = typing.get_origin(type_) is tuple
         parser.add_argument(
-            option,
+            *options,
             type=typing.get_args(type_)[0] if many else type_,
             nargs="+" if many else None,
             choices=about.choices or None,
-            default=None if required else each.default,
+            default=default,
             required=required,
             help=words.replace("%", "%%"),
             metavar=name.upper() if about.choices else None,
@@ -219,7 +237,8 @@ def _limits(about: Setting) -> str:
     if about.choices:
         return f": {', '.join(about.choices)}"
     if about.low is not None and about.high is not None:
-        return f", {about.low:g} to {about.high:g}"
+        low, high = (f"{x:,}" if isinstance(x, int) else f"{x:g}" for x in (about.low, about.high))
+        return f" ({low} to {high})"
     return ""
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from kronviz.generation import Sampler, continue_text
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece, wilson
+from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece
 from kronviz.progress import Step
 from kronviz.results import from_json, to_json
 
@@ -74,13 +73,6 @@ def test_the_longest_piece_is_in_the_text_and_none_is_longer(string: str, text: 
     a, b = string.casefold(), text.casefold()
     pieces = [a[i:j] for i in range(len(a)) for j in range(i + 1, len(a) + 1)]
     assert found == max((len(piece) for piece in pieces if piece in b), default=0)
-
-
-@given(st.integers(1, 300), st.data())
-def test_wilson_is_scipys(runs: int, data: st.DataObject) -> None:
-    hits = data.draw(st.integers(0, runs))
-    theirs = binomtest(hits, runs).proportion_ci(0.95, "wilson")
-    assert wilson(hits, runs) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
 
 
 @pytest.mark.parametrize(

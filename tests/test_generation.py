@@ -185,7 +185,7 @@ def test_bad_prompts_are_refused(
     ],
 )
 def test_knobs_have_limits(knob: dict) -> None:
-    with pytest.raises(InputError, match="choose"):
+    with pytest.raises(InputError, match="it must be a"):
         Sampler(**knob)
 
 

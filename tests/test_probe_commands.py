@@ -50,7 +50,7 @@ def test_knobs_out_of_range_are_refused_in_a_sentence(
 ) -> None:
     arguments = ["--pair", str(pair_folder), "--prompt", "A", "--top-p", "7"]
     assert main(["generate", *arguments]) == 2
-    assert capsys.readouterr().err == "top_p is 7.0; choose 0.01 to 1.\n"
+    assert capsys.readouterr().err == "top_p is 7.0; it must be a number from 0.01 to 1.\n"
 
 
 def test_a_strip_is_a_table_with_a_row_for_each_token(small_predictor: Predictor) -> None:

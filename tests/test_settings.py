@@ -58,7 +58,7 @@ def test_the_endpoint_has_the_settings_as_arguments() -> None:
     assert parameters["text"].default is inspect.Parameter.empty
     assert parameters["depth"].default == 3
     assert made.__annotations__["kinds"] == list[str] | None
-    assert "depth: Tokens looked at, 1 to 9." in (made.__doc__ or "")
+    assert "depth: Tokens looked at (1 to 9)." in (made.__doc__ or "")
     answer = made("a", kinds=[], depth=4.0, pair="tiny")
     assert answer == {"asked": Look(text="a", depth=4), "pair": "tiny"}
 

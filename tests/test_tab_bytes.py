@@ -136,9 +136,9 @@ def test_markup_is_text(text: str, small_predictor: Predictor) -> None:
 def test_odd_strings_are_shown_or_refused(context: Context) -> None:
     for text in ODD:
         shown = tab._views(context, text, "run", 16, "insert", 1, None)
-        assert all(isinstance(part, str) for part in shown[:3])
-        assert tags(shown[0], "kv-lit") or tags(shown[0], "kv-refused")
-        assert "<script" not in "".join(shown[:3])
+        assert all(isinstance(part, str) for part in shown[:4])
+        assert tags(shown[1], "kv-lit") or tags(shown[1], "kv-refused")
+        assert "<script" not in "".join(shown[:4])
 
 
 def test_collisions_are_counted_for_three_vocabularies() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,11 +22,11 @@ from kronviz.app.tabs.generate import view as generate_view
 from kronviz.app.tabs.generate.api import endpoints
 from kronviz.app.tabs.layers import tab as layers
 from kronviz.figures import layers as figures
-from kronviz.generation import KNOBS, Sampler, side_by_side
+from kronviz.generation import Sampler, side_by_side
 from kronviz.predictor import Predictor
 from kronviz.probes.layers import known_layers
 
-DEFAULTS = [getattr(Sampler(), name) for name, _, _ in KNOBS]
+DEFAULTS = list(asdict(Sampler()).values())
 PROMPT = generate.PROMPTS[0][1]
 
 

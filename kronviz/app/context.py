@@ -55,6 +55,12 @@ class Context:
         """The pair that the page opens with; ``None`` where no pair could be loaded."""
         return next(iter(self.predictors), None)
 
+    def pair_field(self) -> gr.Radio:
+        """Return the control that names the pair on screen; one out of sight where none is."""
+        return self.selector or gr.Radio(
+            list(self.predictors), value=self.default, label="Pair of models", visible=False
+        )
+
     def predictor(self, pair: str | None = None) -> Predictor:
         """The predictor of a pair, of the default one if none is named.
 

@@ -35,7 +35,7 @@ from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
 from kronviz.app.server.guard import Door, fetch_nothing
 from kronviz.app.server.names import free_names
-from kronviz.app.server.sessions import Sessions
+from kronviz.app.server.sessions import CAPACITY, Sessions
 from kronviz.app.tabs.about import tab as about
 from kronviz.app.tabs.arms import tab as arms
 from kronviz.app.tabs.bytes import tab as encode
@@ -179,7 +179,9 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     first = getattr(app, "kronviz_first", "")
     app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png", first)
     app_settings["routes"] += getattr(app, "kronviz_routes", ())
-    app_settings["middleware"].insert(0, Middleware(Door, blocks=lambda: app))
+    app_settings["middleware"].insert(
+        0, Middleware(Door, blocks=lambda: app, largest=MAX_UPLOAD_BYTES)
+    )
     # Outside of all others: the page itself is the largest part of a first visit.
     app_settings["middleware"].insert(0, Middleware(GZipMiddleware, minimum_size=1_000))
     settings: dict[str, Any] = {
@@ -198,6 +200,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "enable_monitoring": False,
         "show_error": False,
         "max_file_size": MAX_UPLOAD_BYTES,
+        "state_session_capacity": CAPACITY,
         "app_kwargs": app_settings,
         "mcp_server": agents.available(),
     }

@@ -16,7 +16,6 @@ import json
 from pathlib import Path
 
 import gradio as gr
-from gradio.themes import sizes
 
 from kronviz.app.components import Markup, element, join
 from kronviz.figures.palette import ARMS, CLASSES, MONO, NEUTRALS, SANS, SCALE
@@ -121,9 +120,9 @@ def theme() -> gr.themes.Base:
         primary_hue=gr.themes.colors.stone,
         secondary_hue=gr.themes.colors.stone,
         neutral_hue=gr.themes.colors.stone,
-        spacing_size=sizes.spacing_md,
-        radius_size=sizes.radius_sm,
-        text_size=sizes.text_md,
+        spacing_size="md",
+        radius_size="sm",
+        text_size="md",
         font=["sans-serif"],
         font_mono=["monospace"],
     )

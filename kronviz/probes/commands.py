@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kronviz.generation import KNOBS, Generation, Sampler, side_by_side
+from kronviz.generation import Generation, GenerationSettings, Sampler, side_by_side
 from kronviz.predictor import Predictor
 from kronviz.probes import (
     continuation,
     echo,
+    inside,
     layers,
     minimal_pairs,
     paper,
@@ -33,6 +34,7 @@ from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import MisspellingSettings, Robustness, robustness
 from kronviz.progress import Progress, Step
 from kronviz.settings import add_arguments, from_options
+from kronviz.settings import declared as fields_of
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def declared(
         lambda predictor, options: run(predictor, from_options(settings, options), _progress()),
         lines,
         table,
+        seed=fields_of(settings)["seed"][0].default if "seed" in fields_of(settings) else 0,  # type: ignore[arg-type]
     )
 
 
@@ -164,34 +167,15 @@ def _sensitivity_lines(result: sensitivity.Sensitivity) -> Iterator[str]:
         yield f"{word.word} ({', '.join(word.variants) or 'cannot be misspelled so'}): {arms}"
 
 
-def _echo_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--strings", nargs="+", default=list(echo.STRINGS))
-    parser.add_argument("--seeds", type=int, default=1, help="continuations of each prompt")
-
-
-def _run_echo(predictor: Predictor, options: argparse.Namespace) -> echo.EchoReport:
-    sampler = Sampler(seed=options.seed)
-    return echo.echo(
-        predictor, options.strings, seeds=options.seeds, sampler=sampler, progress=_progress()
-    )
-
-
 def _generate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--prompt", required=True, help="text to continue, with {} for a slot")
+    add_arguments(parser, GenerationSettings)
     parser.add_argument("--typo", help="the same text, misspelled")
-    parser.add_argument("--forced", help="string for the slot")
-    for name, low, high in KNOBS:
-        default = getattr(Sampler(), name)
-        if name != "seed":
-            option = f"--{name.replace('_', '-')}"
-            words = f"{low:g} to {high:g}"
-            parser.add_argument(option, type=type(default), default=default, help=words)
 
 
 def _run_generate(predictor: Predictor, options: argparse.Namespace) -> Generation:
-    sampler = Sampler(**{name: getattr(options, name) for name, _, _ in KNOBS})
-    texts = [options.prompt] + ([options.typo] if options.typo else [])
-    *_, last = side_by_side(predictor, texts, sampler, options.forced)
+    asked = from_options(GenerationSettings, options)
+    texts = [asked.prompt] + ([options.typo] if options.typo else [])
+    *_, last = side_by_side(predictor, texts, asked.sampler, asked.forced or None)
     return last
 
 
@@ -265,13 +249,12 @@ COMMANDS: dict[str, Command] = {
         tables.generation_rows,
         seed=Sampler().seed,
     ),
-    "echo": Command(
+    "echo": declared(
         "How often a continuation repeats a string that no model has seen (section 6.12).",
-        _echo_arguments,
-        _run_echo,
+        echo.EchoSettings,
+        echo.run,
         echo.lines,
         tables.echo_rows,
-        seed=Sampler().seed,
     ),
     "layers": Command(
         "What is near a word at every depth of both arms (section 6.8). It draws nothing.",
@@ -280,10 +263,10 @@ COMMANDS: dict[str, Command] = {
         layers.lines,
         tables.layer_rows,
     ),
-    "inside": Command(
+    "inside": declared(
         "Follow one misspelling through both networks: patching, logit lens, attention, bytes.",
-        insides.add_arguments,
-        insides.run,
+        inside.InsideSettings,
+        inside.run,
         insides.lines,
         insides.rows,
     ),

@@ -55,6 +55,8 @@ from kronviz.probes.intervals import (
     ratio_intervals,
 )
 from kronviz.progress import Progress, goes_on
+from kronviz.settings import add_arguments as add_settings
+from kronviz.settings import from_options, setting
 from kronviz.typos import KINDS
 
 SETS: dict[str, tuple[Condition, ...]] = {
@@ -140,6 +142,40 @@ class Continuation:
     def row(self, kind: str, share: float = 0.0) -> ContinuationRow:
         """Return the row of a condition."""
         return next(row for row in self.rows if (row.kind, row.share) == (kind, share))
+
+
+@dataclass(frozen=True)
+class ContinuationSettings:
+    """What the probe can be asked for, whatever text it reads."""
+
+    count: int = setting(
+        COUNT, "Passages to cut from the text", low=1, high=1_000_000, option="--passages"
+    )
+    context: int = setting(CONTEXT, "Clean tokens before the cut", low=1, high=1_000_000)
+    tokens: int = setting(
+        CONTINUATION, "Tokens after the cut that are scored", low=1, high=1_000_000
+    )
+    conditions: str = setting(
+        "misspelled",
+        "What happens to the contexts, where perturbed is by AntSpeak, Drop, RandomCase, Repeat "
+        "and UpperCase",
+        choices=SETS,
+        option="--set",
+    )
+    kinds: tuple[str, ...] = setting(SYNTHETIC, "Kinds of slips", choices=KINDS)
+    seed: int = setting(0, "Seed of the passages, the misspellings and the bootstrap")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The same as arguments of `continuation_of`."""
+        return {
+            "count": self.count,
+            "context": self.context,
+            "length": self.tokens,
+            "conditions": SETS[self.conditions],
+            "kinds": self.kinds,
+            "seed": self.seed,
+        }
 
 
 def continuation(predictor: Predictor, text: Path, **options: Any) -> tuple[Continuation, Losses]:
@@ -312,13 +348,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--text", type=Path, required=True, help="plain text or JSON Lines, .xz too, untrained on"
     )
     parser.add_argument("--half", choices=HALVES, help="of the text's documents, by their hash")
-    parser.add_argument("--set", choices=list(SETS), default="misspelled", help="of conditions")
-    parser.add_argument("--passages", type=int, default=COUNT)
-    parser.add_argument("--context", type=int, default=CONTEXT, help="clean tokens before the cut")
-    parser.add_argument("--tokens", type=int, default=CONTINUATION, help="tokens that are scored")
-    parser.add_argument(
-        "--kinds", nargs="+", choices=list(KINDS), default=list(SYNTHETIC), metavar="KIND"
-    )
+    add_settings(parser, ContinuationSettings)
     parser.add_argument("--losses", type=Path, metavar="FILE", help="write each passage's, as npz")
 
 
@@ -326,17 +356,9 @@ def run(
     predictor: Predictor, options: argparse.Namespace, progress: Progress | None
 ) -> Continuation:
     """Run the probe as the command line asks, and write each passage's losses where it says."""
+    asked = from_options(ContinuationSettings, options)
     result, found = continuation(
-        predictor,
-        options.text,
-        count=options.passages,
-        context=options.context,
-        length=options.tokens,
-        conditions=SETS[options.set],
-        kinds=options.kinds,
-        seed=options.seed,
-        half=options.half,
-        progress=progress,
+        predictor, options.text, half=options.half, progress=progress, **asked.arguments
     )
     if options.losses:
         arrays = {f"{arm}/{at}": nats for arm, by in found.items() for at, nats in by.items()}

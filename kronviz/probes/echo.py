@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kronviz.generation import (
+    MAX_NEW_TOKENS,
+    MAX_SEED,
     MAX_SLOT_BYTES,
     SLOT,
     Continuation,
@@ -30,7 +32,9 @@ from kronviz.generation import (
     slot_bytes,
 )
 from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.probes.intervals import wilson
 from kronviz.progress import Progress, gather
+from kronviz.settings import setting
 from kronviz.strings import embeds_bytes, whole_number
 
 STRINGS = (
@@ -110,6 +114,43 @@ class EchoReport:
     rates: tuple[EchoRate, ...]
     runs: tuple[EchoRun, ...]
     seconds: float
+
+
+@dataclass(frozen=True)
+class EchoSettings:
+    """What the echo probe can be asked for."""
+
+    strings: tuple[str, ...] = setting(
+        STRINGS,
+        f"Up to {MAX_STRINGS} strings that fit the code with a blank before them (15 bytes); empty "
+        f"for our {len(STRINGS)}",
+    )
+    prompts: tuple[str, ...] = setting(
+        PROMPTS,
+        f"Up to {MAX_PROMPTS} prompts with {{}} where the string is to stand; empty for ours",
+    )
+    seeds: int = setting(1, "Continuations of each string in each prompt", low=1, high=MAX_SEEDS)
+    max_tokens: int = setting(
+        Sampler.max_tokens, "Tokens of each continuation", low=1, high=MAX_NEW_TOKENS
+    )
+    seed: int = setting(
+        Sampler.seed,
+        "Seed of the first continuation's draws; further ones count up from it",
+        low=0,
+        high=MAX_SEED,
+        link="echo-seed",
+    )
+
+
+def run(predictor: Predictor, asked: EchoSettings, progress: Progress | None = None) -> EchoReport:
+    """Run `echo` as the settings say."""
+    return echo_of(predictor, planned(predictor, asked), progress)
+
+
+def planned(predictor: Predictor, asked: EchoSettings) -> EchoPlan:
+    """Return what `run` will do; errors as for `echo`."""
+    sampler = Sampler(max_tokens=asked.max_tokens, seed=asked.seed)
+    return echo_plan(predictor, asked.strings, asked.prompts, seeds=asked.seeds, sampler=sampler)
 
 
 def echo(
@@ -268,15 +309,6 @@ def longest_piece(string: str, text: str) -> int:
     first, second = string.casefold(), text.casefold()
     matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
     return matcher.find_longest_match().size
-
-
-def wilson(hits: int, runs: int) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927), which stays inside 0 to 1."""
-    z = 1.959964
-    share, weight = hits / runs, z * z / runs
-    middle = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * (share * (1 - share) / runs + weight / (4 * runs)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _piece(string: str, text: str) -> float:

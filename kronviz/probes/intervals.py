@@ -3,7 +3,7 @@
 Notable:
 
 - One set of resampled pairs serves every column, so differences between arms stay paired.
-- McNemar's test is the exact binomial test of SciPy.
+- McNemar's exact test and Wilson's interval of a share are SciPy's.
 
 >>> mcnemar_exact(3, 12)
 0.03515625
@@ -67,9 +67,7 @@ def bootstrap_intervals(
     if len(table) == 1:
         return tuple(Interval(mean, mean, mean) for mean in table[0].tolist())
     drawn = _resampled_means(table, np.random.default_rng(abs(seed)), resamples)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0).tolist()
-    return tuple(map(Interval, table.mean(0).tolist(), low, high))
+    return _percentiles(table.mean(0).tolist(), drawn)
 
 
 def ratio_intervals(
@@ -147,6 +145,14 @@ def _resampled_means(
         times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         means[start : start + size] = times @ table / n
     return means
+
+
+def wilson(hits: int, runs: int) -> tuple[float, float]:
+    """Return the 95% interval of a share (Wilson 1927), which stays inside 0 to 1."""
+    from scipy.stats import binomtest  # As below.
+
+    found = binomtest(hits, runs).proportion_ci(LEVEL, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:

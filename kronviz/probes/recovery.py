@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from kronviz.metrics import kl_divergence
-from kronviz.model import GPT, parameter_count
+from kronviz.model import GPT, parameter_count, right_padded
 from kronviz.paths import ASSETS
 from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.probes.alignment import Place, aligned, changed_bytes
@@ -286,10 +286,7 @@ def _final_states(model: GPT, texts: Sequence[Sequence[int]]) -> list[torch.Tens
     found: list[torch.Tensor] = []
     for start in range(0, len(texts), size):
         batch = texts[start : start + size]
-        # Padded on the right, which a causal model does not see.
-        ids = torch.zeros(len(batch), max(map(len, batch)), dtype=torch.long)
-        for row, text in enumerate(batch):
-            ids[row, : len(text)] = torch.tensor(text)
+        ids, _ = right_padded(batch)
         states = model.final_states(ids.to(model.device))
         found += [states[row, : len(text)] for row, text in enumerate(batch)]
     return found

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from kronviz.app.components import links, tables
-from kronviz.app.components.controls import control
-from kronviz.app.components.endpoints import MAX_SEED, Answer, answer, listed, texts, typed
+from kronviz.app.components.controls import Fields, control
+from kronviz.app.components.endpoints import (
+    MAX_SEED,
+    PAIR,
+    Answer,
+    answer,
+    listed,
+    publish,
+    texts,
+    typed,
+)
 from kronviz.app.components.html import (
     DOT,
     Markup,
@@ -15,6 +23,8 @@ from kronviz.app.components.html import (
     join,
     visible,
 )
+from kronviz.app.components.links import remember
+from kronviz.app.components.measured import Again, measuring, status_line
 from kronviz.app.components.numbers import (
     DASH,
     NO_BREAK,
@@ -75,7 +85,7 @@ from kronviz.app.components.run_controls import (
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
 from kronviz.app.components.spelling_test import beyond, kept_run
 from kronviz.app.components.tables import box, table
-from kronviz.app.server.queueing import still_there
+from kronviz.app.server.queueing import Line, still_there
 
 __all__ = [
     "DASH",
@@ -84,10 +94,14 @@ __all__ = [
     "MAX_SEED",
     "METRIC_NAMES",
     "NO_BREAK",
+    "PAIR",
     "QUEUE",
     "QUIET",
     "RELATIONS",
+    "Again",
     "Answer",
+    "Fields",
+    "Line",
     "Markup",
     "Runs",
     "Stage",
@@ -119,10 +133,10 @@ __all__ = [
     "label",
     "lane",
     "leave_queue",
-    "links",
     "listed",
     "listing",
     "marked",
+    "measuring",
     "millions",
     "next_number",
     "number",
@@ -132,17 +146,19 @@ __all__ = [
     "problems",
     "progress",
     "progress_bar",
+    "publish",
     "quoting",
     "refused",
+    "remember",
     "running",
     "seed_part",
     "sentence",
     "short_piece",
     "sign",
     "spoken",
+    "status_line",
     "still_there",
     "table",
-    "tables",
     "tell_place",
     "term",
     "textbox",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, get_origin
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar, get_origin
 
 import gradio as gr
 
-from kronviz.settings import declared
+from kronviz.lines import split_lines
+from kronviz.settings import checked, declared
+
+Settings = TypeVar("Settings")
 
 
 def control(cls: type, name: str, label: str, **changes: Any) -> Any:
@@ -25,7 +29,46 @@ def control(cls: type, name: str, label: str, **changes: Any) -> Any:
         many = get_origin(type_) is tuple
         kind, default = (gr.CheckboxGroup, list(default)) if many else (gr.Radio, default)
         return kind(**{"choices": list(about.choices), "value": default, "label": label, **changes})
+    if name == "seed":
+        asked = {"minimum": 0, "precision": 0, "label": label, "value": default, **changes}
+        return gr.Number(**asked)
     if about.low is not None and about.high is not None:
         limits = {"minimum": about.low, "maximum": about.high, "value": default}
         return gr.Slider(**{**limits, "step": 1, "label": label, **changes})
-    return gr.Textbox(default, **{"label": label, **changes})
+    shown = ", ".join(default) if isinstance(default, tuple) else about.example or default
+    return gr.Textbox(**{"value": shown, "label": label, **changes})
+
+
+class Fields(Generic[Settings]):
+    """Makes the controls of a view from what a probe declares.
+
+    Attributes:
+        controls: in the order in which they were made.
+        named: the same by the name that each has in the page's links.
+    """
+
+    def __init__(self, cls: type[Settings]):
+        self._cls = cls
+        self._names: list[str] = []
+        self.controls: list[Any] = []
+        self.named: dict[str, Any] = {}
+
+    def __call__(self, name: str, label: str, **changes: Any) -> Any:
+        """Return the `control` for a setting, which links keep; arguments as there."""
+        made = control(self._cls, name, label, **changes)
+        self._names.append(name)
+        self.controls.append(made)
+        self.named[declared(self._cls)[name][2].link or name] = made
+        return made
+
+    def read(self, values: Sequence[Any]) -> Settings:
+        """Return the settings that the values of all `controls` make.
+
+        Raises:
+            InputError: one of them is of no use; it names the setting.
+        """
+        given = dict(zip(self._names, values, strict=True))
+        for name, (_, type_, _) in declared(self._cls).items():
+            if isinstance(given.get(name), str) and get_origin(type_) is tuple:
+                given[name] = [line.strip() for line in split_lines(given[name]) if line.strip()]
+        return checked(self._cls, **given)

@@ -10,12 +10,17 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components.html import clean_text
-from kronviz.app.components.runs import failure, lane
-from kronviz.predictor import InputError
+from kronviz.app.components.runs import QUEUE, failure, lane
+from kronviz.app.server.queueing import still_there
+from kronviz.predictor import InputError, Predictor
+from kronviz.progress import Progress
 from kronviz.results import to_dict
+from kronviz.settings import endpoint
 
 Answer = dict[str, Any]
 MAX_SEED = 2**31 - 1
+PAIR = {"pair": (str, "", "Which pair of models is asked; empty for the default pair")}
+"""The argument that most endpoints have beside a probe's settings."""
 
 
 def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
@@ -32,6 +37,33 @@ def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
         return found if isinstance(found, dict | list) else to_dict(found)
     except BaseException as error:
         raise gr.Error(failure(error), print_exception=False) from None
+
+
+def publish(
+    models: Callable[[str | None], Predictor],
+    settings: type,
+    run: Callable[[Predictor, Any, Progress], object],
+    name: str,
+    says: str,
+    queue: str | None = QUEUE,
+) -> None:
+    """Publish a probe for programs and agents. Call inside a `gr.Blocks`.
+
+    Args:
+        models: from the name of a pair to its models, see `Context.predictor`.
+        settings: the probe's; the endpoint's arguments are made from it.
+        run: from models, settings and a progress to a result.
+        says: what the probe does and what its answer holds.
+        queue: whose lane a long run holds; ``None`` for a quick one.
+    """
+
+    def asked(checked: Callable[[], Any], pair: str = "") -> Any:
+        return answer(
+            lambda: run(models(typed(pair or "", "pair")), checked(), still_there()), queue
+        )
+
+    function = endpoint(settings, asked, name, says, PAIR)
+    gr.api(function, api_name=name, concurrency_limit=1, concurrency_id=queue or name)
 
 
 def typed(value: object, name: str) -> str:

@@ -40,9 +40,6 @@ def remember(
         by_hand: values, by name, with which a link restores its controls but starts no run.
         highest: largest value of a control whose own maximum follows another control.
     """
-    blocks = gr.context.Context.root_block
-    if not isinstance(blocks, gr.Blocks):
-        return
     names, controls = [f"{tab}.{name}" for name in parts], list(parts.values())
     defaults = [_written(control.value) for control in controls]
     buttons = {name: str(button.elem_id) for name, button in runs.items()}
@@ -60,7 +57,8 @@ def remember(
             **quiet,
         )
     search = gr.Textbox(visible=False)
-    blocks.load(
+    gr.on(  # Of no trigger: when the page opens.
+        None,
         lambda query: restored(str(query or ""), tab, parts, highest or {}),
         search,
         controls,

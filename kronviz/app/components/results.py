@@ -32,13 +32,9 @@ METRIC_NAMES = {
 STEADIER = {True: "larger is steadier", False: "smaller is steadier"}
 
 
-def refused(sentence: str) -> Markup:
-    """One sentence in place of a result."""
-    return element(
-        "div",
-        alert(sentence),
-        class_="kv-lab-result",
-    )
+def refused(sentence: str, class_: str = "kv-lab-result") -> Markup:
+    """Return the place of a result with one sentence that says what was wrong and what to do."""
+    return element("div", alert(sentence), class_=class_)
 
 
 def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup:

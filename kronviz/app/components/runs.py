@@ -46,6 +46,8 @@ def failure(error: BaseException) -> str:
     """Return what a visitor is told of a run or an answer that ended in an error, and log it."""
     if isinstance(error, Sentence):
         return str(error)
+    if isinstance(error, Stopped):
+        return "Stopped."
     _log.error("A run ended in an error.", exc_info=error)
     if isinstance(error, MemoryError):
         return "There was not enough memory to finish this. Ask for less, or try again later."
@@ -168,7 +170,7 @@ class Runs:
         visitor: str,
         key: Hashable,
         task: Callable[[Progress], Result],
-        asked: int,
+        asked: int = 0,
         *,
         partial: bool = True,
         queue: str = QUEUE,

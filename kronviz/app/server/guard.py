@@ -27,7 +27,6 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -110,10 +109,15 @@ def _policy(nonce: str) -> str:
 
 
 class Door:
-    """The middleware; ``blocks`` gives the app once it is there."""
+    """The middleware.
 
-    def __init__(self, app: ASGIApp, blocks: Callable[[], Any]):
-        self._app, self._blocks = app, blocks
+    Args:
+        blocks: gives the app once it is there.
+        largest: bytes that a file may have.
+    """
+
+    def __init__(self, app: ASGIApp, blocks: Callable[[], Any], largest: int):
+        self._app, self._blocks, self._largest = app, blocks, largest
         self._endpoints: dict[str, dict[str, Any]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,7 +202,7 @@ class Door:
             listening.cancel()
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        upload = uploads.Upload(scope, self._blocks().max_file_size)
+        upload = uploads.Upload(scope, self._largest)
         try:
             await upload.begin(_number(dict(scope["headers"]).get(b"content-length")))
             # Without a name Gradio does not count how far it is, which `tell_progress` tells.
@@ -305,8 +309,8 @@ class Door:
     def _room(self, *, name: str | None = None, number: int | None = None) -> None:
         """Refuse what would wait behind too many others of its own kind."""
         blocks = self._blocks()
-        for function in blocks.fns.values():
-            if function._id == number or (name is not None and function.api_name == name):
+        for known, function in blocks.fns.items():
+            if known == number or (name is not None and function.api_name == name):
                 queue = blocks._queue.event_queue_per_concurrency_id.get(function.concurrency_id)
                 if function.queue is not False and queue and len(queue.queue) >= WAITING:
                     place = len(queue.queue) + 1
@@ -410,7 +414,7 @@ def _may_be_served(path: str) -> bool:
     if not path.startswith(f"{_API}/file"):
         return True
     asked = os.path.normpath(path.removeprefix(f"{_API}/file").lstrip("=/").join(("/", "")))
-    return Path(asked).is_relative_to(Path(get_upload_folder()).resolve())
+    return Path(asked).is_relative_to(uploads.folder())
 
 
 def _check_files(body: Any) -> None:

@@ -23,12 +23,12 @@ class Sessions(StateHolder):
         # First of all: from `set_blocks` on, requests that are under way ask here.
         self._pattern = SessionState(blocks)
         self.set_blocks(blocks)
-        self.capacity = CAPACITY
 
     def __getitem__(self, session_id: str) -> SessionState:
         if session_id not in self.session_data:
             session = copy.copy(self._pattern)
-            session.blocks_config = copy.copy(self.blocks.default_config)
-            session.config_values, session.state_data, session._state_ttl = {}, {}, {}
+            # What it holds is the visitor's own; of the page nothing is written down yet.
+            for name, value in vars(session).items():
+                vars(session)[name] = {} if isinstance(value, dict) else copy.copy(value)
             self.session_data[session_id] = session
         return super().__getitem__(session_id)

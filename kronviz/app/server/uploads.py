@@ -49,6 +49,11 @@ def use_own_folder() -> None:
     os.environ[_FOLDER] = str(own.resolve())
 
 
+def folder() -> Path:
+    """Return the folder that files may be served from."""
+    return Path(os.environ[_FOLDER]).resolve()
+
+
 def delete_old(kept_s: float = KEPT_S) -> int:
     """Delete the files that nobody has written to for ``kept_s`` seconds, and empty folders.
 

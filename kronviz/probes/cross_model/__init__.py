@@ -17,7 +17,7 @@ Notable:
 from __future__ import annotations
 
 from kronviz.probes.cross_model.files import read_files
-from kronviz.probes.cross_model.probe import TableProbe, compare_table
+from kronviz.probes.cross_model.probe import TableProbe, TableSettings, compare_table, run
 from kronviz.probes.cross_model.report import CrossModelReport, MapPoint
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.token_files import read_tokens
@@ -28,10 +28,12 @@ __all__ = [
     "CrossModelReport",
     "MapPoint",
     "TableProbe",
+    "TableSettings",
     "TokenList",
     "VectorTable",
     "compare_table",
     "read_files",
     "read_tokens",
     "read_vectors",
+    "run",
 ]

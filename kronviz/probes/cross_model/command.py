@@ -11,14 +11,16 @@ from kronviz.probes.cross_model.files import read_files
 from kronviz.probes.cross_model.finding import headline
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
-from kronviz.probes.cross_model.probe import WORDS, compare_table
+from kronviz.probes.cross_model.probe import TableSettings
+from kronviz.probes.cross_model.probe import run as run_on
 from kronviz.probes.cross_model.report import CrossModelReport
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.intervals import Interval
 from kronviz.progress import Progress
 from kronviz.published import CROSS_MODEL
-from kronviz.strings import DEFAULT_POS_DIM
+from kronviz.settings import add_arguments as add_settings
+from kronviz.settings import from_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="public model on the Hugging Face Hub, fetched in part")
     parser.add_argument("--revision", default="main", help="of that model")
     parser.add_argument("--tensor", default="", help="name of the table, where it is not found")
-    parser.add_argument("--words", nargs="+", default=list(WORDS), help="whose neighbours to list")
-    parser.add_argument("--pos-dim", type=int, default=DEFAULT_POS_DIM)
-    parser.add_argument("--map", type=int, default=0, metavar="TOKENS", help="lay out so many")
+    add_settings(parser, TableSettings)
 
 
 def run(
@@ -48,16 +48,7 @@ def run(
 ) -> CrossModelReport:
     """Read what the arguments name and run the probe on it."""
     source, table, tokens = _given(predictor, options, progress)
-    return compare_table(
-        table,
-        tokens,
-        source=source,
-        words=options.words,
-        pos_dim=options.pos_dim,
-        seed=options.seed,
-        map_tokens=options.map,
-        progress=progress,
-    )
+    return run_on(table, tokens, from_options(TableSettings, options), source, progress)
 
 
 def _given(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from kronviz.probes.cross_model.view import MIN_TOKENS, SPACES, WORDS_AT_ONCE, V
 from kronviz.probes.intervals import bootstrap_intervals, difference_interval
 from kronviz.progress import Latch, Progress, Stopped, goes_on, part
 from kronviz.published import CROSS_MODEL
+from kronviz.settings import setting
 from kronviz.strings import DEFAULT_POS_DIM, positions, readable, whole_number
 
 WORDS = ("run", "nation", "code", "act", "build", "time")
@@ -46,6 +47,47 @@ ALIKE = 0.999
 """Mean cosine of two rows at random from which on all rows count as one direction."""
 
 STOPPED = "The run was stopped; what had been measured by then is shown."
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """What the cross-model probe can be asked for."""
+
+    words: tuple[str, ...] = setting(
+        WORDS, f"Words whose nearest tokens are listed; empty for {len(WORDS)} common ones"
+    )
+    pos_dim: int = setting(
+        DEFAULT_POS_DIM, "Positions of the byte code", low=4, high=64, link="positions"
+    )
+    map_tokens: int = setting(
+        0,
+        "Tokens that UMAP lays out; 0 for no map",
+        low=0,
+        high=MAX_MAP_TOKENS,
+        option="--map",
+        link="map",
+    )
+    seed: int = setting(1, "Seed of the words, the pairs, the intervals and the map")
+
+
+def run(
+    table: VectorTable,
+    tokens: TokenList,
+    asked: TableSettings,
+    source: str = "",
+    progress: Progress | None = None,
+) -> CrossModelReport:
+    """Run `compare_table` as the settings say."""
+    return compare_table(
+        table,
+        tokens,
+        source=source,
+        words=asked.words,
+        pos_dim=asked.pos_dim,
+        seed=asked.seed,
+        map_tokens=asked.map_tokens,
+        progress=progress,
+    )
 
 
 def compare_table(

@@ -16,7 +16,7 @@ Notable:
 """
 
 from kronviz.probes.inside.patching import THINGS
-from kronviz.probes.inside.probe import PARTS, Followed, inside
+from kronviz.probes.inside.probe import PARTS, Followed, InsideSettings, inside, run
 from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
 from kronviz.probes.inside.survey import Survey, survey
 
@@ -26,8 +26,10 @@ __all__ = [
     "ArmInside",
     "Followed",
     "Inside",
+    "InsideSettings",
     "PatchMap",
     "Survey",
     "inside",
+    "run",
     "survey",
 ]

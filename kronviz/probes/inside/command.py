@@ -9,7 +9,6 @@ from typing import Any
 
 from kronviz.predictor import Predictor
 from kronviz.probes.inside.damage import Outcome
-from kronviz.probes.inside.probe import PARTS, inside
 from kronviz.probes.inside.report import BYTES, ArmInside, Inside
 from kronviz.probes.inside.survey import Survey, survey
 from kronviz.probes.pairs import load_pairs
@@ -21,21 +20,6 @@ PLACES = {
     "mlp": "MLP at the misspelled word",
 }
 MEASURES = ("kl", "logprob")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `inside`."""
-    parser.add_argument("--clean", default="The capital of France is", help="the clean text")
-    parser.add_argument("--typo", default="The captial of France is", help="the same, misspelled")
-    parser.add_argument("--answer", default="", help="the right next word, for the logit lens")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
-
-
-def run(predictor: Predictor, options: argparse.Namespace) -> Inside:
-    """Run `inside` with parsed arguments."""
-    return inside(
-        predictor, options.clean, options.typo, answer=options.answer, parts=options.parts
-    )
 
 
 def lines(result: Inside) -> Iterator[str]:

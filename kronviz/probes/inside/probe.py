@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from kronviz.predictor import InputError, Predictor, clean_text
@@ -18,6 +18,7 @@ from kronviz.probes.inside.report import BYTES, ArmInside, Inside, PatchMap
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
 from kronviz.progress import Progress, Stopped, goes_on, tell
+from kronviz.settings import setting
 from kronviz.strings import one_of
 
 MAX_TOKENS = 64
@@ -26,6 +27,38 @@ _LOOK_S = 0.3
 """How often somebody who waits for another's answer to the same texts asks whether to go on."""
 PARTS = (*THINGS, BYTES)
 """What can be asked: the things that are patched, and which byte does the damage."""
+
+
+@dataclass(frozen=True)
+class InsideSettings:
+    """What the probe can be asked for."""
+
+    clean: str = setting(
+        ...,
+        f"The text as it should be spelled, up to {MAX_TOKENS} tokens",
+        example="The capital of France is",
+    )
+    typo: str = setting(..., "The same text, misspelled", example="The captial of France is")
+    right: str = setting(
+        "",
+        "The right next word, which the logit lens follows; empty if there is none",
+        option="--answer",
+    )
+    parts: tuple[str, ...] = setting(
+        PARTS, "What is patched and computed, where head makes the answer long", choices=PARTS
+    )
+
+
+def run(predictor: Predictor, asked: InsideSettings, progress: Progress | None = None) -> Inside:
+    """Run `inside` as the settings say."""
+    return inside(
+        predictor,
+        asked.clean,
+        asked.typo,
+        answer=asked.right,
+        parts=asked.parts,
+        progress=progress,
+    )
 
 
 def inside(

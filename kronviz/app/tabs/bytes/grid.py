@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from kronviz.app.components import (
     DASH,
     Markup,
-    alert,
     arm_name,
     count,
     element,
@@ -52,11 +51,6 @@ def view(found: ByteView) -> Markup:
         data_of=found.text,
         data_positions=found.pos_dim,
     )
-
-
-def refusal(sentence: str) -> Markup:
-    """The place of the picture where there is none to draw."""
-    return element("div", alert(sentence), class_="kv-result kv-bytes")
 
 
 def _finding(found: ByteView) -> Markup:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from kronviz.app.components import (
     RELATIONS,
     Markup,
-    alert,
     arm_name,
     box,
     count,
@@ -41,11 +40,6 @@ def nearest(report: NeighborReport) -> Markup:
         class_="kv-section-result",
         data_title="nearest tokens",
     )
-
-
-def nearest_refusal(sentence: str) -> Markup:
-    """The place of the neighbours where there are none."""
-    return element("div", alert(sentence), class_="kv-section-result")
 
 
 def vocabulary_name(name: str) -> str:

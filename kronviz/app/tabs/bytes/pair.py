@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from kronviz.app.components import (
     Markup,
-    alert,
     arm_name,
     box,
     count,
@@ -51,11 +50,6 @@ def view(found: Similarity) -> Markup:
         class_="kv-section-result",
         data_title="two strings",
     )
-
-
-def refusal(sentence: str) -> Markup:
-    """The place of the comparison where there is none to draw."""
-    return element("div", alert(sentence), class_="kv-section-result")
 
 
 def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> Markup:

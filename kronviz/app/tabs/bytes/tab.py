@@ -18,6 +18,7 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
+    Line,
     Markup,
     alert,
     clean_text,
@@ -25,11 +26,11 @@ from kronviz.app.components import (
     head,
     html_part,
     join,
+    refused,
     textbox,
     visible,
 )
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.bytes import grid as bytes_grid
 from kronviz.app.tabs.bytes import lists as bytes_lists
 from kronviz.app.tabs.bytes import pair as bytes_pair
@@ -93,9 +94,7 @@ def build(context: Context) -> None:
         )
         gr.Checkbox(False, label="All 256 rows", elem_id="kv-byte-rows", container=False)
     html_part(_tries([(text, None) for text in EXAMPLES]), "kv-byte-tries")
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
+    pair = context.pair_field()
     sheet = _newest(first[1], "kv-byte-sheet")
 
     head(
@@ -204,9 +203,7 @@ def build(context: Context) -> None:
         shared,
         **quiet,
     )
-    blocks = gr.context.Context.root_block
-    if isinstance(blocks, gr.Blocks):
-        blocks.load(None, js=_FOLLOW, api_visibility="private")
+    gr.on(None, None, js=_FOLLOW, api_visibility="private")
     add_endpoints(context)
 
 
@@ -234,12 +231,12 @@ def _views(
         predictor = context.predictor(models)
         sheet = bytes_grid.view(encode(text, predictor, pos_dim=size))
     except InputError as error:
-        sheet = bytes_grid.refusal(str(error))
+        sheet = refused(str(error), "kv-result kv-bytes")
     try:
         predictor = context.predictor(models)
         both = bytes_pair.view(compare_strings(text, second, predictor, pos_dim=size))
     except InputError as error:
-        both = bytes_pair.refusal(str(error))
+        both = refused(str(error), "kv-section-result")
     walk = _walk(context, text, size, kind, place, models)
     return (_method(context, text, models), sheet, both, *walk)
 
@@ -254,7 +251,7 @@ def _walk(
         point = bytes_walk.nearest(walk, kind, place)
         pair = compare_strings(walk.text, point.text, predictor, pos_dim=size) if point else None
     except InputError as error:
-        return bytes_walk.refusal(str(error)), gr.skip()
+        return refused(str(error), "kv-section-result"), gr.skip()
     last = max((found.position for found in walk.points), default=1)
     # The value only where it has to change: an answer may arrive after the slider was moved on.
     slider = gr.update(maximum=max(last, 2))
@@ -288,7 +285,7 @@ def _near(context: Context, text: str, size: int, words: str, models: str | None
             vocabulary=None if words == OWN else words,
         )
     except InputError as error:
-        return bytes_lists.nearest_refusal(str(error))
+        return refused(str(error), "kv-section-result")
     return bytes_lists.nearest(found)
 
 

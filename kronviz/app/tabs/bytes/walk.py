@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from kronviz.app.components import (
     DOT,
     Markup,
-    alert,
     arm_name,
     count,
     element,
@@ -55,11 +54,6 @@ def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | 
         class_="kv-section-result",
         data_title="one edit",
     )
-
-
-def refusal(sentence: str) -> Markup:
-    """The place of the walk where there is none."""
-    return element("div", alert(sentence), class_="kv-section-result")
 
 
 def nearest(walk: EditWalk, kind: str, position: int) -> EditPoint | None:

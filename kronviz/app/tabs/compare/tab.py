@@ -93,9 +93,7 @@ def build(context: Context) -> None:
                 seed = gr.Number(1, label="Seed", precision=0, elem_classes="kv-lab-seed")
         edits = html_part(element("div", class_="kv-edits", role="status"), "kv-edited")
     html_part(picture(), "kv-now")
-    pair = context.selector or gr.Radio(
-        [context.default or ""], value=context.default, visible=False
-    )
+    pair = context.pair_field()
     asked = gr.Number(0, visible=False)
     made_text = gr.Textbox(visible=False)
     again = gr.Button("Ask again", elem_id="kv-again", elem_classes="kv-gone")
@@ -157,9 +155,7 @@ def build(context: Context) -> None:
         queue=False,
         **quiet,
     ).then(None, made_text, None, js=_TYPE, api_visibility="private")
-    blocks = gr.context.Context.root_block
-    if isinstance(blocks, gr.Blocks):
-        blocks.load(None, None, [clean, typo, right, pair], js=_RESTORE, api_visibility="private")
+    gr.on(None, None, None, [clean, typo, right, pair], js=_RESTORE, api_visibility="private")
     gr.api(
         compare_endpoint(context),
         api_name="compare",

@@ -22,9 +22,8 @@ from kronviz.accounting import (
 )
 from kronviz.accounting.kept import kept_times
 from kronviz.accounting.timing import measure as measure_times
-from kronviz.app.components import Answer, Markup, answer, clean_text, element, html_part
+from kronviz.app.components import Answer, Line, Markup, answer, clean_text, element, html_part
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.cost import view
 from kronviz.figures import cost as figures
 from kronviz.predictor import InputError

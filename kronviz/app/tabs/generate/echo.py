@@ -12,6 +12,7 @@ import gradio as gr
 
 from kronviz.app.components import (
     MAX_SEED,
+    Fields,
     Markup,
     Runs,
     arm_name,
@@ -27,11 +28,11 @@ from kronviz.app.components import (
     head,
     html_part,
     join,
-    links,
     marked,
     percent,
     piece,
     progress,
+    remember,
     sentence,
     table,
     term,
@@ -41,13 +42,13 @@ from kronviz.app.context import Context
 from kronviz.generation import SLOT, Sampler
 from kronviz.lines import split_lines
 from kronviz.probes.echo import (
-    MAX_SEEDS,
     PROMPTS,
     SLOTTED,
     STRINGS,
     EchoRate,
     EchoReport,
     EchoRun,
+    EchoSettings,
     echo_of,
     echo_plan,
 )
@@ -66,7 +67,7 @@ _TITLES = (
 
 def build(context: Context, pair: gr.Radio) -> None:
     """Lay the section out and connect it. Call inside the tab “Generate”."""
-    runs = Runs()
+    runs, fields = Runs(), Fields(EchoSettings)
     head(
         "Echo: is a new word repeated?",
         "Strings that are no single token are put into prompts. Both models read them as several "
@@ -74,20 +75,20 @@ def build(context: Context, pair: gr.Radio) -> None:
         "continuation hold the string again?",
     )
     with gr.Row(elem_classes="kv-lab-controls kv-echo-controls"):
-        strings = gr.Textbox(
-            ", ".join(STRINGS[:8]),
-            label="Words, comma-separated",
+        strings = fields(
+            "strings",
+            "Words, comma-separated",
+            value=", ".join(STRINGS[:8]),
             lines=2,
             max_lines=4,
             elem_id="kv-echo-strings",
         )
-        seeds = gr.Slider(1, MAX_SEEDS, 1, step=1, label="Continuations of each prompt")
-        seed = gr.Number(
-            Sampler().seed, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed"
-        )
-    prompts = gr.Textbox(
-        "\n".join(PROMPTS),
-        label=f"Prompts, one a line, with {SLOT} for the string",
+        seeds = fields("seeds", "Continuations of each prompt")
+        seed = fields("seed", "Seed", elem_classes="kv-lab-seed")
+    prompts = fields(
+        "prompts",
+        f"Prompts, one a line, with {SLOT} for the string",
+        value="\n".join(PROMPTS),
         lines=3,
         max_lines=6,
         elem_id="kv-echo-prompts",
@@ -125,11 +126,7 @@ def build(context: Context, pair: gr.Radio) -> None:
             yield stage, echo_view(stage.result, bar, running=stage.running)
 
     connect(runs, press, steps, [strings, prompts, seeds, seed, pair], [shown])
-    links.remember(
-        "generate",
-        {"strings": strings, "prompts": prompts, "seeds": seeds, "echo-seed": seed},
-        {"echo": press.run},
-    )
+    remember("generate", fields.named, {"echo": press.run})
 
 
 def echo_view(report: EchoReport | None, bar: Markup, *, running: bool = False) -> Markup:

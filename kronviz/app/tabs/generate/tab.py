@@ -25,11 +25,13 @@ from kronviz.app.components import (
     Markup,
     alert,
     clean_text,
+    control,
     element,
     failure,
     html_part,
     leave_queue,
     place_part,
+    refused,
     tell_place,
     textbox,
 )
@@ -37,8 +39,9 @@ from kronviz.app.context import Context
 from kronviz.app.tabs.generate import echo
 from kronviz.app.tabs.generate import view as generate_view
 from kronviz.app.tabs.generate.api import add_endpoints
-from kronviz.generation import KNOBS, Sampler, side_by_side
+from kronviz.generation import Sampler, side_by_side
 from kronviz.predictor import InputError
+from kronviz.settings import checked
 
 PROMPTS = (
     ("king", "The king lived in a castle with his", "The knig lived in a castel with his"),
@@ -90,7 +93,6 @@ _WAIT = 0.08
 _FIRST_SECONDS = 1.5
 _OPEN = "() => [window.kronvizGenerate?.open() ?? '']"
 _GO = "() => { window.kronvizGenerate?.go(); }"
-_DEFAULTS = Sampler()
 _KNOBS = {
     "temperature": ("Temperature: 0 takes the likeliest", 0.05),
     "top_p": ("Top-p: share of the probability that is drawn from", 0.01),
@@ -128,11 +130,9 @@ def build(context: Context) -> None:
         with gr.Accordion(
             "Sampler: the paper’s, unless changed", open=False, elem_id="kv-gen-knobs"
         ):
-            knobs = [_knob(name, low, high) for name, low, high in KNOBS]
+            knobs = [_knob(name) for name in _KNOBS]
     answer = html_part(_first(context), "kv-gen-answer")
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
+    pair = context.pair_field()
     fields = [mode, prompt, typo, slotted, string, *knobs]
 
     stops = _Stops()
@@ -173,12 +173,10 @@ def build(context: Context) -> None:
     )
     tell_place(place, clock, QUEUE, write)
     stop.click(end, None, [status, place, clock, stop], queue=False, **quiet)
-    blocks = gr.context.Context.root_block
-    if isinstance(blocks, gr.Blocks):
-        search = gr.Textbox(visible=False)
-        blocks.load(opened, search, [*fields, pair], js=_OPEN, queue=False, **quiet).then(
-            None, None, None, js=_GO, api_visibility="private"
-        )
+    search = gr.Textbox(visible=False)
+    gr.on(None, opened, search, [*fields, pair], js=_OPEN, queue=False, **quiet).then(
+        None, None, None, js=_GO, api_visibility="private"
+    )
     echo.build(context, pair)
     add_endpoints(context)
 
@@ -197,7 +195,7 @@ def _written(
     *values, models = rest
     try:
         # A field that was emptied asks for the value that it began with.
-        given = {name: value for (name, _, _), value in zip(KNOBS, values, strict=True)}
+        given = dict(zip(_KNOBS, values, strict=True))
         sampler = Sampler(**{name: value for name, value in given.items() if value is not None})
         texts = {"clean": [prompt], "typo": [prompt, typo], "slot": [slotted]}.get(mode, [prompt])
         generations = side_by_side(
@@ -207,7 +205,7 @@ def _written(
             clean_text(string or "") if mode == "slot" else None,
         )
     except InputError as error:
-        yield generate_view.refusal(str(error)), generate_view.status(""), False
+        yield refused(str(error), "kv-gen-result"), generate_view.status(""), False
         return
     drawn = 0.0
     try:
@@ -223,7 +221,7 @@ def _written(
                 yield generate_view.view(generation, mode), said, not generation.finished
                 drawn = time.monotonic()
     except InputError as error:
-        yield generate_view.refusal(str(error)), generate_view.status(""), False
+        yield refused(str(error), "kv-gen-result"), generate_view.status(""), False
     except GeneratorExit:
         raise
     except BaseException as error:
@@ -292,26 +290,25 @@ def _from_link(search: str, context: Context) -> list[Any] | None:
     return [
         mode if mode in generate_view.MODES else "clean",
         *[clean_text(query.get(name, value)) for name, value in texts],
-        *[_number(query.get(name), name, low, high) for name, low, high in KNOBS],
+        *[_number(query.get(name), name) for name in _KNOBS],
         models if models in context.predictors else context.default,
     ]
 
 
-def _number(text: str | None, name: str, low: float, high: float) -> float:
-    default = getattr(_DEFAULTS, name)
+def _number(text: str | None, name: str) -> float:
+    default: float = getattr(Sampler, name)
     try:
-        value = type(default)(text or "")
-    except ValueError:
+        value: float = getattr(checked(Sampler, **{name: type(default)(text or "")}), name)
+    except (InputError, ValueError):
         return default
-    return value if low <= value <= high else default
+    return value
 
 
-def _knob(name: str, low: float, high: float) -> gr.Slider | gr.Number:
+def _knob(name: str) -> Any:
     label, step = _KNOBS[name]
-    default, identifier = getattr(_DEFAULTS, name), f"kv-gen-{name}"
     if name == "seed":
-        return gr.Number(default, label=label, precision=0, elem_id=identifier)
-    return gr.Slider(low, high, default, step=step, label=label, elem_id=identifier)
+        return control(Sampler, name, label, minimum=None, elem_id="kv-gen-seed")
+    return control(Sampler, name, label, step=step, elem_id=f"kv-gen-{name}")
 
 
 def _examples() -> Markup:

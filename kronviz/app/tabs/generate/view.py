@@ -18,7 +18,6 @@ from itertools import groupby
 from kronviz.app.components import (
     NO_BREAK,
     Markup,
-    alert,
     arm_name,
     downloads,
     element,
@@ -58,15 +57,6 @@ def view(generation: Generation, mode: str) -> Markup:
         else "",
         class_="kv-gen-result",
         data_finished=generation.finished,
-    )
-
-
-def refusal(sentence: str) -> Markup:
-    """One sentence that says what was wrong and what to do."""
-    return element(
-        "div",
-        alert(sentence),
-        class_="kv-gen-result",
     )
 
 

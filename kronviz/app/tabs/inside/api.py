@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import MAX_SEED, Answer, answer, still_there, texts, typed
+from kronviz.app.components import MAX_SEED, Answer, answer, still_there, typed
 from kronviz.app.context import Context
 from kronviz.predictor import Predictor
-from kronviz.probes.inside import PARTS, inside, survey
-from kronviz.probes.kept import INSIDE, kept
+from kronviz.probes.inside import InsideSettings, run, survey
+from kronviz.probes.kept import INSIDE as STORED
+from kronviz.probes.kept import kept
 from kronviz.probes.pairs import load_pairs
+from kronviz.settings import endpoint
 from kronviz.strings import whole_number
+
+INSIDE = """Follow one misspelling through the inside of both models.
+
+The answer holds the tokens of both texts aligned word by word and, for each model: what both runs
+predict; for each part that was asked, the share of the damage that is undone when one thing is
+taken from the clean run (activation patching), by block and word; the logit lens; what the
+attention heads look at, and which of them join the pieces of the misspelled word; and how much of
+the change each byte of the misspelled word explains (integrated gradients, in nats)."""
 
 
 def add_endpoints(context: Context) -> None:
@@ -28,36 +39,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
 
-    def inside_(
-        clean: str, typo: str, right: str = "", parts: list[str] | None = None, pair: str = ""
-    ) -> Answer:
-        """Follow one misspelling through the inside of both models.
-
-        The answer holds the tokens of both texts aligned word by word and, for each model: what
-        both runs predict; for each part that was asked, the share of the damage that is undone
-        when one thing is taken from the clean run (activation patching), by block and word; the
-        logit lens; what the attention heads look at, and which of them join the pieces of the
-        misspelled word; and how much of the change each byte of the misspelled word explains
-        (integrated gradients, in nats).
-
-        Args:
-            clean: The text as it should be spelled, up to 64 tokens.
-            typo: The same text, misspelled.
-            right: The right next word, which the logit lens follows; empty if there is none.
-            parts: What is patched and computed: any of residual, attention, mlp, head, bytes; all
-                by default. "head" makes the answer long.
-            pair: Which pair of models answers; empty for the default pair.
-        """
-        return answer(
-            lambda: inside(
-                models(pair),
-                typed(clean, "clean"),
-                typed(typo, "typo"),
-                answer=typed(right or "", "right"),
-                parts=texts(parts, "parts") or PARTS,
-                progress=still_there(),
-            )
-        )
+    def inside_(settings: Callable[[], Any], pair: str = "") -> Answer:
+        return answer(lambda: run(models(pair), settings(), still_there()))
 
     def inside_pairs(seed: int = 1, pair: str = "") -> Answer:
         """Tell where in both models the damage of a misspelling is undone, over 320 pairs of texts.
@@ -76,7 +59,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         def ask() -> object:
             predictor = models(pair)
             number = whole_number(seed, "seed", 0, MAX_SEED)
-            found = kept(context.folder(predictor.pair), INSIDE)
+            found = kept(context.folder(predictor.pair), STORED)
             fresh = found is None or found.report.seed != number
             known = found.report.arms if found else ()
             if found is None or fresh or {arm.arm for arm in known} != set(predictor.arms):
@@ -85,5 +68,5 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         return answer(ask, "inside-pairs")
 
-    inside_.__name__ = "inside"
-    return inside_, inside_pairs
+    asked = {"pair": (str, "", "Which pair of models answers; empty for the default pair")}
+    return endpoint(InsideSettings, inside_, "inside", INSIDE, asked), inside_pairs

@@ -11,30 +11,21 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
-    FINISHING,
+    QUIET,
+    Again,
     Markup,
-    Runs,
-    alert,
     arm_name,
     box,
     downloads,
     element,
-    failure,
     html_part,
-    in_queue,
     join,
-    lane,
-    leave_queue,
-    links,
     listing,
-    marked,
-    next_number,
+    measuring,
     number,
-    place_part,
-    progress_bar,
+    remember,
+    status_line,
     table,
-    tell_place,
-    watched,
 )
 from kronviz.app.context import Context
 from kronviz.checkpoint import CheckpointError
@@ -85,58 +76,21 @@ def build(context: Context) -> None:
                     )
                     html_part(element("p", caption, class_="kv-caption"), None)
     with gr.Row(elem_id="kv-ins-pairs-tools", elem_classes="kv-lab-buttons"):
-        start = gr.Button("Measure again", elem_id="kv-ins-pairs-start")
-        stop = gr.Button("Stop", interactive=False, elem_id="kv-ins-pairs-stop")
-        status = html_part(_status(_hint(opening)), "kv-ins-pairs-status")
-        place_line, clock = place_part("kv-ins-pairs-place")
+        again = Again.build("Measure again", "kv-ins-pairs", _hint(opening))
     details = html_part(_details(opening), "kv-ins-pairs-details")
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
-    parts = [status, finding, details, *plots]
-    runs = Runs()
-
-    def measure(request: gr.Request, pair: str | None) -> Iterator[list[Any]]:
-        visitor = str(request.session_hash)
-        runs.begin(visitor)
-        still = [gr.skip()] * len(parts)
-        yield [*still, Markup(""), gr.Button(interactive=True)]
-        for found in _measured(context, pair, lambda: runs.stopped(visitor)):
-            yield [*found, gr.skip(), gr.skip()]
-        yield [*still, Markup(""), gr.Button(interactive=False)]
-
-    def begin() -> tuple[Any, ...]:
-        waiting = in_queue(next_number(QUEUE))
-        return waiting, gr.Timer(1.0, active=True), gr.Button(interactive=True)
-
-    async def end(request: gr.Request) -> tuple[Any, ...]:
-        visitor = str(request.session_hash)
-        runs.stop(visitor)
-        left = await leave_queue(QUEUE, visitor, measure)
-        if not left:
-            return gr.skip(), gr.skip(), gr.skip()
-        return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
+    pair = context.pair_field()
+    parts = [finding, details, *plots]
 
     def shown(pair: str | None) -> list[Any]:
         found = _kept(context, pair)
-        return [_status(_hint(found)), *_drawn(found)]
+        return [status_line(_hint(found)), *_drawn(found)]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    start.click(begin, None, [place_line, clock, stop], queue=False, **quiet)
-    start.click(
-        measure,
-        pair,
-        [*parts, place_line, stop],
-        trigger_mode="once",
-        concurrency_limit=1,
-        concurrency_id=QUEUE,
-        **quiet,
-    )
-    stop.click(end, None, [place_line, clock, stop], queue=False, **quiet)
-    tell_place(place_line, clock, QUEUE, measure)
-    links.remember("inside-pairs", {}, {"measured": start})
+    again.connect(pair, parts, lambda pair, stopped: _measured(context, pair, stopped), QUEUE)
+    remember("inside-pairs", {}, {"measured": again.start})
     if context.selector is not None:
-        context.selector.change(shown, context.selector, parts, queue=False, **quiet)
+        context.selector.change(
+            shown, context.selector, [again.status, *parts], queue=False, **QUIET
+        )
 
 
 def _kept(context: Context, pair: str | None) -> Survey | None:
@@ -152,26 +106,14 @@ def _kept(context: Context, pair: str | None) -> Survey | None:
 def _measured(
     context: Context, pair: str | None, stopped: Callable[[], bool]
 ) -> Iterator[list[Any]]:
-    still = [gr.skip()] * (2 + len(PLACES))
-    try:
-        predictor = context.predictor(pair)
-        pairs = load_pairs()
-        yield [_status("Patching every pair in both models …", 0.0), *still]
-
-        for step in watched(
-            lambda tell: survey(predictor, pairs, seed=SEED, progress=tell), stopped
-        ):
-            if step is None:
-                yield [_status("Stopped before there was anything to keep."), *still]
-            elif isinstance(step, Survey):
-                yield [_status(_ended(step)), *_drawn(step)]
-            else:
-                said = f"Patching every pair in both models … {step.share * 100:.0f}%"
-                yield [_status(FINISHING if lane(QUEUE).finishing else said, step.share), *still]
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        yield [alert(failure(error), "kv-refused"), *still]
+    return measuring(
+        lambda tell: survey(context.predictor(pair), load_pairs(), seed=SEED, progress=tell),
+        lambda found: [status_line(_ended(found)), *_drawn(found)],
+        "Patching every pair in both models",
+        "Pairs patched",
+        2 + len(PLACES),
+        stopped,
+    )
 
 
 def _drawn(found: Survey | None) -> list[Any]:
@@ -194,11 +136,6 @@ def _ended(found: Survey) -> str:
     if found.done < found.asked:
         return f"Stopped after {found.seconds:.1f} s: {found.done:,} of {found.asked:,} pairs."
     return f"Took {found.seconds:.1f} s."
-
-
-def _status(said: str, share: float | None = None) -> Markup:
-    line = element("p", marked(said), class_="kv-gen-status kv-quiet", role="status")
-    return line if share is None else element("div", line, progress_bar(share, "Pairs patched"))
 
 
 def _finding(found: Survey | None) -> Markup:

@@ -19,7 +19,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import element, html_part, links, still_there, textbox
+from kronviz.app.components import element, html_part, remember, still_there, textbox
 from kronviz.app.context import Context
 from kronviz.app.tabs.inside import view
 from kronviz.app.tabs.inside.api import add_endpoints
@@ -81,9 +81,7 @@ def build(context: Context) -> None:
             with gr.Column(min_width=300):
                 figure = figures.lens(None, "first", what)
                 plots.append(gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot"))
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
+    pair = context.pair_field()
 
     known = _Known()
     opening = [str(other.value or "") for other in shared]
@@ -148,7 +146,7 @@ def build(context: Context) -> None:
         trigger_mode="multiple",
         **quiet,
     )
-    links.remember("inside", {"thing": thing, "measure": measure, "target": target}, {})
+    remember("inside", {"thing": thing, "measure": measure, "target": target}, {})
     add_endpoints(context)
 
 

@@ -14,31 +14,23 @@ import plotly.graph_objects as go
 
 from kronviz.app.components import (
     DOT,
-    FINISHING,
+    QUIET,
+    Again,
     Markup,
-    Runs,
-    alert,
     arm_name,
     box,
     downloads,
     element,
-    failure,
     html_part,
-    in_queue,
     info,
     join,
-    lane,
-    leave_queue,
-    links,
     marked,
-    next_number,
-    place_part,
-    progress_bar,
+    measuring,
+    remember,
     sentence,
+    status_line,
     table,
-    tell_place,
     visible,
-    watched,
 )
 from kronviz.app.context import Context
 from kronviz.checkpoint import CheckpointError
@@ -99,10 +91,8 @@ def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     view = _view(_known(context, context.default))
     with gr.Row(elem_id="kv-lay-tools"):
-        start = gr.Button("Measure", variant="primary", elem_id="kv-lay-start")
-        stop = gr.Button("Stop", interactive=False, elem_id="kv-lay-stop")
-        status = html_part(_status(marked(_hint(context, context.default))), "kv-lay-status")
-        place, clock = place_part("kv-lay-place")
+        hint = _hint(context, context.default)
+        again = Again.build("Measure", "kv-lay", hint, variant="primary")
     finding = html_part(view[0], "kv-lay-finding")
     plots = []
     for group, draw in ((_SHARES, figures.shares), (_PAIRS, figures.cosines)):
@@ -116,77 +106,33 @@ def build(context: Context) -> None:
                     )
                     html_part(element("p", caption, class_="kv-caption"), None)
     details = html_part(view[1], "kv-lay-details")
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
-    parts = [status, finding, details, *plots]
-
-    runs = Runs()
-
-    def measure(request: gr.Request, pair: str | None) -> Iterator[list[Any]]:
-        visitor = str(request.session_hash)
-        runs.begin(visitor)
-        still = [gr.skip()] * len(parts)
-        yield [*still, Markup(""), gr.Button(interactive=True)]
-        for found in _measured(context, pair, len(plots), lambda: runs.stopped(visitor)):
-            yield [*found, gr.skip(), gr.skip()]
-        yield [*still, Markup(""), gr.Button(interactive=False)]
-
-    def begin() -> tuple[Any, ...]:
-        waiting = in_queue(next_number(QUEUE))
-        return waiting, gr.Timer(1.0, active=True), gr.Button(interactive=True)
-
-    async def end(request: gr.Request) -> tuple[Any, ...]:
-        visitor = str(request.session_hash)
-        runs.stop(visitor)
-        left = await leave_queue(QUEUE, visitor, measure)
-        if not left:
-            return gr.skip(), gr.skip(), gr.skip()
-        return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
+    pair = context.pair_field()
+    parts = [finding, details, *plots]
 
     def shown(pair: str | None) -> list[Any]:
-        finding, details, *pictures = _view(_known(context, pair))
-        return [_status(marked(_hint(context, pair))), finding, details, *pictures]
+        return [status_line(_hint(context, pair)), *_view(_known(context, pair))]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    # First: the page asks for one listener's answer after another's.
-    start.click(begin, None, [place, clock, stop], queue=False, **quiet)
-    start.click(
-        measure,
-        pair,
-        [*parts, place, stop],
-        trigger_mode="once",
-        concurrency_limit=1,
-        concurrency_id=QUEUE,
-        **quiet,
+    again.connect(
+        pair, parts, lambda pair, stopped: _measured(context, pair, len(plots), stopped), QUEUE
     )
-    stop.click(end, None, [place, clock, stop], queue=False, **quiet)
-    tell_place(place, clock, QUEUE, measure)
-    links.remember("layers", {}, {"measured": start})
+    remember("layers", {}, {"measured": again.start})
     if context.selector is not None:
-        context.selector.change(shown, context.selector, parts, queue=False, **quiet)
+        context.selector.change(
+            shown, context.selector, [again.status, *parts], queue=False, **QUIET
+        )
 
 
 def _measured(
     context: Context, pair: str | None, plots: int, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[list[Any]]:
-    still = [gr.skip()] * (plots + 2)
-    try:
-        predictor = context.predictor(pair)
-        yield [_status("Reading every token at every depth …", 0.0), *still]
-        for step in watched(lambda tell: layers(predictor, tell), stopped):
-            if step is None:
-                yield [_status("Stopped before there was anything to keep."), *still]
-            elif isinstance(step, LayerReport):
-                finding, details, *pictures = _view(step)
-                yield [_status(marked(_ended(step))), finding, details, *pictures]
-            else:
-                words = f"Reading every token at every depth … {step.share * 100:.0f}%"
-                yield [_status(FINISHING if lane(QUEUE).finishing else words, step.share), *still]
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        yield [alert(failure(error), "kv-refused"), *still]
+    return measuring(
+        lambda tell: layers(context.predictor(pair), tell),
+        lambda report: [status_line(_ended(report)), *_view(report)],
+        "Reading every token at every depth",
+        "Share that is measured",
+        plots + 2,
+        stopped,
+    )
 
 
 def _ended(report: LayerReport) -> str:
@@ -368,10 +314,3 @@ def _nearest(report: LayerReport) -> Markup:
             class_="kv-table kv-lay-near",
         )
     )
-
-
-def _status(words: str, share: float | None = None) -> Markup:
-    if share is None:
-        return element("p", words, class_="kv-gen-status kv-quiet", role="status")
-    bar = progress_bar(share, "Share that is measured")
-    return element("div", element("p", words, class_="kv-gen-status kv-quiet"), bar)

@@ -19,7 +19,9 @@ import gradio as gr
 
 from kronviz.app.components import (
     FINISHING,
+    Line,
     Markup,
+    alert,
     clean_text,
     element,
     failure,
@@ -29,7 +31,6 @@ from kronviz.app.components import (
     watched,
 )
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.map import view
 from kronviz.app.tabs.map import words as map_words
 from kronviz.app.tabs.map.api import add_endpoints
@@ -96,9 +97,7 @@ def build(context: Context) -> None:
     placed = html_part(element("div"), "kv-map-placed")
     csv = gr.Textbox(visible=False)
     redraw = [gr.Button("Draw", elem_id=f"kv-map-draw-{side}") for side in SIDES]
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
+    pair = context.pair_field()
 
     def asked(word: str, left: str, right: str, pair: str | None) -> Markup:
         try:
@@ -106,14 +105,14 @@ def build(context: Context) -> None:
                 lookup.look_up(clean_text(word or ""), context.predictor(pair), left, right)
             )
         except InputError as error:
-            return view.refusal(str(error))
+            return alert(str(error), "kv-refused")
 
     def compared(left: str, right: str, pair: str | None) -> Markup:
         predictor = context.predictor(pair)
         try:
             found = [lookup.family_figures(predictor, name) for name in (left, right)]
         except InputError as error:
-            return view.refusal(str(error))
+            return alert(str(error), "kv-refused")
         return view.figures(found, predictor.pair)
 
     def place(words: str, left: str, right: str, pair: str | None) -> Markup:
@@ -124,7 +123,7 @@ def build(context: Context) -> None:
             found = lookup.place_words(listed, predictor, left, right)
             apart = lookup.distances(listed[: map_words.SHOWN], predictor, left, right)
         except InputError as error:
-            return view.refusal(str(error))
+            return alert(str(error), "kv-refused")
         return map_words.placed(found, apart)
 
     def followed(word: str, words: str, *where: Any) -> tuple[Markup, ...]:
@@ -151,7 +150,7 @@ def build(context: Context) -> None:
         except GeneratorExit:
             raise
         except BaseException as error:
-            yield view.refusal(failure(error))
+            yield alert(failure(error), "kv-refused")
 
     def switched(request: gr.Request, pair: str | None) -> list[Any]:
         predictor = context.predictor(pair)
@@ -223,7 +222,7 @@ def _distances(context: Context) -> Any:
         try:
             found = lookup.distances(_listed(words), context.predictor(pair), left, right)
         except InputError as error:
-            return "", view.refusal(str(error))
+            return "", alert(str(error), "kv-refused")
         return map_words.distances_csv(found), element("div")
 
     return table
@@ -235,7 +234,7 @@ def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
     try:
         made = variants(word, rules or tuple(RULES))
     except InputError as error:
-        return gr.skip(), view.refusal(str(error))
+        return gr.skip(), alert(str(error), "kv-refused")
     return "\n".join(dict.fromkeys([*listed, *made])), element("div")
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from kronviz.app.components import (
     RELATIONS,
     Markup,
-    alert,
     box,
     element,
     marked,
@@ -170,11 +169,6 @@ def frame(side: str, pair: str) -> Markup:
 def waiting() -> Markup:
     """What stands where the first answer will."""
     return element("div", element("p", "\u00a0", class_="kv-finding"), class_="kv-map-answer")
-
-
-def refusal(sentence: str) -> Markup:
-    """One sentence saying what was wrong and what to do."""
-    return alert(sentence, "kv-refused")
 
 
 def answer(found: LookUp) -> Markup:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import MAX_SEED, QUEUE, Answer, answer, still_there, texts, typed
+from kronviz.app.components import MAX_SEED, PAIR, QUEUE, Answer, answer, still_there, texts, typed
 from kronviz.app.context import Context
-from kronviz.passages import CONTEXT, CONTINUATION, SYNTHETIC
+from kronviz.passages import CONTEXT, CONTINUATION
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep
-from kronviz.probes.continuation import SETS, continuation_of
+from kronviz.probes.continuation import ContinuationSettings, continuation_of
 from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness
-from kronviz.settings import endpoint
+from kronviz.settings import endpoint, setting
 from kronviz.strings import whole_number
-from kronviz.typos import KINDS
 
 ROBUSTNESS = """Measure how steady both models are over clean/misspelled pairs of texts.
 
@@ -33,10 +33,30 @@ RECOVERY = """Follow both models after a misspelling: how many tokens until it i
 With "clean" and "typo", the answer holds KL in nats after every token of that one text; else it is
 an average over passages, with 95% intervals."""
 
+CONTINUED = """Measure the loss on how texts truly go on after their beginning was misspelled.
+
+For each model the loss of the true continuation in nats a token and bits a byte, with 95% bootstrap
+intervals and paired differences, after a clean context and after contexts of which 5, 15 or 30% of
+the words are misspelled, by slips of the keyboard and as people do."""
+
 MAX_DOCUMENTS = 200_000
 """Characters of all documents that are read for one answer."""
 MAX_SENTENCES = 1_000
 """Minimal pairs that are read for one answer."""
+
+
+@dataclass(frozen=True)
+class DocumentSettings(ContinuationSettings):
+    """What the continuation probe can be asked for over documents that come in the call."""
+
+    documents: tuple[str, ...] = setting(
+        (),
+        "Real texts, each of some hundred words or more; empty for the stored measurement over "
+        "passages of a text that no model was trained on",
+    )
+    count: int = setting(100, "Passages to cut from the documents", low=1, high=200)
+    context: int = setting(CONTEXT, "Clean tokens before the cut", low=4, high=128)
+    tokens: int = setting(CONTINUATION, "Tokens after the cut that are scored", low=1, high=64)
 
 
 def add_endpoints(context: Context) -> None:
@@ -53,12 +73,10 @@ def add_endpoints(context: Context) -> None:
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """The endpoints as functions of plain values, for the API and for agents."""
-    context_ = context
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
 
-    asked = {"pair": (str, "", "Which pair of models is asked; empty for the default pair")}
     Ask = Callable[[], Any]
 
     def robustness_(settings: Ask, pairs: object = None, pair: str = "") -> Answer:
@@ -85,65 +103,24 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             lambda: probe.run(models(pair), settings(), still_there()), *queue
         )
 
-    def continuation_(
-        documents: list[str] | None = None,
-        count: int = 100,
-        context: int = CONTEXT,
-        tokens: int = CONTINUATION,
-        conditions: str = "misspelled",
-        kinds: list[str] | None = None,
-        seed: int = 0,
-        pair: str = "",
-    ) -> Answer:
-        """Measure the loss on how texts truly go on after their beginning was misspelled.
-
-        For each model the loss of the true continuation in nats a token and bits a byte, with 95%
-        bootstrap intervals and paired differences, after a clean context and after contexts of
-        which 5, 15 or 30% of the words are misspelled, by slips of the keyboard and as people do.
-
-        Args:
-            documents: Real texts, each of some hundred words or more; empty for the stored
-                measurement over 2,000 passages of a text that no model was trained on.
-            count: Passages to cut from the documents, 1 to 200.
-            context: Clean tokens before the cut, 4 to 128.
-            tokens: Tokens after the cut that are scored, 1 to 64.
-            conditions: misspelled; perturbed, by AntSpeak, Drop, RandomCase, Repeat and UpperCase;
-                or all.
-            kinds: Kinds of slips; empty for the five usual ones.
-            seed: Of the passages, the misspellings and the bootstrap.
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-
+    def continuation_(settings: Ask, pair: str = "") -> Answer:
         def ask() -> object:
             predictor = models(pair)
-            given = texts(documents, "documents")
-            if not given:
-                stored = kept_continuation(context_.folder(pair))
+            given: DocumentSettings = settings()
+            if not given.documents:
+                stored = kept_continuation(context.folder(pair))
                 if stored is None:
                     raise InputError(
                         f"Nothing is stored for the pair {predictor.pair}; give documents."
                     )
                 return stored
-            if sum(map(len, given)) > MAX_DOCUMENTS:
+            if sum(map(len, given.documents)) > MAX_DOCUMENTS:
                 raise InputError(f"The documents are longer than {MAX_DOCUMENTS:,} characters.")
-            if conditions not in SETS:
-                raise InputError(f"conditions must be one of {', '.join(SETS)}.")
             return continuation_of(
-                predictor,
-                given,
-                "documents",
-                count=whole_number(count, "count", 1, 200),
-                context=whole_number(context, "context", 4, 128),
-                length=whole_number(tokens, "tokens", 1, 64),
-                conditions=SETS[conditions],
-                kinds=names(kinds) or SYNTHETIC,
-                seed=whole_number(seed, "seed", 0, MAX_SEED),
-                progress=still_there(),
+                predictor, given.documents, "documents", progress=still_there(), **given.arguments
             )[0]
 
         return answer(ask, QUEUE)
-
-    continuation_.__name__ = "continuation"
 
     def minimal_pairs_(sentences: list[str], seed: int = 0, pair: str = "") -> Answer:
         """Judge minimal pairs: is the grammatical sentence the more probable one?
@@ -184,7 +161,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                     None,
                     'Objects with "clean" and "typo" (and "expected", "category"); empty for ours',
                 ),
-                **asked,
+                **PAIR,
             },
             "pairs sentences kinds edits seed pair share protect_first keyboard".split(),
         ),
@@ -193,7 +170,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             plain(sweep, QUEUE),
             "sweep",
             "Misspell sentences in every kind and strength and measure both models on each.",
-            asked,
+            PAIR,
         ),
         endpoint(
             recovery.RecoverySettings,
@@ -203,7 +180,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             {
                 "clean": (str, "", "One text as it should be spelled"),
                 "typo": (str, "", "The same text, misspelled"),
-                **asked,
+                **PAIR,
             },
             "passages clean typo kinds repeats later seed pair".split(),
         ),
@@ -212,9 +189,16 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             plain(sensitivity),
             "sensitivity",
             "Misspell every word of a text in turn and measure how far each prediction moves.",
-            asked,
+            PAIR,
         ),
-        continuation_,
+        endpoint(
+            DocumentSettings,
+            continuation_,
+            "continuation",
+            CONTINUED,
+            PAIR,
+            "documents count context tokens conditions kinds seed pair".split(),
+        ),
         minimal_pairs_,
     )
 
@@ -228,12 +212,3 @@ def given(pairs: object) -> PairSet:
     if not isinstance(pairs, list):
         raise InputError("pairs must be a list of objects with “clean” and “typo”.")
     return parse_pairs(json.dumps(pairs).encode(), "pairs.json")
-
-
-def names(values: object) -> tuple[str, ...]:
-    """Checked names of kinds, none for nothing."""
-    chosen = tuple(texts(values, "kinds"))
-    unknown = [kind for kind in chosen if kind not in KINDS]
-    if unknown:
-        raise InputError(f"kinds names {unknown[0][:40]!r}; choose from {', '.join(KINDS)}.")
-    return chosen

@@ -20,6 +20,7 @@ import gradio as gr
 from kronviz.app.components import (
     MAX_SEED,
     QUIET,
+    Line,
     Markup,
     Runs,
     alert,
@@ -31,14 +32,13 @@ from kronviz.app.components import (
     html_part,
     kept_run,
     kinds_part,
-    links,
     refused,
+    remember,
     running,
     seed_part,
     uploaded_file,
 )
 from kronviz.app.context import Context
-from kronviz.app.server.queueing import Line
 from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.app.tabs.robustness.api import add_endpoints
@@ -75,9 +75,7 @@ MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the librar
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     runs = Runs()
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
+    pair = context.pair_field()
     stored = html_part(_continuation(context, context.default), "kv-lab-continuation")
     pair.change(lambda models: _continuation(context, models), pair, stored, queue=False, **QUIET)
     sections = {
@@ -96,7 +94,7 @@ def build(context: Context) -> None:
     }
     parts |= sentence
     started = {name: run for name, (_, run) in sections.items()}
-    links.remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
+    remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
     add_endpoints(context)
 
 

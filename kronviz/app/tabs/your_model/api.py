@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import (
-    MAX_SEED,
-    QUEUE,
-    Answer,
-    answer,
-    still_there,
-    texts,
-    typed,
-    uploaded_file,
-)
+from kronviz.app.components import QUEUE, Answer, answer, still_there, typed, uploaded_file
 from kronviz.app.context import Context
 from kronviz.lines import short_name
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.cross_model import TokenList, VectorTable, compare_table, read_files
+from kronviz.probes.cross_model import TableSettings, TokenList, VectorTable, read_files, run
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
-from kronviz.probes.cross_model.probe import MAX_MAP_TOKENS, WORDS
 from kronviz.probes.own_model import as_own_model
+from kronviz.progress import Progress
 from kronviz.results import to_dict
-from kronviz.strings import whole_number
+from kronviz.settings import endpoint
 
 MAX_INLINE_FILE = 4_000_000
+TABLE = """Compare a trained token table with the byte code of the same tokens.
+
+The answer holds the mean cosine of pairs of tokens (the same word written otherwise, a word with an
+ending, two words at random) with 95% intervals in the table, in the table without its mean row, and
+in the code; what the ten nearest tokens of a word are; the nearest tokens of some words; how far
+the rows point the same way; and a map, if one is asked for."""
+OF_FILES = """Compare a token table in a file with the byte code of the same tokens.
+
+The answer is that of /table."""
+OF_BYTES = """Compare a token table, sent in the call itself, with the byte code of the same tokens.
+
+For programs that cannot upload. The answer is that of /table, which reads larger tables from the
+Hub."""
+_REQUIRED = inspect.Parameter.empty
+Ask = Callable[[], TableSettings]
 
 
 def add_endpoints(context: Context) -> None:
@@ -65,145 +71,150 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     def answered(
         given: tuple[VectorTable, TokenList],
         source: str,
-        settings: dict[str, Any],
+        settings: TableSettings,
         on_map: bool,
-        wanted: Callable[..., bool],
+        wanted: Progress,
     ) -> Answer:
-        answer = to_dict(compare_table(*given, source=source, progress=wanted, **settings))
+        answer = to_dict(run(*given, settings, source, wanted))
         if on_map:
-            own = as_own_model(*given, source=source, pos_dim=settings["pos_dim"])
+            own = as_own_model(*given, source=source, pos_dim=settings.pos_dim)
             context.shelf.put(f"api/{own.key}", own)
             answer["spaces"] = list(own.spaces)
         return answer
 
     def table(
-        model: str = "",
-        tensor: str = "",
-        words: list[str] | None = None,
-        pos_dim: int = 16,
-        map_tokens: int = 0,
-        seed: int = 1,
-        pair: str = "",
-        on_map: bool = False,
+        settings: Ask, model: str = "", tensor: str = "", pair: str = "", on_map: bool = False
     ) -> Answer:
-        """Compare a trained token table with the byte code of the same tokens.
-
-        The answer holds the mean cosine of pairs of tokens (the same word written otherwise, a word
-        with an ending, two words at random) with 95% intervals in the table, in the table without
-        its mean row, and in the code; what the ten nearest tokens of a word are; the nearest tokens
-        of some words; how far the rows point the same way; and a map, if one is asked for.
-
-        Args:
-            model: A public model on the Hugging Face Hub, whose table is fetched; empty for the
-                bpe model of the pair.
-            tensor: Name of the table, where it is not found by itself.
-            words: Words whose nearest tokens are listed; empty for six common ones.
-            pos_dim: Positions of the byte code, 4 to 64.
-            map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
-            seed: Of the words, the pairs, the intervals and the map.
-            pair: Which pair of models, where no other model is named; empty for the default pair.
-            on_map: Whether the table becomes two spaces of the map for half an hour; the answer
-                names them as "spaces", for /map, /map_word and their like.
-        """
-
         def ask() -> Answer:
-            wanted = waited_for()
+            asked, wanted = settings(), waited_for()
             if typed(model or "", "model"):
                 found = fetch(model, typed(tensor or "", "tensor"), progress=wanted)
                 source, given = found.name, (found.table, found.tokens)
             else:
                 predictor = models(pair)
                 source, given = f"{predictor.pair}, bpe", own_table(predictor)
-            settings = _settings(words, pos_dim, map_tokens, seed)
-            return answered(given, source, settings, on_map, wanted)
+            return answered(given, source, asked, on_map, wanted)
 
         return answer(ask, QUEUE)
 
     def table_of_files(
+        settings: Ask,
         vectors: str | None,
         tokens: str | None,
         tensor: str | None = None,
-        words: list[str] | None = None,
-        pos_dim: float | None = 16,
-        map_tokens: float | None = 0,
-        seed: float | None = 1,
         on_map: bool | None = False,
     ) -> Answer:
-        """Compare a token table in a file with the byte code of the same tokens.
-
-        The answer is that of /table.
-
-        Args:
-            vectors: The vectors, as .safetensors or .npy; or a GGUF file or text of words with
-                their vectors, which hold the tokens too.
-            tokens: The tokens: tokenizer.json, tokenizer.model, vocab.json, vocab.txt or a JSON
-                list; empty where the vectors' file holds them.
-            tensor: Name of the table in a safetensors file, where it is not found by itself.
-            words: Words whose nearest tokens are listed; empty for six common ones.
-            pos_dim: Positions of the byte code, 4 to 64.
-            map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
-            seed: Of the words, the pairs, the intervals and the map.
-            on_map: As for /table.
-        """
-
         def ask() -> Answer:
-            wanted = waited_for()
-            given = read_files(vectors, tokens, typed(tensor or "", "tensor"), wanted)
+            asked, wanted = settings(), waited_for()
+            name = typed(tensor or "", "tensor")
+            given = read_files(vectors, tokens, name, wanted)
             path = Path(vectors or tokens or "")
-            settings = _settings(
-                words,
-                16 if pos_dim is None else pos_dim,
-                map_tokens or 0,
-                1 if seed is None else seed,
-            )
-            return answered(given, path.name, settings, bool(on_map), wanted)
+            return answered(given, path.name, asked, bool(on_map), wanted)
 
         return answer(ask, QUEUE)
 
     def table_of_bytes(
+        settings: Ask,
         vectors: str,
         tokens: str = "",
         vectors_name: str = "vectors.safetensors",
         tokens_name: str = "tokenizer.json",
         tensor: str = "",
-        words: list[str] | None = None,
-        pos_dim: int = 16,
-        map_tokens: int = 0,
-        seed: int = 1,
     ) -> Answer:
-        """Compare a token table, sent in the call itself, with the byte code of the same tokens.
-
-        For programs that cannot upload. The answer is that of /table, which reads larger tables
-        from the Hub.
-
-        Args:
-            vectors: The vectors as a file of .safetensors, .npy, .gguf or text, in base64; up to
-                4 MB.
-            tokens: The tokens as a file: tokenizer.json, vocab.json or vocab.txt, in base64; empty
-                where the first file holds them.
-            vectors_name: Name of the first file, whose ending says what it is.
-            tokens_name: Name of the second.
-            tensor: Name of the table in a safetensors file, where it is not found by itself.
-            words: Words whose nearest tokens are listed; empty for six common ones.
-            pos_dim: Positions of the byte code, 4 to 64.
-            map_tokens: How many tokens are laid out by UMAP, up to 4,000; 0 for no map.
-            seed: Of the words, the pairs, the intervals and the map.
-        """
-
         def ask() -> Answer:
+            asked, wanted = settings(), waited_for()
             typed(vectors, "vectors")
-            wanted = waited_for()
             files = ((vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens"))
             with tempfile.TemporaryDirectory() as folder:
                 first, *second = [_written(Path(folder), *file) for file in files if file[0]]
                 beside = second[0] if second else None
                 given = read_files(first, beside, typed(tensor or "", "tensor"), wanted)
-                settings = _settings(words, pos_dim, map_tokens, seed)
-                return answered(given, first.name, settings, False, wanted)
+                return answered(given, first.name, asked, False, wanted)
 
         return answer(ask, QUEUE)
 
-    return table, table_of_files, table_of_bytes
+    tensor = (str, "", "Name of the table, where it is not found by itself")
+    return (
+        endpoint(
+            TableSettings,
+            table,
+            "table",
+            TABLE,
+            {
+                "model": (
+                    str,
+                    "",
+                    "A public model on the Hugging Face Hub, whose table is fetched; empty for the "
+                    "bpe model of the pair",
+                ),
+                "tensor": tensor,
+                "pair": (
+                    str,
+                    "",
+                    "Which pair of models, where no other model is named; empty for the default "
+                    "pair",
+                ),
+                "on_map": (
+                    bool,
+                    False,
+                    "Whether the table becomes two spaces of the map for half an hour; the answer "
+                    'names them as "spaces", for /map, /map_word and their like',
+                ),
+            },
+            "model tensor words pos_dim map_tokens seed pair on_map".split(),
+        ),
+        endpoint(
+            TableSettings,
+            table_of_files,
+            "table_of_files",
+            OF_FILES,
+            {
+                "vectors": (
+                    str | None,
+                    _REQUIRED,
+                    "The vectors, as .safetensors or .npy; or a GGUF file or text of words with "
+                    "their vectors, which hold the tokens too",
+                ),
+                "tokens": (
+                    str | None,
+                    _REQUIRED,
+                    "The tokens: tokenizer.json, tokenizer.model, vocab.json, vocab.txt or a JSON "
+                    "list; empty where the vectors' file holds them",
+                ),
+                "tensor": tensor,
+                "on_map": (bool, False, "As for /table"),
+            },
+            "vectors tokens tensor words pos_dim map_tokens seed on_map".split(),
+        ),
+        endpoint(
+            TableSettings,
+            table_of_bytes,
+            "table_of_bytes",
+            OF_BYTES,
+            {
+                "vectors": (
+                    str,
+                    _REQUIRED,
+                    "The vectors as a file of .safetensors, .npy, .gguf or text, in base64; up to "
+                    "4 MB",
+                ),
+                "tokens": (
+                    str,
+                    "",
+                    "The tokens as a file: tokenizer.json, vocab.json or vocab.txt, in base64; "
+                    "empty where the first file holds them",
+                ),
+                "vectors_name": (
+                    str,
+                    "vectors.safetensors",
+                    "Name of the first file, whose ending says what it is",
+                ),
+                "tokens_name": (str, "tokenizer.json", "Name of the second"),
+                "tensor": tensor,
+            },
+            "vectors tokens vectors_name tokens_name tensor words pos_dim map_tokens seed".split(),
+        ),
+    )
 
 
 def waited_for() -> Callable[..., bool]:
@@ -235,12 +246,3 @@ def _written(folder: Path, content: object, name: object, what: str) -> Path:
     path.parent.mkdir()
     path.write_bytes(data)
     return path
-
-
-def _settings(words: object, pos_dim: object, map_tokens: object, seed: object) -> dict[str, Any]:
-    return {
-        "words": texts(words, "words") or WORDS,
-        "pos_dim": whole_number(pos_dim, "pos_dim", 4, 64),
-        "map_tokens": whole_number(map_tokens, "map_tokens", 0, MAX_MAP_TOKENS),
-        "seed": whole_number(seed, "seed", 0, MAX_SEED),
-    }

@@ -22,6 +22,7 @@ import gradio as gr
 from kronviz.app.components import (
     MAX_SEED,
     QUIET,
+    Fields,
     Markup,
     Runs,
     Stage,
@@ -32,8 +33,7 @@ from kronviz.app.components import (
     head,
     html_part,
     join,
-    links,
-    seed_part,
+    remember,
     uploaded_file,
     watched,
 )
@@ -47,6 +47,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import (
     CrossModelReport,
     TableProbe,
+    TableSettings,
     TokenList,
     VectorTable,
     read_files,
@@ -54,12 +55,12 @@ from kronviz.probes.cross_model import (
 from kronviz.probes.cross_model.files import NEEDED
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
-from kronviz.probes.cross_model.probe import MAP_TOKENS, MAX_MAP_TOKENS, WORDS
+from kronviz.probes.cross_model.probe import MAP_TOKENS
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.kept_table import kept_table
 from kronviz.probes.own_model import Shelf, as_own_model
 from kronviz.progress import Progress, Step
-from kronviz.strings import DEFAULT_POS_DIM, whole_number
+from kronviz.strings import whole_number
 
 OURS, FILES, HUB = "ours", "files", "hub"
 STOPPED = "Stopped. What was measured is kept below."
@@ -72,10 +73,8 @@ Source = Callable[[Progress], tuple[str, VectorTable, TokenList]]
 
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
-    runs = Runs()
-    pair = context.selector or gr.Radio(
-        list(context.predictors), value=context.default, label="Pair of models", visible=False
-    )
+    runs, fields = Runs(), Fields(TableSettings)
+    pair = context.pair_field()
     head(
         "Any model’s table",
         "Bring the vectors and the tokens of any model, or begin with this page’s own table. "
@@ -106,16 +105,14 @@ def build(context: Context) -> None:
             elem_id="kv-table-model",
         )
     with gr.Row(elem_classes="kv-lab-controls"):
-        words = gr.Textbox(
-            ", ".join(WORDS), label="Words to look at", max_lines=1, elem_id="kv-table-words"
-        )
-        count = gr.Slider(0, MAX_MAP_TOKENS, MAP_TOKENS, step=100, label="Tokens on the map")
-        seed = seed_part()
+        words = fields("words", "Words to look at", max_lines=1, elem_id="kv-table-words")
+        count = fields("map_tokens", "Tokens on the map", value=MAP_TOKENS, step=100)
+        seed = fields("seed", "Seed", elem_classes="kv-lab-seed")
     with (
         gr.Accordion("More settings", open=False, elem_classes="kv-lab-fold"),
         gr.Row(elem_classes="kv-lab-controls"),
     ):
-        pos_dim = gr.Slider(4, 64, DEFAULT_POS_DIM, step=1, label="Positions of the byte code")
+        pos_dim = fields("pos_dim", "Positions of the byte code")
         tensor = gr.Textbox(
             label="Name of the tensor, where it is not found by itself",
             placeholder="model.embed_tokens.weight",
@@ -170,13 +167,12 @@ def build(context: Context) -> None:
 
     inputs = [source, vectors, tokens, tensor, model, words, count, pos_dim, seed, pair]
     connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
-    links.remember(
+    remember(
         "your-model",
-        {"source": source, "model": model, "words": words, "map": count, "seed": seed,
-         "positions": pos_dim, "tensor": tensor},
+        {"source": source, "model": model, **fields.named, "tensor": tensor},
         {"measured": press.run},
         by_hand={"source": HUB},
-    )  # fmt: skip
+    )
     add_endpoints(context)
 
 

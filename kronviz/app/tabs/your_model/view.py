@@ -9,6 +9,7 @@ from kronviz.app.components import (
     RELATIONS,
     Markup,
     arm_name,
+    box,
     downloads,
     element,
     escape,
@@ -18,7 +19,7 @@ from kronviz.app.components import (
     piece,
     problems,
     sentence,
-    tables,
+    table,
     told,
     visible,
     written,
@@ -72,7 +73,7 @@ def report_view(
         *_headline(report),
         _on_map(table) if table else "",
         problems(report.problems) if report else "",
-        tables.box(_buckets(report), label="Cosines by kind of pair"),
+        box(_buckets(report), label="Cosines by kind of pair"),
         *_details(report),
         class_="kv-lab-result",
     )
@@ -158,19 +159,19 @@ def _finding(report: CrossModelReport | None) -> Markup:
 
 
 def _buckets(report: CrossModelReport | None) -> Markup:
-    table, code = (
+    learned, code = (
         element("span", name, class_="kv-arm-name", data_arm=arm)
         for name, arm in (("Table", "bpe"), ("Byte code", "kron"))
     )
     titles: list[tuple[object, str]] = [
         ("Pairs", ""),
-        (table, "as it is, 95% interval"),
-        (table, "mean taken off"),
+        (learned, "as it is, 95% interval"),
+        (learned, "mean taken off"),
         (code, "of the same tokens"),
         (join(["Paper: ", arm_name("table")]), "six models"),
         (join(["Paper: ", arm_name("code")]), "six models"),
     ]
-    return tables.table(
+    return table(
         "Mean cosine of two tokens, by kind of pair. The paper’s figures are of its own pairs "
         f"({CROSS_MODEL_WHERE}): compare their order, not their size.",
         titles,
