@@ -21,7 +21,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ SETS: dict[str, tuple[Condition, ...]] = {
 """Conditions that are read together; a score needs the clean context and none."""
 MEAN = "mean of the five"
 """The kind of the row that holds the mean loss over the five perturbations."""
-BLOCK = 50
+BLOCK = 5
+"""Passages that are read with one condition after the first: about a second on two cores."""
 
 Losses = Mapping[str, Mapping[Condition, NDArray[np.float64]]]
 """Nats a token of each passage, ``(passages,)``, by arm and condition."""
@@ -269,13 +270,24 @@ def read(predictor: Predictor, made: Passages, progress: Progress | None = None)
     parts: dict[str, dict[Condition, list[NDArray[np.float64]]]] = {
         arm: {condition: [] for condition in made.contexts} for arm in predictor.arms
     }
-    for start in range(0, len(made), BLOCK):
-        block = made.part(start, start + BLOCK)
+    edges = [0, *range(1, len(made), BLOCK), len(made)]
+    for start, end in pairwise(edges):
+        block = made.part(start, end)
+        found: list[tuple[list[NDArray[np.float64]], NDArray[np.float64]]] = []
         for arm, model in predictor.arms.items():
             for condition, blocks in parts[arm].items():
-                blocks.append(losses(model, block, condition))
-        if not goes_on(progress, start + len(block), len(made)):
+                # The first passage is read in any case: of nothing there is no result.
+                if start and not goes_on(progress, start, len(made)):
+                    return _joined(parts)
+                found.append((blocks, losses(model, block, condition)))
+        for blocks, own in found:
+            blocks.append(own)
+        if not goes_on(progress, end, len(made)):
             break
+    return _joined(parts)
+
+
+def _joined(parts: Mapping[str, Mapping[Condition, list[NDArray[np.float64]]]]) -> Losses:
     return {
         arm: {condition: np.concatenate(blocks) for condition, blocks in by_condition.items()}
         for arm, by_condition in parts.items()
