@@ -138,7 +138,9 @@ def _value(name: str, value: Any, type_: Any, about: Setting) -> Any:
         return float(value)
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text in quotes.")
-    return one_of(value, name, about.choices) if about.choices else clean_text(value)
+    if about.choices:
+        return one_of(value, name.removesuffix("s"), about.choices)
+    return clean_text(value)
 
 
 def add_arguments(parser: argparse.ArgumentParser, cls: type) -> None:

@@ -63,7 +63,7 @@ def test_the_endpoint_gives_the_stored_run_or_reads_documents(folder: Path) -> N
     for arguments, words in (
         ({"documents": ["short"]}, "longer one"),
         ({"documents": [text], "count": 0}, "count is 0; it must be"),
-        ({"documents": [text], "conditions": "odd"}, "conditions must be"),
+        ({"documents": [text], "conditions": "odd"}, "no condition called"),
         ({"documents": ["a b " * 60_000]}, "longer than 200,000"),
     ):
         with pytest.raises(gr.Error, match=words):

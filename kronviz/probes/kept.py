@@ -19,12 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
-
 from kronviz import cli
-from kronviz.checkpoint import CheckpointError, beside, fingerprints
-from kronviz.errors import InputError
-from kronviz.lines import read_bytes
+from kronviz.checkpoint import beside, fingerprints
 from kronviz.predictor import Predictor
 from kronviz.probes.commands import COMMANDS
 from kronviz.probes.examples import Examples, choose
@@ -33,8 +29,9 @@ from kronviz.probes.layers import LayerReport, layers
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
 from kronviz.probes.recovery import PASSAGES, Recovery, recovery
 from kronviz.probes.robustness import Robustness, robustness
+from kronviz.probes.stored import read_stored
 from kronviz.probes.sweep import Sweep, our_sentences, sweep
-from kronviz.results import from_json, to_json
+from kronviz.results import to_json
 
 SEED = 1
 SENTENCES = 20
@@ -145,17 +142,8 @@ def kept(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
         CheckpointError: the file is damaged.
     """
     path = beside(pair_dir, kind.file)
-    if not path.is_file():
-        return None
-    try:
-        found: Kept[Any] = from_json(Kept[kind.report], read_bytes(path))  # type: ignore[name-defined]
-    except (ValidationError, InputError):
-        raise CheckpointError(
-            f"The file {kind.file} of the pair {pair_dir.name} is damaged; write it again with "
-            f"`python -m kronviz.probes.kept checkpoints/{pair_dir.name}`."
-        ) from None
-    same = found.weights == fingerprints(pair_dir) and found.texts == _texts(kind)
-    return found if same else None
+    found: Kept[Any] | None = read_stored(Kept[kind.report], path, pair_dir, "kept")  # type: ignore[name-defined]
+    return found if found and found.texts == _texts(kind) else None
 
 
 def _texts(kind: Kind) -> str:

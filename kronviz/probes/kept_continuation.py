@@ -16,13 +16,12 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from kronviz.checkpoint import CheckpointError, beside, fingerprints
 from kronviz.passages import COUNT
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.continuation import SETS, Continuation, continuation, lines
-from kronviz.results import from_json, to_json
+from kronviz.probes.stored import read_stored
+from kronviz.results import to_json
 
 FILE = "continuation.json"
 
@@ -76,17 +75,7 @@ def kept_continuation(pair_dir: Path) -> KeptContinuation | None:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = beside(pair_dir, FILE)
-    if not path.is_file():
-        return None
-    try:
-        stored = from_json(KeptContinuation, path.read_bytes())
-    except (ValidationError, OSError):
-        raise CheckpointError(
-            f"The file {FILE} of the pair {pair_dir.name} is damaged; restore it, or write it "
-            f"again with `python -m kronviz.probes.kept_continuation checkpoints/{pair_dir.name}`."
-        ) from None
-    return stored if stored.weights == fingerprints(pair_dir) else None
+    return read_stored(KeptContinuation, beside(pair_dir, FILE), pair_dir, "kept_continuation")
 
 
 def main() -> None:

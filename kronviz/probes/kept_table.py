@@ -11,14 +11,13 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from kronviz.checkpoint import CheckpointError, fingerprints
 from kronviz.predictor import Predictor
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import compare_table
 from kronviz.probes.cross_model.report import CrossModelReport
-from kronviz.results import from_json, to_json
+from kronviz.probes.stored import read_stored
+from kronviz.results import to_json
 
 FILE = "table.json"
 
@@ -59,17 +58,7 @@ def kept_table(pair_dir: Path) -> KeptTable | None:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = pair_dir / FILE
-    if not path.is_file():
-        return None
-    try:
-        stored = from_json(KeptTable, path.read_bytes())
-    except (ValidationError, OSError):
-        raise CheckpointError(
-            f"The file {FILE} of the pair {pair_dir.name} is damaged; write it again with "
-            f"`python -m kronviz.probes.kept_table checkpoints/{pair_dir.name}`."
-        ) from None
-    return stored if stored.weights == fingerprints(pair_dir) else None
+    return read_stored(KeptTable, pair_dir / FILE, pair_dir, "kept_table")
 
 
 def main() -> None:

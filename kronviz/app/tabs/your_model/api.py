@@ -181,7 +181,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                     "The tokens: tokenizer.json, tokenizer.model, vocab.json, vocab.txt or a JSON "
                     "list; empty where the vectors' file holds them",
                 ),
-                "tensor": tensor,
+                "tensor": (str | None, None, tensor[2]),
                 "on_map": (bool, False, "As for /table"),
             },
             "vectors tokens tensor words pos_dim map_tokens seed on_map".split(),
