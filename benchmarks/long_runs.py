@@ -30,8 +30,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "layers": {},
     "echo": {"seeds": 5, "max_tokens": 200},
     "inside": {
-        "clean": "the sun rises in the east and sets in the west and " * 5 + "the end",
-        "typo": "teh sun rises in the east and sets in the wset and " * 5 + "the end",
+        "clean": "the sun rises in the east and sets in the west and " * 4 + "the end",
+        "typo": "teh sun rises in the east and sets in the wset and " * 4 + "the end",
     },
     "inside_pairs": {"seed": 7},
     "table": {"map_tokens": 4000},

@@ -105,9 +105,18 @@ def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> Non
 
     def progress(step: Step) -> bool:
         seen.append(step.share)
-        return len(seen) < 4
+        return step.done < 3
 
     found = echo(small_predictor, sampler=Sampler(max_tokens=1), progress=progress)
     assert len(found.runs) == 3
-    assert 0 == seen[0] < seen[1] < seen[2] < seen[3] < 1
+    assert seen == sorted(seen)
+    assert 0 == seen[0] < seen[-1] < 1
     assert [(rate.arm, rate.runs) for rate in found.rates] == [("bpe", 1), ("kron", 1), ("kron", 1)]
+    # Within a run, too, at the next token.
+    asked = iter(range(9))
+    found = echo(
+        small_predictor,
+        sampler=Sampler(max_tokens=20),
+        progress=lambda step: next(asked) < 8,
+    )
+    assert found.runs == ()

@@ -18,7 +18,7 @@ Run it: ``python -m kronviz.probes echo --pair tiny``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kronviz.generation import (
@@ -33,7 +33,7 @@ from kronviz.generation import (
 )
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.intervals import wilson
-from kronviz.progress import Progress, gather
+from kronviz.progress import Progress, Step, gather, goes_on
 from kronviz.settings import setting
 from kronviz.strings import embeds_bytes, whole_number
 
@@ -254,21 +254,36 @@ def echo_plan(
 
 
 def echo_of(predictor: Predictor, plan: EchoPlan, progress: Progress | None = None) -> EchoReport:
-    """Run the continuations of a plan."""
+    """Run the continuations of a plan; a stop is heard at the next token."""
+    last: Step | None = None
+
+    def hear(step: Step) -> bool:
+        nonlocal last
+        last = step
+        return goes_on(progress, step.done, step.total, step.so_far)
+
     return gather(
-        ([run] for run in echo_runs(predictor, plan)),
+        ([run] for run in echo_runs(predictor, plan, lambda: last is None or hear(last))),
         plan.size,
         lambda runs, seconds: echo_report(predictor, plan, runs, seconds),
-        progress,
+        hear,
     )
 
 
-def echo_runs(predictor: Predictor, plan: EchoPlan) -> Iterator[EchoRun]:
-    """The continuations of a plan, one after the other."""
+def echo_runs(
+    predictor: Predictor, plan: EchoPlan, wanted: Callable[[], bool] = lambda: True
+) -> Iterator[EchoRun]:
+    """Yield the continuations of a plan, one after the other.
+
+    Args:
+        wanted: asked at each token; where it says no, nothing more comes.
+    """
     strings = plan.strings
     for string, prompt, drawn in plan.cases:
         for arm, reading in plan.readings:
-            *_, made = _writer(predictor, arm, reading, string, prompt, drawn)
+            for made in _writer(predictor, arm, reading, string, prompt, drawn):  # noqa: B007
+                if not wanted():
+                    return
             others = [_piece(other, made.text) for other in strings if other != string]
             yield EchoRun(
                 arm=arm,

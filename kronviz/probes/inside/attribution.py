@@ -38,7 +38,7 @@ COMPLETE = 5e-3
 """Relative error of the sum at which no more nodes are taken; half of what is promised."""
 _SMALLEST = 1e-5, 1e-3
 """Changes in nats, by KL and by log-probability, below which float32 cannot tell the error."""
-STEP_TOKENS = 512
+STEP_TOKENS = 256
 """Most tokens of the path whose gradients are held at once."""
 _MOST_COMPARED = 1_000_000
 

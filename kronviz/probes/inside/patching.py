@@ -33,7 +33,7 @@ from kronviz.probes.inside.words import AlignedWord
 
 THINGS = ("residual", "attention", "mlp", "head")
 """What can be taken from the clean run; see `patches`."""
-BATCH_TOKENS = 6_000
+BATCH_TOKENS = 1_500
 """Most tokens that patched runs are read with at once; more are cut into several batches."""
 
 
