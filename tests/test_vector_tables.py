@@ -350,7 +350,8 @@ def test_files_without_a_table_say_what_they_are(tmp_path: Path) -> None:
     packed = {"model.embed_tokens.qweight": torch.zeros(5, DIMS, dtype=torch.int32),
               "model.embed_tokens.scales": FIT.half()}  # fmt: skip
     assert "packed" in said_of(one, packed)
-    assert "transpose" in said_of(one, {"kernel": torch.zeros(DIMS, ROWS)})
+    for name in ("kernel", "model.embed_tokens.weight"):
+        assert "transpose" in said_of(one, {name: torch.zeros(DIMS, ROWS)})
     assert "another part of a model" in said_of(one, {"pos_emb.weight": FIT})
     assert "x (300 × 6)" in said_of(one, {"x": torch.zeros(300, DIMS)})
     assert "no matrix called" in said_of(one, {"x": FIT}, "y")

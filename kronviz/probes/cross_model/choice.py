@@ -125,7 +125,8 @@ def _rank(matrix: Matrix, tokens: TokenList | None) -> Rank | None:
             return None
         return _UNFIT, kind, order, -rows
     fit = fits(rows, tokens)
-    if fit == _UNFIT and kind != _INPUT_NAMES:
+    turned = matrix.shape[1] == len(tokens)
+    if fit == _UNFIT and (turned or kind != _INPUT_NAMES):
         return None
     return fit, kind, order, abs(rows - len(tokens))
 
