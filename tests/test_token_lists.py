@@ -212,6 +212,9 @@ def test_a_tokenizer_json_is_read_as_it_says() -> None:
     # The decoder alone says it, too.
     decoder = {"type": "BPEDecoder", "suffix": "</w>"}
     assert read(tokenizer({}, [*ends, "run", "code"], decoder=decoder)) == expected
+    # One that no string gives away.
+    odd = tokenizer({"end_of_word_suffix": "~"}, [f"{w}~" for w in WORDS] + ["run", "code"])
+    assert read(odd) == expected
     inside = tokenizer({"continuing_subword_prefix": "@@"}, ["run", "@@ing", "@@"])
     assert read(inside) == [(b"run", True), (b"ing", False), (b"@@", False)]
     other = {"type": "WordPiece", "continuing_subword_prefix": "~"}

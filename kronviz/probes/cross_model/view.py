@@ -162,8 +162,8 @@ class View:
         ids = [token for token in np.flatnonzero(fine).tolist() if tokens.tokens[token]]
         if len(ids) < MIN_TOKENS:
             raise InputError(
-                f"Only {len(ids)} tokens have both bytes and a row of finite numbers that are not all 0; that is too "
-                "few to compare."
+                f"Only {len(ids)} tokens have both bytes and a row of finite numbers that are not "
+                "all 0; that is too few to compare."
             )
         return np.array(ids, np.int64)
 
