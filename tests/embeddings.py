@@ -12,8 +12,9 @@ from kronviz.embedding import KroneckerEmbedding
 from kronviz.ngrams import Rule
 
 WORDS = [b"one", b" two", b"", b"x", "naïve café".encode(), b"\xff\xfe", b"a" * 40, b"<s>"]
-SHORT = [word[:9] for word in WORDS]
+SHORT = [word[:4] for word in WORDS]
 WIDTH, POS_DIM = 6, 2
+RULE = Rule(61, 1, 2)
 IDS = torch.tensor([[0, 1, 2], [3, 4, 6]])
 OTHERS = torch.tensor([[5, 1, 0, 7], [6, 6, 2, 0], [1, 1, 1, 1]])
 
@@ -27,7 +28,7 @@ def kron(**options: object) -> KroneckerEmbedding:
 
 
 def bag(**options: object) -> BagEmbedding:
-    return BagEmbedding(SHORT, WIDTH, Rule(61), 3, **options)  # type: ignore[arg-type]
+    return BagEmbedding(SHORT, WIDTH, RULE, 3, **options)  # type: ignore[arg-type]
 
 
 def codes(module: nn.Module, ids: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ def codes(module: nn.Module, ids: Tensor) -> Tensor:
         return torch.tensor(np.stack([codec.z_code(WORDS[i], POS_DIM) for i in flat]))
     bags = torch.zeros(len(flat), 64, dtype=torch.double)
     for row, token in zip(bags, flat, strict=True):
-        cells = [*Rule(61).cells(SHORT[token]), *([61 + token] if token < 3 else [])]
+        cells = [*RULE.cells(SHORT[token]), *([61 + token] if token < 3 else [])]
         row.index_add_(0, torch.tensor(cells), torch.ones(len(cells), dtype=torch.double))
         row[:] = (row - row.mean()) * (64 / len(cells)) ** 0.5
     return bags

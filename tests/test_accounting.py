@@ -36,22 +36,22 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("pos_dim", [1, 7, 16, 32])
-def test_sums_are_what_modules_hold(name: str, pos_dim: int) -> None:
-    vocabulary = load_tokenizer(name).vocabulary
-    assert SIZES[name] == len(vocabulary)
-    cost = input_cost(name, pos_dim, 3)
-    kron = KroneckerEmbedding(vocabulary, 3, pos_dim)
-    assert cost.ragged_bytes == kron.data.nbytes + kron.offsets.nbytes
-    assert cost.text_bytes == kron.data.nbytes
-    assert cost.projection_parameters == kron.weight.numel()
-    assert cost.projection_bytes == kron.weight.nbytes
-    table = nn.Embedding(len(vocabulary), 3)
-    assert cost.table_parameters == table.weight.numel() == cost.head_parameters
-    assert cost.table_bytes == table.weight.nbytes
-    assert cost.cut_tokens == sum(len(vocabulary[i]) > pos_dim for i in range(len(vocabulary)))
-    assert not cost.estimated
-    assert cost.kron_bytes == cost.projection_bytes + cost.ragged_bytes
+def test_sums_are_what_modules_hold(name: str) -> None:
+    for pos_dim in (1, 7, 16, 32):
+        vocabulary = load_tokenizer(name).vocabulary
+        assert SIZES[name] == len(vocabulary)
+        cost = input_cost(name, pos_dim, 3)
+        kron = KroneckerEmbedding(vocabulary, 3, pos_dim)
+        assert cost.ragged_bytes == kron.data.nbytes + kron.offsets.nbytes
+        assert cost.text_bytes == kron.data.nbytes
+        assert cost.projection_parameters == kron.weight.numel()
+        assert cost.projection_bytes == kron.weight.nbytes
+        table = nn.Embedding(len(vocabulary), 3)
+        assert cost.table_parameters == table.weight.numel() == cost.head_parameters
+        assert cost.table_bytes == table.weight.nbytes
+        assert cost.cut_tokens == sum(len(vocabulary[i]) > pos_dim for i in range(len(vocabulary)))
+        assert not cost.estimated
+        assert cost.kron_bytes == cost.projection_bytes + cost.ragged_bytes
 
 
 def test_a_number_of_tokens_is_the_first_of_o200k() -> None:
@@ -91,14 +91,13 @@ def test_sums_hang_together(count: int, pos_dim: int, d_model: int) -> None:
     assert from_json(InputCost, to_json(cost)) == cost
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_widths_of_numbers(dtype: str) -> None:
-    assert DTYPES[dtype] == torch.empty((), dtype=getattr(torch, dtype)).element_size()
+def test_widths_of_numbers() -> None:
+    for dtype in DTYPES:
+        assert DTYPES[dtype] == torch.empty((), dtype=getattr(torch, dtype)).element_size()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
+def test_odd_arguments() -> None:
+    for arguments, sentence in (
         (("gpt5",), "There is no vocabulary 'gpt5'"),
         (("",), "There is no vocabulary"),
         ((0,), "the vocabulary is 0; it must be a whole number from 1 to 10,000,000"),
@@ -116,13 +115,11 @@ def test_widths_of_numbers(dtype: str) -> None:
         (("r50k_base", 16, math.inf), "d_model is inf"),
         (("r50k_base", 16, 768, "float8"), "dtype is 'float8'"),
         (("r50k_base", 16, 768, ["float32"]), "dtype is"),
-    ],
-)
-def test_odd_arguments(arguments: tuple, sentence: str) -> None:
-    with pytest.raises(InputError) as refusal:
-        input_cost(*arguments)
-    assert sentence in str(refusal.value)
-    assert len(str(refusal.value)) < 200
+    ):
+        with pytest.raises(InputError) as refusal:
+            input_cost(*arguments)
+        assert sentence in str(refusal.value)
+        assert len(str(refusal.value)) < 200
 
 
 def test_read_vocabulary_takes_numbers_as_people_write_them() -> None:
@@ -147,9 +144,8 @@ def test_measure() -> None:
     assert from_json(Measurement, to_json(found)) == found
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
+def test_odd_measurements() -> None:
+    for arguments, sentence in (
         (("r50k_base", 16, 8192, "float32"), "takes 1.6 GB; the limit here is 0.7 GB"),
         ((300_000, 16, 64, "float32"), "Only 200,019 tokens"),
         (("r50k_base", 65, 64, "float32"), "pos_dim is 65"),
@@ -158,12 +154,10 @@ def test_measure() -> None:
         (("r50k_base", 16, 64, "float32", 10**9), "tokens is"),
         ((1000, 16, 8192, "float32", 65_536), "take 2.1 GB a call"),
         ((1000, 64, 8192, "float32", 16), "by a code of 16,384, take 0.5 GB"),
-    ],
-)
-def test_odd_measurements(arguments: tuple, sentence: str) -> None:
-    with pytest.raises(InputError) as refusal:
-        measure(*arguments)
-    assert sentence in str(refusal.value)
+    ):
+        with pytest.raises(InputError) as refusal:
+            measure(*arguments)
+        assert sentence in str(refusal.value)
 
 
 def test_rounds_take_turns() -> None:

@@ -50,10 +50,10 @@ def test_a_port_that_was_left_to_the_app_is_a_free_one(
             assert said == f"Port {number} is taken; kronviz takes {found}.\n"
 
 
-@pytest.mark.parametrize("given", ["abc", "-1", "65536", "7" * 5_000, "7860.5", "²"])
-def test_what_is_no_port_is_named(given: str) -> None:
-    with pytest.raises(InputError, match="GRADIO_SERVER_PORT is "):
-        address.port({"GRADIO_SERVER_PORT": given})
+def test_what_is_no_port_is_named() -> None:
+    for given in ("abc", "-1", "65536", "7" * 5_000, "7860.5", "²"):
+        with pytest.raises(InputError, match="GRADIO_SERVER_PORT is "):
+            address.port({"GRADIO_SERVER_PORT": given})
 
 
 def test_what_is_no_address_is_named() -> None:

@@ -55,24 +55,21 @@ def test_similarity_is_the_cosine_of_the_dense_codes(a: bytes, b: bytes, pos_dim
         assert abs(centred - plain) <= 1 / 255 + 1e-9
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "published"),
-    [
+def test_similarities_of_the_paper() -> None:
+    for a, b, published in (
         ("compute", "commute", 0.857),
         ("nation", "ration", 0.833),
         ("run", "runs", 0.866),
         ("code", "codes", 0.894),
         ("run", " run", 0.0),
-    ],
-)
-def test_similarities_of_the_paper(a: str, b: str, published: float) -> None:
-    assert codec.similarity(a.encode(), b.encode(), 16) == pytest.approx(published, abs=5e-4)
+    ):
+        assert codec.similarity(a.encode(), b.encode(), 16) == pytest.approx(published, abs=5e-4)
 
 
-@pytest.mark.parametrize("pos_dim", [0, -1, 1.5, True, "16"])
-def test_a_wrong_pos_dim_is_named(pos_dim: object) -> None:
-    with pytest.raises(ValueError, match="pos_dim is"):
-        codec.code(b"a", pos_dim)  # type: ignore[arg-type]
+def test_a_wrong_pos_dim_is_named() -> None:
+    for pos_dim in (0, -1, 1.5, True, "16"):
+        with pytest.raises(ValueError, match="pos_dim is"):
+            codec.code(b"a", pos_dim)  # type: ignore[arg-type]
 
 
 def test_decode_refuses_what_is_no_code() -> None:

@@ -16,7 +16,20 @@ import numpy as np
 import pytest
 import safetensors.torch as safetensors
 import torch
-from embeddings import IDS, OTHERS, SHORT, WIDTH, WORDS, agrees, bag, kron, linear, near, table
+from embeddings import (
+    IDS,
+    OTHERS,
+    RULE,
+    SHORT,
+    WIDTH,
+    WORDS,
+    agrees,
+    bag,
+    kron,
+    linear,
+    near,
+    table,
+)
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, stack_module_state, vmap
@@ -29,7 +42,6 @@ from torch.utils.checkpoint import (
 )
 
 from kronviz.embedding import KroneckerEmbedding
-from kronviz.ngrams import Rule
 
 Make = Callable[..., nn.Module]
 each = pytest.mark.parametrize("make", [table, kron, bag], ids=["table", "kron", "bag"])
@@ -66,21 +78,21 @@ def test_names(make: Make) -> None:
 
 
 @each
-@pytest.mark.parametrize("assign", [False, True])
-def test_strict(make: Make, assign: bool) -> None:
-    module, other = make(), make()
-    load = functools.partial(module.load_state_dict, assign=assign)
-    with pytest.raises(RuntimeError, match=r"Missing key.*weight"):
-        load({})
-    with pytest.raises(RuntimeError, match=r"Unexpected key.*more"):
-        load({**other.state_dict(), "more": torch.zeros(1)})
-    with pytest.raises(RuntimeError, match="size mismatch for weight"):
-        load({"weight": torch.zeros(3, WIDTH)})
-    found = load({"more": torch.zeros(1)}, strict=False)
-    assert (found.missing_keys, found.unexpected_keys) == (["weight"], ["more"])
-    assert str(load(other.state_dict())) == "<All keys matched successfully>"
-    assert torch.equal(module.weight, other.weight)
-    agrees(warm(module))
+def test_strict(make: Make) -> None:
+    for assign in (False, True):
+        module, other = make(), make()
+        load = functools.partial(module.load_state_dict, assign=assign)
+        with pytest.raises(RuntimeError, match=r"Missing key.*weight"):
+            load({})
+        with pytest.raises(RuntimeError, match=r"Unexpected key.*more"):
+            load({**other.state_dict(), "more": torch.zeros(1)})
+        with pytest.raises(RuntimeError, match="size mismatch for weight"):
+            load({"weight": torch.zeros(3, WIDTH)})
+        found = load({"more": torch.zeros(1)}, strict=False)
+        assert (found.missing_keys, found.unexpected_keys) == (["weight"], ["more"])
+        assert str(load(other.state_dict())) == "<All keys matched successfully>"
+        assert torch.equal(module.weight, other.weight)
+        agrees(warm(module))
 
 
 @each
@@ -111,7 +123,7 @@ def arguments_of(make: Make) -> dict[str, object]:
     if make is table:
         return {"num_embeddings": len(WORDS), "embedding_dim": WIDTH}
     if make is bag:
-        return {"vocabulary": SHORT, "d_model": WIDTH, "rule": Rule(61), "own": 3}
+        return {"vocabulary": SHORT, "d_model": WIDTH, "rule": RULE, "own": 3}
     return {"vocabulary": WORDS, "d_model": WIDTH, "pos_dim": 2}
 
 
@@ -235,13 +247,16 @@ def test_hessian() -> None:
 
 
 @each
-@pytest.mark.parametrize("stranger", [-1, len(WORDS)])
-def test_unknown_ids_are_refused_everywhere(make: Make, stranger: int) -> None:
-    module, ids = make(), torch.tensor([[0, stranger], [0, 1]])
-    traced = torch.jit.trace(module, IDS)
-    for embed in (module, vmap(module), traced, warm(module), module.bfloat16()):
-        with torch.no_grad(), pytest.raises((IndexError, RuntimeError), match=r"ids hold|range"):
-            embed(ids)
+def test_unknown_ids_are_refused_everywhere(make: Make) -> None:
+    for stranger in (-1, len(WORDS)):
+        module, ids = make(), torch.tensor([[0, stranger], [0, 1]])
+        traced = torch.jit.trace(module, IDS)
+        for embed in (module, vmap(module), traced, warm(module), module.bfloat16()):
+            with (
+                torch.no_grad(),
+                pytest.raises((IndexError, RuntimeError), match=r"ids hold|range"),
+            ):
+                embed(ids)
 
 
 def by_data(kept: Tensor, new: Tensor) -> None:
@@ -265,84 +280,84 @@ def by_new_data(kept: Tensor, new: Tensor) -> None:
 
 
 @each
-@pytest.mark.parametrize("write", [by_data, by_name, by_numpy, by_one_row, by_new_data])
-@pytest.mark.parametrize("encoder", ["auto", "cached", "reference"])
-def test_averages_in_evaluation(make: Make, write: Callable, encoder: str) -> None:
+def test_averages_in_evaluation(make: Make) -> None:
     """What was written is what counts from the next call on, however it was written."""
-    options = {"encoder": encoder} if make is not table else {}
-    module, trained = make(**options), make(**options)
-    # Taken before anything is kept.
-    early = module.weight.data
-    warm(module)
-    with torch.no_grad():
-        for _ in range(3):
-            trained.weight.add_(torch.randn_like(trained.weight))
-            for (_, kept), (_, new) in zip(
-                module.named_parameters(), trained.named_parameters(), strict=True
-            ):
-                write(kept, new)
-            agrees(module)
-        if write is not by_new_data:
-            early.mul_(2)
-            agrees(module)
-        module.state_dict()["weight"].data.mul_(2)
-        agrees(module)
+    for write in (by_data, by_name, by_numpy, by_one_row, by_new_data):
+        for encoder in ("auto", "cached", "reference"):
+            options = {"encoder": encoder} if make is not table else {}
+            module, trained = make(**options), make(**options)
+            # Taken before anything is kept.
+            early = module.weight.data
+            warm(module)
+            with torch.no_grad():
+                for _ in range(3):
+                    trained.weight.add_(torch.randn_like(trained.weight))
+                    for (_, kept), (_, new) in zip(
+                        module.named_parameters(), trained.named_parameters(), strict=True
+                    ):
+                        write(kept, new)
+                    agrees(module)
+                if write is not by_new_data:
+                    early.mul_(2)
+                    agrees(module)
+                module.state_dict()["weight"].data.mul_(2)
+                agrees(module)
 
 
 @each
-@pytest.mark.parametrize("use_buffers", [False, True])
-def test_averaged_model(make: Make, use_buffers: bool) -> None:
-    module = make()
-    average = AveragedModel(
-        module, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=use_buffers
-    ).eval()
-    with torch.no_grad():
-        for _ in range(3):
-            average.update_parameters(module)
-            agrees(average.module)
-            module.weight.add_(torch.randn_like(module.weight))
-
-
-@each
-@pytest.mark.parametrize("options", [{}, {"foreach": True}, {"fused": True}], ids=str)
-@each_mode
-def test_optimizers(make: Make, options: dict, training: bool) -> None:
-    module = make().train(training)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1, **options)
-    for _ in range(3):
-        module(IDS).square().sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+def test_averaged_model(make: Make) -> None:
+    for use_buffers in (False, True):
+        module = make()
+        average = AveragedModel(
+            module, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=use_buffers
+        ).eval()
         with torch.no_grad():
-            agrees(module)
-    assert type(module.train().weight) is nn.Parameter
+            for _ in range(3):
+                average.update_parameters(module)
+                agrees(average.module)
+                module.weight.add_(torch.randn_like(module.weight))
 
 
 @each
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_activation_checkpointing(make: Make, reentrant: bool) -> None:
-    model = nn.Sequential(make(), nn.Linear(WIDTH, WIDTH))
-    policy = functools.partial(
-        create_selective_checkpoint_contexts,
-        lambda context, op, *rest, **options: (
-            CheckpointPolicy.MUST_SAVE if "e" in str(op) else CheckpointPolicy.PREFER_RECOMPUTE
-        ),
-    )
-    gradients = []
-    for way in ("plain", "checkpoint", "selective"):
-        model.zero_grad()
-        if way == "plain":
-            made = model(IDS)
-        elif way == "checkpoint" and reentrant:
-            made = checkpoint(model[1], model[0](IDS), use_reentrant=True)
-        elif way == "checkpoint":
-            made = checkpoint(model, IDS, use_reentrant=False)
-        else:
-            made = checkpoint(model, IDS, use_reentrant=False, context_fn=policy)
-        made.square().sum().backward()
-        gradients.append(model[0].weight.grad.clone())
-    torch.testing.assert_close(gradients[1], gradients[0])
-    torch.testing.assert_close(gradients[2], gradients[0])
+@each_mode
+def test_optimizers(make: Make, training: bool) -> None:
+    for options in ({}, {"foreach": True}, {"fused": True}):
+        module = make().train(training)
+        optimizer = torch.optim.AdamW(module.parameters(), lr=0.1, **options)
+        for _ in range(3):
+            module(IDS).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            with torch.no_grad():
+                agrees(module)
+        assert type(module.train().weight) is nn.Parameter
+
+
+@each
+def test_activation_checkpointing(make: Make) -> None:
+    for reentrant in (False, True):
+        model = nn.Sequential(make(), nn.Linear(WIDTH, WIDTH))
+        policy = functools.partial(
+            create_selective_checkpoint_contexts,
+            lambda context, op, *rest, **options: (
+                CheckpointPolicy.MUST_SAVE if "e" in str(op) else CheckpointPolicy.PREFER_RECOMPUTE
+            ),
+        )
+        gradients = []
+        for way in ("plain", "checkpoint", "selective"):
+            model.zero_grad()
+            if way == "plain":
+                made = model(IDS)
+            elif way == "checkpoint" and reentrant:
+                made = checkpoint(model[1], model[0](IDS), use_reentrant=True)
+            elif way == "checkpoint":
+                made = checkpoint(model, IDS, use_reentrant=False)
+            else:
+                made = checkpoint(model, IDS, use_reentrant=False, context_fn=policy)
+            made.square().sum().backward()
+            gradients.append(model[0].weight.grad.clone())
+        torch.testing.assert_close(gradients[1], gradients[0])
+        torch.testing.assert_close(gradients[2], gradients[0])
 
 
 @each
@@ -420,21 +435,18 @@ def test_onnx(encoder: str, dynamo: bool, tmp_path: Path) -> None:
 
 
 @each
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [(torch.float16, 2e-3), (torch.bfloat16, 1e-2), (torch.float64, 1e-12)],
-)
-def test_other_precisions(make: Make, dtype: torch.dtype, tolerance: float) -> None:
-    for module in (make(dtype=dtype), make().to(dtype)):
-        agrees(module, tolerance=tolerance)
-        made = module(IDS)
-        made.float().square().sum().backward()
-        assert module.weight.grad.dtype == dtype
-        with torch.no_grad():
-            agrees(module.eval(), tolerance=tolerance)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert module(IDS).dtype == dtype
-        near(vmap(module)(IDS), module(IDS), tolerance)
+def test_other_precisions(make: Make) -> None:
+    for dtype, tolerance in ((torch.float16, 2e-3), (torch.bfloat16, 1e-2), (torch.float64, 1e-12)):
+        for module in (make(dtype=dtype), make().to(dtype)):
+            agrees(module, tolerance=tolerance)
+            made = module(IDS)
+            made.float().square().sum().backward()
+            assert module.weight.grad.dtype == dtype
+            with torch.no_grad():
+                agrees(module.eval(), tolerance=tolerance)
+            with torch.autocast("cpu", torch.bfloat16):
+                assert module(IDS).dtype == dtype
+            near(vmap(module)(IDS), module(IDS), tolerance)
 
 
 @each
@@ -477,37 +489,37 @@ def test_frozen(make: Make) -> None:
 
 
 @each
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_ids(make: Make, dtype: torch.dtype) -> None:
-    module = make()
-    agrees(module, OTHERS.to(dtype))
-    agrees(module, OTHERS.t().to(dtype))
-    for shape in ((0,), (2, 0), ()):
-        made = module(torch.zeros(shape, dtype=dtype))
-        assert made.shape == (*shape, WIDTH)
-        made.sum().backward()
-    ids = OTHERS.clone()
-    module(ids).sum().backward()
-    # Neither ids nor what was made of them is held on to: both can be freed, as FSDP does.
-    made = module(ids)
-    for tensor in (ids, made.detach(), module.weight.grad, module.weight.detach()):
-        tensor.untyped_storage().resize_(tensor.untyped_storage().nbytes())
-    if make is bag:
-        return
-    padded = make(padding_idx=-2)
-    assert padded.padding_idx == len(WORDS) - 2
-    row = padded(torch.tensor([0, len(WORDS) - 2]))[1]
-    if make is kron:
-        assert not row.any()
-    row.sum().backward()
-    assert not padded.weight.grad.any()
+def test_ids(make: Make) -> None:
+    for dtype in (torch.int32, torch.int64):
+        module = make()
+        agrees(module, OTHERS.to(dtype))
+        agrees(module, OTHERS.t().to(dtype))
+        for shape in ((0,), (2, 0), ()):
+            made = module(torch.zeros(shape, dtype=dtype))
+            assert made.shape == (*shape, WIDTH)
+            made.sum().backward()
+        ids = OTHERS.clone()
+        module(ids).sum().backward()
+        # Neither ids nor what was made of them is held on to: both can be freed, as FSDP does.
+        made = module(ids)
+        for tensor in (ids, made.detach(), module.weight.grad, module.weight.detach()):
+            tensor.untyped_storage().resize_(tensor.untyped_storage().nbytes())
+        if make is bag:
+            continue
+        padded = make(padding_idx=-2)
+        assert padded.padding_idx == len(WORDS) - 2
+        row = padded(torch.tensor([0, len(WORDS) - 2]))[1]
+        if make is kron:
+            assert not row.any()
+        row.sum().backward()
+        assert not padded.weight.grad.any()
 
 
 @each
-@pytest.mark.parametrize("ids", [[1, 2], 3, None, torch.tensor([1.0]), np.array([1])], ids=str)
-def test_what_no_id_is(make: Make, ids: object) -> None:
-    with pytest.raises((TypeError, RuntimeError)):
-        make()(ids)
+def test_what_no_id_is(make: Make) -> None:
+    for ids in ([1, 2], 3, None, torch.tensor([1.0]), np.array([1])):
+        with pytest.raises((TypeError, RuntimeError)):
+            make()(ids)
 
 
 def test_the_reference_state_dict() -> None:
@@ -557,20 +569,16 @@ def test_no_head_is_tied_to_it(count: int) -> None:
         agrees(second)
 
 
-@pytest.mark.parametrize(
-    "vocabulary",
-    [["a"], "abc", b"abc", 5, None, {b"a": 1}, [b"a", 1], iter([b"a"])],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_vocabulary_that_is_no_bytes(vocabulary: object) -> None:
-    with pytest.raises(TypeError, match=r"vocabulary (is|has) .* bytes.*from_tokenizer"):
-        KroneckerEmbedding(vocabulary, 4)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="strings"):
-        kron().embed_bytes(vocabulary)
-    with pytest.raises(TypeError, match=r"strings|tuple"):
-        kron()(IDS, {(0, 0): "text"})
-    with pytest.raises(TypeError, match="forced has a key that is no tuple"):
-        kron()(IDS, {0: b"text"})
+def test_a_vocabulary_that_is_no_bytes() -> None:
+    for vocabulary in (["a"], "abc", b"abc", 5, None, {b"a": 1}, [b"a", 1], iter([b"a"])):
+        with pytest.raises(TypeError, match=r"vocabulary (is|has) .* bytes.*from_tokenizer"):
+            KroneckerEmbedding(vocabulary, 4)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="strings"):
+            kron().embed_bytes(vocabulary)
+        with pytest.raises(TypeError, match=r"strings|tuple"):
+            kron()(IDS, {(0, 0): "text"})
+        with pytest.raises(TypeError, match="forced has a key that is no tuple"):
+            kron()(IDS, {0: b"text"})
 
 
 def test_other_arguments_that_are_refused() -> None:

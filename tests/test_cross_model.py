@@ -199,20 +199,17 @@ def test_a_table_and_tokens_of_different_models_are_refused() -> None:
     assert "the first 30" in part.problems[0]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
+def test_arguments_out_of_range_are_refused() -> None:
+    for arguments, said in (
         ({"words": "run"}, "list of texts"),
         ({"words": ["a"] * 3 + [f"w{i}" for i in range(13)]}, "at most 12"),
         ({"words": ["x" * 61]}, "60 bytes"),
         ({"pos_dim": 3}, "pos_dim"),
         ({"seed": -1}, "seed"),
         ({"map_tokens": 4}, "map_tokens"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(arguments: dict, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        compare_table(table(), TOKENS, **arguments)
+    ):
+        with pytest.raises(InputError, match=said):
+            compare_table(table(), TOKENS, **arguments)
 
 
 def test_the_map_holds_the_asked_words_and_can_be_stopped(

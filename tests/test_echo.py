@@ -75,9 +75,8 @@ def test_the_longest_piece_is_in_the_text_and_none_is_longer(string: str, text: 
     assert found == max((len(piece) for piece in pieces if piece in b), default=0)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
+def test_what_cannot_be_run_is_refused_at_once(small_predictor: Predictor) -> None:
+    for arguments, said in (
         ({"strings": []}, "0 strings"),
         ({"strings": ["the"]}, "one token"),
         ({"strings": "kubernetes"}, "list of texts"),
@@ -91,13 +90,9 @@ def test_the_longest_piece_is_in_the_text_and_none_is_longer(string: str, text: 
         ({"seeds": 0}, "seeds is 0"),
         ({"seeds": 1.5}, "seeds is 1.5"),
         ({"seeds": True}, "seeds is True"),
-    ],
-)
-def test_what_cannot_be_run_is_refused_at_once(
-    small_predictor: Predictor, arguments: dict, said: str
-) -> None:
-    with pytest.raises(InputError, match=said):
-        echo_plan(small_predictor, **{"strings": ["kubernetes"], **arguments})
+    ):
+        with pytest.raises(InputError, match=said):
+            echo_plan(small_predictor, **{"strings": ["kubernetes"], **arguments})
 
 
 def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> None:

@@ -297,21 +297,19 @@ def test_unknown_ids(stranger: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("resident", [1, 4, 100])
-@pytest.mark.parametrize("blocks", [1, 2, 3, 4])
-def test_however_the_work_is_dealt_out(
-    blocks: int, resident: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_however_the_work_is_dealt_out(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five blocks of columns, the last one cut; many tokens a warp, some, or one."""
-    for name, value in {"COLUMNS": 8, "BLOCKS": blocks, "RESIDENT": resident}.items():
-        monkeypatch.setattr(gpu, name, value)
-    monkeypatch.setattr(gpu, "_multiprocessors", lambda device: 3)
-    tokens = [b"one", b"", b" the", "日本語".encode()]
-    ids = np.random.default_rng(blocks).integers(0, len(tokens), 21).tolist()
-    weight = torch.randn(4096, 34, dtype=dtype)
-    made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 16), (16,))
-    exact = codes(tokens, ids, 16) @ weight.double().numpy()
-    close(made, exact, 1e-5 if dtype == torch.float32 else 1e-2)
+    for resident in (1, 4, 100):
+        for blocks in (1, 2, 3, 4):
+            for name, value in {"COLUMNS": 8, "BLOCKS": blocks, "RESIDENT": resident}.items():
+                monkeypatch.setattr(gpu, name, value)
+            monkeypatch.setattr(gpu, "_multiprocessors", lambda device: 3)
+            tokens = [b"one", b"", b" the", "日本語".encode()]
+            ids = np.random.default_rng(blocks).integers(0, len(tokens), 21).tolist()
+            weight = torch.randn(4096, 34, dtype=dtype)
+            made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 16), (16,))
+            exact = codes(tokens, ids, 16) @ weight.double().numpy()
+            close(made, exact, 1e-5 if dtype == torch.float32 else 1e-2)
 
 
 def test_owners_are_those_of_the_vocabulary_at_hand() -> None:

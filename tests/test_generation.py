@@ -147,9 +147,8 @@ def test_a_novel_string_is_one_position_for_kron_and_its_tokens_for_bpe(
     assert [t.prob for t in other.tokens] != [t.prob for t in made["kron"].tokens]
 
 
-@pytest.mark.parametrize(
-    ("prompt", "forced", "said"),
-    [
+def test_bad_prompts_are_refused(small_predictor: Predictor) -> None:
+    for prompt, forced, said in (
         ("", None, "empty"),
         ("no slot", "x", "Write {} once"),
         ("{} {}", "x", "Write {} once"),
@@ -157,18 +156,13 @@ def test_a_novel_string_is_one_position_for_kron_and_its_tokens_for_bpe(
         ("a {}", " \t", "is empty"),
         ("a {}", "x" * 65, "65 bytes"),
         ("word " * 20, None, "continuation has"),
-    ],
-)
-def test_bad_prompts_are_refused(
-    small_predictor: Predictor, prompt: str, forced: str | None, said: str
-) -> None:
-    with pytest.raises(InputError, match=said):
-        list(continue_text(small_predictor, "kron", prompt, forced=forced))
+    ):
+        with pytest.raises(InputError, match=said):
+            list(continue_text(small_predictor, "kron", prompt, forced=forced))
 
 
-@pytest.mark.parametrize(
-    "knob",
-    [
+def test_knobs_have_limits() -> None:
+    for knob in (
         {"temperature": -1},
         {"temperature": float("nan")},
         {"temperature": "hot"},
@@ -182,11 +176,9 @@ def test_bad_prompts_are_refused(
         {"seed": 2**40},
         {"seed": float("inf")},
         {"repeat_limit": 0},
-    ],
-)
-def test_knobs_have_limits(knob: dict) -> None:
-    with pytest.raises(InputError, match="it must be a"):
-        Sampler(**knob)
+    ):
+        with pytest.raises(InputError, match="it must be a"):
+            Sampler(**knob)
 
 
 def test_whole_numbers_may_come_as_floats_and_stay_whole() -> None:
@@ -195,10 +187,10 @@ def test_whole_numbers_may_come_as_floats_and_stay_whole() -> None:
     assert isinstance(sampler.max_tokens, int)
 
 
-@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-12])
-def test_the_smallest_temperatures_take_the_most_probable(temperature: float) -> None:
-    logits = torch.tensor([1.0, 3.0, 2.0])
-    assert nucleus(logits, Sampler(temperature, 1.0), 0.999) == 1
+def test_the_smallest_temperatures_take_the_most_probable() -> None:
+    for temperature in (5e-324, 1e-300, 1e-12):
+        logits = torch.tensor([1.0, 3.0, 2.0])
+        assert nucleus(logits, Sampler(temperature, 1.0), 0.999) == 1
 
 
 def test_side_by_side_is_what_each_arm_writes_alone(small_predictor: Predictor) -> None:

@@ -68,45 +68,52 @@ def written(
     return path
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_quantisation_is_dequantised_as_the_library_does(
-    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written(tmp_path / "m.gguf", kind)
-    monkeypatch.setattr(table_module, "BLOCK_VALUES", 7 * DIMS)
-    found, tokens = read_files(path)
-    stored = next(t for t in GGUFReader(path).tensors if t.name == "token_embd.weight")
-    expected = stored.data if kind == Kind.F64 else quants.dequantize(stored.data, kind)
-    np.testing.assert_array_equal(found.vectors, expected.reshape(ROWS, DIMS).astype(np.float32))
-    assert (found.dtype, found.rows, len(tokens)) == (kind.name, ROWS, ROWS)
+    for kind in KINDS:
+        path = written(tmp_path / "m.gguf", kind)
+        monkeypatch.setattr(table_module, "BLOCK_VALUES", 7 * DIMS)
+        found, tokens = read_files(path)
+        stored = next(t for t in GGUFReader(path).tensors if t.name == "token_embd.weight")
+        expected = stored.data if kind == Kind.F64 else quants.dequantize(stored.data, kind)
+        np.testing.assert_array_equal(
+            found.vectors, expected.reshape(ROWS, DIMS).astype(np.float32)
+        )
+        assert (found.dtype, found.rows, len(tokens)) == (kind.name, ROWS, ROWS)
 
 
-@pytest.mark.parametrize(
-    ("model", "strings", "types", "tokens", "starts"),
-    [
-        ("llama", ["<s>", "<0x0A>", "▁run", "ning", "▁▁"], [CONTROL, BYTE, NORMAL, NORMAL, USER],
-         [b"", b"\n", b" run", b"ning", b"  "], [0, 0, 1, 0, 1]),
-        ("gpt2", ["<|end|>", "Ġrun", "Ċ", "é", "é"], [CONTROL, NORMAL, NORMAL, NORMAL, USER],
-         [b"", b" run", b"\n", b"\xe9", "é".encode()], [0, 1, 0, 0, 0]),
-        ("bert", ["[CLS]", "▁run", "ning"], [CONTROL, NORMAL, NORMAL], [b"", b"run", b"ning"],
-         [0, 1, 0]),
+def test_tokens_are_the_bytes_that_they_stand_for(tmp_path: Path) -> None:
+    for model, strings, types, tokens, starts in (
+        (
+            "llama",
+            ["<s>", "<0x0A>", "▁run", "ning", "▁▁"],
+            [CONTROL, BYTE, NORMAL, NORMAL, USER],
+            [b"", b"\n", b" run", b"ning", b"  "],
+            [0, 0, 1, 0, 1],
+        ),
+        (
+            "gpt2",
+            ["<|end|>", "Ġrun", "Ċ", "é", "é"],
+            [CONTROL, NORMAL, NORMAL, NORMAL, USER],
+            [b"", b" run", b"\n", b"\xe9", "é".encode()],
+            [0, 1, 0, 0, 0],
+        ),
+        (
+            "bert",
+            ["[CLS]", "▁run", "ning"],
+            [CONTROL, NORMAL, NORMAL],
+            [b"", b"run", b"ning"],
+            [0, 1, 0],
+        ),
         ("t5", ["<pad>", "▁run", "s"], [CONTROL, NORMAL, NORMAL], [b"", b" run", b"s"], [0, 1, 0]),
         ("new", ["<s>", "▁run", "ning"], None, [b"", b" run", b"ning"], [0, 1, 0]),
-    ],
-)  # fmt: skip
-def test_tokens_are_the_bytes_that_they_stand_for(
-    tmp_path: Path,
-    model: str,
-    strings: list[str],
-    types: list[int] | None,
-    tokens: list[bytes],
-    starts: list[int],
-) -> None:
-    fill = [f"▁w{i}" if model != "gpt2" else f"Ġw{i}" for i in range(ROWS - len(strings))]
-    kinds = [*types, *[NORMAL] * len(fill)] if types else None
-    _, found = read_files(written(tmp_path / "m.gguf", Kind.F32, model, strings + fill, kinds))
-    assert list(found.tokens[: len(tokens)]) == tokens
-    assert list(map(int, found.starts[: len(starts)])) == starts
+    ):
+        fill = [f"▁w{i}" if model != "gpt2" else f"Ġw{i}" for i in range(ROWS - len(strings))]
+        kinds = [*types, *[NORMAL] * len(fill)] if types else None
+        _, found = read_files(written(tmp_path / "m.gguf", Kind.F32, model, strings + fill, kinds))
+        assert list(found.tokens[: len(tokens)]) == tokens
+        assert list(map(int, found.starts[: len(starts)])) == starts
 
 
 def test_the_table_is_found_by_the_number_of_tokens(tmp_path: Path) -> None:

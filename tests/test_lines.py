@@ -14,21 +14,18 @@ from kronviz.probes.pairs import load_pairs
 SENTENCES = ["The capital of France is Paris.", "The sun\x0crises\x85in the\u2028east\x1cnow."]
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-@pytest.mark.parametrize("last", [b"", b"\n", b"\n \n\n"])
-def test_a_line_ends_at_a_line_feed_alone(
-    mark: bytes, end: bytes, last: bytes, tmp_path: Path
-) -> None:
-    path = tmp_path / "lines.txt"
-    path.write_bytes(mark + end.join(line.encode() for line in SENTENCES) + last)
-    assert read_lines(path) == SENTENCES
-    assert split_lines("\ufeff" + "\r\n".join(SENTENCES)) == SENTENCES
+def test_a_line_ends_at_a_line_feed_alone(tmp_path: Path) -> None:
+    for mark in (b"", b"\xef\xbb\xbf"):
+        for end in (b"\n", b"\r\n"):
+            for last in (b"", b"\n", b"\n \n\n"):
+                path = tmp_path / "lines.txt"
+                path.write_bytes(mark + end.join(line.encode() for line in SENTENCES) + last)
+                assert read_lines(path) == SENTENCES
+                assert split_lines("\ufeff" + "\r\n".join(SENTENCES)) == SENTENCES
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
+def test_what_is_no_file_of_lines_is_one_sentence(tmp_path: Path) -> None:
+    for data, said in (
         (b"", "is empty"),
         (b"\xef\xbb\xbf \r\n\t\n", "is empty"),
         ("Größe".encode("latin-1"), "not UTF-8"),
@@ -36,21 +33,19 @@ def test_a_line_ends_at_a_line_feed_alone(
         (b"a\0b", "binary"),
         (b"a\n" * 5_001, "5,001 lines"),
         (b"a" * 2_000_001, "limit of 2 MB"),
-    ],
-)
-def test_what_is_no_file_of_lines_is_one_sentence(data: bytes, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "lines.txt"
-    path.write_bytes(data)
-    for probe, option in (("sweep", "--sentences"), ("recovery", "--passages")):
-        with pytest.raises(InputError, match=said):
-            read_lines(path)
-        assert main([probe, "--pair", "tiny", option, str(path)]) == 2
+    ):
+        path = tmp_path / "lines.txt"
+        path.write_bytes(data)
+        for probe, option in (("sweep", "--sentences"), ("recovery", "--passages")):
+            with pytest.raises(InputError, match=said):
+                read_lines(path)
+            assert main([probe, "--pair", "tiny", option, str(path)]) == 2
 
 
-@pytest.mark.parametrize("path", ["nowhere.txt", ".", "/dev/zero", "x" * 300, "a\0b"])
-def test_what_is_no_file_is_one_sentence(path: str) -> None:
-    with pytest.raises(InputError, match=r"\.$"):
-        read_lines(Path(path))
+def test_what_is_no_file_is_one_sentence() -> None:
+    for path in ("nowhere.txt", ".", "/dev/zero", "x" * 300, "a\0b"):
+        with pytest.raises(InputError, match=r"\.$"):
+            read_lines(Path(path))
 
 
 def test_a_stray_quote_costs_one_row(tmp_path: Path) -> None:

@@ -19,17 +19,17 @@ from kronviz.results import from_json, to_json
 from kronviz.tokenizer import load_tokenizer
 
 
-@pytest.mark.parametrize("text", ["run", " the", "naïve", "x" * 40, "\x07", b"\xe2\x80", b"\0"])
-@pytest.mark.parametrize("pos_dim", [8, 16])
-def test_code_similarities_are_those_of_every_token(text: str | bytes, pos_dim: int) -> None:
-    data = text if isinstance(text, bytes) else text.encode()
-    tokenizer = load_tokenizer("r50k_base:8192")
-    found = code_table(tokenizer.name, pos_dim).similarities(data)
-    slow = [
-        codec.similarity(data, tokenizer.token_bytes(token), pos_dim)
-        for token in range(tokenizer.n_vocab)
-    ]
-    np.testing.assert_allclose(found, slow, atol=1e-12)
+def test_code_similarities_are_those_of_every_token() -> None:
+    for text in ("run", " the", "naïve", "x" * 40, "\x07", b"\xe2\x80", b"\0"):
+        for pos_dim in (8, 16):
+            data = text if isinstance(text, bytes) else text.encode()
+            tokenizer = load_tokenizer("r50k_base:8192")
+            found = code_table(tokenizer.name, pos_dim).similarities(data)
+            slow = [
+                codec.similarity(data, tokenizer.token_bytes(token), pos_dim)
+                for token in range(tokenizer.n_vocab)
+            ]
+            np.testing.assert_allclose(found, slow, atol=1e-12)
 
 
 def test_the_nearest_come_first_and_the_string_itself_is_not_among_them() -> None:
@@ -68,9 +68,8 @@ def test_bpe_answers_for_a_mean_where_the_string_is_no_token(small_predictor: Pr
     assert [space.space for space in no_text.spaces] == ["code", "kron"]
 
 
-@pytest.mark.parametrize(
-    ("token", "form"),
-    [
+def test_canonical_form() -> None:
+    for token, form in (
         (b"run", "run"),
         (b" Run", "run"),
         (b".run", "run"),
@@ -80,15 +79,12 @@ def test_bpe_answers_for_a_mean_where_the_string_is_no_token(small_predictor: Pr
         (b"...", "..."),
         (b"  ", ""),
         (b"\xe2\x80", None),
-    ],
-)
-def test_canonical_form(token: bytes, form: str | None) -> None:
-    assert canonical(token) == form
+    ):
+        assert canonical(token) == form
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "mark"),
-    [
+def test_relation() -> None:
+    for first, second, mark in (
         ("run", "run", "typographic"),
         ("run", "runs", "morphological"),
         ("running", "run", "morphological"),
@@ -99,26 +95,21 @@ def test_canonical_form(token: bytes, form: str | None) -> None:
         ("run", "r", "other"),
         ("run", None, "other"),
         ("", "", "other"),
-    ],
-)
-def test_relation(first: str | None, second: str | None, mark: str) -> None:
-    assert relation(first, second) == mark
+    ):
+        assert relation(first, second) == mark
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
+def test_refuses_in_one_sentence() -> None:
+    for arguments, sentence in (
         ({"text": ""}, "empty"),
         ({"text": "run", "k": 0}, "k is 0; it must be a whole number from 1 to 100"),
         ({"text": "run", "k": 2.5}, "k is 2.5"),
         ({"text": "run", "vocabulary": "klingon"}, "no vocabulary called 'klingon'"),
         ({"text": "run", "vocabulary": "r50k_base:7"}, "256"),
         ({"text": "run", "pos_dim": 0}, "pos_dim is 0"),
-    ],
-)
-def test_refuses_in_one_sentence(arguments: dict, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
-        neighbors(**arguments)
+    ):
+        with pytest.raises(InputError, match=sentence):
+            neighbors(**arguments)
 
 
 def test_comes_back_from_json(small_predictor: Predictor) -> None:

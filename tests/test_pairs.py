@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,18 +86,18 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_every_format(name: str) -> None:
-    second: dict[str, Any] = {
-        "category": "time",
-        "clean": "One, two; “drei”,",
-        "typo": "One, tow; “drei”,",
-    }
-    data = FORMATS[name]([GOOD, second]).encode()
-    expected = (Pair(id="1", **GOOD), Pair(id="2", **second))
-    assert parse_pairs(data, name) == PairSet(expected)
-    assert parse_pairs(b"\xef\xbb\xbf" + data, name) == PairSet(expected)
-    assert parse_pairs(data.replace(b"\n", b"\r\n"), name) == PairSet(expected)
+def test_every_format() -> None:
+    for name in FORMATS:
+        second: dict[str, Any] = {
+            "category": "time",
+            "clean": "One, two; “drei”,",
+            "typo": "One, tow; “drei”,",
+        }
+        data = FORMATS[name]([GOOD, second]).encode()
+        expected = (Pair(id="1", **GOOD), Pair(id="2", **second))
+        assert parse_pairs(data, name) == PairSet(expected)
+        assert parse_pairs(b"\xef\xbb\xbf" + data, name) == PairSet(expected)
+        assert parse_pairs(data.replace(b"\n", b"\r\n"), name) == PairSet(expected)
 
 
 def test_optional_columns() -> None:
@@ -113,9 +112,8 @@ def test_our_own_file_survives_an_upload_and_json() -> None:
     assert from_json(PairSet, to_json(OURS)) == OURS
 
 
-@pytest.mark.parametrize(
-    ("row", "sentence"),
-    [
+def test_a_bad_row_is_named_and_the_good_ones_count() -> None:
+    for row, sentence in (
         ('{"clean": "a cat", "typo": ', "Row 2 (line 2): not valid JSON: "),
         ("[" * 100_000, "Row 2 (line 2): not valid JSON: it is nested too deeply."),
         ('{"clean": "a cat"}', "Row 2 (line 2): it has “clean”, but needs “clean”, “typo”"),
@@ -146,32 +144,27 @@ def test_our_own_file_survives_an_upload_and_json() -> None:
         ),
         ('{"clean": ' + "9" * 5000 + "}", "Row 2 (line 2): not valid JSON: Exceeds the limit"),
         ('{"\\ud800\\u0000": 1}', "Row 2 (line 2): it has “\ufffd\ufffd”, but needs"),
-    ],
-)
-def test_a_bad_row_is_named_and_the_good_ones_count(row: str, sentence: str) -> None:
-    good = json.dumps(GOOD)
-    result = parse_pairs(f"{good}\n{row}\n{good}\n".encode(), "p.jsonl")
-    assert [pair.id for pair in result.pairs] == ["1", "3"]
-    assert len(result.problems) == 1
-    assert result.problems[0].startswith(sentence)
-    assert len(result.problems[0]) < 200
+    ):
+        good = json.dumps(GOOD)
+        result = parse_pairs(f"{good}\n{row}\n{good}\n".encode(), "p.jsonl")
+        assert [pair.id for pair in result.pairs] == ["1", "3"]
+        assert len(result.problems) == 1
+        assert result.problems[0].startswith(sentence)
+        assert len(result.problems[0]) < 200
 
 
-@pytest.mark.parametrize(
-    ("row", "sentence"),
-    [
+def test_a_bad_row_of_a_table() -> None:
+    for row, sentence in (
         ("only one cell", "Row 2 (line 3): it has 1 cells where the header has 2."),
         ('a "cat",b,c', "Row 2 (line 3): it has 3 cells where the header has 2."),
         ('"a"cat,b', "Row 2 (line 3): not a row of a table: "),
         (",b", "Row 2 (line 3): “clean” is empty."),
         ("x" * 200_000 + ",b", "Row 2 (line 3): not a row of a table: field larger than"),
-    ],
-)
-def test_a_bad_row_of_a_table(row: str, sentence: str) -> None:
-    result = parse_pairs(f"clean,typo\na cat,a kat\n{row}\na dog,a dgo\n".encode(), "p.csv")
-    assert [(pair.id, pair.clean) for pair in result.pairs] == [("1", "a cat"), ("3", "a dog")]
-    assert len(result.problems) == 1
-    assert result.problems[0].startswith(sentence)
+    ):
+        result = parse_pairs(f"clean,typo\na cat,a kat\n{row}\na dog,a dgo\n".encode(), "p.csv")
+        assert [(pair.id, pair.clean) for pair in result.pairs] == [("1", "a cat"), ("3", "a dog")]
+        assert len(result.problems) == 1
+        assert result.problems[0].startswith(sentence)
 
 
 def test_a_row_in_another_encoding() -> None:
@@ -198,9 +191,8 @@ def test_a_wrong_column() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "sentence"),
-    [
+def test_files_that_cannot_be_used() -> None:
+    for name, data, sentence in (
         ("p.json", b"{}", "p.json must hold a list of pairs, alone or under “prompt_pairs”."),
         ("p.json", b"[[[", "p.json is not valid JSON: "),
         ("p.json", b"[" * 100_000, "p.json is not valid JSON: it is nested too deeply."),
@@ -217,22 +209,22 @@ def test_a_wrong_column() -> None:
             "p.csv.gz is an archive or office document (gzip",
         ),
         ("p.csv", gzip.compress(bytes(10**6)), "p.csv is an archive or office document (gzip)"),
-    ],
-)
-def test_files_that_cannot_be_used(name: str, data: bytes, sentence: str) -> None:
-    result = parse_pairs(data, name)
-    assert result.pairs == ()
-    assert len(result.problems) == 1
-    assert result.problems[0].startswith(sentence)
+    ):
+        result = parse_pairs(data, name)
+        assert result.pairs == ()
+        assert len(result.problems) == 1
+        assert result.problems[0].startswith(sentence)
 
 
-@pytest.mark.parametrize("name", ["bomb.json", "bomb.zip", "bomb.csv"])
-def test_a_zip_bomb_stays_shut(name: str) -> None:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("pairs.csv", b"clean,typo\n" + b"a,b\n" * 10**7)
-    (problem,) = parse_pairs(packed.getvalue(), name).problems
-    assert problem.startswith(f"{name} is an archive or office document (zip); give a plain .json,")
+def test_a_zip_bomb_stays_shut() -> None:
+    for name in ("bomb.json", "bomb.zip", "bomb.csv"):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("pairs.csv", b"clean,typo\n" + b"a,b\n" * 10**7)
+        (problem,) = parse_pairs(packed.getvalue(), name).problems
+        assert problem.startswith(
+            f"{name} is an archive or office document (zip); give a plain .json,"
+        )
 
 
 def test_a_hundred_thousand_rows() -> None:

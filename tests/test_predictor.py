@@ -73,19 +73,16 @@ def test_any_text_is_answered_or_refused_in_a_sentence(
     assert shown.decode() == comparison.typo
 
 
-@pytest.mark.parametrize(
-    ("typo", "said"),
-    [
+def test_refusals_say_what_to_do(small_predictor: Predictor) -> None:
+    for typo, said in (
         ("", "empty"),
         (" \n\t", "empty"),
         ("x" * (MAX_CHARS + 1), "2,001 characters"),
         ("x" * 100_000, "100,000 characters"),
         ("a b " * 200, "tokens; this model reads 64"),
-    ],
-)
-def test_refusals_say_what_to_do(small_predictor: Predictor, typo: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        small_predictor.compare(CLEAN, typo)
+    ):
+        with pytest.raises(InputError, match=said):
+            small_predictor.compare(CLEAN, typo)
 
 
 def test_lone_surrogates_become_the_replacement_character(small_predictor: Predictor) -> None:

@@ -94,11 +94,11 @@ def test_one_arm_alone_has_a_curve_and_no_comparison(pair: Path) -> None:
     assert evidence.gaps == ()
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"step": 1}', '{"step": "x", "tokens": 1}'])
-def test_a_damaged_log_is_one_sentence(pair: Path, line: str) -> None:
-    (pair / "bpe" / "log.jsonl").write_text(line)
-    with pytest.raises(CheckpointError, match=r"^The training log .*restore"):
-        training_evidence(pair)
+def test_a_damaged_log_is_one_sentence(pair: Path) -> None:
+    for line in ("{", "[]", '{"step": 1}', '{"step": "x", "tokens": 1}'):
+        (pair / "bpe" / "log.jsonl").write_text(line)
+        with pytest.raises(CheckpointError, match=r"^The training log .*restore"):
+            training_evidence(pair)
 
 
 def test_the_command_prints_what_the_page_shows(
@@ -113,13 +113,13 @@ def test_the_command_prints_what_the_page_shows(
     assert "× fewer steps with kron: 1.600" in said
 
 
-@pytest.mark.parametrize("draw", [figures.losses, figures.gap, figures.norms])
-def test_figures_draw_what_there_is_and_nothing_else(pair: Path, draw: object) -> None:
-    full = draw(training_evidence(pair))  # type: ignore[operator]
-    assert full.data
-    assert len(full.to_json()) < 40_000
-    empty = draw(TrainingEvidence("none", ()))  # type: ignore[operator]
-    assert all(len(trace.x) == 0 for trace in empty.data)
+def test_figures_draw_what_there_is_and_nothing_else(pair: Path) -> None:
+    for draw in (figures.losses, figures.gap, figures.norms):
+        full = draw(training_evidence(pair))  # type: ignore[operator]
+        assert full.data
+        assert len(full.to_json()) < 40_000
+        empty = draw(TrainingEvidence("none", ()))  # type: ignore[operator]
+        assert all(len(trace.x) == 0 for trace in empty.data)
 
 
 def test_long_logs_are_thinned_and_keep_their_last_point() -> None:
@@ -147,13 +147,11 @@ def seeds_at(rate: float, losses: dict[str, list[float]]) -> dict:
     return {"config": config, "runs": runs}
 
 
-@pytest.mark.parametrize("about", [{"validation": "x"}, {"training": 1}])
-def test_a_damaged_config_is_one_sentence(
-    pair: Path, about: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "read_config", lambda folder: about)
-    with pytest.raises(CheckpointError, match=r"restore log\.jsonl and config\.json"):
-        training_evidence(pair)
+def test_a_damaged_config_is_one_sentence(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for about in ({"validation": "x"}, {"training": 1}):
+        monkeypatch.setattr(training, "read_config", lambda folder, about=about: about)
+        with pytest.raises(CheckpointError, match=r"restore log\.jsonl and config\.json"):
+            training_evidence(pair)
 
 
 def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> None:
@@ -169,12 +167,13 @@ def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> Non
     assert from_json(TrainingEvidence, to_json(evidence)) == evidence
 
 
-@pytest.mark.parametrize("name", ["seeds", "rates"])
-@pytest.mark.parametrize("text", ["{", "[1]", '{"config": {}, "runs": []}', "7"])
-def test_damaged_seeds_are_one_sentence(pair: Path, name: str, text: str) -> None:
-    (pair / f"{name}.json").write_text(text)
-    with pytest.raises(CheckpointError, match=rf"{name}\.json of p is damaged; restore"):
-        training_evidence(pair)
+def test_damaged_seeds_are_one_sentence(pair: Path) -> None:
+    for name in ("seeds", "rates"):
+        for text in ("{", "[1]", '{"config": {}, "runs": []}', "7"):
+            (pair / f"{name}.json").write_text(text)
+            with pytest.raises(CheckpointError, match=rf"{name}\.json of p is damaged; restore"):
+                training_evidence(pair)
+        (pair / f"{name}.json").unlink()
 
 
 def test_damaged_classes_of_seeds_are_one_sentence(pair: Path) -> None:

@@ -132,10 +132,10 @@ def test_the_strip_is_what_reading_each_beginning_gives(small_predictor: Predict
     assert from_json(type(strip), to_json(strip)) == strip
 
 
-@pytest.mark.parametrize(("clean", "typo"), [("", TYPO), (CLEAN, " "), ("x " * 3000, TYPO)])
-def test_the_strip_refuses_in_a_sentence(small_predictor: Predictor, clean: str, typo: str) -> None:
-    with pytest.raises(InputError, match=r"\.$"):
-        recovery_strip(small_predictor, clean, typo)
+def test_the_strip_refuses_in_a_sentence(small_predictor: Predictor) -> None:
+    for clean, typo in (("", TYPO), (CLEAN, " "), ("x " * 3000, TYPO)):
+        with pytest.raises(InputError, match=r"\.$"):
+            recovery_strip(small_predictor, clean, typo)
 
 
 @pytest.fixture(scope="module")
@@ -199,13 +199,16 @@ def test_a_stopped_run_keeps_its_passages(small_predictor: Predictor) -> None:
     assert found.points
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [{"repeats": 0}, {"repeats": True}, {"later": 65}, {"kinds": ("nothing",)}, {"passages": []}],
-)
-def test_recovery_refuses_in_a_sentence(small_predictor: Predictor, arguments: dict) -> None:
-    with pytest.raises(InputError):
-        recovery(small_predictor, **{"passages": [CLEAN], **arguments})
+def test_recovery_refuses_in_a_sentence(small_predictor: Predictor) -> None:
+    for arguments in (
+        {"repeats": 0},
+        {"repeats": True},
+        {"later": 65},
+        {"kinds": ("nothing",)},
+        {"passages": []},
+    ):
+        with pytest.raises(InputError):
+            recovery(small_predictor, **{"passages": [CLEAN], **arguments})
 
 
 def test_a_passage_that_is_too_long_is_named(small_predictor: Predictor) -> None:
@@ -255,18 +258,13 @@ def test_a_text_without_words_has_first_choices_and_no_figures(small_predictor: 
     assert len(found.arms) == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments"),
-    [
+def test_sensitivity_refuses_in_a_sentence(small_predictor: Predictor) -> None:
+    for text, arguments in (
         ("", {}),
         ("a b " * 31, {}),
         (CLEAN, {"tries": 0}),
         (CLEAN, {"tries": 11}),
         (CLEAN, {"kinds": ()}),
-    ],
-)
-def test_sensitivity_refuses_in_a_sentence(
-    small_predictor: Predictor, text: str, arguments: dict
-) -> None:
-    with pytest.raises(InputError, match=r"\.$"):
-        sensitivity(small_predictor, text, **arguments)
+    ):
+        with pytest.raises(InputError, match=r"\.$"):
+            sensitivity(small_predictor, text, **arguments)

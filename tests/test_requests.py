@@ -170,15 +170,16 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize(
-    "path", ["call/compare", "call/v2/compare", "queue/join", "run/predict", "mcp/"]
-)
-@pytest.mark.parametrize("body", NESTED.values(), ids=list(NESTED))
-def test_a_body_of_many_values_is_refused(address: str, path: str, body: bytes) -> None:
-    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-    answer = httpx.post(f"{address}gradio_api/{path}", content=body, headers=headers)
-    assert answer.status_code in (413, 422)
-    assert answer.json()["detail"].endswith(".")
+def test_a_body_of_many_values_is_refused(address: str) -> None:
+    for path in ("call/compare", "call/v2/compare", "queue/join", "run/predict", "mcp/"):
+        for body in NESTED.values():
+            headers = {
+                "content-type": "application/json",
+                "accept": "application/json, text/event-stream",
+            }
+            answer = httpx.post(f"{address}gradio_api/{path}", content=body, headers=headers)
+            assert answer.status_code in (413, 422)
+            assert answer.json()["detail"].endswith(".")
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(address: str) -> None:
@@ -227,16 +228,16 @@ def test_a_token_list_of_millions_of_parts_is_refused_before_its_run_waits(
 BROKEN = ("--5", "0-1,2-3", "a-b", "5-2", "-", "9" * 99)
 
 
-@pytest.mark.parametrize("range_", [f"bytes={asked}" for asked in BROKEN] + ["x"])
-def test_a_broken_range_is_one_sentence(
-    address: str, range_: str, files: tuple[Path, Path]
-) -> None:
-    sent = httpx.post(f"{address}gradio_api/upload", files={"files": files[0].open("rb")}).json()[0]
-    url = f"{address}gradio_api/file={sent}"
-    assert httpx.get(url, headers={"range": "bytes=0-3"}).content == files[0].read_bytes()[:4]
-    answer = httpx.get(url, headers={"range": range_})
-    assert answer.status_code == 416
-    assert answer.json()["detail"].endswith(".")
+def test_a_broken_range_is_one_sentence(address: str, files: tuple[Path, Path]) -> None:
+    for range_ in [f"bytes={asked}" for asked in BROKEN] + ["x"]:
+        sent = httpx.post(
+            f"{address}gradio_api/upload", files={"files": files[0].open("rb")}
+        ).json()[0]
+        url = f"{address}gradio_api/file={sent}"
+        assert httpx.get(url, headers={"range": "bytes=0-3"}).content == files[0].read_bytes()[:4]
+        answer = httpx.get(url, headers={"range": range_})
+        assert answer.status_code == 416
+        assert answer.json()["detail"].endswith(".")
 
 
 def test_a_long_address_is_refused_and_nothing_is_kept_of_it(address: str) -> None:

@@ -310,9 +310,8 @@ def test_a_stopped_sweep_keeps_what_was_done(
     assert all(point.texts for point in found.points)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_a_sweep_refuses_arguments_in_a_sentence(small_predictor: Predictor) -> None:
+    for arguments in (
         {"sentences": []},
         {"sentences": ["a word"] * 501},
         {"strengths": (0,)},
@@ -321,14 +320,10 @@ def test_a_stopped_sweep_keeps_what_was_done(
         {"strengths": ()},
         {"kinds": ()},
         {"kinds": ("nothing",)},
-    ],
-)
-def test_a_sweep_refuses_arguments_in_a_sentence(
-    small_predictor: Predictor, arguments: dict
-) -> None:
-    with pytest.raises(InputError) as refused:
-        sweep(small_predictor, **{"sentences": TEXTS, "strengths": (1,), **arguments})
-    assert str(refused.value).endswith(".")
+    ):
+        with pytest.raises(InputError) as refused:
+            sweep(small_predictor, **{"sentences": TEXTS, "strengths": (1,), **arguments})
+        assert str(refused.value).endswith(".")
 
 
 def test_our_sentences_come_from_all_categories() -> None:

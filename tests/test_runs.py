@@ -102,17 +102,17 @@ def test_whatever_a_run_raises_what_it_read_stays(kind: type[BaseException], que
     assert lane(queue).alone(lambda: True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_error_is_one_sentence(kind: type[BaseException]) -> None:
-    said = failure(kind("boom /secret/path"))
-    assert said.endswith(".")
-    assert "secret" not in said
+def test_an_error_is_one_sentence() -> None:
+    for kind in KINDS:
+        said = failure(kind("boom /secret/path"))
+        assert said.endswith(".")
+        assert "secret" not in said
 
-    def ask() -> object:
-        raise kind("boom /secret/path")
+        def ask(kind: type[BaseException] = kind) -> object:
+            raise kind("boom /secret/path")
 
-    with pytest.raises(Exception, match=r"This ended early|not enough memory") as caught:
-        answer(ask)
-    assert "secret" not in str(caught.value)
+        with pytest.raises(Exception, match=r"This ended early|not enough memory") as caught:
+            answer(ask)
+        assert "secret" not in str(caught.value)
     assert failure(InputError("Give more.")) == "Give more."
     assert FINISHING.endswith(".")

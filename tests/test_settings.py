@@ -63,9 +63,8 @@ def test_the_endpoint_has_the_settings_as_arguments() -> None:
     assert answer == {"asked": Look(text="a", depth=4), "pair": "tiny"}
 
 
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
+def test_what_is_of_no_use_is_one_sentence() -> None:
+    for values, sentence in (
         ({"text": None}, "text must be a text in quotes"),
         ({"text": 3}, "text must be a text in quotes"),
         ({"text": "a", "depth": 10}, "depth is 10; it must be a whole number from 1 to 9"),
@@ -76,12 +75,10 @@ def test_the_endpoint_has_the_settings_as_arguments() -> None:
         ({"text": "a", "words": ["a", 1]}, "each of the words must be a text"),
         ({"text": "a", "first": 1}, "first is 1; it must be true or false"),
         ({"text": "a", "deep": 1}, "no setting called 'deep'"),
-    ],
-)
-def test_what_is_of_no_use_is_one_sentence(values: dict, sentence: str) -> None:
-    with pytest.raises(InputError) as refusal:
-        checked(Look, **values)
-    assert sentence in str(refusal.value)
+    ):
+        with pytest.raises(InputError) as refusal:
+            checked(Look, **values)
+        assert sentence in str(refusal.value)
 
 
 def test_controls_have_the_declared_defaults_and_limits() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from test_html import read
 from test_probe_training import seeds_at, write_log, write_seeds
 
@@ -43,20 +42,19 @@ def test_a_pair_without_a_gain_is_said_to_have_none(tmp_path: Path) -> None:
     assert "none; bpe got there in 1.33× fewer" in read(seen.table).said
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [(None, "came without training logs"), ("{", "is damaged"), ('{"step": 1}', "lacks entries")],
-)
-def test_missing_and_damaged_logs_are_a_sentence(
-    tmp_path: Path, text: str | None, sentence: str
-) -> None:
+def test_missing_and_damaged_logs_are_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "p" / "bpe").mkdir(parents=True)
-    if text is not None:
-        (tmp_path / "p" / "bpe" / "log.jsonl").write_text(text)
-    seen = view(tmp_path)
-    assert sentence in seen.finding
-    assert seen.table == ""
-    assert len(seen.pictures) == 4
+    for text, sentence in (
+        (None, "came without training logs"),
+        ("{", "is damaged"),
+        ('{"step": 1}', "lacks entries"),
+    ):
+        if text is not None:
+            (tmp_path / "p" / "bpe" / "log.jsonl").write_text(text)
+        seen = view(tmp_path)
+        assert sentence in seen.finding
+        assert seen.table == ""
+        assert len(seen.pictures) == 4
 
 
 def test_one_arm_alone_is_shown_without_a_comparison(tmp_path: Path) -> None:
@@ -97,18 +95,16 @@ def test_learning_rates_stand_in_a_table_with_the_best_of_each_in_bold(tmp_path:
     assert "small models say the opposite (below)." in read(view(tmp_path).finding).said
 
 
-@pytest.mark.parametrize(
-    ("runs", "said"), [((2, 2), "2 seeds. Bold"), ((1, 3), "one to 3 seeds. Bold")]
-)
-def test_how_many_seeds_the_rates_have(runs: tuple[int, int], said: str, tmp_path: Path) -> None:
-    write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
-    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
-    both = [
-        seeds_at(rate, {name: [5.0] * count for name in ("bpe", "kron", "bpe-untied")})
-        for rate, count in zip((0.0006, 0.0024), runs, strict=True)
-    ]
-    (tmp_path / "p" / "rates.json").write_text(json.dumps(both))
-    assert said in read(view(tmp_path).table).said
+def test_how_many_seeds_the_rates_have(tmp_path: Path) -> None:
+    for runs, said in (((2, 2), "2 seeds. Bold"), ((1, 3), "one to 3 seeds. Bold")):
+        write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
+        write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+        both = [
+            seeds_at(rate, {name: [5.0] * count for name in ("bpe", "kron", "bpe-untied")})
+            for rate, count in zip((0.0006, 0.0024), runs, strict=True)
+        ]
+        (tmp_path / "p" / "rates.json").write_text(json.dumps(both))
+        assert said in read(view(tmp_path).table).said
 
 
 def test_seeds_by_rarity_stand_below_them(tmp_path: Path) -> None:

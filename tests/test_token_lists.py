@@ -103,9 +103,8 @@ def test_gpt2_s_own_tokens_come_back_from_their_byte_level_strings() -> None:
     assert list(read_tokens(json.dumps(vocab).encode()).tokens) == data
 
 
-@pytest.mark.parametrize(
-    ("string", "scheme", "data"),
-    [
+def test_each_scheme_writes_bytes_its_own_way() -> None:
+    for string, scheme, data in (
         ("▁run", SENTENCEPIECE, b" run"),
         ("▁▁▁", SENTENCEPIECE, b"   "),
         ("<0x0A>", SENTENCEPIECE, b"\n"),
@@ -116,10 +115,8 @@ def test_gpt2_s_own_tokens_come_back_from_their_byte_level_strings() -> None:
         ("ĠrunĊ", BYTE_LEVEL, b" run\n"),
         ("run</w>", WORD_ENDS, b"run"),
         ("Ġ▁##", PLAIN, "Ġ▁##".encode()),
-    ],
-)
-def test_each_scheme_writes_bytes_its_own_way(string: str, scheme: Scheme, data: bytes) -> None:
-    assert scheme.decode(string) == data
+    ):
+        assert scheme.decode(string) == data
 
 
 def test_llama_like_files_are_byte_fallback_bpe() -> None:
@@ -153,9 +150,8 @@ def test_lists_of_lines_json_lists_and_ranks_are_read() -> None:
     assert read_tokens(ranks).tokens == (b"\xe2", b" run")
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
+def test_what_is_no_token_list_is_refused_in_one_sentence() -> None:
+    for data, said in (
         (b"", "is empty"),
         (b"PK\x03\x04zip", "archive"),
         (b"\x80\x04\x95\0\0pickle", "archive or a binary"),
@@ -169,17 +165,17 @@ def test_lists_of_lines_json_lists_and_ranks_are_read() -> None:
         (b'{"model": {"vocab": 5}}', "no vocabulary"),
         (b'{"model": {"vocab": [[1]]}}', "no vocabulary"),
         (b'{"a": 99999999}', f"{MAX_TOKENS:,}"),
-        (b'{"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 99999999, "content": "x"}]}',
-         f"{MAX_TOKENS:,}"),
+        (
+            b'{"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 99999999, "content": "x"}]}',
+            f"{MAX_TOKENS:,}",
+        ),
         (json.dumps(["x" * 5000]).encode(), "5,000 bytes"),
         (b"caf\xe9\nrun\n", "not UTF-8"),
-    ],
-)  # fmt: skip
-def test_what_is_no_token_list_is_refused_in_one_sentence(data: bytes, said: str) -> None:
-    with pytest.raises(InputError, match=said.replace("(", r"\(")) as refusal:
-        read_tokens(data)
-    assert "\n" not in str(refusal.value)
-    assert str(refusal.value).endswith((".", "?"))
+    ):
+        with pytest.raises(InputError, match=said.replace("(", r"\(")) as refusal:
+            read_tokens(data)
+        assert "\n" not in str(refusal.value)
+        assert str(refusal.value).endswith((".", "?"))
 
 
 @given(st.binary(max_size=200))

@@ -28,9 +28,9 @@ ODD_TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("name", VOCABULARIES)
-def test_rank_files_are_the_ones_that_tiktoken_expects(name: str) -> None:
-    assert hashlib.sha256(rank_file(name).read_bytes()).hexdigest() == VOCABULARIES[name].sha256
+def test_rank_files_are_the_ones_that_tiktoken_expects() -> None:
+    for name in VOCABULARIES:
+        assert hashlib.sha256(rank_file(name).read_bytes()).hexdigest() == VOCABULARIES[name].sha256
 
 
 @pytest.mark.parametrize(
@@ -82,21 +82,21 @@ def test_first_merges_of_a_vocabulary() -> None:
     assert max(cut.encode(text)) < 8192
 
 
-@pytest.mark.parametrize("text", ODD_TEXTS, ids=lambda text: ascii(text[:12]))
 @pytest.mark.parametrize("name", [*VOCABULARIES, "r50k_base:8192"])
-def test_odd_texts_neither_crash_nor_hang(name: str, text: str) -> None:
-    tokenizer = load_tokenizer(name)
-    ids = tokenizer.encode(text)
-    assert tokenizer.decode(ids) == text.encode("utf-16", "surrogatepass").decode(
-        "utf-16", "replace"
-    )
-    assert tokenizer.eot_id not in ids
+def test_odd_texts_neither_crash_nor_hang(name: str) -> None:
+    for text in ODD_TEXTS:
+        tokenizer = load_tokenizer(name)
+        ids = tokenizer.encode(text)
+        assert tokenizer.decode(ids) == text.encode("utf-16", "surrogatepass").decode(
+            "utf-16", "replace"
+        )
+        assert tokenizer.eot_id not in ids
 
 
-@pytest.mark.parametrize("name", ["gpt5", "r50k_base:1", "r50k_base:x", "r50k_base:99999"])
-def test_unknown_vocabularies_are_refused_in_one_sentence(name: str) -> None:
-    with pytest.raises(VocabularyError, match=r"there are|can be cut"):
-        load_tokenizer(name)
+def test_unknown_vocabularies_are_refused_in_one_sentence() -> None:
+    for name in ("gpt5", "r50k_base:1", "r50k_base:x", "r50k_base:99999"):
+        with pytest.raises(VocabularyError, match=r"there are|can be cut"):
+            load_tokenizer(name)
 
 
 def test_damaged_and_missing_files_are_named_and_left_alone(

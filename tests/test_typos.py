@@ -178,9 +178,9 @@ def test_results_survive_json(text: str, how: dict) -> None:
         assert from_json(Misspelling, to_json(result)) == result
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", "12 345 6.7", "\ud800\udc00 \U0001f600 ...", "=+-"])
-def test_text_without_letters_is_left_alone(text: str) -> None:
-    assert misspell(text, kinds=tuple(KINDS), edits=5) == Misspelling(text, text, (), 0)
+def test_text_without_letters_is_left_alone() -> None:
+    for text in ("", " \n\t", "12 345 6.7", "\ud800\udc00 \U0001f600 ...", "=+-"):
+        assert misspell(text, kinds=tuple(KINDS), edits=5) == Misspelling(text, text, (), 0)
 
 
 def test_as_many_edits_as_possible() -> None:
@@ -188,10 +188,10 @@ def test_as_many_edits_as_possible() -> None:
     assert (result.text, len(result.edits)) == ("leter", 1)
 
 
-@pytest.mark.parametrize("kind", ["swap", "drop", "insert", "double", "neighbour", "substitute"])
-def test_one_edit_of_the_classic_kinds_is_one_step(kind: str) -> None:
-    for seed in range(12):
-        assert damerau(PROSE, misspell(PROSE, kinds=(kind,), seed=seed).text) == 1
+def test_one_edit_of_the_classic_kinds_is_one_step() -> None:
+    for kind in ("swap", "drop", "insert", "double", "neighbour", "substitute"):
+        for seed in range(12):
+            assert damerau(PROSE, misspell(PROSE, kinds=(kind,), seed=seed).text) == 1
 
 
 def test_default_typos_hit_content_words() -> None:
@@ -207,24 +207,24 @@ def test_words_of_one_letter_are_not_for_letter_kinds() -> None:
         assert not misspell("a I o 7 x2", kinds=(kind,), edits=9, protect_first=False).edits, kind
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0, 0), (0.01, 1), (0.25, 5), (0.5, 10), (1, 20)])
-def test_share_of_words(share: float, expected: int) -> None:
-    text = " ".join(["necessary", "weather", "knowledge", "separate"] * 5)
-    for edits in (1, 2):
-        per_word = words_edited(misspell(text, share=share, edits=edits))
-        assert list(per_word.values()) == [edits] * expected
+def test_share_of_words() -> None:
+    for share, expected in ((0, 0), (0.01, 1), (0.25, 5), (0.5, 10), (1, 20)):
+        text = " ".join(["necessary", "weather", "knowledge", "separate"] * 5)
+        for edits in (1, 2):
+            per_word = words_edited(misspell(text, share=share, edits=edits))
+            assert list(per_word.values()) == [edits] * expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_examples_of_kinds_are_real(kind: str) -> None:
-    before, after = KINDS[kind].example.split(" → ")
-    spots = FINDERS[kind](Site(before, words.find_words(before)[0], 0, "qwerty"))
-    reachable = {
-        before[: spot.start] + option + before[spot.end :]
-        for spot in spots
-        for option in spot.options
-    }
-    assert after.replace("␣", " ") in reachable
+def test_examples_of_kinds_are_real() -> None:
+    for kind in KINDS:
+        before, after = KINDS[kind].example.split(" → ")
+        spots = FINDERS[kind](Site(before, words.find_words(before)[0], 0, "qwerty"))
+        reachable = {
+            before[: spot.start] + option + before[spot.end :]
+            for spot in spots
+            for option in spot.options
+        }
+        assert after.replace("␣", " ") in reachable
 
 
 def test_keyboards_differ() -> None:
@@ -252,9 +252,8 @@ def test_human_without_codespell(monkeypatch: pytest.MonkeyPatch) -> None:
     assert misspell("receive").edits
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
+def test_arguments_of_no_use() -> None:
+    for arguments, sentence in (
         ({"text": 7}, "text is 7, but must be a string."),
         ({"kinds": "swap"}, "kinds is 'swap', but must be a sequence of names, such as (\"swap\","),
         ({"kinds": ()}, "kinds is empty; choose from swap, drop,"),
@@ -271,12 +270,10 @@ def test_human_without_codespell(monkeypatch: pytest.MonkeyPatch) -> None:
             "keyboard is 'dvorak', but must be one of qwerty, qwertz, azerty.",
         ),
         ({"keyboard": "x" * 999}, "keyboard is 'xxx"),
-    ],
-)
-def test_arguments_of_no_use(arguments: dict, sentence: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}") as error:
-        misspell(**{"text": "capital", **arguments})
-    assert len(str(error.value)) < 250
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}") as error:
+            misspell(**{"text": "capital", **arguments})
+        assert len(str(error.value)) < 250
 
 
 def test_two_thousand_characters_take_a_few_milliseconds() -> None:

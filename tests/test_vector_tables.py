@@ -31,6 +31,7 @@ from kronviz.progress import Step, Stopped
 ROWS, DIMS = 40, 6
 TABLE = torch.randn(ROWS, DIMS, generator=torch.Generator().manual_seed(1))
 TOKENS = json.dumps([f"word{i}" for i in range(ROWS)]).encode()
+OUTSIDE = b'{"weight_map": {"wte.weight": "../../x.safetensors"}}'
 
 
 def written(path: Path, **tensors: torch.Tensor) -> Path:
@@ -38,21 +39,23 @@ def written(path: Path, **tensors: torch.Tensor) -> Path:
     return path
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-def test_every_float_type_is_read_exactly(tmp_path: Path, dtype: torch.dtype) -> None:
-    path = written(tmp_path / "a.safetensors", wte__weight=TABLE.to(dtype), other=torch.zeros(3))
-    found = read_vectors(path)
-    assert found.name == "wte.weight"
-    assert found.rows == ROWS
-    assert np.array_equal(found.vectors, TABLE.to(dtype).float().numpy())
+def test_every_float_type_is_read_exactly(tmp_path: Path) -> None:
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        path = written(
+            tmp_path / "a.safetensors", wte__weight=TABLE.to(dtype), other=torch.zeros(3)
+        )
+        found = read_vectors(path)
+        assert found.name == "wte.weight"
+        assert found.rows == ROWS
+        assert np.array_equal(found.vectors, TABLE.to(dtype).float().numpy())
 
 
-@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])
-def test_npy_is_read_in_either_order(tmp_path: Path, dtype: str) -> None:
-    expected = TABLE.numpy().astype(dtype)
-    for order in (expected, np.asfortranarray(expected)):
-        np.save(tmp_path / "a.npy", order)
-        assert np.array_equal(read_vectors(tmp_path / "a.npy").vectors, expected.astype("<f4"))
+def test_npy_is_read_in_either_order(tmp_path: Path) -> None:
+    for dtype in ("<f2", "<f4", ">f4", "<f8"):
+        expected = TABLE.numpy().astype(dtype)
+        for order in (expected, np.asfortranarray(expected)):
+            np.save(tmp_path / "a.npy", order)
+            assert np.array_equal(read_vectors(tmp_path / "a.npy").vectors, expected.astype("<f4"))
 
 
 def test_the_token_table_is_found_among_other_matrices() -> None:
@@ -135,15 +138,15 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_other_files_are_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
-    data, said = REFUSED[name]
-    path = tmp_path / "mine.bin"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=said) as refusal:
-        read_vectors(path)
-    assert "\n" not in str(refusal.value)
-    assert str(tmp_path) not in str(refusal.value)
+def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    for name in REFUSED:
+        data, said = REFUSED[name]
+        path = tmp_path / "mine.bin"
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=said) as refusal:
+            read_vectors(path)
+        assert "\n" not in str(refusal.value)
+        assert str(tmp_path) not in str(refusal.value)
 
 
 @given(data=st.binary(max_size=300))
@@ -230,24 +233,25 @@ def test_of_several_files_only_the_right_one_is_opened(hub: str) -> None:
     assert not [path for path, _, _ in ASKED if "a.safetensors" in path]
 
 
-@pytest.mark.parametrize(
-    ("files", "said"),
-    [
+def test_a_model_without_what_is_needed_is_refused(hub: str) -> None:
+    for files, said in (
         ({}, "is not there"),
         ({"tokenizer__json": TOKENS}, "has no model.safetensors"),
         ({"tokenizer__json": TOKENS, "model__safetensors": b"<html></html>"}, "no safetensors"),
         ({"tokenizer__json": b"{", "model__safetensors": save({"wte": TABLE})}, "not valid JSON"),
         ({"tokenizer__json": TOKENS, "model__safetensors__index__json": b"[]"}, "damaged"),
-        ({"tokenizer__json": TOKENS, "model__safetensors__index__json":
-          b'{"weight_map": {"wte.weight": "../../x.safetensors"}}'}, "names no safetensors"),
-    ],
-)  # fmt: skip
-def test_a_model_without_what_is_needed_is_refused(
-    hub: str, files: dict[str, bytes], said: str
-) -> None:
-    publish("some/public", **files)
-    with pytest.raises(InputError, match=said):
-        fetch("some/public", endpoint=hub)
+        (
+            {
+                "tokenizer__json": TOKENS,
+                "model__safetensors__index__json": OUTSIDE,
+            },
+            "names no safetensors",
+        ),
+    ):
+        FILES.clear()
+        publish("some/public", **files)
+        with pytest.raises(InputError, match=said):
+            fetch("some/public", endpoint=hub)
 
 
 def test_a_server_without_ranges_is_not_read_in_full(
@@ -259,13 +263,13 @@ def test_a_server_without_ranges_is_not_read_in_full(
         fetch("some/public", endpoint=hub)
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b/c", "http://x", "a b", "a/..", "x" * 300, "a\n"])
-def test_names_that_are_none_ask_nothing(hub: str, name: str) -> None:
-    if name == "a\n":
-        name = "a\nb"
-    with pytest.raises(InputError, match="looks like"):
-        fetch(name, endpoint=hub)
-    assert ASKED == []
+def test_names_that_are_none_ask_nothing(hub: str) -> None:
+    for name in ("", "../x", "a/b/c", "http://x", "a b", "a/..", "x" * 300, "a\n"):
+        if name == "a\n":
+            name = "a\nb"
+        with pytest.raises(InputError, match="looks like"):
+            fetch(name, endpoint=hub)
+        assert ASKED == []
 
 
 def test_a_hub_that_cannot_be_reached_is_said_so() -> None:
@@ -285,37 +289,36 @@ LISTED = read_tokens(TOKENS)
 FIT, LARGE, OTHER = torch.zeros(ROWS, DIMS), torch.zeros(4 * ROWS, DIMS), torch.zeros(99, DIMS)
 
 
-@pytest.mark.parametrize(
-    ("tensors", "chosen"),
-    [
+def test_the_number_of_tokens_decides(tmp_path: Path) -> None:
+    for tensors, chosen in (
         # The number of tokens beats every name and every size.
         ({"tok.weight": FIT, "ffn.up.weight": LARGE}, "tok.weight"),
         ({"odd": FIT, "decoder.embed_tokens.weight": LARGE}, "odd"),
-        ({"encoder.embed_tokens.weight": FIT, "decoder.embed_tokens.weight": LARGE},
-         "encoder.embed_tokens.weight"),
+        (
+            {"encoder.embed_tokens.weight": FIT, "decoder.embed_tokens.weight": LARGE},
+            "encoder.embed_tokens.weight",
+        ),
         ({"embeddings.weight": LARGE, "words": FIT}, "words"),
         # Among equals: input names, then others, then output heads; never positions or layers.
         ({"lm_head.weight": FIT, "model.embed_tokens.weight": FIT}, "model.embed_tokens.weight"),
         ({"output.weight": FIT, "table": FIT}, "table"),
         ({"pos_embed.weight": FIT, "tok.weight": FIT, "h.0.mlp.fc.weight": FIT}, "tok.weight"),
         ({"wpe.weight": FIT, "lm_head.weight": FIT}, "lm_head.weight"),
-        ({"encoder.embed_tokens.weight": FIT, "decoder.embed_tokens.weight": FIT},
-         "encoder.embed_tokens.weight"),
+        (
+            {"encoder.embed_tokens.weight": FIT, "decoder.embed_tokens.weight": FIT},
+            "encoder.embed_tokens.weight",
+        ),
         # Padded.
         ({"a": torch.zeros(64, DIMS), "b": LARGE, "h.0.attn.q_proj.weight": FIT}, "a"),
-    ],
-)  # fmt: skip
-def test_the_number_of_tokens_decides(
-    tmp_path: Path, tensors: dict[str, torch.Tensor], chosen: str
-) -> None:
-    save_file({k: v.clone() for k, v in tensors.items()}, tmp_path / "m.safetensors")
-    found = read_vectors(tmp_path / "m.safetensors", tokens=LISTED)
-    assert found.name == chosen
-    known = chosen.endswith("embed_tokens.weight")
-    if not known:
-        assert "guess" in found.notes[0]
-        others = set(tensors) - {chosen}
-        assert any(other in found.notes[0] for other in others)
+    ):
+        save_file({k: v.clone() for k, v in tensors.items()}, tmp_path / "m.safetensors")
+        found = read_vectors(tmp_path / "m.safetensors", tokens=LISTED)
+        assert found.name == chosen
+        known = chosen.endswith("embed_tokens.weight")
+        if not known:
+            assert "guess" in found.notes[0]
+            others = set(tensors) - {chosen}
+            assert any(other in found.notes[0] for other in others)
 
 
 def said_of(path: Path, tensors: dict[str, Any], tensor: str = "") -> str:
@@ -366,12 +369,12 @@ def test_a_number_with_a_table_s_name_is_no_table(tmp_path: Path) -> None:
     assert read_vectors(tmp_path / "m.safetensors", tokens=LISTED).name == "m"
 
 
-@pytest.mark.parametrize("first", [1 << 40, 1 << 62, 1 << 63, 1 << 64, 10**30])
-def test_impossible_offsets_are_damage(tmp_path: Path, first: int) -> None:
-    path = tmp_path / "m.safetensors"
-    path.write_bytes(header(data_offsets=[first, first + 320]) + b"\0" * 320)
-    with pytest.raises(InputError, match="ends before"):
-        read_vectors(path)
+def test_impossible_offsets_are_damage(tmp_path: Path) -> None:
+    for first in (1 << 40, 1 << 62, 1 << 63, 1 << 64, 10**30):
+        path = tmp_path / "m.safetensors"
+        path.write_bytes(header(data_offsets=[first, first + 320]) + b"\0" * 320)
+        with pytest.raises(InputError, match="ends before"):
+            read_vectors(path)
 
 
 # ---- text, which holds the tokens too ----

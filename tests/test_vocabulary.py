@@ -175,21 +175,21 @@ def test_the_text_comes_back(make: Callable[[], Any]) -> None:
 
 
 @each
-@pytest.mark.parametrize("pos_dim", [2, 8, 16])
-def test_the_references_own_way(make: Callable[[], Any], pos_dim: int) -> None:
+def test_the_references_own_way(make: Callable[[], Any]) -> None:
     """A checkpoint that was trained with the package gives the package's vectors."""
-    reference = pytest.importorskip("kronecker_embeddings")
-    raw = make()
-    tokenizer = wrapped(raw)
-    theirs = reference.KroneckerEmbedding(len(tokenizer), 5, tokenizer, pos_dim=pos_dim)
-    ids = torch.arange(len(tokenizer))
-    for given in (tokenizer, raw):
-        ours = KroneckerEmbedding.from_tokenizer(given, 5, pos_dim, bytes="reference")
-        ours.load_state_dict(theirs.state_dict())
-        torch.testing.assert_close(ours(ids), theirs(ids), rtol=1e-5, atol=1e-5)
-    true = KroneckerEmbedding.from_tokenizer(tokenizer, 5, pos_dim)
-    true.load_state_dict(theirs.state_dict())
-    assert (true(ids) - theirs(ids)).abs().max() > 0.1
+    for pos_dim in (2, 8, 16):
+        reference = pytest.importorskip("kronecker_embeddings")
+        raw = make()
+        tokenizer = wrapped(raw)
+        theirs = reference.KroneckerEmbedding(len(tokenizer), 5, tokenizer, pos_dim=pos_dim)
+        ids = torch.arange(len(tokenizer))
+        for given in (tokenizer, raw):
+            ours = KroneckerEmbedding.from_tokenizer(given, 5, pos_dim, bytes="reference")
+            ours.load_state_dict(theirs.state_dict())
+            torch.testing.assert_close(ours(ids), theirs(ids), rtol=1e-5, atol=1e-5)
+        true = KroneckerEmbedding.from_tokenizer(tokenizer, 5, pos_dim)
+        true.load_state_dict(theirs.state_dict())
+        assert (true(ids) - theirs(ids)).abs().max() > 0.1
 
 
 def test_tiktoken() -> None:
@@ -214,26 +214,26 @@ def test_tiktoken() -> None:
         token_bytes(encoding, 16, num_embeddings=7)
 
 
-@pytest.mark.parametrize("pos_dim", [4, 8, 16])
-def test_special_tokens_stay_distinguishable(pos_dim: int) -> None:
+def test_special_tokens_stay_distinguishable() -> None:
     """Names that are equal after the cut, names that are ordinary tokens, and the usual four."""
-    raw = byte_level()
-    names = [f"<|reserved_special_token_{number}|>" for number in range(20)]
-    raw.add_special_tokens(names)
-    raw.add_tokens(["<s", "<s>x"])
-    tokens = token_bytes(raw, pos_dim)
-    cut = [codec.truncate(token, pos_dim) for token in tokens]
-    special = [raw.token_to_id(name) for name in [*SPECIAL, *names]]
-    for number in special:
-        assert cut.count(cut[number]) == 1
-        assert cut[number]
-    if pos_dim == 16:
-        assert tokens[raw.token_to_id("<s>")] == b"<s>"
-        assert tokens[raw.token_to_id(names[0])][:1] == MARK
-    embedding = KroneckerEmbedding.from_tokenizer(raw, 32, pos_dim)
-    vectors = embedding(torch.tensor(special))
-    distances = torch.cdist(vectors, embedding(torch.arange(len(tokens))))
-    assert ((distances < 0.5).sum(1) == 1).all()
+    for pos_dim in (4, 8, 16):
+        raw = byte_level()
+        names = [f"<|reserved_special_token_{number}|>" for number in range(20)]
+        raw.add_special_tokens(names)
+        raw.add_tokens(["<s", "<s>x"])
+        tokens = token_bytes(raw, pos_dim)
+        cut = [codec.truncate(token, pos_dim) for token in tokens]
+        special = [raw.token_to_id(name) for name in [*SPECIAL, *names]]
+        for number in special:
+            assert cut.count(cut[number]) == 1
+            assert cut[number]
+        if pos_dim == 16:
+            assert tokens[raw.token_to_id("<s>")] == b"<s>"
+            assert tokens[raw.token_to_id(names[0])][:1] == MARK
+        embedding = KroneckerEmbedding.from_tokenizer(raw, 32, pos_dim)
+        vectors = embedding(torch.tensor(special))
+        distances = torch.cdist(vectors, embedding(torch.arange(len(tokens))))
+        assert ((distances < 0.5).sum(1) == 1).all()
 
 
 def slow_word_piece(folder: Path) -> tuple[Any, dict[str, bytes]]:
