@@ -11,11 +11,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Triton, which torch may import, reads this once: without a GPU its kernels are interpreted.
 os.environ.setdefault("TRITON_INTERPRET", "0" if os.path.exists("/dev/nvidia0") else "1")
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
-from small import small_model
+from small import draw_quickly, small_model
 
 from kronviz.checkpoint import CHECKPOINTS, PAIR, save_arm
 from kronviz.predictor import Predictor
@@ -37,6 +39,35 @@ def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_predictor(pair_folder: Path) -> Predictor:
     return Predictor.load(pair_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def app(pair_folder: Path) -> Iterator[Any]:
+    """The whole app over the small pair, as `app.py` builds it; to build it takes seconds."""
+    # Imported here: most tests need no page.
+    from kronviz.app.context import load_context
+    from kronviz.app.page import build_app, launch
+
+    context = load_context(pair_folder.parent)
+    draw_quickly(context.predictor(), "bpe", "kron")
+    made = build_app(context)
+    launch(made, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def served(app: Any) -> str:
+    """Where the whole app answers, with a slash at the end."""
+    return app.local_url
+
+
+@pytest.fixture(scope="session")
+def client(served: str) -> Any:
+    """A Python client of the whole app."""
+    from gradio_client import Client
+
+    return Client(served, verbose=False)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -19,7 +18,7 @@ from test_html import read
 from kronviz.app import theme
 from kronviz.app.components.html import clean_text, escape
 from kronviz.app.context import Context, load_context
-from kronviz.app.page import build_app, launch
+from kronviz.app.page import build_app
 from kronviz.app.tabs.compare import tab as compare
 from kronviz.app.tabs.compare.view import METRICS, refusal, result
 from kronviz.predictor import InputError, Predictor
@@ -33,22 +32,9 @@ def context(pair_folder: Path) -> Context:
     return load_context(pair_folder.parent)
 
 
-@pytest.fixture(scope="module")
-def address(context: Context) -> Iterator[str]:
-    app = build_app(context)
-    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield url
-    app.close()
-
-
-@pytest.fixture(scope="module")
-def client(address: str) -> Client:
-    return Client(address, verbose=False)
-
-
-def call(address: str, body: str) -> tuple[int, str]:
+def call(served: str, body: str) -> tuple[int, str]:
     """The endpoint as curl would call it, with a body that may hold any JSON at all."""
-    base = f"{address}gradio_api/call/v2/compare"
+    base = f"{served}gradio_api/call/v2/compare"
     headers = {"content-type": "application/json"}
     answer = httpx.post(base, content=body.encode(), headers=headers)
     if answer.status_code != 200:
@@ -94,10 +80,10 @@ def test_an_unknown_pair_is_refused_by_name(client: Client) -> None:
         client.predict(CLEAN, TYPO, "nothing", api_name="/compare")
 
 
-def test_odd_text_over_http_never_gives_a_traceback(address: str, context: Context) -> None:
+def test_odd_text_over_http_never_gives_a_traceback(served: str, context: Context) -> None:
     """A few of each kind; `test_odd_inputs` sends all of them to what stands behind HTTP."""
     for text in ODD[::7]:
-        status, said = call(address, json.dumps({"clean": CLEAN, "typo": text}))
+        status, said = call(served, json.dumps({"clean": CLEAN, "typo": text}))
         assert status == 200
         refused = refusal_of(context, text)
         if refused:
@@ -109,7 +95,7 @@ def test_odd_text_over_http_never_gives_a_traceback(address: str, context: Conte
         assert "/kronviz/" not in said
 
 
-def test_values_that_are_no_text_are_refused_by_name(address: str) -> None:
+def test_values_that_are_no_text_are_refused_by_name(served: str) -> None:
     for body in (
         {"clean": 1, "typo": 2},
         {"clean": None, "typo": TYPO},
@@ -117,12 +103,12 @@ def test_values_that_are_no_text_are_refused_by_name(address: str) -> None:
         {"clean": CLEAN, "typo": TYPO, "pair": 5},
         {"clean": CLEAN, "typo": TYPO, "pair": ["toy"]},
     ):
-        _, said = call(address, json.dumps(body))
+        _, said = call(served, json.dumps(body))
         assert "event: error" in said
         assert "must be a text" in said
 
 
-def test_a_body_of_another_shape_is_refused_without_a_path(address: str) -> None:
+def test_a_body_of_another_shape_is_refused_without_a_path(served: str) -> None:
     for body in (
         "",
         "{",
@@ -134,16 +120,16 @@ def test_a_body_of_another_shape_is_refused_without_a_path(address: str) -> None
         '{"other": 1}',
         '{"clean": NaN}',
     ):
-        _, said = call(address, body)
+        _, said = call(served, body)
         assert "event: complete" not in said
         assert "Traceback" not in said
         assert "site-packages" not in said
         assert "kronviz/" not in said
 
 
-def test_a_pair_may_be_left_out_or_empty(address: str) -> None:
+def test_a_pair_may_be_left_out_or_empty(served: str) -> None:
     for pair in ({}, {"pair": ""}, {"pair": None}, {"pair": "toy"}):
-        status, said = call(address, json.dumps({"clean": CLEAN, "typo": TYPO, **pair}))
+        status, said = call(served, json.dumps({"clean": CLEAN, "typo": TYPO, **pair}))
         assert status == 200
         assert "event: complete" in said
 
@@ -197,23 +183,23 @@ def test_without_any_pair_the_app_opens_and_says_what_to_do(make: object, tmp_pa
         context.predictor()
 
 
-def test_nothing_is_served_beyond_the_page(address: str, pair_folder: Path) -> None:
+def test_nothing_is_served_beyond_the_page(served: str, pair_folder: Path) -> None:
     for path in (
         pair_folder / "bpe" / "config.json",
         theme.ASSETS / "kronviz.css",
         Path("/etc/passwd"),
     ):
-        assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
+        assert httpx.get(f"{served}gradio_api/file={path}").status_code in (403, 404)
 
 
-def test_the_page_names_no_other_host(address: str) -> None:
-    config = httpx.get(f"{address}config").json()
+def test_the_page_names_no_other_host(served: str) -> None:
+    config = httpx.get(f"{served}config").json()
     links = set(_links(json.dumps(config["components"])))
     assert links == {"https://arxiv.org/abs/2605.29459"}
-    sheet = httpx.get(f"{address}theme.css").text
+    sheet = httpx.get(f"{served}theme.css").text
     assert "http" not in sheet.replace("http://www.w3.org", "")
     for url in _between(sheet, "url('", "')"):
-        assert httpx.get(f"{address}{url}").status_code == 200, url
+        assert httpx.get(f"{served}{url}").status_code == 200, url
 
 
 def _links(text: str) -> list[str]:

@@ -99,7 +99,7 @@ TOKENS = st.lists(st.binary(max_size=48) | st.text(max_size=12).map(str.encode),
 
 
 @each_path
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 @given(
     tokens=TOKENS,
     picks=st.lists(st.integers(0, 2**32), max_size=40),
@@ -110,6 +110,7 @@ TOKENS = st.lists(st.binary(max_size=48) | st.text(max_size=12).map(str.encode),
 @example(tokens=[b""], picks=[0], pos_dim=3, d_model=2, seed=0)
 @example(tokens=[b"a"], picks=[], pos_dim=1, d_model=1, seed=0)
 @example(tokens=[b"one", "é".encode() * 20], picks=[1, 0, 1], pos_dim=1, d_model=300, seed=1)
+@example(tokens=[b"one", b"\xff" * 40], picks=[1, 0, 1], pos_dim=40, d_model=3, seed=2)
 def test_path_is_the_oracle(
     encode: Encode,
     backward: Backward,
@@ -119,6 +120,10 @@ def test_path_is_the_oracle(
     d_model: int,
     seed: int,
 ) -> None:
+    precisions = [(torch.float32, 1e-5), (torch.float64, 1e-11)]
+    if encode is PATHS["gpu"][0]:
+        # The interpreter takes 20 ms for 16 cells.
+        pos_dim, picks, precisions = min(pos_dim, 3), picks[:10], precisions[1:]
     rng = np.random.default_rng(seed)
     ids = [pick % len(tokens) for pick in picks]
     dense = codes(tokens, ids, pos_dim)
@@ -126,7 +131,7 @@ def test_path_is_the_oracle(
     weight = rng.normal(0, size**-0.5, (size, d_model))
     grad = rng.normal(size=(len(ids), d_model))
     arguments = torch.tensor(ids, dtype=torch.long), *store(tokens, pos_dim), (pos_dim,)
-    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-11)):
+    for dtype, tolerance in precisions:
         made = encode(torch.tensor(weight, dtype=dtype), None, *arguments)
         assert made.dtype == dtype
         close(made, dense @ weight, tolerance)
@@ -156,7 +161,8 @@ def test_path_of_ngrams_is_the_oracle(encode: Encode, backward: Backward, code: 
     data, offsets = torch.tensor(packed.data), torch.tensor(packed.offsets, dtype=torch.int32)
     arguments = torch.tensor(ids), data, offsets, tuple(code)
     # A float32 sum of the 900 rows of the longest string is good to five digits.
-    for dtype, tolerance in ((torch.float32, 5e-5), (torch.float64, 1e-11)):
+    precisions = [(torch.float32, 5e-5), (torch.float64, 1e-11)]
+    for dtype, tolerance in precisions[encode is PATHS["gpu"][0] :]:
         made = encode(torch.tensor(weight, dtype=dtype), None, *arguments)
         close(made, bags @ weight, tolerance)
         close(backward(torch.tensor(grad, dtype=dtype), *arguments), bags.T @ grad, tolerance)
@@ -176,14 +182,14 @@ def test_half_precision_is_near(encode: Encode, backward: Backward) -> None:
         pytest.skip("half precision on a CPU is computed in plain PyTorch")
     rng = np.random.default_rng(5)
     tokens = [b" token", b"", b"a", b" the", "日本語の文字列".encode()]
-    ids = rng.integers(0, len(tokens), 37).tolist()
-    dense = codes(tokens, ids, 16)
-    weight = rng.normal(0, 1 / 64, (4096, 24))
-    arguments = torch.tensor(ids), *store(tokens, 16), (16,)
+    ids = rng.integers(0, len(tokens), 11).tolist()
+    dense = codes(tokens, ids, 4)
+    weight = rng.normal(0, 1 / 32, (1024, 24))
+    arguments = torch.tensor(ids), *store(tokens, 4), (4,)
     made = encode(torch.tensor(weight, dtype=torch.bfloat16), None, *arguments)
     exact = dense @ weight
     assert np.linalg.norm(made.double().numpy() - exact) < 1e-2 * np.linalg.norm(exact)
-    grad = torch.tensor(rng.normal(size=(37, 24)), dtype=torch.bfloat16)
+    grad = torch.tensor(rng.normal(size=(11, 24)), dtype=torch.bfloat16)
     made, exact = backward(grad, *arguments), dense.T @ grad.double().numpy()
     assert np.linalg.norm(made.double().numpy() - exact) < 2e-2 * np.linalg.norm(exact)
 
@@ -280,50 +286,53 @@ def test_threads_hand_on_an_error_and_keep_no_memory(monkeypatch: pytest.MonkeyP
     assert gone() is None
 
 
-@pytest.mark.parametrize("stranger", [-1, 3, 2**40])
-def test_unknown_ids(stranger: int) -> None:
+def test_unknown_ids() -> None:
     tokens = [b"one", b"two", b"three"]
-    weight = torch.randn(4096, 5)
-    arguments = torch.tensor([0, stranger, 2]), *store(tokens, 16), (16,)
-    with pytest.raises(IndexError, match=rf"ids hold {stranger}; this vocabulary has ids 0 … 2"):
-        cpu.encode(weight, None, *arguments)
-    with pytest.raises(IndexError, match="ids hold"):
-        cpu.backward(torch.ones(3, 5), *arguments)
-    made = on_gpu(gpu.encode)(weight, None, *arguments)
-    assert made[1].isnan().all()
-    close(made[[0, 2]], codes(tokens, [0, 2], 16) @ weight.double().numpy())
-    gradient = on_gpu(gpu.backward)(torch.ones(3, 5), *arguments)
-    close(gradient, codes(tokens, [0, 2], 16).T @ np.ones((2, 5)))
+    weight = torch.randn(512, 5)
+    dense = codes(tokens, [0, 2], 2)
+    for stranger in (-1, 3, 2**40):
+        arguments = torch.tensor([0, stranger, 2]), *store(tokens, 2), (2,)
+        said = rf"ids hold {stranger}; this vocabulary has ids 0 … 2"
+        with pytest.raises(IndexError, match=said):
+            cpu.encode(weight, None, *arguments)
+        with pytest.raises(IndexError, match=said):
+            cpu.backward(torch.ones(3, 5), *arguments)
+        made = on_gpu(gpu.encode)(weight, None, *arguments)
+        assert made[1].isnan().all()
+        close(made[[0, 2]], dense @ weight.double().numpy())
+        gradient = on_gpu(gpu.backward)(torch.ones(3, 5), *arguments)
+        close(gradient, dense.T @ np.ones((2, 5)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_however_the_work_is_dealt_out(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five blocks of columns, the last one cut; many tokens a warp, some, or one."""
-    for resident in (1, 4, 100):
-        for blocks in (1, 2, 3, 4):
+    for resident in (1, 2, 100):
+        for blocks in (1, 2, 3):
             for name, value in {"COLUMNS": 8, "BLOCKS": blocks, "RESIDENT": resident}.items():
                 monkeypatch.setattr(gpu, name, value)
             monkeypatch.setattr(gpu, "_multiprocessors", lambda device: 3)
             tokens = [b"one", b"", b" the", "日本語".encode()]
-            ids = np.random.default_rng(blocks).integers(0, len(tokens), 21).tolist()
-            weight = torch.randn(4096, 34, dtype=dtype)
-            made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 16), (16,))
-            exact = codes(tokens, ids, 16) @ weight.double().numpy()
+            ids = np.random.default_rng(blocks).integers(0, len(tokens), 9).tolist()
+            weight = torch.randn(1024, 34, dtype=dtype)
+            made = on_gpu(gpu.encode)(weight, None, torch.tensor(ids), *store(tokens, 4), (4,))
+            exact = codes(tokens, ids, 4) @ weight.double().numpy()
             close(made, exact, 1e-5 if dtype == torch.float32 else 1e-2)
 
 
-def test_owners_are_those_of_the_vocabulary_at_hand() -> None:
+def test_owners_are_those_of_the_vocabulary_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept of one vocabulary serves no other in its place, and few are kept."""
     rng = np.random.default_rng(8)
     ids, grad = torch.arange(3), torch.randn(3, 5)
+    monkeypatch.setattr(owners, "KEPT", 2)
     owners._kept.clear()
-    data, offsets = (tensor.to(GPU) for tensor in store([b"abc", b"bcd", b"cde"], 4))
-    for _ in range(owners.KEPT + 3):
-        tokens = [rng.bytes(3) for _ in range(3)]
+    data, offsets = (tensor.to(GPU) for tensor in store([b"ab", b"bc", b"cd"], 2))
+    for _ in range(4):
+        tokens = [rng.bytes(2) for _ in range(3)]
         data.copy_(torch.tensor(list(b"".join(tokens)), dtype=torch.uint8))
         for _ in range(2):
-            found = gpu.backward(grad.to(GPU), ids.to(GPU), data, offsets, (4,)).cpu()
-            close(found, codes(tokens, range(3), 4).T @ grad.double().numpy())
+            found = gpu.backward(grad.to(GPU), ids.to(GPU), data, offsets, (2,)).cpu()
+            close(found, codes(tokens, range(3), 2).T @ grad.double().numpy())
     assert len(owners._kept) == owners.KEPT
 
 
@@ -365,15 +374,15 @@ def test_large_results_in_small_pages_and_in_huge_ones(
 
 
 def test_arguments_need_not_be_contiguous() -> None:
-    data, offsets = store([b"one", b"two", b"three"], 16)
-    weight, ids = torch.randn(6, 4096).t(), torch.tensor([[0, 1], [2, 0]]).t().reshape(-1)[::2]
+    data, offsets = store([b"one", b"two", b"three"], 2)
+    weight, ids = torch.randn(6, 512).t(), torch.tensor([[0, 1], [2, 0]]).t().reshape(-1)[::2]
     grad = torch.ones(1, 1).expand(2, 6)
-    expected = plain.encode(weight, None, ids, data, offsets, (16,))
+    expected = plain.encode(weight, None, ids, data, offsets, (2,))
     for encode, backward in PATHS.values():
-        torch.testing.assert_close(encode(weight, None, ids, data, offsets, (16,)), expected)
+        torch.testing.assert_close(encode(weight, None, ids, data, offsets, (2,)), expected)
         torch.testing.assert_close(
-            backward(grad, ids, data, offsets, (16,)),
-            plain_backward(grad.contiguous(), ids, data, offsets, (16,)),
+            backward(grad, ids, data, offsets, (2,)),
+            plain_backward(grad.contiguous(), ids, data, offsets, (2,)),
         )
 
 
@@ -389,14 +398,14 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("way", ["registered", "direct"])
 def test_gradcheck(backend: str, way: str) -> None:
     torch.manual_seed(4)
-    data, offsets = store([b"ab", b"", b"a", b"cab"], 2)
+    data, offsets = store([b"ab", b"", b"a", b"cab"], 1)
     ids = torch.tensor([0, 1, 2, 3, 0, 0])
-    weight = torch.randn(512, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(256, 3, dtype=torch.float64, requires_grad=True)
 
     def embed(weight: Tensor) -> Tensor:
         if way == "registered":
-            return operator(weight, None, ids, data, offsets, (2,))
-        return prepare(weight, None, data, offsets, (2,))(ids)
+            return operator(weight, None, ids, data, offsets, (1,))
+        return prepare(weight, None, data, offsets, (1,))(ids)
 
     # Fast mode checks the derivative along random directions.
     assert torch.autograd.gradcheck(embed, [weight], fast_mode=True, eps=1e-4)
@@ -404,17 +413,17 @@ def test_gradcheck(backend: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["registered", "direct"])
 def test_derivatives_of_any_order(backend: str, way: str) -> None:
-    data, offsets = store([b"ab", b"a"], 2)
+    data, offsets = store([b"ab", b"b"], 1)
     ids = torch.tensor([0, 1])
-    weight = torch.randn(512, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(256, 3, dtype=torch.float64, requires_grad=True)
     gradients = []
     for exact in (False, True):
         if exact:
-            made = traceable.encode(weight, ids, data, offsets, (2,), 3)
+            made = traceable.encode(weight, ids, data, offsets, (1,), 1)
         elif way == "registered":
-            made = operator(weight, None, ids, data, offsets, (2,))
+            made = operator(weight, None, ids, data, offsets, (1,))
         else:
-            made = prepare(weight, None, data, offsets, (2,))(ids)
+            made = prepare(weight, None, data, offsets, (1,))(ids)
         found = [made.pow(4).sum()]
         for _ in range(3):
             (gradient,) = torch.autograd.grad(found[-1], weight, create_graph=True)

@@ -8,13 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from kronviz.app.context import load_context
-from kronviz.app.page import build_app, launch
 
 ROOT = Path(__file__).parent.parent
 README = "\n".join(
@@ -29,14 +25,6 @@ def blocks(language: str) -> list[str]:
 
 def needs_the_app(code: str) -> bool:
     return ADDRESS in code
-
-
-@pytest.fixture(scope="module")
-def address(pair_folder: Path) -> Iterator[str]:
-    app = build_app(load_context(pair_folder.parent))
-    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield url.rstrip("/")
-    app.close()
 
 
 def run(command: list[str]) -> str:
@@ -58,8 +46,8 @@ def test_every_way_has_an_example() -> None:
         assert way in code
 
 
-def test_python_examples_run(address: str) -> None:
-    code = "\n\n".join(blocks("python")).replace(ADDRESS, address)
+def test_python_examples_run(served: str) -> None:
+    code = "\n\n".join(blocks("python")).replace(ADDRESS, served.rstrip("/"))
     said = run([sys.executable, "-c", code])
     assert said.count("bpe") >= 2
     assert "'compare'" in said
@@ -67,9 +55,9 @@ def test_python_examples_run(address: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curl_examples_run(address: str) -> None:
+def test_curl_examples_run(served: str) -> None:
     for code in filter(needs_the_app, blocks("bash")):
-        said = run(["bash", "-euo", "pipefail", "-c", code.replace(ADDRESS, address)])
+        said = run(["bash", "-euo", "pipefail", "-c", code.replace(ADDRESS, served.rstrip("/"))])
         assert "event: complete" in said
         (answer,) = json.loads(said.split("data: ")[1])
         assert [arm["arm"] for arm in answer["arms"]] == ["bpe", "kron"]

@@ -25,10 +25,7 @@ from gradio_client import Client, handle_file
 from jsonschema import Draft202012Validator
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
-from small import draw_quickly
 
-from kronviz.app.context import load_context
-from kronviz.app.page import build_app, launch
 from kronviz.app.server import bodies, guard, uploads
 
 FEW: dict[str, Any] = {
@@ -45,23 +42,8 @@ FEW: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def app(pair_folder: Path) -> Iterator[gr.Blocks]:
-    context = load_context(pair_folder.parent)
-    draw_quickly(context.predictor(), "bpe", "kron")
-    app = build_app(context)
-    launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield app
-    app.close()
-
-
-@pytest.fixture(scope="module")
-def address(app: gr.Blocks) -> str:
-    return app.local_url
-
-
-@pytest.fixture(scope="module")
-def endpoints(address: str) -> dict[str, list[dict[str, Any]]]:
-    named = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
+def endpoints(served: str) -> dict[str, list[dict[str, Any]]]:
+    named = httpx.get(f"{served}gradio_api/info").json()["named_endpoints"]
     return {name.lstrip("/"): found["parameters"] for name, found in named.items()}
 
 
@@ -111,9 +93,9 @@ def test_the_documents_names_are_those_that_are_served(
 
 
 def test_optional_arguments_may_be_left_out_and_files_leave_nothing(
-    address: str, files: tuple[Path, Path]
+    served: str, files: tuple[Path, Path]
 ) -> None:
-    client = Client(address, verbose=False)
+    client = Client(served, verbose=False)
     said = client.predict(*map(handle_file, files), api_name="/table_of_files")
     assert said["tokens"] == 40
     before = left()
@@ -125,11 +107,11 @@ def test_optional_arguments_may_be_left_out_and_files_leave_nothing(
 
 
 def test_an_agent_can_call_every_tool(
-    address: str, endpoints: dict[str, list[dict[str, Any]]], files: tuple[Path, Path]
+    served: str, endpoints: dict[str, list[dict[str, Any]]], files: tuple[Path, Path]
 ) -> None:
     async def ask() -> None:
         async with (
-            streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _),
+            streamablehttp_client(f"{served}gradio_api/mcp/") as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
@@ -170,19 +152,19 @@ NESTED = {
 }
 
 
-def test_a_body_of_many_values_is_refused(address: str) -> None:
+def test_a_body_of_many_values_is_refused(served: str) -> None:
     for path in ("call/compare", "call/v2/compare", "queue/join", "run/predict", "mcp/"):
         for body in NESTED.values():
             headers = {
                 "content-type": "application/json",
                 "accept": "application/json, text/event-stream",
             }
-            answer = httpx.post(f"{address}gradio_api/{path}", content=body, headers=headers)
+            answer = httpx.post(f"{served}gradio_api/{path}", content=body, headers=headers)
             assert answer.status_code in (413, 422)
             assert answer.json()["detail"].endswith(".")
 
 
-def test_what_is_too_large_is_refused_before_it_is_read(address: str) -> None:
+def test_what_is_too_large_is_refused_before_it_is_read(served: str) -> None:
     for path, limit, status in (
         ("call/compare", bodies.MAX_JSON, 413),
         ("call/nowhere", bodies.MAX_JSON, 404),
@@ -190,7 +172,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(address: str) -> None:
         ("cancel", bodies.MAX_OTHER, 413),
         ("nowhere", bodies.MAX_OTHER, 413),
     ):
-        with socket.create_connection(("127.0.0.1", httpx.URL(address).port)) as line:
+        with socket.create_connection(("127.0.0.1", httpx.URL(served).port)) as line:
             line.sendall(
                 f"POST /gradio_api/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {limit + 1}\r\n\r\n".encode()
@@ -198,13 +180,13 @@ def test_what_is_too_large_is_refused_before_it_is_read(address: str) -> None:
             assert f" {status} ".encode() in line.recv(1000), path
 
 
-def test_a_large_body_holds_files_alone(address: str) -> None:
+def test_a_large_body_holds_files_alone(served: str) -> None:
     plain = {"vectors": "a" * 1_000_000, "tokens": "b", "words": ["x"] * 30_000}
     for path, body in (
         ("call/v2/table_of_bytes", json.dumps(plain)),
         ("queue/join", json.dumps({"data": ["a" * 1_000_000], "fn_index": 0, "session_hash": "v"})),
     ):
-        answer = httpx.post(f"{address}gradio_api/{path}", content=body)
+        answer = httpx.post(f"{served}gradio_api/{path}", content=body)
         assert answer.status_code in (413, 422)
 
 
@@ -228,29 +210,29 @@ def test_a_token_list_of_millions_of_parts_is_refused_before_its_run_waits(
 BROKEN = ("--5", "0-1,2-3", "a-b", "5-2", "-", "9" * 99)
 
 
-def test_a_broken_range_is_one_sentence(address: str, files: tuple[Path, Path]) -> None:
+def test_a_broken_range_is_one_sentence(served: str, files: tuple[Path, Path]) -> None:
     for range_ in [f"bytes={asked}" for asked in BROKEN] + ["x"]:
         sent = httpx.post(
-            f"{address}gradio_api/upload", files={"files": files[0].open("rb")}
+            f"{served}gradio_api/upload", files={"files": files[0].open("rb")}
         ).json()[0]
-        url = f"{address}gradio_api/file={sent}"
+        url = f"{served}gradio_api/file={sent}"
         assert httpx.get(url, headers={"range": "bytes=0-3"}).content == files[0].read_bytes()[:4]
         answer = httpx.get(url, headers={"range": range_})
         assert answer.status_code == 416
         assert answer.json()["detail"].endswith(".")
 
 
-def test_a_long_address_is_refused_and_nothing_is_kept_of_it(address: str) -> None:
+def test_a_long_address_is_refused_and_nothing_is_kept_of_it(served: str) -> None:
     long = "x" * 60_000
     for path in ("gradio_api/upload_progress?upload_id=", "gradio_api/info?", "?text=", "config?"):
-        assert httpx.get(f"{address}{path}{long}").status_code == 414
+        assert httpx.get(f"{served}{path}{long}").status_code == 414
     for identifier in ("a" * 65, "%00", "ä", ""):
-        answer = httpx.get(f"{address}gradio_api/upload_progress?upload_id={identifier}")
+        answer = httpx.get(f"{served}gradio_api/upload_progress?upload_id={identifier}")
         assert answer.status_code in (404, 422)
 
 
-def begun(address: str, head: bytes, query: str = "") -> socket.socket:
-    line = socket.create_connection(("127.0.0.1", httpx.URL(address).port))
+def begun(served: str, head: bytes, query: str = "") -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", httpx.URL(served).port))
     line.settimeout(20)
     line.sendall(
         f"POST /gradio_api/upload{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -263,18 +245,18 @@ def begun(address: str, head: bytes, query: str = "") -> socket.socket:
 PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r\n\r\n'
 
 
-def test_uploads_reserve_what_they_announce(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_reserve_what_they_announce(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = left()
     here = uploads.delete_old()
     monkeypatch.setattr(uploads, "MOST_BYTES", here + 25_000_000)
-    with begun(address, b"Content-Length: 20000000\r\n\r\n" + PART):
+    with begun(served, b"Content-Length: 20000000\r\n\r\n" + PART):
         eventually(lambda: bool(uploads._under_way))
-        with begun(address, b"Content-Length: 20000000\r\n\r\n" + PART) as second:
+        with begun(served, b"Content-Length: 20000000\r\n\r\n" + PART) as second:
             assert b" 503 " in second.recv(1000)
     eventually(lambda: not uploads._under_way)
     monkeypatch.setattr(uploads, "MOST_BYTES", uploads.delete_old() + 9_000_000)
     chunk = b"400000\r\n" + b"0" * 0x400000 + b"\r\n"
-    with begun(address, b"Transfer-Encoding: chunked\r\n\r\n") as line:
+    with begun(served, b"Transfer-Encoding: chunked\r\n\r\n") as line:
         first = b"%x\r\n%s\r\n" % (len(PART), PART)
         line.sendall(first)
         said = b""
@@ -291,19 +273,19 @@ def test_uploads_reserve_what_they_announce(address: str, monkeypatch: pytest.Mo
     eventually(lambda: left() == before)
 
 
-def test_a_form_without_an_end_leaves_nothing(address: str) -> None:
+def test_a_form_without_an_end_leaves_nothing(served: str) -> None:
     before = left()
-    with begun(address, b"Content-Length: 100000\r\n\r\n") as line:
+    with begun(served, b"Content-Length: 100000\r\n\r\n") as line:
         line.sendall(PART + b"0" * (100_000 - len(PART)))
         assert b" 400 " in line.recv(1000)
     eventually(lambda: left() == before)
 
 
-def test_the_page_is_told_how_far_an_upload_is(address: str) -> None:
+def test_the_page_is_told_how_far_an_upload_is(served: str) -> None:
     head = b"Content-Length: 300000\r\n\r\n"
-    with begun(address, head, "?upload_id=abc") as line:
+    with begun(served, head, "?upload_id=abc") as line:
         line.sendall(PART + b"0" * 200_000)
-        url = f"{address}gradio_api/upload_progress?upload_id=abc"
+        url = f"{served}gradio_api/upload_progress?upload_id=abc"
         with httpx.stream("GET", url) as told:
             lines = (json.loads(text[6:]) for text in told.iter_lines() if text)
             update = next(lines)
@@ -330,7 +312,7 @@ LONG = (
 """What the long runs of the page compute with."""
 
 
-def run_on_page(address: str, function: Any) -> str:
+def run_on_page(served: str, function: Any) -> str:
     """All that the page is told of one of its long runs, begun with what its fields hold."""
     visitor = f"visitor{function._id}"
     # Texts of its own, for the answer to the page's is kept.
@@ -339,8 +321,8 @@ def run_on_page(address: str, function: Any) -> str:
         for part in function.inputs
     ]
     body = {"data": data, "fn_index": function._id, "session_hash": visitor, "trigger_id": None}
-    httpx.post(f"{address}gradio_api/queue/join", json=body).raise_for_status()
-    url = f"{address}gradio_api/queue/data?session_hash={visitor}"
+    httpx.post(f"{served}gradio_api/queue/join", json=body).raise_for_status()
+    url = f"{served}gradio_api/queue/data?session_hash={visitor}"
     with httpx.stream("GET", url, timeout=60) as told:
         lines = []
         for line in told.iter_lines():
@@ -352,7 +334,7 @@ def run_on_page(address: str, function: Any) -> str:
 
 @pytest.mark.parametrize("kind", [MemoryError, RuntimeError, KeyboardInterrupt])
 def test_an_error_in_any_long_run_is_one_sentence_and_it_can_run_again(
-    app: gr.Blocks, address: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    app: gr.Blocks, served: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> Any:
         raise kind("boom /secret/path")
@@ -368,7 +350,7 @@ def test_an_error_in_any_long_run_is_one_sentence_and_it_can_run_again(
     ]
     assert len(long) >= 9
     for function in long:
-        said = run_on_page(address, function)
+        said = run_on_page(served, function)
         assert re.search("ended early|not enough memory", said), (function.fn, said[-500:])
         assert '"success":true' in said.replace(" ", "").splitlines()[-1]
         assert "secret" not in said
@@ -408,10 +390,10 @@ def is_over(app: gr.Blocks, counted: Iterator[int]) -> None:
 
 
 def test_a_call_whose_visitor_left_ends_soon(
-    app: gr.Blocks, address: str, batches: tuple[threading.Event, Iterator[int]]
+    app: gr.Blocks, served: str, batches: tuple[threading.Event, Iterator[int]]
 ) -> None:
     begun, counted = batches
-    url = f"{address}gradio_api/call/v2/robustness"
+    url = f"{served}gradio_api/call/v2/robustness"
     event = httpx.post(url, json={}).json()["event_id"]
     with httpx.stream("GET", f"{url}/{event}"):
         assert begun.wait(20)

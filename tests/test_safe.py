@@ -23,8 +23,6 @@ import torch
 from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
-from kronviz.app.context import load_context
-from kronviz.app.page import build_app, launch
 from kronviz.app.server import guard as door
 from kronviz.app.server import uploads
 from kronviz.checkpoint import CheckpointError, load_arm
@@ -33,14 +31,6 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from fuzz import fuzz  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def address(pair_folder: Path) -> Iterator[str]:
-    app = build_app(load_context(pair_folder.parent))
-    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield url
-    app.close()
 
 
 def sources() -> list[Path]:
@@ -94,16 +84,16 @@ def test_a_pickle_in_place_of_weights_is_refused_unread(
     assert not hasattr(builtins, "sprung")
 
 
-def test_every_answer_carries_the_headers(address: str) -> None:
+def test_every_answer_carries_the_headers(served: str) -> None:
     for path in ("", "config", "theme.css", "gradio_api/info", "nowhere", "gradio_api/file=/x"):
-        headers = httpx.get(address + path).headers
+        headers = httpx.get(served + path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "script-src 'self' 'nonce-" in headers["content-security-policy"]
         assert "unsafe-inline" not in headers["content-security-policy"].split("style-src")[0]
 
 
-def test_a_nonce_is_used_once_and_stands_on_every_script(address: str) -> None:
-    pages = [httpx.get(address) for _ in range(2)]
+def test_a_nonce_is_used_once_and_stands_on_every_script(served: str) -> None:
+    pages = [httpx.get(served) for _ in range(2)]
     nonces = [re.search(r"'nonce-([^']+)'", p.headers["content-security-policy"]) for p in pages]
     assert len({nonce[1] for nonce in nonces if nonce}) == 2
     for page, nonce in zip(pages, nonces, strict=True):
@@ -113,7 +103,7 @@ def test_a_nonce_is_used_once_and_stands_on_every_script(address: str) -> None:
         assert all(f'nonce="{nonce[1]}"' in script for script in scripts)
 
 
-def test_nothing_beyond_the_page_is_served(address: str) -> None:
+def test_nothing_beyond_the_page_is_served(served: str) -> None:
     for path in (
         "gradio_api/file=/etc/passwd",
         "gradio_api/file=../../etc/passwd",
@@ -134,15 +124,15 @@ def test_nothing_beyond_the_page_is_served(address: str) -> None:
         "openapi.json",
         "docs",
     ):
-        answer = httpx.get(address + path)
+        answer = httpx.get(served + path)
         assert answer.status_code in (403, 404)
         assert str(ROOT) not in answer.text
         assert "root:" not in answer.text
 
 
-def test_what_is_too_large_is_refused(address: str) -> None:
+def test_what_is_too_large_is_refused(served: str) -> None:
     large = json.dumps({"clean": "a" * door.MAX_JSON, "typo": "b"})
-    url = f"{address}gradio_api/call/v2/compare"
+    url = f"{served}gradio_api/call/v2/compare"
     assert httpx.post(url, content=large).status_code == 413
 
     def unannounced() -> Iterator[bytes]:
@@ -151,7 +141,7 @@ def test_what_is_too_large_is_refused(address: str) -> None:
         )
 
     assert httpx.post(url, content=unannounced()).status_code == 413
-    with socket.create_connection(("127.0.0.1", httpx.URL(address).port)) as line:
+    with socket.create_connection(("127.0.0.1", httpx.URL(served).port)) as line:
         line.sendall(
             b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000000\r\n\r\n"
@@ -170,9 +160,9 @@ def files() -> set[Path]:
     return {path for path in Path(get_upload_folder()).rglob("*") if path.is_file()}
 
 
-def begun(address: str, part: bytes) -> socket.socket:
+def begun(served: str, part: bytes) -> socket.socket:
     """The beginning of an upload of one megabyte."""
-    line = socket.create_connection(("127.0.0.1", httpx.URL(address).port))
+    line = socket.create_connection(("127.0.0.1", httpx.URL(served).port))
     line.sendall(
         b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n"
@@ -181,9 +171,9 @@ def begun(address: str, part: bytes) -> socket.socket:
     return line
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(address: str) -> None:
+def test_an_upload_that_breaks_off_leaves_nothing(served: str) -> None:
     before = files()
-    with begun(address, b"0" * 300_000):
+    with begun(served, b"0" * 300_000):
         eventually(lambda: files() != before)
     eventually(lambda: files() == before)
 
@@ -200,9 +190,9 @@ def test_a_file_that_another_process_left_is_deleted() -> None:
 
 
 def test_uploads_are_refused_when_there_are_too_many(
-    address: str, monkeypatch: pytest.MonkeyPatch
+    served: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, form = f"{address}gradio_api/upload", {"files": ("a.npy", b"0" * 1000)}
+    url, form = f"{served}gradio_api/upload", {"files": ("a.npy", b"0" * 1000)}
     assert httpx.post(url, files=form).status_code == 200
     monkeypatch.setattr(uploads, "MOST_BYTES", 5000)
     answer = httpx.post(url, files=form)
@@ -212,7 +202,7 @@ def test_uploads_are_refused_when_there_are_too_many(
     )
 
 
-def test_a_refused_call_says_why(address: str) -> None:
+def test_a_refused_call_says_why(served: str) -> None:
     for path, body, status, said in (
         ("call/nowhere", {"data": []}, 404, "no endpoint called 'nowhere'"),
         ("call/v2/nowhere", {}, 404, "no endpoint called 'nowhere'"),
@@ -230,25 +220,25 @@ def test_a_refused_call_says_why(address: str) -> None:
         ("call/compare", {"data": [[{"a": {"path": "HTTPS://example.com"}}]]}, 422, "not fetched"),
         ("run/predict", {"data": [], "fn_index": 0, "session_hash": "x"}, 422, "number of values"),
     ):
-        answer = httpx.post(f"{address}gradio_api/{path}", json=body)
+        answer = httpx.post(f"{served}gradio_api/{path}", json=body)
         assert answer.status_code == status
         assert said in answer.json()["detail"]
 
 
-def test_an_answer_of_another_process_is_said_to_be_elsewhere(address: str) -> None:
+def test_an_answer_of_another_process_is_said_to_be_elsewhere(served: str) -> None:
     for path in ("queue/data?session_hash=unknown", "call/compare/unknown"):
-        assert "holds no answer of that name" in httpx.get(f"{address}gradio_api/{path}").text
+        assert "holds no answer of that name" in httpx.get(f"{served}gradio_api/{path}").text
 
 
-def test_random_calls_end_in_no_500_and_show_no_insides(address: str) -> None:
+def test_random_calls_end_in_no_500_and_show_no_insides(served: str) -> None:
     # A thread of its own: where a browser test ran before, this one has an event loop already.
     with ThreadPoolExecutor(1) as thread:
-        kinds, faults = thread.submit(asyncio.run, fuzz(address, 250, seed=7)).result()
+        kinds, faults = thread.submit(asyncio.run, fuzz(served, 60, seed=7)).result()
     assert faults == []
-    assert kinds["answered"] > 20
-    assert sum(kinds.values()) == 250
+    assert kinds["answered"] > 5
+    assert sum(kinds.values()) == 60
 
 
-def test_gradio_itself_fetches_nothing(address: str) -> None:
+def test_gradio_itself_fetches_nothing(served: str) -> None:
     with pytest.raises(gr.Error, match="not fetched"):
         asyncio.run(processing_utils.async_ssrf_protected_download("http://example.com/a", "."))

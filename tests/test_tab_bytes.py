@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,6 @@ SEVEN = (
 @pytest.fixture(scope="module")
 def context(pair_folder: Path) -> Context:
     return load_context(pair_folder.parent)
-
-
-@pytest.fixture(scope="module")
-def client(context: Context) -> Iterator[Client]:
-    with gr.Blocks() as app:
-        tab.build(context)
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_port=None)
-    yield Client(url, verbose=False)
-    app.close()
 
 
 def tags(markup: str, class_: str) -> list[dict[str, Any]]:

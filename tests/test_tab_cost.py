@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 import gradio as gr
 import pytest
@@ -18,21 +16,10 @@ from kronviz.accounting import SIZES, input_cost
 from kronviz.accounting.kept import kept_times
 from kronviz.accounting.timing import Measurement, Timing
 from kronviz.app.components.html import Markup
-from kronviz.app.context import Context
-from kronviz.app.page import launch
 from kronviz.app.tabs.cost import tab, view
 from kronviz.figures import cost as figures
 from kronviz.figures.palette import ARMS, NEUTRALS
 from kronviz.results import to_dict
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with gr.Blocks() as app, gr.Tab("Cost"):
-        tab.build(Context(MappingProxyType({})))
-    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield Client(url, verbose=False)
-    app.close()
 
 
 def test_the_endpoints_give_what_python_gives(client: Client) -> None:
@@ -55,11 +42,10 @@ def test_the_page_opens_with_times_and_says_whose_they_are(tmp_path: Path) -> No
     assert kept_times(tmp_path / "none.json") is None
 
 
-def test_only_the_endpoints_are_public(client: Client) -> None:
+def test_the_endpoints_say_what_they_take(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/cost", "/measure"}
-    for endpoint in named.values():
-        assert all(parameter["type"] for parameter in endpoint["parameters"])
+    for name in ("/cost", "/measure"):
+        assert all(parameter["type"] for parameter in named[name]["parameters"])
 
 
 def test_odd_vocabularies_are_refused_over_http(client: Client) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
-import gradio as gr
 import httpx
 import pytest
 
 from kronviz.app.context import Context
-from kronviz.app.page import launch
 from kronviz.app.tabs.generate import tab as generate
 from kronviz.app.tabs.generate import view as generate_view
 from kronviz.app.tabs.layers import tab as layers
@@ -31,16 +28,6 @@ PROMPT = generate.PROMPTS[0][1]
 @pytest.fixture(scope="module")
 def context(small_predictor: Predictor, pair_folder: Path) -> Context:
     return Context({"toy": small_predictor}, root=pair_folder.parent)
-
-
-@pytest.fixture(scope="module")
-def address(context: Context) -> Iterator[str]:
-    with gr.Blocks(analytics_enabled=False) as app:
-        generate.build(context)
-        layers.build(context)
-    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True)
-    yield url
-    app.close()
 
 
 class Tags(HTMLParser):
@@ -75,13 +62,13 @@ def written(
     return [(page, status) for page, status, _ in found]
 
 
-def call(address: str, name: str, body: object) -> str:
-    url = f"{address}gradio_api/call/v2/{name}"
+def call(served: str, name: str, body: object) -> str:
+    url = f"{served}gradio_api/call/v2/{name}"
     begun = httpx.post(url, json=body, timeout=60)
     if begun.status_code != 200:
         return begun.text
     event = begun.json()["event_id"]
-    return httpx.get(f"{address}gradio_api/call/{name}/{event}", timeout=120).text
+    return httpx.get(f"{served}gradio_api/call/{name}/{event}", timeout=120).text
 
 
 def answer(said: str) -> dict:
@@ -174,27 +161,27 @@ def test_a_link_is_read_and_nonsense_in_it_is_replaced(context: Context) -> None
     assert generate._from_link("?tab=bytes&text=x", context) is None
 
 
-def test_generate_answers_programs(address: str, small_predictor: Predictor) -> None:
+def test_generate_answers_programs(served: str, small_predictor: Predictor) -> None:
     body = {"prompt": "The king and the", "max_tokens": 5, "seed": 3}
-    first, second = (answer(call(address, "generate", body)) for _ in range(2))
+    first, second = (answer(call(served, "generate", body)) for _ in range(2))
     *_, ours = side_by_side(small_predictor, ["The king and the"], Sampler(max_tokens=5, seed=3))
     texts = [made["text"] for made in first["continuations"]]
     assert texts == [made.text for made in ours.continuations]
     assert texts == [made["text"] for made in second["continuations"]]
-    slot = answer(call(address, "generate", {"prompt": "A {} is", "forced": "zyzzyva"}))
+    slot = answer(call(served, "generate", {"prompt": "A {} is", "forced": "zyzzyva"}))
     assert [made["slot_tokens"] for made in slot["continuations"]][1] == 1
 
 
-def test_echo_and_layers_answer_programs(address: str) -> None:
+def test_echo_and_layers_answer_programs(served: str) -> None:
     body = {"strings": ["zyzzyva"], "prompts": ["A {} is"], "max_tokens": 2}
-    found = answer(call(address, "echo", body))
+    found = answer(call(served, "echo", body))
     assert [rate["runs"] for rate in found["rates"]] == [1, 1, 1]
-    found = answer(call(address, "layers", {}))
+    found = answer(call(served, "layers", {}))
     assert [arm["arm"] for arm in found["arms"]] == ["bpe", "kron"]
     assert len(found["arms"][0]["depths"]) == 3
 
 
-def test_odd_arguments_are_refused_without_a_traceback(address: str) -> None:
+def test_odd_arguments_are_refused_without_a_traceback(served: str) -> None:
     for name, body in (
         ("generate", {"prompt": 5}),
         ("generate", {"prompt": None}),
@@ -208,7 +195,7 @@ def test_odd_arguments_are_refused_without_a_traceback(address: str) -> None:
         ("echo", {"seeds": "x"}),
         ("layers", {"pair": 7}),
     ):
-        said = call(address, name, body)
+        said = call(served, name, body)
         assert "event: complete" not in said
         assert "Traceback" not in said
         assert "site-packages" not in said

@@ -26,7 +26,6 @@ from kronviz.app.components.results import progress
 from kronviz.app.components.runs import KEPT, Runs
 from kronviz.app.components.spelling_test import beyond
 from kronviz.app.context import Context, load_context
-from kronviz.app.page import launch
 from kronviz.app.server import queueing as direct
 from kronviz.app.tabs.robustness import api as lab_api
 from kronviz.app.tabs.robustness import curves, tab
@@ -52,15 +51,6 @@ GIVEN = [{"clean": "The sun is", "typo": "The snu is"}, {"clean": "The sky is", 
 @pytest.fixture(scope="module")
 def context(pair_folder: Path) -> Context:
     return load_context(pair_folder.parent)
-
-
-@pytest.fixture(scope="module")
-def client(context: Context) -> Iterator[Client]:
-    with gr.Blocks() as app:
-        tab.build(context)
-    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield Client(url, verbose=False)
-    app.close()
 
 
 def same(answer: Any, result: object) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from test_html import read
 from kronviz.app.components import links
 from kronviz.app.components.runs import Runs, watched
 from kronviz.app.context import Context, load_context
-from kronviz.app.page import launch
 from kronviz.app.tabs.your_model import tab as your_model
 from kronviz.app.tabs.your_model.api import endpoints
 from kronviz.app.tabs.your_model.view import report_view
@@ -37,15 +36,6 @@ from kronviz.results import to_dict
 @pytest.fixture(scope="module")
 def context(pair_folder: Path) -> Context:
     return load_context(pair_folder.parent)
-
-
-@pytest.fixture(scope="module")
-def client(context: Context) -> Iterator[Client]:
-    with gr.Blocks() as app:
-        your_model.build(context)
-    _, url, _ = launch(app, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield Client(url, verbose=False)
-    app.close()
 
 
 @pytest.fixture
