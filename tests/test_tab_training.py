@@ -96,9 +96,9 @@ def test_learning_rates_stand_in_a_table_with_the_best_of_each_in_bold(tmp_path:
 
 
 def test_how_many_seeds_the_rates_have(tmp_path: Path) -> None:
+    write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
     for runs, said in (((2, 2), "2 seeds. Bold"), ((1, 3), "one to 3 seeds. Bold")):
-        write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
-        write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
         both = [
             seeds_at(rate, {name: [5.0] * count for name in ("bpe", "kron", "bpe-untied")})
             for rate, count in zip((0.0006, 0.0024), runs, strict=True)
