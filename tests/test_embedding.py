@@ -118,7 +118,7 @@ def test_unknown_id(encoder: str) -> None:
 
 
 def test_odd_arguments() -> None:
-    with pytest.raises(TypeError, match="integers"):
+    with pytest.raises(TypeError, match="must be a tensor of int64"):
         embedding()(torch.tensor([0.0]))
     with pytest.raises(ValueError, match="encoder is 'quick'"):
         embedding("quick")
