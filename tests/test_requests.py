@@ -191,17 +191,17 @@ def test_a_large_body_holds_files_alone(served: str) -> None:
 
 
 def test_a_token_list_of_millions_of_parts_is_refused_before_its_run_waits(
-    address: str, files: tuple[Path, Path], tmp_path: Path
+    served: str, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     large = tmp_path / "t.json"
     large.write_bytes(b"{" + b'"":0,' * 3_000_000 + b'"":0}')
     sent = [("files", path.open("rb")) for path in (files[0], large)]
-    paths = httpx.post(f"{address}gradio_api/upload", files=sent).json()
+    paths = httpx.post(f"{served}gradio_api/upload", files=sent).json()
     given = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths]
     named = dict(zip(("vectors", "tokens"), given, strict=True))
     for way, body in (("call", {"data": given}), ("call/v2", named)):
         Path(paths[1]).write_bytes(large.read_bytes())
-        answer = httpx.post(f"{address}gradio_api/{way}/table_of_files", json=body)
+        answer = httpx.post(f"{served}gradio_api/{way}/table_of_files", json=body)
         assert answer.status_code == 413
         assert not Path(paths[1]).exists()
         assert answer.json()["detail"].startswith("The token list is JSON of far more parts")
@@ -401,12 +401,12 @@ def test_a_call_whose_visitor_left_ends_soon(
 
 
 def test_a_call_whose_agent_left_ends_soon(
-    app: gr.Blocks, address: str, batches: tuple[threading.Event, Iterator[int]]
+    app: gr.Blocks, served: str, batches: tuple[threading.Event, Iterator[int]]
 ) -> None:
     begun, counted = batches
     call = {"method": "tools/call", "params": {"name": "robustness", "arguments": {}}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, **call}).encode()
-    with socket.create_connection(("127.0.0.1", httpx.URL(address).port)) as line:
+    with socket.create_connection(("127.0.0.1", httpx.URL(served).port)) as line:
         line.sendall(
             b"POST /gradio_api/mcp/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             b"Content-Type: application/json\r\n"
