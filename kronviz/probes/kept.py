@@ -21,8 +21,10 @@ from typing import Any, Generic, TypeVar
 
 from kronviz import cli
 from kronviz.checkpoint import beside, fingerprints
+from kronviz.generation import Sampler
 from kronviz.predictor import Predictor
 from kronviz.probes.commands import COMMANDS
+from kronviz.probes.echo import STRINGS, EchoReport, echo
 from kronviz.probes.examples import Examples, choose
 from kronviz.probes.inside import Survey, survey
 from kronviz.probes.layers import LayerReport, layers
@@ -34,6 +36,9 @@ from kronviz.probes.sweep import Sweep, our_sentences, sweep
 from kronviz.results import to_json
 
 SEED = 1
+ECHOED = STRINGS[:8]
+CONTINUATIONS = 12
+"""Continuations that are kept of an echo: those that hold the largest piece of their string."""
 SENTENCES = 20
 """Sentences of a sweep that is kept: over a thousand texts, a few minutes for 51M parameters."""
 Report = TypeVar("Report")
@@ -107,12 +112,19 @@ def _recovery(predictor: Predictor, seed: int) -> tuple[Recovery, None]:
     return recovery(predictor, seed=seed), None
 
 
+def _echo(predictor: Predictor, seed: int) -> tuple[EchoReport, None]:
+    report = echo(predictor, ECHOED, sampler=Sampler(seed=seed))
+    largest = sorted(report.runs, key=lambda run: (run.echoed, run.piece), reverse=True)
+    return replace(report, runs=tuple(largest[:CONTINUATIONS])), None
+
+
 ROBUSTNESS = Kind("robustness", "robustness.json", Robustness, _robustness)
 INSIDE = Kind("inside-pairs", "inside.json", Survey, _survey)
 LAYERS = Kind("layers", "layers.json", LayerReport, _layers, seeded=False)
 SWEEP = Kind("sweep", "sweep.json", Sweep, _sweep, options=f" --count {SENTENCES}")
 RECOVERY = Kind("recovery", "recovery.json", Recovery, _recovery, texts=PASSAGES)
-KINDS = {kind.probe: kind for kind in (ROBUSTNESS, INSIDE, LAYERS, SWEEP, RECOVERY)}
+ECHO = Kind("echo", "echo.json", EchoReport, _echo, options=f" --strings {' '.join(ECHOED)}")
+KINDS = {kind.probe: kind for kind in (ROBUSTNESS, INSIDE, LAYERS, SWEEP, RECOVERY, ECHO)}
 FILE = ROBUSTNESS.file
 
 

@@ -6,12 +6,14 @@ A section of the tab “Generate”, with a table of rates and the continuations
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from kronviz.app.components import (
     MAX_SEED,
+    QUIET,
     Fields,
     Markup,
     Runs,
@@ -39,6 +41,7 @@ from kronviz.app.components import (
     written,
 )
 from kronviz.app.context import Context
+from kronviz.checkpoint import CheckpointError
 from kronviz.generation import SLOT, Sampler
 from kronviz.lines import split_lines
 from kronviz.probes.echo import (
@@ -52,6 +55,7 @@ from kronviz.probes.echo import (
     echo_of,
     echo_plan,
 )
+from kronviz.probes.kept import ECHO, kept
 from kronviz.probes.tables import echo_rows
 from kronviz.strings import whole_number
 
@@ -94,14 +98,8 @@ def build(context: Context, pair: gr.Radio) -> None:
         elem_id="kv-echo-prompts",
     )
     press = buttons("Measure the echo", "kv-echo-run")
-    shown = html_part(
-        empty(
-            "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
-            "models as small as these seldom repeat a whole string, so the longest piece is "
-            "counted too."
-        ),
-        "kv-echo-shown",
-    )
+    shown = html_part(opening(context.folder()), "kv-echo-shown")
+    pair.change(lambda models: opening(context.folder(models)), pair, shown, queue=False, **QUIET)
 
     def steps(
         strings: str, prompts: str, seeds: float, seed: Any, models: str | None, visitor: str
@@ -129,17 +127,41 @@ def build(context: Context, pair: gr.Radio) -> None:
     remember("generate", fields.named, {"echo": press.run})
 
 
-def echo_view(report: EchoReport | None, bar: Markup, *, running: bool = False) -> Markup:
-    """The report at any stage of a run."""
+def opening(folder: Path) -> Markup:
+    """Return what stands there before anything is run: what is kept with a pair's weights."""
+    try:
+        found = kept(folder, ECHO)
+    except CheckpointError:
+        found = None
+    if found is None:
+        return empty(
+            "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
+            "models as small as these seldom repeat a whole string, so the longest piece is "
+            "counted too."
+        )
+    return echo_view(found.report, Markup(""), kept=found.command)
+
+
+def echo_view(
+    report: EchoReport | None, bar: Markup, *, running: bool = False, kept: str = ""
+) -> Markup:
+    """The report at any stage of a run.
+
+    Args:
+        kept: the command that made it, where it was kept with the weights.
+    """
     found = report is not None and bool(report.runs)
     return element(
         "div",
         bar,
         element("p", _finding(report), class_="kv-finding", role="status") if found else "",
         _table(report) if report and found else "",
-        _notes(report) if report and found else "",
+        _notes(report, timed=not kept) if report and found else "",
         _examples(report) if report and found and not running else "",
-        downloads("echo", report, echo_rows(report)) if report and found and not running else "",
+        downloads("echo", report, echo_rows(report))
+        if report and found and not running and not kept
+        else "",
+        _made(kept) if kept else "",
         class_="kv-lab-result",
     )
 
@@ -196,13 +218,23 @@ def _row(rate: EchoRate) -> Markup:
     )
 
 
-def _notes(report: EchoReport) -> Markup:
+def _made(command: str) -> Markup:
+    return element(
+        "p",
+        "Measured once and kept with the weights: ",
+        element("code", command),
+        ". “Measure the echo” does it again, and saves its numbers.",
+        class_="kv-command",
+    )
+
+
+def _notes(report: EchoReport, *, timed: bool = True) -> Markup:
     sampler = report.sampler
     parts: list[object] = [
         f"{count(len(report.strings), 'string')}, {count(len(report.prompts), 'prompt')}, "
         f"{sampler.max_tokens} tokens each, top-p {written(sampler.top_p, 2)}, temperature "
         f"{written(sampler.temperature, 2)}, seed {sampler.seed}; every reading draws the same "
-        f"random numbers. {written(report.seconds, 1)} s. "
+        f"random numbers. {f'{written(report.seconds, 1)} s. ' if timed else ''}"
     ]
     if report.skipped:
         parts.append(escape(f"Left out, as one token each: {', '.join(report.skipped)}."))
