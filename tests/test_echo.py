@@ -9,21 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-<<<<<<< HEAD
-=======
-from scipy.stats import binomtest
 from test_html import read
->>>>>>> c7500f3 (Pictures of every view are of the page as it is; Generate opens with a kept echo; what a first visit weighs is stated)
 
 from kronviz.app.tabs.generate import echo as section
 from kronviz.generation import Sampler, continue_text
 from kronviz.predictor import InputError, Predictor
-<<<<<<< HEAD
-from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece
-=======
 from kronviz.probes import kept
-from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece, wilson
->>>>>>> c7500f3 (Pictures of every view are of the page as it is; Generate opens with a kept echo; what a first visit weighs is stated)
+from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece
 from kronviz.progress import Step
 from kronviz.results import from_json, to_json
 
@@ -122,7 +114,6 @@ def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> Non
     assert seen == sorted(seen)
     assert 0 == seen[0] < seen[-1] < 1
     assert [(rate.arm, rate.runs) for rate in found.rates] == [("bpe", 1), ("kron", 1), ("kron", 1)]
-<<<<<<< HEAD
     # Within a run, too, at the next token.
     asked = iter(range(9))
     found = echo(
@@ -131,7 +122,6 @@ def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> Non
         progress=lambda step: next(asked) < 8,
     )
     assert found.runs == ()
-=======
 
 
 def test_a_kept_echo_stands_there_before_anything_is_run(
@@ -149,4 +139,3 @@ def test_a_kept_echo_stands_there_before_anything_is_run(
         assert f"{rate.echoed} of {rate.runs}" in page
     assert "echo --pair kept --strings" in page
     assert "No rate yet" in section.opening(tmp_path / "other")
->>>>>>> c7500f3 (Pictures of every view are of the page as it is; Generate opens with a kept echo; what a first visit weighs is stated)
