@@ -27,6 +27,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from kronviz.app.server import bodies, guard, uploads
+from kronviz.probes.pairs import PairSet, load_pairs
 
 FEW: dict[str, Any] = {
     "count": 1, "repeats": 1, "seeds": 1, "max_tokens": 1, "tries": 1, "later": 1, "tokens": 16,
@@ -107,8 +108,14 @@ def test_optional_arguments_may_be_left_out_and_files_leave_nothing(
 
 
 def test_an_agent_can_call_every_tool(
-    served: str, endpoints: dict[str, list[dict[str, Any]]], files: tuple[Path, Path]
+    served: str,
+    endpoints: dict[str, list[dict[str, Any]]],
+    files: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    few = PairSet(load_pairs().pairs[:3])
+    monkeypatch.setattr("kronviz.app.tabs.inside.api.load_pairs", lambda: few)
+
     async def ask() -> None:
         async with (
             streamablehttp_client(f"{served}gradio_api/mcp/") as (read, write, _),
