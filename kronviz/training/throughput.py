@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from kronviz import cli
 from kronviz.checkpoint import PAIR
-from kronviz.model import GPT
+from kronviz.model import GPT, padded_vocabulary
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.train import Trainer
@@ -95,10 +95,15 @@ class ManualTrainer(Trainer):
     """A trainer that reads windows of the Python manual, or ids drawn evenly; it writes nothing."""
 
     def __init__(self, config: TrainConfig, arm: str, even: bool):
-        self.start(config, arm)
         tokenizer = load_tokenizer(config.vocabulary)
         self.n_vocab = tokenizer.n_vocab
         self.text = None if even else np.array(tokenizer.encode(manual()))
+        self.start(config, arm)
+
+    def _counts(self) -> NDArray[np.integer]:
+        ids = np.arange(self.n_vocab) if self.text is None else self.text
+        size = len(padded_vocabulary(load_tokenizer(self.config.vocabulary)))
+        return np.bincount(ids, minlength=size)
 
     def rows(self, step: int) -> NDArray[np.int64]:
         shape = self.config.batch_size, self.config.n_ctx + 1

@@ -16,9 +16,9 @@ from walking import SELECTED, open_tab, slowly
 
 from kronviz.app.page import TABS
 from kronviz.app.tabs.generate import tab as generate
-from kronviz.app.tabs.robustness import tab as robustness
 from kronviz.maps.umap_layout import main_axes
 from kronviz.predictor import Predictor
+from kronviz.probes.outcomes import outcomes
 
 Visit = Callable[..., Any]
 
@@ -217,7 +217,7 @@ def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_runs_files_and_words(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go(page, "robustness")
-    monkeypatch.setattr(robustness, "outcomes", slowly(robustness.outcomes, 0.15))
+    monkeypatch.setattr("kronviz.probes.robustness.outcomes", slowly(outcomes, 0.15))
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 100)
     write(page, "#kv-lab-pairs input[type=number]", "11")
     press(page, "#kv-lab-run", "Enter")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from walking import slowly
 
-from kronviz.app.tabs.robustness import tab
+from kronviz.probes.outcomes import outcomes
 
 Visit = Callable[..., Any]
 
@@ -38,7 +38,7 @@ def test_the_pairs_run_and_can_be_saved(lab: Any) -> None:
 def test_a_stop_is_heard_within_two_seconds_and_keeps_what_was_read(
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tab, "outcomes", slowly(tab.outcomes, 0.5))
+    monkeypatch.setattr("kronviz.probes.robustness.outcomes", slowly(outcomes, 0.5))
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 200)
     lab.fill("#kv-lab-pairs input[type=number]", "7")
     lab.click("#kv-lab-run")

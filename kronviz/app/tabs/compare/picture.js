@@ -73,7 +73,13 @@
     return svg;
   };
 
-  const format = (value) => window.kronvizNumbers?.format(value, 2) ?? value.toFixed(2);
+  // An element, so that it is written the reader's way even where that script comes later.
+  const number = (value) => {
+    const made = tag("data", "", window.kronvizNumbers?.format(value, 2) ?? value.toFixed(2));
+    made.value = String(value);
+    made.dataset.digits = "2";
+    return made;
+  };
   const arm = (name) => { const made = tag("b", "kv-arm-name", name); made.dataset.arm = name; return made; };
   const WAYS = { bpe: "one table row a token", kron: "sum of the lit cells’ rows" };
   let chosen = null;
@@ -100,7 +106,7 @@
     else if (!cosines.length) title.append("This word stands in one text only.");
     else {
       title.append("Cosine of the first tokens: ");
-      cosines.forEach(([name, value], at) => title.append(at ? ", " : "", arm(name), ` ${format(value)}`));
+      cosines.forEach(([name, value], at) => title.append(at ? ", " : "", arm(name), " ", number(value)));
     }
     const names = tag("div", "kv-now-names");
     names.append(tag("span", "", "bytes"), tag("span", "", "cells"));
