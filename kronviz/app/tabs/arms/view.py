@@ -53,7 +53,7 @@ def table_of(study: Study) -> Markup:
     titles: list[object] = [
         "Input embedding",
         ("Input parameters", "of the table’s"),
-        *([("Stored", "as int8"), *times] if study.costs else []),
+        *([("Stored", "MB, as int8"), *times] if study.costs else []),
         ("Validation loss", f"− {study.table}’s"),
         *[
             (title, f"− {study.table}’s")
@@ -85,7 +85,7 @@ def _row(arm: ArmResult, with_costs: bool) -> Markup:
         costs = [Markup(DASH)] * 3
     elif arm.cost:
         costs = [
-            f"{arm.cost.stored_bytes / 1e6:.2f} MB",
+            number(arm.cost.stored_bytes / 1e6, 2),
             join([number(arm.cost.embed_ratio, 2), _small(f"{arm.cost.embed_ms:.2f} ms")]),
             join([number(arm.cost.step_ratio, 2), _small(f"{arm.cost.step_ms:,.0f} ms")]),
         ]

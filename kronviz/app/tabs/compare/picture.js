@@ -90,6 +90,7 @@
     if (!place) return;
     place.classList.toggle("kv-now-empty", !found?.words.length);
     if (!found?.words.length) { drawnFor = ""; return; }
+    if (!place.clientWidth) return;  // In a view that is not open: drawn when it is.
     const { words, vectors } = found;
     const index = chosen !== null && chosen < words.length ? chosen : Math.max(0, words.findIndex((word) => word[2]));
     const sign_ = `${index}${result().dataset.words}${result().dataset.seq}`;
@@ -159,6 +160,13 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest?.(".kv-example, #kv-misspell")) chosen = null;
   });
+  let width = 0, sized = null;
+  const resized = new ResizeObserver(([{ contentRect }]) => {
+    if (Math.round(contentRect.width) === width) return;
+    width = Math.round(contentRect.width);
+    drawnFor = "";
+    draw();
+  });
   // A new answer: the word at the cursor, or the first that differs.
   let watched = null;
   const watch = () => {
@@ -166,6 +174,12 @@
     if (answer && answer !== watched) {
       watched = answer;
       new MutationObserver(() => { follow(); draw(); }).observe(answer, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-words"] });
+    }
+    const place = document.querySelector(".kv-now");
+    if (place && place !== sized) {
+      sized = place;
+      resized.disconnect();
+      resized.observe(place);
     }
     draw();
   };
