@@ -25,10 +25,10 @@ from kronviz.app.components import (
     written,
 )
 from kronviz.probes.answers import AnswerRow, Answers
-from kronviz.probes.continuation import MEAN, Continuation, ContinuationRow
+from kronviz.probes.continuation import MEAN, Continuation, ContinuationArm, ContinuationRow
 from kronviz.probes.intervals import Difference, Interval
 from kronviz.probes.kept_continuation import KeptContinuation
-from kronviz.probes.minimal_pairs import MinimalPairs, MinimalRow
+from kronviz.probes.minimal_pairs import MinimalArm, MinimalPairs, MinimalRow
 
 SHARE = 0.15
 """Of the words that are misspelled, where one sentence is to say it all."""
@@ -212,14 +212,8 @@ def minimal_view(found: MinimalPairs) -> Markup:
 
 
 def _minimal_row(row: MinimalRow) -> Markup:
-    name = "none" if row.kind == "clean" else row.kind
-    return element(
-        "tr",
-        element("th", f"{row.share:.0%}, {KINDS[row.kind]}" if row.share else name, scope="row"),
-        *[element("td", _share(arm.accuracy)) for arm in row.arms],
-        *[element("td", _share(gap.value, signed=True)) for gap in _from_first(row.differences)],
-        *[element("td", _interval(arm.score, 1) if arm.score else "–") for arm in row.arms],
-    )
+    values = [arm.accuracy for arm in row.arms]
+    return _row(_spelling(row), values, row.differences, _scores(row.arms), drawn=_share)
 
 
 def _losses(run: Continuation) -> Markup:
@@ -239,14 +233,8 @@ def _losses(run: Continuation) -> Markup:
 
 
 def _loss_row(row: ContinuationRow) -> Markup:
-    name = f"{row.share:.0%}, {KINDS[row.kind]}" if row.share else "none"
-    return element(
-        "tr",
-        element("th", name, scope="row"),
-        *[element("td", _interval(arm.nats)) for arm in row.arms],
-        *[element("td", _interval(gap.value, signed=True)) for gap in _from_first(row.differences)],
-        *[element("td", marked(written(arm.bits_per_byte.mean, 3))) for arm in row.arms],
-    )
+    bits = [marked(written(arm.bits_per_byte.mean, 3)) for arm in row.arms]
+    return _row(_spelling(row), [arm.nats for arm in row.arms], row.differences, bits)
 
 
 def _perturbed(run: Continuation) -> Markup:
@@ -278,24 +266,43 @@ def _perturbed(run: Continuation) -> Markup:
 
 
 def _perturbed_row(row: ContinuationRow) -> Markup:
-    return element(
-        "tr",
-        element("th", row.kind, scope="row"),
-        *[element("td", _interval(arm.nats)) for arm in row.arms],
-        *[element("td", _interval(gap.value, signed=True)) for gap in _from_first(row.differences)],
-        *[element("td", _interval(arm.score, 1) if arm.score else "–") for arm in row.arms],
-    )
+    return _row(row.kind, [arm.nats for arm in row.arms], row.differences, _scores(row.arms))
 
 
 def _answer_row(row: AnswerRow) -> Markup:
     name, explanation, share = ANSWERS[row.measure]
-    drawn: Callable[..., Markup] = _share if share else _interval
-    return element(
-        "tr",
-        element("th", term(name, explanation), scope="row"),
-        *[element("td", drawn(arm.value)) for arm in row.arms],
-        *[element("td", drawn(gap.value, signed=True)) for gap in _from_first(row.differences)],
+    return _row(
+        term(name, explanation),
+        [arm.value for arm in row.arms],
+        row.differences,
+        drawn=_share if share else _interval,
     )
+
+
+def _row(
+    name: object,
+    values: Sequence[Interval],
+    differences: Sequence[Difference],
+    more: Sequence[object] = (),
+    *,
+    drawn: Callable[..., Markup] | None = None,
+) -> Markup:
+    """Return a row of a table: each arm's value, the differences from the first, more cells."""
+    drawn = drawn or _interval
+    gaps = [drawn(gap.value, signed=True) for gap in _from_first(differences)]
+    cells = [*map(drawn, values), *gaps, *more]
+    return element("tr", element("th", name, scope="row"), *[element("td", cell) for cell in cells])
+
+
+def _spelling(row: ContinuationRow | MinimalRow) -> str:
+    """Name what happened to the words of a context."""
+    if row.share:
+        return f"{row.share:.0%}, {KINDS[row.kind]}"
+    return "none" if row.kind == "clean" else row.kind
+
+
+def _scores(arms: Sequence[ContinuationArm] | Sequence[MinimalArm]) -> list[object]:
+    return [_interval(arm.score, 1) if arm.score else "–" for arm in arms]
 
 
 def _arm_titles(arms: Sequence[str], differences: Sequence[Difference]) -> list[tuple[object, str]]:
