@@ -89,6 +89,8 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     monkeypatch.setattr(module, "load_pairs", lambda: PairSet(ours.pairs[:4], ours.problems))
     pair = context.folder(NAME)
     module.keep(pair)
+    assert (context.root / "toy" / ARM / module.FILE).exists()
+    assert not (context.root / "toy" / module.FILE).exists()
     assert module.kept(context.folder("toy")) is None
     found = module.kept(pair)
     assert found is not None
