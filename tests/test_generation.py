@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from kronviz.app.components.html import element
 from kronviz.app.tabs.generate import view as generate_view
 from kronviz.generation import (
     Generation,
+    Prompt,
     Sampler,
     continue_text,
     nucleus,
@@ -92,15 +96,33 @@ def test_nucleus_draws_in_proportion() -> None:
     np.testing.assert_allclose(counts, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0], atol=0.002)
 
 
-def test_repetition_ends_in_greedy_steps(small_predictor: Predictor) -> None:
-    sampler = Sampler(temperature=5, top_p=1, max_tokens=20, repeat_limit=1)
-    prompt = read_prompt(small_predictor, "bpe", PROMPT)
-    model = small_predictor.arms["bpe"]
-    first, *rest = (token for token, _ in sample(model, prompt, sampler))
-    greedy = read_prompt(small_predictor, "bpe", PROMPT)
-    greedy.ids.append(first)
-    again = [t for t, _ in sample(model, greedy, Sampler(temperature=0, max_tokens=19))]
-    assert rest == again
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_token_that_came_so_often_in_a_row_is_followed_by_the_likeliest(limit: int) -> None:
+    """Beside a loop of our own over the same random numbers, in a model that prefers a change."""
+    change = 0.55
+
+    class Coin:
+        device = "cpu"
+
+        def __call__(self, ids: torch.Tensor, **_: object) -> SimpleNamespace:
+            chances = torch.full((1, ids.shape[1], 2), change)
+            return SimpleNamespace(logits=chances.scatter(2, ids[..., None], 1 - change).log())
+
+    sampler = Sampler(temperature=1, top_p=1, max_tokens=60, seed=3, repeat_limit=limit)
+    drawn = [token for token, _ in sample(Coin(), Prompt([0]), sampler)]  # type: ignore[arg-type]
+    random = torch.Generator().manual_seed(3)
+    expected, last_token = [], 0
+    for _ in range(60):
+        # The likelier token comes first where probabilities are laid end to end.
+        changes = torch.rand((), generator=random).item() < change
+        tail = expected[-limit:]
+        if tail == [last_token] * limit:
+            changes = True
+        last_token = 1 - last_token if changes else last_token
+        expected.append(last_token)
+    assert drawn == expected
+    longest = max(len(list(run)) for _, run in groupby(drawn))
+    assert longest == limit
 
 
 def test_a_slot_with_a_tokens_own_bytes_is_the_token(small_predictor: Predictor) -> None:
@@ -236,7 +258,9 @@ def test_the_page_is_told_how_each_arm_reads_a_slot(small_predictor: Predictor) 
     assert [token.id for token in slots["kron"]] == [None]
     assert all(token.id is not None for token in slots["bpe"])
     assert len(slots["bpe"]) == made["bpe"].slot_tokens
-    assert not any(t.in_slot for t in next(iter(continue_text(small_predictor, "bpe", "a"))).reads)
+    plain = next(iter(continue_text(small_predictor, "bpe", "a")))
+    assert plain.slot_tokens == 0
+    assert not any(token.in_slot for token in plain.reads)
 
 
 def test_a_string_longer_than_the_code_is_shown_cut(small_predictor: Predictor) -> None:
