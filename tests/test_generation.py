@@ -111,7 +111,8 @@ def test_a_token_that_came_so_often_in_a_row_is_followed_by_the_likeliest(limit:
     sampler = Sampler(temperature=1, top_p=1, max_tokens=60, seed=3, repeat_limit=limit)
     drawn = [token for token, _ in sample(Coin(), Prompt([0]), sampler)]  # type: ignore[arg-type]
     random = torch.Generator().manual_seed(3)
-    expected, last_token = [], 0
+    expected: list[int] = []
+    last_token = 0
     for _ in range(60):
         # The likelier token comes first where probabilities are laid end to end.
         changes = torch.rand((), generator=random).item() < change
