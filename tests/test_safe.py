@@ -15,12 +15,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import gradio as gr
 import httpx
 import numpy as np
 import pytest
 import torch
-from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
 from kronviz.app.server import guard as door
@@ -239,6 +237,22 @@ def test_random_calls_end_in_no_500_and_show_no_insides(served: str) -> None:
     assert sum(kinds.values()) == 60
 
 
-def test_gradio_itself_fetches_nothing(served: str) -> None:
-    with pytest.raises(gr.Error, match="not fetched"):
-        asyncio.run(processing_utils.async_ssrf_protected_download("http://example.com/a", "."))
+def test_no_address_is_fetched_whichever_way_a_call_comes(served: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(1)
+        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/v.npy"
+        file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        tool = {"name": "table_of_bytes", "arguments": {"vectors": file, "tokens": file}}
+        rpc = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": tool}
+        ways: dict[str, object] = {
+            "call/table_of_files": {"data": [file, file]},
+            "call/v2/table_of_files": {"vectors": file, "tokens": file},
+            "queue/join": {"data": [file], "fn_index": 0, "session_hash": "v"},
+            "run/table_of_files": {"data": [file, file]},
+            "mcp/": rpc,
+        }
+        for path, body in ways.items():
+            accept = {"accept": "application/json, text/event-stream"}
+            httpx.post(f"{served}gradio_api/{path}", json=body, headers=accept)
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()

@@ -16,14 +16,13 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from gradio.context import LocalContext
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from test_html import read
 
 from kronviz.app.components import run_controls as lab_parts
 from kronviz.app.components.results import progress
-from kronviz.app.components.runs import KEPT, Runs
+from kronviz.app.components.runs import KEPT, Runs, lane
 from kronviz.app.components.spelling_test import beyond
 from kronviz.app.context import Context, load_context
 from kronviz.app.server import queueing as direct
@@ -192,13 +191,11 @@ def test_a_stop_is_heard_between_batches_and_keeps_what_was_read() -> None:
     assert [stage.result for stage in again] == [[1, 2]]
 
 
-def test_a_place_in_the_queue_is_known_and_can_be_left() -> None:
+def test_a_place_in_the_queue_is_known_and_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
     def mine() -> None: ...
 
     def event(session: str, function: Any) -> Any:
-        return SimpleNamespace(
-            _id=session, session_hash=session, fn=SimpleNamespace(fn=function, outputs=[1, 2])
-        )
+        return SimpleNamespace(_id=session, session_hash=session, fn=SimpleNamespace(fn=function))
 
     def run(asked: Any) -> Any:
         # A thread of its own: where a browser test ran before, this one has an event loop already.
@@ -208,29 +205,28 @@ def test_a_place_in_the_queue_is_known_and_can_be_left() -> None:
     sent: list[Any] = []
     waiting = [event("you", mine), event("me", print), event("me", mine)]
 
-    async def remove(identifier: str) -> None:
-        waiting.remove(next(e for e in waiting if e._id == identifier and e.fn.fn is mine))
+    async def remove(*, event_id: str) -> None:
+        waiting.remove(next(e for e in waiting if e._id == event_id and e.fn.fn is mine))
 
-    line = SimpleNamespace(queue=waiting, current_concurrency=1)
+    line = SimpleNamespace(queue=waiting)
     queue = SimpleNamespace(
         event_queue_per_concurrency_id={"lab": line},
-        remove_from_queue=remove,
+        clean_events=remove,
         send_message=lambda event, message: sent.append((event, message)),
     )
-    before = LocalContext.blocks.set(SimpleNamespace(_queue=queue))  # type: ignore[arg-type]
-    try:
-        assert direct.place_in_queue("lab", "me", mine) == 3
-        assert direct.place_in_queue("lab", "she", mine) is None
-        assert direct.place_in_queue("other", "me", mine) is None
-        assert (direct.next_number("lab"), direct.next_number("other")) == (4, 0)
-        assert not run(direct.leave_queue("lab", "she", mine))
-        assert run(direct.leave_queue("lab", "me", mine))
-        assert direct.place_in_queue("lab", "me", mine) is None
-        ((_, message),) = sent
-        assert message.success
-        assert len(message.output["data"]) == 2
-    finally:
-        LocalContext.blocks.reset(before)
+    app: Any = SimpleNamespace(_queue=queue)
+    monkeypatch.setattr(direct, "_apps", [app])
+    assert direct.place_in_queue("lab", "me", mine) == 3
+    assert direct.place_in_queue("lab", "she", mine) is None
+    assert direct.place_in_queue("other", "me", mine) is None
+    assert (lab_parts.next_number("lab"), lab_parts.next_number("other")) == (4, 0)
+    assert not run(direct.leave_queue("lab", "she", mine, 2))
+    assert run(direct.leave_queue("lab", "me", mine, 2))
+    assert direct.place_in_queue("lab", "me", mine) is None
+    ((_, message),) = sent
+    assert message.success
+    assert len(message.output["data"]) == 2
+    assert lane().alone(lambda: lab_parts.next_number("other")) == 1
     assert "Number 1,234 in the queue" in read(lab_parts.in_queue(1234)).said
     assert lab_parts.in_queue(0) == ""
 

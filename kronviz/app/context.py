@@ -37,6 +37,7 @@ class Context:
         problems: one sentence for each thing that could not be loaded.
         root: the folder that the pairs came from.
         selector: the control that names the pair on screen, once the page has one.
+        tab: the view that is being laid out.
         shelf: the tables that visitors brought, for as long as their files would stay.
         shared: controls of Compare that others follow: ``clean``, ``typo`` and ``right``.
         warming: what tabs would like to have done once before their first visitor asks for it.
@@ -46,6 +47,7 @@ class Context:
     problems: tuple[str, ...] = ()
     root: Path = CHECKPOINTS
     selector: gr.Radio | None = None
+    tab: gr.Tab | None = None
     shelf: Shelf = field(default_factory=Shelf)
     shared: dict[str, gr.components.Component] = field(default_factory=dict)
     warming: list[Callable[[], object]] = field(default_factory=list)

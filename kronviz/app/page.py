@@ -5,7 +5,7 @@ Notable:
 - A view is one file with ``build(context)``; `GROUPS` is the only list of them.
 - Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
   own files and the icon only the maps are served, out of memory.
-- Every request passes the `door` first.
+- Every request passes the `guard` first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
-from gradio import processing_utils
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -33,9 +32,9 @@ from kronviz.app.navigation import Group, View, bar, skip_link, views
 from kronviz.app.server import address, uploads
 from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
-from kronviz.app.server.guard import Door, fetch_nothing
-from kronviz.app.server.names import free_names
-from kronviz.app.server.sessions import CAPACITY, Sessions
+from kronviz.app.server.guard import Guard
+from kronviz.app.server.queueing import watch
+from kronviz.app.server.sessions import CAPACITY, keep_little
 from kronviz.app.tabs.about import tab as about
 from kronviz.app.tabs.arms import tab as arms
 from kronviz.app.tabs.bytes import tab as encode
@@ -123,17 +122,16 @@ def build_app(context: Context) -> gr.Blocks:
             context = replace(context, selector=selector)
             with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
                 for page in TABS:
-                    with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}"):
+                    with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}") as tab:
                         words = explained(page.name)
                         if words and page is not TABS[0]:
                             html_part(words)
-                        page.build(context)
+                        page.build(replace(context, tab=tab))
             selector.render()
             app.kronviz_first = _first(context)  # type: ignore[attr-defined]
         else:
             html_part(_nothing())
         html_part(_footer())
-    free_names(app)
     return app
 
 
@@ -175,12 +173,14 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
     uploads.delete_old()
-    processing_utils.async_ssrf_protected_get = fetch_nothing  # type: ignore[assignment]
+    keep_little()
+    watch(app)
     first = getattr(app, "kronviz_first", "")
     app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png", first)
     app_settings["routes"] += getattr(app, "kronviz_routes", ())
+    name = TITLE if agents.available() else ""
     app_settings["middleware"].insert(
-        0, Middleware(Door, blocks=lambda: app, largest=MAX_UPLOAD_BYTES)
+        0, Middleware(Guard, blocks=app, largest=MAX_UPLOAD_BYTES, name=name)
     )
     # Outside of all others: the page itself is the largest part of a first visit.
     app_settings["middleware"].insert(0, Middleware(GZipMiddleware, minimum_size=1_000))
@@ -190,8 +190,6 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "head": theme.head(SENTENCE),
         "favicon_path": theme.ASSETS / "favicon.svg",
         "server_name": address.host(),
-        # Else it asks itself for the page first, and does not start if that takes three seconds.
-        "_frontend": False,
         "footer_links": [],
         "ssr_mode": False,
         "share": False,
@@ -206,19 +204,21 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     }
     _absent("bokeh", "matplotlib")
     wanted = {"prevent_thread_lock": False, **changes}
-    # The door counts what waits, each kind by itself; calls that pass the queue by are closed.
+    # The guard counts what waits, each kind by itself; calls that pass the queue by are closed.
     app.queue(max_size=None, api_open=False)
     served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
-    served[0].state_holder = Sessions(app)
     if app.server is not None:
         app.server.config.timeout_keep_alive = KEEP_ALIVE_S
-    agents.serve_tools(app)
     if not wanted["prevent_thread_lock"]:
         # To be stopped is to be interrupted: the files that visitors sent are deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         ready = getattr(app, "kronviz_warm", None)
         threading.Thread(target=ready, name="kronviz first answers", daemon=True).start()
-        app.block_thread()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("Stopped.", flush=True)
+        app.close()
     return served
 
 

@@ -7,6 +7,7 @@ from kronviz.app.components.endpoints import (
     MAX_SEED,
     PAIR,
     Answer,
+    add_endpoint,
     answer,
     listed,
     publish,
@@ -85,7 +86,7 @@ from kronviz.app.components.run_controls import (
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
 from kronviz.app.components.spelling_test import beyond, kept_run
 from kronviz.app.components.tables import box, table
-from kronviz.app.server.queueing import Line, still_there
+from kronviz.app.server.queueing import Line, offer, still_there
 
 __all__ = [
     "DASH",
@@ -105,6 +106,7 @@ __all__ = [
     "Markup",
     "Runs",
     "Stage",
+    "add_endpoint",
     "alert",
     "answer",
     "arm_name",
@@ -140,6 +142,7 @@ __all__ = [
     "millions",
     "next_number",
     "number",
+    "offer",
     "percent",
     "piece",
     "place_part",

@@ -11,7 +11,7 @@ import gradio as gr
 
 from kronviz.app.components.html import clean_text
 from kronviz.app.components.runs import QUEUE, failure, lane
-from kronviz.app.server.queueing import still_there
+from kronviz.app.server.queueing import offer, still_there
 from kronviz.predictor import InputError, Predictor
 from kronviz.progress import Progress
 from kronviz.results import to_dict
@@ -62,8 +62,19 @@ def publish(
             lambda: run(models(typed(pair or "", "pair")), checked(), still_there()), queue
         )
 
-    function = endpoint(settings, asked, name, says, PAIR)
-    gr.api(function, api_name=name, concurrency_limit=1, concurrency_id=queue or name)
+    add_endpoint(endpoint(settings, asked, name, says, PAIR), queue or name)
+
+
+def add_endpoint(function: Callable[..., Any], queue: str, limit: int = 1) -> None:
+    """Publish a function of plain values under its own name. Call inside a `gr.Blocks`.
+
+    Args:
+        queue: in which calls wait.
+        limit: how many are answered at a time.
+    """
+    name = function.__name__
+    published = offer(function, name, queue)
+    gr.api(published, api_name=name, concurrency_limit=limit, concurrency_id=queue)
 
 
 def typed(value: object, name: str) -> str:

@@ -10,9 +10,9 @@ import gradio as gr
 from kronviz.app.components.html import Markup, element
 from kronviz.app.components.numbers import marked
 from kronviz.app.components.parts import alert, html_part, progress_bar
-from kronviz.app.components.run_controls import QUIET, in_queue, place_part, tell_place
+from kronviz.app.components.run_controls import QUIET, in_queue, next_number, place_part, tell_place
 from kronviz.app.components.runs import FINISHING, Runs, failure, lane, watched
-from kronviz.app.server.queueing import leave_queue, next_number
+from kronviz.app.server.queueing import leave_queue
 from kronviz.progress import Progress, Step
 
 Result = TypeVar("Result")
@@ -76,7 +76,7 @@ class Again(NamedTuple):
         async def end(request: gr.Request) -> tuple[Any, ...]:
             visitor = str(request.session_hash)
             runs.stop(visitor)
-            if not await leave_queue(queue, visitor, work):
+            if not await leave_queue(queue, visitor, work, len(shown) + 2):
                 return gr.skip(), gr.skip(), gr.skip()
             return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
 

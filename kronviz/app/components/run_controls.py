@@ -13,7 +13,7 @@ from kronviz.app.components.parts import html_part
 from kronviz.app.components.results import progress, refused
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane
 from kronviz.app.server.guard import WAITING
-from kronviz.app.server.queueing import leave_queue, next_number, place_in_queue
+from kronviz.app.server.queueing import leave_queue, place_in_queue, waiting
 from kronviz.predictor import InputError
 from kronviz.typos import KINDS
 
@@ -112,6 +112,12 @@ def tell_place(
     clock.tick(tell, None, [place, clock], queue=False, **QUIET)
 
 
+def next_number(queue: str) -> int:
+    """Return which number a run would have in a queue if it came now; 0 where it would start."""
+    before = waiting(queue)
+    return before + 1 if before or lane().taken else 0
+
+
 def in_queue(number: int) -> Markup:
     """A place in the queue as a sentence; nothing for 0."""
     if not number:
@@ -178,7 +184,8 @@ def connect(
     async def stop(request: gr.Request) -> tuple[Any, ...]:
         visitor = known(request.session_hash)
         runs.stop(visitor)
-        if not await leave_queue(QUEUE, str(request.session_hash), work):
+        session = str(request.session_hash)
+        if not await leave_queue(QUEUE, session, work, len(outputs) + 3):
             return gr.skip(), gr.Button(interactive=False), gr.skip(), gr.skip()
         runs.arrived(visitor)
         said = element("p", _LEFT, class_="kv-quiet kv-lab-place", role="status")

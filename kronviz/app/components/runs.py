@@ -62,6 +62,8 @@ class Lane:
 
     def __init__(self) -> None:
         self._free = threading.Semaphore()
+        self.taken = False
+        """Whether a run holds it."""
         self.finishing = False
         """Whether the run that holds it was stopped, and is in its last step."""
 
@@ -77,17 +79,18 @@ class Lane:
             if time.monotonic() - spoke >= SPEAK_S:
                 spoke = time.monotonic()
                 yield False
-        self.finishing = False
+        self.finishing, self.taken = False, True
         yield True
 
     def leave(self) -> None:
         """Let the next run in; once for each that entered, from any thread."""
-        self.finishing = False
+        self.finishing = self.taken = False
         self._free.release()
 
     def alone(self, ask: Callable[[], Result]) -> Result:
         """Return what a function of no steps returns, once it has the lane to itself."""
         self._free.acquire()
+        self.taken = True
         try:
             return ask()
         finally:

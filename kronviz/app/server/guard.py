@@ -21,7 +21,8 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -32,7 +33,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kronviz.app.server import uploads
+from kronviz.app.server import mcp, queueing, uploads
 from kronviz.app.server.bodies import (
     MAX_INLINE,
     MAX_JSON,
@@ -65,6 +66,7 @@ _DIRECT = re.compile(rf"{_API}/(?:run|api)/[^/]+/?$|{_API}/queue/join/?$")
 _MCP = re.compile(rf"{_API}/mcp(/|$)")
 _CALL = re.compile(rf"{_API}/call/(v2/)?([^/]+)/?$")
 _EVENT = re.compile(rf"{_API}/call/(?:v2/)?[^/]+/([^/]+)/?$")
+_EVENT_ID = re.compile(rb'"event_id":\s*"(\w+)"')
 _LOST = (
     b'event: error\ndata: {"msg": "unexpected_error", "success": false, "session_not_found": true, '
     b'"message": "This process holds no answer of that name; ask again."}\n\n'
@@ -108,20 +110,27 @@ def _policy(nonce: str) -> str:
     return _POLICY.format(nonce=nonce, ancestors=frame_ancestors())
 
 
-class Door:
+class Guard:
     """The middleware.
 
     Args:
-        blocks: gives the app once it is there.
+        blocks: the app.
         largest: bytes that a file may have.
+        name: of the app, for agents; without it there is nothing for them.
     """
 
-    def __init__(self, app: ASGIApp, blocks: Callable[[], Any], largest: int):
+    def __init__(self, app: ASGIApp, blocks: gr.Blocks, largest: int, name: str = ""):
         self._app, self._blocks, self._largest = app, blocks, largest
-        self._endpoints: dict[str, dict[str, Any]] | None = None
+        self._endpoints: dict[str, dict[str, Any]] = {}
+        self._held: OrderedDict[str, None] = OrderedDict()
+        self._tools = mcp.Tools(self, app, self._information, name) if name else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request, pass it on, and dress the answer."""
+        """Check a request, pass it on, and add headers to the answer."""
+        if scope["type"] == "lifespan" and self._tools:
+            async with self._tools.running():
+                await self._app(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -133,12 +142,21 @@ class Door:
                 await uploads.tell_progress(scope, answer.send)
             elif _brings(path) and scope["method"] == "POST":
                 await self._upload(scope, receive, answer.send)
-            elif self._lost(scope):
-                await answer.lost()
-            elif scope["method"] == "GET" and (session := _session(scope)):
-                await self._watched(scope, receive, answer.send, session)
+            elif path == "/" and scope["method"] == "HEAD":
+                # Gradio asks this of itself before it serves: the whole page may take too long.
+                await answer.say(200, "")
+            elif scope["method"] == "GET" and (visitor := _visitor(scope)):
+                if visitor in self._held:
+                    await self._watched(scope, receive, answer.send, visitor)
+                else:
+                    await answer.lost()
+            elif self._tools and _MCP.match(path):
+                await self._tools(scope, await self._checked(scope, receive), answer.send)
             else:
-                await self._app(scope, await self._checked(scope, receive), answer.send)
+                checked, begun = await self._checked(scope, receive), _CALL.match(path)
+                await self._app(
+                    scope, checked, self._holding(answer.send) if begun else answer.send
+                )
         except Refused as refused:
             await answer.say(refused.status_code, str(refused))
         except ClientDisconnect:
@@ -152,24 +170,26 @@ class Door:
             _log.exception("A request to %s could not be answered.", scope["path"])
             await answer.say(status, "This could not be answered; the log of the app says why.")
 
-    def _lost(self, scope: Scope) -> bool:
-        """Whether a request asks for a stream of messages that this process does not hold."""
-        queue = self._blocks()._queue
-        path = scope["path"]
-        if path == f"{_API}/queue/data":
-            query = parse_qs(scope["query_string"].decode("latin-1"))
-            return query.get("session_hash", [""])[0] not in queue.pending_messages_per_session
-        event = _EVENT.match(path)
-        if event and scope["method"] == "GET":
-            return (
-                event[1] not in queue.event_ids_to_events
-                and event[1] not in queue.pending_messages_per_session
-                and not any(event[1] in ids for ids in queue.pending_event_ids_session.values())
-            )
-        return False
+    def _hold(self, visitor: str) -> None:
+        """Note that this process has, or will have, messages for a visitor."""
+        queueing.come_back(visitor)
+        self._held[visitor] = None
+        self._held.move_to_end(visitor)
+        while len(self._held) > queueing.MOST_KNOWN:
+            self._held.popitem(last=False)
 
-    async def _watched(self, scope: Scope, receive: Receive, send: Send, session: str) -> None:
-        """Answer with a stream of messages, and let its runs know at once when the line ends.
+    def _holding(self, send: Send) -> Send:
+        """Return what sends the answer to a call, and notes by which name its result is asked."""
+
+        async def sent(message: Message) -> None:
+            if found := _EVENT_ID.search(message.get("body", b"")):
+                self._hold(found[1].decode())
+            await send(message)
+
+        return sent
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, visitor: str) -> None:
+        """Answer with a stream of messages, and end its runs at once when the line does.
 
         Gradio looks whether anybody is there before each message, up to fifteen seconds late.
         """
@@ -182,7 +202,8 @@ class Door:
             left.set()
             # An answer that is complete ends the line, too; other runs of the visitor go on.
             if not complete:
-                await self._blocks()._queue.clean_events(session_hash=session)
+                queueing.leave(visitor)
+                await self._blocks._queue.clean_events(session_hash=visitor)
 
         async def received() -> Message:
             if begun:
@@ -220,7 +241,7 @@ class Door:
         size = _number(dict(scope["headers"]).get(b"content-length"))
         call = _CALL.match(path)
         if call:
-            self._parameters(call[2])
+            parameters = await self._parameters(call[2], scope)
         direct = bool(_DIRECT.match(path))
         agent = _MCP.match(path)
         limit = MAX_OTHER if not (call or direct or agent) else MAX_JSON
@@ -240,20 +261,20 @@ class Door:
         if _names_an_address(body):
             raise Refused(422, "A file is sent, not fetched: upload it, and give its path here.")
         if call:
-            body = self._call(call[2], body, named=bool(call[1]))
+            body = self._call(call[2], body, parameters, named=bool(call[1]))
             if call[2] in OF_FILES:
                 await run_in_threadpool(_check_files, body)
         else:
             self._listener(body, len(written))
+            self._hold(body["session_hash"])
         written = json.dumps(body).encode()
         scope["headers"] = [
             (name, value) for name, value in scope["headers"] if name != b"content-length"
         ] + [(b"content-length", str(len(written)).encode())]
         return again(written, receive)
 
-    def _call(self, name: str, body: Any, *, named: bool) -> Any:
-        """The checked body of a call to an endpoint, with the defaults of what was left out."""
-        parameters = self._parameters(name)
+    def _call(self, name: str, body: Any, parameters: list[dict[str, Any]], *, named: bool) -> Any:
+        """Return the checked body of a call to an endpoint, with defaults for what is left out."""
         if named:
             if not isinstance(body, dict):
                 raise Refused(422, f"{name} takes an object of its values by their names.")
@@ -273,53 +294,53 @@ class Door:
                 raise Refused(422, f"{name} takes {len(parameters)} values; {len(data)} came.")
             missing = [one["parameter_name"] for one in left if not one["parameter_has_default"]]
             data += [one["parameter_default"] for one in left if one["parameter_has_default"]]
-            if not isinstance(body.get("session_hash", ""), str | None):
+            if not isinstance(body.pop("session_hash", ""), str | None):
                 raise Refused(422, "session_hash is a text.")
         if missing:
             raise Refused(422, f"{name} needs {' and '.join(missing)}.")
-        self._room(name=name)
+        if name in queueing.endpoints:
+            self._room(queueing.endpoints[name].queue)
         return body
 
     def _listener(self, body: Any, size: int) -> None:
-        """A listener of the page, by its number."""
+        """Check a call to a listener of the page, by its number."""
         if not isinstance(body, dict) or not isinstance(body.get("data"), list):
             raise Refused(422, 'A listener takes an object with a list as "data".')
         number, visitor = body.get("fn_index"), body.get("session_hash")
-        if not isinstance(number, int) or number not in self._blocks().fns:
+        if not isinstance(number, int) or number not in self._blocks.fns:
             raise Refused(404, "There is no listener of that number.")
-        # An agent's call comes this way, too: Gradio's MCP server asks as a page does.
-        if size > MAX_JSON and self._blocks().fns[number].api_name not in INLINE:
+        if size > MAX_JSON:
             raise Refused(413, f"The request is larger than {MAX_JSON:,} bytes; send less.")
         if not isinstance(visitor, str) or not 0 < len(visitor) <= 64:
             raise Refused(422, "session_hash is a text of up to 64 characters.")
-        if len(body["data"]) != len(self._blocks().fns[number].inputs):
+        if len(body["data"]) != len(self._blocks.fns[number].inputs):
             raise Refused(422, "The listener takes another number of values.")
-        self._room(number=number)
+        self._room(self._blocks.fns[number].concurrency_id)
 
-    def _parameters(self, name: str) -> list[dict[str, Any]]:
-        if self._endpoints is None:
-            self._endpoints = self._blocks().get_api_info()["named_endpoints"]
-        found = self._endpoints.get(f"/{name}")
+    async def _information(self, scope: Scope) -> dict[str, Any]:
+        """Return the named endpoints as the app itself lists them."""
+        if not self._endpoints:
+            _, said = await mcp.ask(self._app, scope, "GET", f"{_API}/info")
+            self._endpoints = json.loads(said)["named_endpoints"]
+        return self._endpoints
+
+    async def _parameters(self, name: str, scope: Scope) -> list[dict[str, Any]]:
+        found = (await self._information(scope)).get(f"/{name}")
         if found is None:
             raise Refused(
                 404, f"There is no endpoint called {_short(name)}; {_API}/info lists them."
             )
         return found["parameters"]
 
-    def _room(self, *, name: str | None = None, number: int | None = None) -> None:
+    def _room(self, queue: str) -> None:
         """Refuse what would wait behind too many others of its own kind."""
-        blocks = self._blocks()
-        for known, function in blocks.fns.items():
-            if known == number or (name is not None and function.api_name == name):
-                queue = blocks._queue.event_queue_per_concurrency_id.get(function.concurrency_id)
-                if function.queue is not False and queue and len(queue.queue) >= WAITING:
-                    place = len(queue.queue) + 1
-                    raise Refused(
-                        503,
-                        f"Busy: this would be number {place:,} in the queue; ask again in a few "
-                        "seconds.",
-                    )
-                return
+        found = self._blocks._queue.event_queue_per_concurrency_id.get(queue)
+        if found and len(found.queue) >= WAITING:
+            place = len(found.queue) + 1
+            raise Refused(
+                503,
+                f"Busy: this would be number {place:,} in the queue; ask again in a few seconds.",
+            )
 
 
 class _Answer:
@@ -447,13 +468,8 @@ def _names_an_address(body: Any) -> bool:
     return False
 
 
-async def fetch_nothing(address: str) -> Any:
-    """In place of Gradio's own way to fetch a file's address, whichever way a call came in."""
-    raise gr.Error("A file is sent, not fetched: upload it first.")
-
-
-def _session(scope: Scope) -> str:
-    """The session of a stream of messages; nothing for another request."""
+def _visitor(scope: Scope) -> str:
+    """Return whose stream of messages is asked for, a session or a call; "" for other requests."""
     if scope["path"] == f"{_API}/queue/data":
         return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
     event = _EVENT.match(scope["path"])

@@ -1,72 +1,219 @@
-"""The endpoints as tools for agents, over MCP: Gradio's server, answering in JSON."""
+"""The endpoints as tools for agents, over MCP: listed from what the app says of itself, called as
+any program calls them.
+
+Notable:
+
+- The server is that of the `mcp` package. A call is a request to this app, in the same process: it
+  is checked, waits and is answered like one that came over HTTP.
+- An agent that leaves closes its line, as any other visitor does.
+- A tool is called what its endpoint is. An endpoint that takes uploaded files is none: an agent has
+  no way to upload.
+- Gradio's own server stays, for it tells the page that there is one, and people what it is.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
 import json
+import os
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import gradio as gr
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kronviz.app.server.queueing import abandon, left
+from kronviz.app.server.queueing import endpoints
 
-_endings: set[asyncio.Task[None]] = set()
+PATH = "/gradio_api/mcp"
 _LOOK_S = 0.5
 """How often it is looked whether an agent is gone."""
+_ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8,}.+)*)", re.MULTILINE)
+_PASSED_ON = (b"host", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for")
+
+Information = Callable[[Scope], Awaitable[dict[str, Any]]]
+"""Gives the named endpoints as ``/gradio_api/info`` lists them, asked on behalf of a request."""
 
 
 def available() -> bool:
-    """Whether the package is installed that speaks MCP."""
+    """Return whether the package is installed that speaks MCP."""
     return importlib.util.find_spec("mcp") is not None
 
 
-def serve_tools(app: gr.Blocks) -> None:
-    """Let the MCP server of a launched app list what an agent can call, and answer in JSON.
+async def ask(
+    app: ASGIApp,
+    scope: Scope,
+    method: str,
+    path: str,
+    sent: object = None,
+    gone: asyncio.Event | None = None,
+) -> tuple[int, bytes]:
+    """Return the status and the body of this app's own answer to a request.
 
-    A tool is called what its endpoint is. An endpoint that takes uploaded files is none: an agent
-    has no way to upload. Gradio writes a dictionary as Python does, with single quotes and
-    ``None``; here results are JSON.
+    Args:
+        scope: of the request on whose behalf it is asked.
+        sent: what is sent as JSON.
+        gone: set once nobody waits for the answer any more.
     """
-    server = getattr(app, "mcp_server_obj", None)
-    if server is None:
-        return
-    text = server.types.TextContent
+    body = b"" if sent is None else json.dumps(sent).encode()
+    headers = [pair for pair in scope["headers"] if pair[0] in _PASSED_ON]
+    headers += [(b"content-type", b"application/json")] if body else []
+    headers += [(b"content-length", str(len(body)).encode())] if body else []
+    own = {**scope, "method": method, "path": path, "raw_path": path.encode()}
+    own |= {"query_string": b"", "headers": headers}
+    parts, status, unread = [], 500, [body]
 
-    async def waited(job: Any, *_: Any) -> list[Any]:
-        """Wait for a call without a thread of its own; one whose agent has left ends soon.
+    async def receive() -> Message:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        await (gone or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
 
-        Gradio waits in one of its forty threads, which serve files, too, and lets the run go on.
-        """
-        request = server.mcp_server.request_context.request
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
-        job.future.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        parts.append(message.get("body", b""))
+
+    await app(own, receive, send)
+    return status, b"".join(parts)
+
+
+class Tools:
+    """The MCP server: a web application that knows some paths below `PATH`, and leaves the rest.
+
+    Args:
+        door: answers the calls to endpoints.
+        rest: answers what is not a matter of MCP.
+        information: the endpoints.
+        name: of the server.
+    """
+
+    def __init__(self, door: ASGIApp, rest: ASGIApp, information: Information, name: str):
+        from mcp.server.lowlevel import Server
+        from mcp.server.sse import SseServerTransport
+        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+        self._door, self._rest, self._information = door, rest, information
+        self._server: Any = Server(name)
+        self._server.list_tools()(self._tools)
+        self._server.call_tool()(self._call)
+        self._lines = StreamableHTTPSessionManager(self._server, stateless=True)
+        self._events = SseServerTransport(f"{PATH}/messages/")
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Return what the app runs in, once."""
+        return self._lines.run()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request below `PATH`."""
+        below = scope["path"].removeprefix(PATH).strip("/")
+        reads = b"text/event-stream" in dict(scope["headers"]).get(b"accept", b"")
+        if below == "schema":
+            tools = [_written(tool) for tool in await self._chosen(Request(scope))]
+            await JSONResponse(tools)(scope, receive, send)
+        elif below == "sse":
+            async with self._events.connect_sse(scope, receive, send) as (read, write):
+                start = self._server.create_initialization_options()
+                await self._server.run(read, write, start)
+        elif below == "messages":
+            await self._events.handle_post_message(scope, receive, send)
+        elif below in ("", "http") and (scope["method"] != "GET" or reads):
+            await self._lines.handle_request(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+    async def _chosen(self, request: Request) -> list[Any]:
+        """Return the tools that the address names, with commas between them; else all."""
+        asked = request.query_params.get("tools", "")
+        names = [_prefix() + name for name in asked.split(",")]
+        tools = _described(await self._information(request.scope))
+        return [tool for tool in tools if not asked or tool.name in names]
+
+    async def _tools(self) -> list[Any]:
+        return await self._chosen(self._server.request_context.request)
+
+    async def _call(self, name: str, arguments: dict[str, Any]) -> list[Any]:
+        """Call an endpoint as a program does, for as long as the agent waits."""
+        from mcp.types import TextContent
+
+        if name not in {tool.name for tool in await self._tools()}:
+            raise ValueError(f"There is no tool called {name[:40]!r}.")
+        request: Request = self._server.request_context.request
+        gone = asyncio.Event()
+        endpoint = name.removeprefix(_prefix())
+        asking = asyncio.create_task(self._answer(request.scope, endpoint, arguments, gone))
         try:
-            while not done.is_set():
-                try:
-                    await asyncio.wait_for(done.wait(), _LOOK_S)
-                except TimeoutError:
-                    if request is not None and await request.is_disconnected():
-                        raise ConnectionError from None
-        except (ConnectionError, asyncio.CancelledError):
-            event = str(job.communicator.event_id) if job.communicator else ""
-            job.future.add_done_callback(lambda _: left.discard(event))
-            ending = asyncio.create_task(abandon(app._queue, event))
-            _endings.add(ending)
-            ending.add_done_callback(_endings.discard)
-            raise
-        return [job.result()]
+            # The answer to a message is another request than the message, which ends at once.
+            watched = not request.url.path.startswith(f"{PATH}/messages")
+            while not (await asyncio.wait([asking], timeout=_LOOK_S))[0]:
+                if watched and await request.is_disconnected():
+                    break
+        finally:
+            gone.set()
+        return [TextContent(type="text", text=await asking)]
 
-    def written(data: list[Any], root_url: str) -> list[Any]:
-        return [text(type="text", text=json.dumps(part, ensure_ascii=False)) for part in data]
+    async def _answer(
+        self, scope: Scope, name: str, arguments: dict[str, Any], gone: asyncio.Event
+    ) -> str:
+        path = f"/gradio_api/call/v2/{name}"
+        status, body = await ask(self._door, scope, "POST", path, arguments)
+        said = json.loads(body)
+        if status != 200:
+            raise ValueError(said["detail"])
+        path = f"{path}/{said['event_id']}"
+        _, told = await ask(self._door, scope, "GET", path, gone=gone)
+        kind, _, written = told.decode().rstrip().rpartition("\nevent: ")[2].partition("\ndata: ")
+        result = json.loads(written or "null")
+        if not kind.endswith("complete"):
+            sentence = result.get("error") if isinstance(result, dict) else result
+            raise ValueError(sentence or "This could not be answered; the log of the app says why.")
+        return json.dumps(result[0], ensure_ascii=False)
 
-    server.postprocess_output_data = written
-    server._execute_tool_without_progress = waited
-    server._execute_tool_with_progress = waited
-    takes_files = {name for name in server.tool_to_endpoint if server.get_input_schema(name)[1]}
-    # Gradio names a tool after the Python function, and two of one name apart.
-    server.tool_to_endpoint = {
-        server.tool_prefix + endpoint.lstrip("/"): endpoint
-        for name, endpoint in server.tool_to_endpoint.items()
-        if name not in takes_files
-    }
+
+def _prefix() -> str:
+    """Return what tools of a Space are called by before their endpoints' names, as Gradio does."""
+    space = os.environ.get("SPACE_ID", "").rpartition("/")[2]
+    return f"{space}_" if space else ""
+
+
+def _described(named: dict[str, Any]) -> list[Any]:
+    """Return the endpoints that an agent can call as tools."""
+    from mcp.types import Tool
+
+    tools = []
+    for path, about in named.items():
+        name, parameters = path.lstrip("/"), about["parameters"]
+        if any(one["type"].get("title") == "FileData" for one in parameters):
+            continue
+        found = _ARGUMENT.findall(endpoints[name].doc.partition("\nArgs:")[2])
+        words = {argument: " ".join(said.split()) for argument, said in found}
+        schema = {
+            "type": "object",
+            "properties": {
+                one["parameter_name"]: one["type"]
+                | _if_any(description=words.get(one["parameter_name"]))
+                | _if_any(default=one["parameter_default"])
+                for one in parameters
+            },
+        } | _if_any(
+            required=[p["parameter_name"] for p in parameters if not p["parameter_has_default"]]
+        )
+        tools.append(
+            Tool(name=_prefix() + name, description=about["description"], inputSchema=schema)
+        )
+    return tools
+
+
+def _if_any(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value}
+
+
+def _written(tool: Any) -> dict[str, Any]:
+    """Return a tool as the list of tools has it that is no matter of MCP."""
+    endpoint = tool.name.removeprefix(_prefix())
+    meta = {"file_data_present": False, "mcp_type": "tool", "endpoint_name": endpoint}
+    said = tool.model_dump(include={"name", "description", "inputSchema"})
+    return {**said, "meta": meta}

@@ -3,8 +3,9 @@
 Notable:
 
 - Gradio's queue hands an answer out in a second request, which has to reach the process that got
-  the first. What follows typing must not depend on that, so it passes the queue by.
-- Long runs do wait in Gradio's queue. Where one stands there can be asked, and it can be left.
+  the first. What follows typing must not depend on that, so it bypasses the queue.
+- Long runs do wait in Gradio's queue. A visitor's place there can be asked, and it can be left.
+- Whoever closes the line is noted here (`leave`), and a run asks at each step (`still_there`).
 - Each kind of work has a few threads of its own, where its requests wait in line: what somebody
   asks in one tab holds nothing up in another.
 """
@@ -13,21 +14,80 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+import inspect
+import typing
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
-from gradio.context import LocalContext
-from gradio.queueing import Event, Queue
+import gradio as gr
 from gradio.server_messages import ProcessCompletedMessage
 
-left: set[str | None] = set()
-"""Calls whose agent has left; Gradio asks for an agent itself, and sees nobody leave."""
-_LEFT_AS_IT_IS = {"__type__": "update"}
+MOST_KNOWN = 10_000
+_UNCHANGED = {"__type__": "update"}
+_apps: WeakSet[gr.Blocks] = WeakSet()
+_gone: OrderedDict[str, None] = OrderedDict()
+_visitor: ContextVar[str] = ContextVar("visitor", default="")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What is known of a named endpoint: the queue it waits in, and its docstring."""
+
+    queue: str
+    doc: str
+
+
+endpoints: dict[str, Endpoint] = {}
+"""All named endpoints of this process."""
+
+
+def offer(function: Callable[..., Any], name: str, queue: str) -> Callable[..., Any]:
+    """Return a function to be published as an endpoint, in which `still_there` knows its visitor.
+
+    Args:
+        function: of annotated arguments.
+        name: of the endpoint.
+        queue: the concurrency id of the queue it waits in.
+    """
+    endpoints[name] = Endpoint(queue, inspect.getdoc(function) or "")
+    signature = inspect.signature(function)
+    hints = typing.get_type_hints(function)
+    known = [
+        each.replace(annotation=hints.get(each.name, each.annotation))
+        for each in signature.parameters.values()
+    ]
+
+    def offered(request: gr.Request, *arguments: Any) -> Any:
+        _visitor.set(str(request.session_hash))
+        return function(*arguments)
+
+    async def offered_later(request: gr.Request, *arguments: Any) -> Any:
+        _visitor.set(str(request.session_hash))
+        return await function(*arguments)
+
+    wrapper: Any = offered_later if inspect.iscoroutinefunction(function) else offered
+    asks = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    wrapper.__signature__ = signature.replace(
+        parameters=[asks.replace(annotation=gr.Request), *known]
+    )
+    wrapper.__annotations__ = {"request": gr.Request, **hints}
+    wrapper.__name__ = wrapper.__qualname__ = name
+    wrapper.__doc__ = function.__doc__
+    return wrapper
+
+
+def watch(app: gr.Blocks) -> None:
+    """Ask an app's queue, too, where somebody waits."""
+    _apps.add(app)
 
 
 def place_in_queue(concurrency_id: str, session: str, function: Callable[..., Any]) -> int | None:
-    """Where a visitor's run stands in Gradio's queue, seen from a listener: 1 is the next to start.
+    """Return where a visitor's run stands in Gradio's queue: 1 is the next to start.
 
     Args:
         session: the visitor's, from `gr.Request`.
@@ -36,77 +96,64 @@ def place_in_queue(concurrency_id: str, session: str, function: Callable[..., An
     Returns:
         ``None`` where no such run waits.
     """
-    for place, event in enumerate(_waiting(concurrency_id), start=1):
+    for place, (_, event) in enumerate(_waiting(concurrency_id), start=1):
         if _is(event, session, function):
             return place
     return None
 
 
-def next_number(concurrency_id: str) -> int:
-    """The number that a run would have in the queue if it came now; 0 where it would start."""
-    queue = _queue()
-    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue is not None else None
-    if found is None or not (found.queue or found.current_concurrency):
-        return 0
-    return len(found.queue) + 1
+def waiting(concurrency_id: str) -> int:
+    """Return how many runs wait in one of Gradio's queues, those under way not counted."""
+    return sum(1 for _ in _waiting(concurrency_id))
 
 
-async def leave_queue(concurrency_id: str, session: str, function: Callable[..., Any]) -> bool:
-    """Take a visitor's run out of Gradio's queue, where it waits there; its page is told so."""
-    queue = _queue()
-    for event in _waiting(concurrency_id):
-        if queue is not None and _is(event, session, function):
-            await _take_out(queue, event)
+async def leave_queue(
+    concurrency_id: str, session: str, function: Callable[..., Any], outputs: int
+) -> bool:
+    """Take a visitor's run out of Gradio's queue, where it waits there; its page is told so.
+
+    Args:
+        outputs: how many the listener has; they stay as they are.
+    """
+    for app, event in _waiting(concurrency_id):
+        if _is(event, session, function):
+            await app._queue.clean_events(event_id=event._id)
+            message = ProcessCompletedMessage(output={"data": [_UNCHANGED] * outputs}, success=True)
+            app._queue.send_message(event, message)
             return True
     return False
 
 
-async def abandon(queue: Queue, identifier: str) -> None:
-    """End a call whose agent has left: at once where it waits, else at its next step."""
-    left.add(identifier)
-    for waiting in list(queue.event_queue_per_concurrency_id.values()):
-        for event in [one for one in waiting.queue if one._id == identifier]:
-            await _take_out(queue, event)
+def leave(visitor: str) -> None:
+    """Note that nobody waits any more for what a visitor has asked."""
+    _gone[visitor] = None
+    while len(_gone) > MOST_KNOWN:
+        _gone.popitem(last=False)
 
 
-async def _take_out(queue: Queue, event: Event) -> None:
-    await queue.remove_from_queue(event._id)
-    output = {"data": [_LEFT_AS_IT_IS] * len(event.fn.outputs)}
-    queue.send_message(event, ProcessCompletedMessage(output=output, success=True))
+def come_back(visitor: str) -> None:
+    """Note that a visitor asks for something again."""
+    _gone.pop(visitor, None)
 
 
-def still_there() -> Callable[..., bool]:
+def still_there(visitor: str = "") -> Callable[..., bool]:
     """Return a function that says, to a probe that asks, whether its visitor waits for the answer.
 
-    Call it inside an endpoint. Gradio marks an event whose visitor has left, and runs it on.
+    Args:
+        visitor: the session; an endpoint's own (see `offer`) where none is named.
     """
-    queue, event = _queue(), LocalContext.event_id.get(None)
-
-    def there(*_: object) -> bool:
-        if event in left:
-            return False
-        jobs = (
-            [job for batch in queue.active_jobs if batch for job in batch]
-            if queue is not None
-            else []
-        )
-        return all(job.alive for job in jobs if job._id == event)
-
-    return there
+    asked = visitor or _visitor.get()
+    return lambda *_: asked not in _gone
 
 
-def _queue() -> Queue | None:
-    blocks = LocalContext.blocks.get(None)
-    return blocks._queue if blocks else None
+def _waiting(concurrency_id: str) -> Iterator[tuple[gr.Blocks, Any]]:
+    for app in list(_apps):
+        found = app._queue.event_queue_per_concurrency_id.get(concurrency_id)
+        for event in list(found.queue) if found else []:
+            yield app, event
 
 
-def _waiting(concurrency_id: str) -> list[Event]:
-    queue = _queue()
-    found = queue.event_queue_per_concurrency_id.get(concurrency_id) if queue is not None else None
-    return list(found.queue) if found else []
-
-
-def _is(event: Event, session: str, function: Callable[..., Any]) -> bool:
+def _is(event: Any, session: str, function: Callable[..., Any]) -> bool:
     return event.session_hash == session and event.fn.fn is function
 
 
@@ -122,7 +169,7 @@ class Line:
         self._threads = ThreadPoolExecutor(places, thread_name_prefix=name)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        """The function as one that waits in this line, for a listener with ``queue=False``."""
+        """Return the function as one that waits in this line; its listener has ``queue=False``."""
 
         @functools.wraps(function)
         async def answer(*arguments: Any) -> Any:

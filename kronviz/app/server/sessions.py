@@ -8,27 +8,29 @@ and a thousand of them little memory.
 from __future__ import annotations
 
 import copy
+import functools
 
 import gradio as gr
-from gradio.state_holder import SessionState, StateHolder
+from gradio import state_holder
 
 CAPACITY = 1_000
+_Session = state_holder.SessionState
 
 
-class Sessions(StateHolder):
-    """Gradio's sessions for an app, each made from one pattern."""
+@functools.lru_cache(maxsize=4)
+def _pattern(blocks: gr.Blocks) -> object:
+    return _Session(blocks)
 
-    def __init__(self, blocks: gr.Blocks):
-        super().__init__()
-        # First of all: from `set_blocks` on, requests that are under way ask here.
-        self._pattern = SessionState(blocks)
-        self.set_blocks(blocks)
 
-    def __getitem__(self, session_id: str) -> SessionState:
-        if session_id not in self.session_data:
-            session = copy.copy(self._pattern)
-            # What it holds is the visitor's own; of the page nothing is written down yet.
-            for name, value in vars(session).items():
-                vars(session)[name] = {} if isinstance(value, dict) else copy.copy(value)
-            self.session_data[session_id] = session
-        return super().__getitem__(session_id)
+def session(blocks: gr.Blocks) -> object:
+    """Return the state of a new visitor, made from one pattern."""
+    made = copy.copy(_pattern(blocks))
+    # What it holds is the visitor's own; of the page nothing is written down yet.
+    for name, value in vars(made).items():
+        vars(made)[name] = {} if isinstance(value, dict) else copy.copy(value)
+    return made
+
+
+def keep_little() -> None:
+    """Have Gradio make its visitors' states here."""
+    state_holder.SessionState = session  # type: ignore[assignment,misc]

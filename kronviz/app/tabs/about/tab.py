@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import gradio as gr
-
 from kronviz import published
 from kronviz.app.components import (
     METRIC_NAMES,
     Answer,
     Markup,
+    add_endpoint,
     alert,
     answer,
     arm_name,
@@ -73,7 +72,7 @@ def build(context: Context) -> None:
             show_progress="hidden",
             api_visibility="private",
         )
-    gr.api(method_endpoint(context), api_name="method", concurrency_limit=2, concurrency_id="bytes")
+    add_endpoint(method_endpoint(context), "bytes", limit=2)
 
 
 def method_endpoint(context: Context) -> Callable[..., Answer]:
@@ -97,6 +96,7 @@ def method_endpoint(context: Context) -> Callable[..., Answer]:
 
         return answer(ask)
 
+    method_.__name__ = "method"
     return method_
 
 

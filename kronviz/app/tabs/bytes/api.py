@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import gradio as gr
-
-from kronviz.app.components import Answer, answer, typed
+from kronviz.app.components import Answer, add_endpoint, answer, typed
 from kronviz.app.context import Context
 from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import Predictor
@@ -19,12 +17,7 @@ from kronviz.probes.stringpair import compare_strings
 def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
     for function in endpoints(context):
-        gr.api(
-            function,
-            api_name=function.__name__,
-            concurrency_limit=2,
-            concurrency_id="bytes",
-        )
+        add_endpoint(function, "bytes", limit=2)
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:

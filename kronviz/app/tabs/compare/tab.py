@@ -24,6 +24,7 @@ import gradio as gr
 from kronviz.app.components import (
     Answer,
     Markup,
+    add_endpoint,
     alert,
     arm_name,
     beyond,
@@ -156,12 +157,7 @@ def build(context: Context) -> None:
         **quiet,
     ).then(None, made_text, None, js=_TYPE, api_visibility="private")
     gr.on(None, None, None, [clean, typo, right, pair], js=_RESTORE, api_visibility="private")
-    gr.api(
-        compare_endpoint(context),
-        api_name="compare",
-        concurrency_limit=BATCH,
-        concurrency_id="compare",
-    )
+    add_endpoint(compare_endpoint(context), "compare", limit=BATCH)
 
 
 def first_view(context: Context) -> Markup:

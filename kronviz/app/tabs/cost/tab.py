@@ -22,7 +22,16 @@ from kronviz.accounting import (
 )
 from kronviz.accounting.kept import kept_times
 from kronviz.accounting.timing import measure as measure_times
-from kronviz.app.components import Answer, Line, Markup, answer, clean_text, element, html_part
+from kronviz.app.components import (
+    Answer,
+    Line,
+    Markup,
+    add_endpoint,
+    answer,
+    clean_text,
+    element,
+    html_part,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.cost import view
 from kronviz.figures import cost as figures
@@ -132,12 +141,7 @@ def build(context: Context) -> None:
         **quiet,
     )
     for function, queue in zip(endpoints(), ("cost", "measure"), strict=True):
-        gr.api(
-            function,
-            api_name=function.__name__,
-            concurrency_limit=1 if queue == "measure" else 2,
-            concurrency_id=queue,
-        )
+        add_endpoint(function, queue, limit=1 if queue == "measure" else 2)
 
 
 def _kept() -> Markup:

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
-from kronviz.app.components import PAIR, Answer, answer, still_there, typed
+from kronviz.app.components import PAIR, Answer, add_endpoint, answer, still_there, typed
 from kronviz.app.context import Context
 from kronviz.generation import GenerationSettings, side_by_side
 from kronviz.predictor import Predictor
@@ -36,8 +34,7 @@ def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
     for function in endpoints(context):
         name = function.__name__
-        limit = 2 if name == "generate" else 1
-        gr.api(function, api_name=name, concurrency_limit=limit, concurrency_id=name)
+        add_endpoint(function, name, limit=2 if name == "generate" else 1)
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:

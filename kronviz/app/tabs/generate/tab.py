@@ -150,7 +150,7 @@ def build(context: Context) -> None:
     async def end(request: gr.Request) -> tuple[Any, ...]:
         visitor = str(request.session_hash)
         stops.stop(visitor)
-        if not await leave_queue(QUEUE, visitor, write):
+        if not await leave_queue(QUEUE, visitor, write, outputs=4):
             return gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
         return _stopped(), Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
-from kronviz.app.components import MAX_SEED, Answer, answer, still_there, typed
+from kronviz.app.components import MAX_SEED, Answer, add_endpoint, answer, still_there, typed
 from kronviz.app.context import Context
 from kronviz.predictor import Predictor
 from kronviz.probes.inside import InsideSettings, run, survey
@@ -29,8 +27,7 @@ the change each byte of the misspelled word explains (integrated gradients, in n
 def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
     for function in endpoints(context):
-        name = function.__name__
-        gr.api(function, api_name=name, concurrency_limit=1, concurrency_id=f"{name}-api")
+        add_endpoint(function, f"{function.__name__}-api")
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:

@@ -40,7 +40,6 @@ _LENS = (("probs", "Probability"), ("ranks", "Rank"))
 
 def build(context: Context) -> None:
     """Lay the view out and connect it. Call inside a `gr.Tab`."""
-    tab = gr.context.Context.block
     shared = [context.shared[name] for name in ("clean", "typo", "right")]
     with gr.Row(elem_id="kv-inside-texts"):
         labels = ("Clean text", 5), ("The same, misspelled", 5), ("Right answer", 2)
@@ -105,7 +104,7 @@ def build(context: Context) -> None:
             yield [gr.skip()] * 3
             return
         known.asks(visitor, number)
-        there = still_there()
+        there = still_there(visitor)
 
         def wanted(*_: object) -> bool:
             return known.is_newest(visitor, number) and there()
@@ -132,9 +131,9 @@ def build(context: Context) -> None:
         other.change(None, shared, texts, js=_TAKE, **quiet)  # type: ignore[attr-defined]
     inputs = [*texts, thing, measure, target, pair, asked]
     events = [control.change for control in inputs[:-1]]  # type: ignore[attr-defined]
-    if isinstance(tab, gr.Tab):
-        tab.select(None, shared, texts, js=_TAKE, **quiet)
-        events.append(tab.select)
+    if context.tab is not None:
+        context.tab.select(None, shared, texts, js=_TAKE, **quiet)
+        events.append(context.tab.select)
     gr.on(
         events,
         respond,

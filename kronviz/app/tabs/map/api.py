@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
-from kronviz.app.components import Answer, answer, typed
+from kronviz.app.components import Answer, add_endpoint, answer, typed
 from kronviz.app.context import Context
 from kronviz.maps import lookup
 from kronviz.maps.fresh import lay_out_words
@@ -22,7 +20,7 @@ from kronviz.strings import whole_number
 def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
     for function in endpoints(context):
-        gr.api(function, api_name=function.__name__, concurrency_limit=2, concurrency_id="map")
+        add_endpoint(function, "map", limit=2)
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:

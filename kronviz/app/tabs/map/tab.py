@@ -53,7 +53,6 @@ _OPEN = "() => { window.kronvizMap?.open(); }"
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
     first = context.predictor()
-    tab = gr.context.Context.block
     with gr.Row(elem_id="kv-map-controls"):
         word = textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
         html_part(view.families(), "kv-map-families")
@@ -192,10 +191,10 @@ def build(context: Context) -> None:
     line = Line("map")
     near_of, figures_of, placed_of = line(asked), line(compared), line(place)
     all_of = line(followed)
-    if isinstance(tab, gr.Tab):
-        tab.select(None, js=_OPEN, api_visibility="private")
-        tab.select(offered, where, choices, **direct)
-        opened = tab.select(near_of, [word, *where], near, **direct)
+    if context.tab is not None:
+        context.tab.select(None, js=_OPEN, api_visibility="private")
+        context.tab.select(offered, where, choices, **direct)
+        opened = context.tab.select(near_of, [word, *where], near, **direct)
         opened.then(figures_of, where, figures, **direct)
     # One listener an event: two that both wait as the last one would wake each other for ever.
     word.change(near_of, [word, *where], near, **last)
@@ -218,14 +217,14 @@ def build(context: Context) -> None:
 
 
 def _distances(context: Context) -> Any:
-    def table(words: str, left: str, right: str, pair: str | None) -> tuple[str, Markup]:
+    def as_csv(words: str, left: str, right: str, pair: str | None) -> tuple[str, Markup]:
         try:
             found = lookup.distances(_listed(words), context.predictor(pair), left, right)
         except InputError as error:
             return "", alert(str(error), "kv-refused")
         return map_words.distances_csv(found), element("div")
 
-    return table
+    return as_csv
 
 
 def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:

@@ -7,9 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import gradio as gr
-
-from kronviz.app.components import MAX_SEED, PAIR, QUEUE, Answer, answer, still_there, texts, typed
+from kronviz.app.components import (
+    MAX_SEED,
+    PAIR,
+    QUEUE,
+    Answer,
+    add_endpoint,
+    answer,
+    still_there,
+    texts,
+    typed,
+)
 from kronviz.app.context import Context
 from kronviz.passages import CONTEXT, CONTINUATION
 from kronviz.predictor import InputError, Predictor
@@ -63,12 +71,7 @@ def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
     for function in endpoints(context):
         quick = function.__name__ == "sensitivity"
-        gr.api(
-            function,
-            api_name=function.__name__,
-            concurrency_limit=1,
-            concurrency_id="lab-typing" if quick else QUEUE,
-        )
+        add_endpoint(function, "lab-typing" if quick else QUEUE)
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import gradio as gr
 
-from kronviz.app.components import QUEUE, Answer, answer, still_there, typed, uploaded_file
+from kronviz.app.components import (
+    QUEUE,
+    Answer,
+    add_endpoint,
+    answer,
+    offer,
+    still_there,
+    typed,
+    uploaded_file,
+)
 from kronviz.app.context import Context
 from kronviz.lines import short_name
 from kronviz.predictor import InputError, Predictor
@@ -44,8 +53,8 @@ Ask = Callable[[], TableSettings]
 def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
     table, table_of_files, table_of_bytes = endpoints(context)
-    gr.api(table, api_name="table", concurrency_limit=1, concurrency_id=QUEUE)
-    gr.api(table_of_bytes, api_name="table_of_bytes", concurrency_limit=1, concurrency_id=QUEUE)
+    add_endpoint(table, QUEUE)
+    add_endpoint(table_of_bytes, QUEUE)
     # Files come through components, which alone know which paths a visitor may name.
     files = [uploaded_file(visible=False) for _ in range(2)]
     text = gr.Textbox(visible=False)
@@ -53,7 +62,7 @@ def add_endpoints(context: Context) -> None:
     numbers = [gr.Number(value, precision=0, visible=False) for value in (16, 0, 1)]
     on_map = gr.Checkbox(visible=False)
     gr.Button(visible=False).click(
-        table_of_files,
+        offer(table_of_files, "table_of_files", QUEUE),
         [*files, text, words, *numbers, on_map],
         gr.JSON(visible=False),
         api_name="table_of_files",
