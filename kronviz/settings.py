@@ -45,6 +45,8 @@ class Setting:
         option: another name on the command line, such as ``--answer``.
         example: what the command line takes for a required setting that is not given.
         link: the name in the page's links, where it is not the setting's own.
+        number: of a text, for which a whole number may be given as well.
+        percent: a share, which the page asks for as a percentage.
     """
 
     help: str
@@ -55,6 +57,8 @@ class Setting:
     option: str = ""
     example: Any = None
     link: str = ""
+    number: bool = False
+    percent: bool = False
 
 
 def setting(
@@ -68,9 +72,11 @@ def setting(
     option: str = "",
     example: Any = None,
     link: str = "",
+    number: bool = False,
+    percent: bool = False,
 ) -> Any:
     """Declare a field of a settings class; arguments as for `Setting`. ``...`` means required."""
-    about = Setting(help, low, high, tuple(choices), lines, option, example, link)
+    about = Setting(help, low, high, tuple(choices), lines, option, example, link, number, percent)
     return field(**({} if default is ... else {"default": default}), metadata={_META: about})
 
 
@@ -98,7 +104,10 @@ def checked(cls: type[Settings], **values: Any) -> Settings:
         value = values.get(name)
         if value is None or (isinstance(value, list | tuple) and not value):
             if each.default is MISSING:
-                raise InputError(f"{name} must be a text in quotes.")
+                many = typing.get_origin(type_) is tuple
+                raise InputError(
+                    f"{name} must be a {'list with something in it' if many else 'text in quotes'}."
+                )
             continue
         made[name] = _value(name, value, type_, about)
     return cls(**made)
@@ -136,6 +145,8 @@ def _value(name: str, value: Any, type_: Any, about: Setting) -> Any:
                 f"{name} is {shown(value)}; it must be a number from {least:g} to {most:g}."
             )
         return float(value)
+    if about.number and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text in quotes.")
     if about.choices:
@@ -182,6 +193,12 @@ def from_options(cls: type[Settings], options: argparse.Namespace) -> Settings:
     return checked(cls, **values)
 
 
+def written(settings: Any) -> str:
+    """Return the options of a command line that give these settings again."""
+    given = {name: getattr(settings, name) for name in declared(type(settings))}
+    return " ".join(f"--{name.replace('_', '-')} {_written(given[name])}" for name in given)
+
+
 def endpoint(
     cls: type[Settings],
     answer: Callable[..., Any],
@@ -189,6 +206,7 @@ def endpoint(
     says: str,
     more: Mapping[str, tuple[Any, Any, str]] | None = None,
     order: Sequence[str] = (),
+    returns: Any = dict[str, Any],
 ) -> Callable[..., Any]:
     """Return a function with the settings as its arguments, for an API that reads signatures.
 
@@ -197,14 +215,16 @@ def endpoint(
         says: what the endpoint does and what its answer holds.
         more: type, default and one line of arguments that are no settings, by name.
         order: of all arguments, where it is not settings first, then ``more``.
+        returns: type of the answer.
     """
     parameters, lines, hints = [], [], {}
     for key, (each, type_, about) in declared(cls).items():
         many = typing.get_origin(type_) is tuple
-        hint = list[typing.get_args(type_)[0]] | None if many else type_  # type: ignore[misc]
-        default = None if many else each.default
-        empty = inspect.Parameter.empty
-        parameters.append((key, hint, empty if each.default is MISSING else default))
+        hint = list[typing.get_args(type_)[0]] if many else type_  # type: ignore[misc]
+        default = inspect.Parameter.empty if each.default is MISSING else each.default
+        if many and each.default is not MISSING:
+            hint, default = hint | None, None
+        parameters.append((key, hint, default))
         lines.append(f"{key}: {about.help}{_limits(about)}.")
     for key, (hint, default, words) in (more or {}).items():
         parameters.append((key, hint, default))
@@ -225,10 +245,10 @@ def endpoint(
             inspect.Parameter(key, kind, default=default, annotation=hint)
             for key, hint, default in parameters
         ],
-        return_annotation=dict[str, Any],
+        return_annotation=returns,
     )
     function.__signature__ = signature  # type: ignore[attr-defined]
-    function.__annotations__ = {**hints, "return": dict[str, Any]}
+    function.__annotations__ = {**hints, "return": returns}
     function.__name__ = function.__qualname__ = name
     listed = "\n".join(f"    {line}" for line in lines)
     function.__doc__ = f"{says}\n\nArgs:\n{listed}\n"

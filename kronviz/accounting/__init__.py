@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from kronviz import codec
 from kronviz.predictor import InputError
+from kronviz.settings import check, setting
 from kronviz.strings import whole_number
 from kronviz.tokenizer import VOCABULARIES, load_tokenizer
 
@@ -35,11 +36,27 @@ DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 SIZES = {"r50k_base": 50_257, "cl100k_base": 100_277, "o200k_base": 200_019}
 """Tokens of each vocabulary, for whoever needs no more of it: to load one takes up to seconds."""
 LARGEST = "o200k_base"
-MAX_VOCABULARY, MAX_POS_DIM, MAX_D_MODEL = 10_000_000, 256, 65_536
+MAX_VOCABULARY = 10_000_000
 OFFSET_BYTES = 4
 PADDED_LENGTH_BYTES = 2
 DENSE_CODE_BYTES = 4
 """The reference keeps its codes in float32, whatever the projection's type."""
+
+
+@dataclass(frozen=True)
+class CostSettings:
+    """What the cost of an input embedding can be asked for."""
+
+    vocabulary: str = setting(
+        next(iter(SIZES)),
+        f"{', '.join(SIZES)}, or a number of tokens such as 131072",
+        number=True,
+    )
+    pos_dim: int = setting(
+        16, "Positions of the byte code, P; longer tokens are cut", low=1, high=256
+    )
+    d_model: int = setting(768, "Width of the model", low=1, high=65_536)
+    dtype: str = setting("float32", "Type of the weights", choices=DTYPES)
 
 
 @dataclass(frozen=True)
@@ -95,26 +112,24 @@ class InputCost:
 
 
 def input_cost(
-    vocabulary: str | int = "r50k_base",
-    pos_dim: int = 16,
-    d_model: int = 768,
-    dtype: str = "float32",
+    vocabulary: str | int = CostSettings.vocabulary,
+    pos_dim: int = CostSettings.pos_dim,
+    d_model: int = CostSettings.d_model,
+    dtype: str = CostSettings.dtype,
 ) -> InputCost:
-    """The costs of a vocabulary at a shape.
+    """Add up the costs of a vocabulary at a shape.
 
     Args:
-        vocabulary: a name for `load_tokenizer`, or a number of tokens.
-        pos_dim: positions of the code, P, 1 to 256.
-        d_model: width of the model, 1 to 65,536.
-        dtype: type of the weights: float32, bfloat16 or float16.
+        vocabulary: a name for `load_tokenizer`, or a number of tokens; the others as in
+            `CostSettings`.
 
     Raises:
         InputError: an argument is out of its range.
     """
     name, count = read_vocabulary(vocabulary)
-    pos_dim = whole_number(pos_dim, "pos_dim", 1, MAX_POS_DIM)
-    d_model = whole_number(d_model, "d_model", 1, MAX_D_MODEL)
-    dtype = read_dtype(dtype)
+    asked = CostSettings(str(vocabulary), pos_dim, d_model, dtype)
+    check(asked)
+    pos_dim, d_model, dtype = asked.pos_dim, asked.d_model, asked.dtype
     text, cut, estimated = _text(name, count, pos_dim)
     size = codec.dimension(pos_dim)
     table, projection = count * d_model, size * d_model
@@ -149,12 +164,12 @@ def input_cost(
 
 
 def saved_share(n_vocab: int, pos_dim: int) -> float:
-    """Share of a table's parameters that the projection does without; any ``d_model``."""
+    """Return the share of a table's parameters that kron does without, whatever ``d_model`` is."""
     return 1 - codec.dimension(pos_dim) / n_vocab
 
 
 def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
-    """The name of a vocabulary to count in, and how many of its tokens.
+    """Return the name of a vocabulary to count in, and how many of its tokens.
 
     Raises:
         InputError: there is no such vocabulary, or the number is out of range.
@@ -173,15 +188,8 @@ def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
     return name, SIZES[name]
 
 
-def read_dtype(dtype: str) -> str:
-    """The name of a type of weights; `InputError` if there is none such."""
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise InputError(f"dtype is {str(dtype)[:40]!r}; choose {', '.join(DTYPES)}.")
-    return dtype
-
-
 def _text(name: str, count: int, pos_dim: int) -> tuple[int, int, bool]:
-    """Bytes of the first ``count`` tokens, how many are cut, and whether that is an estimate."""
+    """Return the bytes of ``count`` tokens, how many are cut, and whether that is an estimate."""
     lengths, cut = _cut_lengths(name, pos_dim), _lengths(name) > pos_dim
     known = min(count, len(lengths))
     rest = count - known

@@ -23,13 +23,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kronviz.accounting import DTYPES, read_dtype, read_vocabulary
+from kronviz.accounting import DTYPES, CostSettings, read_vocabulary
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.predictor import InputError
-from kronviz.strings import whole_number
+from kronviz.settings import check, setting
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
-MAX_TOKENS = 65_536
 MAX_BYTES = 700_000_000
 """Largest table that a measurement makes, in bytes."""
 MAX_RESULT_BYTES = 300_000_000
@@ -39,6 +38,15 @@ TURN = 0.02
 BATCHES = 8
 """Batches of ids that the calls of a contestant go through."""
 Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class MeasureSettings(CostSettings):
+    """What a measurement can be asked for."""
+
+    pos_dim: int = setting(CostSettings.pos_dim, "Positions of the byte code, P", low=1, high=64)
+    d_model: int = setting(CostSettings.d_model, "Width of the model", low=1, high=8192)
+    tokens: int = setting(1024, "How many tokens each call embeds", low=1, high=65_536)
 
 
 @dataclass(frozen=True)
@@ -85,18 +93,18 @@ class Measurement:
 
 
 def measure(
-    vocabulary: str | int = "r50k_base",
-    pos_dim: int = 16,
-    d_model: int = 768,
-    dtype: str = "float32",
-    tokens: int = 1024,
+    vocabulary: str | int = MeasureSettings.vocabulary,
+    pos_dim: int = MeasureSettings.pos_dim,
+    d_model: int = MeasureSettings.d_model,
+    dtype: str = MeasureSettings.dtype,
+    tokens: int = MeasureSettings.tokens,
     seconds: float = 2.0,
 ) -> Measurement:
     """Time a learned table and kron's encoders, for inference, on the device that answers here.
 
     Args:
-        vocabulary: as for `accounting.input_cost`, up to the ids that o200k has.
-        tokens: ids that each call embeds, 1 to 65,536, drawn as text uses them.
+        vocabulary: as for `accounting.input_cost`, up to the ids that o200k has; the others as in
+            `MeasureSettings`.
         seconds: about how long to take.
 
     Raises:
@@ -104,12 +112,9 @@ def measure(
     """
     started = time.perf_counter()
     name, count = read_vocabulary(vocabulary)
-    pos_dim, d_model = (
-        whole_number(pos_dim, "pos_dim", 1, 64),
-        whole_number(d_model, "d_model", 1, 8192),
-    )
-    tokens = whole_number(tokens, "tokens", 1, MAX_TOKENS)
-    dtype = read_dtype(dtype)
+    asked = MeasureSettings(str(vocabulary), pos_dim, d_model, dtype, tokens)
+    check(asked)
+    pos_dim, d_model, dtype, tokens = asked.pos_dim, asked.d_model, asked.dtype, asked.tokens
     known = load_tokenizer(name).vocabulary
     if count > len(known):
         raise InputError(f"Only {len(known):,} tokens have bytes to measure with; ask for fewer.")

@@ -33,9 +33,18 @@ from kronviz.maps.spaces import (
     vocabulary_of,
 )
 from kronviz.maps.store import Map, MapError, read_map
-from kronviz.maps.words import PROBES, Member, checked_words, in_family, members, spelling
+from kronviz.maps.words import (
+    MAX_WORDS,
+    PROBES,
+    Member,
+    checked_words,
+    in_family,
+    members,
+    spelling,
+)
 from kronviz.predictor import InputError, Predictor
-from kronviz.strings import readable, spellings, string_bytes, whole_number
+from kronviz.settings import setting
+from kronviz.strings import MAX_BYTES, readable, spellings, string_bytes, whole_number
 from kronviz.tokenizer import TokenSet, token_set
 
 LEFT, RIGHT = "bpe", "kron"
@@ -43,8 +52,62 @@ PLACED_BY = 5
 TOGETHER = 0.06
 """How far from the nearest one another neighbour may lie and still pull, of the map's width."""
 MAX_K = 50
+_SPACE = "A space, as for the endpoint map"
 _LONGEST_ID = 12
 _BYTE = re.compile(rb"\\x([0-9a-f]{2})")
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """Which map is asked for, and where of its points."""
+
+    space: str = setting(
+        RIGHT,
+        "bpe, bpe-1, bpe-2, kron, kron-1, kron-2, code, kron-whole or code-whole; or a space that "
+        "/table or /table_of_files has named, which is drawn when first asked for",
+    )
+    first: int = setting(0, "Id of the first token whose coordinates are given")
+    count: int = setting(1000, "How many", low=1, high=60_000)
+
+
+@dataclass(frozen=True)
+class FamilySettings:
+    """In which space the families are looked at."""
+
+    space: str = setting(RIGHT, _SPACE)
+    k: int = setting(10, "How many neighbours", low=1, high=MAX_K)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideSettings:
+    """Which two spaces stand side by side."""
+
+    left: str = setting(LEFT, _SPACE)
+    right: str = setting(RIGHT, "Another one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookUpSettings(SideSettings):
+    """Which word is looked up."""
+
+    text: str = setting(..., f"A word of 1 to {MAX_BYTES} bytes, or #123 for the token of that id")
+    k: int = setting(10, "How many neighbours", low=1, high=MAX_K)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordSettings(SideSettings):
+    """Which words are looked at together."""
+
+    words: tuple[str, ...] = setting(
+        ..., f"1 to {MAX_WORDS} texts of at most {MAX_BYTES} bytes; a layout takes 5"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceSettings(WordSettings):
+    """Which words are placed on maps."""
+
+    k: int = setting(10, "How many neighbours each word is given", low=1, high=MAX_K)
 
 
 @dataclass(frozen=True)

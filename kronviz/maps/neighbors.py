@@ -32,8 +32,12 @@ from kronviz import codec
 from kronviz.model import GPT
 from kronviz.morphology import kin
 from kronviz.predictor import Predictor, TokenView
+from kronviz.settings import setting
 from kronviz.strings import (
     CHUNK,
+    MAX_BYTES,
+    MAX_POS_DIM,
+    MIN_POS_DIM,
     embeds_bytes,
     known_tokenizer,
     positions,
@@ -43,9 +47,25 @@ from kronviz.strings import (
     tokens,
     whole_number,
 )
-from kronviz.tokenizer import TokenBytes, Tokenizer, token_set
+from kronviz.tokenizer import VOCABULARIES, TokenBytes, Tokenizer, token_set
 
 MAX_NEIGHBORS = 100
+
+
+@dataclass(frozen=True)
+class NeighborSettings:
+    """Which nearest tokens of a string are asked for."""
+
+    text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
+    k: int = setting(10, "How many neighbours", low=1, high=MAX_NEIGHBORS)
+    vocabulary: str = setting(
+        "", f"{', '.join(VOCABULARIES)} for the code; empty for the pair's own"
+    )
+    pos_dim: int = setting(
+        0,
+        f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for what the model was trained "
+        "with",
+    )
 
 
 @dataclass(frozen=True)
@@ -138,7 +158,7 @@ def neighbors(
     text: str | bytes,
     predictor: Predictor | None = None,
     *,
-    k: int = 10,
+    k: int = NeighborSettings.k,
     pos_dim: int | None = None,
     vocabulary: str | None = None,
 ) -> NeighborReport:

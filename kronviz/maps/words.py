@@ -21,11 +21,14 @@ from kronviz.families import FAMILIES, Family
 from kronviz.maps.neighbors import canonical, code_table, top
 from kronviz.morphology import MIN_ROOT, kin, stem
 from kronviz.predictor import InputError
+from kronviz.settings import setting
 from kronviz.strings import one_of, shown, string_bytes, whole_number
 from kronviz.tokenizer import token_set
 from kronviz.typos import KINDS, misspell
 
 MAX_WORDS = 200
+MAX_CHARACTERS = 40
+"""Of a word that variants are made of."""
 MAX_MEMBERS = 40
 """Most relatives of one kind that are lit; the closest spellings come first."""
 BYTE_NEIGHBORS = 10
@@ -169,6 +172,15 @@ RULES = {
 }
 
 
+@dataclass(frozen=True)
+class VariantSettings:
+    """Which variants of a word are made."""
+
+    word: str = setting(..., f"A text of at most {MAX_CHARACTERS} characters")
+    rules: tuple[str, ...] = setting(tuple(RULES), "Kinds of variants", choices=RULES)
+    seed: int = setting(0, "Seed of the typos")
+
+
 def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> tuple[str, ...]:
     """A word and its variants by rule, each once; the word comes first.
 
@@ -176,7 +188,7 @@ def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> t
     nobody writes is worth seeing too.
 
     Args:
-        word: a text of at most 40 characters.
+        word: a text of at most `MAX_CHARACTERS` characters.
         rules: names in `RULES`.
         seed: of the typos.
 
@@ -185,8 +197,10 @@ def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> t
     """
     string_bytes(word, "word")
     seed = whole_number(seed, "seed", 0, 2**31)
-    if len(word) > 40:
-        raise InputError(f"The word has {len(word)} characters; variants are made of up to 40.")
+    if len(word) > MAX_CHARACTERS:
+        raise InputError(
+            f"The word has {len(word)} characters; variants are made of up to {MAX_CHARACTERS}."
+        )
     bare = word.strip() or word
     found = [word]
     for rule in rules:

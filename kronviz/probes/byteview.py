@@ -19,7 +19,11 @@ import torch
 
 from kronviz import codec
 from kronviz.predictor import Predictor, TokenView
+from kronviz.settings import setting
 from kronviz.strings import (
+    MAX_BYTES,
+    MAX_POS_DIM,
+    MIN_POS_DIM,
     cosines,
     kron_embedding,
     owners,
@@ -29,6 +33,29 @@ from kronviz.strings import (
     summands,
     tokens,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeSettings:
+    """The shape of the code that strings are looked at in."""
+
+    pos_dim: int = setting(
+        0,
+        f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for what the model was trained "
+        "with",
+    )
+
+    @property
+    def positions(self) -> int | None:
+        """``pos_dim``, where one was asked for."""
+        return self.pos_dim or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StringSettings(CodeSettings):
+    """What one string can be looked at for."""
+
+    text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
 
 
 @dataclass(frozen=True)

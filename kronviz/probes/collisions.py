@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import TokenView
-from kronviz.strings import known_tokenizer, one_of, positions, whole_number
-from kronviz.tokenizer import load_tokenizer
+from kronviz.settings import check, setting
+from kronviz.strings import DEFAULT_POS_DIM, MAX_POS_DIM, MIN_POS_DIM, known_tokenizer, positions
+from kronviz.tokenizer import VOCABULARIES, load_tokenizer
 
-MAX_GROUPS = 500
 TOKENS_SHOWN = 12
 REPLACEMENT = "\ufffd".encode()
 
@@ -39,6 +39,22 @@ RULES = {
         "Reference rule", "decode([id]).encode(): a piece of a character becomes U+FFFD"
     ),
 }
+
+
+@dataclass(frozen=True)
+class CollisionSettings:
+    """In which vocabulary, and by which code, shared codes are counted."""
+
+    vocabulary: str = setting(next(iter(VOCABULARIES)), ", ".join(VOCABULARIES))
+    pos_dim: int = setting(
+        DEFAULT_POS_DIM, "Positions of the code", low=MIN_POS_DIM, high=MAX_POS_DIM
+    )
+    rule: str = setting(
+        "true",
+        "true for the bytes that a token stands for, reference for decode([id]).encode()",
+        choices=RULES,
+    )
+    limit: int = setting(20, "How many groups are listed, largest first", low=0, high=500)
 
 
 @dataclass(frozen=True)
@@ -82,23 +98,25 @@ class Collisions:
 
 
 def collisions(
-    vocabulary: str, *, pos_dim: int | None = None, rule: str = "true", limit: int = 20
+    vocabulary: str,
+    *,
+    pos_dim: int | None = None,
+    rule: str = CollisionSettings.rule,
+    limit: int = CollisionSettings.limit,
 ) -> Collisions:
     """Count the tokens that share a code, and list the largest groups.
 
     Args:
         vocabulary: name for `tokenizer.load_tokenizer`.
-        pos_dim: positions of the code; 16 if left out.
-        rule: key of `RULES`.
-        limit: how many groups to list, 0 to `MAX_GROUPS`.
+        pos_dim, rule, limit: as in `CollisionSettings`.
 
     Raises:
         InputError: an argument is unknown or out of range.
     """
-    rule = one_of(rule, "rule", RULES)
-    limit = whole_number(limit, "limit", 0, MAX_GROUPS)
     tokenizer = known_tokenizer(vocabulary)
-    pos_dim = positions(pos_dim)
+    asked = CollisionSettings(vocabulary, positions(pos_dim), rule, limit)
+    check(asked)
+    pos_dim, rule, limit = asked.pos_dim, asked.rule, asked.limit
     n_tokens, n_codes, groups = _grouped(tokenizer.name, pos_dim, rule)
 
     def view(token: int) -> TokenView:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import Predictor, clean_text
+from kronviz.probes.byteview import StringSettings
+from kronviz.settings import setting
 from kronviz.strings import (
     bpe_cosines,
     kron_cosines,
@@ -47,6 +49,13 @@ EDIT_KINDS = {
     "case": EditKind("Change case", "a small letter becomes a capital, or the reverse"),
     "space": EditKind("Add a space", "a space is put in before this letter"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkSettings(StringSettings):
+    """Which edits walk through a string."""
+
+    kind: str = setting("", f"{', '.join(EDIT_KINDS)}; empty for all of them")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,10 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import Predictor, TokenView
+from kronviz.probes.byteview import CodeSettings
+from kronviz.settings import setting
 from kronviz.strings import (
+    MAX_BYTES,
     bpe_cosines,
     kron_cosines,
     owners,
@@ -26,6 +29,14 @@ from kronviz.strings import (
     string_bytes,
     tokens,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings(CodeSettings):
+    """Which two strings are compared."""
+
+    first: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
+    second: str = setting(..., "Another one")
 
 
 @dataclass(frozen=True)

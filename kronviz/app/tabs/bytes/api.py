@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from kronviz.app.components import Answer, add_endpoint, answer, typed
+from kronviz.app.components import PAIR, Answer, add_endpoint, answer, typed
 from kronviz.app.context import Context
-from kronviz.maps.neighbors import neighbors
+from kronviz.maps.neighbors import NeighborSettings, neighbors
 from kronviz.predictor import Predictor
-from kronviz.probes.byteview import encode
-from kronviz.probes.collisions import collisions
-from kronviz.probes.editwalk import edit_walk
-from kronviz.probes.stringpair import compare_strings
+from kronviz.probes.byteview import StringSettings, encode
+from kronviz.probes.collisions import CollisionSettings, collisions
+from kronviz.probes.editwalk import WalkSettings, edit_walk
+from kronviz.probes.stringpair import PairSettings, compare_strings
+from kronviz.settings import endpoint
+
+ENCODE = """Show what the byte-level model is given for a string.
+
+The string's bytes light cells of a grid of 256 byte values by pos_dim positions; that grid,
+normalised and projected, is the embedding. The answer holds every lit cell with its character, byte
+(hex), position (from 1) and what it adds to the trained embedding, the bytes that were cut, the
+moments of the code, its exact inverse, and the tokens that the tokenizer makes of the string."""
+SIMILARITY = """Compare two strings: shared, moved, lost and new bytes, and their similarity.
+
+The answer holds the cosine of the two codes (shared cells over the root of the product of the
+lengths), of the byte-level model's trained embeddings, and of the rows of the learned table where
+each string is one token."""
+EDIT_WALK = "Try one edit at every place of a string and report how similar the result still is."
+NEIGHBORS = """Find the tokens nearest to a string in the byte code and in both trained tables.
+
+Each neighbour carries its cosine and its relation to the string: typographic (the same word but for
+case, leading space and punctuation), morphological (one word holds the other) or other."""
+COLLISIONS = "Count the tokens of a vocabulary that share their code with another, and list them."
 
 
 def add_endpoints(context: Context) -> None:
@@ -21,94 +41,45 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """The endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints as functions of plain values, for the API and for agents."""
 
-    def models(pair: str) -> Predictor:
-        return context.predictor(typed(pair or "", "pair"))
+    def published(
+        settings: type, name: str, says: str, ask: Callable[[Predictor, Any], object], order: str
+    ) -> Callable[..., Answer]:
+        def asked(checked: Callable[[], Any], pair: str = "") -> Answer:
+            return answer(lambda: ask(context.predictor(typed(pair or "", "pair")), checked()))
 
-    def encode_(text: str, pos_dim: int = 0, pair: str = "") -> Answer:
-        """Show what the byte-level model is given for a string.
+        return endpoint(settings, asked, name, says, PAIR, order.split())
 
-        The string's bytes light cells of a grid of 256 byte values by pos_dim positions; that
-        grid, normalised and projected, is the embedding. The answer holds every lit cell with its
-        character, byte (hex), position (from 1) and what it adds to the trained embedding, the
-        bytes that were cut, the moments of the code, its exact inverse, and the tokens that the
-        tokenizer makes of the string.
+    def walk(predictor: Predictor, asked: WalkSettings) -> object:
+        kinds = [asked.kind] if asked.kind else None
+        return edit_walk(asked.text, predictor, pos_dim=asked.positions, kinds=kinds)
 
-        Args:
-            text: Any string of 1 to 200 bytes.
-            pos_dim: Positions of the code, 4 to 64; 0 for what the model was trained with.
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-        return answer(lambda: encode(text, models(pair), pos_dim=_size(pos_dim)))
+    def near(predictor: Predictor, asked: NeighborSettings) -> object:
+        size, words = asked.pos_dim or None, asked.vocabulary or None
+        return neighbors(asked.text, predictor, k=asked.k, pos_dim=size, vocabulary=words)
 
-    def similarity(first: str, second: str, pos_dim: int = 0, pair: str = "") -> Answer:
-        """Compare two strings: shared, moved, lost and new bytes, and their similarity.
+    def counted(checked: Callable[[], CollisionSettings]) -> Answer:
+        return answer(lambda: collisions(**vars(checked())))
 
-        The answer holds the cosine of the two codes (shared cells over the root of the product of
-        the lengths), of the byte-level model's trained embeddings, and of the rows of the learned
-        table where each string is one token.
-
-        Args:
-            first: A string of 1 to 200 bytes.
-            second: Another one.
-            pos_dim: Positions of the code, 4 to 64; 0 for what the model was trained with.
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-        return answer(lambda: compare_strings(first, second, models(pair), pos_dim=_size(pos_dim)))
-
-    def edit_walk_(text: str, kind: str = "", pos_dim: int = 0, pair: str = "") -> Answer:
-        """Try one edit at every place of a string and report how similar the result still is.
-
-        Args:
-            text: A string of 1 to 200 bytes.
-            kind: substitute, insert, delete, swap, case or space; empty for all of them.
-            pos_dim: Positions of the code, 4 to 64; 0 for what the model was trained with.
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-        kinds = [kind] if kind else None
-        return answer(lambda: edit_walk(text, models(pair), pos_dim=_size(pos_dim), kinds=kinds))
-
-    def neighbors_(
-        text: str, k: int = 10, vocabulary: str = "", pos_dim: int = 0, pair: str = ""
-    ) -> Answer:
-        """Find the tokens nearest to a string in the byte code and in both trained tables.
-
-        Each neighbour carries its cosine and its relation to the string: typographic (the same
-        word but for case, leading space and punctuation), morphological (one word holds the
-        other) or other.
-
-        Args:
-            text: A string of 1 to 200 bytes.
-            k: How many neighbours, 1 to 100.
-            vocabulary: r50k_base, cl100k_base or o200k_base for the code; empty for the pair's.
-            pos_dim: Positions of the code, 4 to 64; 0 for what the model was trained with.
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-        return answer(
-            lambda: neighbors(
-                text, models(pair), k=k, pos_dim=_size(pos_dim), vocabulary=vocabulary or None
-            )
-        )
-
-    def collisions_(
-        vocabulary: str = "r50k_base", pos_dim: int = 16, rule: str = "true", limit: int = 20
-    ) -> Answer:
-        """Count the tokens of a vocabulary that share their code with another, and list them.
-
-        Args:
-            vocabulary: r50k_base (GPT-2's), cl100k_base or o200k_base.
-            pos_dim: Positions of the code, 4 to 64.
-            rule: true for the bytes that a token stands for, reference for decode([id]).encode().
-            limit: How many groups are listed, largest first, 0 to 500.
-        """
-        return answer(lambda: collisions(vocabulary, pos_dim=pos_dim, rule=rule, limit=limit))
-
-    published = (encode_, similarity, edit_walk_, neighbors_, collisions_)
-    for function in published:
-        function.__name__ = function.__name__.rstrip("_")
-    return published
-
-
-def _size(pos_dim: int) -> int | None:
-    return None if pos_dim == 0 and not isinstance(pos_dim, bool) else pos_dim
+    return (
+        published(
+            StringSettings,
+            "encode",
+            ENCODE,
+            lambda models, asked: encode(asked.text, models, pos_dim=asked.positions),
+            "text pos_dim pair",
+        ),
+        published(
+            PairSettings,
+            "similarity",
+            SIMILARITY,
+            lambda models, asked: compare_strings(
+                asked.first, asked.second, models, pos_dim=asked.positions
+            ),
+            "first second pos_dim pair",
+        ),
+        published(WalkSettings, "edit_walk", EDIT_WALK, walk, "text kind pos_dim pair"),
+        published(NeighborSettings, "neighbors", NEIGHBORS, near, "text k vocabulary pos_dim pair"),
+        endpoint(CollisionSettings, counted, "collisions", COLLISIONS),
+    )

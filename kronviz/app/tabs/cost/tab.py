@@ -13,22 +13,23 @@ from typing import Any
 import gradio as gr
 
 from kronviz.accounting import (
-    DTYPES,
     MAX_VOCABULARY,
     SIZES,
+    CostSettings,
     InputCost,
     input_cost,
     read_vocabulary,
 )
 from kronviz.accounting.kept import kept_times
+from kronviz.accounting.timing import MeasureSettings
 from kronviz.accounting.timing import measure as measure_times
 from kronviz.app.components import (
     Answer,
+    Fields,
     Line,
     Markup,
     add_endpoint,
     answer,
-    clean_text,
     element,
     html_part,
 )
@@ -36,24 +37,30 @@ from kronviz.app.context import Context
 from kronviz.app.tabs.cost import view
 from kronviz.figures import cost as figures
 from kronviz.predictor import InputError
+from kronviz.settings import endpoint
 from kronviz.strings import whole_number
 
 ANY = "number"
 PAPERS_NUMBER = 131_072
-START = ("r50k_base", PAPERS_NUMBER, 16, 768, "float32")
 BATCHES = (16, 1024, 8192)
 TYPING = "16, as one types"
+COST = """Add up what an input embedding costs: a learned table, and kron in its place.
+
+The answer holds parameters, bytes of the weights, of the stored token bytes (ragged as here, padded
+as in the reference implementation), of dense codes, and of training."""
+MEASURE = "Time a learned table and kron's encoders on the machine that answers, for two seconds."
 
 
 def build(context: Context) -> None:
     """Lay the tab out and connect it. Call inside a `gr.Tab`."""
-    first = input_cost(START[0], *START[2:])
+    start_with, fields = CostSettings(), Fields(MeasureSettings)
+    first = input_cost(**vars(start_with))
     head = html_part(view.finding(first), "kv-cost-finding")
     with gr.Row(elem_id="kv-cost-controls"):
         vocabulary = gr.Radio(
             [(f"{view.NAMES[name]}, {count:,}", name) for name, count in SIZES.items()]
             + [("a number", ANY)],
-            value=START[0],
+            value=start_with.vocabulary,
             label="Vocabulary",
             elem_id="kv-cost-vocabulary",
         )
@@ -66,20 +73,11 @@ def build(context: Context) -> None:
             visible=False,
             elem_id="kv-cost-number",
         )
-        pos_dim = gr.Slider(
-            1,
-            64,
-            START[2],
-            step=1,
-            label="Bytes kept of a token, P",
-            elem_id="kv-cost-pos",
+        pos_dim = fields("pos_dim", "Bytes kept of a token, P", elem_id="kv-cost-pos")
+        d_model = fields(
+            "d_model", "Width of the model", minimum=64, step=64, elem_id="kv-cost-width"
         )
-        d_model = gr.Slider(
-            64, 8192, START[3], step=64, label="Width of the model", elem_id="kv-cost-width"
-        )
-        dtype = gr.Radio(
-            list(DTYPES), value=START[4], label="Number format", elem_id="kv-cost-dtype"
-        )
+        dtype = fields("dtype", "Number format", elem_id="kv-cost-dtype")
     with gr.Row(elem_classes="kv-cost-plots"):
         with gr.Column(min_width=300):
             html_part(element("h3", "What has to be in memory", class_="kv-heading"))
@@ -96,7 +94,7 @@ def build(context: Context) -> None:
             html_part(element("h3", "The saving grows with the vocabulary", class_="kv-heading"))
             savings = _plot(figures.savings(first), "Saving")
             price = html_part(view.price(first))
-    sums = html_part(_sums(first, START[0]), "kv-cost-table")
+    sums = html_part(_sums(first), "kv-cost-table")
     html_part(
         element(
             "div",
@@ -112,7 +110,7 @@ def build(context: Context) -> None:
     with gr.Row(elem_id="kv-cost-tools"):
         tokens = gr.Radio(
             [(TYPING if size == 16 else f"{size:,}", size) for size in BATCHES],
-            value=1024,
+            value=MeasureSettings.tokens,
             label="Tokens in a batch",
             elem_id="kv-cost-tokens",
         )
@@ -169,7 +167,7 @@ def _follow(
         figures.memory(cost),
         figures.savings(cost),
         view.price(cost),
-        _sums(cost, name),
+        _sums(cost),
     ]
 
 
@@ -188,67 +186,39 @@ def _measured(
     except InputError as error:
         yield [view.refused(str(error)), gr.skip()]
         return
-    shape = (name, found.pos_dim, found.d_model, found.dtype, found.tokens)
+    shape = CostSettings(name, found.pos_dim, found.d_model, found.dtype)
+    again = view.command(shape, found.tokens)
     yield [
         view.status(f"Measured in {found.seconds:.1f} s."),
-        element("div", view.measured(found), view.command(*shape), class_="kv-cost-page"),
+        element("div", view.measured(found), again, class_="kv-cost-page"),
     ]
 
 
 def endpoints() -> tuple[Callable[..., Answer], ...]:
-    """The tab for programs: plain arguments, JSON results."""
+    """Return the tab for programs: plain arguments, JSON results."""
 
-    def cost(
-        vocabulary: str = "r50k_base", pos_dim: int = 16, d_model: int = 768, dtype: str = "float32"
-    ) -> Answer:
-        """Add up what an input embedding costs: a learned table, and kron in its place.
+    def cost(settings: Callable[[], CostSettings]) -> Answer:
+        return answer(lambda: input_cost(**vars(settings())))
 
-        The answer holds parameters, bytes of the weights, of the stored token bytes (ragged as
-        here, padded as in the reference implementation), of dense codes, and of training.
+    def measure(settings: Callable[[], MeasureSettings]) -> Answer:
+        return answer(lambda: measure_times(**vars(settings())))
 
-        Args:
-            vocabulary: r50k_base, cl100k_base, o200k_base, or a number of tokens such as 131072.
-            pos_dim: Positions of the byte code, 1 to 256; longer tokens are cut.
-            d_model: Width of the model.
-            dtype: float32, bfloat16 or float16.
-        """
-        return answer(lambda: input_cost(_text(vocabulary), pos_dim, d_model, dtype))
-
-    def measure(
-        vocabulary: str = "r50k_base",
-        pos_dim: int = 16,
-        d_model: int = 768,
-        dtype: str = "float32",
-        tokens: int = 1024,
-    ) -> Answer:
-        """Time a learned table and kron's encoders on the machine that answers, for two seconds.
-
-        Args:
-            vocabulary: r50k_base, cl100k_base, o200k_base, or a number of tokens up to 200019.
-            pos_dim: Positions of the byte code, 1 to 64.
-            d_model: Width of the model, up to 8192.
-            dtype: float32, bfloat16 or float16.
-            tokens: How many tokens each call embeds, up to 65536.
-        """
-        return answer(lambda: measure_times(_text(vocabulary), pos_dim, d_model, dtype, tokens))
-
-    return cost, measure
-
-
-def _text(value: Any) -> Any:
-    return clean_text(value) if isinstance(value, str) else value
+    return (
+        endpoint(CostSettings, cost, "cost", COST),
+        endpoint(MeasureSettings, measure, "measure", MEASURE),
+    )
 
 
 def _vocabulary(vocabulary: str, count: float | None) -> str:
-    """The name of a vocabulary, or the number of tokens beside it, checked."""
+    """Return the name of a vocabulary, or the number of tokens beside it, checked."""
     if vocabulary != ANY:
         return read_vocabulary(vocabulary)[0]
     return str(whole_number(count, "the vocabulary", 1, MAX_VOCABULARY))
 
 
-def _sums(cost: InputCost, vocabulary: str) -> Markup:
-    shape = (vocabulary, cost.pos_dim, cost.d_model, cost.dtype)
-    return element("div", view.sums(cost), view.command(*shape), class_="kv-cost-page")
+def _sums(cost: InputCost) -> Markup:
+    shape = CostSettings(cost.vocabulary, cost.pos_dim, cost.d_model, cost.dtype)
+    return element("div", view.sums(cost), view.command(shape), class_="kv-cost-page")
 
 
 def _plot(figure: Any, label: str) -> gr.Plot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kronviz import published
-from kronviz.accounting import InputCost
+from kronviz.accounting import CostSettings, InputCost
 from kronviz.accounting.timing import Measurement
 from kronviz.app.components import (
     Markup,
@@ -20,6 +20,7 @@ from kronviz.app.components import (
 )
 from kronviz.figures.cost import duration, size
 from kronviz.published import Published
+from kronviz.settings import written
 
 NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
 """How the vocabularies are called on the page; each name has the number of tokens beside it."""
@@ -192,14 +193,9 @@ def measured(found: Measurement) -> Markup:
     )
 
 
-def command(
-    vocabulary: str, pos_dim: int, d_model: int, dtype: str, tokens: int | None = None
-) -> Markup:
-    """The command that prints the same again."""
-    line = (
-        f"python -m kronviz.accounting --vocabulary {vocabulary} --pos-dim {pos_dim} "
-        f"--d-model {d_model} --dtype {dtype}"
-    )
+def command(asked: CostSettings, tokens: int | None = None) -> Markup:
+    """Return the command that prints the same again."""
+    line = f"python -m kronviz.accounting {written(asked)}"
     if tokens is not None:
         line += f" --measure {tokens}"
     return element("p", "Reproduce with ", element("code", line), class_="kv-command")
