@@ -44,7 +44,7 @@ class Published:
 
 GAP_NATS = Published("0.083 ± 0.007 nats lower with kron", "abstract", 0.083, 0.007)
 GAP_PERCENT = Published("2.5 ± 0.2% lower with kron", "abstract", 2.5, 0.2)
-FEWER_STEPS = Published("1.43 × fewer steps", "abstract", 1.43)
+FEWER_STEPS = Published("1.43× fewer steps", "abstract", 1.43)
 TABLE_NORM = Published("drifts during training", "abstract")
 PROJECTION_NORM = Published("stays near 1.0", "abstract", 1.0)
 STEP_OVERHEAD = Published("0.01 to 0.24% longer with kron", "abstract")

@@ -210,6 +210,13 @@ def _between(text: str, start: str, end: str) -> list[str]:
     return [part.split(end)[0] for part in text.split(start)[1:]]
 
 
+def test_no_plot_is_on_the_page_by_accident(app: gr.Blocks) -> None:
+    """A plot made while the page is laid out, to be an answer, would stand there a second time."""
+    plots = [block for block in app.blocks.values() if isinstance(block, gr.Plot)]
+    assert len(plots) > 10
+    assert [plot.label for plot in plots if "kv-plot" not in plot.elem_classes] == []
+
+
 def test_the_theme_builds_with_every_colour_in_both_modes() -> None:
     sheet = theme.style_sheet()
     light, dark = sheet.split(":root.dark", 1)

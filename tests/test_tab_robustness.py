@@ -323,11 +323,11 @@ def test_kept_curves_stand_there_before_anything_is_run(
     found = kept.keep(tmp_path / "kept", kept.SWEEP).report
     kept.keep(tmp_path / "kept", kept.RECOVERY)
     for metric in METRICS:
-        plot, shown = curves.sweep_opening(context, "kept", metric)
+        figure, shown = curves.sweep_opening(context, "kept", metric)
         assert shown.count("<figcaption>") == 2
         assert "sweep --pair kept --count 20 --seed 1" in shown
         assert "data:text/csv" not in shown, "its numbers would weigh on every first visit"
-        assert plot.value == gr.Plot(advantages(found, metric)).value
+        assert figure == advantages(found, metric)
     assert "recovery --pair kept --seed 1" in curves.recovery_opening(context, "kept")[1]
     for _, shown in (
         curves.sweep_opening(context, "other", "kl_nats"),

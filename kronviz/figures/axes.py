@@ -30,6 +30,15 @@ def not_yet(figure: go.Figure, words: str) -> go.Figure:
     return figure
 
 
+def with_legend(figure: go.Figure) -> go.Figure:
+    """Show what the lines are, in rows above the chart that take the height they need."""
+    figure.update_layout(
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": SMALL}},
+    )
+    return figure
+
+
 def plain_chart(
     height: int, *, x_title: str = "", y_title: str = "", right: int = 12, below: int = 48
 ) -> go.Figure:
@@ -37,8 +46,7 @@ def plain_chart(
 
     Args:
         height: in pixels; the width follows the page.
-        right, below: margins in pixels; below stand the ticks, the title and, if there is one, the
-            legend.
+        right, below: margins in pixels; below stand the ticks and the title.
     """
     muted = NEUTRALS["muted"].light
     font: dict[str, Any] = {"family": SANS, "size": SMALL, "color": NEUTRALS["ink"].light}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 
 from kronviz.accounting import SIZES, InputCost, saved_share
-from kronviz.figures.axes import plain_chart
+from kronviz.figures.axes import plain_chart, with_legend
 from kronviz.figures.palette import MONO, NEUTRALS, arm_colour
 from kronviz.published import SAVINGS
 
@@ -124,9 +124,7 @@ def savings(cost: InputCost) -> go.Figure:
             hovertemplate="the paper’s: %{customdata[0]}, P = %{customdata[1]} (%{customdata[2]})",
         )
     )
-    figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "x": 0, "y": -0.24, "font": {"size": 12}}
-    )
+    with_legend(figure)
     figure.update_xaxes(type="log", range=[3.61, 6.02], title_text="tokens in the vocabulary")
     figure.update_xaxes(tickvals=[1e4, 1e5, 1e6], ticktext=["10,000", "100,000", "1,000,000"])
     figure.update_yaxes(range=[-50, 103], ticksuffix="%", title_text="input parameters saved")
@@ -213,7 +211,7 @@ def _dots(
 
 
 def _figure(height: int) -> go.Figure:
-    figure = plain_chart(height, right=16, below=84)
+    figure = plain_chart(height, right=16)
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(showgrid=False)
     return figure

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart
+from kronviz.figures.axes import not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.inside import Inside, Survey
 
@@ -96,10 +96,8 @@ def _line(
 
 def _figure(y_title: str, depths: int, first: int = 0) -> go.Figure:
     x_title = "after block" if first == 0 else "block"
-    figure = plain_chart(HEIGHT, x_title=x_title, y_title=y_title, below=108)
-    figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": -0.36, "x": 0, "font": {"size": 11}}
-    )
+    figure = plain_chart(HEIGHT, x_title=x_title, y_title=y_title)
+    with_legend(figure)
     places = list(range(first, first + depths))
     figure.update_xaxes(
         showgrid=False,

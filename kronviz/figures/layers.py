@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart
+from kronviz.figures.axes import not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.layers import LayerReport
 from kronviz.published import LAYERS
@@ -62,7 +62,7 @@ def cosines(report: LayerReport | None, kind: str) -> go.Figure:
     for found in report.arms:
         for pairs in found.pairs:
             if pairs.kind == kind:
-                chance = f"{found.arm}, put together at random"
+                chance = f"{found.arm}, random pairs"
                 figure.add_trace(_line(found.arm, pairs.controls, chance, thin=True))
                 trace = _line(found.arm, pairs.cosines, f"{found.arm}, {pairs.pairs} pairs")
                 trace.error_y = {
@@ -95,10 +95,8 @@ def _line(
 
 
 def _figure(y_title: str, depths: int) -> go.Figure:
-    figure = plain_chart(HEIGHT, x_title="after block", y_title=y_title, below=88)
-    figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": -0.3, "x": 0, "font": {"size": 11}}
-    )
+    figure = plain_chart(HEIGHT, x_title="after block", y_title=y_title)
+    with_legend(figure)
     names = ["input", *[str(depth) for depth in range(1, depths)]]
     figure.update_xaxes(
         showgrid=False,

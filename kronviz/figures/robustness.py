@@ -13,7 +13,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import plain_chart
+from kronviz.figures.axes import SMALL, plain_chart
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.recovery import Recovery
 from kronviz.probes.robustness import LARGER_IS_STEADIER
@@ -26,7 +26,7 @@ AXES = {
     "top1_kept": ("first choice kept, kron − bpe, share", 1),
     "kl_nats": ("KL, bpe − kron, nats", -1),
     "hidden_cosine": ("cosine, kron − bpe", 1),
-    "logprob_drop_nats": ("log-probability drop, bpe − kron, nats", -1),
+    "logprob_drop_nats": ("log-prob drop, bpe − kron, nats", -1),
 }
 """Words for the axis of `advantages`, and the sign that turns kron − bpe to “right is kron”."""
 
@@ -69,11 +69,23 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
                 hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
             )
         )
-    figure.update_xaxes(title_text=f"← bpe steadier · {title} · kron steadier →")
+    for side, words in (("left", "← bpe steadier"), ("right", "kron steadier →")):
+        figure.add_annotation(
+            x=float(side == "right"),
+            y=1,
+            xref="paper",
+            yref="paper",
+            xanchor=side,
+            yanchor="bottom",
+            text=words,
+            showarrow=False,
+            font={"size": SMALL, "color": NEUTRALS["muted"].light},
+        )
+    figure.update_xaxes(title_text=title)
     figure.update_yaxes(
         categoryorder="array", categoryarray=[label for label, _ in found], automargin=True
     )
-    figure.update_layout(hovermode="closest", margin_l=100)
+    figure.update_layout(hovermode="closest", margin={"l": 100, "t": 28})
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart
+from kronviz.figures.axes import not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.study import CLEAN, MISSPELLED, ArmResult, Study
 
@@ -23,8 +23,8 @@ def differences(study: Study) -> go.Figure:
     arms = [arm for arm in study.arms if any(m.difference for m in arm.measured)]
     if not arms:
         return not_yet(plain_chart(HEIGHT), "Not measured yet.")
-    title = f"loss − {study.table}’s, nats a token (left is better)"
-    figure = plain_chart(110 + ROW * len(arms), x_title=title, below=56)
+    title = f"loss − {study.table}’s, nats a token"
+    figure = plain_chart(110 + ROW * len(arms), x_title=title)
     order = [arm.arm for arm in reversed(arms)]
     for place, (condition, symbol) in enumerate(SYMBOLS.items()):
         rows = [(arm, arm.at(condition)) for arm in arms]
@@ -57,27 +57,23 @@ def differences(study: Study) -> go.Figure:
         )
     figure.add_vline(x=0, line_width=1, line_color=NEUTRALS["edge"].light)
     figure.update_layout(
-        showlegend=True,
         hovermode="closest",
         margin={"l": 108},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}},
     )
     figure.update_yaxes(
         tickvals=list(range(len(order))), ticktext=order, range=[-0.6, len(order) - 0.4]
     )
-    return figure
+    return with_legend(figure)
 
 
 def curves(study: Study) -> go.Figure:
     """Draw the mean validation loss of each arm by tokens read."""
-    figure = plain_chart(
-        HEIGHT, x_title="tokens read", y_title="validation loss, nats a token", right=120
-    )
+    figure = plain_chart(HEIGHT, x_title="tokens read", y_title="validation loss, nats a token")
     figure.update_xaxes(tickformat="~s", showgrid=False)
     for arm in study.arms:
         figure.add_trace(_curve(arm))
-    figure.update_layout(showlegend=True, hovermode="closest", legend={"font": {"size": 12}})
-    return figure
+    figure.update_layout(hovermode="closest")
+    return with_legend(figure)
 
 
 def _curve(arm: ArmResult) -> go.Scatter:

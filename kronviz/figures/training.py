@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart
+from kronviz.figures.axes import not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.rarity import names
 from kronviz.probes.training import TrainingCurve, TrainingEvidence
@@ -114,9 +114,7 @@ def by_rarity(evidence: TrainingEvidence) -> go.Figure:
     """The gap by how often the token just read, or to be predicted, was read in training."""
     if evidence.rarity is None:
         return not_yet(plain_chart(HEIGHT), "Not measured for this pair.")
-    figure = plain_chart(
-        HEIGHT, x_title="times read in training", y_title="loss, bpe − kron, nats", below=76
-    )
+    figure = plain_chart(HEIGHT, x_title="times read in training", y_title="loss, bpe − kron, nats")
     figure.update_xaxes(type="category", showgrid=False)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for classes, name, colour, symbol in (
@@ -141,11 +139,7 @@ def by_rarity(evidence: TrainingEvidence) -> go.Figure:
                 hovertemplate="%{y:+.3f}",
             )
         )
-    figure.update_layout(
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.14, "font": {"size": 12}},
-    )
-    return figure
+    return with_legend(figure)
 
 
 def _figure(y_title: str) -> go.Figure:

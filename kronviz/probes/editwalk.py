@@ -46,7 +46,7 @@ EDIT_KINDS = {
     "insert": EditKind("Insert", "a letter is put in before this one"),
     "delete": EditKind("Delete", "this letter is left out"),
     "swap": EditKind("Swap", "this letter and the next change places"),
-    "case": EditKind("Change case", "a small letter becomes a capital, or the reverse"),
+    "case": EditKind("Change case", "small letter ↔ capital"),
     "space": EditKind("Add a space", "a space is put in before this letter"),
 }
 

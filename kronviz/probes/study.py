@@ -207,8 +207,8 @@ def verdict(study: Study) -> str:
         small = next((arm for arm in study.arms if arm.share <= 1), None)
         if small is not None:
             said = (
-                f"{said} It has {low.share:.2g} times the table’s parameters; of the arms with no "
-                f"more than the table’s, {small.arm} has the lowest validation loss."
+                f"{said} Its input has {low.share:.2g}× the table’s parameters; among the arms no "
+                f"larger than the table, {small.arm} has the lowest validation loss."
             )
     if study.seeds < SEEDS:
         return f"{said} Some arms have run with {study.seeds} of {SEEDS} seeds: not settled."

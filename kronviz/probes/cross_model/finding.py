@@ -23,10 +23,11 @@ def headline(report: CrossModelReport) -> tuple[str, ...]:
     if margin is None:
         return ()
     figure = (
-        "In this table a word and itself with an ending (run, runs) are nearer than two random "
-        f"words by {_signed(margin.table.mean)} in cosine (95% interval {_bounds(margin.table)}); "
-        f"in the paper’s six models by {_signed(margin.paper_table)}, in the byte code of these "
-        f"tokens by {_signed(margin.code.mean)}."
+        "In this table a word and the same word with an ending (run, runs) are closer than two "
+        f"random words by {_signed(margin.table.mean)} in cosine (95% interval "
+        f"{_bounds(margin.table)}); in the paper’s six models by "
+        f"{_signed(margin.paper_table)}, in the byte code of these tokens by "
+        f"{_signed(margin.code.mean)}."
     )
     return (figure,) if report.warnings else (figure, meaning(report))
 
@@ -40,7 +41,7 @@ def meaning(report: CrossModelReport) -> str:
     if low <= 0:
         return (
             "No trace of spelling shows in it: a Kronecker embedding, which begins with words of "
-            "like spelling close together, would be a different starting point altogether."
+            "similar spelling close together, would be a different starting point altogether."
         )
     if low > paper:
         return (
@@ -49,9 +50,9 @@ def meaning(report: CrossModelReport) -> str:
         )
     if high < paper:
         return (
-            "It has learned less of spelling than those models: a Kronecker embedding would bring "
-            "words of like spelling closer than this model puts them, and later layers would have "
-            "to part them."
+            "It has learned less of spelling than those models: a Kronecker embedding would put "
+            "words of similar spelling closer than this model does, and later layers would have "
+            "to separate them."
         )
     return (
         "It has learned as much of spelling as those models, so what the paper found for them is a "

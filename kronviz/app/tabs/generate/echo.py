@@ -55,7 +55,7 @@ from kronviz.probes.echo import (
     echo_of,
     echo_plan,
 )
-from kronviz.probes.kept import ECHO, kept
+from kronviz.probes.kept import ECHO, Kept, kept
 from kronviz.probes.tables import echo_rows
 from kronviz.strings import whole_number
 
@@ -88,7 +88,10 @@ def build(context: Context, pair: gr.Radio) -> None:
             elem_id="kv-echo-strings",
         )
         seeds = fields("seeds", "Continuations of each prompt")
-        seed = fields("seed", "Seed", elem_classes="kv-lab-seed")
+        stored = _kept(context.folder())
+        # The fields say what the figures below were made with.
+        given = {"value": stored.report.sampler.seed} if stored else {}
+        seed = fields("seed", "Seed", elem_classes="kv-lab-seed", **given)
     prompts = fields(
         "prompts",
         f"Prompts, one a line, with {SLOT} for the string",
@@ -129,10 +132,7 @@ def build(context: Context, pair: gr.Radio) -> None:
 
 def opening(folder: Path) -> Markup:
     """Return what stands there before anything is run: what is kept with a pair's weights."""
-    try:
-        found = kept(folder, ECHO)
-    except CheckpointError:
-        found = None
+    found = _kept(folder)
     if found is None:
         return empty(
             "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
@@ -140,6 +140,14 @@ def opening(folder: Path) -> Markup:
             "counted too."
         )
     return echo_view(found.report, Markup(""), kept=found.command)
+
+
+def _kept(folder: Path) -> Kept[EchoReport] | None:
+    """Return the echo that is kept with a pair's weights; ``None`` where none can be read."""
+    try:
+        return kept(folder, ECHO)
+    except CheckpointError:
+        return None
 
 
 def echo_view(
@@ -190,6 +198,7 @@ def _table(report: EchoReport) -> Markup:
             "parameters; a rate over a set is measured here.",
             _TITLES,
             map(_row, report.rates),
+            name="rates",
             class_="kv-table kv-lab-table",
         ),
         label="Echo by model and reading",
@@ -252,6 +261,7 @@ def _examples(report: EchoReport) -> Markup:
                 "Largest piece of the string first",
                 ("Model", "String", "Positions", "Piece", "Continuation"),
                 map(_example, chosen),
+                name="continuations",
                 class_="kv-table kv-echo-texts",
                 hidden=True,
             ),

@@ -185,7 +185,7 @@ def _differ(found: Survey) -> Iterator[object]:
                 number(100 * most.low, 1, sign=True),
                 ", ",
                 number(100 * most.high, 1, sign=True),
-                f"]; {len(clear)} of {len(shares)} intervals leave out 0.",
+                f"]; {len(clear)} of {len(shares)} intervals exclude 0.",
             ]
         )
 
@@ -239,7 +239,7 @@ def _details(found: Survey | None) -> Markup:
                 class_="kv-table kv-ins-shares",
             )
         ),
-        element("p", "Heads that most join the pieces of a word (block.head): ", join(
+        element("p", "Heads that most join the pieces of a word (block·head): ", join(
             join(["; " if index else "", one]) for index, one in enumerate(joining)
         ), ".") if joining else "",
         element(

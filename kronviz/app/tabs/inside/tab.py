@@ -65,15 +65,15 @@ def build(context: Context) -> None:
             element("h2", "Logit lens", class_="kv-heading"),
             element(
                 "p",
-                "What the model would predict if it stopped after a block: the stream at the last "
-                "token through the model’s own final norm and head. That norm was trained for the "
-                "last block; nothing is fitted to the others.",
+                "What the model would predict if it stopped after a block: the residual stream at "
+                "the last token, through the model’s own final norm and output head. Both were "
+                "trained for the last block only.",
                 class_="kv-caption",
             ),
             class_="kv-ins-lens",
         )
     )
-    target = _radio(TARGETS, "Token that is followed", "kv-inside-target")
+    target = _radio(TARGETS, "Token followed", "kv-inside-target")
     plots = []
     with gr.Row(elem_classes="kv-lay-plots"):
         for what, title in _LENS:

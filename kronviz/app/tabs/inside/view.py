@@ -148,15 +148,16 @@ def _moves(report: Inside, arm: ArmInside, found: PatchMap, measure: str) -> Mar
         arm_name(arm.arm),
         ": restoring ",
         _word(report, report.words[best], "clean"),
-        " before block 1 undoes ",
+        " undoes ",
         number(share(0, best), 0, percent=True),
+        " of the damage before block 1",
     ]
     held = [row for row in range(arm.blocks) if share(row, best) >= _HALF]
     if held and held[-1] + 1 < arm.blocks:
-        parts.append(f", before block {held[-1] + 2} less than half")
+        parts.append(f" and less than half from block {held[-1] + 2} on")
     taken = [row for row in range(arm.blocks) if share(row, last) >= _HALF]
     if last not in changed and taken:
-        parts.append(f"; from block {taken[0] + 1} on half is undone at the last token")
+        parts.append(f"; the last token undoes half from block {taken[0] + 1} on")
     return join([*parts, ". "])
 
 
@@ -189,8 +190,8 @@ def _alignment(report: Inside) -> Markup:
         changed = "kv-ins-word kv-ins-changed" if word.changed else "kv-ins-word"
         columns.append(element("li", *rows, class_=changed))
     return _section(
-        "Which pieces stand for which word",
-        "Clean above, misspelled below, token by token.",
+        "How each word was split",
+        "Clean tokens above, misspelled ones below.",
         element("ol", *columns, class_="kv-ins-words"),
     )
 
@@ -200,9 +201,9 @@ def _alignment(report: Inside) -> Markup:
 
 def _maps(report: Inside, thing: str, measure: str) -> Markup:
     caption = (
-        "The misspelled run with one thing taken from the clean run, at each word. 100% is the "
-        "clean prediction, 0% the misspelled one; red is further away. Choose a cell to see what "
-        "the model then predicts; arrow keys move."
+        "Each cell is the misspelled run with one activation taken from the clean run. 100% "
+        "restores the clean prediction, 0% changes nothing, red makes it worse. Choose a cell to "
+        "see what the model then predicts."
     )
     panels = [
         element(

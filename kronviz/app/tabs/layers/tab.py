@@ -48,41 +48,41 @@ _MULTIPLIED = 2.5e10
 _SHARES = (
     (
         "other_form",
-        "Other words",
-        "Of the ten nearest tokens, how many are another word, once leading blanks, punctuation "
-        "and case are taken off. A table tends to keep “Run” and “ run” near “run”. The paper’s L.",
+        "Another word",
+        "Share of the ten nearest tokens that are another word, ignoring leading spaces, "
+        "punctuation and case. A table tends to keep “Run” and “ run” near “run”. The paper’s L.",
     ),
     (
         "holds_root",
-        "Sharing the root",
-        "Of the ten nearest, how many hold the family’s root among their letters, such as "
-        "“comput”. The paper’s M.",
+        "Root in the letters",
+        "Share of the ten nearest whose letters contain the family’s root, such as “comput”. "
+        "The paper’s M.",
     ),
     (
         "in_family",
-        "Of the family",
-        "Of the ten nearest, how many belong to the word’s family, such as “ran” to “run”. The "
-        "paper’s S.",
+        "Same family",
+        "Share of the ten nearest that belong to the word’s family, as “ran” does to “run”. "
+        "The paper’s S.",
     ),
 )
 _PAIRS = (
     (
         "typo",
         "A word and its misspelling",
-        "In the same sentence, at the word’s last token. High means that the model takes the "
-        "misspelling for the word. Dotted: pairs put together at random.",
+        "In the same sentence, at the word’s last token. High: the model reads the misspelling as "
+        "the word. Dotted: random pairs.",
     ),
     (
         "ending",
         "The ends of these sentences",
-        "Clean and misspelled, where the next word is predicted. What is left of the typo there? "
-        "Dotted: pairs put together at random.",
+        "Clean and misspelled, where the next word is predicted: how much of the typo is left "
+        "there? Dotted: random pairs.",
     ),
     (
         "lookalike",
         "Two words one letter apart",
-        "Such as “house” and “horse”, each read alone. The bytes say that they are alike; the "
-        "blocks have to tell them apart. Dotted: pairs put together at random.",
+        "Such as “house” and “horse”, each read alone. Their bytes are alike; the blocks "
+        "have to separate them. Dotted: random pairs.",
     ),
 )
 
@@ -140,7 +140,7 @@ def _ended(report: LayerReport) -> str:
         return f"Measured in {report.seconds:.1f} s."
     return (
         f"Stopped after {report.seconds:.1f} s, and kept: {report.read:,} of {report.tokens:,} "
-        "tokens were read, in order of id. Press Measure to start again."
+        "tokens were read, in order of id. “Measure” starts again."
     )
 
 
@@ -163,7 +163,7 @@ def _hint(context: Context, pair: str | None) -> str:
     if known_layers(predictor):
         return "Measured."
     if _known(context, pair):
-        return "Measured once and kept with the weights; Measure does it again."
+        return "Measured once and kept with the weights. “Measure” does it again."
     return (
         f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in both models: "
         f"{_how_long(predictor)}. “Stop” keeps what was read."
@@ -193,8 +193,8 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
     method = element(
         "p",
         marked(
-            "Every token is read alone; the vectors’ mean is taken off before cosines are "
-            "compared. The paper’s pair has 124 million parameters and 50,257 tokens and was asked "
+            "Every token is read alone; the mean vector is subtracted before cosines are "
+            "taken. The paper’s pair has 124 million parameters and 50,257 tokens and was asked "
             "48 words, the first token of each; ours is asked the words of the same six families "
             "that are one token of its vocabulary. Compare the direction of an effect, not its "
             "size."
@@ -217,9 +217,9 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
 def _partly(report: LayerReport) -> str:
     sentences = max((pairs.pairs for arm in report.arms for pairs in arm.pairs), default=0)
     if report.read <= report.nearest:
-        return f"A run that was stopped: cosines of {sentences:,} sentences, and no neighbours yet."
+        return f"A run that was stopped: cosines of {sentences:,} sentences, and no neighbors yet."
     return (
-        f"A run that was stopped: neighbours are looked for among the first {report.read:,} of "
+        f"A run that was stopped: neighbors are looked for among the first {report.read:,} of "
         f"{report.tokens:,} tokens, the same in both models, so the shares are not those of a "
         "whole run."
     )
@@ -231,7 +231,7 @@ def _finding(report: LayerReport) -> Markup:
         found = next((pairs for pairs in arm.pairs if pairs.kind == "lookalike"), None)
         if found is None:
             continue
-        parts += ["; " if parts else "Two words one letter apart, how alike (cosine)? "]
+        parts += ["; " if parts else "Cosine of two words one letter apart: "]
         parts += [arm_name(arm.arm), *_way(found)]
     if not parts and report.read < report.tokens:
         return Markup("No look-alikes were read before the run was stopped.")
@@ -244,8 +244,8 @@ def _way(pairs: PairCosines) -> list[object]:
     first, last = pairs.cosines[0], pairs.cosines[-1]
     fall = pairs.largest_fall
     return [
-        f" {_signed(first)} at its input, {_signed(last)} after its last block",
-        f", parting them most in block {fall}" if fall else ", no block parts them",
+        f" {_signed(first)} at the input, {_signed(last)} after the last block",
+        f" (block {fall} separates them most)" if fall else " (no block separates them)",
     ]
 
 

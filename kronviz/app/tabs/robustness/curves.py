@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import gradio as gr
+import plotly.graph_objects as go
 
 from kronviz.app.components import (
     MAX_SEED,
@@ -58,28 +59,34 @@ def _kept(context: Pairs, models: str | None, kind: Kind) -> Kept[Any] | None:
         return None
 
 
-def sweep_opening(context: Pairs, models: str | None, metric: str) -> tuple[gr.Plot, Markup]:
+def sweep_opening(
+    context: Pairs, models: str | None, metric: str
+) -> tuple[go.Figure | None, Markup]:
     """Return the curves that stand there before anything is run: those kept with the weights."""
     found = _kept(context, models, SWEEP)
     if found is None:
-        return gr.Plot(visible=False), empty(
+        return None, empty(
             "No curve yet. A sweep reads about 2,500 misspelled texts with both models; it can be "
             "cancelled at any time and keeps what it has."
         )
-    picture = gr.Plot(advantages(found.report, metric), visible=True)
-    return picture, lab_sweep.sweep_view(found.report, metric, found.command)
+    drawn = lab_sweep.sweep_view(found.report, metric, found.command)
+    return advantages(found.report, metric), drawn
 
 
-def recovery_opening(context: Pairs, models: str | None) -> tuple[gr.Plot, Markup]:
+def recovery_opening(context: Pairs, models: str | None) -> tuple[go.Figure | None, Markup]:
     """Return the curve that stands there before anything is run, as `sweep_opening`."""
     found = _kept(context, models, RECOVERY)
     if found is None:
-        return gr.Plot(visible=False), empty(
+        return None, empty(
             f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
             "clean and misspelled, and compared at every token after the misspelling."
         )
-    picture = gr.Plot(forgetting(found.report), visible=True)
-    return picture, lab_sweep.recovery_view(found.report, found.command)
+    return forgetting(found.report), lab_sweep.recovery_view(found.report, found.command)
+
+
+def _changed(figure: go.Figure | None, drawn: Markup) -> tuple[gr.Plot, Markup]:
+    """Return what a listener answers with: the plot is out of sight without a figure."""
+    return gr.Plot(figure, visible=figure is not None), drawn
 
 
 def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
@@ -95,23 +102,30 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
             value="kl_nats",
             label="Measured by",
         )
+        stored = _kept(context, context.default, SWEEP)
         count = control(
-            sweep.SweepSettings, "count", "Sentences, from our pairs", minimum=10, step=10
+            sweep.SweepSettings,
+            "count",
+            "Sentences, from our pairs",
+            minimum=10,
+            step=10,
+            # As many as the curves below were made with.
+            **({"value": stored.report.sentences} if stored else {}),
         )
         seed = seed_part()
     with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
         kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
     press = buttons("Run the sweep", "kv-lab-sweep")
 
-    first = _kept(context, context.default, SWEEP)
+    figure, first = sweep_opening(context, context.default, "kl_nats")
     plot = gr.Plot(
-        advantages(first.report, "kl_nats") if first else None,
-        visible=first is not None,
+        figure,
+        visible=figure is not None,
         show_label=False,
         label="Advantage by kind",
         elem_classes="kv-plot",
     )
-    shown = html_part(sweep_opening(context, context.default, "kl_nats")[1], "kv-lab-curves")
+    shown = html_part(first, "kv-lab-curves")
 
     def steps(
         metric: str, count: float, kinds: list[str], seed: Any, models: str | None, visitor: str
@@ -145,11 +159,11 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     def measured_by(metric: str, models: str | None, request: gr.Request) -> tuple[gr.Plot, Markup]:
         last = runs.found(("sweep on page", f"{press.run.elem_id}/{request.session_hash}", models))
         if last is None:
-            return sweep_opening(context, models, metric)
+            return _changed(*sweep_opening(context, models, metric))
         return gr.Plot(advantages(last, metric)), lab_sweep.sweep_view(last, metric)
 
     pair.change(
-        lambda models, metric: sweep_opening(context, models, metric),
+        lambda models, metric: _changed(*sweep_opening(context, models, metric)),
         [pair, metric],
         [plot, shown],
         queue=False,
@@ -171,15 +185,15 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
         seed = seed_part()
     press = buttons("Run the passages", "kv-lab-recovery")
 
-    first = _kept(context, context.default, RECOVERY)
+    figure, first = recovery_opening(context, context.default)
     plot = gr.Plot(
-        forgetting(first.report) if first else None,
-        visible=first is not None,
+        figure,
+        visible=figure is not None,
         show_label=False,
         label="KL by token",
         elem_classes="kv-plot kv-plot-narrow",
     )
-    shown = html_part(recovery_opening(context, context.default)[1], "kv-lab-forgetting")
+    shown = html_part(first, "kv-lab-forgetting")
 
     def steps(
         repeats: float, seed: Any, models: str | None, visitor: str
@@ -203,6 +217,10 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
 
     connect(runs, press, steps, [repeats, seed, pair], [plot, shown])
     pair.change(
-        lambda models: recovery_opening(context, models), pair, [plot, shown], queue=False, **QUIET
+        lambda models: _changed(*recovery_opening(context, models)),
+        pair,
+        [plot, shown],
+        queue=False,
+        **QUIET,
     )
     return {"repeats": repeats, "seed": seed}, press.run

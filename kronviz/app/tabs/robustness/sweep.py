@@ -235,7 +235,7 @@ def _forgetting(result: Recovery) -> Markup:
     if not result.points:
         return Markup("No passage could be misspelled that way.")
     parts = [join([arm_name(arm.arm), _halves(arm, result)]) for arm in result.arms]
-    return join(["How soon is a typo forgotten? ", listing(parts), "."])
+    return join(["How soon is a typo forgotten? ", listing(parts, "; "), "."])
 
 
 def _halves(arm: RecoveryArm, result: Recovery) -> str:
@@ -244,7 +244,4 @@ def _halves(arm: RecoveryArm, result: Recovery) -> str:
             return f"not within {len(result.points)} tokens"
         return f"after {count(tokens, 'token')}"
 
-    return (
-        f" is down to half of its first shock {after(arm.half_after)} and to a tenth "
-        f"{after(arm.tenth_after)}"
-    )
+    return f"’s shift halves {after(arm.half_after)} and falls to a tenth {after(arm.tenth_after)}"

@@ -205,7 +205,7 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     )
     sentences = gr.Textbox(
         MINIMAL,
-        label="One pair a line, the right sentence first and | between them, or BLiMP’s JSON",
+        label="One pair a line: right sentence | wrong sentence; or BLiMP’s JSON",
         lines=4,
         max_lines=10,
         elem_id="kv-lab-minimal-pairs",

@@ -43,7 +43,7 @@ _PLOTS = (
         "Rare tokens",
         figures.by_rarity,
         "The gap on all validation text, by how often training read the token just read (●) or the "
-        "token to come (◇), with 95 % intervals. Above zero, kron is better. A table learns a row "
+        "token to come (◇), with 95% intervals. Above zero, kron is better. A table learns a row "
         "only when its token comes by, a byte code shares all that it learns: do bytes help with "
         "rare ones?",
     ),

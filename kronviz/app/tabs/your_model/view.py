@@ -166,7 +166,7 @@ def _buckets(report: CrossModelReport | None) -> Markup:
     titles: list[tuple[object, str]] = [
         ("Pairs", ""),
         (learned, "as it is, 95% interval"),
-        (learned, "mean taken off"),
+        (learned, "mean subtracted"),
         (code, "of the same tokens"),
         (join(["Paper: ", arm_name("table")]), "six models"),
         (join(["Paper: ", arm_name("code")]), "six models"),
