@@ -300,7 +300,7 @@ def test_a_kept_run_stands_there_before_anything_is_run(
     found = kept.keep(tmp_path / "kept").report
     lab, page = read(tab._opening(context, "kept")).said, read(beyond(tmp_path / "kept")).said
     assert "Our 6 pairs, read once and kept with the weights" in lab
-    assert "Over 6 misspelled texts" in page
+    assert "6 texts, misspelled" in page
     for arm in found.metric("top1_kept").arms:  # type: ignore[union-attr]
         share = f"{arm.value.mean * 100:.1f}%"
         assert share in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,21 @@ import torch
 from small import draw_quickly, small_model
 from test_html import read
 
+from kronviz.app.components.spelling_test import beyond
 from kronviz.app.context import Context, load_context
 from kronviz.app.tabs.map.tab import _choices
 from kronviz.app.tabs.training.view import figures, headline
-from kronviz.checkpoint import LOG, fingerprints, save_arm
+from kronviz.checkpoint import LOG, beside, fingerprints, save_arm
 from kronviz.figures.training import losses
 from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.store import map_file, read_map
 from kronviz.probes import kept as module
+from kronviz.probes.continuation import SETS, continuation
+from kronviz.probes.intervals import Interval
+from kronviz.probes.kept_continuation import KeptContinuation, keep_continuation
 from kronviz.probes.pairs import PairSet, load_pairs
 from kronviz.probes.training import training_evidence
+from kronviz.results import to_json
 
 ARM = "ngram-2k"
 NAME = f"toy+{ARM}"
@@ -105,3 +111,49 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     config.write_text(json.dumps(about))
     assert module.kept(pair) is None
     config.write_text(text)
+
+
+def _losses(stored: KeptContinuation, lead: float) -> KeptContinuation:
+    """Give the third arm a lead over both others, in nats, with intervals of ±0.01."""
+    rows = []
+    for row in stored.misspelled.rows:
+        base = row.arms[0].nats.mean
+        means = {"bpe": base, "kron": base + 0.1, ARM: base - lead}
+        arms = tuple(
+            replace(a, nats=Interval(m, m - 0.01, m + 0.01))
+            for a in row.arms
+            for m in [means[a.arm]]
+        )
+        gaps = tuple(
+            replace(gap, value=Interval(d, d - 0.01, d + 0.01))
+            for gap in row.differences
+            for d in [means[gap.arm] - means[gap.base]]
+        )
+        rows.append(replace(row, arms=arms, differences=gaps))
+    return replace(stored, misspelled=replace(stored.misspelled, rows=tuple(rows)))
+
+
+@pytest.mark.parametrize("lead", [0.2, 0.0])
+def test_the_first_screen_says_so_if_it_wins_and_leads_there(context: Context, lead: float) -> None:
+    root = context.root
+    run = continuation(
+        context.predictor(NAME), Path(__file__).parent.parent / "README.md", count=4, context=16,
+        length=4, conditions=SETS["misspelled"],
+    )[0]  # fmt: skip
+    folder = context.folder(NAME)
+    stored = _losses(keep_continuation(folder, "A text.", run), lead)
+    beside(folder, "continuation.json").write_text(to_json(stored), encoding="utf-8")
+    others = {name: (context.folder(name), "7M") for name in context.predictors}
+    page = beyond(root / "toy", others)
+    if lead:
+        said = read(page).said
+        assert f"{ARM}, loses less than both at 7M parameters" in said
+        assert f"{ARM} − bpe −0.200 nats [−0.210, −0.190]" in said
+        assert f"{ARM} − kron −0.300 nats [−0.310, −0.290]" in said
+        assert f'data-pair="{NAME}"' in page
+        own = beyond(folder, others)
+        assert "Compare all three" not in own
+        assert f"Loss on what follows: {ARM} ahead" in read(own).said
+    else:
+        assert ARM not in page
+        assert "Loss on what follows: bpe ahead" not in read(beyond(folder, others)).said

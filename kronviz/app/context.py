@@ -57,6 +57,14 @@ class Context:
         """The pair that the page opens with; ``None`` where no pair could be loaded."""
         return next(iter(self.predictors), None)
 
+    @functools.cached_property
+    def sizes(self) -> Mapping[str, str]:
+        """How large each pair's models are: ``51M``, the parameters of the smallest arm."""
+        return {
+            name: f"{min(map(_parameters, predictor.arms.values())) / 1e6:.0f}M"
+            for name, predictor in self.predictors.items()
+        }
+
     def pair_field(self) -> gr.Radio:
         """Return the control that names the pair on screen; one out of sight where none is."""
         return self.selector or gr.Radio(
@@ -144,3 +152,7 @@ def warm(context: Context) -> None:
 def _preference(name: str) -> tuple[int, str]:
     folder = name.partition(FURTHER)[0]
     return (PREFERRED.index(folder) if folder in PREFERRED else len(PREFERRED)), name
+
+
+def _parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -21,7 +21,6 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from kronviz.app import theme
 from kronviz.app.components import Markup, alert, arm_name, element, html_part, join
@@ -32,6 +31,7 @@ from kronviz.app.navigation import Group, View, bar, skip_link, views
 from kronviz.app.server import address, uploads
 from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
+from kronviz.app.server.compression import Compression
 from kronviz.app.server.guard import Guard
 from kronviz.app.server.queueing import watch
 from kronviz.app.server.sessions import CAPACITY, keep_little
@@ -50,7 +50,6 @@ from kronviz.app.tabs.robustness import tab as robustness
 from kronviz.app.tabs.training import tab as training
 from kronviz.app.tabs.your_model import tab as your_model
 from kronviz.checkpoint import FURTHER, PAIR
-from kronviz.predictor import Predictor
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.own_model import KEPT_S
 
@@ -183,7 +182,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         0, Middleware(Guard, blocks=app, largest=MAX_UPLOAD_BYTES, name=name)
     )
     # Outside of all others: the page itself is the largest part of a first visit.
-    app_settings["middleware"].insert(0, Middleware(GZipMiddleware, minimum_size=1_000))
+    app_settings["middleware"].insert(0, Middleware(Compression))
     settings: dict[str, Any] = {
         "theme": theme.theme(),
         "js": theme.script(),
@@ -225,7 +224,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
 def _selector(context: Context) -> gr.Radio:
     """Return the choice of models, which stands below the views."""
     return gr.Radio(
-        [(_described(predictor), name) for name, predictor in context.predictors.items()],
+        [(_described(context, name), name) for name in context.predictors],
         value=context.default,
         label="Models on this page",
         visible=len(context.predictors) > 1,
@@ -234,13 +233,13 @@ def _selector(context: Context) -> gr.Radio:
     )
 
 
-def _described(predictor: Predictor) -> str:
+def _described(context: Context, name: str) -> str:
     """Return what a pair of models is: size, tokenizer, where it was trained."""
-    sizes = [sum(p.numel() for p in model.parameters()) for model in predictor.arms.values()]
+    predictor = context.predictors[name]
     first = predictor.tokenizer.name.partition(":")[2]
     of = f"the first {int(first):,} tokens of GPT-2’s" if first else "GPT-2’s tokenizer"
     more = [f", with {arm}" for arm in predictor.pair.split(FURTHER)[1:]]
-    return f"{min(sizes) / 1e6:.0f}M parameters, {of}, trained here{''.join(more)}"
+    return f"{context.sizes[name]} parameters, {of}, trained here{''.join(more)}"
 
 
 def _masthead() -> Markup:

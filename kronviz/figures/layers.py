@@ -64,7 +64,7 @@ def cosines(report: LayerReport | None, kind: str) -> go.Figure:
             if pairs.kind == kind:
                 chance = f"{found.arm}, random pairs"
                 figure.add_trace(_line(found.arm, pairs.controls, chance, thin=True))
-                trace = _line(found.arm, pairs.cosines, f"{found.arm}, {pairs.pairs} pairs")
+                trace = _line(found.arm, pairs.cosines, f"{found.arm}, {pairs.pairs:,} pairs")
                 trace.error_y = {
                     "array": list(pairs.margins), "thickness": 1, "width": 3,
                     "color": arm_colour(found.arm).light,

@@ -144,6 +144,8 @@
       box("typo")?.focus();
     }
     if (event.target.closest?.(".kv-theme")) document.body.classList.toggle("dark");
+    const models = event.target.closest?.("[data-pair]")?.dataset.pair;
+    if (models) document.querySelector(`#kv-pair input[value="${CSS.escape(models)}"]`)?.click();
     const copy = event.target.closest?.(".kv-copy");
     if (copy) {
       navigator.clipboard?.writeText(location.href).then(

@@ -1,20 +1,65 @@
-"""What hundreds of texts say, under the answer to one: the kept spelling test in a sentence.
+"""What hundreds of texts say, under the answer to one: who is ahead, by how much, and by what.
 
-The run that `kronviz.probes.kept` keeps with a pair's weights; nothing stands here for weights that
-it was not measured on.
+Notable:
+
+- The runs are those that `kronviz.probes.kept` and `kept_continuation` keep with a pair's weights;
+  nothing stands here for weights that they were not measured on.
+- Who is ahead needs paired intervals that exclude 0. Where they do not, nobody is.
+- A third arm that beats both others on what truly follows is named here, one click away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kronviz.app.components.html import Markup, element, join
 from kronviz.app.components.numbers import number
 from kronviz.app.components.pieces import arm_name, listing
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint import FURTHER, CheckpointError
+from kronviz.probes.continuation import Continuation
 from kronviz.probes.intervals import ArmMean, Difference
 from kronviz.probes.kept import KeptRobustness, kept
+from kronviz.probes.kept_continuation import kept_continuation
+
+SHARE = 0.15
+"""Of the words of a passage that are misspelled."""
+KINDS = ("synthetic", "human")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One measure over all texts.
+
+    Attributes:
+        title: of the measure.
+        arms: mean of each arm, the base of the differences first.
+        differences: of every two arms.
+        larger: the larger value is ahead.
+        points: values are shares, written in percent.
+    """
+
+    title: str
+    arms: Sequence[ArmMean]
+    differences: Sequence[Difference]
+    larger: bool
+    points: bool
+
+    @property
+    def ahead(self) -> str | None:
+        """The arm that is ahead of every other by an interval that excludes 0."""
+        for arm in self.arms:
+            own = [gap for gap in self.differences if arm.arm in (gap.arm, gap.base)]
+            if own and all(_wins(arm.arm, gap, self.larger) for gap in own):
+                return arm.arm
+        return None
+
+    def value(self, value: float, *, signed: bool = False) -> Markup:
+        """Return a value of the measure as it is written."""
+        if self.points:
+            return number(value * 100 if signed else value, 1, percent=not signed, sign=signed)
+        return number(value, 3, sign=signed)
 
 
 def kept_run(pair_dir: Path) -> KeptRobustness | None:
@@ -25,47 +70,143 @@ def kept_run(pair_dir: Path) -> KeptRobustness | None:
         return None
 
 
-def beyond(pair_dir: Path) -> Markup:
-    """Return what all our pairs say in one sentence; nothing without a kept run."""
-    found = kept_run(pair_dir)
-    row = found.report.metric("top1_kept") if found else None
-    if found is None or row is None or not row.arms:
-        return element("div")
-    parts: list[object] = ["Over ", number(found.report.done), " misspelled texts: "]
-    answers = found.report.answers
-    if answers is not None:
-        right = answers.row("typo_first")
-        parts += ["right answer first, ", _shares(right.arms), *map(_gap, right.differences), "; "]
-    parts += ["first choice kept, ", _shares(row.arms)]
-    if row.difference is not None:
-        parts.append(_gap(Difference("kron", "bpe", row.difference)))
+def kept_losses(pair_dir: Path) -> Continuation | None:
+    """The kept losses on what truly follows; ``None`` where there are none that can be read."""
+    try:
+        found = kept_continuation(pair_dir)
+    except CheckpointError:
+        return None
+    return found.misspelled if found else None
+
+
+def facts(pair_dir: Path) -> tuple[list[Fact], str]:
+    """Return what is kept of a pair, and over what it was measured."""
+    test, losses = kept_run(pair_dir), kept_losses(pair_dir)
+    found: list[Fact] = []
+    over: list[str] = []
+    if test and test.report.answers:
+        right = test.report.answers.row("typo_first")
+        found.append(Fact("Right answer first", right.arms, right.differences, True, True))
+    if losses:
+        row = losses.row(KINDS[0], SHARE)
+        means = [ArmMean(arm.arm, arm.nats) for arm in row.arms]
+        found.append(Fact("Loss on what follows", means, row.differences, False, False))
+        over.append(f"{losses.done:,} passages")
+    row_kept = test.report.metric("top1_kept") if test else None
+    if test and row_kept and row_kept.arms and row_kept.difference:
+        gap = Difference("kron", "bpe", row_kept.difference)
+        pair = [arm for arm in row_kept.arms if arm.arm in (gap.arm, gap.base)]
+        found.append(Fact("First choice kept", pair, [gap], True, True))
+        over.insert(0, f"{test.report.done:,} texts")
+    return found, ", ".join(over)
+
+
+def beyond(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = None) -> Markup:
+    """Return what is kept of all our texts, in a line a measure; nothing without a kept run.
+
+    Args:
+        others: of the models that can be chosen, by name: the folder, and how large they are.
+    """
+    found, over = facts(pair_dir)
+    third = _third({n: other for n, other in (others or {}).items() if other[0] != pair_dir})
+    if not found:
+        return element("div", third)
     return element(
-        "p",
-        *parts,
-        ". ",
+        "section",
         element(
-            "a",
-            "All measures",
-            href="?tab=robustness",
-            data_opens="robustness",
+            "p",
+            element("span", "Which answers better? ", class_="kv-fact-values"),
+            over,
+            element("span", ", misspelled", class_="kv-fact-values"),
+            element("span", " (kron − bpe)", class_="kv-fact-short") if _single(found) else "",
+            ": ",
+            element("a", "All measures", href="?tab=robustness", data_opens="robustness"),
         ),
-        class_="kv-beyond",
+        element("ul", *map(_fact, found)),
+        third,
+        aria_label="What all our texts say",
+        class_="kv-beyond kv-beyond-pair" if _single(found) else "kv-beyond",
     )
 
 
-def _shares(arms: Sequence[ArmMean]) -> Markup:
-    said = [join([arm_name(arm.arm), " ", _percent(arm.value.mean)]) for arm in arms]
-    return listing(said, ", ")
+def _single(found: Sequence[Fact]) -> bool:
+    """Return whether each measure has one difference, which a narrow page names once."""
+    return all(len(fact.differences) == 1 for fact in found)
 
 
-def _percent(share: float) -> Markup:
-    return number(share, 1, percent=True)
+def _fact(fact: Fact) -> Markup:
+    ahead = fact.ahead
+    verdict = join([arm_name(ahead), " ahead"]) if ahead else Markup("too close to call")
+    values = [join([arm_name(arm.arm), " ", fact.value(arm.value.mean)]) for arm in fact.arms]
+    base = fact.differences[0].base if fact.differences else ""
+    gaps = [_gap(fact, gap) for gap in fact.differences if gap.base == base]
+    return element(
+        "li",
+        element("span", f"{fact.title}: ", element("b", verdict), class_="kv-fact-said"),
+        " ",
+        element(
+            "span",
+            element("span", listing(values, ", "), "; ", class_="kv-fact-values"),
+            listing(gaps, ", "),
+            class_="kv-fact-numbers",
+        ),
+    )
 
 
-def _gap(difference: Difference) -> Markup:
-    """Return a difference in percentage points with its 95% interval."""
-    value = difference.value
-    low, high = (number(end * 100, 1, sign=True) for end in (value.low, value.high))
+def _gap(fact: Fact, gap: Difference) -> Markup:
+    """Return a difference with its 95% interval."""
+    low, high = (fact.value(end, signed=True) for end in (gap.value.low, gap.value.high))
+    unit = element("span", " points" if fact.points else " nats", class_="kv-fact-unit")
     interval = element("span", "[", low, ", ", high, "]", class_="kv-interval")
-    named = f", {difference.arm} − {difference.base} "
-    return join([named, number(value.mean * 100, 1, sign=True), " points ", interval])
+    mean = fact.value(gap.value.mean, signed=True)
+    named = element("span", f"{gap.arm} − {gap.base} ", class_="kv-fact-name")
+    return join([named, mean, unit, " ", interval])
+
+
+def _wins(arm: str, gap: Difference, larger: bool) -> bool:
+    """Return whether an arm is ahead in a difference that it is part of."""
+    up = (gap.arm == arm) == larger
+    return gap.value.low > 0 if up else gap.value.high < 0
+
+
+def _third(others: Mapping[str, tuple[Path, str]]) -> Markup:
+    """Return a sentence about a third arm that beats both others, with a button that shows it.
+
+    It has to lose less on what truly follows after slips of the keyboard and after misspellings
+    of people, each by paired intervals that exclude 0.
+    """
+    for name, (folder, size) in others.items():
+        arm = name.partition(FURTHER)[2]
+        losses = kept_losses(folder) if arm else None
+        if losses is None:
+            continue
+        rows = [losses.row(kind, SHARE) for kind in KINDS]
+        shown = [
+            Fact("", [ArmMean(a.arm, a.nats) for a in row.arms], row.differences, False, False)
+            for row in rows
+        ]
+        if any(fact.ahead != arm for fact in shown):
+            continue
+        gaps = [gap for gap in shown[0].differences if gap.arm == arm]
+        return element(
+            "p",
+            "A third embedding, ",
+            arm_name(arm),
+            ", loses less than both",
+            element(
+                "span",
+                f" at {size} parameters, over {losses.done:,} passages: ",
+                listing([_gap(shown[0], gap) for gap in gaps], ", "),
+                class_="kv-fact-values",
+            ),
+            ". ",
+            element(
+                "button",
+                "Compare all three",
+                type="button",
+                class_="kv-textbutton",
+                data_pair=name,
+            ),
+            class_="kv-third",
+        )
+    return Markup("")

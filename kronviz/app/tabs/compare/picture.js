@@ -3,7 +3,7 @@
 () => {
   if (window.kronvizPicture) return;
   const SVG = "http://www.w3.org/2000/svg";
-  const WIDEST = 26, CELLS = 72, BARS = 24, GAP = 8; // nothing moves: heights are the same for every word
+  const WIDEST = 26, CELLS = 54, BARS = 24, GAP = 8; // nothing moves: heights are the same for every word
   const part = (name, attributes = {}, ...children) => {
     const made = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -115,7 +115,11 @@
       const line = tag("span", "kv-now-arm", arm(name), tag("span", "kv-now-way", ` ${WAYS[name] ?? ""}`));
       names.append(line);
     }
-    const room = (place.querySelector(".kv-now-sides").clientWidth - (matchMedia("(max-width: 760px)").matches ? 44 : 200)) / 2 - 16;
+    const sides = place.querySelector(".kv-now-sides");
+    const longest = Math.max(...Object.keys(vectors).map((name) => name.length));
+    const lead = matchMedia("(max-width: 760px)").matches ? Math.max(44, 7 * longest + 8) : 200;
+    sides.style.setProperty("--lead", `${lead}px`);
+    const room = (sides.clientWidth - lead) / 2 - 16;
     const drawn = ["Clean", "Misspelled"].map((name, which) => {
       const holder = tag("div", "kv-now-side");
       holder.append(tag("span", "kv-hidden", name));
@@ -123,7 +127,7 @@
       else holder.append(tag("span", "kv-quiet", "not in this text"));
       return holder;
     });
-    place.querySelector(".kv-now-sides").replaceChildren(names, ...drawn);
+    sides.replaceChildren(names, ...drawn);
   };
 
   // The word at a place in a text field: the place in bytes, the token there, its word.

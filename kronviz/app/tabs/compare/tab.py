@@ -230,7 +230,7 @@ def _answer(
 def _drawn(
     context: Context, found: Comparison | InputError, asked: int, pair: str | None = None
 ) -> Markup:
-    overall = _overall(context.folder(pair))
+    overall = _overall(context.folder(pair), _choices(context))
     if isinstance(found, Comparison):
         inputs = input_words(found, context.predictor(found.pair))
         return result(found, asked, inputs=inputs, overall=overall)
@@ -244,9 +244,14 @@ def _drawn(
     return refusal(str(found), arms, asked, overall=overall)
 
 
+def _choices(context: Context) -> tuple[tuple[str, tuple[Path, str]], ...]:
+    """Return the folder and the size of all models that can be chosen, by name."""
+    return tuple((name, (context.folder(name), size)) for name, size in context.sizes.items())
+
+
 @functools.lru_cache(maxsize=8)
-def _overall(folder: Path) -> Markup:
-    return beyond(folder)
+def _overall(folder: Path, known: tuple[tuple[str, tuple[Path, str]], ...]) -> Markup:
+    return beyond(folder, dict(known))
 
 
 def _examples(examples: Sequence[Example], rule: str) -> Markup:

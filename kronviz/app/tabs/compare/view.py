@@ -177,7 +177,8 @@ def _headline(comparison: Comparison) -> Markup:
     steadier, other = sorted(arms, key=lambda arm: arm.metrics.kl_nats)[:2]
     if steadier.metrics.kl_nats > ABOUT_AS_MUCH * other.metrics.kl_nats:
         return join([*parts, ". Both predictions shifted about as much."])
-    return join([*parts, ". ", arm_name(steadier.arm), "’s prediction shifted less."])
+    degree = "less" if len(arms) == 2 else "least"
+    return join([*parts, ". ", arm_name(steadier.arm), f"’s prediction shifted {degree}."])
 
 
 def moved(next_token: NextToken) -> Markup:
@@ -294,11 +295,11 @@ def _readings(clean: Sequence[TokenView], typo: Sequence[TokenView]) -> Markup:
         "section",
         element(
             "h2",
-            "What both models read",
+            "What the models read",
             info(
                 "kv-tip-tokens",
                 "shown here",
-                "Both models get the same tokens. bpe sees only which token it is; kron also sees "
+                "All models get the same tokens. bpe sees only which token it is; kron also sees "
                 "the bytes. Marked bytes differ from the other text. Point at a token, or move "
                 "through them with the arrow keys, for its id and bytes.",
             ),

@@ -136,8 +136,8 @@
     colour(side);
     const { k, asked, trustworthiness, overlap } = about.faithfulness;
     const percent = (share) => `${(100 * share).toFixed(0)}%`;
-    const sample = asked < about.tokens ? ` (measured on ${format(asked)} drawn by a fixed seed)` : "";
-    caption(side, `${format(about.tokens)} tokens. Of a token’s ${k} nearest here, ${percent(overlap)} are among its ${k} nearest in the space; trustworthiness ${format(trustworthiness, 3)}${sample}, where 1 means that nothing is close here that is far apart there.${same ? ` Ringed: the ${MOST} tokens that moved most.` : ""}`);
+    const sample = asked < about.tokens ? ` (of ${format(asked)} tokens, drawn with a fixed seed)` : "";
+    caption(side, `${format(about.tokens)} tokens. ${percent(overlap)} of a token’s ${k} nearest here are among its ${k} nearest in the original space; trustworthiness ${format(trustworthiness, 3)} of 1${sample}.${same ? ` Ringed: the ${MOST} tokens that moved most.` : ""}`);
   };
 
   // ---- colour ----
