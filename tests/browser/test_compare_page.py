@@ -319,6 +319,27 @@ def test_a_link_names_its_tab(visit: Visit) -> None:
     page.wait_for_function("location.search.includes('tab=training')")
 
 
+def test_an_address_with_long_texts_stops_no_answer(visit: Visit) -> None:
+    """The page's own requests carry the query of its address, which is therefore kept short."""
+    page = visit()
+    page.fill(CLEAN_BOX, "a b " * 300)
+    page.fill(TYPO_BOX, "a c " * 300)
+    page.wait_for_function("location.search.length > 2300")
+    with page.expect_response(lambda answer: "/queue/join" in answer.url) as asked:
+        open_tab(page, "inside")
+    assert asked.value.ok
+    page.evaluate(
+        """() => {
+            const url = new URL(location.href);
+            url.searchParams.set("text", "w".repeat(7000));
+            url.searchParams.set("with", "b");
+            window.kronvizViews.replace(url);
+        }"""
+    )
+    assert page.evaluate("location.search.length") < 6000
+    assert "with=b" in page.url
+
+
 def test_a_text_too_long_for_a_link_leaves_the_address_alone(stay: Visit) -> None:
     page = stay()
     page.fill(TYPO_BOX, "é" * 1900)

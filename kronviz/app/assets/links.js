@@ -2,7 +2,6 @@
 // that was started by hand is named there. No request of its own.
 () => {
   if (window.kronvizLinks) return;
-  const LINK_LIMIT = 6000;
   const query = new URLSearchParams(location.search);
   const buttons = {};
   let ready = {};
@@ -19,7 +18,7 @@
         else url.searchParams.delete(name);
       }
       waiting = {};
-      if (url.search.length <= LINK_LIMIT) window.kronvizViews.replace(url);
+      window.kronvizViews.replace(url);
     }, 250);
   };
 

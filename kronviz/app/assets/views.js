@@ -103,12 +103,21 @@
     settings = location.search;
   });
 
+  // An address that servers and chat programs carry safely: what is longest is left out.
+  const LINK_LIMIT = 6000;
+  const fitted = (url) => {
+    while (url.search.length > LINK_LIMIT) {
+      const [longest] = [...url.searchParams].sort((a, b) => b[1].length - a[1].length);
+      url.searchParams.delete(longest[0]);
+    }
+    return url;
+  };
   // Every writer of the address comes by here; which view is open is said here alone, for a writer
   // may come late, when another view is.
   const replace = (url) => {
     if (current === first()) url.searchParams.delete("tab");
     else if (current) url.searchParams.set("tab", current);
-    history.replaceState(history.state, "", url);
+    history.replaceState(history.state, "", fitted(url));
     settings = location.search;
   };
 

@@ -47,8 +47,10 @@ from kronviz.app.server.bodies import (
 from kronviz.errors import InputError
 from kronviz.probes.cross_model.token_files import check_size
 
-MAX_PATH, MAX_QUERY, MAX_LINK = 2_000, 2_000, 20_000
-"""Bytes of an address, of what follows its question mark, and of that in a link to a view."""
+MAX_PATH, MAX_QUERY, MAX_LINK = 2_000, 8_000, 20_000
+"""Bytes of an address, of what follows its question mark, and of that in a link to a view.
+
+The page's own requests carry the query of its address, which ``views.js`` keeps below 6,000."""
 INLINE = frozenset({"table_of_bytes"})
 """Endpoints whose values may hold whole files."""
 OF_FILES = frozenset({"table_of_files"})

@@ -2,7 +2,6 @@
 // and the link that brings a view back. No request of its own.
 () => {
   if (window.kronvizGenerate) return;
-  const LINK_LIMIT = 6000;
   const field = (id) => document.querySelector(`#kv-gen-${id} :is(textarea, input[type="number"], input)`);
   const chosen = () => document.querySelector("#kv-gen-mode input:checked")?.value ?? "clean";
   const press = (id) => {
@@ -41,7 +40,7 @@
         if (value) url.searchParams.set(name, value.toWellFormed?.() ?? value);
         else url.searchParams.delete(name);
       }
-      if (url.search.length <= LINK_LIMIT) window.kronvizViews.replace(url);
+      window.kronvizViews.replace(url);
     }, 250);
   };
   for (const name of ["input", "change"]) {
