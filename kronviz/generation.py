@@ -230,7 +230,8 @@ def side_by_side(
 ) -> Iterator[Generation]:
     """Continue each prompt with every arm, a token each in turn.
 
-    Yields what there is: first the prompts as they are read, then after each round of tokens.
+    Yields what there is: first the prompts as they are read, then after each first token, for which
+    a whole prompt is read, then after each round of tokens.
 
     Raises:
         InputError: at once, if a prompt cannot be read or leaves no room for new tokens.
@@ -264,8 +265,11 @@ def _in_turns(
         for place, writer in list(open_.items()):
             if (step := next(writer, None)) is None:
                 del open_[place]
-            else:
-                written[place] = step
+                continue
+            begins, written[place] = not written[place].tokens, step
+            if begins and place < len(writers) - 1:
+                seconds = time.perf_counter() - started
+                yield Generation(pair, sampler, tuple(written), False, seconds)
 
 
 def continue_text(
@@ -320,7 +324,9 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
     random = torch.Generator().manual_seed(sampler.seed)
     cache = KVCache()
     ids = torch.tensor([prompt.ids], device=model.device)
-    logits = model(ids, cache=cache, forced=prompt.forced or None).logits[0, -1]
+    # The head is asked at the last token alone: of a whole prompt it costs as much as the blocks.
+    states = model.residual_stream(ids, cache=cache, forced=prompt.forced or None)[-1]
+    logits = model.logits(model.norm(states[0, -1]))
     run, last = 0, None
     for number in range(sampler.max_tokens):
         # One draw a token, used or not, so that a greedy stretch does not shift what follows.

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronviz.model import GPT
+from kronviz.progress import Progress, asking, goes_on
 from kronviz.scoring import Ids, score
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 from kronviz.typos import misspell
@@ -118,6 +119,7 @@ def passages(
     kinds: Sequence[str] = SYNTHETIC,
     seed: int = 0,
     half: str | None = None,
+    progress: Progress | None = None,
 ) -> Passages:
     """Cut passages out of texts and spoil their contexts; the same arguments, the same passages.
 
@@ -130,6 +132,7 @@ def passages(
         kinds: of synthetic misspellings, names in `kronviz.typos.KINDS`.
         seed: of the draw and of the misspellings.
         half: ``choosing`` or ``verdict``, see `HALVES`; ``None`` takes all documents.
+        progress: as for `kronviz.progress.asking`.
 
     Raises:
         PassageError: an argument is of no use, or the texts are too short for a single passage.
@@ -143,7 +146,7 @@ def passages(
         passage
         for text in texts
         if half is None or half_of(text) == half
-        for passage in _cut(text, tokenizer, context, continuation)
+        for passage in _cut(text, tokenizer, context, continuation, progress)
     ]
     if not found:
         raise PassageError(
@@ -152,7 +155,10 @@ def passages(
     # In the order of the draw, so that the first of them are a sample too.
     chosen = [found[i] for i in np.random.default_rng(abs(seed)).permutation(len(found))[:count]]
     cleans = [tokenizer.decode(before) for before, _ in chosen]
-    spoiled = {condition: _spoil(cleans, condition, kinds, seed) for condition in conditions}
+    spoiled = {
+        condition: _spoil(cleans, condition, kinds, seed)
+        for condition in asking(conditions, progress, 1)
+    }
     words = max(1, sum(len(find_words(text)) for text in cleans))
     targets = np.array([behind for _, behind in chosen], np.int64)
     lengths = np.diff(tokenizer.vocabulary.offsets)
@@ -228,13 +234,17 @@ def losses(model: GPT, made: Passages, condition: Condition) -> NDArray[np.float
     return -score(model, texts).logprobs / length
 
 
-def _cut(text: str, tokenizer: Tokenizer, context: int, after: int) -> Iterator[tuple[Ids, Ids]]:
+def _cut(
+    text: str, tokenizer: Tokenizer, context: int, after: int, progress: Progress | None
+) -> Iterator[tuple[Ids, Ids]]:
     """Yield the passages of a document, first to last, each cut before two words."""
     ids = tokenizer.encode(text)
     starts = [tokenizer.token_bytes(i)[:2] for i in ids]
     word = [len(b) == 2 and b[:1] == b" " and b[1:].isalpha() for b in starts]
     i = 0
     while i + context + after <= len(ids):
+        if i % 64 == 0:
+            goes_on(progress, 0)
         before = tuple(ids[i : i + context])
         behind = tuple(ids[i + context : i + context + after])
         if word[i] and word[i + context] and _whole(tokenizer, before, behind):

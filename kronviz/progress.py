@@ -18,12 +18,15 @@ Notable:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+LOOK_S = 0.3
+"""How often a run that waits for another asks whether it is to go on."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,18 @@ def tell(progress: Progress | None, done: float, total: float = 1.0) -> None:
         raise Stopped
 
 
+def asking(items: Iterable[Item], progress: Progress | None, every: int = 64) -> Iterator[Item]:
+    """Yield items of a preparation that has nothing to hand over, asking now and then.
+
+    A run whose visitor has left ends there, where `Progress` raises; a stop waits for the batches
+    that come after it.
+    """
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % every == 0:
+            goes_on(progress, 0)
+
+
 def part(progress: Progress | None, offset: float, width: float) -> Progress:
     """Return what a part of a run tells its steps to.
 
@@ -82,6 +97,25 @@ def part(progress: Progress | None, offset: float, width: float) -> Progress:
         offset, width: where the part begins, and how large it is, as shares of the run.
     """
     return lambda step: goes_on(progress, offset + width * step.share)
+
+
+@contextmanager
+def holding(lock: Any, progress: Progress | None) -> Iterator[None]:
+    """Hold a lock that others may hold for long.
+
+    Args:
+        lock: a `threading.Lock` or its like.
+        progress: of the run that waits for it.
+
+    Raises:
+        Stopped: it is not to wait any longer.
+    """
+    while not lock.acquire(timeout=LOOK_S):
+        tell(progress, 0)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Latch:
@@ -107,6 +141,7 @@ def gather(
     """Go through batches until they end or the run is stopped, and sum up what was read.
 
     Args:
+        batches: of what was read; empty ones where a stop may be heard in the midst of one.
         total: items in all batches.
         summarize: the result of what was read, and the seconds that it took.
     """

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from kronviz.model import GPT, right_padded
+from kronviz.progress import Progress, goes_on
 
 TOKENS_AT_ONCE, HEAD_ROWS = 4_096, 384
 """Tokens of a batch, padding included, and positions whose logits are held at a time."""
@@ -38,13 +39,21 @@ class Scores:
 
 
 @torch.inference_mode()
-def score(model: GPT, texts: Sequence[tuple[Ids, Ids]]) -> Scores:
+def score(
+    model: GPT,
+    texts: Sequence[tuple[Ids, Ids]],
+    *,
+    tokens: int = TOKENS_AT_ONCE,
+    progress: Progress | None = None,
+) -> Scores:
     """Score targets after their contexts.
 
     Args:
         model: in evaluation mode.
         texts: ids of a context and of a target, at least one each. Of a context that does not fit
             the model with its target, the end is read.
+        tokens: of a batch, padding included; at least one text is read.
+        progress: asked after each batch, see `kronviz.progress.asking`.
 
     Raises:
         ValueError: a context or a target is empty, or a target is longer than ``n_ctx``.
@@ -60,7 +69,7 @@ def score(model: GPT, texts: Sequence[tuple[Ids, Ids]]) -> Scores:
     order = sorted(range(len(texts)), key=lambda i: len(inputs[i]))
     while order:
         # The longest first: what fits once fits to the end.
-        rows = order[-max(1, TOKENS_AT_ONCE // len(inputs[order[-1]])) :]
+        rows = order[-max(1, tokens // len(inputs[order[-1]])) :]
         del order[-len(rows) :]
         ids, last = right_padded([inputs[i] for i in rows])
         states = model.residual_stream(ids.to(model.device))[-1]
@@ -78,4 +87,5 @@ def score(model: GPT, texts: Sequence[tuple[Ids, Ids]]) -> Scores:
         starts = np.cumsum([0, *lengths.tolist()[:-1]])
         logprobs[rows] = -np.add.reduceat(torch.cat(nats).cpu().numpy(), starts)
         greedy[rows] = np.logical_and.reduceat(torch.cat(hits).cpu().numpy(), starts)
+        goes_on(progress, 0)
     return Scores(logprobs, greedy)

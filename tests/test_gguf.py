@@ -162,6 +162,10 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     for place in (8, 16, 24):
         path.write_bytes(whole[:place] + huge + whole[place + 8 :])
         refused(path)
+    # Millions of strings of no bytes, which would be walked one by one.
+    list_ = struct.pack("<Q1sIIQ", 1, b"k", 9, 8, 3_000_000) + bytes(24_000_000)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + list_)
+    assert "damaged" in refused(path)
     path.write_bytes(whole[:4] + struct.pack(">I", 3) + whole[8:])
     assert "big-endian" in refused(path)
     path.write_bytes(whole[:4] + struct.pack("<I", 1) + whole[8:])

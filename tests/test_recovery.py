@@ -179,7 +179,7 @@ def test_a_misspelled_passage_that_outgrows_the_model_is_followed_as_far_as_it_i
         )
 
     monkeypatch.setattr(module, "misspell", misspelled)
-    (runs,) = module.passage_runs(
+    *_, (runs,) = module.passage_runs(
         small_predictor, [clean], kinds=("swap",), repeats=1, later=64, seed=0
     )
     for arm, model in small_predictor.arms.items():

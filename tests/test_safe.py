@@ -115,6 +115,7 @@ def test_nothing_beyond_the_page_is_served(served: str) -> None:
         "gradio_api/runs",
         "gradio_api/deep_link?session_hash=x",
         "gradio_api/custom_component/x/client/component/index.js",
+        "gradio_api/heartbeat/visitor",
         "assets/..%2f..%2f..%2fetc%2fpasswd",
         "static/..%2f..%2froutes.py",
         "monitoring",
@@ -126,6 +127,10 @@ def test_nothing_beyond_the_page_is_served(served: str) -> None:
         assert answer.status_code in (403, 404)
         assert str(ROOT) not in answer.text
         assert "root:" not in answer.text
+
+
+def test_the_page_asks_for_no_line_that_stays_open(served: str) -> None:
+    assert httpx.get(f"{served}config").json()["connect_heartbeat"] is False
 
 
 def test_what_is_too_large_is_refused(served: str) -> None:

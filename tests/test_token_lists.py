@@ -171,6 +171,11 @@ def test_what_is_no_token_list_is_refused_in_one_sentence() -> None:
         ),
         (json.dumps(["x" * 5000]).encode(), "5,000 bytes"),
         (b"caf\xe9\nrun\n", "not UTF-8"),
+        (b"x" + b"\n" * 500_000, f"{MAX_TOKENS:,}"),
+        (b"\x0a\x03\x0a\x01a\0" + b"\x10\0" * 600_000, "another kind"),
+        # A pattern that tries each way to cut a number takes an hour for these, and holds all up.
+        (b"\n".join([b"a 1 1 1 1 1 " + b"1" * 100_000 + b"x"] * 9), "100,013 bytes"),
+        (b"x" * 5000, "5,000 bytes"),
     ):
         with pytest.raises(InputError, match=said.replace("(", r"\(")) as refusal:
             read_tokens(data)
@@ -227,6 +232,13 @@ def test_a_tokenizer_json_is_read_as_it_says() -> None:
     assert read(tokenizer({}, ["·run", "¶"], decoder=steps)) == [(b" run", True), (b"\n", False)]
     # Without byte fallback, <0x0A> is six characters of text.
     assert read(tokenizer({}, ["_<0x0A>", "<0x0A>"], pre_tokenizer=marked))[1][0] == b"<0x0A>"
+
+
+def test_parts_of_odd_kinds_are_passed_over() -> None:
+    odd = {"type": [], "unk_token": {"a": 1}, "continuing_subword_prefix": ["x"]}
+    vocab = {f"w{i}": i for i in range(20)}
+    given = {"model": {**odd, "vocab": vocab}, "decoder": [1], "pre_tokenizer": "x"}
+    assert len(read_tokens(json.dumps(given).encode())) == 20
 
 
 def test_special_tokens_at_the_end_may_have_no_row() -> None:

@@ -122,6 +122,12 @@ REFUSED = {
     "few rows": (header(shape=[3, 4], data_offsets=[0, 48]) + b"\0" * 48, "3 rows"),
     "wide": (header(shape=[20, 99999], data_offsets=[0, 7999920]) + b"\0" * 48, "99,999 numbers"),
     "list": (struct.pack("<Q", 2) + b"[]", "no safetensors file"),
+    "many parts": (
+        struct.pack("<Q", 9_000_007) + b'{"a":[' + b"[]," * 2_999_999 + b"[]]}",
+        "no safetensors file",
+    ),
+    "digits": (b"a " + b"1" * 200_000 + b"x\n", "no safetensors file"),
+    "type": (header(dtype={"F": 1}, data_offsets=[0, 320]) + b"\0" * 320, "not known"),
     "deep": (struct.pack("<Q", 90_000) + b"[" * 90_000, "no safetensors file"),
     "npy of objects": (saved(np.array([[{}] * 3] * 20)), "array of objects"),
     "npy of text": (saved(np.array([["a"] * 3] * 20)), "matrix"),
@@ -373,7 +379,7 @@ def test_impossible_offsets_are_damage(tmp_path: Path) -> None:
     for first in (1 << 40, 1 << 62, 1 << 63, 1 << 64, 10**30):
         path = tmp_path / "m.safetensors"
         path.write_bytes(header(data_offsets=[first, first + 320]) + b"\0" * 320)
-        with pytest.raises(InputError, match="ends before"):
+        with pytest.raises(InputError, match=r"ends before|damaged"):
             read_vectors(path)
 
 
@@ -393,9 +399,14 @@ def test_words_with_vectors_are_both_files_in_one(tmp_path: Path) -> None:
     rows[7] += " 0.5"
     path.write_text("\n".join(rows))
     assert read_files(path)[1].tokens[7] != b"word4"
-    path.write_text("\n".join([*rows[:9], "word 0.1 x"]))
-    with pytest.raises(InputError, match="Line 10"):
-        read_files(path)
+    for lines, said in (
+        ([*rows[:9], "word 0.1 x"], "Line 10"),
+        (["word" + " 1" * 1_100_000], "Line 1 of vectors.txt is longer than 2 MB"),
+        (["40 99999", *rows], "has 99,999 numbers for each word"),
+    ):
+        path.write_text("\n".join(lines))
+        with pytest.raises(InputError, match=said):
+            read_files(path)
 
 
 def test_numbers_alone_want_their_tokens(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ from kronviz.app.tabs.robustness import tab as robustness
 from kronviz.app.tabs.training import tab as training
 from kronviz.app.tabs.your_model import tab as your_model
 from kronviz.checkpoint import FURTHER, PAIR
+from kronviz.maps.umap_layout import compile_ahead
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.own_model import KEPT_S
 
@@ -127,6 +128,8 @@ def build_app(context: Context) -> gr.Blocks:
                             html_part(words)
                         page.build(replace(context, tab=tab))
             selector.render()
+            # Last: it takes ten seconds, and nobody waits for it who lays nothing out.
+            context.warming.append(lambda: compile_ahead().result())
             app.kronviz_first = _first(context)  # type: ignore[attr-defined]
         else:
             html_part(_nothing())

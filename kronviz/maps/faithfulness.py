@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronviz.maps.spaces import Codes, Vectors
+from kronviz.progress import Progress, tell
 
 ALL = 10_000
 SAMPLE = 2_000
@@ -39,12 +40,21 @@ class Faithfulness:
     overlap: float
 
 
-def faithfulness(content: Vectors | Codes, flat: NDArray[np.floating], k: int = 15) -> Faithfulness:
+def faithfulness(
+    content: Vectors | Codes,
+    flat: NDArray[np.floating],
+    k: int = 15,
+    progress: Progress | None = None,
+) -> Faithfulness:
     """Measure a picture against what it is a picture of.
 
     Args:
         flat: coordinates, shape ``(n, 2)``, in the order of the content.
         k: how many nearest; cut to less than half of the points.
+        progress: told how many points are done.
+
+    Raises:
+        Stopped: ``progress`` said so.
     """
     count = len(flat)
     k = min(k, (count - 1) // 2)
@@ -56,6 +66,7 @@ def faithfulness(content: Vectors | Codes, flat: NDArray[np.floating], k: int = 
     near = picture_nearest(flat, asked, k)
     penalty, kept = 0, 0
     for start in range(0, len(asked), BLOCK):
+        tell(progress, start, len(asked))
         part = asked[start : start + BLOCK]
         similar = content.similarities(content.own(part))
         similar[np.arange(len(part)), part] = -np.inf

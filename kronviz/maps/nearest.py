@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from kronviz.progress import Progress, tell
 
-BLOCK_CELLS = 1 << 25
-"""Similarities held at once: 128 MB of float32."""
+BLOCK_CELLS, BLOCK_FLOP = 1 << 25, 4e10
+"""Similarities held at once (128 MB of float32), and what they may cost: then a stop is heard."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def nearest(
         raise ValueError(f"k is {k!r}; it must be 1 to {count - 1}, one less than the vectors")
     ids = np.empty((count, k), np.int64)
     similarity = np.empty((count, k), np.float32)
-    rows = max(1, BLOCK_CELLS // count)
+    rows = max(1, min(BLOCK_CELLS // count, int(BLOCK_FLOP / (2 * units.numel()))))
     with torch.inference_mode():
         for start in range(0, count, rows):
             block = torch.from_numpy(cosines(units[start : start + rows], units))
@@ -89,6 +89,6 @@ def _checked(vectors: NDArray[np.floating] | torch.Tensor) -> torch.Tensor:
     tensor = torch.as_tensor(vectors).detach().to("cpu", torch.float32)
     if tensor.dim() != 2:
         raise ValueError(f"vectors have shape {tuple(tensor.shape)}; they must be (n, d)")
-    if not torch.isfinite(tensor).all():
+    if not all(part.isfinite().all() for part in tensor.split(1024)):
         raise ValueError("vectors hold values that are not finite; leave those rows out")
     return tensor

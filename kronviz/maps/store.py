@@ -37,7 +37,7 @@ from kronviz.maps.spaces import (
 from kronviz.maps.umap_layout import lay_out, main_axes
 from kronviz.paths import ASSETS
 from kronviz.predictor import InputError, Predictor
-from kronviz.progress import Progress, part, tell
+from kronviz.progress import Progress, holding, part, tell
 from kronviz.results import from_json, to_json
 from kronviz.strings import positions
 
@@ -174,7 +174,7 @@ def map_of(predictor: Predictor, space: str, progress: Progress | None = None) -
     try:
         return read_map(predictor, space)
     except MapError:
-        with _one_at_a_time:
+        with holding(_one_at_a_time, progress):
             return _kept(predictor, chosen) or _drawn_now(predictor, chosen, progress)
 
 
@@ -227,7 +227,7 @@ def _draw(predictor: Predictor, space: Space, progress: Progress | None) -> Map:
         MIN_DIST,
         SEED,
         len(points),
-        faithfulness(content, points.astype(np.float64)),
+        faithfulness(content, points.astype(np.float64), progress=part(progress, 0.9, 0.1)),
     )
     tell(progress, 1)
     return Map(facts, points, False)

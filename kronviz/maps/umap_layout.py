@@ -6,6 +6,8 @@ Notable:
   through the seed alone.
 - umap-learn's own progress bar is read in place of a terminal: it is what tells the share.
 - One layout at a time: numba's thread pools do not bear two.
+- umap-learn is compiled once a process, which takes some ten seconds and hears nothing: it has a
+  thread of its own (`compile_ahead`), and a layout that waits for it can be stopped.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import re
 import threading
 import warnings
+from concurrent.futures import Future, wait
 from typing import Any
 
 import numpy as np
@@ -20,16 +23,18 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz.maps.nearest import Nearest, nearest
-from kronviz.progress import Progress, part, tell
+from kronviz.progress import LOOK_S, Progress, holding, part, tell
 
 SEARCH_SHARE = 0.3
 """Share of a layout's progress that the search for neighbours stands for."""
 SPREAD = 10.0
+ROWS = 256
 EXACT_DIMS = 1024
 """Up to so many dimensions all main axes are computed, and two of them taken."""
 EPOCHS, MANY = 200, 1000
 """Rounds for more than `MANY` points; fewer get umap-learn's own 500."""
-_one_at_a_time = threading.Lock()
+_one_at_a_time, _compiling = threading.Lock(), threading.Lock()
+_compiled: Future[None] | None = None
 
 
 def layout(
@@ -42,8 +47,8 @@ def layout(
 ) -> NDArray[np.float32]:
     """Lay vectors out on a plane by UMAP with the cosine distance.
 
-    The same vectors and arguments give the same picture. The first call takes some seconds more:
-    umap-learn is imported and compiled. Time grows with ``n² d``; 50,000 vectors take a minute.
+    The same vectors and arguments give the same picture. The first call waits for `compile_ahead`.
+    Time grows with ``n² d``; 50,000 vectors take a minute.
 
     Args:
         vectors: shape ``(n, d)``.
@@ -93,7 +98,47 @@ def lay_out(
     Returns:
         Coordinates, float32, shape ``(n, 2)``.
     """
-    with _one_at_a_time, warnings.catch_warnings():
+    ready = compile_ahead()
+    while not ready.done():
+        tell(progress, 0)
+        wait([ready], LOOK_S)
+    ready.result()
+    with holding(_one_at_a_time, progress):
+        return _optimized(found, start, min_dist, seed, progress)
+
+
+def compile_ahead() -> Future[None]:
+    """Import and compile umap-learn in a thread of its own, the first time that it is called.
+
+    Returns:
+        What is done once layouts take no longer than they must; it holds what went wrong.
+    """
+    global _compiled
+    with _compiling:
+        if _compiled is None:
+            _compiled = Future()
+            threading.Thread(target=_compile, args=[_compiled], daemon=True).start()
+        return _compiled
+
+
+def _compile(done: Future[None]) -> None:
+    try:
+        points = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+        _optimized(nearest(points, 7), main_axes(points), 0.1, 1, None)
+    except BaseException as error:
+        done.set_exception(error)
+    else:
+        done.set_result(None)
+
+
+def _optimized(
+    found: Nearest,
+    start: NDArray[np.float32],
+    min_dist: float,
+    seed: int,
+    progress: Progress | None,
+) -> NDArray[np.float32]:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
 
@@ -125,8 +170,11 @@ def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32
     count = len(vectors)
     if not count:
         return np.zeros((0, 2), np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.maximum(lengths, 1e-12)
+    units = vectors.copy()
+    for first in range(0, count, ROWS):
+        # NumPy's norm holds two copies of what it is given.
+        rows = units[first : first + ROWS]
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     units -= units.mean(0)
     axes = _two_axes(units)
     axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])

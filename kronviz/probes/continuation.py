@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.model import parameter_count
 from kronviz.passages import (
     ALL,
     CLEAN,
@@ -54,6 +55,7 @@ from kronviz.probes.intervals import (
     bootstrap_intervals,
     ratio_intervals,
 )
+from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.progress import Progress, goes_on
 from kronviz.settings import add_arguments as add_settings
 from kronviz.settings import from_options, setting
@@ -68,7 +70,7 @@ SETS: dict[str, tuple[Condition, ...]] = {
 MEAN = "mean of the five"
 """The kind of the row that holds the mean loss over the five perturbations."""
 BLOCK = 5
-"""Passages that are read with one condition after the first: about a second on two cores."""
+"""Most passages that are read at once with one condition."""
 
 Losses = Mapping[str, Mapping[Condition, NDArray[np.float64]]]
 """Nats a token of each passage, ``(passages,)``, by arm and condition."""
@@ -226,6 +228,7 @@ def continuation_of(
             kinds=kinds,
             seed=seed,
             half=half,
+            progress=progress,
         )
         by_arm = read(predictor, made, progress)
     except PassageError as error:
@@ -270,14 +273,17 @@ def read(predictor: Predictor, made: Passages, progress: Progress | None = None)
     parts: dict[str, dict[Condition, list[NDArray[np.float64]]]] = {
         arm: {condition: [] for condition in made.contexts} for arm in predictor.arms
     }
-    edges = [0, *range(1, len(made), BLOCK), len(made)]
+    length = len(made.contexts[CLEAN][0]) + made.targets.shape[1]
+    largest = max(map(parameter_count, predictor.arms.values()))
+    size = max(1, min(BLOCK, int(BATCH_FLOP / (2 * largest * length))))
+    edges = [0, *range(1, len(made), size), len(made)]
     for start, end in pairwise(edges):
         block = made.part(start, end)
         found: list[tuple[list[NDArray[np.float64]], NDArray[np.float64]]] = []
         for arm, model in predictor.arms.items():
             for condition, blocks in parts[arm].items():
                 # The first passage is read in any case: of nothing there is no result.
-                if start and not goes_on(progress, start, len(made)):
+                if not goes_on(progress, start, len(made)) and start:
                     return _joined(parts)
                 found.append((blocks, losses(model, block, condition)))
         for blocks, own in found:

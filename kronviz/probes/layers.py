@@ -11,8 +11,9 @@ Notable:
   takes the first token of each word, which for “nations” is “n”: those words are left out here.
 - Three kinds of pairs answer where the reading is done: a word and its misspelling in the
   same sentence, the ends of these two sentences, and two words one letter apart.
-- Sentences come first, then the tokens in order of id, both arms together. A run that is stopped
-  so has every sentence, and neighbours among the first tokens alone, the same for both arms.
+- Sentences come first, then the vocabulary depth by depth: no token sees another, so that each
+  block is passed by all of them before the next, and one depth at a time is held. A run that is
+  stopped has the first depths, the same for both arms, each over the whole vocabulary.
 
 Run it: ``python -m kronviz.probes layers --pair tiny``.
 """
@@ -37,7 +38,7 @@ from kronviz.progress import Progress, goes_on
 
 NEAREST = 10
 CHUNK = 1024
-"""Most tokens read at once; progress, and a wish to stop, are heard between two of these."""
+"""Most tokens that pass a block at once; a wish to stop is heard between two of these."""
 KINDS = ("typo", "ending", "lookalike")
 
 
@@ -116,7 +117,8 @@ class LayerReport:
     Attributes:
         words: the tokens that were asked, readable, in order of family.
         tokens: size of the vocabulary.
-        read: how many of its first tokens were read and searched: all, unless the run was stopped.
+        read: how many of its tokens were read at every depth: all, or none of a stopped run, which
+            has the neighbours of its first depths.
         nearest: how many of the nearest tokens were looked at.
         seconds: time that it took.
     """
@@ -165,7 +167,7 @@ def layers(predictor: Predictor, progress: Progress | None = None) -> LayerRepor
         if not goes_on(progress, share):
             break
     report = reading.report(started)
-    if report.read == report.tokens:
+    if reading.whole:
         while len(_done) >= 4:
             _done.pop(next(iter(_done)))
         _done[tuple(predictor.arms.values())] = report
@@ -173,85 +175,111 @@ def layers(predictor: Predictor, progress: Progress | None = None) -> LayerRepor
 
 
 class _Reading:
-    """All arms of a pair while they read the sentences, and then token by token the vocabulary."""
+    """All arms of a pair while they read the sentences, and then the vocabulary, depth by depth."""
 
     def __init__(self, predictor: Predictor):
         self._predictor, self._tokenizer = predictor, predictor.tokenizer
         self._sentences = sentences(self._tokenizer, predictor.n_ctx)
         self._ends = {arm: _Ends(model, self._sentences) for arm, model in predictor.arms.items()}
-        self._streams = {
-            arm: torch.empty(
-                model.config.n_layer + 1,
-                self._tokenizer.n_vocab,
-                model.config.d_model,
-                device=model.device,
-            )
-            for arm, model in predictor.arms.items()
-        }
-        self._read = 0
+        self._depths: dict[str, list[DepthShares]] = {arm: [] for arm in predictor.arms}
+        self._twins: dict[str, list[Tensor]] = {arm: [] for arm in predictor.arms}
+        self._sentences_read = self._depths_read = 0
+
+    @property
+    def _blocks(self) -> dict[str, int]:
+        return {arm: model.config.n_layer for arm, model in self._predictor.arms.items()}
 
     @torch.inference_mode()
     def steps(self) -> Iterator[float]:
         """Read, telling the share that is done."""
         costs = [sum(len(ids) for ids, _ in sides) for sides in self._sentences]
-        everything = 1.02 * (sum(costs) + self._tokenizer.n_vocab)
-        start = done = 0
+        blocks = self._blocks
+        vocabulary = self._tokenizer.n_vocab * sum(count + 1 for count in blocks.values())
+        everything = sum(costs) * sum(blocks.values()) + vocabulary
+        done = 0
         for size in batch_sizes(self._predictor, costs):
+            start, end = self._sentences_read, self._sentences_read + size
             for ends in self._ends.values():
-                ends.read(start, start + size)
-            done += sum(costs[start : start + size])
-            start += size
+                ends.read(start, end)
+            self._sentences_read = end
+            done += sum(costs[start:end]) * sum(blocks.values())
             yield done / everything
-        largest = max(map(parameter_count, self._predictor.arms.values()))
-        chunk = max(16, min(CHUNK, int(BATCH_FLOP / (2 * largest))))
-        for part in torch.arange(self._tokenizer.n_vocab).split(chunk):
+        streams: dict[str, Tensor] = {}
+        for depth in range(max(blocks.values()) + 1):
             for arm, model in self._predictor.arms.items():
-                for depth, stream in enumerate(
-                    model.residual_stream(part[:, None].to(model.device))
-                ):
-                    self._streams[arm][depth, part[0] : part[-1] + 1] = stream[:, 0]
-            self._read = int(part[-1]) + 1
-            yield (done + self._read) / everything
+                if depth > blocks[arm]:
+                    continue
+                for count in _pass_block(model, depth, streams, arm):
+                    done += count
+                    yield done / everything
+                mean = streams[arm].mean(0)
+                twins = lookalikes(self._tokenizer.name)
+                self._twins[arm].append(streams[arm][twins] - mean)
+                yield done / everything
+                table = spellings(self._tokenizer.name)
+                yield done / everything
+                self._depths[arm].append(_shares(depth, streams[arm] - mean, table))
+                yield done / everything
+            self._depths_read = depth + 1
 
-    @torch.inference_mode()
+    @property
+    def whole(self) -> bool:
+        """Whether every depth of every arm was read."""
+        return self._depths_read > max(self._blocks.values())
+
     def report(self, started: float) -> LayerReport:
-        """The report of what was read; it takes the means off in place, so it comes once."""
-        table = spellings(self._tokenizer.name)
-        twins = lookalikes(self._tokenizer.name)
-        twins = twins[(twins < self._read).all(1)]
+        """The report of what was read."""
         arms = []
         for arm in self._predictor.arms:
-            vectors = self._streams[arm][:, : self._read]
-            if self._read:
-                vectors -= vectors.mean(1, keepdim=True)
             pairs = [
-                _cosines("typo", *self._ends[arm].centred(0)),
-                _cosines("ending", *self._ends[arm].centred(1)),
-                _cosines("lookalike", vectors[:, twins[:, 0]], vectors[:, twins[:, 1]]),
+                _cosines("typo", *self._ends[arm].centred(0, self._sentences_read)),
+                _cosines("ending", *self._ends[arm].centred(1, self._sentences_read)),
             ]
-            depths = [
-                _shares(depth, vectors[depth], table)
-                for depth in range(len(vectors))
-                if self._read > NEAREST
-            ]
+            if self.whole:
+                twins = torch.stack(self._twins[arm])
+                pairs.append(_cosines("lookalike", twins[:, :, 0], twins[:, :, 1]))
+            depths = self._depths[arm][: self._depths_read]
             arms.append(ArmLayers(arm, tuple(depths), tuple(found for found in pairs if found)))
+        table, tokens = spellings(self._tokenizer.name), self._tokenizer.n_vocab
         return LayerReport(
             pair=self._predictor.pair,
             vocabulary=self._tokenizer.name,
-            words=tuple(self._tokenizer.token_text(int(t)) for t in table.words if t < self._read),
-            tokens=self._tokenizer.n_vocab,
-            read=self._read,
+            words=tuple(self._tokenizer.token_text(int(token)) for token in table.words),
+            tokens=tokens,
+            read=tokens if self.whole else 0,
             nearest=NEAREST,
             arms=tuple(arms),
             seconds=time.perf_counter() - started,
         )
 
 
+def _pass_block(model: GPT, depth: int, streams: dict[str, Tensor], arm: str) -> Iterator[int]:
+    """Bring every token to a depth, in place, telling how many have come there.
+
+    Args:
+        streams: what entered the block, by arm, ``(tokens, d_model)``; nothing yet for depth 0.
+    """
+    chunk = CHUNK
+    if depth:
+        chunk = int(BATCH_FLOP / (2 * parameter_count(model.blocks[depth - 1])))
+    else:
+        streams[arm] = torch.empty(model.n_vocab, model.config.d_model, device=model.device)
+    ids = torch.arange(model.n_vocab, device=model.device)
+    for part in ids.split(max(16, min(CHUNK, chunk))):
+        if depth:
+            entering = streams[arm][part[0] : part[-1] + 1, None]
+            passed = model.blocks[depth - 1](entering, None)
+        else:
+            (passed,) = model.residual_stream(part[:, None], depth=0)
+        streams[arm][part[0] : part[-1] + 1] = passed[:, 0]
+        yield len(part)
+
+
 def _shares(depth: int, vectors: Tensor, table: Spellings) -> DepthShares:
-    """L, M and S of centred vectors ``(tokens, d_model)``, of the first tokens or of all."""
-    units = F.normalize(vectors, dim=1)
-    asked = table.words < len(vectors)
-    own_words, own_families = table.words[asked], table.families[asked]
+    """L, M and S of centred vectors ``(tokens, d_model)``, whose lengths become 1 in place."""
+    lengths = vectors.norm(dim=1, keepdim=True)
+    norm, units = float(lengths.mean()), vectors.div_(lengths.clamp(min=1e-12))
+    own_words, own_families = table.words, table.families
     words = torch.from_numpy(own_words).to(units.device)
     similar = units[words] @ units.T
     similar[torch.arange(len(words), device=units.device), words] = -torch.inf
@@ -275,7 +303,6 @@ def _shares(depth: int, vectors: Tensor, table: Spellings) -> DepthShares:
         float(np.mean([getattr(family, share) for family in families])) if families else 0.0
         for share in ("other_form", "holds_root", "in_family")
     )
-    norm = float(vectors.norm(dim=1).mean())
     return DepthShares(depth, other, root, member, norm, tuple(families))
 
 
@@ -286,7 +313,6 @@ class _Ends:
         self._model, self._sentences = model, sentences
         shape = (2, 2, model.config.n_layer + 1, len(sentences), model.config.d_model)
         self._streams = torch.empty(shape, device=model.device)
-        self._read = 0
 
     def read(self, start: int, end: int) -> None:
         """Read some more of the sentences, the clean and the misspelled side of each."""
@@ -301,15 +327,15 @@ class _Ends:
                 places = torch.tensor([(place, len(text) - 1)[which] for text, place in texts])
                 for depth, stream in enumerate(streams):
                     self._streams[which, side, depth, start:end] = stream[rows, places].float()
-        self._read = end
 
-    def centred(self, which: int) -> tuple[Tensor, Tensor]:
+    def centred(self, which: int, read: int) -> tuple[Tensor, Tensor]:
         """Centred streams of both sides, ``(depth, sentences, d_model)``.
 
         Args:
             which: 0 at the last token of the word that differs, 1 at the end of the sentence.
+            read: how many sentences were.
         """
-        first, second = self._streams[which, :, :, : self._read]
+        first, second = self._streams[which, :, :, :read]
         mean = torch.cat((first, second), 1).mean(1, keepdim=True)
         return first - mean, second - mean
 

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kronviz.lines import decode_text
+from kronviz.model import parameter_count
 from kronviz.passages import CLEAN, PERTURBED, SYNTHETIC, Condition
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.intervals import (
@@ -40,7 +41,8 @@ from kronviz.probes.intervals import (
     bootstrap_intervals,
     ratio_intervals,
 )
-from kronviz.progress import Progress, goes_on
+from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
+from kronviz.progress import Progress, asking, goes_on
 from kronviz.scoring import Ids, score
 from kronviz.typos import misspell
 from kronviz.typos.noise import PERTURBATIONS, perturb
@@ -48,7 +50,6 @@ from kronviz.typos.noise import PERTURBATIONS, perturb
 MAX_BYTES, MAX_PAIRS, MAX_CHARS = 40_000_000, 100_000, 2_000
 CONDITIONS = (CLEAN, Condition("synthetic", 0.3), Condition("human", 0.3), *PERTURBED)
 CHANCE = 0.5
-BLOCK = 20
 _PHENOMENON = ("UID", "linguistics_term", "field")
 
 
@@ -166,7 +167,7 @@ def minimal_pairs(
     """
     started = time.perf_counter()
     fitting, problems = [], list(predictor.problems)
-    for number, pair in enumerate(pairs):
+    for number, pair in enumerate(asking(pairs, progress)):
         made = {at: _perturbed(pair, at, seed + number) for at in conditions}
         ids = [tuple(map(_Encode(predictor), both)) for both in made.values()]
         if max(len(one) for both in ids for one in both) <= predictor.n_ctx:
@@ -178,11 +179,14 @@ def minimal_pairs(
         raise InputError("No pair of sentences fits the models; give shorter ones.")
     right: dict[str, list[NDArray[np.float64]]] = {arm: [] for arm in predictor.arms}
     done = 0
-    for start in range(0, len(fitting), BLOCK):
-        block = [ids for _, ids in fitting[start : start + BLOCK]]
-        for arm, blocks in right.items():
-            blocks.append(_judged(predictor, arm, block))
-        done += len(block)
+    for size in batch_sizes(predictor, [_tokens(ids) for _, ids in fitting]):
+        block = [ids for _, ids in fitting[done : done + size]]
+        judged = {}
+        for arm in right:
+            judged[arm] = _judged(predictor, arm, block, progress)
+        for arm, own in judged.items():
+            right[arm].append(own)
+        done += size
         if not goes_on(progress, done, len(fitting)):
             break
     table = {arm: np.concatenate(blocks) for arm, blocks in right.items()}
@@ -200,6 +204,10 @@ def minimal_pairs(
     )
 
 
+def _tokens(ids: Sequence[tuple[Ids, ...]]) -> int:
+    return sum(len(sentence) for both in ids for sentence in both)
+
+
 class _Encode:
     """Encodes sentences as the harness does, with a blank before the first word."""
 
@@ -211,12 +219,18 @@ class _Encode:
 
 
 def _judged(
-    predictor: Predictor, arm: str, block: Sequence[Sequence[tuple[Ids, ...]]]
+    predictor: Predictor,
+    arm: str,
+    block: Sequence[Sequence[tuple[Ids, ...]]],
+    progress: Progress | None,
 ) -> NDArray[np.float64]:
     """Return 1 where the good sentence is the more probable, else 0: ``(pairs, conditions)``."""
     start = (predictor.tokenizer.eot_id,)
     texts = [(start, one) for ids in block for both in ids for one in both]
-    logprobs = score(predictor.arms[arm], texts).logprobs.reshape(len(block), -1, 2)
+    model = predictor.arms[arm]
+    tokens = int(BATCH_FLOP / (2 * parameter_count(model)))
+    found = score(model, texts, tokens=tokens, progress=progress)
+    logprobs = found.logprobs.reshape(len(block), -1, 2)
     return (logprobs[..., 0] > logprobs[..., 1]).astype(np.float64)
 
 

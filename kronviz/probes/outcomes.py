@@ -3,13 +3,13 @@
 Notable:
 
 - A batch is as large as a fixed amount of arithmetic allows, so that a stop is heard within about
-  a second whatever the size of the models; a text that several pairs share is read once.
+  half a second whatever the size of the models; a text that several pairs share is read once.
 - What a run sums up is the business of the probes that ask: `robustness`, `sweep`, `sensitivity`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +24,9 @@ from kronviz.metrics import (
 from kronviz.model import Reading, parameter_count
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.pairs import Pair, PairSet
+from kronviz.progress import Progress, asking
 
-BATCH_FLOP, BATCH_TOKENS = 3e10, 2_048
+BATCH_FLOP, BATCH_TOKENS = 1.5e10, 2_048
 """What a batch may cost: multiplications and additions of the larger model, and tokens."""
 
 Ids = tuple[int, ...]
@@ -67,10 +68,14 @@ class PairOutcome:
     answer: str | None = None
 
 
-def fitted(predictor: Predictor, pairs: PairSet) -> PairSet:
-    """The pairs that the models can read whole, with a sentence for each that they cannot."""
+def fitted(predictor: Predictor, pairs: PairSet, progress: Progress | None = None) -> PairSet:
+    """The pairs that the models can read whole, with a sentence for each that they cannot.
+
+    Args:
+        progress: as for `kronviz.progress.asking`.
+    """
     fitting, problems = [], list(pairs.problems)
-    for pair in pairs.pairs:
+    for pair in asking(pairs.pairs, progress):
         try:
             predictor.encode(pair.clean, "clean text")
             predictor.encode(pair.typo, "misspelled text")
@@ -84,15 +89,21 @@ def fitted(predictor: Predictor, pairs: PairSet) -> PairSet:
 def outcomes(predictor: Predictor, pairs: Sequence[Pair]) -> Iterator[tuple[PairOutcome, ...]]:
     """Read pairs that fit the models, in their order, and yield those of each batch."""
     encode = predictor.tokenizer.encode
-    encoded = [(tuple(encode(pair.clean)), tuple(encode(pair.typo))) for pair in pairs]
+    encoded: list[tuple[Ids, Ids]] = []
+
+    def costs() -> Iterator[int]:
+        for pair in pairs:
+            encoded.append((tuple(encode(pair.clean)), tuple(encode(pair.typo))))
+            yield max(map(len, encoded[-1])) * 2
+
     start = 0
-    for size in batch_sizes(predictor, [max(map(len, ids)) * 2 for ids in encoded]):
+    for size in batch_sizes(predictor, costs()):
         chosen = slice(start, start + size)
         yield _read_batch(predictor, pairs[chosen], encoded[chosen])
         start += size
 
 
-def batch_sizes(predictor: Predictor, tokens: Sequence[int]) -> Iterator[int]:
+def batch_sizes(predictor: Predictor, tokens: Iterable[int]) -> Iterator[int]:
     """How many items each batch takes, when padded to its longest it may cost `BATCH_FLOP`.
 
     Args:

@@ -11,7 +11,6 @@ Notable:
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -216,21 +215,14 @@ def _table_row(lines: Sequence[str], separator: str) -> tuple[int, list[str] | _
     A cell in quotes may span several; where its quote is never closed, the first line alone is
     refused.
     """
-    reason: csv.Error | None = None
-    for read in range(1, len(lines) + 1):
-        text = "\n".join(lines[:read]).removesuffix("\r")
-        try:
-            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
-        except csv.Error as error:
-            reason = reason or error
-            if "unexpected end of data" not in str(error):
-                break
-        else:
-            if len(rows) <= 1:
-                return read, rows[0] if rows else []
-            break
-    what = reason or "a carriage return stands inside it"
-    return 1, _Refusal(f"not a row of a table: {what}.")
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True)
+    try:
+        cells = next(reader, [])
+    except csv.Error as error:
+        inside = "\r" in lines[0].removesuffix("\r")
+        what = "a carriage return stands inside it" if inside else error
+        return 1, _Refusal(f"not a row of a table: {what}.")
+    return reader.line_num, cells
 
 
 def _pair(row: _Row) -> Pair:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
@@ -196,7 +197,7 @@ def recovery(
             seconds=seconds,
         )
 
-    return gather(([runs] for runs in steps), len(texts), summarize, progress)
+    return gather(steps, len(texts), summarize, progress)
 
 
 def our_passages() -> tuple[str, ...]:
@@ -232,8 +233,12 @@ def passage_runs(
     repeats: int,
     later: int,
     seed: int,
-) -> Iterator[PassageRuns]:
-    """Read passage after passage, each clean and misspelled ``repeats`` times."""
+) -> Iterator[Sequence[PassageRuns]]:
+    """Read passage after passage, each clean and misspelled ``repeats`` times.
+
+    Yields:
+        One passage that was read, or nothing where one is under way and a stop may be heard.
+    """
     for name, value, most in (("repeats", repeats, MAX_REPEATS), ("later", later, MAX_LATER)):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise InputError(f"{name} is {value!r}; give a whole number from 1 to {most}.")
@@ -248,12 +253,12 @@ def passage_runs(
                 raise InputError(str(error)) from None
             if made.edits:
                 typos.append(made.text + clean[half:])
-        yield _read_passage(predictor, clean, typos, later)
+        yield from _read_passage(predictor, clean, typos, later)
 
 
 def _read_passage(
     predictor: Predictor, clean: str, typos: Sequence[str], later: int
-) -> PassageRuns:
+) -> Iterator[Sequence[PassageRuns]]:
     ids, *whole = (predictor.tokenizer.encode(text) for text in (clean, *typos))
     first, *others = ([predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, *whole))
     # A misspelling may need more tokens than there is room for; its end is what is cut, and only
@@ -269,27 +274,28 @@ def _read_passage(
     ]
     kls: dict[str, list[list[float]]] = {}
     for arm, model in predictor.arms.items():
-        finals = _final_states(model, [ids, *runs])
-        kls[arm] = [
-            _kls(model, finals[0], final, found)
-            for final, found in zip(finals[1:], after, strict=True)
-            if found
-        ]
-    return PassageRuns(kls)
+        finals: list[torch.Tensor] = []
+        for states in _final_states(model, [ids, *runs]):
+            finals += states
+            yield ()
+        kls[arm] = []
+        for final, found in zip(finals[1:], after, strict=True):
+            if found:
+                kls[arm].append(_kls(model, finals[0], final, found))
+                yield ()
+    yield (PassageRuns(kls),)
 
 
 @torch.inference_mode()
-def _final_states(model: GPT, texts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-    """Final hidden states ``(tokens, d_model)`` of each text."""
+def _final_states(model: GPT, texts: Sequence[Sequence[int]]) -> Iterator[list[torch.Tensor]]:
+    """Final hidden states ``(tokens, d_model)`` of each text, a batch at a time."""
     longest = max(map(len, texts))
     size = max(1, int(BATCH_FLOP / (2 * parameter_count(model) * longest)))
-    found: list[torch.Tensor] = []
     for start in range(0, len(texts), size):
         batch = texts[start : start + size]
         ids, _ = right_padded(batch)
         states = model.final_states(ids.to(model.device))
-        found += [states[row, : len(text)] for row, text in enumerate(batch)]
-    return found
+        yield [states[row, : len(text)] for row, text in enumerate(batch)]
 
 
 @torch.inference_mode()
@@ -368,7 +374,7 @@ def recovery_strip(predictor: Predictor, clean: str, typo: str) -> RecoveryStrip
     places = aligned(*streams)
     by_arm: dict[str, list[float]] = {}
     for arm, model in predictor.arms.items():
-        finals = _final_states(model, [ids, run])
+        finals = list(chain.from_iterable(_final_states(model, [ids, run])))
         by_arm[arm] = _kls(model, finals[0], finals[1], places)
     at = {place.typo: i for i, place in enumerate(places)}
     changed = changed_bytes(*streams)

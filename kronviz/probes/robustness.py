@@ -163,7 +163,7 @@ def robustness(
         seed: of the bootstrap; the same pairs and seed give the same figures.
         progress: told after each batch; a stopped run returns what was read.
     """
-    fitting = fitted(predictor, pairs)
+    fitting = fitted(predictor, pairs, progress)
     return gather(
         outcomes(predictor, fitting.pairs),
         len(fitting.pairs),

@@ -19,7 +19,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.outcomes import PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs
 from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
-from kronviz.progress import Progress, gather
+from kronviz.progress import Progress, asking, gather
 from kronviz.settings import setting
 from kronviz.typos import KINDS, misspell
 
@@ -119,6 +119,7 @@ def sweep(
         kinds=kinds,
         strengths=strengths,
         seed=seed,
+        progress=progress,
     )
     return sweep_of(predictor, jobs, seed=seed, progress=progress)
 
@@ -154,8 +155,12 @@ def sweep_jobs(
     kinds: Sequence[str],
     strengths: Sequence[int],
     seed: int,
+    progress: Progress | None = None,
 ) -> PairSet:
     """Every text of a sweep, as pairs whose category is the kind and whose id ends in the strength.
+
+    Args:
+        progress: as for `kronviz.progress.asking`.
 
     Raises:
         InputError: an argument is of no use.
@@ -176,10 +181,10 @@ def sweep_jobs(
         predictor,
         PairSet(tuple(Pair(str(i), "", line, line) for i, line in enumerate(lines, 1))),
     )
-    found = tuple(
-        pair for clean in whole.pairs for pair in _variants(clean, kinds, strengths, seed)
-    )
-    return replace(fitted(predictor, PairSet(found)), problems=whole.problems)
+    found: list[Pair] = []
+    for clean in asking(whole.pairs, progress, 4):
+        found += _variants(clean, kinds, strengths, seed)
+    return replace(fitted(predictor, PairSet(tuple(found)), progress), problems=whole.problems)
 
 
 def _variants(

@@ -33,7 +33,7 @@ def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
         gr.Error: there is no answer; its message is one sentence that says why.
     """
     try:
-        found = ask() if queue is None else lane(queue).alone(ask)
+        found = ask() if queue is None else lane(queue).alone(ask, still_there())
         return found if isinstance(found, dict | list) else to_dict(found)
     except BaseException as error:
         raise gr.Error(failure(error), print_exception=False) from None

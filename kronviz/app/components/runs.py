@@ -87,9 +87,16 @@ class Lane:
         self.finishing = self.taken = False
         self._free.release()
 
-    def alone(self, ask: Callable[[], Result]) -> Result:
-        """Return what a function of no steps returns, once it has the lane to itself."""
-        self._free.acquire()
+    def alone(
+        self, ask: Callable[[], Result], there: Callable[[], object] = lambda: None
+    ) -> Result:
+        """Return what a function returns, once it has the lane to itself.
+
+        Args:
+            there: asked while it waits; raises where nobody does any longer.
+        """
+        while not self._free.acquire(timeout=BEAT_S):
+            there()
         self.taken = True
         try:
             return ask()

@@ -60,7 +60,7 @@ _IDENTIFIER = re.compile(r"[\w-]{1,64}")
 _RANGE = re.compile(rb"bytes=(\d{0,15})-(\d{0,15})")
 _API = "/gradio_api"
 _CLOSED = re.compile(
-    r"/gradio_api/(proxy=|custom_component|stream|component_server|process_recording"
+    r"/gradio_api/(proxy=|custom_component|stream|component_server|process_recording|heartbeat"
     r"|vibe|dev/|deep_link|runs|run-history|profiling|reset)|/(monitoring|svelte|login|logout|pwa|openapi\.json|docs|redoc)",
     re.IGNORECASE,
 )

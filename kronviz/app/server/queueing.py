@@ -27,6 +27,8 @@ from weakref import WeakSet
 import gradio as gr
 from gradio.server_messages import ProcessCompletedMessage
 
+from kronviz.progress import Stopped
+
 MOST_KNOWN = 10_000
 _UNCHANGED = {"__type__": "update"}
 _apps: WeakSet[gr.Blocks] = WeakSet()
@@ -137,13 +139,23 @@ def come_back(visitor: str) -> None:
 
 
 def still_there(visitor: str = "") -> Callable[..., bool]:
-    """Return a function that says, to a probe that asks, whether its visitor waits for the answer.
+    """Return a `Progress` that ends a run at its next step once its visitor has left.
 
     Args:
         visitor: the session; an endpoint's own (see `offer`) where none is named.
+
+    Returns:
+        A function that returns True, and raises `Stopped` where nobody waits for the answer: what
+        a probe sums up of a stopped run would be computed for nobody.
     """
     asked = visitor or _visitor.get()
-    return lambda *_: asked not in _gone
+
+    def there(*_: object) -> bool:
+        if asked in _gone:
+            raise Stopped
+        return True
+
+    return there
 
 
 def _waiting(concurrency_id: str) -> Iterator[tuple[gr.Blocks, Any]]:

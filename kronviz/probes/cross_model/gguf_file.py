@@ -33,8 +33,10 @@ from kronviz.probes.cross_model.tokens import TokenList, built, check_count, fro
 
 MAGIC = b"GGUF"
 TABLE = "token_embd.weight"
-MAX_KEYS, MAX_TENSORS = 20_000, 200_000
+MAX_KEYS, MAX_TENSORS = 20_000, 100_000
 MAX_STRING = 8_000_000
+MAX_STRINGS = 2_000_000
+"""Strings in the arrays of a header; a vocabulary has some hundred thousand, and its merges."""
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q",
             11: "<q", 12: "<d"}  # fmt: skip
 _STRING, _ARRAY = 8, 9
@@ -93,6 +95,7 @@ class _Header:
 
     def __init__(self, file: BinaryIO, size: int):
         self._file, self._size = file, size
+        self._strings = 0
         self.values: dict[str, Any] = {}
         self.tensors: dict[str, tuple[tuple[int, ...], int, int]] = {}
         file.seek(4)
@@ -148,7 +151,8 @@ class _Header:
             return self._number(_SCALARS[kind])
         inner, count = self._number("<I"), self._number("<Q")
         if inner == _STRING:
-            if count * 8 > self._size:
+            self._strings += count
+            if count * 8 > self._size or self._strings > MAX_STRINGS:
                 raise _Damaged
             if kept:
                 check_count(count)

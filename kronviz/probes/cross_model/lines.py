@@ -30,7 +30,8 @@ _NUMBERED = re.compile(r"(.*\S)[ \t](\d{1,12})", re.DOTALL)
 _NUMBERED_FIRST = re.compile(r"(\d{1,12})[ \t](\S.*)", re.DOTALL)
 _SCORED = re.compile(r"(.+)\t(-?\d+(?:\.\d+)?(?:e-?\d+)?)", re.DOTALL)
 _RWKV = re.compile(r"\d+ b?['\"].*['\"] \d+", re.DOTALL)
-_VECTOR = re.compile(r"\S+(?:[ \t]-?\d*\.?\d+(?:e[+-]?\d+)?){5,}[ \t]?", re.IGNORECASE)
+_NUMBER = r"-?(?:\d++(?:\.\d++)?|\.\d++)(?:e[+-]?\d++)?"
+_VECTOR = re.compile(rf"\S+(?:[ \t]{_NUMBER}){{5,}}[ \t]?", re.IGNORECASE)
 _NAMES = ("token", "word", "label", "text", "term", "piece", "name", "title", "string")
 _SHOWN = 200
 """Lines that are looked at before all of them are."""
@@ -85,7 +86,7 @@ def _ranks(lines: Sequence[str]) -> TokenList | None:
         except (ValueError, binascii.Error):
             return None
     # Counts behind four-letter words are base64 too; ranks are all different and leave few gaps.
-    dense = len(ranks) == len(lines) and max(ranks) < 2 * len(ranks) + 256
+    dense = len(ranks) == len(lines) and 0 <= min(ranks) <= max(ranks) < 2 * len(ranks) + 256
     return from_ranks(ranks) if dense else None
 
 
@@ -152,6 +153,6 @@ def _columns(lines: Sequence[str]) -> int:
 def _most(pattern: re.Pattern[str], lines: Sequence[str]) -> bool:
     """Return whether nearly all lines look like a pattern; the first are asked before the rest."""
     for some in (lines[:_SHOWN], lines):
-        if sum(bool(pattern.fullmatch(line)) for line in some) < 0.98 * len(some) - 1:
+        if sum(bool(pattern.fullmatch(line)) for line in some) < max(1, 0.98 * len(some) - 1):
             return False
     return bool(lines)

@@ -17,6 +17,8 @@ from kronviz.probes.cross_model.tokens import TokenList, built, check_count
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """Types of a piece, as in ``sentencepiece_model.proto``; GGUF has taken them over."""
+_MOST_FIELDS = 500_000, 100
+"""Fields of a model, and of a piece: a file of millions would be walked for minutes."""
 
 
 class Piece(NamedTuple):
@@ -46,7 +48,7 @@ def read_model(data: bytes) -> TokenList:
     """
     pieces: list[Piece] = []
     try:
-        for field, value in _fields(data):
+        for field, value in _fields(data, _MOST_FIELDS[0]):
             if field == 1 and isinstance(value, bytes):
                 pieces.append(_piece(value))
                 check_count(len(pieces))
@@ -65,7 +67,7 @@ def from_pieces(pieces: list[Piece]) -> TokenList:
 
 def _piece(data: bytes) -> Piece:
     string, kind = "", NORMAL
-    for field, value in _fields(data):
+    for field, value in _fields(data, _MOST_FIELDS[1]):
         if field == 1 and isinstance(value, bytes):
             string = value.decode("utf-8", "replace")
         elif field == 3 and isinstance(value, int):
@@ -73,10 +75,13 @@ def _piece(data: bytes) -> Piece:
     return Piece(string, kind)
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _fields(data: bytes, most: int) -> Iterator[tuple[int, int | bytes]]:
     """Walk through the fields of a message: numbers and values; fixed ones as their bytes."""
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > most:
+            raise ValueError
         key, at = _varint(data, at)
         wire = key & 7
         if wire == 0:

@@ -21,7 +21,7 @@ from kronviz.probes.cross_model.choice import MIN_ROWS, short
 
 MAX_VALUES = 200_000_000
 """Gemma 3's 262,208 rows of 640 fit, in 0.7 GB."""
-MAX_DIMS = 16_384
+MIN_DIMS, MAX_DIMS = 2, 16_384
 BLOCK_VALUES = 1 << 22
 """Numbers that are turned into float32 at once."""
 
@@ -47,10 +47,10 @@ class VectorTable:
 
 def check_shape(rows: int, dims: int, name: str) -> int:
     """Return how many rows of a table are read; `InputError` where it cannot be one of tokens."""
-    if rows < MIN_ROWS or not 2 <= dims <= MAX_DIMS:
+    if rows < MIN_ROWS or not MIN_DIMS <= dims <= MAX_DIMS:
         raise InputError(
             f"{short(name)} has {rows:,} rows of {dims:,} numbers; a table of tokens has at least "
-            f"{MIN_ROWS} rows and 2 to {MAX_DIMS:,} numbers in each."
+            f"{MIN_ROWS} rows and {MIN_DIMS} to {MAX_DIMS:,} numbers in each."
         )
     return min(rows, MAX_VALUES // dims)
 

@@ -18,14 +18,21 @@ from numpy.typing import NDArray
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model.choice import short
 from kronviz.probes.cross_model.schemes import PLAIN
-from kronviz.probes.cross_model.table import BLOCK_VALUES, VectorTable, check_shape
+from kronviz.probes.cross_model.table import (
+    BLOCK_VALUES,
+    MAX_DIMS,
+    MIN_DIMS,
+    VectorTable,
+    check_shape,
+)
 from kronviz.probes.cross_model.tokens import MAX_TOKENS, TokenList, built
 from kronviz.progress import Progress, tell
 
 MIN_NUMBERS = 5
 _HEADER = re.compile(rb"(\d{1,10}) (\d{1,6})\s*")
-_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(rb"[+-]?(\d++(\.\d*+)?|\.\d++)(e[+-]?\d++)?", re.IGNORECASE)
 MAX_LINE = 2_000_000
+"""Bytes of a line: far more than `kronviz.probes.cross_model.table.MAX_DIMS` numbers take."""
 
 
 def is_text_vectors(path: Path) -> bool:
@@ -62,8 +69,13 @@ def read_text_vectors(
     alone = False
     dims = total = done = 0
     with path.open("rb") as file:
-        for place, line in enumerate(file, 1):
+        for place, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), 1):
             done += len(line)
+            if len(line) == MAX_LINE:
+                raise InputError(
+                    f"Line {place:,} of {label} is longer than {MAX_LINE / 1e6:g} MB; is it a file "
+                    "of vectors?"
+                )
             if place == 1 and (header := _HEADER.fullmatch(line)):
                 dims = int(header[2])
                 continue
@@ -75,7 +87,11 @@ def read_text_vectors(
                 found = _numbers(line)
                 alone = found == len(line.split())
                 dims = dims or found
-                check_shape(1 << 20, dims, label)
+                if not MIN_DIMS <= dims <= MAX_DIMS:
+                    raise InputError(
+                        f"{label} has {dims:,} numbers for each word; a table of tokens has "
+                        f"{MIN_DIMS} to {MAX_DIMS:,}."
+                    )
             if total > _most(dims):
                 continue
             parts = line.rsplit(None, dims) if not alone else [b"", *line.split()]

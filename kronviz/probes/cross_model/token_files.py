@@ -12,13 +12,12 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
-import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from kronviz.errors import InputError
+from kronviz.probes.cross_model.json_file import SLOW_BYTES, TooManyParts, check_marks, parse
 from kronviz.probes.cross_model.lines import read_lines
 from kronviz.probes.cross_model.schemes import scheme_of_tokenizer
 from kronviz.probes.cross_model.sentencepiece_model import is_model, read_model
@@ -33,11 +32,8 @@ from kronviz.probes.cross_model.tokens import (
 )
 
 MAX_FILE_BYTES = 64_000_000
-MAX_OBJECTS, MAX_LISTS, MAX_PARTS = 500_000, 2_000_000, 2_500_000
-_MOST = {b"{": MAX_OBJECTS, b"[": MAX_LISTS, b",": MAX_PARTS}
 _BLOCK = 1_000_000
-"""In a JSON file: the largest vocabularies list 600,000 merges as pairs, and few objects."""
-SLOW_BYTES = 4_000_000
+_TOO_MANY = "The token list is JSON of far more parts than a vocabulary has; give tokenizer.json."
 
 
 def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
@@ -67,6 +63,8 @@ def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
     listed = (filename.endswith(".txt") and not _is_json(data)) or SPECIAL.fullmatch(first)
     if data.lstrip()[:1] in (b"{", b"[") and not listed:
         return _from_json(_parsed(data))
+    # Counted before they are made: nobody else is answered while millions of lines are cut.
+    check_count(data.count(b"\n"))
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -129,11 +127,11 @@ def _from_tokenizer(found: dict[str, Any]) -> TokenList:
                 special.add(number)
     if not special:
         # A file made by hand may leave out what is special; no text is ever cut into these.
-        unknown = {model.get("unk_token")}
+        unknown = model.get("unk_token")
         special = {
             i
             for i, string in enumerate(strings)
-            if string and (SPECIAL.fullmatch(string) or string in unknown)
+            if string and (SPECIAL.fullmatch(string) or string == unknown)
         }
     return built(strings, scheme_of_tokenizer(found, strings), literal, special)
 
@@ -187,39 +185,26 @@ def check_size(path: Path) -> None:
     Raises:
         InputError: far more stands in it than in any vocabulary.
     """
-    counts = dict.fromkeys(_MOST, 0)
     with path.open("rb") as file:
         block = file.read(_BLOCK)
         if block.lstrip()[:1] not in (b"{", b"["):
             return
-        while block:
-            for mark in counts:
-                counts[mark] += block.count(mark)
-            block = file.read(_BLOCK)
-    _check_counts(counts)
-
-
-def _check_counts(counts: dict[bytes, int]) -> None:
-    if any(counts[mark] > most for mark, most in _MOST.items()):
-        raise InputError(
-            "The token list is JSON of far more parts than a vocabulary has; give tokenizer.json."
-        )
+        try:
+            check_marks(chain([block], iter(lambda: file.read(_BLOCK), b"")))
+        except TooManyParts:
+            raise InputError(_TOO_MANY) from None
 
 
 def _parsed(data: bytes) -> Any:
-    # Counted first, and read by a fast parser: nobody else is answered while a parser is at work.
-    _check_counts({mark: data.count(mark) for mark in _MOST})
     try:
-        return orjson.loads(data)
-    except ValueError:
-        # Stricter than JSON is commonly written: a small file may be read the slow way.
-        if len(data) > SLOW_BYTES:
-            raise InputError("The token list is not valid JSON; give tokenizer.json.") from None
-    try:
-        return json.loads(data)
+        return parse(data)
+    except TooManyParts:
+        raise InputError(_TOO_MANY) from None
     except RecursionError:
         raise InputError("The token list is JSON nested too deeply.") from None
     except ValueError as error:
+        if len(data) > SLOW_BYTES:
+            raise InputError("The token list is not valid JSON; give tokenizer.json.") from None
         reason = str(error).partition(";")[0][:80]
         raise InputError(f"The token list is not valid JSON: {reason}.") from None
 

@@ -9,7 +9,6 @@ Notable:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,10 +19,11 @@ from numpy.typing import NDArray
 
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model.choice import Matrix, choose, fits, short
+from kronviz.probes.cross_model.json_file import parse
 from kronviz.probes.cross_model.table import VectorTable, check_shape, filled, part_of
 from kronviz.probes.cross_model.tokens import TokenList
 
-MAX_HEADER_BYTES = 25_000_000
+MAX_HEADER_BYTES, MAX_TENSORS = 25_000_000, 100_000
 MAX_UPLOAD_BYTES = 400 * 2**20
 """Of a file that is sent to the app."""
 INDEX = ".safetensors.index.json"
@@ -153,12 +153,17 @@ def read_header(read: Read, size: int | None, label: str) -> tuple[dict[str, Any
     if length > MAX_HEADER_BYTES:
         raise InputError(f"{label} is no safetensors file, or one with too long a header.")
     try:
-        entries = json.loads(read(8, 8 + length))
+        entries = parse(read(8, 8 + length))
     except (ValueError, RecursionError):
         raise InputError(f"{label} is no safetensors file; {_WANTED}.") from None
     if not isinstance(entries, dict):
         raise InputError(f"{label} is no safetensors file; {_WANTED}.")
     entries.pop("__metadata__", None)
+    if len(entries) > MAX_TENSORS:
+        raise InputError(
+            f"{label} has {len(entries):,} tensors; the limit is {MAX_TENSORS:,}. Save the table "
+            "alone."
+        )
     return {k: v for k, v in entries.items() if isinstance(v, dict)}, 8 + length
 
 
@@ -169,7 +174,7 @@ def read_index(data: bytes, name: str = "model" + INDEX) -> dict[str, str]:
         InputError: the index is damaged or names no safetensors file.
     """
     try:
-        weights = json.loads(data)["weight_map"]
+        weights = parse(data)["weight_map"]
     except (ValueError, KeyError, TypeError, RecursionError):
         weights = None
     if not isinstance(weights, dict):
@@ -218,7 +223,9 @@ def _what(dtype: str) -> str:
         return "8-bit numbers whose scale stands elsewhere"
     if dtype.startswith(("F4", "F6")):
         return "numbers of a few bits whose scale stands elsewhere"
-    return "whole numbers, as a quantised model has"
+    if re.fullmatch(r"[IU]\d+|BOOL", dtype):
+        return "whole numbers, as a quantised model has"
+    return "a type that is not known"
 
 
 def _read_npy(path: Path, tokens: TokenList | None) -> VectorTable:

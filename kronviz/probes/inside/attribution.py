@@ -28,9 +28,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kronviz.differences import byte_opcodes
+from kronviz.model import parameter_count
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.runs import Run, blocks
 from kronviz.probes.inside.words import AlignedWord
+from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.progress import Progress, tell
 
 FIRST_STRETCHES, MOST_STRETCHES = 16, 256
@@ -39,7 +41,7 @@ COMPLETE = 5e-3
 _SMALLEST = 1e-5, 1e-3
 """Changes in nats, by KL and by log-probability, below which float32 cannot tell the error."""
 STEP_TOKENS = 256
-"""Most tokens of the path whose gradients are held at once."""
+"""Most tokens of the path whose gradients are held at once; fewer where the model is large."""
 _MOST_COMPARED = 1_000_000
 
 
@@ -210,7 +212,9 @@ class _Path:
     @property
     def nodes_at_once(self) -> int:
         """How many nodes are computed in one step."""
-        return max(1, STEP_TOKENS // len(self.gates))
+        # Two measures, each with a pass backward, which costs twice the one forward.
+        most = min(STEP_TOKENS, BATCH_FLOP / (4 * parameter_count(self.run.model.blocks)))
+        return max(1, int(most / len(self.gates)))
 
     def final(self, embedded: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
         """Run the model: final hidden states ``(nodes, d_model)``.

@@ -27,14 +27,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kronviz.model import Block
+from kronviz.model import Block, parameter_count
 from kronviz.probes.inside.runs import Run, blocks
 from kronviz.probes.inside.words import AlignedWord
+from kronviz.probes.outcomes import BATCH_FLOP
 
 THINGS = ("residual", "attention", "mlp", "head")
 """What can be taken from the clean run; see `patches`."""
 BATCH_TOKENS = 1_500
-"""Most tokens that patched runs are read with at once; more are cut into several batches."""
+"""Most tokens that patched runs are read with at once; fewer where the model is large."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,19 @@ def resume(typo: Run, chosen: Sequence[Patch]) -> Tensor:
 
 
 def batches(typo: Run, chosen: Sequence[Patch]) -> Iterator[range]:
-    """Yield which patches are read together, `BATCH_TOKENS` at most."""
-    start = tokens = 0
+    """Yield which patches are read together, `BATCH_TOKENS` and `BATCH_FLOP` at most."""
+    start, tokens = 0, 0.0
     if not chosen:
         return
+    body = parameter_count(typo.model.blocks)
+    most = min(BATCH_TOKENS, BATCH_FLOP / (2 * body))
+    # A patch is measured by one pass through the head, which costs as much as so many tokens.
+    head = typo.model.lm_head.weight.numel() / body
     for place, patch in enumerate(chosen):
-        length = len(patch.states) + typo.length - patch.end
-        if tokens and tokens + length > BATCH_TOKENS:
+        length = len(patch.states) + typo.length - patch.end + head
+        if tokens and tokens + length > most:
             yield range(start, place)
-            start, tokens = place, 0
+            start, tokens = place, 0.0
         tokens += length
     yield range(start, len(chosen))
 

@@ -114,7 +114,7 @@ def survey(
         progress: told after each pair; a stopped run returns what was read.
     """
     started = time.perf_counter()
-    pairs = fitted(predictor, pairs)
+    pairs = fitted(predictor, pairs, progress)
     problems = list(pairs.problems)
     kept: list[list[_Reading]] = []
     done = 0

@@ -5,10 +5,11 @@ Long runs have their own places in the queue, one at a time for each probe.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-from kronviz.app.components import PAIR, Answer, add_endpoint, answer, still_there, typed
+from kronviz.app.components import PAIR, QUEUE, Answer, add_endpoint, answer, still_there, typed
 from kronviz.app.context import Context
 from kronviz.generation import GenerationSettings, side_by_side
 from kronviz.predictor import Predictor
@@ -16,6 +17,7 @@ from kronviz.probes import echo
 from kronviz.probes.layers import layers
 from kronviz.settings import endpoint
 
+Result = TypeVar("Result")
 GENERATE = """Continue a text with both models, from the same random numbers.
 
 The answer holds for each model its new text, its tokens with their probabilities, and how it read
@@ -32,9 +34,23 @@ what chance gives, and every continuation."""
 
 def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
-    for function in endpoints(context):
-        name = function.__name__
-        add_endpoint(function, name, limit=2 if name == "generate" else 1)
+    generate, echo, layers = endpoints(context)
+    add_endpoint(generate, "generate", limit=2)
+    for function in (echo, layers):
+        add_endpoint(function, QUEUE)
+
+
+_turn = threading.Lock()
+
+
+def by_turns(steps: Iterator[Result]) -> Iterator[Result]:
+    """Yield steps, no two of all visitors at once: of two who stop, one is in its last step."""
+    while True:
+        with _turn:
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
@@ -50,16 +66,15 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             asked: GenerationSettings = settings()
             slot, there = asked.forced or None, still_there()
             texts = [asked.prompt]
-            for generation in side_by_side(models(pair), texts, asked.sampler, slot):
+            for generation in by_turns(side_by_side(models(pair), texts, asked.sampler, slot)):
                 last = generation
-                if not there():
-                    break
+                there()
             return last
 
         return answer(ask)
 
     def echo_(settings: Ask, pair: str = "") -> Answer:
-        return answer(lambda: echo.run(models(pair), settings(), still_there()))
+        return answer(lambda: echo.run(models(pair), settings(), still_there()), QUEUE)
 
     def layers_(pair: str = "") -> Answer:
         """Ask what is near a word at every depth of both models, and where look-alikes part.
@@ -72,7 +87,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         Args:
             pair: Which pair of models is asked; empty for the default pair.
         """
-        return answer(lambda: layers(models(pair), still_there()))
+        return answer(lambda: layers(models(pair), still_there()), QUEUE)
 
     layers_.__name__ = "layers"
     order = "prompt forced temperature top_p max_tokens seed repeat_limit pair".split()

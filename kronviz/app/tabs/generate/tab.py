@@ -38,7 +38,7 @@ from kronviz.app.components import (
 from kronviz.app.context import Context
 from kronviz.app.tabs.generate import echo
 from kronviz.app.tabs.generate import view as generate_view
-from kronviz.app.tabs.generate.api import add_endpoints
+from kronviz.app.tabs.generate.api import add_endpoints, by_turns
 from kronviz.generation import Sampler, side_by_side
 from kronviz.predictor import InputError
 from kronviz.settings import checked
@@ -212,7 +212,7 @@ def _written(
         if stopped():
             yield gr.skip(), _stopped(), False
             return
-        for generation in generations:
+        for generation in by_turns(generations):
             if stopped() and not generation.finished:
                 yield generate_view.view(generation, mode), _stopped(), False
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kronviz.app.components import MAX_SEED, Answer, add_endpoint, answer, still_there, typed
+from kronviz.app.components import MAX_SEED, QUEUE, Answer, add_endpoint, answer, still_there, typed
 from kronviz.app.context import Context
 from kronviz.predictor import Predictor
 from kronviz.probes.inside import InsideSettings, run, survey
@@ -26,8 +26,9 @@ the change each byte of the misspelled word explains (integrated gradients, in n
 
 def add_endpoints(context: Context) -> None:
     """Publish the endpoints. Call inside a `gr.Blocks`."""
-    for function in endpoints(context):
-        add_endpoint(function, f"{function.__name__}-api")
+    inside, inside_pairs = endpoints(context)
+    add_endpoint(inside, "inside-api")
+    add_endpoint(inside_pairs, QUEUE)
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
@@ -63,7 +64,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 return survey(predictor, load_pairs(), seed=number, progress=still_there())
             return found.report
 
-        return answer(ask, "inside-pairs")
+        return answer(ask, QUEUE)
 
     asked = {"pair": (str, "", "Which pair of models answers; empty for the default pair")}
     return endpoint(InsideSettings, inside_, "inside", INSIDE, asked), inside_pairs

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
+    QUEUE,
     QUIET,
     Again,
     Markup,
@@ -37,7 +38,6 @@ from kronviz.probes.intervals import Interval
 from kronviz.probes.kept import INSIDE, SEED, kept
 from kronviz.probes.pairs import load_pairs
 
-QUEUE = "inside-pairs"
 PLACES = {
     "word": (
         "The misspelled word",

@@ -27,6 +27,7 @@ from kronviz.figures import inside as figures
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.inside import Followed
 from kronviz.probes.inside.report import BYTES
+from kronviz.progress import Stopped
 
 QUEUE = "inside"
 AT_ONCE = 2
@@ -113,14 +114,17 @@ def build(context: Context) -> None:
             followed = known.followed(context.predictor(pair), clean, typo, answer)
             drawn = False
             for parts in ((thing,), (thing, BYTES)):
-                if not wanted():
+                if not known.is_newest(visitor, number):
                     return
+                there()
                 report = followed.report(parts, wanted)
                 pictures: list[Any] = [
                     gr.skip() if drawn else figures.lens(report, target, what) for what, _ in _LENS
                 ]
                 yield [view.answer(report, thing, measure, number), *pictures]
                 drawn = True
+        except Stopped:
+            return
         except InputError as error:
             empty = [figures.lens(None, target, what) for what, _ in _LENS]
             yield [view.refusal(str(error), number), *empty]

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from kronviz.app.components import (
     DOT,
+    QUEUE,
     QUIET,
     Again,
     Markup,
@@ -42,7 +43,6 @@ from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
 from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
 
-QUEUE = "layers"
 _MULTIPLIED = 2.5e10
 """Multiplications in a second on two cores."""
 _SHARES = (
@@ -139,8 +139,8 @@ def _ended(report: LayerReport) -> str:
     if report.read == report.tokens:
         return f"Measured in {report.seconds:.1f} s."
     return (
-        f"Stopped after {report.seconds:.1f} s, and kept: {report.read:,} of {report.tokens:,} "
-        "tokens were read, in order of id. “Measure” starts again."
+        f"Stopped after {report.seconds:.1f} s, and kept: {_depths_read(report)} of "
+        f"{report.depths} depths were read. “Measure” starts again."
     )
 
 
@@ -216,13 +216,13 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
 
 def _partly(report: LayerReport) -> str:
     sentences = max((pairs.pairs for arm in report.arms for pairs in arm.pairs), default=0)
-    if report.read <= report.nearest:
-        return f"A run that was stopped: cosines of {sentences:,} sentences, and no neighbors yet."
-    return (
-        f"A run that was stopped: neighbors are looked for among the first {report.read:,} of "
-        f"{report.tokens:,} tokens, the same in both models, so the shares are not those of a "
-        "whole run."
-    )
+    read = _depths_read(report)
+    near = f"neighbors at {read} of {report.depths} depths" if read else "no neighbors yet"
+    return f"A run that was stopped: cosines of {sentences:,} sentences, and {near}."
+
+
+def _depths_read(report: LayerReport) -> int:
+    return max(len(arm.depths) for arm in report.arms)
 
 
 def _finding(report: LayerReport) -> Markup:
@@ -263,6 +263,7 @@ def _table(report: LayerReport | None) -> Markup:
         for arm in figures.ARMS:
             if report and (ours := report.arm(arm)) and ours.depths:
                 values = [f"{getattr(at, share):.3f}" for at in ours.depths]
+                values += ["–"] * (depths - len(values))
                 found.append((join([arm_name(arm), ", ours"]), values, False))
             theirs = [figure.text for figure in LAYERS[share][arm]]
             theirs += ["–"] * (depths - len(theirs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kronviz.app.components import PAIR, Answer, add_endpoint, answer, typed
+from kronviz.app.components import PAIR, Answer, add_endpoint, answer, still_there, typed
 from kronviz.app.context import Context
 from kronviz.maps import lookup
 from kronviz.maps.fresh import lay_out_words
@@ -64,8 +64,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
         return endpoint(settings, asked, name, says, PAIR, order.split(), returns)
 
     def points(predictor: Predictor, asked: MapSettings) -> Answer:
-        given = map_of if space_of(predictor, asked.space).key else read_map
-        found = given(predictor, asked.space)
+        if space_of(predictor, asked.space).key:
+            found = map_of(predictor, asked.space, still_there())
+        else:
+            found = read_map(predictor, asked.space)
         start = whole_number(asked.first, "first", 0, len(found.points) - 1)
         shown = found.unit[start : start + asked.count].round(5).tolist()
         return {**to_dict(found.facts), "first": start, "points": shown}
@@ -75,6 +77,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
 
     def varied(checked: Callable[[], VariantSettings]) -> list[str]:
         return answer(lambda: list(variants(**vars(checked()))))
+
+    def laid_out(predictor: Predictor, asked: WordSettings) -> object:
+        there = still_there()
+        return lay_out_words(asked.words, predictor, asked.left, asked.right, there)
 
     def of_words(look: Callable[..., object]) -> Callable[[Predictor, WordSettings], object]:
         return lambda models, asked: look(asked.words, models, asked.left, asked.right)
@@ -99,7 +105,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
             WordSettings,
             "lay_out",
             "Lay 5 to 200 typed words out by UMAP on these words alone, in two spaces.",
-            of_words(lay_out_words),
+            laid_out,
             "words left right pair",
         ),
         published(

@@ -95,7 +95,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         settings: Ask, model: str = "", tensor: str = "", pair: str = "", on_map: bool = False
     ) -> Answer:
         def ask() -> Answer:
-            asked, wanted = settings(), waited_for()
+            asked, wanted = settings(), still_there()
             if typed(model or "", "model"):
                 found = fetch(model, typed(tensor or "", "tensor"), progress=wanted)
                 source, given = found.name, (found.table, found.tokens)
@@ -114,7 +114,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         on_map: bool | None = False,
     ) -> Answer:
         def ask() -> Answer:
-            asked, wanted = settings(), waited_for()
+            asked, wanted = settings(), still_there()
             name = typed(tensor or "", "tensor")
             given = read_files(vectors, tokens, name, wanted)
             path = Path(vectors or tokens or "")
@@ -131,7 +131,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         tensor: str = "",
     ) -> Answer:
         def ask() -> Answer:
-            asked, wanted = settings(), waited_for()
+            asked, wanted = settings(), still_there()
             typed(vectors, "vectors")
             files = ((vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens"))
             with tempfile.TemporaryDirectory() as folder:
@@ -224,18 +224,6 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             "vectors tokens vectors_name tokens_name tensor words pos_dim map_tokens seed".split(),
         ),
     )
-
-
-def waited_for() -> Callable[..., bool]:
-    """Return what a run asks at each of its steps; it ends the run once its visitor has left."""
-    there = still_there()
-
-    def wanted(*_: object) -> bool:
-        if not there():
-            raise InputError("Whoever asked has left; nothing more was computed.")
-        return True
-
-    return wanted
 
 
 def _written(folder: Path, content: object, name: object, what: str) -> Path:
