@@ -9,6 +9,9 @@ Notable:
 
 from __future__ import annotations
 
+import json
+import lzma
+from collections.abc import Iterator
 from pathlib import Path
 
 from kronviz.errors import InputError
@@ -87,6 +90,47 @@ def read_lines(path: Path, *, most: int = MAX_LINES) -> list[str]:
     if len(lines) > most:
         raise InputError(f"{name} has {len(lines):,} lines; the limit is {most:,}.")
     return lines
+
+
+def documents(path: Path) -> Iterator[str]:
+    """Read the documents of a file of any size: a plain text as one, or JSON Lines; ``.xz`` too.
+
+    Yields:
+        The whole text; of JSON Lines the ``text`` of each record.
+
+    Raises:
+        InputError: there is no such regular file, it is no UTF-8 text, or a record has no ``text``.
+    """
+    name = short_name(path.name)
+    if not path.is_file():
+        raise InputError(f"There is no file {name}; check its path.")
+    lines = path.name.removesuffix(".xz").endswith(".jsonl")
+    opened = lzma.open if path.name.endswith(".xz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="\n" if lines else None) as file:
+            if not lines:
+                yield file.read()
+                return
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _record_text(line, f"{name}, line {number}")
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not UTF-8 text; save it as UTF-8.") from None
+    except (lzma.LZMAError, EOFError):
+        raise InputError(f"{name} is no whole .xz file; compress it again.") from None
+    except OSError as error:
+        reason = (error.strerror or "it is damaged").lower()
+        raise InputError(f"{name} cannot be read: {reason}.") from None
+
+
+def _record_text(line: str, place: str) -> str:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        raise InputError(f'{place}: a record needs a string "text".')
+    return record["text"]
 
 
 def short_name(text: str) -> str:

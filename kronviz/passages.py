@@ -16,11 +16,8 @@ Notable:
 from __future__ import annotations
 
 import hashlib
-import json
-import lzma
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,35 +178,6 @@ def passages(
 def half_of(text: str) -> str:
     """Return the half that a document belongs to, by a hash of its text."""
     return HALVES[hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % 2]
-
-
-def read_documents(path: Path) -> Iterator[str]:
-    """Read the documents of a file: a plain text, or JSON Lines with a ``text``; ``.xz`` too.
-
-    Raises:
-        PassageError: the file cannot be read so.
-    """
-    name = path.name.removesuffix(".xz")
-    try:
-        opened = lzma.open if path.name.endswith(".xz") else open
-        with opened(path, "rt", encoding="utf-8") as file:
-            if not name.endswith(".jsonl"):
-                yield file.read()
-                return
-            for line in file:
-                text = json.loads(line)["text"]
-                if not isinstance(text, str):
-                    raise TypeError
-                yield text
-    except OSError as error:
-        reason = (error.strerror or "it is damaged").lower()
-        raise PassageError(f"{path.name} cannot be opened: {reason}.") from None
-    except lzma.LZMAError:
-        raise PassageError(f"{path.name} is damaged: it is no xz file.") from None
-    except (ValueError, KeyError, TypeError):
-        raise PassageError(
-            f'{path.name} cannot be read: give UTF-8 text, or JSON Lines with a "text" in each.'
-        ) from None
 
 
 def losses(model: GPT, made: Passages, condition: Condition) -> NDArray[np.float64]:

@@ -101,7 +101,7 @@ def test_files_of_no_use_are_refused_by_line(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match=words):
             read_pairs(path)
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="There is no file"):
         read_pairs(tmp_path / "none.jsonl")
 
 

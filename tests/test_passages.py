@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 import torch
 from small import small_model
 
+from kronviz.errors import InputError
+from kronviz.lines import documents
 from kronviz.passages import (
     ALL,
     CLEAN,
@@ -23,7 +27,6 @@ from kronviz.passages import (
     half_of,
     losses,
     passages,
-    read_documents,
 )
 from kronviz.predictor import Predictor
 from kronviz.probes.__main__ import main
@@ -126,14 +129,27 @@ def test_a_command_writes_figures_and_losses(
     nats = result.row("human", 0.15).arms[0].nats
     assert nats.mean == pytest.approx(stored["bpe/human 15%"].mean())
     assert main([*asked.split(), str(tmp_path / "none.txt")]) == 2
-    assert capsys.readouterr().err == "none.txt cannot be opened: no such file or directory.\n"
+    assert capsys.readouterr().err == "There is no file none.txt; check its path.\n"
 
 
 def test_bad_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    for name, data in (("a.jsonl", b'{"words": 1}\n'), ("b.txt.xz", b"text"), ("c.txt", b"\xff")):
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(PassageError, match=name):
-            list(read_documents(tmp_path / name))
+    os.mkfifo(tmp_path / "f.txt")
+    (tmp_path / "d.txt").mkdir()
+    for name, data in (
+        ("a.jsonl", b'{"words": 1}\n'),
+        ("b.txt.xz", b"text"),
+        ("c.txt", b"\xff"),
+        ("d.txt", None),
+        ("e.txt.xz", lzma.compress(b"text" * 99)[:-9]),
+        ("f.txt", None),
+        ("g.txt", None),
+    ):
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError, match=name):
+            list(documents(tmp_path / name))
+    (tmp_path / "bom.txt").write_bytes("\ufeffA text".encode())
+    assert list(documents(tmp_path / "bom.txt")) == ["A text"]
 
 
 def test_perturbations_without_chance() -> None:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from kronviz.checkpoint import PAIR, load_arm, read_config
 from kronviz.errors import InputError, Sentence
+from kronviz.lines import documents
 from kronviz.model import GPT, parameter_count
 from kronviz.predictor import Predictor
 from kronviz.probes.rarity import rarity
@@ -26,7 +27,7 @@ from kronviz.training import evaluate
 from kronviz.training.configs import CONFIGS, TrainConfig, load_config
 from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import validate, validation_tokens
-from kronviz.training.prepare import documents, prepare
+from kronviz.training.prepare import prepare
 from kronviz.training.rarity import times_read, token_losses
 from kronviz.training.sampled import sampled_cross_entropy
 from kronviz.training.study import Run

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.lines import documents
 from kronviz.model import parameter_count
 from kronviz.passages import (
     ALL,
@@ -45,7 +46,6 @@ from kronviz.passages import (
     Passages,
     losses,
     passages,
-    read_documents,
 )
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.intervals import (
@@ -183,11 +183,7 @@ class ContinuationSettings:
 
 def continuation(predictor: Predictor, text: Path, **options: Any) -> tuple[Continuation, Losses]:
     """Read passages of a file with every arm; arguments and errors of `continuation_of`."""
-    try:
-        documents = list(read_documents(text))
-    except PassageError as error:
-        raise InputError(str(error)) from None
-    return continuation_of(predictor, documents, text.name, **options)
+    return continuation_of(predictor, list(documents(text)), text.name, **options)
 
 
 def continuation_of(

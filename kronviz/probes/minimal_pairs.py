@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kronviz.lines import decode_text
+from kronviz.lines import decode_text, read_bytes
 from kronviz.model import parameter_count
 from kronviz.passages import CLEAN, PERTURBED, SYNTHETIC, Condition
 from kronviz.predictor import InputError, Predictor
@@ -118,15 +118,7 @@ def read_pairs(path: Path) -> tuple[MinimalPair, ...]:
     Raises:
         InputError: the file cannot be read, a line of it is none, or it is too large.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise InputError(f"{path.name} cannot be opened: {reason}.") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path.name} is larger than {MAX_BYTES / 1e6:g} MB; cut it into parts.")
-    return parse_pairs(decode_text(data, path.name), path.name)
+    return parse_pairs(decode_text(read_bytes(path, MAX_BYTES), path.name), path.name)
 
 
 def parse_pairs(text: str, name: str, most: int = MAX_PAIRS) -> tuple[MinimalPair, ...]:

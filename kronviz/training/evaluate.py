@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from kronviz import cli
 from kronviz.checkpoint import PAIR, load_arm
 from kronviz.errors import InputError
-from kronviz.lines import short_name
+from kronviz.lines import documents, short_name
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.data import read_manifest, validation_ids
-from kronviz.training.prepare import documents, encode, no_ids
+from kronviz.training.prepare import encode, no_ids
 
 TOKENS_AT_ONCE = 2048
 """Of a batch: its logits, 400 MB with GPT-2's vocabulary, are held several times."""

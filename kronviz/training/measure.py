@@ -24,10 +24,10 @@ import torch
 
 from kronviz import cli
 from kronviz.errors import InputError
+from kronviz.lines import documents
 from kronviz.passages import CLEAN, MISSPELLED, PERTURBED, Passages, losses, passages
 from kronviz.training.configs import config_of, load_config
 from kronviz.training.export import trained_model
-from kronviz.training.prepare import documents
 
 PASSAGES = "passages.json"
 CONDITIONS = (CLEAN, *MISSPELLED, *PERTURBED)

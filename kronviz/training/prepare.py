@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import lzma
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -27,46 +26,11 @@ from tqdm import tqdm
 
 from kronviz import cli
 from kronviz.errors import InputError
-from kronviz.lines import short_name
+from kronviz.lines import documents, short_name
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 from kronviz.training.data import MANIFEST, VALIDATION, read_manifest
 
 DOCUMENTS_AT_ONCE = 256
-
-
-def documents(path: Path) -> Iterator[str]:
-    """Return the documents of a file: the ``text`` of each JSON Lines record, or a text as one.
-
-    Raises:
-        InputError: there is no such file, it is no UTF-8 text, or a record has no ``text``.
-    """
-    name = short_name(path.name)
-    if not path.is_file():
-        raise InputError(f"There is no file {name}; check its path.")
-    lines = path.name.removesuffix(".xz").endswith(".jsonl")
-    opened = lzma.open if path.name.endswith(".xz") else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="\n" if lines else None) as file:
-            if not lines:
-                yield file.read()
-                return
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield _record_text(line, f"{name}, line {number}")
-    except UnicodeDecodeError:
-        raise InputError(f"{name} is not UTF-8 text; save it as UTF-8.") from None
-    except (lzma.LZMAError, EOFError):
-        raise InputError(f"{name} is no whole .xz file; compress it again.") from None
-
-
-def _record_text(line: str, place: str) -> str:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        raise InputError(f'{place}: a record needs a string "text".')
-    return record["text"]
 
 
 def fineweb_edu() -> Iterator[str]:

@@ -41,6 +41,10 @@ def read_files(
     """
     first = Path(vectors) if vectors else None
     second = Path(tokens) if tokens else None
+    for path in filter(None, (first, second)):
+        # A pipe that nobody writes to would be waited for.
+        if path.exists() and not path.is_file():
+            raise InputError(f"{short(path.name)} is no regular file; give a file.")
     if first is None and second is not None and _is_both(second):
         first, second = second, None
     if first is None:
