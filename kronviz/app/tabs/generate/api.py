@@ -1,7 +1,4 @@
-"""Continuations, the echo rate and the layered probe for programs: plain arguments, JSON results.
-
-Long runs have their own places in the queue, one at a time for each probe.
-"""
+"""Continuations, the echo rate and the layered probe for programs: plain values, JSON results."""
 
 from __future__ import annotations
 
