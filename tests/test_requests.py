@@ -312,6 +312,7 @@ LONG = (
     ("kronviz.app.tabs.generate.tab", "side_by_side"),
     ("kronviz.probes.echo", "echo_runs"),
     ("kronviz.app.tabs.layers.tab", "layers"),
+    ("kronviz.app.tabs.inside.pairs", "survey"),
     ("kronviz.app.tabs.your_model.tab", "TableProbe"),
     ("kronviz.app.tabs.map.tab", "lay_out_words"),
     ("kronviz.app.tabs.map.tab", "map_of"),
