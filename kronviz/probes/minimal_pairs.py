@@ -44,11 +44,14 @@ from kronviz.probes.intervals import (
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
 from kronviz.progress import Progress, asking, goes_on
 from kronviz.scoring import Ids, score
+from kronviz.settings import setting
 from kronviz.typos import misspell
 from kronviz.typos.noise import PERTURBATIONS, perturb
 
 MAX_BYTES, MAX_PAIRS, MAX_CHARS = 40_000_000, 100_000, 2_000
 CONDITIONS = (CLEAN, Condition("synthetic", 0.3), Condition("human", 0.3), *PERTURBED)
+MAX_ASKED = 1_000
+"""Pairs that a program asks about at a time."""
 CHANCE = 0.5
 _PHENOMENON = ("UID", "linguistics_term", "field")
 
@@ -310,6 +313,19 @@ def _pair(line: str, place: str) -> MinimalPair:
             raise InputError(f"{place}: a sentence must be text of 1 to {MAX_CHARS:,} characters.")
     phenomenon = next((row[key] for key in _PHENOMENON if isinstance(row.get(key), str)), "")
     return MinimalPair(good, bad, phenomenon[:80])
+
+
+@dataclass(frozen=True)
+class MinimalPairSettings:
+    """Which minimal pairs are judged."""
+
+    sentences: tuple[str, ...] = setting(
+        ...,
+        f'Pairs, 1 to {MAX_ASKED:,}, each as "good | bad" or as a JSON object with '
+        '"sentence_good" and "sentence_bad", as BLiMP has them',
+        link="pairs",
+    )
+    seed: int = setting(0, "Seed of the perturbations and of the bootstrap")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

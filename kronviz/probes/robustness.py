@@ -190,8 +190,9 @@ class MisspellingSettings:
         "0 for so many in the whole sentence",
         low=0,
         high=1,
+        percent=True,
     )
-    protect_first: bool = setting(True, "The first letter of every word stays")
+    protect_first: bool = setting(True, "The first letter of every word stays", link="first")
     keyboard: str = setting("qwerty", "Keyboard, for hits on the key beside", choices=KEYBOARDS)
 
     def pairs(self) -> PairSet:

@@ -9,9 +9,7 @@ from kronviz.app.components.endpoints import (
     Answer,
     add_endpoint,
     answer,
-    listed,
     publish,
-    texts,
     typed,
 )
 from kronviz.app.components.html import (
@@ -135,7 +133,6 @@ __all__ = [
     "label",
     "lane",
     "leave_queue",
-    "listed",
     "listing",
     "marked",
     "measuring",
@@ -165,7 +162,6 @@ __all__ = [
     "tell_place",
     "term",
     "textbox",
-    "texts",
     "token_list",
     "told",
     "typed",

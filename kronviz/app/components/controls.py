@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar, get_origin
 
 import gradio as gr
@@ -33,7 +34,12 @@ def control(cls: type, name: str, label: str, **changes: Any) -> Any:
         asked = {"minimum": 0, "precision": 0, "label": label, "value": default, **changes}
         return gr.Number(**asked)
     if about.low is not None and about.high is not None:
-        limits = {"minimum": about.low, "maximum": about.high, "value": default}
+        scale = 100 if about.percent else 1
+        limits = {
+            "minimum": about.low * scale,
+            "maximum": about.high * scale,
+            "value": default * scale,
+        }
         return gr.Slider(**{**limits, "step": 1, "label": label, **changes})
     shown = ", ".join(default) if isinstance(default, tuple) else about.example or default
     return gr.Textbox(**{"value": shown, "label": label, **changes})
@@ -55,7 +61,10 @@ class Fields(Generic[Settings]):
 
     def __call__(self, name: str, label: str, **changes: Any) -> Any:
         """Return the `control` for a setting, which links keep; arguments as there."""
-        made = control(self._cls, name, label, **changes)
+        return self.take(name, control(self._cls, name, label, **changes))
+
+    def take(self, name: str, made: Any) -> Any:
+        """Return a control that was made elsewhere, for a setting, which links keep."""
         self._names.append(name)
         self.controls.append(made)
         self.named[declared(self._cls)[name][2].link or name] = made
@@ -64,11 +73,21 @@ class Fields(Generic[Settings]):
     def read(self, values: Sequence[Any]) -> Settings:
         """Return the settings that the values of all `controls` make.
 
+        A field that was emptied asks for the value that it began with.
+
         Raises:
             InputError: one of them is of no use; it names the setting.
         """
-        given = dict(zip(self._names, values, strict=True))
-        for name, (_, type_, _) in declared(self._cls).items():
+        given = {
+            name: made.value if value is None else value
+            for name, made, value in zip(self._names, self.controls, values, strict=True)
+        }
+        nothing: dict[str, Any] = {}
+        for name, (_, type_, about) in declared(self._cls).items():
             if isinstance(given.get(name), str) and get_origin(type_) is tuple:
                 given[name] = [line.strip() for line in split_lines(given[name]) if line.strip()]
-        return checked(self._cls, **given)
+            if about.percent and isinstance(given.get(name), int | float):
+                given[name] /= 100
+            if about.choices and given.get(name) == []:
+                nothing[name] = ()
+        return replace(checked(self._cls, **given), **nothing)  # type: ignore[type-var]

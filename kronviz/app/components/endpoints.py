@@ -82,15 +82,3 @@ def typed(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text in quotes.")
     return clean_text(value)
-
-
-def texts(values: object, name: str) -> list[str]:
-    """A checked list of texts, empty for nothing."""
-    return [typed(value, f"each of the {name}") for value in listed(values, name)]
-
-
-def listed(values: object, name: str) -> list[Any]:
-    """A checked list, empty for nothing."""
-    if values is not None and not isinstance(values, list):
-        raise InputError(f"{name} must be a list.")
-    return values or []

@@ -15,11 +15,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import element, html_part, remember, still_there, textbox
+from kronviz.app.components import Fields, element, html_part, remember, still_there, textbox
 from kronviz.app.context import Context
 from kronviz.app.tabs.inside import view
 from kronviz.app.tabs.inside.api import add_endpoints
@@ -28,6 +29,7 @@ from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.inside import Followed
 from kronviz.probes.inside.report import BYTES
 from kronviz.progress import Stopped
+from kronviz.settings import declared, setting
 
 QUEUE = "inside"
 AT_ONCE = 2
@@ -39,8 +41,18 @@ _NEWEST = "${window.kronvizInside ? window.kronvizInside.newest(value) : value}"
 _LENS = (("probs", "Probability"), ("ranks", "Rank"))
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of a report."""
+
+    thing: str = setting("residual", "Taken from the clean run", choices=view.THINGS)
+    measure: str = setting("kl", "Damage measured by", choices=view.MEASURES)
+    target: str = setting("first", "Token followed", choices=TARGETS)
+
+
 def build(context: Context) -> None:
     """Lay the view out and connect it. Call inside a `gr.Tab`."""
+    fields = Fields(Shown)
     shared = [context.shared[name] for name in ("clean", "typo", "right")]
     with gr.Row(elem_id="kv-inside-texts"):
         labels = ("Clean text", 5), ("The same, misspelled", 5), ("Right answer", 2)
@@ -50,8 +62,8 @@ def build(context: Context) -> None:
                 name = str(other.elem_id).removeprefix("kv-")
                 texts.append(textbox(label, other.value, f"kv-inside-{name}", "", most=6))
     with gr.Row(elem_id="kv-inside-tools"):
-        thing = _radio(view.THINGS, "Taken from the clean run", "kv-inside-thing")
-        measure = _radio(view.MEASURES, "Damage measured by", "kv-inside-measure")
+        thing = _radio(fields, "thing", view.THINGS)
+        measure = _radio(fields, "measure", view.MEASURES)
     asked = gr.Number(0, visible=False)
     page = gr.HTML(
         view.waiting(),
@@ -74,7 +86,7 @@ def build(context: Context) -> None:
             class_="kv-ins-lens",
         )
     )
-    target = _radio(TARGETS, "Token followed", "kv-inside-target")
+    target = _radio(fields, "target", TARGETS)
     plots = []
     with gr.Row(elem_classes="kv-lay-plots"):
         for what, title in _LENS:
@@ -149,7 +161,7 @@ def build(context: Context) -> None:
         trigger_mode="multiple",
         **quiet,
     )
-    remember("inside", {"thing": thing, "measure": measure, "target": target}, {})
+    remember("inside", fields.named, {})
     add_endpoints(context)
 
 
@@ -193,6 +205,7 @@ class _Known:
         return found
 
 
-def _radio(choices: dict[str, str], label: str, identifier: str) -> gr.Radio:
-    named = [(title, name) for name, title in choices.items()]
-    return gr.Radio(named, value=named[0][1], label=label, elem_id=identifier)
+def _radio(fields: Fields[Shown], name: str, titles: dict[str, str]) -> gr.Radio:
+    choices = [(title, choice) for choice, title in titles.items()]
+    label = declared(Shown)[name][2].help
+    return fields(name, label, choices=choices, elem_id=f"kv-inside-{name}")

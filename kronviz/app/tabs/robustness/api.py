@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kronviz.app.components import (
-    MAX_SEED,
     PAIR,
     QUEUE,
     Answer,
     add_endpoint,
     answer,
     still_there,
-    texts,
     typed,
 )
 from kronviz.app.context import Context
@@ -24,10 +22,10 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep
 from kronviz.probes.continuation import ContinuationSettings, continuation_of
 from kronviz.probes.kept_continuation import kept_continuation
+from kronviz.probes.minimal_pairs import MinimalPairSettings
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness
 from kronviz.settings import endpoint, setting
-from kronviz.strings import whole_number
 
 ROBUSTNESS = """Measure how steady both models are over clean/misspelled pairs of texts.
 
@@ -47,10 +45,14 @@ For each model the loss of the true continuation in nats a token and bits a byte
 intervals and paired differences, after a clean context and after contexts of which 5, 15 or 30% of
 the words are misspelled, by slips of the keyboard and as people do."""
 
+JUDGED = """Judge minimal pairs: is the grammatical sentence the more probable one?
+
+For each model the share of the pairs with its 95% bootstrap interval and the paired differences, on
+clean sentences and where the words that both sentences share are misspelled or perturbed; the score
+is how much of what is above chance is left; figures by phenomenon."""
+
 MAX_DOCUMENTS = 200_000
 """Characters of all documents that are read for one answer."""
-MAX_SENTENCES = 1_000
-"""Minimal pairs that are read for one answer."""
 
 
 @dataclass(frozen=True)
@@ -125,33 +127,19 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         return answer(ask, QUEUE)
 
-    def minimal_pairs_(sentences: list[str], seed: int = 0, pair: str = "") -> Answer:
-        """Judge minimal pairs: is the grammatical sentence the more probable one?
-
-        For each model the share of the pairs with its 95% bootstrap interval and the paired
-        differences, on clean sentences and where the words that both sentences share are misspelled
-        or perturbed; the score is how much of what is above chance is left; figures by phenomenon.
-
-        Args:
-            sentences: Pairs, 1 to 1,000, each as "good | bad" or as a JSON object with
-                "sentence_good" and "sentence_bad", as BLiMP has them.
-            seed: Of the perturbations and the bootstrap.
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-
+    def minimal_pairs_(settings: Ask, pair: str = "") -> Answer:
         def ask() -> object:
-            given = texts(sentences, "sentences")
-            if any("\n" in line for line in given):
+            given: MinimalPairSettings = settings()
+            if any("\n" in line for line in given.sentences):
                 raise InputError("Each of the sentences must be one line.")
-            found = minimal_pairs.parse_pairs("\n".join(given), "sentences", MAX_SENTENCES)
-            number = whole_number(seed, "seed", 0, MAX_SEED)
+            lines = "\n".join(given.sentences)
+            found = minimal_pairs.parse_pairs(lines, "sentences", minimal_pairs.MAX_ASKED)
             return minimal_pairs.minimal_pairs(
-                models(pair), found, "sentences", seed=number, progress=still_there()
+                models(pair), found, "sentences", seed=given.seed, progress=still_there()
             )
 
         return answer(ask, QUEUE)
 
-    minimal_pairs_.__name__ = "minimal_pairs"
     return (
         endpoint(
             MisspellingSettings,
@@ -202,7 +190,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             PAIR,
             "documents count context tokens conditions kinds seed pair".split(),
         ),
-        minimal_pairs_,
+        endpoint(MinimalPairSettings, minimal_pairs_, "minimal_pairs", JUDGED, PAIR),
     )
 
 

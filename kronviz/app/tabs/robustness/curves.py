@@ -13,14 +13,13 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from kronviz.app.components import (
-    MAX_SEED,
     METRIC_NAMES,
     QUIET,
+    Fields,
     Markup,
     Runs,
     buttons,
     connect,
-    control,
     empty,
     head,
     html_part,
@@ -35,7 +34,6 @@ from kronviz.predictor import Predictor
 from kronviz.probes import recovery, sweep
 from kronviz.probes.kept import RECOVERY, SWEEP, Kept, Kind, kept
 from kronviz.probes.robustness import METRICS
-from kronviz.strings import whole_number
 from kronviz.typos import KINDS
 
 Section = tuple[Mapping[str, gr.components.Component], gr.Button]
@@ -96,6 +94,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
         "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
         "letter is a small step in bytes; a letter more or less moves all that follow.",
     )
+    fields = Fields(sweep.SweepSettings)
     with gr.Row(elem_classes="kv-lab-controls"):
         metric = gr.Radio(
             [(METRIC_NAMES[name][0], name) for name in METRICS],
@@ -103,8 +102,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
             label="Measured by",
         )
         stored = _kept(context, context.default, SWEEP)
-        count = control(
-            sweep.SweepSettings,
+        fields(
             "count",
             "Sentences, from our pairs",
             minimum=10,
@@ -112,9 +110,9 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
             # As many as the curves below were made with.
             **({"value": stored.report.sentences} if stored else {}),
         )
-        seed = seed_part()
+        fields.take("seed", seed_part())
     with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
-        kinds = kinds_part(tuple(KINDS), "Kinds of misspelling")
+        fields.take("kinds", kinds_part(tuple(KINDS), "Kinds of misspelling"))
     press = buttons("Run the sweep", "kv-lab-sweep")
 
     figure, first = sweep_opening(context, context.default, "kl_nats")
@@ -127,16 +125,15 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     )
     shown = html_part(first, "kv-lab-curves")
 
-    def steps(
-        metric: str, count: float, kinds: list[str], seed: Any, models: str | None, visitor: str
-    ) -> Iterator[tuple[Any, ...]]:
-        predictor = context.predictor(models)
-        number = whole_number(seed, "The seed", 0, MAX_SEED)
+    def steps(metric: str, models: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
+        *values, visitor = rest
+        predictor, asked = context.predictor(models), fields.read(values)
+        number = asked.seed
         jobs = sweep.sweep_jobs(
             predictor,
-            sweep.our_sentences(int(count)),
-            kinds=kinds,
-            strengths=sweep.STRENGTHS,
+            sweep.our_sentences(asked.count),
+            kinds=asked.kinds,
+            strengths=asked.strengths,
             seed=number,
         )
         stages = runs.stages(
@@ -154,7 +151,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
                 picture = gr.Plot(advantages(stage.result, metric), visible=True)
                 yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
 
-    connect(runs, press, steps, [metric, count, kinds, seed, pair], [plot, shown])
+    connect(runs, press, steps, [metric, pair, *fields.controls], [plot, shown])
 
     def measured_by(metric: str, models: str | None, request: gr.Request) -> tuple[gr.Plot, Markup]:
         last = runs.found(("sweep on page", f"{press.run.elem_id}/{request.session_hash}", models))
@@ -170,7 +167,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
         **QUIET,
     )
     metric.input(measured_by, [metric, pair], [plot, shown], queue=False, **QUIET)
-    return {"metric": metric, "count": count, "kinds": kinds, "seed": seed}, press.run
+    return {"metric": metric, **fields.named}, press.run
 
 
 def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
@@ -180,9 +177,10 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
         "One word in the first half of a passage is misspelled. With every correct word that "
         "follows, both models should care less. How soon do they?",
     )
+    fields = Fields(recovery.RecoverySettings)
     with gr.Row(elem_classes="kv-lab-controls"):
-        repeats = control(recovery.RecoverySettings, "repeats", "Misspellings of each passage")
-        seed = seed_part()
+        fields("repeats", "Misspellings of each passage")
+        fields.take("seed", seed_part())
     press = buttons("Run the passages", "kv-lab-recovery")
 
     figure, first = recovery_opening(context, context.default)
@@ -195,16 +193,13 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     )
     shown = html_part(first, "kv-lab-forgetting")
 
-    def steps(
-        repeats: float, seed: Any, models: str | None, visitor: str
-    ) -> Iterator[tuple[Any, ...]]:
-        predictor = context.predictor(models)
-        number = whole_number(seed, "The seed", 0, MAX_SEED)
-        times = int(repeats)
+    def steps(models: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
+        *values, visitor = rest
+        predictor, asked = context.predictor(models), fields.read(values)
         stages = runs.stages(
             visitor,
-            ("recovery", predictor.pair, times, number),
-            lambda tell: recovery.recovery(predictor, repeats=times, seed=number, progress=tell),
+            ("recovery", predictor.pair, asked),
+            lambda tell: recovery.run(predictor, asked, tell),
             len(recovery.our_passages()),
             partial=False,
         )
@@ -215,7 +210,7 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
                 picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
                 yield stage, picture, lab_sweep.recovery_view(stage.result)
 
-    connect(runs, press, steps, [repeats, seed, pair], [plot, shown])
+    connect(runs, press, steps, [pair, *fields.controls], [plot, shown])
     pair.change(
         lambda models: _changed(*recovery_opening(context, models)),
         pair,
@@ -223,4 +218,4 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
         queue=False,
         **QUIET,
     )
-    return {"repeats": repeats, "seed": seed}, press.run
+    return fields.named, press.run

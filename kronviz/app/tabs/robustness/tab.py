@@ -20,6 +20,7 @@ import gradio as gr
 from kronviz.app.components import (
     MAX_SEED,
     QUIET,
+    Fields,
     Line,
     Markup,
     Runs,
@@ -27,7 +28,6 @@ from kronviz.app.components import (
     buttons,
     clean_text,
     connect,
-    control,
     head,
     html_part,
     kept_run,
@@ -45,14 +45,13 @@ from kronviz.app.tabs.robustness.api import add_endpoints
 from kronviz.app.tabs.robustness.curves import Section, recovery_section, sweep_section
 from kronviz.app.tabs.robustness.outcome_view import continuation_view, minimal_view
 from kronviz.checkpoint import CheckpointError
-from kronviz.lines import split_lines
 from kronviz.passages import CLEAN
 from kronviz.predictor import InputError
 from kronviz.probes import minimal_pairs, recovery, sensitivity
 from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
-from kronviz.probes.robustness import MisspellingSettings, robustness, spoiled, summarise
+from kronviz.probes.robustness import MisspellingSettings, robustness, summarise
 from kronviz.strings import whole_number
 from kronviz.typos import KEYBOARDS
 from kronviz.typos.words import find_words
@@ -99,7 +98,7 @@ def build(context: Context) -> None:
 
 
 def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
-    ours = len(load_pairs().pairs)
+    ours, fields = len(load_pairs().pairs), Fields(MisspellingSettings)
     head(
         "Hundreds of misspelled texts",
         "The paper’s test of spelling: each clean text and its misspelled twin through both "
@@ -112,7 +111,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             label="What is read",
             elem_id="kv-lab-source",
         )
-        seed = seed_part()
+        fields.take("seed", seed_part())
     with gr.Column(visible=False, elem_classes="kv-lab-given") as with_file:
         file = uploaded_file(
             label="JSON, JSONL, CSV or TSV with “clean” and “typo”, "
@@ -122,22 +121,21 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             elem_id="kv-lab-file",
         )
     with gr.Column(visible=False, elem_classes="kv-lab-given") as with_sentences:
-        sentences = gr.Textbox(
-            MINE, label="Clean sentences, one a line", lines=4, max_lines=10, elem_id="kv-lab-mine"
+        fields(
+            "sentences",
+            "Clean sentences, one a line",
+            value=MINE,
+            lines=4,
+            max_lines=10,
+            elem_id="kv-lab-mine",
         )
-        kinds = kinds_part(sensitivity.KINDS, "Kinds of misspelling")
+        fields.take("kinds", kinds_part(sensitivity.KINDS, "Kinds of misspelling"))
         with gr.Row(elem_classes="kv-lab-controls"):
-            edits = control(
-                MisspellingSettings, "edits", "Misspellings in each sentence", minimum=1
-            )
-            share = gr.Slider(0, 100, 0, step=5, label="Or in so many per cent of its words")
-            keyboard = control(
-                MisspellingSettings,
-                "keyboard",
-                "Keyboard",
-                choices=[(name.upper(), name) for name in KEYBOARDS],
-            )
-            first = control(MisspellingSettings, "protect_first", "First letters stay")
+            fields("edits", "Misspellings in each sentence", minimum=1)
+            fields("share", "Or in so many per cent of its words", step=5)
+            keyboards = [(name.upper(), name) for name in KEYBOARDS]
+            fields("keyboard", "Keyboard", choices=keyboards)
+            fields("protect_first", "First letters stay")
     press = buttons("Run the pairs", "kv-lab-run")
     shown = html_part(_opening(context, context.default), "kv-lab-table")
 
@@ -151,16 +149,11 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     )
 
     def steps(
-        chosen: str, path: str | None, lines: str, kinds: list[str], edits: float, share: float,
-        keyboard: str, first: bool, seed: Any, models: str | None, visitor: str,
-    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        predictor = context.predictor(models)
-        number = whole_number(seed, "The seed", 0, MAX_SEED)
-        manner: dict[str, Any] = {
-            "kinds": kinds, "edits": int(edits), "seed": number, "keyboard": keyboard,
-            "share": share / 100 or None, "protect_first": first,
-        }  # fmt: skip
-        pairs = fitted(predictor, _given(chosen, path, lines, manner))
+        chosen: str, path: str | None, models: str | None, *rest: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        *values, visitor = rest
+        predictor, asked = context.predictor(models), fields.read(values)
+        number, pairs = asked.seed, fitted(predictor, _given(chosen, path, asked))
         stages = runs.stages(
             visitor,
             ("pairs", predictor.pair, pairs, number),
@@ -171,13 +164,8 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             found = stage.result or summarise(predictor, pairs, [], seed=number)
             yield stage, robustness_view.pairs_view(found, running=stage.running)
 
-    inputs = [source, file, sentences, kinds, edits, share, keyboard, first, seed, pair]
-    connect(runs, press, steps, inputs, [shown])
-    controls = {
-        "source": source, "sentences": sentences, "kinds": kinds, "edits": edits, "share": share,
-        "keyboard": keyboard, "first": first, "seed": seed,
-    }  # fmt: skip
-    return controls, press.run
+    connect(runs, press, steps, [source, file, pair, *fields.controls], [shown])
+    return {"source": source, **fields.named}, press.run
 
 
 def _continuation(context: Context, pair: str | None) -> Markup:
@@ -203,6 +191,7 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         "Minimal pairs: two sentences that differ in one point of grammar. Does the model give the "
         "right one more probability, and still when the words around it are misspelled?",
     )
+    fields = Fields(minimal_pairs.MinimalPairSettings)
     sentences = gr.Textbox(
         MINIMAL,
         label="One pair a line: right sentence | wrong sentence; or BLiMP’s JSON",
@@ -210,8 +199,9 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         max_lines=10,
         elem_id="kv-lab-minimal-pairs",
     )
+    fields.take("sentences", sentences)
     with gr.Row(elem_classes="kv-lab-controls"):
-        seed = seed_part()
+        seed = fields.take("seed", seed_part())
     press = buttons("Run the sentences", "kv-lab-minimal")
     few = minimal_pairs.parse_pairs(MINIMAL, "The text")
     first = minimal_pairs.minimal_pairs(context.predictor(), few, conditions=(CLEAN,))
@@ -233,7 +223,7 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             yield stage, running(stage, "pair") if done is None else minimal_view(done)
 
     connect(runs, press, steps, [sentences, seed, pair], [shown])
-    return {"pairs": sentences, "seed": seed}, press.run
+    return fields.named, press.run
 
 
 def _sentence_section(
@@ -336,10 +326,10 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
     return _Words(words, strip, max(len(found.words), 2), chosen, left)
 
 
-def _given(chosen: str, path: str | None, lines: str, manner: dict[str, Any]) -> PairSet:
-    """The pairs that a visitor asked for; `InputError` where there is nothing to begin with."""
+def _given(chosen: str, path: str | None, asked: MisspellingSettings) -> PairSet:
+    """Return the pairs that a visitor asked for; `InputError` where there are none."""
     if chosen == SENTENCES:
-        return spoiled(split_lines(clean_text(lines or "")), **manner)
+        return asked.pairs()
     if chosen != FILE:
         return load_pairs()
     if not path:
