@@ -38,7 +38,7 @@ PAGE = Typing(
 
 
 def milliseconds(call: Callable[[int], object], runs: int) -> list[float]:
-    """Sorted times of ``runs`` calls, after ten to warm up."""
+    """Return the sorted times of ``runs`` calls, after ten to warm up."""
     times = []
     for number in range(runs + 10):
         started = time.perf_counter()

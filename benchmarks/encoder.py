@@ -74,7 +74,7 @@ class Case:
     text: str = MANUAL
 
     def ids(self, number: int = 0) -> Tensor:
-        """A batch of ids; with another number, another one."""
+        """Return a batch of ids; with another number, another one."""
         if self.text:
             written = read(self.text, self.vocabulary)
             # Where the text ends, it begins anew.
@@ -90,7 +90,7 @@ class Case:
 
 @functools.lru_cache(maxsize=3)
 def read(text: str, vocabulary: str) -> Tensor:
-    """The tokens of a text, int64."""
+    """Return the tokens of a text, int64."""
     written = manual() if text == MANUAL else Path(text).read_text(encoding="utf-8")
     return torch.tensor(load_tokenizer(vocabulary).encode(written))
 
@@ -102,7 +102,7 @@ def words(name: str) -> TokenBytes:
 
 @functools.lru_cache(maxsize=2)
 def padded(name: str, pos_dim: int) -> tuple[Tensor, Tensor]:
-    """A vocabulary's true bytes as the reference stores them."""
+    """Return a vocabulary's true bytes as the reference stores them."""
     vocabulary = words(name)
     rows = np.zeros((len(vocabulary), pos_dim), np.uint8)
     lengths = np.zeros(len(vocabulary), np.int16)
@@ -114,7 +114,9 @@ def padded(name: str, pos_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def contestants(case: Case, *, training: bool) -> tuple[dict[str, nn.Module], list[str]]:
-    """Modules to time at a case, all with the same projection, and a line for each left out."""
+    """Return the modules to time at a case, all with the same projection, and a line for each left
+    out.
+    """
     vocabulary, notes = words(case.vocabulary), []
     torch.manual_seed(0)
     made: dict[str, nn.Module] = {}
@@ -156,7 +158,7 @@ def contestants(case: Case, *, training: bool) -> tuple[dict[str, nn.Module], li
 
 
 def reference(case: Case, mode: str) -> nn.Module:
-    """The reference implementation, given the true bytes of the vocabulary."""
+    """Return the reference implementation, given the true bytes of the vocabulary."""
     from kronecker_embeddings import KroneckerEmbedding as Reference
 
     data, lengths = padded(case.vocabulary, case.pos_dim)
@@ -201,7 +203,7 @@ def check(case: Case, made: dict[str, nn.Module]) -> None:
 
 
 def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timing], list[str]]:
-    """Median of a call of each contestant."""
+    """Return the median of a call of each contestant."""
     made, notes = contestants(case, training=training)
     check(case, made)
     batches = case.batches()
@@ -224,7 +226,9 @@ def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timi
 
 
 def peak_bytes(case: Case, *, training: bool) -> dict[str, int]:
-    """Most memory that one call of each contestant takes beyond what stands before it."""
+    """Return the most memory that one call of each contestant takes beyond what stands before
+    it.
+    """
     made, _ = contestants(case, training=training)
     ids = case.ids()
     found = {}
@@ -315,7 +319,7 @@ def sweep(
 
 
 def verdict(drawn: str, every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
-    """The figures that the fused encoder has to show on a CPU; `encoder_gpu` has those of a GPU."""
+    """Print what the fused encoder has to show on a CPU; `encoder_gpu` has a GPU's figures."""
     centre, typing = every["8,192", False], every.get(("16", False))
     lines: list[tuple[str, Any]] = []
     if OURS in centre and DYNAMIC in centre:

@@ -57,7 +57,7 @@ class Listed(nn.Module):
 
 
 def contestants(vocabulary: TokenBytes, case: Any, *, training: bool) -> dict[str, nn.Module]:
-    """Modules to time at a case of ``encoder.py``."""
+    """Return the modules to time at a case of ``encoder.py``."""
     torch.manual_seed(0)
     made: dict[str, nn.Module] = {TABLE: nn.Embedding(len(vocabulary), case.d_model)}
     for arm in ("kron", *ARMS):

@@ -32,7 +32,7 @@ SETS = 8
 
 
 def milliseconds(call: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median time of a call on the GPU."""
+    """Return the median time of a call on the GPU."""
     for _ in range(5):
         call()
     times = []
@@ -47,14 +47,16 @@ def milliseconds(call: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def copy_bytes_per_ms() -> float:
-    """Bytes read and written in a millisecond by a large copy."""
+    """Return the bytes read and written in a millisecond by a large copy."""
     source = torch.randn(2**28, device="cuda")
     target = torch.empty_like(source)
     return 2 * source.nbytes / milliseconds(lambda: target.copy_(source))
 
 
 def additions_per_ms() -> float:
-    """Float32 additions in a millisecond, from a large matrix product without matrix units."""
+    """Return the float32 additions of a millisecond, by a large matrix product without tensor
+    cores.
+    """
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -65,7 +67,7 @@ def additions_per_ms() -> float:
 
 
 def replayed(module: nn.Module, batches: list[Tensor]) -> float:
-    """Milliseconds of a forward pass replayed from a CUDA graph."""
+    """Return the milliseconds of a forward pass replayed from a CUDA graph."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.inference_mode(), torch.cuda.stream(stream):
@@ -120,7 +122,7 @@ def report(cases: dict[str, Any], made: dict[str, nn.Module], markdown: bool) ->
 
 
 def floors(kron: KroneckerEmbedding, ids: Tensor) -> tuple[int, int]:
-    """Fewest bytes that a forward pass moves, and additions that it makes."""
+    """Return the fewest bytes that a forward pass moves, and additions that it makes."""
     lengths = (kron.offsets[1:] - kron.offsets[:-1]).long()
     bytes_read, width = int(lengths[ids].sum()), kron.embedding_dim
     # Read once: ids, two offsets and the bytes of each token, the rows in use. Written: the result.
@@ -131,7 +133,9 @@ def floors(kron: KroneckerEmbedding, ids: Tensor) -> tuple[int, int]:
 
 
 def graphed(module: nn.Module, batches: list[Tensor]) -> float:
-    """Milliseconds of a forward pass: from a CUDA graph, or as it is where none can be recorded."""
+    """Return the milliseconds of a forward pass: from a CUDA graph, or as it is where none can be
+    recorded.
+    """
     can = isinstance(module, nn.Embedding | nn.EmbeddingBag | KroneckerEmbedding)
     if can and getattr(module, "encoder", "") != "reference":
         return replayed(module, batches)
@@ -140,7 +144,7 @@ def graphed(module: nn.Module, batches: list[Tensor]) -> float:
 
 
 def step_milliseconds(ids: Tensor) -> dict[str, float]:
-    """A whole optimizer step of each arm, on ids of shape `ROWS`.
+    """Return the milliseconds of an optimizer step of each arm, on ids of shape `ROWS`.
 
     The arms take turns of a few steps: a GPU's clock moves by more than what they differ by.
     """

@@ -66,7 +66,7 @@ class Fuzzer:
         self.random = random.Random(seed)
 
     def call(self) -> tuple[str, bytes]:
-        """A path below ``/gradio_api/`` and a body."""
+        """Return a path below ``/gradio_api/`` and a body."""
         chance = self.random.random()
         if chance < 0.05:
             return "queue/join" if chance < 0.02 else "run/predict", self._listener()
@@ -116,7 +116,7 @@ class Fuzzer:
 
 
 async def answered(client: httpx.AsyncClient, url: str, path: str, body: bytes) -> tuple[str, str]:
-    """What kind of answer a call got, and its text."""
+    """Return what kind of answer a call got, and its text."""
     headers = {"content-type": "application/json"}
     answer = await client.post(f"{url}gradio_api/{path}", content=body, headers=headers)
     if answer.status_code != 200 or not path.startswith("call/"):

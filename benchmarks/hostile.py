@@ -24,7 +24,7 @@ class Fault(AssertionError):
 
 
 async def nested_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Four megabytes of lists, or a hundred thousand brackets, to any endpoint."""
+    """Send four megabytes of lists, or a hundred thousand brackets, to any endpoint."""
     body = chance.choice(
         (
             b'{"data": [[' + b"[]," * 1_300_000 + b'[]], "x", ""]}',
@@ -37,7 +37,7 @@ async def nested_body(client: httpx.AsyncClient, url: str, chance: random.Random
 
 
 async def large_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Twenty megabytes of text, announced or in chunks."""
+    """Send twenty megabytes of text, announced or in chunks."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
@@ -66,20 +66,20 @@ def check(answer: httpx.Response, statuses: tuple[int, ...]) -> None:
 
 
 async def long_address(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Sixty kilobytes behind a question mark."""
+    """Send sixty kilobytes behind a question mark."""
     path = chance.choice(("gradio_api/upload_progress?upload_id=", "gradio_api/info?", "?text="))
     check(await client.get(f"{url}{path}{'x' * 60_000}"), (414,))
 
 
 async def broken_range(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """A range of bytes that is none."""
+    """Ask for a range of bytes that is none."""
     asked = chance.choice(("--5", "0-1,2-3", "5-2", "-", "a-b"))
     answer = await client.get(f"{url}favicon.ico", headers={"range": f"bytes={asked}"})
     check(answer, (416,))
 
 
 async def upload(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """An upload without an end, or one that announces more than there is room for."""
+    """Send an upload without an end, or one that announces more than there is room for."""
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r\n\r\n'
     headers = {"content-type": "multipart/form-data; boundary=x"}
     kind = chance.random()
@@ -104,7 +104,7 @@ async def upload(client: httpx.AsyncClient, url: str, chance: random.Random) -> 
 
 
 async def large_tokens(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Twenty or sixty megabytes of JSON as a token list, measured with a table of four rows."""
+    """Send twenty or sixty megabytes of JSON as a token list, with a table of four rows."""
     pairs = chance.choice((3_300_000, 10_000_000))
     tokens = b"{" + b'"":0,' * pairs + b'"":0}'
     table = (
@@ -122,7 +122,7 @@ async def large_tokens(client: httpx.AsyncClient, url: str, chance: random.Rando
 
 
 async def left_run(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """A long run whose visitor leaves after half a second."""
+    """Start a long run and leave after half a second."""
     name = chance.choice(("sweep", "robustness", "layers"))
     answer = await client.post(f"{url}gradio_api/call/v2/{name}", json={})
     check(answer, (200, 503))

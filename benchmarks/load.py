@@ -55,7 +55,7 @@ class Tally:
     busy: list[str] = field(default_factory=list)
 
     def p95(self) -> float:
-        """Seconds within which nineteen of twenty were answered."""
+        """Return the seconds within which nineteen of twenty were answered."""
         late = sorted(self.seconds) or [float("nan")]
         return late[min(int(len(late) * 0.95), len(late) - 1)]
 
@@ -82,7 +82,7 @@ class Page:
         }
 
     def listener(self, part: str, event: str) -> dict[str, Any]:
-        """The listener to an event of the component with that element id."""
+        """Return the listener to an event of the component with that element id."""
         wanted = [self._parts[part], event]
         return next(d for d in self.config["dependencies"] if wanted in map(list, d["targets"]))
 
@@ -90,7 +90,7 @@ class Page:
         return next(d for d in self.config["dependencies"] if d["api_name"] == name)
 
     def values(self, listener: dict[str, Any]) -> list[Any]:
-        """What its fields hold when the page opens."""
+        """Return what its fields hold when the page opens."""
         held = {part["id"]: part["props"].get("value") for part in self.config["components"]}
         return [held.get(part) for part in listener["inputs"]]
 
@@ -155,7 +155,7 @@ class Visitors:
         self.numbers = itertools.count(1)
 
     async def compare(self, visitor: str, tally: Tally) -> None:
-        """One comparison, counted."""
+        """Send one comparison, and count it."""
         clean, typo = self.texts.next()
         number = next(self.numbers)
         # Behind the texts: the right answer and the pair, left out, and on the page a number.
@@ -183,7 +183,7 @@ class Visitors:
             tally.failures.append(f"a wrong answer to {typo!r}")
 
     async def stay(self, every: float, until: float, tally: Tally) -> None:
-        """A visitor who types until it is time to go."""
+        """Type as a visitor does until it is time to go."""
         visitor = uuid.uuid4().hex[:11]
         await asyncio.sleep(random.random() * every)
         (await self.client.get(self.page.url)).raise_for_status()
@@ -196,7 +196,7 @@ class Visitors:
 
 
 async def hold(arguments: argparse.Namespace, visitors: Visitors, apps: list[App]) -> Tally:
-    """Visitors at human speed; prints memory as it goes."""
+    """Send visitors at human speed; prints memory as it goes."""
     tally = Tally()
     until = time.monotonic() + arguments.minutes * 60
     staying = [
@@ -222,7 +222,7 @@ async def hold(arguments: argparse.Namespace, visitors: Visitors, apps: list[App
 
 
 async def hostile(arguments: argparse.Namespace, visitors: Visitors, apps: list[App]) -> Tally:
-    """Visitors at human speed, alone and then beside one who means harm."""
+    """Send visitors at human speed, alone and then beside one who means harm."""
     arguments.minutes /= 2
     alone = await hold(arguments, visitors, apps)
     over = asyncio.Event()
@@ -243,7 +243,9 @@ async def hostile(arguments: argparse.Namespace, visitors: Visitors, apps: list[
 
 
 async def flood(arguments: argparse.Namespace, visitors: Visitors) -> Tally:
-    """Comparisons all at once, beside somebody who types and somebody who lets models write."""
+    """Send comparisons all at once, beside somebody who types and somebody who lets models
+    write.
+    """
     client, page = visitors.client, visitors.page
     bytes_typed, written = page.listener("kv-byte-text", "change"), page.endpoint("generate")
     comparing, typing, writing = Tally(), Tally(), Tally()

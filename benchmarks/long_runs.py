@@ -59,13 +59,13 @@ class Watch:
 
 
 def worked_s(app: App) -> float:
-    """Processor seconds that the app has used."""
+    """Return the processor seconds that the app has used."""
     fields = Path(f"/proc/{app.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def until_quiet(app: App) -> float:
-    """Seconds until the app does next to nothing."""
+    """Return the seconds until the app does next to nothing."""
     began, before, quiet = time.monotonic(), worked_s(app), 0
     while time.monotonic() - began < LONGEST_S:
         time.sleep(BEAT_S)

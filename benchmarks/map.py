@@ -103,7 +103,9 @@ def _random(folder: Path) -> Context:
 
 
 def _stored(predictor: Predictor, folder: Path) -> None:
-    """Files of all maps, what reading one takes, and the first question to every space."""
+    """Print the files of all maps, what reading one takes, and the first question to every
+    space.
+    """
     names = [space.name for space in spaces(predictor) if not space.whole]
     files = [store.write_map(predictor, store.read_map(predictor, n), folder) for n in names]
     sizes = [file.stat().st_size for file in files]
@@ -191,7 +193,7 @@ def _note(sizes: dict[str, int], response: Any) -> None:
 
 
 def _answered(page: Any, box: str, text: str, answer: str) -> float:
-    """Seconds from a text in a field to a changed answer that stands on the maps."""
+    """Return the seconds from a text in a field to a changed answer that stands on the maps."""
     before = page.evaluate(f"document.querySelector(`{answer}`)?.outerHTML ?? ''")
     started = time.perf_counter()
     page.locator(box).fill(text)

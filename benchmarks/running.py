@@ -20,7 +20,7 @@ LONGEST_S = 300.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as found:
         found.bind((HOST, 0))
         return found.getsockname()[1]
@@ -64,7 +64,7 @@ class App:
         raise SystemExit("app.py served no page within five minutes")
 
     def memory_mb(self) -> float:
-        """What it holds in memory now."""
+        """Return what it holds in memory now."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
@@ -78,7 +78,7 @@ class App:
 
 @contextlib.contextmanager
 def address(url: str | None) -> Iterator[str]:
-    """The address of a running app: the given one, or that of an app started for as long."""
+    """Yield the address of a running app: the given one, or that of an app started meanwhile."""
     if url is not None:
         yield url.rstrip("/")
         return

@@ -45,7 +45,7 @@ Reader = GPT | GraphReader | PrefixReader
 
 
 def timed(call: Callable[[int], object], seconds: float) -> list[float]:
-    """Sorted seconds of calls, numbered from 0, after three to warm up."""
+    """Return the sorted seconds of calls, numbered from 0, after three to warm up."""
     for number in range(3):
         call(number)
     times: list[float] = []
@@ -58,7 +58,7 @@ def timed(call: Callable[[int], object], seconds: float) -> list[float]:
 
 
 def read_batch(predictor: Predictor, readers: Iterable[Reader], pairs: list[Pair]) -> None:
-    """The metrics of several comparisons, both arms, as one batch an arm."""
+    """Compute the metrics of several comparisons, both arms, as one batch an arm."""
     texts = [predictor.encode(pair.clean) for pair in pairs]
     texts += [predictor.encode(pair.typo) for pair in pairs]
     for reader in readers:
@@ -73,7 +73,7 @@ def read_batch(predictor: Predictor, readers: Iterable[Reader], pairs: list[Pair
 
 
 def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
-    """A row for whole answers, and one for each size of batch, as the app reads and plainly."""
+    """Return a row for whole answers and one for each batch size, as the app reads and plainly."""
     rows = []
 
     def answer(number: int) -> None:
@@ -104,14 +104,16 @@ def _numbers(times: list[float], size: int) -> list[str]:
 
 
 def logits(predictor: Predictor, arm: str, pairs: list[Pair]) -> Tensor:
-    """Logits ``(texts, vocab)`` of all clean and misspelled texts, float64 on the CPU."""
+    """Return the logits ``(texts, vocab)`` of all clean and misspelled texts, float64 on the
+    CPU.
+    """
     texts = [predictor.encode(text) for pair in pairs for text in (pair.clean, pair.typo)]
     parts = [texts[i : i + 64] for i in range(0, len(texts), 64)]
     return torch.cat([predictor.arms[arm].read(part).logits.double().cpu() for part in parts])
 
 
 def straying(exact: Predictor, rounded: Predictor, pairs: list[Pair]) -> list[Row]:
-    """How far an arm's answers in bfloat16 are from those in float32."""
+    """Return how far an arm's answers in bfloat16 are from those in float32."""
     rows = []
     for arm in exact.arms:
         one, other = (logits(predictor, arm, pairs) for predictor in (exact, rounded))

@@ -28,7 +28,7 @@ def first_page() -> float:
 
 
 def imports() -> float:
-    """Seconds that a fresh process takes to import Gradio and PyTorch."""
+    """Return the seconds that a fresh process takes to import Gradio and PyTorch."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import gradio, torch"], check=True)
     return time.perf_counter() - started

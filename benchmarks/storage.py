@@ -42,7 +42,7 @@ HEAD = (
 
 
 def row(name: str, count: int | None, pos_dim: int) -> tuple[str, ...]:
-    """One row, checked against the tensors of a module."""
+    """Return one row, checked against the tensors of a module."""
     vocabulary = load_tokenizer(name).vocabulary
     if count:
         vocabulary = TokenBytes.of([vocabulary[i] for i in range(count)])

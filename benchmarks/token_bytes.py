@@ -171,7 +171,9 @@ def _qwen() -> Case:
 
 
 def _clip() -> Iterator[Case]:
-    """CLIP's merges as its own code reads them, as tokenizer.json and as a bare vocabulary."""
+    """Yield CLIP's merges as its own code reads them, as tokenizer.json and as a bare
+    vocabulary.
+    """
     lines = gzip.decompress(_file("clip", "bpe_simple_vocab_16e6.txt.gz")).decode().split("\n")
     merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
     alphabet = [char for char, _ in sorted(byte_characters().items(), key=lambda pair: pair[1])]

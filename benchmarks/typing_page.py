@@ -44,7 +44,7 @@ class Typing:
 
 
 def keystrokes(url: str, typing: Typing, pair: str) -> list[list[float]]:
-    """Milliseconds from each key to its answer in the document, a list for each place.
+    """Return the milliseconds from each key to its answer in the document, a list for each place.
 
     Args:
         url: of the running app.

@@ -93,7 +93,9 @@ class PairInfo:
 
 
 def quantise(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """A matrix as int8 and one float32 scale a row, so that ``q * scale[:, None]`` is near it."""
+    """Return a matrix as int8 and one float32 scale a row, so that ``q * scale[:, None]`` is near
+    it.
+    """
     scale = tensor.float().abs().amax(1) / 127
     rounded = (tensor.float() / scale.clamp(min=1e-12)[:, None]).round()
     return rounded.to(torch.int8), scale
@@ -200,7 +202,7 @@ def load_arm(folder: Path) -> GPT:
 
 
 def _stored(folder: Path, hashes: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of all files of an arm, as they lie in them."""
+    """Return the tensors of all files of an arm, as they lie in them."""
     label = _label(folder)
     stored: dict[str, Tensor] = {}
     for name, expected in hashes.items():
@@ -231,7 +233,7 @@ def _stored(folder: Path, hashes: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
-    """A model with the weights that its files hold."""
+    """Return a model with the weights that its files hold."""
     try:
         tensors = _unpack(stored)
     except (ValueError, KeyError, IndexError, RuntimeError):
@@ -265,7 +267,7 @@ def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
 
 
 def _is_shape(shape: ModelConfig) -> bool:
-    """Whether a model of this shape can be made at all."""
+    """Return whether a model of this shape can be made at all."""
 
     def whole(value: object, low: int, high: int) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -287,13 +289,15 @@ def _is_shape(shape: ModelConfig) -> bool:
 
 
 def _least_bytes(shape: ModelConfig) -> int:
-    """The fewest bytes that a model of a shape takes on the disk, its input embedding left out."""
+    """Return the fewest bytes that a model of a shape takes on the disk, its input embedding left
+    out.
+    """
     rows = vocabulary_size(shape.vocabulary) + shape.n_ctx
     return (12 * shape.n_layer * shape.d_model + rows) * shape.d_model
 
 
 def _size(path: Path) -> int | None:
-    """The size of a regular file in bytes; ``None`` where there is none."""
+    """Return the size of a regular file in bytes; ``None`` where there is none."""
     try:
         return path.stat().st_size if path.is_file() else None
     except (OSError, ValueError):
@@ -309,7 +313,7 @@ def _no_number(written: str) -> None:
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
-    """The training log of an arm, a dict for each step; empty if there is none.
+    """Return the training log of an arm, a dict for each step; empty if there is none.
 
     Raises:
         CheckpointError: a line is no JSON object.
@@ -363,7 +367,7 @@ def find_pair(pair: str | Path) -> PairInfo | None:
 
 
 def _readable(folder: Path, arms: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The arms whose ``config.json`` can be read, and a sentence for each other one."""
+    """Return the arms whose ``config.json`` can be read, and a sentence for each other one."""
     found, problems = [], []
     for arm in arms:
         try:
@@ -375,7 +379,7 @@ def _readable(folder: Path, arms: Iterable[str]) -> tuple[tuple[str, ...], tuple
 
 
 def fingerprint(folder: Path) -> str:
-    """Twelve hex digits that change whenever a weight of an arm changes."""
+    """Return twelve hex digits that change whenever a weight of an arm changes."""
     hashes = read_config(folder)["sha256"]
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -22,7 +22,9 @@ EPSILON = 1e-6
 
 
 def dimension(pos_dim: int) -> int:
-    """D, the number of cells of a code. `ValueError` unless ``pos_dim`` is a positive integer."""
+    """Return D, the number of cells of a code. `ValueError` unless ``pos_dim`` is a positive
+    integer.
+    """
     if isinstance(pos_dim, bool) or not isinstance(pos_dim, int | np.integer) or pos_dim < 1:
         raise ValueError(f"pos_dim is {pos_dim!r}; it must be a whole number of at least 1")
     return BYTE_VALUES * int(pos_dim)
@@ -46,7 +48,9 @@ def truncate(data: bytes, pos_dim: int) -> bytes:
 
 
 def is_utf8(data: bytes, *, partial: bool = False) -> bool:
-    """Whether bytes are valid UTF-8; with ``partial``, the last character may be incomplete."""
+    """Return whether bytes are valid UTF-8; with ``partial``, the last character may be
+    incomplete.
+    """
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -55,7 +59,8 @@ def is_utf8(data: bytes, *, partial: bool = False) -> bool:
 
 
 def cells(data: bytes, pos_dim: int) -> NDArray[np.int64]:
-    """Cell indices of a byte string: int64, shape ``(L,)`` with ``L = min(len(data), pos_dim)``.
+    """Return cell indices of a byte string: int64, shape ``(L,)`` with ``L = min(len(data),
+    pos_dim)``.
 
     Cell index: ``byte * pos_dim + position``. Cuts by `truncate`.
     """
@@ -64,7 +69,7 @@ def cells(data: bytes, pos_dim: int) -> NDArray[np.int64]:
 
 
 def moments(length: int, pos_dim: int) -> tuple[float, float]:
-    """Mean of a code of ``length`` cells and the divisor of its z-normalisation.
+    """Return the mean of a code of ``length`` cells and the divisor of its z-normalisation.
 
     The divisor is the unbiased standard deviation over the D entries plus `EPSILON`.
     """
@@ -75,7 +80,7 @@ def moments(length: int, pos_dim: int) -> tuple[float, float]:
 
 
 def code(data: bytes, pos_dim: int) -> NDArray[np.float64]:
-    """The dense code κ: float64, shape ``(D,)``; ``1/√L`` in L cells, zero elsewhere."""
+    """Return the dense code κ: float64, shape ``(D,)``; ``1/√L`` in L cells, zero elsewhere."""
     vector = np.zeros(dimension(pos_dim))
     lit = cells(data, pos_dim)
     if len(lit):
@@ -84,14 +89,15 @@ def code(data: bytes, pos_dim: int) -> NDArray[np.float64]:
 
 
 def z_code(data: bytes, pos_dim: int) -> NDArray[np.float64]:
-    """The z-normalised code, which the projection sees: float64, shape ``(D,)``."""
+    """Return the z-normalised code, which the projection sees: float64, shape ``(D,)``."""
     vector = code(data, pos_dim)
     mean, deviation = moments(int(np.count_nonzero(vector)), pos_dim)
     return (vector - mean) / deviation
 
 
 def decode(vector: NDArray[np.floating], pos_dim: int) -> bytes:
-    """The bytes of a dense code, plain or z-normalised: the exact inverse of `code` and `z_code`.
+    """Return the bytes of a dense code, plain or z-normalised: the exact inverse of `code` and
+    `z_code`.
 
     Raises:
         ValueError: the shape is not ``(D,)``, or the vector is the code of no byte string.
@@ -116,7 +122,8 @@ def decode(vector: NDArray[np.floating], pos_dim: int) -> bytes:
 
 
 def similarity(first: bytes, second: bytes, pos_dim: int, *, centred: bool = False) -> float:
-    """Cosine of the codes of two byte strings, in closed form: shared cells over √(L₁L₂).
+    """Return the cosine of the codes of two byte strings, in closed form: shared cells over
+    √(L₁L₂).
 
     With ``centred``, the cosine of the z-normalised codes, which differs from the plain one by
     at most 1/255. An empty string has similarity 0 to everything.

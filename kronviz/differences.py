@@ -11,7 +11,7 @@ Opcode = tuple[str, int, int, int, int]
 
 
 def byte_opcodes(first: Sequence[bytes], second: Sequence[bytes], most: int) -> list[Opcode]:
-    """`difflib` opcodes in bytes: of what is left between the longest common beginning and end.
+    """Return `difflib` opcodes in bytes, for what lies between the common beginning and end.
 
     Args:
         first, second: the bytes of each token.
@@ -41,6 +41,6 @@ def _opcodes(first: Sequence, second: Sequence) -> Sequence[Opcode]:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """How many bytes two strings begin with alike."""
+    """Return how many bytes two strings begin with alike."""
     pairs = zip(one, other, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -167,7 +167,7 @@ class Prompt:
     slot_tokens: int = 0
 
     def reads(self, predictor: Predictor, arm: str) -> tuple[ReadToken, ...]:
-        """The prompt, position by position, as an arm reads it."""
+        """Return the prompt, position by position, as an arm reads it."""
         most = slot_bytes(predictor, arm)
         found = []
         for place, token in enumerate(self.ids):
@@ -246,7 +246,7 @@ def side_by_side(
 
 
 def same_start(first: Continuation, second: Continuation) -> int:
-    """How many tokens two continuations begin with alike."""
+    """Return how many tokens two continuations begin with alike."""
     pairs = zip(first.tokens, second.tokens, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0].id == pair[1].id, pairs))
 
@@ -343,7 +343,7 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
 
 
 def nucleus(logits: Tensor, sampler: Sampler, draw: float) -> int:
-    """The id that a uniform ``draw`` in [0, 1) selects by temperature and top-p."""
+    """Return the id that a uniform ``draw`` in [0, 1) selects by temperature and top-p."""
     # The largest becomes 0 first, so that no temperature, however small, makes an infinity of it.
     cooled = (logits.double() - logits.max()) / sampler.temperature
     probabilities = cooled.softmax(-1)

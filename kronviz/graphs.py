@@ -60,7 +60,7 @@ class GraphReader:
 
     @torch.inference_mode()
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
-        """What is at the last token of each text; arguments and result as for `GPT.read`."""
+        """Return what is at the last token of each text; arguments and result as for `GPT.read`."""
         longest = max(map(len, texts))
         if len(texts) > ROWS or not self._works:
             return self.model.read(texts)
@@ -116,7 +116,9 @@ class CudaRecorder:
 
 
 def fixed_shape(rows: int, time: int, n_ctx: int) -> tuple[int, int]:
-    """The shape that a batch of texts is padded to: powers of two, the tokens at most ``n_ctx``."""
+    """Return the shape that a batch of texts is padded to: powers of two, the tokens at most
+    ``n_ctx``.
+    """
     return _power_of_two(rows), min(max(_power_of_two(time), SHORTEST), n_ctx)
 
 

@@ -47,19 +47,19 @@ class AnswerMetrics:
 
 
 def kl_divergence(clean: Tensor, typo: Tensor) -> Tensor:
-    """KL(clean ‖ typo) in nats, from logits ``(..., vocab)``: float64 of shape ``(...)``."""
+    """Return KL(clean ‖ typo) in nats, from logits ``(..., vocab)``: float64, ``(...)``."""
     return _divergence(log_probs(clean), log_probs(typo))
 
 
 def log_probs(logits: Tensor) -> Tensor:
-    """Natural log-probabilities over the whole vocabulary, float64, from logits."""
+    """Return the natural log-probabilities over the whole vocabulary, float64, from logits."""
     return logits.double().log_softmax(-1)
 
 
 def pair_metrics(
     clean_logits: Tensor, typo_logits: Tensor, clean_hidden: Tensor, typo_hidden: Tensor
 ) -> list[PairMetrics]:
-    """The four metrics of each pair.
+    """Return the four metrics of each pair.
 
     Args:
         clean_logits: ``(pairs, vocab)`` at the last position; ``typo_logits`` likewise.
@@ -73,7 +73,7 @@ def pair_metrics(
 def log_prob_metrics(
     p: Tensor, q: Tensor, clean_hidden: Tensor, typo_hidden: Tensor
 ) -> list[PairMetrics]:
-    """`pair_metrics` where the log-probabilities of the clean and the misspelled text are known."""
+    """Return `pair_metrics` from known log-probabilities of the clean and the misspelled text."""
     top = p.argmax(-1, keepdim=True)
     kept = (q.argmax(-1, keepdim=True) == top).squeeze(-1)
     drop = (p.gather(-1, top) - q.gather(-1, top)).squeeze(-1)

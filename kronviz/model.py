@@ -211,7 +211,8 @@ class GPT(nn.Module):
         forced: Mapping[Slot, bytes] | None = None,
         depth: int | None = None,
     ) -> list[Tensor]:
-        """The residual stream entering the first block, then after each; arguments of `forward`.
+        """Return the residual stream entering the first block, then after each; arguments of
+        `forward`.
 
         With ``depth`` only so many blocks are passed.
         """
@@ -228,11 +229,15 @@ class GPT(nn.Module):
         return states
 
     def final_states(self, ids: Tensor) -> Tensor:
-        """Final hidden states ``(batch, time, d_model)`` of ids, without paying for logits."""
+        """Return the final hidden states ``(batch, time, d_model)`` of ids, without paying for
+        logits.
+        """
         return self.norm(self.residual_stream(ids)[-1])
 
     def logits(self, final: Tensor) -> Tensor:
-        """Logits ``(…, n_vocab)`` of final hidden states ``(…, d_model)``; the padding is cut."""
+        """Return the logits ``(…, n_vocab)`` of final hidden states ``(…, d_model)``; the padding
+        is cut.
+        """
         return self.lm_head(final)[..., : self.n_vocab]
 
     @torch.inference_mode()
@@ -247,17 +252,19 @@ class GPT(nn.Module):
 
     @torch.inference_mode()
     def read_last(self, ids: Tensor, last: Tensor) -> Reading:
-        """What is at index ``last`` (``(texts,)``) of each row of ids, ``(texts, time)``."""
+        """Return what is at index ``last`` (``(texts,)``) of each row of ids, ``(texts, time)``."""
         rows = torch.arange(len(ids), device=self.device)
         final = self.final_states(ids)[rows, last]
         return Reading(self.logits(final), final)
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats of the next tokens; both arguments ``(batch, time)``."""
+        """Return the mean cross-entropy in nats of the next tokens; both arguments ``(batch,
+        time)``.
+        """
         return self.head_loss(self.residual_stream(ids)[-1], targets)
 
     def head_loss(self, states: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats, from the residual stream after the last block."""
+        """Return the mean cross-entropy in nats, from the residual stream after the last block."""
         # Over the padded head, as nanoGPT does: the padding's logits are pushed down in training.
         logits = self.lm_head(self.norm(states))
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
@@ -277,14 +284,14 @@ class GPT(nn.Module):
         return self.lm_head.weight.device
 
     def input_weight(self) -> Tensor:
-        """The one trainable tensor of the input embedding: table or projection."""
+        """Return the one trainable tensor of the input embedding: table or projection."""
         return self.wte.weight  # type: ignore[return-value]
 
 
 def right_padded(
     texts: Sequence[Sequence[int]], rows: int = 0, time: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Texts as one tensor of ids, and the index of each one's last token.
+    """Return the texts as one tensor of ids, and the index of each one's last token.
 
     Padded on the right by zeros: a causal model sees nothing of it at the last real token.
 
@@ -303,12 +310,12 @@ def right_padded(
 
 
 def padded_vocabulary(tokenizer: Tokenizer) -> TokenBytes:
-    """A tokenizer's bytes, padded to a multiple of 64 ids by tokens without bytes."""
+    """Return a tokenizer's bytes, padded to a multiple of 64 ids by tokens without bytes."""
     padding = -tokenizer.n_vocab % PADDING_MULTIPLE
     vocabulary = tokenizer.vocabulary
     return TokenBytes.of([vocabulary[i] for i in range(len(vocabulary))] + [b""] * padding)
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Trainable numbers in a model; a tied tensor counts once."""
+    """Return how many numbers of a model are trained; a tied tensor counts once."""
     return sum(parameter.numel() for parameter in model.parameters())

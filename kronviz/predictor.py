@@ -251,7 +251,9 @@ class Predictor:
         return [answers[place] for place in range(len(texts))]
 
     def encode(self, text: str, label: str = "text") -> list[int]:
-        """Ids of a typed text; `InputError` if it is empty, or longer than the model reads."""
+        """Return the ids of a typed text; `InputError` if it is empty, or longer than the model
+        reads.
+        """
         if not text.strip():
             raise InputError(f"The {label} is empty; type a few words.")
         check_characters(text, label)
@@ -260,14 +262,16 @@ class Predictor:
         return ids
 
     def check_length(self, tokens: int, label: str = "text") -> None:
-        """`InputError` if so many tokens are more than the models read."""
+        """Raise `InputError` if so many tokens are more than the models read."""
         if tokens > self.n_ctx:
             raise InputError(
                 f"The {label} has {tokens:,} tokens; this model reads {self.n_ctx}. Shorten it."
             )
 
     def by_arm(self, answer: Callable[[str], Answer]) -> list[Answer]:
-        """What a function answers for each arm; side by side where the CPU has a core for each."""
+        """Return what a function answers for each arm; side by side where the CPU has a core for
+        each.
+        """
         on_cpu = all(model.device.type == "cpu" for model in self.arms.values())
         side_by_side = on_cpu and torch.get_num_threads() * len(self.arms) <= cores()
         return list((self._pool.map if side_by_side else map)(answer, self.arms))
@@ -290,7 +294,7 @@ class Predictor:
     def _read_arm(
         self, arm: str, texts: Sequence[Sequence[int]], answers: Sequence[int | None]
     ) -> list[ArmComparison]:
-        """One arm's answers to all clean texts, and after them all misspelled ones."""
+        """Return one arm's answers to all clean texts, and after them all misspelled ones."""
         reading = self.readers[arm].read(texts)
         # One transfer here, in place of a wait for the GPU at every number below.
         logs, final = log_probs(reading.logits.cpu()), reading.final.cpu()
@@ -305,7 +309,7 @@ class Predictor:
     def _arm_comparison(
         self, arm: str, probabilities: Tensor, metrics: PairMetrics, answer: int | None
     ) -> ArmComparison:
-        """One arm's answer to one pair, from its probabilities ``(2, vocab)``."""
+        """Return one arm's answer to one pair, from its probabilities ``(2, vocab)``."""
         best = probabilities.amax(0).topk(TOP).indices.tolist()
         known = [] if answer is None else [answer]
         shown = [*best, *probabilities.argmax(-1).tolist(), *known]
@@ -352,21 +356,21 @@ class Predictor:
 
 
 def _reader(model: GPT) -> GPT | PrefixReader | GraphReader:
-    """What reads texts fastest where the model is."""
+    """Return what reads texts fastest where the model is."""
     if model.device.type == "cuda":
         return GraphReader(model)
     return PrefixReader(model) if model.device.type == "cpu" else model
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def check_characters(text: str, label: str = "text") -> None:
-    """`InputError` if a text is longer than is read at all: `MAX_CHARS` characters."""
+    """Raise `InputError` if a text is longer than `MAX_CHARS` characters."""
     if len(text) > MAX_CHARS:
         raise InputError(
             f"The {label} has {len(text):,} characters; the limit is {MAX_CHARS:,}. Shorten it."
@@ -400,7 +404,7 @@ class _Asked:
 
 
 def _alike(asked: list[_Asked]) -> Iterator[list[_Asked]]:
-    """Pairs of about the same length together: a long text among short ones pads them all."""
+    """Group pairs of about the same length: one long text among short ones pads them all."""
     batch: list[_Asked] = []
     for one in sorted(asked, key=lambda one: one.length):
         if batch and one.length > _UNEVEN * batch[0].length + _SHORT:
@@ -415,7 +419,9 @@ Sides = tuple[set[int], set[int]]
 
 
 def _differences(first: list[bytes], second: list[bytes]) -> tuple[Sides, Sides]:
-    """Indices of the bytes of two token streams that differ from the other text, and of gaps."""
+    """Return the indices of the bytes of two token streams that differ from the other text, and of
+    gaps.
+    """
     changed: Sides = (set(), set())
     gaps: Sides = (set(), set())
     for tag, i, i_end, j, j_end in byte_opcodes(first, second, _DIFFERENCES):

@@ -46,7 +46,7 @@ class PrefixTree:
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]]) -> PrefixTree:
-        """The tree of texts of any lengths, at least one id each."""
+        """Return the tree of texts of any lengths, at least one id each."""
         longest = max(map(len, texts))
         known: dict[tuple[int, int], int] = {}
         ids: list[int] = []
@@ -81,7 +81,7 @@ class PrefixReader:
 
     @torch.inference_mode()
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
-        """What is at the last token of each text; arguments and result as for `GPT.read`."""
+        """Return what is at the last token of each text; arguments and result as for `GPT.read`."""
         model, tree = self.model, PrefixTree.of(texts)
         states = model.wte(tree.ids) + model.wpe(tree.depths)
         *blocks, final_block = cast(list[Block], list(model.blocks))
@@ -92,14 +92,14 @@ class PrefixReader:
 
 
 def _logits(model: GPT, final: Tensor) -> Tensor:
-    """As `GPT.logits`; for the two texts of one comparison a product twice as fast."""
+    """Compute as `GPT.logits`; a product twice as fast for the two texts of one comparison."""
     if len(final) > FEW:
         return model.logits(final)
     return (model.lm_head.weight @ final.T)[: model.n_vocab].T.contiguous()
 
 
 def _pass(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
-    """One block, for all nodes: ``(nodes, d_model)``."""
+    """Return one block, for all nodes: ``(nodes, d_model)``."""
     attention = block.attention
     mixed = attention.qkv(block.norm_1(states))
     q, k, v = (split_heads(part, attention.n_head) for part in mixed[tree.rows].chunk(3, -1))
@@ -110,7 +110,7 @@ def _pass(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
 
 
 def _pass_last(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
-    """One block, for the last token of each text: ``(texts, d_model)``."""
+    """Return one block, for the last token of each text: ``(texts, d_model)``."""
     attention = block.attention
     normed = block.norm_1(states)
     texts = torch.arange(len(tree.rows))

@@ -11,17 +11,19 @@ Result = TypeVar("Result")
 
 
 def to_dict(result: object) -> dict[str, Any]:
-    """A result as plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
+    """Return a result as plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
     return _adapter(cast(Any, type(result))).dump_python(result, mode="json")
 
 
 def to_json(result: object, indent: int | None = None) -> str:
-    """A result as a JSON text. Infinite and undefined numbers become ``null``."""
+    """Return a result as a JSON text. Infinite and undefined numbers become ``null``."""
     return _adapter(cast(Any, type(result))).dump_json(result, indent=indent).decode()
 
 
 def from_json(cls: type[Result], text: str | bytes) -> Result:
-    """The result that `to_json` wrote. `pydantic.ValidationError` where the text is no such one."""
+    """Return the result that `to_json` wrote. `pydantic.ValidationError` where the text is no such
+    one.
+    """
     return _adapter(cast(Any, cls)).validate_json(text)
 
 

@@ -92,7 +92,7 @@ class Comparisons:
         self._thread: threading.Thread | None = None
 
     def compare(self, clean: str, typo: str, answer: str = "") -> Comparison:
-        """As `Predictor.compare`, together with whatever else is asked.
+        """Compare as `Predictor.compare` does, together with whatever else is asked.
 
         Raises:
             InputError: a text cannot be answered.
@@ -170,7 +170,7 @@ class Comparisons:
             self._each_s += _WEIGHT * (each_s - self._each_s)
 
     def _take(self) -> list[_Waiting]:
-        """The next questions that somebody still wants to know; waits for one."""
+        """Return the next questions that somebody still wants to know; waits for one."""
         with self._changed:
             batch: list[_Waiting] = []
             self._reading = 0

@@ -34,7 +34,9 @@ SPACE_MARKS = "␣▁Ġ"
 
 
 def string_bytes(text: str | bytes, label: str = "string") -> bytes:
-    """The bytes of a typed string; `InputError` if there are none, or more than `MAX_BYTES`."""
+    """Return the bytes of a typed string; `InputError` if there are none, or more than
+    `MAX_BYTES`.
+    """
     if not isinstance(text, str | bytes):
         raise InputError(f"The {label} is no text but {type(text).__name__}; give a text.")
     data = text if isinstance(text, bytes) else clean_text(text).encode()
@@ -48,7 +50,7 @@ def string_bytes(text: str | bytes, label: str = "string") -> bytes:
 
 
 def positions(pos_dim: int | None, predictor: Predictor | None = None) -> int:
-    """A checked ``pos_dim``; the pair's own, else 16, where it is left open."""
+    """Return a checked ``pos_dim``; the pair's own, else 16, where it is left open."""
     if pos_dim is None:
         kron = kron_embedding(predictor)
         return kron.pos_dim if kron else DEFAULT_POS_DIM
@@ -56,7 +58,9 @@ def positions(pos_dim: int | None, predictor: Predictor | None = None) -> int:
 
 
 def whole_number(value: object, name: str, low: int, high: int) -> int:
-    """A checked whole number from ``low`` to ``high``; `InputError` by its name if it is none."""
+    """Return a checked whole number from ``low`` to ``high``; `InputError` by its name if it is
+    none.
+    """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
         return int(value)  # type: ignore[call-overload]
@@ -66,7 +70,7 @@ def whole_number(value: object, name: str, low: int, high: int) -> int:
 
 
 def one_of(value: object, name: str, choices: Iterable[str]) -> str:
-    """A checked name out of several; `InputError` by what it names if it is none of them."""
+    """Return a checked name out of several; `InputError` by what it names if it is none of them."""
     names = list(choices)
     if isinstance(value, str) and value in names:
         return value
@@ -74,12 +78,14 @@ def one_of(value: object, name: str, choices: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a refusal quotes it: short, whatever was sent."""
+    """Return a value as a refusal quotes it: short, whatever was sent."""
     return reprlib.repr(value)
 
 
 def known_tokenizer(name: str) -> Tokenizer:
-    """A vocabulary by its name, GPT-2's for an empty one; `InputError` if there is none such."""
+    """Return a vocabulary by its name, GPT-2's for an empty one; `InputError` if there is none
+    such.
+    """
     base = name.partition(":")[0] if isinstance(name, str) else name
     one_of(base or next(iter(VOCABULARIES)), "vocabulary", VOCABULARIES)
     try:
@@ -89,7 +95,7 @@ def known_tokenizer(name: str) -> Tokenizer:
 
 
 def kron_embedding(predictor: Predictor | None) -> KroneckerEmbedding | None:
-    """The input embedding of a pair's kron arm, if there is one."""
+    """Return the input embedding of a pair's kron arm, if there is one."""
     model = predictor.arms.get("kron") if predictor else None
     wte = model.wte if model else None
     return wte if isinstance(wte, KroneckerEmbedding) else None
@@ -102,7 +108,7 @@ def embeds_bytes(predictor: Predictor, arm: str) -> bool:
 
 @torch.inference_mode()
 def summands(kron: KroneckerEmbedding, kept: bytes) -> tuple[Tensor, Tensor, Tensor]:
-    """An embedding as the sum that it is (paper, section 3), all float64.
+    """Return an embedding as the sum that it is (paper, section 3), all float64.
 
     Args:
         kept: bytes that the code keeps, at least one.
@@ -127,7 +133,8 @@ def kron_cosines(
     *,
     centred: bool = False,
 ) -> list[float | None]:
-    """Cosines of a string's embedding with those of others; all ``None`` without a trained arm.
+    """Return the cosines of a string's embedding with those of others; all ``None`` without a
+    trained arm.
 
     With ``centred``, after the mean embedding of all tokens is taken away, so that what all vectors
     of an arm have in common counts no longer.
@@ -145,7 +152,8 @@ def kron_cosines(
 def bpe_cosines(
     predictor: Predictor | None, data: bytes, others: Sequence[bytes], *, centred: bool = False
 ) -> list[float | None]:
-    """Cosines of a string's row in the bpe arm's table; ``None`` where a string is no one token.
+    """Return the cosines of a string's row in the bpe arm's table; ``None`` where a string is no
+    one token.
 
     ``centred`` as for `kron_cosines`.
     """
@@ -167,13 +175,13 @@ def bpe_cosines(
 @functools.lru_cache(maxsize=8)
 @torch.inference_mode()
 def mean_embedding(model: GPT) -> Tensor:
-    """The mean input embedding of all tokens of a model: float64, ``(d_model,)``."""
+    """Return the mean input embedding of all tokens of a model: float64, ``(d_model,)``."""
     ids = torch.arange(model.n_vocab, device=model.device)
     return sum(model.wte(part).double().sum(0) for part in ids.split(CHUNK)) / model.n_vocab  # type: ignore[return-value]
 
 
 def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:
-    """How a pair's tokenizer cuts a string; nothing without a pair, or if it is no UTF-8."""
+    """Return how a pair's tokenizer cuts a string; nothing without a pair, or if it is no UTF-8."""
     if predictor is None:
         return ()
     tokenizer = predictor.tokenizer
@@ -184,14 +192,14 @@ def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:
 
 
 def token_ids(predictor: Predictor | None, data: bytes) -> list[int]:
-    """The ids alone of `tokens`."""
+    """Return the ids alone of `tokens`."""
     if predictor is None or not codec.is_utf8(data):
         return []
     return predictor.tokenizer.encode(data.decode())
 
 
 def owners(data: bytes) -> list[tuple[str, int, int]]:
-    """For each byte, the character that it belongs to, its place in it from 1, and their number.
+    """Return, for each byte, its character, its place in it from 1, and how many bytes that has.
 
     A byte that belongs to no whole character is ``("", 1, 1)``.
     """
@@ -206,7 +214,7 @@ def owners(data: bytes) -> list[tuple[str, int, int]]:
 
 
 def readable(data: bytes) -> str:
-    r"""Bytes as text; those that are no whole character are written ``\xe2``."""
+    r"""Return the bytes as text; those that are no whole character are written ``\xe2``."""
     return data.decode("utf-8", "backslashreplace")
 
 
@@ -229,11 +237,11 @@ def spellings(word: str) -> tuple[bytes, ...]:
 
 
 def single_token(predictor: Predictor | None, data: bytes) -> int | None:
-    """The id of a string that is one token of a pair's vocabulary, else ``None``."""
+    """Return the id of a string that is one token of a pair's vocabulary, else ``None``."""
     ids = token_ids(predictor, data)
     return ids[0] if len(ids) == 1 else None
 
 
 def cosines(vectors: Tensor, other: Tensor) -> list[float]:
-    """Cosines of the rows of ``(n, d)`` with one vector ``(d,)``."""
+    """Return the cosines of the rows of ``(n, d)`` with one vector ``(d,)``."""
     return torch.nn.functional.cosine_similarity(vectors, other[None], dim=-1).tolist()

@@ -120,11 +120,13 @@ class TokenSet:
         self.name, self.vocabulary, self.n_vocab = name, vocabulary, len(vocabulary)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that an id stands for. `IndexError` for an id outside the vocabulary."""
+        """Return the bytes that an id stands for. `IndexError` for an id outside the vocabulary."""
         return self.vocabulary[token_id]
 
     def token_text(self, token_id: int) -> str:
-        r"""An id as readable text; bytes that are no whole character are written ``\xe2``."""
+        r"""Return an id as readable text; bytes that are no whole character are written
+        ``\xe2``.
+        """
         return self.token_bytes(token_id).decode("utf-8", errors="backslashreplace")
 
 
@@ -137,7 +139,7 @@ def hold(tokens: TokenSet) -> None:
 
 
 def token_set(name: str) -> TokenSet:
-    """A held set of tokens, or a vocabulary as `load_tokenizer` knows it."""
+    """Return a held set of tokens, or a vocabulary as `load_tokenizer` knows it."""
     return _held.get(name) or load_tokenizer(name)
 
 
@@ -161,7 +163,9 @@ class Tokenizer(TokenSet):
         self._encoding = encoding
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text. Special tokens are read as plain text, lone surrogates as U+FFFD."""
+        """Return the ids of a text. Special tokens are read as plain text, lone surrogates as
+        U+FFFD.
+        """
         # tiktoken's regular expressions overflow their stack, in a panic that no `except Exception`
         # catches, on a few hundred thousand blanks in a row. No real text has such a run.
         if len(text) <= _MAX_RUN:
@@ -172,7 +176,7 @@ class Tokenizer(TokenSet):
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids; bytes that are no valid UTF-8 become U+FFFD."""
+        """Return text of ids; bytes that are no valid UTF-8 become U+FFFD."""
         return self._encoding.decode(list(ids), errors="replace")
 
     @functools.cached_property
@@ -189,7 +193,9 @@ class Tokenizer(TokenSet):
 
 
 def rank_file(name: str) -> Path:
-    """Where tiktoken looks for a rank file inside its cache folder: named by SHA-1 of its URL."""
+    """Return where tiktoken looks for a rank file inside its cache folder: named by SHA-1 of its
+    URL.
+    """
     return RANK_FILES / hashlib.sha1(VOCABULARIES[name].url.encode()).hexdigest()
 
 

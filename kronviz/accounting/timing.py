@@ -201,7 +201,7 @@ def rounds(
 
 
 def going_through(batches: Sequence[Tensor], call: Callable[[Tensor], object]) -> Call:
-    """A call that is given the next batch each time, and after the last the first."""
+    """Return a call that is given the next batch each time, and after the last the first."""
     endless = itertools.cycle(batches)
     return lambda: call(next(endless))
 
@@ -220,7 +220,7 @@ def _milliseconds(call: Call, device: torch.device) -> float:
 
 
 def summarise(times: Mapping[str, list[float]]) -> tuple[Timing, ...]:
-    """Medians and ratios of what `rounds` gave, in its order."""
+    """Return the medians and ratios of what `rounds` gave, in its order."""
     medians = {name: statistics.median(found) for name, found in times.items()}
     first = next(iter(medians.values()))
     return tuple(
@@ -230,7 +230,8 @@ def summarise(times: Mapping[str, list[float]]) -> tuple[Timing, ...]:
 
 
 def zipf_ids(n_vocab: int, tokens: int, seed: int = 0) -> Tensor:
-    """Ids drawn about as text uses them: id r with a probability that goes as ``1 / (r + 1)``.
+    """Return the ids drawn about as text uses them: id r with a probability that goes as ``1 / (r +
+    1)``.
 
     Byte-pair ids are ranks of merges, and early merges are the frequent ones.
     """
@@ -240,7 +241,7 @@ def zipf_ids(n_vocab: int, tokens: int, seed: int = 0) -> Tensor:
 
 
 def machine(device: torch.device | None = None) -> str:
-    """The processor's or GPU's own name, and how many threads compute on it."""
+    """Return the processor's or GPU's own name, and how many threads compute on it."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()

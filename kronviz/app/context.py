@@ -72,7 +72,7 @@ class Context:
         )
 
     def predictor(self, pair: str | None = None) -> Predictor:
-        """The predictor of a pair, of the default one if none is named.
+        """Return the predictor of a pair, of the default one if none is named.
 
         Raises:
             InputError: there is no such pair.
@@ -94,7 +94,7 @@ class Context:
         return self.root / (pair or self.default or "")
 
     def comparisons(self, pair: str | None = None) -> Comparisons:
-        """The comparisons of a pair, which all visitors share; arguments as `predictor`."""
+        """Return the comparisons of a pair, which all visitors share; arguments as `predictor`."""
         return _comparisons(self.predictor(pair))
 
 

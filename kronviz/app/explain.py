@@ -119,7 +119,7 @@ EXPLANATIONS = {
 
 
 def explained(name: str) -> Markup | None:
-    """The head of a tab; ``None`` for one that has no explanation."""
+    """Return the head of a tab; ``None`` for one that has no explanation."""
     found = EXPLANATIONS.get(name)
     if found is None:
         return None

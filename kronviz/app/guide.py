@@ -86,7 +86,7 @@ STEPS = (
 
 
 def guide() -> Markup:
-    """The path, out of sight until somebody takes it."""
+    """Return the path, out of sight until somebody takes it."""
     steps = [
         element(
             "div",

@@ -106,7 +106,7 @@ MOVED = {
 
 
 def build_app(context: Context) -> gr.Blocks:
-    """The whole app. It opens with an explanation where no pair could be loaded."""
+    """Return the whole app. It opens with an explanation where no pair could be loaded."""
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
     ) as app:
@@ -267,13 +267,13 @@ def _masthead() -> Markup:
 
 
 def _with_arms(sentence: str) -> list[object]:
-    """A sentence with the models' names in their colours."""
+    """Return a sentence with the models' names in their colours."""
     parts = re.split(rf"\b({'|'.join(PAIR)})\b", sentence)
     return [arm_name(part) if part in PAIR else part for part in parts]
 
 
 def _mark() -> Markup:
-    """The sign of the Kronecker product, a stroke for each model."""
+    """Return the sign of the Kronecker product, a stroke for each model."""
     return element(
         "svg",
         element("circle", cx="12", cy="12", r="10", class_="kv-mark-ring"),

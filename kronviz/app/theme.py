@@ -31,7 +31,9 @@ _FONTS = (
 
 
 def style_sheet() -> str:
-    """The whole style sheet: fonts, the palette as custom properties, then every ``*.css``."""
+    """Return the whole style sheet: fonts, the palette as custom properties, then every
+    ``*.css``.
+    """
     fonts = "\n".join(
         f"@font-face {{ font-family: '{family}'; font-weight: {weight}; font-style: normal; "
         f"font-display: swap; src: url('static/fonts/{file}.woff2') format('woff2'); }}"
@@ -55,7 +57,7 @@ def style_sheet() -> str:
 
 
 def first_sheet() -> str:
-    """The part of the style sheet that is needed before the app is there, without fonts."""
+    """Return the part of the style sheet that is needed before the app is there, without fonts."""
     return "\n".join((_palette(), _parts("css")[0]))
 
 
@@ -75,19 +77,23 @@ def _palette() -> str:
 
 
 def _rgb(colour: str) -> str:
-    """``#0072B2`` as browsers write it back: ``rgb(0, 114, 178)``."""
+    """Return ``#0072B2`` as browsers write it back: ``rgb(0, 114, 178)``."""
     return f"rgb({', '.join(str(channel) for channel in bytes.fromhex(colour[1:]))})"
 
 
 def script() -> str:
-    """What runs in the browser once the page is there, told each light colour's dark one."""
+    """Return the script that runs once the page is there, and knows each light colour's dark
+    one.
+    """
     dark = json.dumps({c.light: c.dark for c in (*NEUTRALS.values(), *ARMS.values())})
     parts = " ".join(f"({part})();" for part in _parts("js"))
     return f"() => {{ window.kronvizDark = {dark}; {parts} }}"
 
 
 def _parts(kind: str) -> list[str]:
-    """The files of a kind: the page's own in ``assets`` first, then each tab's beside its tab."""
+    """Return the files of a kind: the page's own in ``assets`` first, then each tab's beside its
+    tab.
+    """
     own = ASSETS / f"kronviz.{kind}"
     page = sorted(path for path in ASSETS.glob(f"*.{kind}") if path != own)
     tabs = sorted(APP.glob(f"tabs/*/*.{kind}"), key=lambda path: path.name)
@@ -95,7 +101,7 @@ def _parts(kind: str) -> list[str]:
 
 
 def head(description: str) -> Markup:
-    """Extra elements for the page's head."""
+    """Return extra elements for the page's head."""
     paper = NEUTRALS["paper"]
     return join(
         [
@@ -115,7 +121,9 @@ def head(description: str) -> Markup:
 
 
 def theme() -> gr.themes.Base:
-    """The Gradio theme: ink on paper, no shadows, one corner radius, one scale of spacing."""
+    """Return the Gradio theme: ink on paper, no shadows, one corner radius, one scale of
+    spacing.
+    """
     made = gr.themes.Base(
         primary_hue=gr.themes.colors.stone,
         secondary_hue=gr.themes.colors.stone,

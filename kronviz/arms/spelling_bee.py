@@ -66,7 +66,7 @@ class SpellingBeeEmbedding(nn.Module):
         """Do nothing: there is nothing to compile."""
 
     def _rotated(self) -> Tensor:
-        """Every byte at every position: ``(256 * pos_dim, d_model)``."""
+        """Return every byte at every position: ``(256 * pos_dim, d_model)``."""
         width, device = self.embedding_dim, self.letters.device
         speeds = BASE ** (-torch.arange(0, width, 2, device=device) / width)
         angles = torch.arange(self.pos_dim, device=device)[:, None] * speeds

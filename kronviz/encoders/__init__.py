@@ -28,7 +28,7 @@ NEEDS = {"cpu": ("cpu", "numba"), "cuda": ("gpu", "triton")}
 
 
 def is_recording(device: torch.device) -> bool:
-    """Whether what runs on a device now is recorded as a CUDA graph.
+    """Return whether what runs on a device now is recorded as a CUDA graph.
 
     What is made then is in memory that the graph writes over: nobody else may keep it.
     """
@@ -72,13 +72,13 @@ def unknown_id(token: int, known: int) -> IndexError:
 
 
 def check_name(encoder: str) -> None:
-    """`ValueError` unless there is such an encoder."""
+    """Raise `ValueError` unless there is such an encoder."""
     if encoder not in ENCODERS:
         raise ValueError(f"encoder is {encoder!r}; it must be one of {', '.join(ENCODERS)}")
 
 
 def is_fused(encoder: str, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether an encoder computes fused on a device, or in plain PyTorch.
+    """Return whether an encoder computes fused on a device, or in plain PyTorch.
 
     Half precision on a CPU is always computed the plain way.
 
@@ -98,7 +98,7 @@ def _has_loops(dtype: torch.dtype) -> bool:
 
 
 def _missing(device_type: str) -> str:
-    """Why there is no fused encoder for a type of device; empty if there is one."""
+    """Return why there is no fused encoder for a type of device; empty if there is one."""
     # A function of its own: the compiler would look through the cache and into the imports.
     return _look_for(device_type)
 

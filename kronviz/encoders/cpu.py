@@ -167,6 +167,8 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _view(tensor: Tensor) -> NDArray:
-    """A numpy array of a tensor's memory. Unlike with `Tensor.numpy`, it can still be resized."""
+    """Return a numpy array of a tensor's memory. Unlike with `Tensor.numpy`, it can still be
+    resized.
+    """
     memory = (ctypes.c_byte * tensor.nbytes).from_address(tensor.data_ptr())
     return np.frombuffer(memoryview(memory), _name(tensor.dtype)).reshape(tensor.shape)

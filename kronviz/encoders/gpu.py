@@ -87,7 +87,7 @@ def encode(
 def prepare(
     weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Callable[[Tensor], Tensor]:
-    """`encode` for ids to come, as `cpu.prepare` gives it."""
+    """Return `encode` for ids to come, as `cpu.prepare` does."""
     return lambda ids: encode(weight, mean, ids, data, offsets, code)
 
 
@@ -137,7 +137,9 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Cod
 
 
 def _sums_by_token(grad: Tensor, ids: Tensor, known: int) -> tuple[Tensor, Tensor]:
-    """Sums of the gradients of each token, and for each token the row of its sum, or -1."""
+    """Return the sums of the gradients of each token, and for each token the row of its sum, or
+    -1.
+    """
     count, width = grad.shape
     precise = _precise(grad.dtype)
     # 16 bits are sorted in half the time of 32.
@@ -176,18 +178,18 @@ def _sums_by_token(grad: Tensor, ids: Tensor, known: int) -> tuple[Tensor, Tenso
 
 
 def _parts(whole: int, part: int) -> int:
-    """Parts of a whole, the last one perhaps smaller."""
+    """Return the parts of a whole, the last one perhaps smaller."""
     return -(-whole // part)
 
 
 def _columns(most: int, width: int) -> int:
-    """A power of two, for columns of a block."""
+    """Return a power of two, for columns of a block."""
     return min(most, 1 << (width - 1).bit_length())
 
 
 @functools.cache
 def _multiprocessors(device: torch.device) -> int:
-    """Those of a GPU; 1 where Triton interprets its kernels on a CPU."""
+    """Return how many a GPU has; 1 where Triton interprets its kernels on a CPU."""
     if device.type == "cpu":
         return 1
     return torch.cuda.get_device_properties(device).multi_processor_count

@@ -25,7 +25,7 @@ FIRST_MIX, SECOND_MIX = tl.constexpr(ngrams.MIX[0]), tl.constexpr(ngrams.MIX[1])
 
 @triton.jit
 def _gain(count, POS_DIM: tl.constexpr, ROWS: tl.constexpr, PRECISE: tl.constexpr):
-    """The factor for a number of rows, as `codes.gains` has it."""
+    """Return the factor for a number of rows, as `codes.gains` has it."""
     some = tl.maximum(count, 1).to(PRECISE)
     if POS_DIM:
         size: tl.constexpr = 256 * POS_DIM
@@ -37,7 +37,7 @@ def _gain(count, POS_DIM: tl.constexpr, ROWS: tl.constexpr, PRECISE: tl.constexp
 
 @triton.jit
 def _bounds(offsets, token, known):
-    """Where a token's bytes begin and end, and whether the vocabulary has it (else both are 0)."""
+    """Return where a token's bytes begin and end, and whether it exists (else both are 0)."""
     valid = (token >= 0) & (token < known)
     start = tl.load(offsets + token, mask=valid, other=0)
     end = tl.load(offsets + token + 1, mask=valid, other=0)
@@ -46,7 +46,7 @@ def _bounds(offsets, token, known):
 
 @triton.jit
 def _block(weight, cell, column, WIDTH: tl.constexpr, PAIRS: tl.constexpr, PRECISE: tl.constexpr):
-    """A block of columns of a row of the projection.
+    """Return a block of columns of a row of the projection.
 
     With ``PAIRS`` two bfloat16 are read as one int32: each is the upper half of a float32, so that
     a shift and a mask convert them.
@@ -145,7 +145,7 @@ def encode(
     INDEX: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """One warp embeds ``share`` tokens one after another, ``BLOCKS`` blocks of columns at once.
+    """Embed ``share`` tokens one after another in a warp, ``BLOCKS`` blocks of columns at once.
 
     The code is that of ``POS_DIM`` positions, or, if that is 0, of n-grams (`codes.NGrams`).
     A loop as long as the token is: no step is masked, and a warp waits for no other. What is
@@ -211,7 +211,7 @@ def encode(
 
 @triton.jit(do_not_specialize=["rows", "known", "shift"])
 def sort_keys(ids, keys, places, rows, known, shift, PER: tl.constexpr):
-    """Ids less ``shift`` in the type of ``keys``, those out of range as ``known``.
+    """Write ids less ``shift`` in the type of ``keys``, those out of range as ``known``.
 
     And -1 for each token of the vocabulary: its sum has no place yet.
     """
@@ -378,7 +378,7 @@ def join_cells(
     SPAN: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """The gradient of each cell's row: the sum of its pieces less ``mean``, that of all cells."""
+    """Write each cell's gradient: the sum of its pieces less ``mean``, that of all cells."""
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < WIDTH
     centre = tl.load(mean + column, mask=inside, other=0)

@@ -373,7 +373,7 @@ def _word(typing: Any, address: Any, offset: Any) -> Any:
 def _gather(
     typing: Any, rows: Any, stride: Any, token: Any, factors: Any, mean: Any, out: Any, size: Any
 ) -> Any:
-    """``out = gain * Σ rows[cell] - share * mean``, over the cells of a token.
+    """Compute ``out = gain * Σ rows[cell] - share * mean``, over the cells of a token.
 
     Args:
         rows, mean, out: addresses.
@@ -391,7 +391,7 @@ def _gather(
 def _gather_past(
     typing: Any, rows: Any, stride: Any, token: Any, factors: Any, mean: Any, out: Any, size: Any
 ) -> Any:
-    """`_gather`, written past the caches."""
+    """Do as `_gather` does, writing past the caches."""
     generate = functools.partial(_generate_gather, past=True)
     return types.void(rows, stride, token, factors, mean, out, size), generate
 
@@ -432,7 +432,7 @@ def _scatter(
     source: Any,
     size: Any,
 ) -> Any:
-    """``rows[cell] += gain * source`` for every cell of a token, ``total += share * source``.
+    """Add ``rows[cell] += gain * source`` for each cell of a token, ``total += share * source``.
 
     The arguments are those of `_gather`.
     """
@@ -510,7 +510,7 @@ class _Block:
                 stored.set_metadata("nontemporal", one)
 
     def splat(self, numbers: Any) -> list[Any]:
-        """Vectors that hold one number of a tuple each."""
+        """Return the vectors that hold one number of a tuple each."""
         blank = self.vector(ir.Undefined)
         zeros = ir.VectorType(ir.IntType(32), self.vector.count)([0] * self.vector.count)
         return [

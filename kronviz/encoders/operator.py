@@ -98,7 +98,7 @@ class _Adjoint(torch.autograd.Function):
 
 
 def _module(tensor: Tensor) -> ModuleType:
-    """The encoder of a tensor's device."""
+    """Return the encoder of a tensor's device."""
     if tensor.device.type == "cpu":
         from kronviz.encoders import cpu as module
     else:
@@ -113,7 +113,7 @@ def _module(tensor: Tensor) -> ModuleType:
     schema=f"(Tensor grad, {_ARGUMENTS}) -> Tensor",
 )
 def encode_backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> Tensor:
-    """Gradient of the projection, ``(D, d_model)``, in the type of ``grad``."""
+    """Return the gradient of the projection, ``(D, d_model)``, in the type of ``grad``."""
     return _module(grad).backward(grad, ids, data, offsets, code)
 
 

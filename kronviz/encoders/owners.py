@@ -43,7 +43,7 @@ class Owners:
 
 
 def owners_of(data: Tensor, offsets: Tensor, code: Code) -> Owners:
-    """The owners of a vocabulary's cells, kept from an earlier call if there was one."""
+    """Return the owners of a vocabulary's cells, kept from an earlier call if there was one."""
     key = _key(data, offsets, code)
     if key in _kept:
         _kept.move_to_end(key)

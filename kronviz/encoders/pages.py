@@ -38,7 +38,7 @@ _SMALL = getattr(mmap, "MADV_NOHUGEPAGE", None)
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """As `torch.empty` on the CPU; PyTorch's allocator still owns the memory."""
+    """Allocate as `torch.empty` does on the CPU; PyTorch's allocator still owns the memory."""
     made = torch.empty(shape, dtype=dtype)
     if made.nbytes >= LARGE and (advise := _madvise()):
         pages = _whole(made, mmap.PAGESIZE)
@@ -68,7 +68,7 @@ def _at_hand(pages: range) -> bool:
 
 
 def _whole(made: Tensor, size: int) -> range:
-    """Numbers of the pages that lie within a tensor's memory."""
+    """Return the numbers of the pages that lie within a tensor's memory."""
     start = made.data_ptr()
     return range(-(-start // size), (start + made.nbytes) // size)
 

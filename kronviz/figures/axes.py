@@ -16,7 +16,7 @@ SMALL = 12
 
 
 def not_yet(figure: go.Figure, words: str) -> go.Figure:
-    """A chart that has nothing to show yet: a dashed frame that says what would fill it."""
+    """Return a chart that has nothing to show yet: a dashed frame that says what would fill it."""
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.update_layout(margin={"l": 1, "r": 1, "t": 12, "b": 12}, hovermode=False)
@@ -42,7 +42,7 @@ def with_legend(figure: go.Figure) -> go.Figure:
 def plain_chart(
     height: int, *, x_title: str = "", y_title: str = "", right: int = 12, below: int = 48
 ) -> go.Figure:
-    """An empty chart.
+    """Return an empty chart.
 
     Args:
         height: in pixels; the width follows the page.

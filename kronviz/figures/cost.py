@@ -28,7 +28,7 @@ UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, three digits: ``520916`` is ``521 kB``."""
+    """Return the bytes in decimal units, three digits: ``520916`` is ``521 kB``."""
     for unit, scale in UNITS:
         if count >= scale * 0.9995:
             return f"{_digits(count / scale)} {unit}"
@@ -36,7 +36,7 @@ def size(count: float) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """A time in a fitting unit, three digits."""
+    """Return a time in a fitting unit, three digits."""
     if milliseconds >= 999.5:
         return f"{_digits(milliseconds / 1000)} s"
     if milliseconds >= 0.9995:
@@ -51,7 +51,9 @@ def _digits(value: float) -> str:
 
 
 def memory(cost: InputCost) -> go.Figure:
-    """What has to be held in memory: bpe's table, and the parts of kron beside the reference's."""
+    """Return what has to be held in memory: bpe's table, and the parts of kron beside the
+    reference's.
+    """
     return _dots(
         [
             ("bpe: the table", "bpe", cost.table_bytes, False),
@@ -65,7 +67,9 @@ def memory(cost: InputCost) -> go.Figure:
 
 
 def savings(cost: InputCost) -> go.Figure:
-    """Share of input parameters saved, by size of the vocabulary; the paper's points beside it."""
+    """Draw the share of input parameters saved by size of the vocabulary, with the paper's
+    points.
+    """
     ink, muted, kron = (
         NEUTRALS["ink"].light,
         NEUTRALS["muted"].light,
@@ -144,7 +148,7 @@ def savings(cost: InputCost) -> go.Figure:
 def _dots(
     rows: Sequence[tuple[str, str, float, bool]], written: Callable[[float], str]
 ) -> go.Figure:
-    """Rows of (name, whose, value, hollow) on a logarithmic axis, the first on top."""
+    """Return the rows of (name, whose, value, hollow) on a logarithmic axis, the first on top."""
     figure = _figure(ROW * max(len(rows), 4) + 56)
     figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 48}, hovermode=False)
     figure.update_yaxes(visible=False, range=[len(rows) - 0.6, -0.72])

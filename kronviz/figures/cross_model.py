@@ -38,7 +38,7 @@ SIDES = {
 
 
 def token_map(report: CrossModelReport | None, space: str) -> go.Figure:
-    """One of the two maps.
+    """Return one of the two maps.
 
     Args:
         report: with points; an empty frame without.
@@ -65,7 +65,9 @@ def _place(point: MapPoint, space: str) -> tuple[float, float]:
 
 
 def label(text: str) -> str:
-    """A token's text as Plotly may show it: short, blanks visible, nothing taken for markup."""
+    """Return a token's text as Plotly may show it: short, blanks visible, nothing taken for
+    markup.
+    """
     shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: MAX_LABEL + 1])
     shown = shown if len(shown) <= MAX_LABEL else shown[: MAX_LABEL - 1] + "…"
     return html.escape(shown.replace(" ", "␣"), quote=False)
@@ -79,7 +81,7 @@ def isolated(text: str) -> str:
 def sides(
     places: Sequence[tuple[float, float]], names: Sequence[str], extent: tuple[float, float]
 ) -> list[str]:
-    """For each name the side of its mark to stand on, as Plotly's ``textposition`` calls it.
+    """Return, for each name, the side of its mark to stand on, as Plotly's ``textposition``.
 
     Args:
         places: of all marks, to the right and up, in the map's own unit.
@@ -119,7 +121,7 @@ class _Box:
     height: float
 
     def covers(self, other: _Box) -> float:
-        """The area that both cover."""
+        """Return the area that both cover."""
         across = (self.width + other.width) / 2 - abs(self.x - other.x)
         up = (self.height + other.height) / 2 - abs(self.y - other.y)
         width, height = min(self.width, other.width), min(self.height, other.height)
@@ -129,7 +131,7 @@ class _Box:
 def _dots(
     points: list[MapPoint], space: str, *, asked: bool = False, named: Container[int] = ()
 ) -> go.Scatter:
-    """The dots of some tokens; a label stands at those whose id is in ``named``."""
+    """Return the dots of some tokens; a label stands at those whose id is in ``named``."""
     colour = arm_colour(ARM[space]).light
     marker: dict[str, Any] = {"size": 4, "color": colour, "opacity": 0.45}
     if space == "table":

@@ -18,7 +18,7 @@ HEIGHT = 310
 
 
 def lens(report: Inside | None, target: str, what: str) -> go.Figure:
-    """Rank or probability of a token after every block, in both texts and all arms.
+    """Draw the rank or probability of a token after every block, in both texts and all arms.
 
     Args:
         report: of two texts; a frame stands where there is none.
@@ -48,7 +48,7 @@ def lens(report: Inside | None, target: str, what: str) -> go.Figure:
 
 
 def survey(found: Survey | None, place: str) -> go.Figure:
-    """The share of the damage that is undone by restoring a place, block after block.
+    """Return the share of the damage that is undone by restoring a place, block after block.
 
     Args:
         found: over many pairs; a frame stands where there is none.

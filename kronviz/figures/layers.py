@@ -23,7 +23,7 @@ ARMS = ("bpe", "kron")
 
 
 def shares(report: LayerReport | None, share: str) -> go.Figure:
-    """One share of the nearest tokens by depth.
+    """Return one share of the nearest tokens by depth.
 
     Args:
         report: ours; only the paper's are drawn without it.
@@ -43,7 +43,7 @@ def shares(report: LayerReport | None, share: str) -> go.Figure:
 
 
 def cosines(report: LayerReport | None, kind: str) -> go.Figure:
-    """Mean cosine of one kind of pairs by depth, with its 95% interval and chance.
+    """Return the mean cosine of one kind of pairs by depth, with its 95% interval and chance.
 
     Args:
         report: ours; a frame that says so stands where there is none, or no such pair in it.

@@ -78,5 +78,5 @@ MONO = "'IBM Plex Mono', ui-monospace, 'SF Mono', Menlo, Consolas, 'Noto Sans Mo
 
 
 def arm_colour(arm: str) -> Colour:
-    """Colour of an arm; ink for one that has no colour of its own."""
+    """Return colour of an arm; ink for one that has no colour of its own."""
     return ARMS.get(arm, NEUTRALS["ink"])

@@ -32,7 +32,7 @@ AXES = {
 
 
 def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
-    """How much steadier kron is for each kind, at the least strength, with its interval.
+    """Return how much steadier kron is for each kind, at the least strength, with its interval.
 
     Args:
         metric: one of `robustness.METRICS`; right of zero kron is steadier, left of it bpe.
@@ -90,7 +90,7 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
 
 
 def forgetting(result: Recovery) -> go.Figure:
-    """Mean KL between clean and misspelled runs at every token after the misspelling."""
+    """Return the mean KL between clean and misspelled runs at every token after the misspelling."""
     figure = plain_chart(HEIGHT)
     for i, arm in enumerate(entry.arm for entry in result.arms):
         intervals = [point.arms[i].kl_nats for point in result.points]

@@ -24,7 +24,9 @@ HEIGHT = 300
 
 
 def losses(evidence: TrainingEvidence) -> go.Figure:
-    """Validation loss of each arm by tokens read, over the loss of each training batch."""
+    """Return the validation loss of each arm by tokens read, over the loss of each training
+    batch.
+    """
     figure = _figure("loss, nats a token")
     for curve in evidence.curves:
         thin = _thinned(len(curve.tokens))
@@ -58,7 +60,7 @@ def losses(evidence: TrainingEvidence) -> go.Figure:
 
 
 def gap(evidence: TrainingEvidence) -> go.Figure:
-    """How much lower kron's validation loss is, with the paper's final gap as a band."""
+    """Return how much lower kron's validation loss is, with the paper's final gap as a band."""
     figure = _figure("loss, bpe − kron, nats")
     low, high = GAP_NATS.value - GAP_NATS.spread, GAP_NATS.value + GAP_NATS.spread  # type: ignore[operator]
     figure.add_hrect(
@@ -91,7 +93,7 @@ def gap(evidence: TrainingEvidence) -> go.Figure:
 
 
 def norms(evidence: TrainingEvidence) -> go.Figure:
-    """Norm of what each input embedding learns, relative to its first logged value."""
+    """Draw the norm of what each input embedding learns, relative to its first logged value."""
     figure = _figure("norm, relative to the start")
     names = {"bpe": "bpe’s table", "kron": "kron’s projection"}
     for curve in evidence.curves:
@@ -111,7 +113,7 @@ def norms(evidence: TrainingEvidence) -> go.Figure:
 
 
 def by_rarity(evidence: TrainingEvidence) -> go.Figure:
-    """The gap by how often the token just read, or to be predicted, was read in training."""
+    """Return the gap by how often the token just read, or to be predicted, was read in training."""
     if evidence.rarity is None:
         return not_yet(plain_chart(HEIGHT), "Not measured for this pair.")
     figure = plain_chart(HEIGHT, x_title="times read in training", y_title="loss, bpe − kron, nats")
@@ -189,12 +191,12 @@ def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> N
 
 
 def _dash(curve: TrainingCurve) -> str:
-    """Arms differ by dash too, so that no meaning hangs on colour alone."""
+    """Return an arm's dash: colour alone must not carry a meaning."""
     return "7px,3px" if curve.arm == "bpe" else "solid"
 
 
 def _thinned(length: int) -> list[int]:
-    """At most `POINTS` + 1 indices over a length, the last one among them."""
+    """Return at most `POINTS` + 1 indices over a length, the last one among them."""
     step = max(1, -(-length // POINTS))
     chosen = list(range(0, length, step))
     if length and chosen[-1] != length - 1:

@@ -91,7 +91,7 @@ def _draw_all(predictor: Predictor, names: Sequence[str], options: argparse.Name
 
 
 def _stored(predictor: Predictor, name: str, folder: Path) -> str:
-    """How faithful the map is that a folder holds of a space."""
+    """Return how faithful the map is that a folder holds of a space."""
     try:
         measured = read_map(predictor, name, folder).facts.faithfulness
     except MapError as error:
@@ -100,7 +100,9 @@ def _stored(predictor: Predictor, name: str, folder: Path) -> str:
 
 
 def _drawn(predictor: Predictor, name: str, kept: Path | None) -> tuple[Map, str]:
-    """The map of a space, read from a folder if it is of these weights, and how it was got."""
+    """Return the map of a space, read from a folder if it is of these weights, and how it was
+    got.
+    """
     if kept is not None:
         try:
             return read_map(predictor, name, kept), "kept"

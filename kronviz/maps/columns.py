@@ -52,7 +52,7 @@ class Columns:
 
 @functools.lru_cache(maxsize=8)
 def columns(vocabulary: str) -> Columns:
-    """The `Columns` of a vocabulary."""
+    """Return the `Columns` of a vocabulary."""
     packed = token_set(vocabulary).vocabulary
     tokens = [packed[token] for token in range(len(packed))]
     texts = [token.decode() if is_utf8(token) else None for token in tokens]
@@ -66,7 +66,7 @@ def columns(vocabulary: str) -> Columns:
 
 
 def frequency_file(vocabulary: str, folder: Path = MAPS) -> Path:
-    """Where the frequencies of a vocabulary are stored."""
+    """Return where the frequencies of a vocabulary are stored."""
     return folder / f"frequency-{vocabulary.replace(':', '-')}.safetensors"
 
 

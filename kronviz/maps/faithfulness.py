@@ -82,7 +82,7 @@ def faithfulness(
 def picture_nearest(
     flat: NDArray[np.floating], asked: NDArray[np.int64], k: int
 ) -> NDArray[np.int64]:
-    """The ``k`` others that lie nearest to points of a picture: int64, ``(asked, k)``."""
+    """Return the ``k`` others that lie nearest to points of a picture: int64, ``(asked, k)``."""
     if len(asked) == 1:
         away = ((flat - flat[asked[0]]) ** 2).sum(1)
         away[asked[0]] = np.inf

@@ -331,7 +331,9 @@ def place_words(
 def distances(
     words: Sequence[str], predictor: Predictor, left: str = LEFT, right: str = RIGHT
 ) -> Distances:
-    """Cosine distances between all pairs of words in two spaces; arguments of `place_words`."""
+    """Return the cosine distances between all pairs of words in two spaces; arguments of
+    `place_words`.
+    """
     data = checked_words(words)
     tables = []
     for name in (left, right):
@@ -344,7 +346,7 @@ def distances(
 
 
 def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[FamilyFigures, ...]:
-    """The eight probe families in one space; families without a token are left out."""
+    """Return the eight probe families in one space; families without a token are left out."""
     chosen = space_of(predictor, space)
     tokenizer = token_set(vocabulary_of(predictor, chosen))
     table = spelling(tokenizer.name)
@@ -365,7 +367,9 @@ def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[Fa
 
 
 def word_vectors(predictor: Predictor, space: str, words: Sequence[bytes]) -> NDArray[np.float32]:
-    """What stands for words in a space: float32, ``(words, d)``; of the code, the cells in use."""
+    """Return what stands for words in a space: float32, ``(words, d)``; of the code, the cells in
+    use.
+    """
     chosen = space_of(predictor, space)
     asked = ask(predictor, chosen, words)
     if not isinstance(asked.vectors, tuple):
@@ -382,7 +386,9 @@ def word_vectors(predictor: Predictor, space: str, words: Sequence[bytes]) -> ND
 
 
 def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
-    r"""The bytes of a word, or of the token that ``#id`` names, with ``\xe2`` read as a byte."""
+    r"""Return the bytes of a word, or of the token that ``#id`` names, with ``\xe2`` read as a
+    byte.
+    """
     if isinstance(text, str) and text[:1] == "#" and text[1:].isdecimal():
         tokenizer = predictor.tokenizer
         number = int(text[1:] if len(text) <= _LONGEST_ID else tokenizer.n_vocab)
@@ -402,7 +408,9 @@ def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
 def stand(
     predictor: Predictor, space: Space, words: Sequence[bytes], k: int, *, picture: bool = True
 ) -> tuple[Standing, ...]:
-    """Where words stand in a space; with ``picture``, the first one's picture is asked too."""
+    """Return where words stand in a space; with ``picture``, the first one's picture is asked
+    too.
+    """
     content = contents(predictor, space)
     tokenizer = token_set(vocabulary_of(predictor, space))
     own = [own_token(predictor, space, word) for word in words]
@@ -427,7 +435,7 @@ def stand(
 
 
 def shares_of(standings: Sequence[Standing], k: int) -> Shares:
-    """What the neighbours of standings are."""
+    """Return what the neighbours of standings are."""
     near = [one.relation for standing in standings for one in standing.neighbors]
     typographic, morphological, other = (
         near.count(name) / max(len(near), 1) for name in ("typographic", "morphological", "other")

@@ -70,7 +70,7 @@ def nearest(
 
 
 def cosines(some: torch.Tensor, all_: torch.Tensor) -> NDArray[np.float32]:
-    """Products of rows of length 1 with many others: float32, ``(m, n)``.
+    """Return the products of rows of length 1 with many others: float32, ``(m, n)``.
 
     On a CPU numpy's library is asked, which here takes a half to a third of the time of torch's.
     """
@@ -79,7 +79,7 @@ def cosines(some: torch.Tensor, all_: torch.Tensor) -> NDArray[np.float32]:
 
 
 def top(similar: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The columns of the ``k`` largest of every row, largest first, equal ones in order."""
+    """Return the columns of the ``k`` largest of every row, largest first, equal ones in order."""
     near = np.sort(torch.from_numpy(similar).topk(k, dim=1).indices.numpy(), axis=1)
     order = np.argsort(-np.take_along_axis(similar, near, 1), axis=1, kind="stable")
     return np.take_along_axis(near, order, 1)

@@ -134,7 +134,7 @@ class CodeTable:
 
     @classmethod
     def of(cls, packed: TokenBytes, pos_dim: int) -> CodeTable:
-        """The table of any tokens."""
+        """Return the table of any tokens."""
         starts, lengths = packed.offsets[:-1], np.diff(packed.offsets)
         # Only a token longer than pos_dim can be cut, and only there the cut looks at characters.
         for token in np.flatnonzero(lengths > pos_dim):
@@ -146,7 +146,9 @@ class CodeTable:
         return cls(columns, lengths)
 
     def similarities(self, data: bytes) -> NDArray[np.float64]:
-        """Similarity of the code of a string with every token's: float64, ``(n_vocab,)``."""
+        """Return the similarity of the code of a string with every token's: float64,
+        ``(n_vocab,)``.
+        """
         kept = codec.truncate(data, len(self.columns))
         shared = np.zeros(self.columns.shape[1], np.int16)
         for column, byte in zip(self.columns, kept, strict=False):
@@ -205,7 +207,7 @@ def neighbors(
 
 
 def canonical(data: bytes) -> str | None:
-    """A string without leading space and punctuation, in lower case (paper, section 6).
+    """Return a string without leading space and punctuation, in lower case (paper, section 6).
 
     A string of nothing else keeps its punctuation; bytes that are no UTF-8 have no such form.
     """
@@ -216,7 +218,9 @@ def canonical(data: bytes) -> str | None:
 
 
 def relation(first: str | None, second: str | None) -> str:
-    """How two canonical forms are related: ``typographic``, ``morphological`` or ``other``."""
+    """Return how two canonical forms are related: ``typographic``, ``morphological`` or
+    ``other``.
+    """
     if not first or not second:
         return "other"
     if first == second:
@@ -226,14 +230,15 @@ def relation(first: str | None, second: str | None) -> str:
 
 @functools.lru_cache(maxsize=16)
 def code_table(vocabulary: str, pos_dim: int) -> CodeTable:
-    """The `CodeTable` of a vocabulary, kept for the next question."""
+    """Return the `CodeTable` of a vocabulary, kept for the next question."""
     return CodeTable.of(token_set(vocabulary).vocabulary, pos_dim)
 
 
 @functools.lru_cache(maxsize=8)
 @torch.inference_mode()
 def unit_table(model: GPT) -> Tensor:
-    """A model's input embedding of every token, each of length 1: float32, ``(n_vocab, d_model)``.
+    """Return a model's input embedding of every token, each of length 1: float32, ``(n_vocab,
+    d_model)``.
 
     A token without bytes, whose vector is zero, stays zero.
     """
@@ -243,7 +248,7 @@ def unit_table(model: GPT) -> Tensor:
 
 @torch.inference_mode()
 def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.float64]] | None:
-    """What stands for a string in an arm, and its cosine with every token."""
+    """Return what stands for a string in an arm, and its cosine with every token."""
     model = predictor.arms[arm]
     table = unit_table(model)
     if embeds_bytes(predictor, arm):
@@ -258,7 +263,9 @@ def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.f
 
 
 def top(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Places of the ``k`` largest values, largest first, equal ones in order: int64, ``(k,)``."""
+    """Return the places of the ``k`` largest values, largest first, equal ones in order: int64,
+    ``(k,)``.
+    """
     floor = np.partition(values, len(values) - k)[len(values) - k]
     candidates = np.flatnonzero(values >= floor)
     return candidates[np.argsort(-values[candidates], kind="stable")[:k]]

@@ -92,7 +92,7 @@ SPACES = {
 
 
 def spaces(predictor: Predictor) -> tuple[Space, ...]:
-    """The spaces of a pair: those of its arms, as deep as they are."""
+    """Return the spaces of a pair: those of its arms, as deep as they are."""
     return tuple(
         space
         for space in SPACES.values()
@@ -114,7 +114,7 @@ def space_of(predictor: Predictor, name: str) -> Space:
 
 
 def vocabulary_of(predictor: Predictor, space: Space) -> str:
-    """Name of the vocabulary whose tokens a space holds."""
+    """Return the name of the vocabulary whose tokens a space holds."""
     if space.key:
         return table_of(space.key).tokens.name
     return WHOLE if space.whole else predictor.tokenizer.name
@@ -152,13 +152,13 @@ class Vectors:
         return len(self.rows)
 
     def similarities(self, vectors: Tensor | Sequence[bytes]) -> NDArray[np.float32]:
-        """Cosines of centred vectors ``(m, d)`` with every row: float32, ``(m, n)``."""
+        """Return the cosines of centred vectors ``(m, d)`` with every row: float32, ``(m, n)``."""
         assert isinstance(vectors, Tensor)
         units = torch.nn.functional.normalize(vectors, dim=1)
         return cosines(units, self.rows)
 
     def own(self, ids: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """The centred vectors of tokens."""
+        """Return the centred vectors of tokens."""
         chosen = torch.as_tensor(ids)
         return self.rows[chosen] * self.lengths[chosen]
 
@@ -174,7 +174,7 @@ class Codes:
         return len(self._vocabulary)
 
     def similarities(self, vectors: Tensor | Sequence[bytes]) -> NDArray[np.float32]:
-        """Similarities of strings with every token: float32, ``(m, n)``."""
+        """Return the similarities of strings with every token: float32, ``(m, n)``."""
         assert not isinstance(vectors, Tensor)
         found = np.empty((len(vectors), len(self)), np.float32)
         for row, data in enumerate(vectors):
@@ -182,7 +182,7 @@ class Codes:
         return found
 
     def own(self, ids: NDArray[np.int64]) -> tuple[bytes, ...]:
-        """The bytes of tokens."""
+        """Return the bytes of tokens."""
         return tuple(self._vocabulary[int(token)] for token in ids)
 
 
@@ -207,15 +207,17 @@ class OwnModelTokens(TokenSet):
         self._blanks = any(token[:1] == b" " for token in tokens)
 
     def spelled(self, data: bytes) -> bytes:
-        """A word as this vocabulary writes it: without its leading blank where no token has one."""
+        """Return a word as this vocabulary writes it: without its leading blank where no token has
+        one.
+        """
         return data if self._blanks else data.lstrip(b" ") or data
 
     def find(self, data: bytes) -> int | None:
-        """The token that a word is."""
+        """Return the token that a word is."""
         return self._begins.get(self.spelled(data))
 
     def cut(self, data: bytes) -> list[int]:
-        """The longest token that bytes begin with, then of what is left, and so on.
+        """Return the longest token that bytes begin with, then of what is left, and so on.
 
         The model's own tokenizer may cut otherwise. What no token begins is passed over.
         """
@@ -281,7 +283,7 @@ def table_of(key: str) -> OwnModel:
 
 
 def contents(predictor: Predictor, space: Space) -> Vectors | Codes:
-    """Everything that lives in a space, kept for the next question."""
+    """Return everything that lives in a space, kept for the next question."""
     if space.coded:
         return _codes(vocabulary_of(predictor, space), code_positions(predictor, space))
     if space.key:
@@ -290,13 +292,13 @@ def contents(predictor: Predictor, space: Space) -> Vectors | Codes:
 
 
 def code_positions(predictor: Predictor, space: Space) -> int:
-    """Positions of the code that a space is compared by."""
+    """Return the positions of the code that a space is compared by."""
     return table_of(space.key).pos_dim if space.key else positions(None, predictor)
 
 
 @torch.inference_mode()
 def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
-    """What stands for words in a space.
+    """Return what stands for words in a space.
 
     Raises:
         InputError: bytes that are no text and no token have no vector in an arm with a table.
@@ -325,7 +327,9 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
 
 
 def _pieces(table: OwnModel, data: bytes) -> list[int]:
-    """The token of a visitor's own model that bytes are, or the tokens that they are cut into."""
+    """Return the token of a visitor's own model that bytes are, or the tokens that they are cut
+    into.
+    """
     own = table.tokens.find(data)
     found = table.tokens.cut(data) if own is None else [own]
     if not found:
@@ -334,19 +338,19 @@ def _pieces(table: OwnModel, data: bytes) -> list[int]:
 
 
 def spelled(space: Space, data: bytes) -> bytes:
-    """A word as the vocabulary of a space writes it."""
+    """Return a word as the vocabulary of a space writes it."""
     return table_of(space.key).tokens.spelled(data) if space.key else data
 
 
 def own_token(predictor: Predictor, space: Space, data: bytes) -> int | None:
-    """The token of a space's vocabulary that bytes are, if they are one."""
+    """Return the token of a space's vocabulary that bytes are, if they are one."""
     if space.key:
         return table_of(space.key).tokens.find(data)
     return ids_by_bytes(vocabulary_of(predictor, space)).get(data)
 
 
 def token_ids(predictor: Predictor, data: bytes) -> list[int]:
-    """The tokens of a pair's vocabulary that bytes are cut into; one where they are one."""
+    """Return the tokens of a pair's vocabulary that bytes are cut into; one where they are one."""
     own = ids_by_bytes(predictor.tokenizer.name).get(data)
     if own is not None:
         return [own]
@@ -360,7 +364,7 @@ def token_ids(predictor: Predictor, data: bytes) -> list[int]:
 
 @functools.lru_cache(maxsize=4)
 def ids_by_bytes(vocabulary: str) -> dict[bytes, int]:
-    """The id of every token by its bytes."""
+    """Return the id of every token by its bytes."""
     packed = token_set(vocabulary).vocabulary
     return {packed[token]: token for token in reversed(range(len(packed))) if packed[token]}
 

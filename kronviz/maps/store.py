@@ -99,12 +99,14 @@ _one_at_a_time = threading.Lock()
 
 
 def map_file(predictor: Predictor, space: Space, folder: Path = MAPS) -> Path:
-    """Where a map is stored."""
+    """Return where a map is stored."""
     return folder / predictor.pair.partition(FURTHER)[0] / f"{space.name}.safetensors"
 
 
 def fingerprint(predictor: Predictor, space: Space) -> str:
-    """Twelve hex digits that change whenever the map has to; the key of a visitor's own model."""
+    """Return twelve hex digits that change whenever the map has to; the key of a visitor's own
+    model.
+    """
     if space.key:
         return space.key
     if not space.coded:
@@ -114,7 +116,7 @@ def fingerprint(predictor: Predictor, space: Space) -> str:
 
 
 def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
-    """The map of a space: the stored one, or one that was drawn since the start.
+    """Return the map of a space: the stored one, or one that was drawn since the start.
 
     Args:
         space: a name in `kronviz.maps.spaces.SPACES`.
@@ -160,7 +162,7 @@ def draw_map(predictor: Predictor, space: str) -> Map:
 
 
 def map_of(predictor: Predictor, space: str, progress: Progress | None = None) -> Map:
-    """The map of a space, drawn where there is none of these weights.
+    """Return the map of a space, drawn where there is none of these weights.
 
     Whoever asks while it is drawn waits for it, and draws nothing.
 
@@ -192,7 +194,7 @@ def _kept(predictor: Predictor, space: Space) -> Map | None:
 
 
 def _keep(predictor: Predictor, space: Space, drawn: Map) -> None:
-    """The maps of a visitor's own model go when it goes."""
+    """Keep a map; those of a visitor's own model go when it goes."""
     if space.key:
         table_of(space.key).maps[space.name] = drawn
     else:
@@ -234,7 +236,7 @@ def _draw(predictor: Predictor, space: Space, progress: Progress | None) -> Map:
 
 
 def near(content: Vectors | Codes, k: int, progress: Progress | None) -> Nearest:
-    """The exact neighbours of everything in a space."""
+    """Return the exact neighbours of everything in a space."""
     k = min(k, len(content) - 1)
     if isinstance(content, Vectors):
         return nearest(content.rows, k, progress)
@@ -252,7 +254,9 @@ def near(content: Vectors | Codes, k: int, progress: Progress | None) -> Nearest
 
 
 def sketch(content: Vectors | Codes) -> NDArray[np.float32]:
-    """Vectors whose main axes are those of the content: the rows, or random sums of the cells."""
+    """Return the vectors whose main axes are those of the content: the rows, or random sums of the
+    cells.
+    """
     if isinstance(content, Vectors):
         rows: NDArray[np.float32] = content.rows.numpy()
         return rows
@@ -267,7 +271,9 @@ def sketch(content: Vectors | Codes) -> NDArray[np.float32]:
 
 
 def _turned(predictor: Predictor, anchor: Space, flat: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A picture turned and mirrored until its tokens lie as near to the anchor's as they can."""
+    """Return a picture turned and mirrored until its tokens lie as near to the anchor's as they
+    can.
+    """
     try:
         target = read_map(predictor, anchor.name).unit
     except MapError:

@@ -160,7 +160,7 @@ def _optimized(
 
 
 def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32]:
-    """Directions of vectors on their two main axes, as a place to start from.
+    """Return the directions of vectors on their two main axes, as a place to start from.
 
     The signs of the axes are fixed, and a grain of noise parts what coincides.
 
@@ -197,7 +197,7 @@ def _two_axes(units: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def spread_out(flat: NDArray[np.floating], seed: int = 1) -> NDArray[np.float32]:
-    """Coordinates stretched to ±`SPREAD`, with a grain of noise."""
+    """Return the coordinates stretched to ±`SPREAD`, with a grain of noise."""
     scaled = flat * (SPREAD / max(float(np.abs(flat).max(initial=0)), 1e-12))
     noise = np.random.default_rng(seed).normal(scale=SPREAD * 1e-5, size=flat.shape)
     return (scaled + noise).astype(np.float32)
@@ -217,7 +217,7 @@ class _Listener:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: nothing is held back."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)

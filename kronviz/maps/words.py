@@ -72,7 +72,7 @@ class Spelling:
 
 @functools.lru_cache(maxsize=8)
 def spelling(vocabulary: str) -> Spelling:
-    """The `Spelling` of a vocabulary."""
+    """Return the `Spelling` of a vocabulary."""
     tokenizer = token_set(vocabulary)
     packed = tokenizer.vocabulary
     forms = tuple(canonical(packed[token]) or "" for token in range(len(packed)))
@@ -88,13 +88,13 @@ def spelling(vocabulary: str) -> Spelling:
 
 
 def in_family(family: Family, form: str) -> bool:
-    """Whether a canonical form belongs to a probe family."""
+    """Return whether a canonical form belongs to a probe family."""
     return form in family.members if family.members else family.root in form
 
 
 @functools.lru_cache(maxsize=64)
 def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, ...], int]:
-    """The tokens that belong to a word, and how many relatives there are.
+    """Return the tokens that belong to a word, and how many relatives there are.
 
     Of the relatives, words that begin with this one come first, then the closest in length.
 
@@ -136,7 +136,7 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
 
 
 def checked_words(words: Sequence[str]) -> tuple[bytes, ...]:
-    """Typed words as bytes, each once, in order.
+    """Return typed words as bytes, each once, in order.
 
     Raises:
         InputError: there are none, too many, or one is too long.
@@ -182,7 +182,7 @@ class VariantSettings:
 
 
 def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> tuple[str, ...]:
-    """A word and its variants by rule, each once; the word comes first.
+    """Return a word and its variants by rule, each once; the word comes first.
 
     The endings follow spelling alone (“run” gives “runned”): what a model makes of a form that
     nobody writes is worth seeing too.

@@ -30,7 +30,7 @@ class Place:
 
 
 def aligned(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Place]:
-    """The places at which both runs have read the same, up to the misspelling itself.
+    """Return the places at which both runs have read the same, up to the misspelling itself.
 
     Args:
         clean: bytes of each token of the clean text; ``typo`` likewise.
@@ -58,7 +58,7 @@ def aligned(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Place]:
 
 
 def equal_stretches(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Opcode]:
-    """`differences.byte_opcodes` over the bytes of two token streams, ``equal`` or ``changed``.
+    """Return `differences.byte_opcodes` over two token streams' bytes, ``equal`` or ``changed``.
 
     Letters that two spellings of one word happen to share are part of the changed stretch: what is
     equal between two changes has a blank in it. The last stretch is an equal one; it is empty where
@@ -80,7 +80,9 @@ def equal_stretches(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[Opcod
 
 
 def changed_bytes(clean: Sequence[bytes], typo: Sequence[bytes]) -> list[tuple[int, ...]]:
-    """For each token of the misspelled text, the indices of its bytes that the clean one lacks."""
+    """Return, for each token of the misspelled text, the indices of bytes that the clean one
+    lacks.
+    """
     marks: set[int] = set()
     for tag, _, _, j, j_end in equal_stretches(clean, typo):
         if tag != "equal":

@@ -24,7 +24,7 @@ class Source:
 
 
 def training_sources(arm_dir: Path) -> tuple[Source, ...]:
-    """The sources that a card names; none where there is no card or no such table in it."""
+    """Return the sources that a card names; none where there is no card or no such table in it."""
     try:
         card = decode_text(read_bytes(arm_dir / "README.md"), "README.md")
     except InputError:

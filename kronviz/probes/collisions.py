@@ -148,7 +148,9 @@ def collisions(
 def _grouped(
     vocabulary: str, pos_dim: int, rule: str
 ) -> tuple[int, int, tuple[tuple[bytes, tuple[int, ...]], ...]]:
-    """Number of tokens, of codes, and the ids behind each shared code, largest group first."""
+    """Return the number of tokens, of codes, and the ids behind each shared code, largest group
+    first.
+    """
     tokenizer = load_tokenizer(vocabulary)
     packed = tokenizer.vocabulary
     everything, ends = packed.data.tobytes(), packed.offsets.tolist()

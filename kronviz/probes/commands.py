@@ -59,7 +59,7 @@ class Command:
 
 
 def _progress() -> Progress | None:
-    """A counter on a terminal, nothing elsewhere."""
+    """Return a counter on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         return None
 

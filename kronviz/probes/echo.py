@@ -302,7 +302,7 @@ def echo_runs(
 def echo_report(
     predictor: Predictor, plan: EchoPlan, runs: Sequence[EchoRun], seconds: float
 ) -> EchoReport:
-    """The report of the continuations that were run, which need not be all of the plan's."""
+    """Return the report of the continuations that were run, which need not be all of the plan's."""
     return EchoReport(
         pair=predictor.pair,
         sampler=plan.sampler,
@@ -320,7 +320,7 @@ def echo_report(
 
 
 def longest_piece(string: str, text: str) -> int:
-    """Letters of the longest piece of a string that a text holds, whatever their case."""
+    """Return how many letters the longest piece of a string has that a text holds, in any case."""
     first, second = string.casefold(), text.casefold()
     matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
     return matcher.find_longest_match().size
@@ -374,7 +374,7 @@ def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]
 
 
 def lines(report: EchoReport) -> Iterator[str]:
-    """The figures of a report, for printing."""
+    """Yield the figures of a report, for printing."""
     yield f"{report.pair}: {len(report.strings)} strings, {len(report.prompts)} prompts"
     yield f"{'arm':5} {'reads it as':12} {'echoed':>10} {'95% interval':>16} {'piece':>6} chance"
     for rate in report.rates:

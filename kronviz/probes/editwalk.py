@@ -163,7 +163,7 @@ def _points(
 
 
 def _places(text: str, pos_dim: int) -> int:
-    """How many characters of a text begin before the cut."""
+    """Return how many characters of a text begin before the cut."""
     kept = codec.truncate(text.encode(), pos_dim)
     return max(1, len(kept.decode("utf-8", "ignore")))
 
@@ -171,7 +171,7 @@ def _places(text: str, pos_dim: int) -> int:
 def _edits(
     text: str, kind: str, places: int, letter: str, *, room: bool
 ) -> Iterator[tuple[int, str]]:
-    """Each position, from 1, with the text that the edit makes of it."""
+    """Yield each position, from 1, with the text that the edit makes of it."""
     for i in range(places):
         character = text[i]
         if kind == "substitute":

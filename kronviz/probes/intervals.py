@@ -54,7 +54,7 @@ class Difference:
 def bootstrap_intervals(
     values: ArrayLike, seed: int, resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:
-    """Mean of each column with its percentile bootstrap interval at 95%.
+    """Return the mean of each column with its percentile bootstrap interval at 95%.
 
     Args:
         values: ``(n, columns)``, n ≥ 1; rows are drawn with replacement, columns together.
@@ -73,7 +73,8 @@ def bootstrap_intervals(
 def ratio_intervals(
     numerators: ArrayLike, denominators: ArrayLike, seed: int, resamples: int = RESAMPLES
 ) -> tuple[Interval, ...]:
-    """Ratio of the sums of each two columns with its percentile bootstrap interval at 95%.
+    """Return the ratio of the sums of each two columns with its percentile bootstrap interval at
+    95%.
 
     Args:
         numerators, denominators: ``(n, columns)`` each; the rows are drawn as those of
@@ -96,7 +97,7 @@ def ratio_differences(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> tuple[Interval, ...]:
-    """Differences of two `ratio_intervals` over the same rows, which are drawn together.
+    """Return the differences of two `ratio_intervals` over the same rows, which are drawn together.
 
     Args:
         ones, others: numerators and denominators, ``(n, columns)`` each; given is ones − others.
@@ -156,7 +157,7 @@ def wilson(hits: int, runs: int) -> tuple[float, float]:
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Two-sided p-value of McNemar's exact test.
+    """Return the two-sided p-value of McNemar's exact test.
 
     Args:
         only_first: how many items only the first of two models got right; ``only_second`` likewise.

@@ -42,7 +42,7 @@ class Spellings:
 
 @functools.lru_cache(maxsize=4)
 def spellings(vocabulary: str) -> Spellings:
-    """The `Spellings` of a vocabulary."""
+    """Return the `Spellings` of a vocabulary."""
     tokenizer = load_tokenizer(vocabulary)
     data = [tokenizer.token_bytes(token) for token in range(tokenizer.n_vocab)]
     # Bytes that are no text have no canonical form: each is a form of its own.
@@ -73,7 +73,7 @@ Cut = tuple[tuple[list[int], int], tuple[list[int], int]]
 
 
 def sentences(tokenizer: Tokenizer, n_ctx: int) -> list[Cut]:
-    """Our clean/typo pairs, cut behind the word that differs.
+    """Return our clean/typo pairs, cut behind the word that differs.
 
     Left out are pairs longer than ``n_ctx`` tokens, and those with a token that reaches over it.
     """
@@ -98,7 +98,9 @@ def sentences(tokenizer: Tokenizer, n_ctx: int) -> list[Cut]:
 
 @functools.lru_cache(maxsize=4)
 def lookalikes(vocabulary: str) -> NDArray[np.int64]:
-    """Ids of words of at least `MIN_LETTERS` letters that differ in one: ``(pairs, 2)``."""
+    """Return the ids of words of at least `MIN_LETTERS` letters that differ in one: ``(pairs,
+    2)``.
+    """
     tokenizer = load_tokenizer(vocabulary)
     masked = defaultdict(list)
     for token in range(tokenizer.n_vocab):

@@ -141,7 +141,7 @@ class LayerReport:
         return max(map(len, found), default=0)
 
     def arm(self, name: str) -> ArmLayers | None:
-        """One arm's layers, if the pair has it."""
+        """Return one arm's layers, if the pair has it."""
         return next((arm for arm in self.arms if arm.arm == name), None)
 
 
@@ -149,7 +149,7 @@ _done: dict[tuple[GPT, ...], LayerReport] = {}
 
 
 def known_layers(predictor: Predictor) -> LayerReport | None:
-    """The report of a pair's models, if it was made since they were loaded."""
+    """Return the report of a pair's models, if it was made since they were loaded."""
     return _done.get(tuple(predictor.arms.values()))
 
 
@@ -341,7 +341,9 @@ class _Ends:
 
 
 def _cosines(kind: str, first: Tensor, second: Tensor) -> PairCosines | None:
-    """Mean cosine by depth of vectors ``(depth, pairs, d_model)``; nothing of fewer than two."""
+    """Return the mean cosine by depth of vectors ``(depth, pairs, d_model)``; nothing of fewer than
+    two.
+    """
     count = first.shape[1]
     if count < 2:
         return None
@@ -363,7 +365,7 @@ def _cosines(kind: str, first: Tensor, second: Tensor) -> PairCosines | None:
 
 
 def lines(report: LayerReport) -> Iterator[str]:
-    """The figures of a report, for printing."""
+    """Yield the figures of a report, for printing."""
     yield f"{report.pair}: {len(report.words)} words, {NEAREST} nearest of {report.tokens:,}"
     kinds = "".join(f"{kind:>11}" for kind in KINDS)
     yield f"{'arm':5} {'depth':>5} {'L':>6} {'M':>6} {'S':>6} {'norm':>7}{kinds}"

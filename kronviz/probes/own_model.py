@@ -98,7 +98,7 @@ class Shelf:
             return key in self._tables
 
     def of(self, visitor: str) -> OwnModel | None:
-        """A visitor's table."""
+        """Return a visitor's table."""
         with self._lock:
             self._purge()
             kept = self._tables.get(self._owned.get(visitor, ""))

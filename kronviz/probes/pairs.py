@@ -87,13 +87,13 @@ class _Row(NamedTuple):
     found: Any
 
     def says(self, refusal: _Refusal) -> str:
-        """The refusal with the place to which it belongs."""
+        """Return the refusal with the place to which it belongs."""
         place = f"Row {self.number}" + (f" (line {self.line})" if self.line else "")
         return f"{place}: {refusal}" if self.number else str(refusal)
 
 
 def load_pairs(path: str | Path | None = None) -> PairSet:
-    """The pairs of a file; without a path, the set that comes with the project."""
+    """Return the pairs of a file; without a path, the set that comes with the project."""
     path = OUR_PAIRS if path is None else Path(path)
     try:
         data = read_bytes(path, cut=True)
@@ -103,7 +103,7 @@ def load_pairs(path: str | Path | None = None) -> PairSet:
 
 
 def parse_pairs(data: bytes, filename: str) -> PairSet:
-    """The pairs in the bytes of a file, whose name tells its format.
+    """Return the pairs in the bytes of a file, whose name tells its format.
 
     Limits: `MAX_BYTES` a file, `MAX_ROWS` rows, `MAX_CHARS` characters a text. Of a longer file of
     lines, the rows within the limits are taken.
@@ -131,7 +131,7 @@ def parse_pairs(data: bytes, filename: str) -> PairSet:
 
 
 def _rows(data: bytes, filename: str) -> Iterator[_Row]:
-    """Everything the file holds, in order; raises _Refusal where there is no reading on."""
+    """Yield everything the file holds, in order; raise _Refusal where there is no reading on."""
     name = _short(filename)
     for magic, kind in _ARCHIVES.items():
         if data.startswith(magic):
@@ -175,7 +175,7 @@ def _json_lines(text: str, name: str) -> Iterator[_Row]:
 
 
 def _parsed(text: str) -> Any:
-    """What a JSON text holds, or a refusal."""
+    """Return what a JSON text holds, or a refusal."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -226,7 +226,7 @@ def _table_row(lines: Sequence[str], separator: str) -> tuple[int, list[str] | _
 
 
 def _pair(row: _Row) -> Pair:
-    """A row as a pair; raises _Refusal when it is none."""
+    """Return a row as a pair; raises _Refusal when it is none."""
     found = row.found
     if isinstance(found, _Refusal):
         raise found
@@ -249,7 +249,9 @@ def _pair(row: _Row) -> Pair:
 
 
 def _text(found: dict[str, Any], key: str) -> str:
-    """A cell as text, empty when it is absent; raises _Refusal when it is not fit to be one."""
+    """Return a cell as text, empty when it is absent; raises _Refusal when it is not fit to be
+    one.
+    """
     value = found.get(key)
     if value is None and key not in _NEEDED:
         return ""
@@ -265,7 +267,7 @@ def _text(found: dict[str, Any], key: str) -> str:
 
 
 def _edits(found: Any, clean: str, typo: str) -> tuple[Edit, ...]:
-    """The reported edits; a table has no way to hold them, so text there is passed over."""
+    """Return the reported edits; a table has no way to hold them, so text there is passed over."""
     if isinstance(found, str):
         return ()
     try:
@@ -278,7 +280,7 @@ def _edits(found: Any, clean: str, typo: str) -> tuple[Edit, ...]:
 
 
 def _what(value: object) -> str:
-    """The kind of a JSON value, never the value: that may be deep, long or both."""
+    """Return the kind of a JSON value, never the value: that may be deep, long or both."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     return "null" if value is None else names.get(type(value), "a number")
 

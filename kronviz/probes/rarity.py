@@ -82,7 +82,9 @@ def rarity(pair_dir: Path) -> Rarity | None:
 
 
 def names(lows: Sequence[int]) -> list[str]:
-    """What to call classes that begin at these counts: ``never``, ``1–9``, …, ``10,000 on``."""
+    """Return what to call classes that begin at these counts: ``never``, ``1–9``, …, ``10,000
+    on``.
+    """
     found = []
     for low in lows:
         # A class with too few tokens is left out; the one before it ends where it always does.

@@ -201,14 +201,18 @@ def recovery(
 
 
 def our_passages() -> tuple[str, ...]:
-    """The passages that come with the project: prose of about fifty words each, one a line."""
+    """Return the passages that come with the project: prose of about fifty words each, one a
+    line.
+    """
     return tuple(PASSAGES.read_text(encoding="utf-8").splitlines())
 
 
 def fitting_passages(
     predictor: Predictor, passages: Iterable[str] | None
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The passages that the models can read whole, and a sentence for each that they cannot."""
+    """Return the passages that the models can read whole, and a sentence for each that they
+    cannot.
+    """
     lines = our_passages() if passages is None else [p.strip() for p in passages if p.strip()]
     if not lines:
         raise InputError("There are no passages; type at least one.")
@@ -320,7 +324,7 @@ def summarise_recovery(
     problems: tuple[str, ...] = (),
     seconds: float = 0.0,
 ) -> Recovery:
-    """The curves of what was read so far."""
+    """Return the curves of what was read so far."""
     arms = list(predictor.arms)
     points = []
     lengths = [len(run) for passage in read for run in passage.kls[arms[0]]]

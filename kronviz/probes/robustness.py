@@ -149,7 +149,7 @@ class Robustness:
     answers: Answers | None = None
 
     def metric(self, name: str) -> MetricRow | None:
-        """The row of a metric, if anything was read."""
+        """Return the row of a metric, if anything was read."""
         return next((row for row in self.metrics if row.metric == name), None)
 
 
@@ -218,7 +218,8 @@ def spoiled(
     protect_first: bool = True,
     keyboard: str = "qwerty",
 ) -> PairSet:
-    """Pairs made of clean sentences by the misspelling engine; a pair's category is its kind.
+    """Return the pairs made of clean sentences by the misspelling engine; a pair's category is its
+    kind.
 
     Args:
         edits: misspellings in each sentence.
@@ -268,7 +269,7 @@ def summarise(
     seed: int = 0,
     seconds: float = 0.0,
 ) -> Robustness:
-    """The result of what was read of ``pairs`` so far."""
+    """Return the result of what was read of ``pairs`` so far."""
     return Robustness(
         pair=predictor.pair,
         seed=seed,
@@ -287,7 +288,7 @@ def summarise(
 
 
 def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[MetricRow, ...]:
-    """The four metrics over pairs, each an entry of the arms' outcomes in the same order."""
+    """Return the four metrics over pairs, each an entry of the arms' outcomes in the same order."""
     if not read:
         return ()
     names = [outcome.arm for outcome in read[0]]

@@ -104,7 +104,7 @@ def rate_sweep(pair_dir: Path) -> tuple[SeedSpread, ...]:
 
 
 def best_gap(sweep: Sequence[SeedSpread]) -> float | None:
-    """bpe's mean loss at its best rate − kron's at its own, in nats; ``None`` of no rate."""
+    """Return bpe's mean loss at its best rate − kron's at its own, in nats; ``None`` of no rate."""
     if not sweep:
         return None
     bpe, kron = (min(found.losses[name].mean for found in sweep) for name in (BPE, KRON))

@@ -166,7 +166,7 @@ def sensitivity_jobs(
     tries: int = TRIES,
     seed: int = 0,
 ) -> Jobs:
-    """What `sensitivity` will read; its arguments and errors."""
+    """Return what `sensitivity` will read; its arguments and errors."""
     text = clean_text(text)
     predictor.encode(text, "text")
     if not isinstance(tries, int) or isinstance(tries, bool) or not 1 <= tries <= MAX_TRIES:
@@ -190,7 +190,7 @@ def sensitivity_jobs(
 def summarise_sensitivity(
     predictor: Predictor, jobs: Jobs, read: Sequence[PairOutcome], seconds: float = 0.0
 ) -> Sensitivity:
-    """What was found by what was read of the jobs so far; at least the first of them was."""
+    """Return what was found by what was read of the jobs so far; at least the first of them was."""
     by_word: dict[str, list[PairOutcome]] = {}
     for outcome in read[1:]:
         by_word.setdefault(outcome.id, []).append(outcome)
@@ -219,7 +219,8 @@ def summarise_sensitivity(
 
 
 def word_variants(word: str, kinds: Sequence[str], tries: int, seed: int) -> tuple[str, ...]:
-    """Different misspellings of one word, at most ``tries``; none where it cannot be misspelled so.
+    """Return different misspellings of one word, at most ``tries``; none where it cannot be
+    misspelled so.
 
     Raises:
         InputError: an argument is of no use to the engine.

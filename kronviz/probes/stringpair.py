@@ -139,7 +139,7 @@ def compare_strings(
 
 
 def _partners(first: bytes, second: bytes) -> dict[int, int]:
-    """Which byte of the second string each byte of the first one became, by index."""
+    """Return which byte of the second string each byte of the first one became, by index."""
     partners = {i: i for i in range(min(len(first), len(second))) if first[i] == second[i]}
     taken = set(partners)
     blocks = difflib.SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()

@@ -340,7 +340,7 @@ def _conditions(
         rows[PERTURBED] = [rows[name] for name in PERTURBATIONS]
 
     def intervals(losses: NDArray[np.float64]) -> tuple[Interval, ...]:
-        """All conditions at once: to draw the passages takes longer than all the rest."""
+        """Return all conditions at once: to draw the passages takes longer than all the rest."""
         means = [np.atleast_2d(losses[row]).mean(0) for row in rows.values()]
         return bootstrap_intervals(np.stack(means, 1), seed=0)
 

@@ -44,7 +44,7 @@ class SweepPoint:
     metrics: tuple[MetricRow, ...]
 
     def metric(self, name: str) -> MetricRow:
-        """The row of a metric."""
+        """Return the row of a metric."""
         return next(row for row in self.metrics if row.metric == name)
 
 
@@ -64,7 +64,7 @@ class Sweep:
     seconds: float
 
     def curve(self, kind: str) -> tuple[SweepPoint, ...]:
-        """The points of a kind, weakest first."""
+        """Return the points of a kind, weakest first."""
         return tuple(point for point in self.points if point.kind == kind)
 
 
@@ -157,7 +157,8 @@ def sweep_jobs(
     seed: int,
     progress: Progress | None = None,
 ) -> PairSet:
-    """Every text of a sweep, as pairs whose category is the kind and whose id ends in the strength.
+    """Return every text of a sweep, as pairs whose category is the kind and whose id ends in the
+    strength.
 
     Args:
         progress: as for `kronviz.progress.asking`.
@@ -210,7 +211,7 @@ def summarise_sweep(
     seed: int = 0,
     seconds: float = 0.0,
 ) -> Sweep:
-    """The curves of what was read of the jobs so far."""
+    """Return the curves of what was read of the jobs so far."""
     grouped: dict[tuple[str, int], list[PairOutcome]] = {}
     for pair in jobs.pairs:
         grouped.setdefault((pair.category, _strength(pair.id)), [])

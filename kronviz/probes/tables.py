@@ -26,7 +26,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Rows as CSV with a header; nothing where there are no rows."""
+    """Return the rows as CSV with a header; nothing where there are no rows."""
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]))
@@ -36,7 +36,9 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def robustness_rows(result: Robustness) -> list[Row]:
-    """One row a pair, with the four metrics of each arm and how it rates the right answer."""
+    """Return one row a pair, with the four metrics of each arm and how it rates the right
+    answer.
+    """
     rows = []
     for outcome in result.outcomes:
         row: Row = {
@@ -67,7 +69,7 @@ def robustness_rows(result: Robustness) -> list[Row]:
 
 
 def sweep_rows(result: Sweep) -> list[Row]:
-    """One row a kind, strength and metric, with means and intervals of each arm."""
+    """Return one row a kind, strength and metric, with means and intervals of each arm."""
     return [
         {"kind": point.kind, "strength": point.strength, "texts": point.texts, **_metric(metric)}
         for point in result.points
@@ -76,7 +78,7 @@ def sweep_rows(result: Sweep) -> list[Row]:
 
 
 def recovery_rows(result: Recovery) -> list[Row]:
-    """One row a number of tokens after the misspelling."""
+    """Return one row a number of tokens after the misspelling."""
     rows = []
     for point in result.points:
         row: Row = {"later": point.later, "runs": point.runs}
@@ -91,7 +93,7 @@ def recovery_rows(result: Recovery) -> list[Row]:
 
 
 def sensitivity_rows(result: Sensitivity) -> list[Row]:
-    """One row a word; figures are empty where a word could not be misspelled."""
+    """Return one row a word; figures are empty where a word could not be misspelled."""
     rows = []
     for word in result.words:
         row: Row = {
@@ -110,7 +112,9 @@ def sensitivity_rows(result: Sensitivity) -> list[Row]:
 
 
 def strip_rows(result: RecoveryStrip) -> list[Row]:
-    """One row a token of the misspelled text; figures are empty where there is no counterpart."""
+    """Return one row a token of the misspelled text; figures are empty where there is no
+    counterpart.
+    """
     arms = next(([arm.arm for arm in token.arms] for token in result.tokens if token.arms), [])
     rows = []
     for token in result.tokens:
@@ -121,7 +125,7 @@ def strip_rows(result: RecoveryStrip) -> list[Row]:
 
 
 def generation_rows(result: Generation) -> list[Row]:
-    """One row a generated token, with its probability before top-p."""
+    """Return one row a generated token, with its probability before top-p."""
     return [
         {
             "arm": made.arm,
@@ -139,7 +143,7 @@ def generation_rows(result: Generation) -> list[Row]:
 
 
 def cross_model_rows(result: CrossModelReport) -> list[Row]:
-    """One row a kind of pairs, with the means and intervals of table and code."""
+    """Return one row a kind of pairs, with the means and intervals of table and code."""
     rows = []
     for bucket in result.buckets:
         row: Row = {"bucket": bucket.bucket, "pairs": bucket.pairs, "same_bytes": bucket.same_bytes}
@@ -155,7 +159,7 @@ def cross_model_rows(result: CrossModelReport) -> list[Row]:
 
 
 def echo_rows(result: EchoReport) -> list[Row]:
-    """One row a continuation."""
+    """Return one row a continuation."""
     return [
         {
             "arm": run.arm,
@@ -174,7 +178,9 @@ def echo_rows(result: EchoReport) -> list[Row]:
 
 
 def layer_rows(result: LayerReport) -> list[Row]:
-    """One row an arm and depth, with the three shares and the cosines of each kind of pairs."""
+    """Return one row an arm and depth, with the three shares and the cosines of each kind of
+    pairs.
+    """
     rows = []
     for arm in result.arms:
         for at in arm.depths:
@@ -215,5 +221,7 @@ def _metric(row: MetricRow) -> Row:
 
 
 def inert(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula: such a text gets a leading apostrophe."""
+    """Return a cell that no spreadsheet takes for a formula: such a text gets a leading
+    apostrophe.
+    """
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

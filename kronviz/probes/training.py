@@ -117,7 +117,7 @@ class TrainingEvidence:
         return tuple(curve for curve in self.curves if curve.arm not in PAIR)
 
     def curve(self, arm: str) -> TrainingCurve | None:
-        """The curve of an arm, if it has a log."""
+        """Return the curve of an arm, if it has a log."""
         return next((curve for curve in self.curves if curve.arm == arm), None)
 
 
@@ -213,7 +213,7 @@ def _curve(folder: Path) -> TrainingCurve | None:
 
 
 def _number(value: Any) -> Any:
-    """A number, or ``None``, as a file has it. `TypeError` for anything else."""
+    """Return a number, or ``None``, as a file has it. `TypeError` for anything else."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError
     return value
@@ -229,13 +229,13 @@ def _gaps(bpe: TrainingCurve, kron: TrainingCurve) -> tuple[GapPoint, ...]:
 
 
 def _steps_saved(fast: TrainingCurve, slow: TrainingCurve) -> tuple[float | None, float | None]:
-    """Where one arm reached the other's last loss, and the other's last step over that."""
+    """Return where one arm reached the other's last loss, and the other's last step over that."""
     reached = _first_reached(fast, slow.eval_nats[-1]) if slow.eval_nats else None
     return reached, slow.eval_steps[-1] / reached if reached else None
 
 
 def _first_reached(curve: TrainingCurve, loss: float) -> float | None:
-    """The step at which a curve first comes down to a loss, linear between validations."""
+    """Return the step at which a curve first comes down to a loss, linear between validations."""
     points: Sequence[tuple[int, float]] = list(zip(curve.eval_steps, curve.eval_nats, strict=True))
     if points and points[0][1] <= loss:
         return float(points[0][0])

@@ -121,7 +121,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
 
 
 def answers(model: GPT) -> list[tuple[str, str]]:
-    """Each prompt with its five most probable next tokens and their probabilities."""
+    """Return each prompt with its five most probable next tokens and their probabilities."""
     tokenizer = load_tokenizer(model.config.vocabulary)
     reading = model.read([tokenizer.encode(prompt) for prompt in PROMPTS])
     top = reading.logits.softmax(-1).topk(5)

@@ -83,7 +83,7 @@ class TrainConfig:
         return self.batch_size * self.n_ctx
 
     def model(self, arm: str) -> ModelConfig:
-        """The shape of one arm."""
+        """Return the shape of one arm."""
         return ModelConfig(
             arm=arm,
             vocabulary=self.vocabulary,

@@ -69,7 +69,7 @@ class TokenFiles:
                 )
 
     def rows(self, step: int) -> NDArray[np.int64]:
-        """All rows of one step: int64, shape ``(batch_size, n_ctx + 1)``."""
+        """Return all rows of one step: int64, shape ``(batch_size, n_ctx + 1)``."""
         config = self.config
         cycle = len(config.mixture)
         rows = []
@@ -89,7 +89,7 @@ class TokenFiles:
         return tokens[start : start + length + 1]
 
     def counts(self, ids: int) -> NDArray[np.int64]:
-        """How often a pass over the mixture holds each of so many ids: ``(ids,)``."""
+        """Return how often a pass over the mixture holds each of so many ids: ``(ids,)``."""
         found = np.zeros(ids)
         for source in self.config.mixture:
             tokens = self.sources[source]
@@ -97,7 +97,9 @@ class TokenFiles:
         return found.round().astype(np.int64)
 
     def val_rows(self, count: int) -> NDArray[np.int64]:
-        """Validation windows without overlap: the first ``count`` spread evenly, or all (0)."""
+        """Return the validation windows without overlap: the first ``count`` spread evenly, or all
+        (0).
+        """
         length = self.config.n_ctx
         windows = (len(self.val) - 1) // length
         chosen = np.arange(windows)
@@ -210,6 +212,6 @@ def _open(folder: Path, name: str) -> NDArray[np.integer]:
 
 
 def split(rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows as inputs and targets, each ``(batch, n_ctx)``, on a device."""
+    """Return the rows as inputs and targets, each ``(batch, n_ctx)``, on a device."""
     tensor = torch.from_numpy(rows).to(device, non_blocking=True)
     return tensor[:, :-1], tensor[:, 1:]

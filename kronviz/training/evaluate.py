@@ -57,7 +57,9 @@ def validation_tokens(text: Path, vocabulary: str) -> NDArray[np.integer]:
 
 @torch.inference_mode()
 def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
-    """Validation loss of a model over ids: as many whole windows of ``n_ctx`` as there are."""
+    """Return the validation loss of a model over ids: as many whole windows of ``n_ctx`` as there
+    are.
+    """
     windows = validation_windows(tokens, model.config.n_ctx)
     total = 0.0
     for rows in batches(windows):
@@ -86,7 +88,7 @@ def validation_windows(tokens: NDArray[np.integer], length: int) -> NDArray[np.i
 
 
 def batches(windows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Windows ``(…, n_ctx + 1)`` in batches of `TOKENS_AT_ONCE` tokens, or of one window."""
+    """Yield windows ``(…, n_ctx + 1)`` in batches of `TOKENS_AT_ONCE` tokens, or of one window."""
     count = max(1, TOKENS_AT_ONCE // (windows.shape[1] - 1))
     for start in range(0, len(windows), count):
         yield windows[start : start + count]

@@ -34,7 +34,9 @@ DOCUMENTS_AT_ONCE = 256
 
 
 def fineweb_edu() -> Iterator[str]:
-    """FineWeb-Edu's 10-billion-token sample, streamed. Needs the network and ``datasets``."""
+    """Return FineWeb-Edu's 10-billion-token sample, streamed. Needs the network and
+    ``datasets``.
+    """
     from datasets import load_dataset  # an optional extra
 
     rows = load_dataset("HuggingFaceFW/fineweb-edu", "sample-10BT", split="train", streaming=True)
@@ -42,7 +44,7 @@ def fineweb_edu() -> Iterator[str]:
 
 
 def encode(texts: Iterable[str], tokenizer: Tokenizer, label: str) -> Iterator[NDArray]:
-    """Ids of each text and the end-of-text id, as uint16 where the vocabulary allows."""
+    """Yield the ids of each text and the end-of-text id, as uint16 where the vocabulary allows."""
     dtype = no_ids(tokenizer).dtype
     texts = iter(texts)
     with tqdm(desc=label, unit=" tokens", unit_scale=True) as bar, ThreadPoolExecutor() as pool:

@@ -41,7 +41,7 @@ RESAMPLES = 2_000
 
 
 def times_read(config: TrainConfig, data: Path) -> NDArray[np.int64]:
-    """How often a whole run reads each token as input: int64, shape ``(n_vocab,)``."""
+    """Return how often a whole run reads each token as input: int64, shape ``(n_vocab,)``."""
     files = TokenFiles(data, config)
     counts = np.zeros(load_tokenizer(config.vocabulary).n_vocab, np.int64)
     for step in range(config.steps):
@@ -51,7 +51,9 @@ def times_read(config: TrainConfig, data: Path) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Loss in nats of each next token, ``(windows, n_ctx)``; windows are ``(…, n_ctx + 1)``."""
+    """Return the loss in nats of each next token, ``(windows, n_ctx)``; windows are ``(…, n_ctx +
+    1)``.
+    """
     found = []
     for rows in batches(windows):
         batch = torch.from_numpy(rows).to(model.device)
@@ -64,7 +66,8 @@ def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
 def by_count(
     counts: NDArray[np.int64], bpe: NDArray[np.floating], kron: NDArray[np.floating], seed: int = 1
 ) -> list[dict[str, float]]:
-    """Mean losses of both arms in classes of a count, and their difference with its interval.
+    """Return the mean losses of both arms in classes of a count, and their difference with its
+    interval.
 
     Args:
         counts: the count that decides a loss's class; all three of shape ``(windows, n_ctx)``.

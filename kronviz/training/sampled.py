@@ -22,7 +22,8 @@ from torch.nn import functional as F
 def sampled_cross_entropy(
     final: Tensor, weight: Tensor, targets: Tensor, frequent: int, scored: int, seed: int
 ) -> Tensor:
-    """Mean cross-entropy in nats of the targets, its normaliser estimated from some tokens.
+    """Return the mean cross-entropy in nats of the targets, its normaliser estimated from some
+    tokens.
 
     Args:
         final: final hidden states, ``(rows, d_model)``.

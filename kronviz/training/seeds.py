@@ -62,7 +62,7 @@ def train_seeds(
     environment = os.environ | (KEEP_MEMORY | {"OMP_NUM_THREADS": "1"} if on_cpu else {})
 
     def train(job: tuple[str, int]) -> str | None:
-        """The name of the run, if it failed."""
+        """Return the name of the run, if it failed."""
         variant, seed = job
         name, (arm, changes) = f"{variant}-{seed}", VARIANTS[variant]
         command = [sys.executable, "-m", "kronviz.training.train", "--config", config]
@@ -81,7 +81,7 @@ def train_seeds(
 
 
 def collect(config: TrainConfig, seeds: list[int], runs: Path) -> dict:
-    """What the runs came to, as ``seeds.json`` holds it."""
+    """Return what the runs came to, as ``seeds.json`` holds it."""
     found = []
     for variant in VARIANTS:
         for seed in seeds:
@@ -101,7 +101,7 @@ def collect(config: TrainConfig, seeds: list[int], runs: Path) -> dict:
 def by_rarity(
     config: str, overrides: list[str], seeds: list[int], data: Path, text: Path, runs: Path
 ) -> dict[str, list[dict]]:
-    """The gap and its parts by how often a token was read in training, means over the seeds.
+    """Return the gap and its parts by how often a token was read in training, means over the seeds.
 
     Returns:
         ``read``, by the token just read, and ``predicted``, by the token to come: for each class

@@ -54,7 +54,8 @@ class Throughput:
 
 
 def flops_per_token(model: GPT, scored: int = 0) -> int:
-    """Operations of forward and backward for one token, by the usual count (PaLM, appendix B).
+    """Return the operations of forward and backward for one token, by the usual count (PaLM,
+    appendix B).
 
     Args:
         scored: tokens of the vocabulary that the head scores; 0 for all.
@@ -66,7 +67,7 @@ def flops_per_token(model: GPT, scored: int = 0) -> int:
 
 
 def peak_flops(device: torch.device) -> float:
-    """Operations a second of a square matrix product: the median of ten.
+    """Return the operations a second of a square matrix product: the median of ten.
 
     In bfloat16; on a CPU in float32 where that is faster, for many have no instructions for it.
     """
@@ -87,7 +88,7 @@ def _product_flops(size: int, dtype: torch.dtype, device: torch.device) -> float
 
 
 def manual() -> str:
-    """A text that every machine has: the manual that comes with Python, half a megabyte."""
+    """Return a text that every machine has: the manual that comes with Python, half a megabyte."""
     return "\n".join(topics.values())
 
 

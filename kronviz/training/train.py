@@ -141,7 +141,7 @@ class Trainer:
         self._ready: tuple[int, NDArray[np.int64]] | None = None
 
     def _counts(self) -> Counts | None:
-        """How often the training text holds each id, if the arm is trained through that."""
+        """Return how often the training text holds each id, if the arm is trained through that."""
         if not ARMS[self.arm].counted:
             return None
         tokenizer = load_tokenizer(self.config.vocabulary)
@@ -180,7 +180,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self) -> float:
-        """Mean validation loss in nats a token, over the configuration's sequences."""
+        """Return the mean validation loss in nats a token, over the configuration's sequences."""
         rows = self.files.val_rows(self.config.eval_sequences)[self.rank :: self.world]
         total = torch.zeros(2, dtype=torch.float64)
         for start in range(0, len(rows), self.config.micro_batch):
@@ -194,11 +194,13 @@ class Trainer:
         return (total[0] / total[1]).item()
 
     def rows(self, step: int) -> NDArray[np.int64]:
-        """The rows of a step, over all processes: ``(batch_size, n_ctx + 1)``."""
+        """Return the rows of a step, over all processes: ``(batch_size, n_ctx + 1)``."""
         return self.files.rows(step)
 
     def optimize(self, rate: float) -> float:
-        """One step at a share of the peak learning rates; the mean loss of its rows, in nats."""
+        """Return one step at a share of the peak learning rates; the mean loss of its rows, in
+        nats.
+        """
         config = self.config
         rows = self._rows_of(self.step)[self.rank :: self.world]
         parts = len(rows) // config.micro_batch
@@ -232,7 +234,9 @@ class Trainer:
         return self._ready[1]
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """What a training step minimises: the mean cross-entropy, or its estimate (`sampled`)."""
+        """Return what a training step minimises: the mean cross-entropy, or its estimate
+        (`sampled`).
+        """
         config = self.config
         if not config.scored or self.step >= config.steps * (1 - config.exact):
             return self.model.loss(ids, targets)
@@ -350,7 +354,7 @@ class _Float32(TorchFunctionMode):
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The share of the peak learning rate at a step (from 0)."""
+    """Return the share of the peak learning rate at a step (from 0)."""
     if step < config.warmup:
         return (step + 1) / config.warmup
     progress = (step - config.warmup) / max(config.steps - config.warmup, 1)
@@ -360,7 +364,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies in bfloat16 faster than in float32.
+    """Return whether this CPU multiplies in bfloat16 faster than in float32.
 
     Without AVX-512 it is emulated, and takes fifty times as long.
     """

@@ -69,7 +69,9 @@ def misspell(
 
 
 def apply_edits(original: str, edits: Iterable[Edit]) -> str:
-    """The text that the edits make of `original`; they are in its order and do not overlap."""
+    """Return the text that the edits make of `original`; they are in its order and do not
+    overlap.
+    """
     text, end = "", 0
     for edit in edits:
         text += original[end : edit.start] + edit.after
@@ -92,7 +94,7 @@ class _Draft:
         self.edits: list[Edit] = []
 
     def draw(self, kinds: Sequence[str], total: int) -> tuple[Edit, ...]:
-        """Up to `total` edits, in the order of the text."""
+        """Return up to `total` edits, in the order of the text."""
         order = sorted((0, self._rank(site), i) for i, site in enumerate(self.sites))
         turns = {kind: list(order) for kind in kinds}
         while turns and len(self.edits) < total:
@@ -104,12 +106,15 @@ class _Draft:
         return tuple(self.edits)
 
     def _rank(self, site: Site) -> Rank:
-        """Smaller comes earlier: content words first, then an exponential race by weight."""
+        """Return a sorting key, smaller first: content words first, then an exponential race by
+        weight.
+        """
         pace = -math.log(1 - self.rng.random())
         return not site.word.is_content, pace / math.sqrt(len(site.word.letters))
 
     def _next(self, kind: str, turn: Turn) -> Edit | None:
-        """The next edit of this kind, from the word whose turn it is; None when none can be made.
+        """Return the next edit of this kind, from the word whose turn it is; None when none can be
+        made.
 
         A word that cannot take one now never will, since spots are only used up: it leaves `turn`.
         """
@@ -143,7 +148,7 @@ def _start(edit: Edit) -> int:
 def _checked(
     text: str, kinds: Sequence[str], edits: int, seed: int, share: float | None, keyboard: str
 ) -> tuple[str, ...]:
-    """The kinds without repetitions, once every argument is known to be of use."""
+    """Return the kinds without repetitions, once every argument is known to be of use."""
     if not isinstance(text, str):
         raise ValueError(f"text is {_shown(text)}, but must be a string.")
     if isinstance(kinds, str) or not isinstance(kinds, Iterable):
@@ -175,6 +180,6 @@ def _checked(
 
 
 def _shown(value: object) -> str:
-    """A value as a sentence can hold it."""
+    """Return a value as a sentence can hold it."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def dictionary_path() -> Path | None:
-    """Where codespell keeps its dictionary, or None when codespell is not installed."""
+    """Return where codespell keeps its dictionary, or None when codespell is not installed."""
     spec = find_spec("codespell_lib")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "data" / "dictionary.txt"
@@ -24,7 +24,7 @@ def dictionary_path() -> Path | None:
 
 
 def misspellings(word: str) -> tuple[str, ...]:
-    """How people misspell `word`, in lower case; () when nobody is known to."""
+    """Return how people misspell `word`, in lower case; () when nobody is known to."""
     return _by_word().get(word.lower().replace("\u2019", "'"), ())
 
 

@@ -93,7 +93,7 @@ def _kind(name: str, label: str, description: str, example: str) -> Callable[[Fi
 
 
 def _each_letter(site: Site, options: Callable[[str], Sequence[str]]) -> list[Spot]:
-    """A spot for every letter for which there are options."""
+    """Return a spot for every letter for which there are options."""
     return [
         Spot(start, start + len(letter), choice)
         for start, letter in site.letters()
@@ -133,7 +133,8 @@ def _insert(site: Site) -> list[Spot]:
 
 @lru_cache(maxsize=4096)
 def _keys_between(around: tuple[str, ...], keyboard: str) -> tuple[str, ...]:
-    """Keys near the one or two letters between which they are hit, in the case of the last.
+    """Return the keys near the one or two letters between which they are hit, in the case of the
+    last.
 
     None is like those letters: that would be a doubled letter, which is another kind.
     """
@@ -256,12 +257,12 @@ def _human(site: Site) -> list[Spot]:
 
 
 def _like(model: str, text: str) -> str:
-    """`text` in the case of `model`: all capitals, a first capital, or as it is."""
+    """Return `text` in the case of `model`: all capitals, a first capital, or as it is."""
     if len(model) > 1 and model.isupper():
         return text.upper()
     return text[:1].upper() + text[1:] if model[:1].isupper() else text
 
 
 def _has_case(letter: str) -> bool:
-    """Whether changing the case changes the letter, and can be undone without a trace."""
+    """Return whether changing the case changes the letter, and can be undone without a trace."""
     return letter.swapcase() != letter and letter.swapcase().swapcase() == letter

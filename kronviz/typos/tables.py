@@ -111,13 +111,13 @@ _ACCENTS = "\u0300\u0301\u0302\u0303\u0308\u030c\u0327"
 
 @lru_cache(maxsize=4096)
 def base(letter: str) -> str:
-    """The lower-case letter without its marks: `É` gives `e`."""
+    """Return the lower-case letter without its marks: `É` gives `e`."""
     return unicodedata.normalize("NFD", letter)[0].lower()
 
 
 @lru_cache(maxsize=4096)
 def key_neighbours(letter: str, keyboard: str) -> tuple[str, ...]:
-    """Keys around a letter, in its case; the likelier ones stand in it more often.
+    """Return the keys around a letter, in its case; the likelier ones stand in it more often.
 
     A letter that the keyboard lacks is looked up without its marks; () when it is not on it at all.
     """
@@ -141,7 +141,9 @@ def key_neighbours(letter: str, keyboard: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def other_letters(letter: str) -> tuple[str, ...]:
-    """Every other letter of the same alphabet, in the same case; () for a script not listed."""
+    """Return every other letter of the same alphabet, in the same case; () for a script not
+    listed.
+    """
     plain = base(letter)
     alphabet = next((letters for letters in ALPHABETS if plain in letters), "")
     others = [other for other in alphabet if other not in (plain, letter.lower())]
@@ -150,7 +152,7 @@ def other_letters(letter: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def accented(letter: str) -> tuple[str, ...]:
-    """The letter with an accent put on, or with its own taken off, as single characters.
+    """Return the letter with an accent put on, or with its own taken off, as single characters.
 
     Only for the alphabets listed: in other scripts a mark is a vowel, not an accent.
     """
@@ -165,11 +167,11 @@ def accented(letter: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def lookalikes(letter: str) -> tuple[str, ...]:
-    """Letters of another script that look the same."""
+    """Return the letters of another script that look the same."""
     return tuple(HOMOGLYPHS.get(letter, ""))
 
 
 @lru_cache(maxsize=4096)
 def leet(letter: str) -> tuple[str, ...]:
-    """Digits and signs written for a letter."""
+    """Return the digits and signs written for a letter."""
     return tuple(LEET.get(letter.lower(), ""))

@@ -48,7 +48,7 @@ class Word(NamedTuple):
 
 
 def find_words(text: str) -> list[Word]:
-    """All words of `text` in order; the text may hold anything a Python string can."""
+    """Return all words of `text` in order; the text may hold anything a Python string can."""
     words = []
     i = 0
     while i < len(text):
@@ -71,7 +71,7 @@ def find_words(text: str) -> list[Word]:
 
 
 def _letter_end(text: str, start: int) -> int:
-    """Where the letter that starts at `start` ends."""
+    """Return where the letter that starts at `start` ends."""
     end, binds = start + 1, False
     # Nothing below U+0300 combines, which keeps plain text fast.
     while end < len(text) and text[end] >= "\u0300":

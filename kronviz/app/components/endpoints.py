@@ -24,7 +24,7 @@ PAIR = {"pair": (str, "", "Which pair of models is asked; empty for the default 
 
 
 def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
-    """What an endpoint returns: the result, ready for JSON.
+    """Ask a question and return the answer as an endpoint gives it, ready for JSON.
 
     Args:
         queue: whose lane a long run holds; see `runs.Lane`.
@@ -78,7 +78,7 @@ def add_endpoint(function: Callable[..., Any], queue: str, limit: int = 1) -> No
 
 
 def typed(value: object, name: str) -> str:
-    """A checked text; `InputError` by its name if it is none."""
+    """Return a checked text; `InputError` by its name if it is none."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text in quotes.")
     return clean_text(value)

@@ -30,19 +30,19 @@ _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def escape(value: object) -> Markup:
-    """The one escaping function: any value as text that is inert in HTML, attributes included."""
+    """Escape any value: text that is inert in HTML, attributes included."""
     if isinstance(value, Markup):
         return value
     return markupsafe.escape(clean_text(str(value)).replace("\0", "\ufffd"))
 
 
 def join(parts: Iterable[object]) -> Markup:
-    """Parts one after another, each escaped unless it is markup."""
+    """Return the parts one after another, each escaped unless it is markup."""
     return Markup("".join(escape(part) for part in parts))
 
 
 def element(tag: str, *children: object, **attributes: object) -> Markup:
-    """An HTML element.
+    """Return an HTML element.
 
     Args:
         tag: name of the element.
@@ -63,7 +63,9 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 
 
 def words(markup: Markup) -> str:
-    """What a piece of HTML says: its text without the elements, for an attribute or a file."""
+    """Return what a piece of HTML says: its text without the elements, for an attribute or a
+    file.
+    """
     return html.unescape(re.sub(r"<[^>]*>", "", str(markup)))
 
 
@@ -84,7 +86,7 @@ class Glyph:
 
 
 def glyphs(data: bytes) -> tuple[Glyph, ...]:
-    """Bytes as readable signs, in order, with no byte left out."""
+    """Return the bytes as readable signs, in order, with no byte left out."""
     found: list[Glyph] = []
     position = 0
     while position < len(data):

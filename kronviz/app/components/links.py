@@ -80,7 +80,7 @@ def restored(
     parts: Mapping[str, gr.components.Component],
     highest: Mapping[str, int],
 ) -> Any:
-    """What each control becomes by a link; nothing where the link is not about this tab."""
+    """Return what each control becomes by a link; nothing where the link is not about this tab."""
     values = {name: found[0] for name, found in parse_qs(query.lstrip("?")[:MAX_QUERY]).items()}
     if values.get("tab") != tab:
         made = [gr.skip()] * len(parts)
@@ -93,7 +93,7 @@ def restored(
 
 
 def _taken(control: gr.components.Component, text: str | None, highest: int | None) -> Any:
-    """The value that a text stands for; `gr.skip()` where the control could not have it."""
+    """Return the value that a text stands for; `gr.skip()` where the control could not have it."""
     if text is None:
         return gr.skip()
     if isinstance(control, gr.CheckboxGroup):
@@ -118,7 +118,7 @@ def _taken(control: gr.components.Component, text: str | None, highest: int | No
 
 
 def _written(value: Any) -> str:
-    """A value as the address holds it; the same as ``write`` in links.js makes of it."""
+    """Return a value as the address holds it; the same as ``write`` in links.js makes of it."""
     if isinstance(value, list):
         return ",".join(map(str, value))
     if isinstance(value, bool):

@@ -43,7 +43,7 @@ def number(
     sign: bool = False,
     tag: str = "data",
 ) -> Markup:
-    """A number as an element.
+    """Return a number as an element.
 
     Args:
         value: what is written; a share where ``percent`` is set.
@@ -64,12 +64,12 @@ def number(
 
 
 def millions(count: float) -> Markup:
-    """How many, as ``38.6 M``: parameters and tokens look the same on every tab."""
+    """Return how many, as ``38.6 M``: parameters and tokens look the same on every tab."""
     return join([number(count / 1e6, 1), " M"])
 
 
 def marked(text: str) -> Markup:
-    """A sentence or a figure with its numbers as elements.
+    """Return a sentence or a figure with its numbers as elements.
 
     Only numbers with a decimal point or a separator of thousands, which is what locales write each
     in their own way; names such as ``GPT-2`` or ``o200k`` hold none. Markup is returned as it is.
@@ -89,9 +89,7 @@ def marked(text: str) -> Markup:
 
 
 def quoting(said: str) -> Markup:
-    """`marked` for a sentence that may quote what somebody typed: what stands in quotation marks
-    stays as it is.
-    """
+    """Return `marked` text of a sentence that quotes what somebody typed, which stays as it is."""
     parts: list[object] = []
     end = 0
     for quoted in _QUOTED.finditer(said):
@@ -101,12 +99,14 @@ def quoting(said: str) -> Markup:
 
 
 def sentence(parts: Iterable[object]) -> Markup:
-    """Parts of a sentence one after another; numbers in those that are plain text are marked."""
+    """Return the parts of a sentence one after another; numbers in those that are plain text are
+    marked.
+    """
     return join(marked(part if isinstance(part, str) else str(part)) for part in parts)
 
 
 def label(said: str) -> dict[str, object]:
-    """Attributes that give an element its accessible name, with the numbers in it kept apart.
+    """Return the attributes that give an element its accessible name, the numbers in it kept apart.
 
     Args:
         said: the name; text that somebody typed has to be escaped in it, so that no number of

@@ -11,7 +11,7 @@ from kronviz.app.components.numbers import quoting
 
 
 def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
-    """A piece of HTML in the page's own style, with no script of Gradio's."""
+    """Return a piece of HTML in the page's own style, with no script of Gradio's."""
     return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
@@ -33,7 +33,7 @@ def textbox(
 
 
 def head(title: str, explanation: str, *, first: bool = False) -> None:
-    """Title and first sentence of a section."""
+    """Lay out the title and first sentence of a section."""
     html_part(
         element(
             "header",
@@ -44,7 +44,7 @@ def head(title: str, explanation: str, *, first: bool = False) -> None:
 
 
 def uploaded_file(**settings: Any) -> gr.File:
-    """A file of a visitor's, given to listeners as its path.
+    """Return a file of a visitor's, given to listeners as its path.
 
     Gradio's own way there leaves an empty file in the temporary folder for each call.
     """
@@ -60,12 +60,12 @@ def uploaded_file(**settings: Any) -> gr.File:
 
 
 def alert(sentence: str, class_: str = "kv-finding kv-refused") -> Markup:
-    """One sentence that says what was wrong and what to do."""
+    """Return one sentence that says what was wrong and what to do."""
     return element("p", quoting(sentence), class_=class_, role="alert")
 
 
 def progress_bar(share: float, label: str) -> Markup:
-    """A bar filled to a share between 0 and 1."""
+    """Return a bar filled to a share between 0 and 1."""
     return element(
         "div",
         element("span", style=f"--p: {share:.3f}"),

@@ -25,7 +25,7 @@ RELATIONS = {
 
 
 def told(content: object, explanation: str, role: str = "img", **attributes: object) -> Markup:
-    """Something pictured that says what it is when it is pointed at, focused or tapped.
+    """Return something pictured that says what it is when it is pointed at, focused or tapped.
 
     Args:
         explanation: what it says, see `label`.
@@ -42,7 +42,7 @@ def told(content: object, explanation: str, role: str = "img", **attributes: obj
 
 
 def term(name: object, explanation: str, *, called: str = "") -> Markup:
-    """A word that explains itself, underlined with dots.
+    """Return a word that explains itself, underlined with dots.
 
     Args:
         called: the word as plain text, where ``name`` is markup.
@@ -52,24 +52,24 @@ def term(name: object, explanation: str, *, called: str = "") -> Markup:
 
 
 def piece(data: bytes) -> Markup:
-    """A string inside a sentence: its bytes made readable."""
+    """Return a string inside a sentence: its bytes made readable."""
     return element("bdi", visible(data), class_="kv-piece")
 
 
 def short_piece(data: bytes) -> Markup:
-    """A string inside a headline: its beginning, where it is long."""
+    """Return a string inside a headline: its beginning, where it is long."""
     if len(data) <= HEADLINE_BYTES:
         return piece(data)
     return element("bdi", visible(codec.truncate(data, HEADLINE_BYTES)), "…", class_="kv-piece")
 
 
 def arm_name(arm: str) -> Markup:
-    """The name of an arm in its colour; the code itself has none."""
+    """Return the name of an arm in its colour; the code itself has none."""
     return element("span", arm, class_="kv-arm-name", data_arm=arm)
 
 
 def info(identifier: str, subject: str, explanation: str) -> Markup:
-    """A small button that explains what it stands beside, on hover, focus or tap."""
+    """Return a small button that explains what it stands beside, on hover, focus or tap."""
     return element(
         "span",
         element(
@@ -86,29 +86,31 @@ def info(identifier: str, subject: str, explanation: str) -> Markup:
 
 
 def spoken(data: bytes) -> str:
-    """Bytes as words for an accessible name."""
+    """Return the bytes as words for an accessible name."""
     return "".join({"space": "space"}.get(glyph.kind, glyph.text) for glyph in glyphs(data))
 
 
 def sign(character: str, hex_: str, parts: int = 1) -> Markup:
-    """The sign of one byte: its character, or the byte itself where the character has more."""
+    """Return the sign of one byte: its character, or the byte itself where the character has
+    more.
+    """
     if parts > 1 or not character:
         return element("span", hex_, class_="kv-hexsign")
     return element("bdi", visible(character.encode()))
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share in per cent."""
+    """Return a share in per cent."""
     return f"{written(share * 100, digits)}%"
 
 
 def count(amount: int, noun: str) -> str:
-    """A number of things, with their noun in the right number."""
+    """Return a number of things, with their noun in the right number."""
     return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
 
 
 def token_list(views: Sequence[TokenView]) -> Markup:
-    """The tokens of a string, as pieces side by side."""
+    """Return the tokens of a string, as pieces side by side."""
     return element(
         "span",
         *[
@@ -127,7 +129,7 @@ def token_list(views: Sequence[TokenView]) -> Markup:
 
 
 def section(title: str, explanation: str, *children: object, **attributes: object) -> Markup:
-    """A part of the page below the first one: its title, what it shows, and its content."""
+    """Return a part of the page below the first one: its title, what it shows, and its content."""
     return element(
         "section",
         element("h2", title, class_="kv-title"),
@@ -138,7 +140,7 @@ def section(title: str, explanation: str, *children: object, **attributes: objec
 
 
 def listing(parts: Sequence[Markup], last: str = " and ") -> Markup:
-    """Parts as an enumeration in a sentence."""
+    """Return the parts as an enumeration in a sentence."""
     if len(parts) < 2:
         return join(parts)
     inner = join(part if i == 0 else join([", ", part]) for i, part in enumerate(parts[:-1]))

@@ -38,7 +38,7 @@ def refused(sentence: str, class_: str = "kv-lab-result") -> Markup:
 
 
 def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup:
-    """How far a run is, as a bar and in words; stopped runs say so."""
+    """Return how far a run is, as a bar and in words; stopped runs say so."""
     words = f"{done:,} of {count(asked, noun)}"
     if not running and done < asked:
         words = f"Stopped: {words}. What was read is kept below."
@@ -55,7 +55,7 @@ def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup
 
 
 def problems(sentences: Sequence[str]) -> Markup:
-    """What could not be used, one sentence each."""
+    """Return what could not be used, one sentence each."""
     if not sentences:
         return Markup("")
     return element(
@@ -68,7 +68,7 @@ def problems(sentences: Sequence[str]) -> Markup:
 
 
 def interval(value: Interval, metric: str, *, signed: bool = False) -> Markup:
-    """A mean with its 95% interval below it."""
+    """Return a mean with its 95% interval below it."""
     scale, digits, unit = (100, 1, "%") if metric == "top1_kept" else (1, 3, "")
     if signed and unit:
         unit = " points"
@@ -86,7 +86,7 @@ def interval(value: Interval, metric: str, *, signed: bool = False) -> Markup:
 
 
 def downloads(name: str, result: object, rows: list[Row]) -> Markup:
-    """Links that save a result as JSON and CSV."""
+    """Return the links that save a result as JSON and CSV."""
 
     def link(label: str, kind: str, text: str) -> Markup:
         # Quoted and not in base 64, of which a compressed page would hardly be smaller.
@@ -109,5 +109,5 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
 
 
 def direction(metric: str) -> str:
-    """Which way a metric is better, in words."""
+    """Return which way a metric is better, in words."""
     return STEADIER[metric in LARGER_IS_STEADIER]

@@ -22,7 +22,7 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def running(stage: Stage[Any], noun: str) -> Markup:
-    """A run that has no result yet: how far it is."""
+    """Return a run that has no result yet: how far it is."""
     return element(
         "div",
         progress(stage.done, stage.asked, True, noun),
@@ -34,7 +34,7 @@ def running(stage: Stage[Any], noun: str) -> Markup:
 
 
 def empty(sentence: str) -> Markup:
-    """What stands where nothing was run yet, or where a run waits for its turn."""
+    """Return what stands where nothing was run yet, or where a run waits for its turn."""
     return element(
         "div",
         element("p", marked(sentence), class_="kv-lab-empty", role="status"),
@@ -52,7 +52,9 @@ class Controls(NamedTuple):
 
 
 def buttons(label: str, identifier: str) -> Controls:
-    """The controls of a run; the buttons are named ``identifier`` and ``identifier-cancel``."""
+    """Return the controls of a run; the buttons are named ``identifier`` and
+    ``identifier-cancel``.
+    """
     with gr.Row(elem_classes="kv-lab-buttons"):
         run = gr.Button(label, variant="primary", elem_id=identifier)
         cancel = gr.Button(
@@ -63,17 +65,17 @@ def buttons(label: str, identifier: str) -> Controls:
 
 
 def place_part(identifier: str) -> tuple[gr.HTML, gr.Timer]:
-    """The line that tells a place in the queue, and the clock that keeps it up to date."""
+    """Return the line that tells a place in the queue, and the clock that keeps it up to date."""
     return html_part(Markup(""), identifier), gr.Timer(1.0, active=False)
 
 
 def seed_part() -> gr.Number:
-    """A field for a seed."""
+    """Return a field for a seed."""
     return gr.Number(1, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed")
 
 
 def kinds_part(chosen: tuple[str, ...], label: str) -> gr.CheckboxGroup:
-    """Every kind of misspelling, those of ``chosen`` ticked."""
+    """Return every kind of misspelling, those of ``chosen`` ticked."""
     return gr.CheckboxGroup(
         [
             (f"{kind.label}: {kind.example.rpartition(' → ')[2]}", name)
@@ -119,7 +121,7 @@ def next_number(queue: str) -> int:
 
 
 def in_queue(number: int) -> Markup:
-    """A place in the queue as a sentence; nothing for 0."""
+    """Return a place in the queue as a sentence; nothing for 0."""
     if not number:
         return Markup("")
     said = f"Number {number:,} in the queue. It starts by itself."

@@ -134,17 +134,17 @@ class Runs:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, visitor: str) -> None:
-        """A visitor's run was asked for, and is not in the queue yet."""
+        """Note that a visitor's run was asked for, and is not in the queue yet."""
         with self._lock:
             self._expected.add(visitor)
 
     def arrived(self, visitor: str) -> None:
-        """The run that was expected has begun, or will never."""
+        """Note that the expected run has begun, or never will."""
         with self._lock:
             self._expected.discard(visitor)
 
     def expected(self, visitor: str) -> bool:
-        """Whether a visitor's run was asked for and has not begun."""
+        """Return whether a visitor's run was asked for and has not begun."""
         return visitor in self._expected
 
     def begin(self, visitor: str) -> None:
@@ -158,11 +158,11 @@ class Runs:
             self._stopped.add(visitor)
 
     def stopped(self, visitor: str) -> bool:
-        """Whether the visitor said stop since the last `begin`."""
+        """Return whether the visitor said stop since the last `begin`."""
         return visitor in self._stopped
 
     def found(self, key: Hashable) -> Any:
-        """A finished result, or ``None``."""
+        """Return a finished result, or ``None``."""
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)

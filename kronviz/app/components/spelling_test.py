@@ -63,7 +63,7 @@ class Fact:
 
 
 def kept_run(pair_dir: Path) -> KeptRobustness | None:
-    """The kept spelling test of a pair; ``None`` where there is none that can be read."""
+    """Return the kept spelling test of a pair; ``None`` where there is none that can be read."""
     try:
         return kept(pair_dir)
     except CheckpointError:

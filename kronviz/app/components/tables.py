@@ -16,7 +16,7 @@ def table(
     class_: str = "kv-table",
     hidden: bool = False,
 ) -> Markup:
-    """A table with one row of titles.
+    """Return a table with one row of titles.
 
     Args:
         caption: what the table shows; ``None`` where a heading says it.
@@ -52,7 +52,7 @@ def table(
 
 
 def box(*children: object, label: str | None = None, class_: str | None = None) -> Markup:
-    """Where a table is wider than the page, it scrolls in a box of its own.
+    """Return a table in a box of its own, which scrolls where the table is wider than the page.
 
     Args:
         label: what is in it; then it can be reached and scrolled by keyboard, too.

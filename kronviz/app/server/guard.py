@@ -413,7 +413,7 @@ class _Answer:
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def say(self, status: int, sentence: str) -> None:
-        """One sentence, as Gradio's own refusals are written."""
+        """Send one sentence, as Gradio's own refusals are written."""
         # Gradio's page shows an upload's refusal as it came.
         answer: Response = (
             PlainTextResponse(sentence, status)
@@ -428,12 +428,14 @@ class _Answer:
 
 
 def _brings(path: str) -> bool:
-    """Whether a path is that of uploads."""
+    """Return whether a path is that of uploads."""
     return path.rstrip("/") == f"{_API}/upload"
 
 
 def _may_be_served(path: str) -> bool:
-    """Whether a path asks for no file, or for one that a visitor or the app put into the cache."""
+    """Return whether a path asks for no file, or for one that a visitor or the app put into the
+    cache.
+    """
     if not path.startswith(f"{_API}/file"):
         return True
     asked = os.path.normpath(path.removeprefix(f"{_API}/file").lstrip("=/").join(("/", "")))
@@ -456,7 +458,7 @@ def _check_files(body: Any) -> None:
 
 
 def _names_an_address(body: Any) -> bool:
-    """Whether a file in a body lies at an address, where Gradio would go and fetch it."""
+    """Return whether a file in a body lies at an address, where Gradio would go and fetch it."""
     waiting = [body]
     while waiting:
         one = waiting.pop()

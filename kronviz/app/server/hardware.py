@@ -14,7 +14,7 @@ import torch
 
 
 def device() -> torch.device:
-    """The device for all pairs."""
+    """Return the device for all pairs."""
     if lent_by_the_call():
         _name_a_function()
         return torch.device("cpu")
@@ -22,7 +22,7 @@ def device() -> torch.device:
 
 
 def lent_by_the_call() -> bool:
-    """Whether this is a Space whose GPU is lent call by call."""
+    """Return whether this is a Space whose GPU is lent call by call."""
     return bool(os.environ.get("SPACES_ZERO_GPU")) and bool(importlib.util.find_spec("spaces"))
 
 
@@ -31,5 +31,5 @@ def _name_a_function() -> None:
 
     @spaces.GPU
     def gpu_name() -> str:
-        """What the lent GPU is called."""
+        """Return what the lent GPU is called."""
         return torch.cuda.get_device_name()

@@ -38,7 +38,7 @@ _CONFIG = re.compile(
 
 
 def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> dict[str, Any]:
-    """Arguments of the web application that `gr.Blocks.launch` makes: a route and a filter.
+    """Return arguments of the web application that `gr.Blocks.launch` makes: a route and a filter.
 
     Args:
         title, sentence: what the link says.
@@ -58,7 +58,7 @@ def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> d
 
 
 def link_tags(title: str, sentence: str, address: str, picture: str | None) -> Markup:
-    """The tags for a page at an address, with the address of its picture."""
+    """Return the tags for a page at an address, with the address of its picture."""
     properties = {
         "og:type": "website",
         "og:site_name": "kronviz",

@@ -79,7 +79,9 @@ def delete_old(kept_s: float = KEPT_S) -> int:
 
 
 def have_room() -> bool:
-    """Whether all that is here and all that was reserved fits, once the old files are gone."""
+    """Return whether all that is here and all that was reserved fits, once the old files are
+    gone.
+    """
     return delete_old() + sum(one.reserved - one.came for one in _under_way) <= MOST_BYTES
 
 

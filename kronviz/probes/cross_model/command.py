@@ -64,7 +64,7 @@ def _given(
 
 
 def lines(result: CrossModelReport) -> Iterator[str]:
-    """The figures of a report, for printing."""
+    """Yield the figures of a report, for printing."""
     yield from (f"WARNING: {warning}" for warning in result.warnings)
     yield from headline(result)
     yield from result.problems

@@ -117,7 +117,7 @@ class _Hub:
         self._headers = build_hf_headers(token=False, library_name="kronviz")
 
     def whole(self, file: str, limit: int) -> bytes | None:
-        """A small file, or ``None`` where there is none to be had."""
+        """Return a small file, or ``None`` where there is none to be had."""
         with self._ask(file, {}) as answer:
             if answer.status_code in (401, 403, 404):
                 return None
@@ -125,7 +125,7 @@ class _Hub:
             return self._body(answer, limit)
 
     def ranges(self, file: str, progress: Progress | None) -> Read:
-        """A function from a range of bytes to these bytes of a file."""
+        """Return a function from a range of bytes to these bytes of a file."""
 
         def read(first: int, end: int) -> bytes:
             asked = {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}

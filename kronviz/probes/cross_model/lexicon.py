@@ -41,12 +41,12 @@ class Lexicon:
     words: tuple[int, ...]
 
     def relation(self, first: int, second: int) -> str:
-        """How two tokens are related by spelling, see `neighbors.relation`."""
+        """Return how two tokens are related by spelling, see `neighbors.relation`."""
         return relation(self.forms[first], self.forms[second])
 
 
 def lexicon(tokens: TokenList, ids: Sequence[int]) -> Lexicon:
-    """The lexicon of the tokens ``ids``; places in it are places in ``ids``."""
+    """Return the lexicon of the tokens ``ids``; places in it are places in ``ids``."""
     forms, words = [], []
     for place, token in enumerate(ids):
         data = tokens.tokens[token]
@@ -67,7 +67,9 @@ def lexicon(tokens: TokenList, ids: Sequence[int]) -> Lexicon:
 def pairs_of(
     bucket: str, found: Lexicon, count: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Pairs of one bucket, at most ``count``, drawn by ``rng`` out of all that there are."""
+    """Return the pairs of one bucket, at most ``count``, drawn by ``rng`` out of all that there
+    are.
+    """
     make = {
         "typographic": _typographic,
         "morphological": _morphological,

@@ -12,7 +12,7 @@ from kronviz.probes.cross_model.tokens import TokenList
 
 @torch.inference_mode()
 def own_table(predictor: Predictor, arm: str = "bpe") -> tuple[VectorTable, TokenList]:
-    """The input embeddings of an arm, row by row, and the tokens of its vocabulary.
+    """Return the input embeddings of an arm, row by row, and the tokens of its vocabulary.
 
     Raises:
         InputError: the pair has no such arm.

@@ -155,6 +155,6 @@ class CrossModelReport:
     seconds: float
 
     def bucket(self, name: str) -> Bucket:
-        """One kind of pairs; without a pair where a stopped run did not come to it."""
+        """Return one kind of pairs; without a pair where a stopped run did not come to it."""
         found = (found for found in self.buckets if found.bucket == name)
         return next(found, Bucket(name, 0, 0, None, None, None, ()))

@@ -263,7 +263,7 @@ class _Gradients:
     seen: Tensor
 
     def totals(self, path: _Path) -> tuple[Tensor, Tensor, Tensor]:
-        """What each token explains by embedding, position and visibility, ``(S,)`` each."""
+        """Return what each token explains by embedding, position and visibility, ``(S,)`` each."""
         return (
             (self.embedded * path.step).sum(-1),
             (self.embedded * path.moves).sum(-1),
@@ -285,7 +285,7 @@ def _clenshaw_curtis(stretches: int) -> tuple[list[float], list[float]]:
 def _gradients(
     path: _Path, damage: Damage, nodes: Sequence[float]
 ) -> list[tuple[_Gradients, _Gradients]]:
-    """Gradients of KL and of the fall in log-probability at each node."""
+    """Return the gradients of KL and of the fall in log-probability at each node."""
     at = torch.tensor(nodes, dtype=torch.float32, device=path.start.device)
     with torch.enable_grad():
         line = at[:, None, None]
@@ -377,7 +377,7 @@ def _shared(
 
 @torch.no_grad()
 def _adds_bytes(embedding: Any, ids: Sequence[int], token_bytes: Callable[[int], bytes]) -> bool:
-    """Whether the vectors of tokens are sums over their bytes."""
+    """Return whether the vectors of tokens are sums over their bytes."""
     if not hasattr(embedding, "byte_parts"):
         return False
     whole = embedding(torch.tensor([list(ids)], device=embedding.weight.device))[0]
@@ -387,7 +387,7 @@ def _adds_bytes(embedding: Any, ids: Sequence[int], token_bytes: Callable[[int],
 
 @torch.no_grad()
 def _added(embedding: Any, was: bytes, now: bytes) -> Tensor:
-    """What each byte of a token adds to the difference of its vector to another's, float64.
+    """Return what each byte of a token adds to the difference of its vector to another's, float64.
 
     Bytes that both have are compared with each other; a replaced stretch with the bytes in its
     place; a lost one with its neighbours.

@@ -146,7 +146,7 @@ def _written(result: Inside, span: tuple[int, int], text: str) -> str:
 
 
 def _best_heads(result: Inside, arm: ArmInside, most: int = 5) -> Iterator[str]:
-    """The heads whose outputs undo most of the damage at some word."""
+    """Yield the heads whose outputs undo most of the damage at some word."""
     found = arm.map("head")
     assert found is not None
     cells = [

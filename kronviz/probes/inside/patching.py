@@ -133,7 +133,9 @@ def batches(typo: Run, chosen: Sequence[Patch]) -> Iterator[range]:
 
 
 def _resume_batch(typo: Run, chosen: Sequence[Patch]) -> Tensor:
-    """Runs of one batch, grouped by where they begin to differ and how many tokens follow."""
+    """Return runs of one batch, grouped by where they begin to differ and how many tokens
+    follow.
+    """
     model = typo.model
     entering: dict[int, dict[tuple[int, int, int], list[int]]] = defaultdict(
         lambda: defaultdict(list)
@@ -220,7 +222,9 @@ def _pass_block(
 
 
 def _attend(typo: Run, layer: int, block: Block, start: int, qkv: Tensor, last: bool) -> Tensor:
-    """What the heads of runs give, of ``(runs, tokens, 3 · d_model)``, flat: ``(…, d_model)``."""
+    """Return what the heads of runs give, of ``(runs, tokens, 3 · d_model)``, flat: ``(…,
+    d_model)``.
+    """
     q, k, v = (
         part.unflatten(-1, (block.attention.n_head, -1)).transpose(1, 2)
         for part in qkv.chunk(3, -1)

@@ -209,7 +209,7 @@ def _read(predictor: Predictor, texts: _Texts, arm: str) -> _Reading:
 def _summed(
     names: Sequence[str], kept: Sequence[Sequence[_Reading]], seed: int
 ) -> tuple[tuple[ArmSurvey, ...], tuple[SurveyDifference, ...]]:
-    """Means, intervals and paired differences of all pairs."""
+    """Return means, intervals and paired differences of all pairs."""
     damage = np.array([[reading.damage for reading in row] for row in kept])
     means = bootstrap_intervals(damage, seed)
     patched = [np.stack([row[i].patched for row in kept]) for i in range(len(names))]

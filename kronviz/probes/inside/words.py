@@ -107,7 +107,7 @@ def _inside_words(tokens: Sequence[bytes]) -> set[int]:
 
 
 def _go_together(before: str, char: str) -> bool:
-    """Whether two neighboring characters are of one word, or of one picture."""
+    """Return whether two neighboring characters are of one word, or of one picture."""
     if not before:
         return False
     if char in (_ZWJ, _ZWNJ) or before == _ZWJ or unicodedata.category(char) in ("Mn", "Mc", "Sk"):
@@ -123,7 +123,7 @@ def _is_letter(char: str) -> bool:
 
 
 def _check(clean: Sequence[bytes], typo: Sequence[bytes], words: Sequence[AlignedWord]) -> None:
-    """`InputError` if a changed word is no misspelling of the word it stands for."""
+    """Raise `InputError` if a changed word is no misspelling of the word it stands for."""
     changed = [word for word in words if word.changed]
     for word in changed:
         texts = _text(clean, *word.clean), _text(typo, *word.typo)
@@ -156,6 +156,8 @@ def _different(one: str, other: str) -> InputError:
 
 
 def _plain(text: str) -> str:
-    """A text without case, accents and blanks: differences of these alone are misspellings."""
+    """Return a text without case, accents and blanks: differences of these alone are
+    misspellings.
+    """
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c) and not c.isspace())

@@ -76,7 +76,7 @@ def build(context: Context) -> None:
 
 
 def method_endpoint(context: Context) -> Callable[..., Answer]:
-    """The picture as numbers, for the API and for agents."""
+    """Return the picture as numbers, for the API and for agents."""
 
     def method_(text: str, numbers: int = NUMBERS, pair: str = "") -> Answer:
         """Follow a string from its bytes to the vector that the byte-level model reads.
@@ -101,7 +101,9 @@ def method_endpoint(context: Context) -> Callable[..., Answer]:
 
 
 def _page(context: Context, pair: str | None) -> dict[str, Markup]:
-    """Each part of the page by its name, a component each: what it shows can be saved alone."""
+    """Return each part of the page by its name, a component each: what it shows can be saved
+    alone.
+    """
     name = pair or ""
     folders = arm_folders(context.folder(name))
     sources = training_sources(folders["kron"]) if "kron" in folders else ()
@@ -191,7 +193,9 @@ def _figures(context: Context, name: str) -> Markup:
 
 
 def _spelling(found: KeptRobustness | None) -> list[tuple[object, object, object]]:
-    """The four metrics of the spelling test, ours with their intervals, beside the paper's."""
+    """Return the four metrics of the spelling test, ours with their intervals, beside the
+    paper's.
+    """
     rows: list[tuple[object, object, object]] = []
     for metric, theirs in published.ROBUSTNESS.items():
         row = found.report.metric(metric) if found else None

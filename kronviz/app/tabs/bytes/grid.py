@@ -40,7 +40,7 @@ COMMON = 0.05
 
 
 def view(found: ByteView) -> Markup:
-    """Everything about one string: the finding, the sheet, and its numbers."""
+    """Return everything about one string: the finding, the sheet, and its numbers."""
     return element(
         "div",
         element("p", _finding(found), class_="kv-finding", role="status"),
@@ -73,7 +73,7 @@ def _finding(found: ByteView) -> Markup:
 
 
 def _character_shares(found: ByteView) -> list[tuple[bytes, float]]:
-    """Each character's bytes with its share of the embedding."""
+    """Return each character's bytes with its share of the embedding."""
     shares: list[tuple[bytes, float]] = []
     for group in _characters(found.cells):
         if any(cell.contribution is None for cell in group):
@@ -84,7 +84,7 @@ def _character_shares(found: ByteView) -> list[tuple[bytes, float]]:
 
 
 def _characters(cells: tuple[Cell, ...]) -> Iterator[list[Cell]]:
-    """Cells of one character together."""
+    """Yield the cells of each character together."""
     group: list[Cell] = []
     for cell in cells:
         if group and cell.part == 1:

@@ -32,7 +32,7 @@ NOTES = {
 
 
 def nearest(report: NeighborReport) -> Markup:
-    """The nearest tokens in each space, side by side."""
+    """Return the nearest tokens in each space, side by side."""
     return element(
         "div",
         element("p", _finding(report), class_="kv-finding kv-smaller", role="status"),
@@ -43,7 +43,7 @@ def nearest(report: NeighborReport) -> Markup:
 
 
 def vocabulary_name(name: str) -> str:
-    """A vocabulary as people call it: ``GPT-2``, or ``GPT-2, first 8,192``."""
+    """Return a vocabulary as people call it: ``GPT-2``, or ``GPT-2, first 8,192``."""
     base, _, size = name.partition(":")
     known = VOCABULARY_NAMES.get(base, base)
     return f"{known}, first {int(size):,}" if size else known
@@ -139,7 +139,7 @@ def _neighbor(found: Neighbor) -> Markup:
 
 
 def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collisions) -> Markup:
-    """How many tokens share a code, by vocabulary and rule, and the largest groups of one.
+    """Return how many tokens share a code, by vocabulary and rule, and the largest groups of one.
 
     Args:
         counts: for each vocabulary, by true bytes and by the reference's rule.

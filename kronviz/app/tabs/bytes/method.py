@@ -18,7 +18,7 @@ _MOST_CELLS = 9
 
 
 def picture(found: Method) -> Markup:
-    """The whole picture."""
+    """Return the whole picture."""
     shown, numbers = len(found.cells), len(found.vector)
     panels = (
         (
@@ -132,7 +132,9 @@ def _vector(found: Method) -> Markup:
 
 
 def _bars(found: Method, values: Sequence[float], middle: float) -> Markup:
-    """Bars over and under a line; what is below zero is outlined, so that shape says it too."""
+    """Return the bars over and under a line; what is below zero is outlined, so that shape says it
+    too.
+    """
     tallest = max(abs(value) for row in (*found.rows, found.common) for value in row) or 1.0
     highest = max(abs(value) for value in found.vector) or 1.0
     room = (HEIGHT - _TOP) / (len(found.rows) + 1) / 2 - 1

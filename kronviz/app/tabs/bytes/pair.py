@@ -40,7 +40,9 @@ CENTRED = term(
 
 
 def view(found: Similarity) -> Markup:
-    """Everything about two strings: the finding, both rows of bytes, and three similarities."""
+    """Return everything about two strings: the finding, both rows of bytes, and three
+    similarities.
+    """
     return element(
         "div",
         element("p", _finding(found), class_="kv-finding kv-smaller", role="status"),
@@ -53,7 +55,9 @@ def view(found: Similarity) -> Markup:
 
 
 def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> Markup:
-    """Both strings as rows of marked boxes over common positions, with lines between twins."""
+    """Return both strings as rows of marked boxes over common positions, with lines between
+    twins.
+    """
     columns = min(found.pos_dim, max(found.first_length, found.second_length) + 1)
     positions = [
         element("span", p, class_="kv-position", style=f"grid-column: {p + 1}", aria_hidden="true")
@@ -100,7 +104,7 @@ def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> M
 
 
 def legend() -> Markup:
-    """What the three marks mean."""
+    """Return what the three marks mean."""
     entries = (
         ("shared", "a", "shared: same byte, same position; the only ones that count"),
         ("moved", "a", "moved: same byte, another position, so another cell"),

@@ -225,7 +225,7 @@ def _views(
     place: float,
     models: str | None,
 ) -> tuple[Any, ...]:
-    """The method, the sheet, the second string, the walk, and the slider that walks."""
+    """Return the method, the sheet, the second string, the walk, and the slider that walks."""
     text, second = clean_text(text or ""), clean_text(second or "")
     try:
         predictor = context.predictor(models)
@@ -261,7 +261,7 @@ def _walk(
 
 
 def _newest(value: Markup, identifier: str) -> gr.HTML:
-    """A part of the page that an older answer cannot replace."""
+    """Return a part of the page that an older answer cannot replace."""
     return gr.HTML(
         value,
         html_template=f"${{window.kronvizBytes?.newest('{identifier}', value) ?? value}}",
@@ -272,7 +272,7 @@ def _newest(value: Markup, identifier: str) -> gr.HTML:
 
 
 def _numbered(view: Markup, number: float) -> Markup:
-    """An answer that tells the page which of its questions it is for."""
+    """Return an answer that tells the page which of its questions it is for."""
     return join([Markup(f"<!--{int(number)}-->"), view])
 
 
@@ -312,7 +312,7 @@ def _tries(examples: Any) -> Markup:
 
 
 def _shown(text: str) -> Markup:
-    """A string on a button: as it looks, with signs only for what has no look."""
+    """Return a string on a button: as it looks, with signs only for what has no look."""
     short = text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
     plain = (short.strip() == short and short.isprintable()) or len(short.encode()) > len(short) + 3
     return element("bdi", short if plain else visible(short.encode()))

@@ -38,7 +38,7 @@ _AN = "aefhilmnorsx"
 
 
 def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | None) -> Markup:
-    """The finding, the edit that was chosen, and a picture for each kind.
+    """Return the finding, the edit that was chosen, and a picture for each kind.
 
     Args:
         kind: the chosen kind of edit.
@@ -57,7 +57,7 @@ def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | 
 
 
 def nearest(walk: EditWalk, kind: str, position: int) -> EditPoint | None:
-    """The edit of a kind that is nearest to a position."""
+    """Return the edit of a kind that is nearest to a position."""
     points = [point for point in walk.points if point.kind == kind]
     return min(points, key=lambda point: abs(point.position - position), default=None)
 
@@ -204,7 +204,9 @@ def _drawing(points: Sequence[EditPoint], slots: int) -> Markup:
 
 
 def _down(cosine: float) -> float:
-    """How far below the top of the plot a cosine is drawn; one below 0 stands on the line."""
+    """Return how far below the top of the plot a cosine is drawn; one below 0 stands on the
+    line.
+    """
     return round(HEIGHT * (1 - max(cosine, 0.0)), 1)
 
 

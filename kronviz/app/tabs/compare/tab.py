@@ -167,7 +167,7 @@ def first_view(context: Context) -> Markup:
 
 
 def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
-    """The comparison as a function of plain strings for the API and for agents."""
+    """Return the comparison as a function of plain strings for the API and for agents."""
 
     async def compare(clean: str, typo: str, pair: str = "", answer: str = "") -> Answer:
         """Compare how two GPTs continue a clean and a misspelled text.
@@ -306,7 +306,7 @@ def _rule(rule: str) -> Markup:
 
 
 def _kind_label(kind: Kind) -> str:
-    """What a kind is called and what it does to a word."""
+    """Return what a kind is called and what it does to a word."""
     return f"{kind.label}: {kind.example.rpartition(' → ')[2]}"
 
 

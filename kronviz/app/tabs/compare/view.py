@@ -150,7 +150,7 @@ def _page(
 
 
 def token(data_hex: str, changed: Sequence[int] = ()) -> Markup:
-    """A token inside a sentence or a table: its bytes made readable."""
+    """Return a token inside a sentence or a table: its bytes made readable."""
     return element("bdi", visible(bytes.fromhex(data_hex), changed), class_="kv-piece")
 
 
@@ -226,7 +226,9 @@ def _losses(answer: NextToken) -> Markup:
 
 
 def _moved(kl_nats: float, farthest: float) -> Markup:
-    """A KL with a bar as long as its share of the larger one, so that both compare at a glance."""
+    """Return a KL with a bar as long as its share of the larger one, so that both compare at a
+    glance.
+    """
     share = max(kl_nats, 0.0) / farthest if farthest > 0 else 0.0
     return join(
         [

@@ -58,7 +58,7 @@ def finding(cost: InputCost) -> Markup:
 
 
 def sums(cost: InputCost) -> Markup:
-    """Every sum of both arms as a table, with the paper's figures where it gives any."""
+    """Return every sum of both arms as a table, with the paper's figures where it gives any."""
     about = "about " if cost.estimated else ""
     cut = f"{about}{cost.cut_tokens:,} of {cost.n_vocab:,}"
     rows = [
@@ -137,7 +137,7 @@ def sums(cost: InputCost) -> Markup:
 
 
 def price(cost: InputCost) -> Markup:
-    """What the saving does not say."""
+    """Return what the saving does not say."""
     return element(
         "p",
         "The saving is on the input side alone. ",
@@ -213,13 +213,13 @@ def kept(command: str) -> Markup:
 
 
 def status(words: str) -> Markup:
-    """A line beside the button."""
+    """Return a line beside the button."""
     said = element("span", marked(words))
     return element("p", said, class_="kv-cost-status kv-quiet", role="status")
 
 
 def refused(sentence: str, *, large: bool = False) -> Markup:
-    """Why there is no answer."""
+    """Return the sentence that says why there is no answer."""
     kind = "kv-finding kv-refused" if large else "kv-cost-status kv-refused"
     return alert(sentence, kind)
 

@@ -51,7 +51,7 @@ def by_turns(steps: Iterator[Result]) -> Iterator[Result]:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """The endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))

@@ -153,7 +153,7 @@ def _kept(folder: Path) -> Kept[EchoReport] | None:
 def echo_view(
     report: EchoReport | None, bar: Markup, *, running: bool = False, kept: str = ""
 ) -> Markup:
-    """The report at any stage of a run.
+    """Return the report at any stage of a run.
 
     Args:
         kept: the command that made it, where it was kept with the weights.
@@ -251,7 +251,7 @@ def _notes(report: EchoReport, *, timed: bool = True) -> Markup:
 
 
 def _examples(report: EchoReport) -> Markup:
-    """The continuations that hold the largest piece of their string."""
+    """Return the continuations that hold the largest piece of their string."""
     chosen = sorted(report.runs, key=lambda run: (run.echoed, run.piece), reverse=True)[:SHOWN]
     return element(
         "details",

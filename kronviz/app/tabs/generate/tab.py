@@ -191,7 +191,7 @@ def _written(
     *rest: Any,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Markup, Markup, bool]]:
-    """What the page shows while the models write, and at last, and whether more is to come."""
+    """Yield what the page shows while the models write, and whether more is to come."""
     *values, models = rest
     try:
         # A field that was emptied asks for the value that it began with.
@@ -265,7 +265,9 @@ def _stopped() -> Markup:
 
 
 def _first(context: Context) -> Markup:
-    """The continuation that the page opens with: as much as a second or two of writing gives."""
+    """Return the continuation that the page opens with: as much as a second or two of writing
+    gives.
+    """
     predictor = context.predictor()
     begun = time.monotonic()
     generations = side_by_side(predictor, [PROMPTS[0][1]])
@@ -276,7 +278,9 @@ def _first(context: Context) -> Markup:
 
 
 def _from_link(search: str, context: Context) -> list[Any] | None:
-    """The state that a link asks for, each part replaced by its default where it makes no sense."""
+    """Return the state that a link asks for, each part replaced by its default where it makes no
+    sense.
+    """
     query = {name: values[0] for name, values in parse_qs(str(search).lstrip("?")[:8000]).items()}
     if query.get("tab") != "generate":
         return None
@@ -312,7 +316,7 @@ def _knob(name: str) -> Any:
 
 
 def _examples() -> Markup:
-    """Two lines of examples, which share one where there is room; the others open below."""
+    """Return two lines of examples, which share one where there is room; the others open below."""
     prompts = [_example(name, "prompt", clean, typo) for name, clean, typo in PROMPTS]
     slots = [_example(string, "slot", slotted, string) for slotted, string in SLOTS]
     more = element(

@@ -34,7 +34,7 @@ MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Made-up word"}
 
 
 def view(generation: Generation, mode: str) -> Markup:
-    """The page's answer: a finding, then a panel for each prompt and arm."""
+    """Return the page's answer: a finding, then a panel for each prompt and arm."""
     found = generation.continuations
     arms = len({made.arm for made in found})
     rows = [found[start : start + arms] for start in range(0, len(found), arms)]
@@ -61,12 +61,12 @@ def view(generation: Generation, mode: str) -> Markup:
 
 
 def status(words: object) -> Markup:
-    """The line beside the buttons, which is also what a screen reader hears."""
+    """Return the line beside the buttons, which is also what a screen reader hears."""
     return element("p", words, class_="kv-gen-status kv-quiet", role="status")
 
 
 def progress(generation: Generation) -> Markup:
-    """The status of continuations that are being written, or are done."""
+    """Return the status of continuations that are being written, or are done."""
     count = max((len(c.tokens) for c in generation.continuations), default=0)
     if not generation.finished:
         return status(f"Writing … {count} of {generation.sampler.max_tokens} tokens")

@@ -94,7 +94,7 @@ def build(context: Context) -> None:
 
 
 def _kept(context: Context, pair: str | None) -> Survey | None:
-    """The kept survey of the models on the page; nothing where it has others."""
+    """Return the kept survey of the models on the page; nothing where it has others."""
     try:
         found = kept(context.folder(pair), INSIDE)
     except CheckpointError:
@@ -155,7 +155,7 @@ def _half(arm: ArmSurvey) -> str:
 
 
 def _differ(found: Survey) -> Iterator[object]:
-    """Whether the arms differ, at the block where they differ most."""
+    """Say whether the arms differ, at the block where they differ most."""
     for index, difference in enumerate(found.differences):
         shares = _shares(difference.places, "word")
         clear = [share for share in shares if share.low > 0 or share.high < 0]

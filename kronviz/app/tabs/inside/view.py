@@ -47,7 +47,7 @@ _HALF = 0.5
 
 
 def answer(report: Inside, thing: str, measure: str, sequence: int) -> Markup:
-    """Everything that is known of two texts.
+    """Return everything that is known of two texts.
 
     Args:
         thing, measure: which map is shown, names of `THINGS` and `MEASURES`.
@@ -58,12 +58,12 @@ def answer(report: Inside, thing: str, measure: str, sequence: int) -> Markup:
 
 
 def refusal(said: str, sequence: int) -> Markup:
-    """One sentence that says what was wrong and what to do."""
+    """Return one sentence that says what was wrong and what to do."""
     return _page(sequence, alert(said))
 
 
 def waiting() -> Markup:
-    """What stands before the first answer."""
+    """Return what stands before the first answer."""
     said = "Reading both texts with both models …"
     return _page(0, element("p", said, class_="kv-finding", role="status"))
 
@@ -93,12 +93,12 @@ def _shown(tokens: Sequence[TokenView], span: tuple[int, int]) -> bytes:
 
 
 def _plain(data: bytes) -> str:
-    """Bytes as plain text, readable."""
+    """Return the bytes as plain text, readable."""
     return "".join(glyph.text for glyph in glyphs(data))
 
 
 def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
-    """A word inside a sentence, without the blanks around it."""
+    """Return a word inside a sentence, without the blanks around it."""
     data = _shown(getattr(report, f"{text}_tokens"), getattr(word, text)).strip() or b" "
     return element("bdi", visible(data), class_="kv-piece")
 
@@ -107,7 +107,9 @@ def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
 
 
 def _finding(report: Inside, thing: str, measure: str) -> Markup:
-    """What undoes most in each arm, and where the damage is on its way through the blocks."""
+    """Return what undoes most in each arm, and where the damage is on its way through the
+    blocks.
+    """
     found = [_arm_finding(report, arm, thing, measure) for arm in report.arms]
     return element("p", join(found), class_="kv-finding", role="status")
 
@@ -136,7 +138,9 @@ def _arm_finding(report: Inside, arm: ArmInside, thing: str, measure: str) -> Ma
 
 
 def _moves(report: Inside, arm: ArmInside, found: PatchMap, measure: str) -> Markup:
-    """Up to which block the damage is at the misspelled word, and from which at the last token."""
+    """Say up to which block the damage is at the misspelled word, and from which at the last
+    token.
+    """
     changed = [place for place, word in enumerate(report.words) if word.changed]
 
     def share(row: int, place: int) -> float:
@@ -344,7 +348,7 @@ def _bytes(report: Inside, measure: str) -> Markup:
 
 
 def _parts(found: Attribution, measure: str) -> Iterator[tuple[int, Markup, float]]:
-    """Rows of the list: the token, what is named, and what it explains."""
+    """Yield the rows of the list: the token, what is named, and what it explains."""
     groups: dict[int, list[ByteShare]] = {}
     for share in found.bytes:
         groups.setdefault(share.token, []).append(share)
@@ -452,7 +456,9 @@ def _attention(report: Inside) -> Markup:
 
 
 def _ordered(looks: Sequence[Looks]) -> list[Looks]:
-    """Misspelled before clean, the last piece of a word before the last token."""
+    """Return the order of points: misspelled before clean, the last piece of a word before the last
+    token.
+    """
     return sorted(looks, key=lambda look: (look.text != "typo", look.token))
 
 

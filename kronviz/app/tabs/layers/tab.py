@@ -171,7 +171,7 @@ def _hint(context: Context, pair: str | None) -> str:
 
 
 def _how_long(predictor: Predictor) -> str:
-    """Roughly, by the multiplications of all blocks for every token."""
+    """Estimate roughly, by the multiplications of all blocks for every token."""
     models = predictor.arms.values()
     weights = sum(12 * model.config.n_layer * model.config.d_model**2 for model in models)
     seconds = weights * predictor.tokenizer.n_vocab / _MULTIPLIED
@@ -180,7 +180,7 @@ def _how_long(predictor: Predictor) -> str:
 
 
 def _view(report: LayerReport | None) -> tuple[Any, ...]:
-    """The finding, the tables, and the six figures; the paper's alone without a report."""
+    """Return the finding, the tables, and the six figures; the paper's alone without a report."""
     pictures: list[go.Figure] = [figures.shares(report, name) for name, _, _ in _SHARES]
     pictures += [figures.cosines(report, name) for name, _, _ in _PAIRS]
     words = (
@@ -286,7 +286,7 @@ def _row(label: Markup, whose: Markup, values: list[str], theirs: bool) -> Marku
 
 
 def _nearest(report: LayerReport) -> Markup:
-    """The nearest tokens of one word a family: at the input and after the last block."""
+    """Return the nearest tokens of one word a family: at the input and after the last block."""
     rows = []
     for arm in report.arms:
         for at in dict.fromkeys((*arm.depths[:1], *arm.depths[-1:])):

@@ -31,7 +31,9 @@ from kronviz.tokenizer import token_set
 
 
 def routes(context: Context) -> list[Route]:
-    """The two addresses: ``kronviz/map/<pair>/<space>`` and ``kronviz/tokens/<vocabulary>``."""
+    """Return the two addresses: ``kronviz/map/<pair>/<space>`` and
+    ``kronviz/tokens/<vocabulary>``.
+    """
 
     def points(pair: str, space: str) -> Response:
         try:
@@ -70,7 +72,7 @@ def routes(context: Context) -> list[Route]:
 
 
 def vocabulary_file(vocabulary: str) -> bytes:
-    """The tokens of a vocabulary with everything that a map can be coloured by.
+    """Return the tokens of a vocabulary with everything that a map can be coloured by.
 
     Raises:
         VocabularyError: there is no such vocabulary.

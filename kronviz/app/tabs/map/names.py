@@ -19,12 +19,12 @@ class InSpace(Protocol):
 
 
 def is_own_model(space: str) -> bool:
-    """Whether a space is of a table that the visitor brought."""
+    """Return whether a space is of a table that the visitor brought."""
     return space.startswith((TABLE, TABLE_CODE))
 
 
 def name_of(found: InSpace) -> Markup:
-    """What a space is called in a sentence: by its model, or as the visitor's own table."""
+    """Return what a space is called in a sentence: by its model, or as the visitor's own table."""
     if not is_own_model(found.space):
         return arm_name(found.arm)
     name = "your table" if found.space.startswith(TABLE) else "its byte code"
@@ -32,6 +32,6 @@ def name_of(found: InSpace) -> Markup:
 
 
 def heading(found: InSpace, title: str) -> Markup:
-    """The head of a space's panel."""
+    """Return the head of a space's panel."""
     more = "" if is_own_model(found.space) else f", {title}"
     return element("h3", name_of(found), more, class_="kv-heading")

@@ -140,7 +140,7 @@ def build(context: Context) -> None:
             yield step if isinstance(step, Markup) else element("div", data_drawn=space)
 
     def laid(task: Callable[[Progress], Any], doing: str) -> Iterator[Any]:
-        """A layout under way: how far it is, at last what the task returns, or why it does not."""
+        """Yield how far a layout is, then what the task returns, or why it does not."""
         try:
             yield map_words.progress("Starting UMAP …", 0.0)
             for step in watched(task, lambda: False, "map"):
@@ -160,7 +160,9 @@ def build(context: Context) -> None:
         ]
 
     def offered(request: gr.Request, left: str, right: str, pair: str | None) -> list[Any]:
-        """The visitor's own table among the spaces, once there is one, and no longer than that."""
+        """Return the visitor's own table among the spaces, once there is one, and no longer than
+        that.
+        """
         table = context.shelf.of(str(request.session_hash))
         chosen, predictor = (left, right), context.predictor(pair)
         own = table.spaces if table else _defaults(predictor)
@@ -238,7 +240,7 @@ def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
 
 
 def _listed(words: str) -> list[str]:
-    """One word a line; blanks before it belong to it, blanks behind it do not."""
+    """Return one word a line; blanks before it belong to it, blanks behind it do not."""
     lines = (line.rstrip() for line in split_lines(clean_text(words or "")))
     return [line for line in lines if line]
 

@@ -60,7 +60,7 @@ def selection() -> Markup:
 
 
 def families() -> Markup:
-    """The eight probe families, one click each."""
+    """Return the eight probe families, one click each."""
     buttons = [
         element(
             "button", family.name, type="button", class_="kv-map-try", data_word=f" {family.name}"
@@ -71,7 +71,7 @@ def families() -> Markup:
 
 
 def tools() -> Markup:
-    """Colour, legend and what can be saved."""
+    """Return colour, legend and what can be saved."""
     options = [element("option", label, value=name) for name, label in COLOURS]
     save = [
         element("button", label, type="button", class_="kv-textbutton", data_save=kind)
@@ -106,7 +106,7 @@ def tools() -> Markup:
 
 
 def mark(relation: str) -> Markup:
-    """The shape that marks a relation, as on the maps."""
+    """Return the shape that marks a relation, as on the maps."""
     shapes = {
         "typographic": ("rect", {"x": "2", "y": "2", "width": "10", "height": "10"}),
         "morphological": ("path", {"d": "M7 1.5 13 12.5H1Z"}),
@@ -127,12 +127,12 @@ def mark(relation: str) -> Markup:
 
 
 def side_label(side: str) -> str:
-    """What the choice of a space is called."""
+    """Return what the choice of a space is called."""
     return "Left map: bpe" if side == "left" else "Right map: kron"
 
 
 def frame(side: str, pair: str) -> Markup:
-    """An empty map, which the browser fills."""
+    """Return an empty map, which the browser fills."""
     zoom = [
         element("button", sign, type="button", data_zoom=name, aria_label=label, title=label)
         for sign, name, label in (
@@ -167,12 +167,12 @@ def frame(side: str, pair: str) -> Markup:
 
 
 def waiting() -> Markup:
-    """What stands where the first answer will."""
+    """Return what stands where the first answer will."""
     return element("div", element("p", "\u00a0", class_="kv-finding"), class_="kv-map-answer")
 
 
 def answer(found: LookUp) -> Markup:
-    """A word's neighbours in both spaces, and for the browser what to mark."""
+    """Return a word's neighbours in both spaces, and for the browser what to mark."""
     return element(
         "section",
         element("p", *_finding(found), class_="kv-finding"),
@@ -183,7 +183,7 @@ def answer(found: LookUp) -> Markup:
 
 
 def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
-    """The eight families, both sides: what the nearest to their tokens are."""
+    """Return the eight families, both sides: what the nearest to their tokens are."""
     by_name = [{one.family: one for one in side} for side in sides]
     rows = []
     for family in PROBES:
@@ -260,12 +260,12 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
 
 
 def percent(share: float) -> str:
-    """A share as a page writes it."""
+    """Return a share as a page writes it."""
     return f"{100 * share:.0f}%"
 
 
 def shares_bar(shares: Shares) -> Markup:
-    """Three shares as one bar: solid, hatched, empty, with the numbers beside."""
+    """Return three shares as one bar: solid, hatched, empty, with the numbers beside."""
     parts = [
         ("typographic", shares.typographic),
         ("morphological", shares.morphological),
@@ -383,7 +383,9 @@ def _figure_cells(one: FamilyFigures | None) -> list[Markup]:
 
 
 def _marks(found: LookUp) -> dict[str, object]:
-    """What the browser draws: for each side the word, its family and its neighbours by id."""
+    """Return what the browser draws: for each side the word, its family and its neighbours by
+    id.
+    """
     return {
         "word": found.text,
         "hex": found.hex,
@@ -402,5 +404,5 @@ def _marks(found: LookUp) -> dict[str, object]:
 
 
 def point(standing: Standing) -> list[float] | None:
-    """A place on a map; ``None`` where there is none."""
+    """Return a place on a map; ``None`` where there is none."""
     return None if standing.x is None or standing.y is None else [standing.x, standing.y]

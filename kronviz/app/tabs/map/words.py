@@ -28,7 +28,7 @@ SHOWN = 12
 
 
 def opening() -> Markup:
-    """What this part is for."""
+    """Return what this part is for."""
     return element(
         "header",
         element("h2", "Your own words", class_="kv-title"),
@@ -43,7 +43,7 @@ def opening() -> Markup:
 
 
 def progress(words: str, share: float) -> Markup:
-    """How far a layout is."""
+    """Return how far a layout is."""
     bar = progress_bar(share, "Share that is done")
     return element(
         "div", element("p", f"{words} {share * 100:.0f}%", class_="kv-quiet", role="status"), bar
@@ -51,7 +51,7 @@ def progress(words: str, share: float) -> Markup:
 
 
 def laid_out(found: FreshLayout) -> Markup:
-    """A layout of its own: a sentence, and for the browser the points."""
+    """Return a layout of its own: a sentence, and for the browser the points."""
     data = {
         "words": found.words,
         "sides": [{"space": s.space, "points": s.points, "basis": s.basis} for s in found.sides],
@@ -75,7 +75,7 @@ def laid_out(found: FreshLayout) -> Markup:
 
 
 def placed(found: Placement, apart: Distances) -> Markup:
-    """Words on both maps: what stands for each, their nearest, and the distances."""
+    """Return the words on both maps: what stands for each, their nearest, and the distances."""
     data = {
         "words": found.words,
         "sides": [
@@ -109,7 +109,7 @@ def placed(found: Placement, apart: Distances) -> Markup:
 
 
 def distances_csv(found: Distances) -> str:
-    """One row a pair of words, with both distances."""
+    """Return one row a pair of words, with both distances."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["word", "other", *(f"{name}_cosine_distance" for name in found.spaces)])

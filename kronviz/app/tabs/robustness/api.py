@@ -77,7 +77,7 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """The endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
@@ -195,7 +195,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
 
 def given(pairs: object) -> PairSet:
-    """Pairs that came as JSON, checked row by row like a file.
+    """Return the pairs that came as JSON, checked row by row like a file.
 
     Raises:
         InputError: they are no list.

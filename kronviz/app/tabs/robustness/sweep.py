@@ -35,7 +35,7 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 200, 112, 34, 18, 8, 8
 
 
 def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
-    """The finding of a sweep, a curve a kind, and downloads.
+    """Return the finding of a sweep, a curve a kind, and downloads.
 
     Args:
         kept: the command that made the run, where it was kept with the weights.
@@ -71,7 +71,7 @@ def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
 
 
 def recovery_view(result: Recovery, kept: str = "") -> Markup:
-    """How long each model remembers a misspelling, in a sentence, with downloads.
+    """Return how long each model remembers a misspelling, in a sentence, with downloads.
 
     Args:
         kept: as for `sweep_view`.
@@ -114,7 +114,9 @@ def _made(command: str, button: str) -> Markup:
 
 
 def _finding(result: Sweep, metric: str) -> Markup:
-    """Which kinds each model takes better, at the least strength, counted by their intervals."""
+    """Return which kinds each model takes better, at the least strength, counted by their
+    intervals.
+    """
     strength = min(result.strengths, default=1)
     better: dict[str, list[str]] = {"kron": [], "bpe": []}
     for point in result.points:
@@ -136,7 +138,7 @@ def _finding(result: Sweep, metric: str) -> Markup:
 
 
 def _kinds(labels: list[str], of: int) -> Markup:
-    """Names of kinds, or their number where a sentence could not hold them."""
+    """Return the names of kinds, or their number where a sentence could not hold them."""
     if not labels:
         return Markup("none")
     if len(labels) > MOST_NAMED:

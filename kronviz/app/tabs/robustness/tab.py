@@ -178,7 +178,9 @@ def _continuation(context: Context, pair: str | None) -> Markup:
 
 
 def _opening(context: Context, pair: str | None) -> Markup:
-    """What stands there before anything is run: the run that is kept with the pair's weights."""
+    """Return what stands there before anything is run: the run that is kept with the pair's
+    weights.
+    """
     found = kept_run(context.folder(pair))
     if found is None:
         return robustness_view.pairs_view(None)

@@ -48,7 +48,7 @@ SHOWN_PAIRS = 40
 
 
 def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = "") -> Markup:
-    """A run over pairs at any stage.
+    """Return a run over pairs at any stage.
 
     Args:
         result: what was read so far; ``None`` before anything was.
@@ -122,7 +122,7 @@ def _finding(result: Robustness) -> Markup:
 
 
 def arm_share(arm: str, shares: dict[str, float]) -> str:
-    """A share in per cent, with one digit."""
+    """Return a share in per cent, with one digit."""
     return f"{written(shares[arm] * 100, 1)}%"
 
 
@@ -260,7 +260,7 @@ def _share(kept: int, row: CategoryRow, arm: str) -> Markup:
 
 
 def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
-    """The pairs on which the two models differ most, by KL."""
+    """Return the pairs on which the two models differ most, by KL."""
 
     def gap(outcome: PairOutcome) -> float:
         values = [arm.metrics.kl_nats for arm in outcome.arms]

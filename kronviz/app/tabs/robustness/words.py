@@ -35,7 +35,7 @@ TINT = 46
 
 
 def words_view(found: Sensitivity, chosen: int) -> Markup:
-    """The sentence once for each model, each word tinted by what misspelling it does.
+    """Return the sentence once for each model, each word tinted by what misspelling it does.
 
     Args:
         chosen: index of the word that the strip misspells.
@@ -72,7 +72,9 @@ def words_view(found: Sensitivity, chosen: int) -> Markup:
 
 
 def strip_view(strip: RecoveryStrip) -> Markup:
-    """The misspelled sentence once for each model, each token tinted by what is still felt."""
+    """Return the misspelled sentence once for each model, each token tinted by what is still
+    felt.
+    """
     arms = next(([arm.arm for arm in t.arms] for t in strip.tokens if t.arms), [])
     after = [t for t in strip.tokens if t.later is not None]
     top = max((arm.kl_nats for t in after for arm in t.arms), default=0.0)

@@ -24,7 +24,7 @@ from kronviz.probes.seeds import NANOGPT_RATE, SeedSpread, Spread, best_gap
 
 
 def rarity(found: Rarity) -> Markup:
-    """The classes of the figure “Rare tokens” as tables."""
+    """Return the classes of the figure “Rare tokens” as tables."""
     tables = [
         _table_by_class(
             f"By how often the token {which} was read in training",
@@ -65,7 +65,9 @@ def rarity(found: Rarity) -> Markup:
 def _table_by_class(
     caption: str, name: str, titles: list[str], rows: list[tuple[int, int, list[Markup]]]
 ) -> Markup:
-    """A table of rarity classes; rows are a class's least count, its tokens, and further cells."""
+    """Return a table of rarity classes; rows are a class's least count, its tokens, and further
+    cells.
+    """
     body = [
         element(
             "tr",
@@ -86,7 +88,7 @@ def _bounds(interval: Interval) -> Markup:
 
 
 def seeds(found: SeedSpread) -> Markup:
-    """The same comparison over several seeds at a smaller size, with the control."""
+    """Return the same comparison over several seeds at a smaller size, with the control."""
     bpe, kron, control = (found.losses[name] for name in ("bpe", "kron", "bpe-untied"))
     plain, signed = False, True
     rows: list[tuple[object, Spread, bool]] = [
@@ -166,7 +168,7 @@ def seeds(found: SeedSpread) -> Markup:
 
 
 def rates(found: Sequence[SeedSpread]) -> Markup:
-    """The same comparison with nanoGPT's optimizer, at several learning rates."""
+    """Return the same comparison with nanoGPT's optimizer, at several learning rates."""
     names = ("bpe", "kron", "bpe-untied")
     best = {name: min(found, key=lambda one: one.losses[name].mean) for name in names}
     ahead = sum(one.gap.mean > 0 for one in found)
@@ -216,7 +218,7 @@ def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
 
 
 def _folded(title: object, *children: Markup) -> Markup:
-    """A section whose title says what it found, and whose tables open below it."""
+    """Return a section whose title says what it found, and whose tables open below it."""
     return element(
         "details",
         element("summary", element("h2", title, class_="kv-heading")),

@@ -23,7 +23,7 @@ _NONE = "not recorded"
 
 
 def headline(evidence: TrainingEvidence) -> Markup:
-    """The finding in one sentence: which arm ends lower, and by how much."""
+    """Return the finding in one sentence: which arm ends lower, and by how much."""
     gap, factor = evidence.gap_nats, evidence.step_factor
     if gap is None:
         return Markup("Only one of the two models of this pair has a training log.")
@@ -47,7 +47,7 @@ def headline(evidence: TrainingEvidence) -> Markup:
 
 
 def differences(evidence: TrainingEvidence) -> Markup:
-    """What sets this run apart from the paper's; the evidence has a curve at least."""
+    """Return what sets this run apart from the paper's; the evidence has a curve at least."""
     curve = evidence.curves[0]
     return sentence(
         [
@@ -75,7 +75,7 @@ def _scored(curve: TrainingCurve) -> str:
 
 
 def figures(evidence: TrainingEvidence) -> Markup:
-    """Figure by figure: ours, and what the paper says with where it stands."""
+    """Return figure by figure: ours, and what the paper says with where it stands."""
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
     rows: list[tuple[object, object, Published | None]] = [
         (
@@ -176,7 +176,7 @@ def _row(name: object, ours: object, theirs: Published | None) -> Markup:
 
 
 def named(name: str, note: str) -> Markup:
-    """A row's name with a small note below it."""
+    """Return a row's name with a small note below it."""
     return join([name, element("small", note)])
 
 

@@ -72,7 +72,7 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """The endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints as functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
@@ -227,7 +227,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
 
 def _written(folder: Path, content: object, name: object, what: str) -> Path:
-    """A file that came in base64. `InputError` if it is none, or too large."""
+    """Return a file that came in base64. `InputError` if it is none, or too large."""
     try:
         data = base64.b64decode(typed(content, what), validate=True)
     except ValueError as error:

@@ -214,7 +214,7 @@ def measured(
     count: int,
     kept: Kept | None = None,
 ) -> Iterator[tuple[Stage[CrossModelReport], Found]]:
-    """The probe stage by stage: a report as soon as there is one, and what is under way.
+    """Yield the probe's stages: a report as soon as there is one, and what is under way.
 
     Args:
         kept: where the table is to be kept for the map; it is not without.
@@ -284,7 +284,7 @@ def measured(
 
 
 def _pictures(report: CrossModelReport | None) -> tuple[Any, ...]:
-    """The row of maps, both maps and their caption."""
+    """Return the row of maps, both maps and their caption."""
     if report is None or not report.points:
         return (gr.Row(visible=False), gr.skip(), gr.skip(), Markup(""))
     return (

@@ -43,7 +43,7 @@ SPACES = {"table": ("bpe", "the table"), "code": ("kron", "the byte code")}
 
 
 def share_bar(words: str, share: float) -> Markup:
-    """How far a step of a run is."""
+    """Return how far a step of a run is."""
     return element(
         "div",
         element("progress", value=f"{share:.3f}", max="1", aria_label=words),
@@ -58,7 +58,7 @@ def report_view(
     note: Markup | str = "",
     table: OwnModel | None = None,
 ) -> Markup:
-    """The report at any stage; the paper's figures alone before there is one.
+    """Return the report at any stage; the paper's figures alone before there is one.
 
     Args:
         doing: what is still under way.
@@ -87,7 +87,7 @@ def _warnings(report: CrossModelReport | None) -> list[Markup]:
 
 
 def _headline(report: CrossModelReport | None) -> list[Markup]:
-    """The finding in the first line, then what it means and what is near to words."""
+    """Return the finding in the first line, then what it means and what is near to words."""
     said = headline(report) if report else ()
     if not said:
         return [element("p", _finding(report), class_="kv-finding")]
@@ -120,7 +120,7 @@ def _on_map(table: OwnModel) -> Markup:
 
 
 def maps_caption(report: CrossModelReport) -> Markup:
-    """What the two maps show and what they do not."""
+    """Return what the two maps show and what they do not."""
     return element(
         "p",
         marked(
@@ -286,7 +286,7 @@ def _word(asked: Asked) -> Markup:
 
 
 def _read_as(asked: Asked) -> list[object]:
-    """Where another token than the typed word was looked up, the word that was typed."""
+    """Return where another token than the typed word was looked up, the word that was typed."""
     if bytes.fromhex(asked.hex) == asked.word.encode():
         return []
     return [element("small", " for ", element("bdi", asked.word), class_="kv-quiet")]
