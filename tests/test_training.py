@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kronviz.checkpoint import PAIR, load_arm, read_config
+from kronviz.checkpoint import LOG, PAIR, load_arm, read_config
 from kronviz.errors import InputError, Sentence
 from kronviz.lines import documents
 from kronviz.model import GPT, parameter_count
@@ -32,7 +32,7 @@ from kronviz.training.rarity import times_read, token_losses
 from kronviz.training.sampled import sampled_cross_entropy
 from kronviz.training.study import Run
 from kronviz.training.throughput import flops_per_token, throughput
-from kronviz.training.train import LOG, Trainer, learning_rate
+from kronviz.training.train import Trainer, learning_rate
 
 ROOT = Path(__file__).parent.parent
 SMOKE = CONFIGS["smoke"]

@@ -33,7 +33,7 @@ from kronviz.training.card import model_card
 from kronviz.training.configs import CONFIGS, TrainConfig
 from kronviz.training.data import validation_ids
 from kronviz.training.evaluate import validate, validation_tokens
-from kronviz.training.train import load_exported, read_run, read_state
+from kronviz.training.runs import load_exported, read_run, read_state
 
 LARGEST_INT8_LOSS = 0.005
 

@@ -33,7 +33,7 @@ from kronviz.training.data import VALIDATION, validation_ids
 from kronviz.training.export import card_sources, export_arms
 from kronviz.training.prepare import prepare, source_name
 from kronviz.training.rarity import write_rarity
-from kronviz.training.train import read_run
+from kronviz.training.runs import read_run
 
 # glibc hands large buffers back to the system after each use and pays for fresh pages each time;
 # keeping them makes a step on a CPU a third faster.

@@ -31,7 +31,7 @@ from kronviz.arms import ARMS
 from kronviz.checkpoint import read_log
 from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.pair import KEEP_MEMORY
-from kronviz.training.train import STATE
+from kronviz.training.runs import STATE
 
 AT_ONCE = 4
 """Runs that share a GPU: one model of seed size does not fill it."""

@@ -3,16 +3,13 @@
     python -m kronviz.training.train --config tiny --data data/tiny --out runs/tiny
     python -m kronviz.training.train --config tiny --arm kron --data data/tiny --out runs/tiny/kron
 
-Without ``--arm`` every arm is trained, each in a folder of its name.
+Without ``--arm``, bpe and kron are trained, each in a folder of its name.
 
 Notable:
 
-- A run's folder holds its configuration (``config.json``): it goes on, and is exported, without
-  any setting given again, and never with another.
-
-- A killed run goes on where it was and, on a CPU, prints the same losses to the last digit: the
-  batches of a step follow from its number alone, and model, optimizers and log are saved together.
-- States are safetensors, like everything else that the project writes.
+- A killed run resumes where it was and, on a CPU, prints the same losses to the last digit: the
+  batches of a step depend on its number alone, and model, optimizers and log are saved together.
+- What a run's folder holds is in `training.runs`.
 - The log is JSON Lines: ``step, tokens, seconds, train_loss, lr, norm`` and now and then
   ``val_loss``; losses in nats a token, ``norm`` the Frobenius norm of table or projection.
 """
@@ -26,7 +23,6 @@ import math
 import os
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +30,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -42,50 +37,22 @@ from tqdm import tqdm
 
 from kronviz import cli
 from kronviz.arms import ARMS, Counts
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint import LOG, PAIR
 from kronviz.errors import InputError
-from kronviz.lines import short_name
 from kronviz.model import GPT, padded_vocabulary
 from kronviz.tokenizer import load_tokenizer
-from kronviz.training.configs import TrainConfig, config_of
+from kronviz.training.configs import TrainConfig
 from kronviz.training.data import TokenFiles, run_config, split
+from kronviz.training.runs import (
+    FOLDED,
+    RUN,
+    STATE,
+    check_same_run,
+    load_weights,
+    read_run,
+    read_state,
+)
 from kronviz.training.sampled import sampled_cross_entropy
-
-STATE = "state.safetensors"
-FOLDED = "folded.wte.weight"
-"""In a state: the input matrix to export, where another one is trained (`arms.whitened`)."""
-LOG = "log.jsonl"
-RUN = "config.json"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as its folder describes it: the arm, its configuration, the folder of token files."""
-
-    arm: str
-    config: TrainConfig
-    data: Path
-
-
-def read_run(folder: Path) -> Run:
-    """Return what a run's folder says about it.
-
-    Raises:
-        InputError: there is no run in the folder, or its ``config.json`` is damaged.
-    """
-    path = folder / RUN
-    name = short_name(str(folder))
-    if not path.is_file() and not (folder / STATE).is_file():
-        raise InputError(f"There is no training run in {name}; check the path, or train it.")
-    # A run of version 0.1 has its configuration in its state alone.
-    about = {} if path.is_file() else read_state(folder)[0]
-    try:
-        if about:
-            return Run(folder.name, config_of(json.loads(about["config"])), Path())
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Run(str(found["arm"]), config_of(found["config"]), Path(found["data"]))
-    except (ValueError, RecursionError, KeyError, TypeError):
-        raise InputError(f"The file {RUN} of the run {name} is damaged; train it anew.") from None
 
 
 class Trainer:
@@ -103,7 +70,7 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, arm: str, data: Path, out: Path):
-        _check_same_run(out, config, arm)
+        check_same_run(out, config, arm)
         self.files, self.out = TokenFiles(data, config), out
         self.start(config, arm)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -310,38 +277,6 @@ class Trainer:
             (self.out / LOG).write_text("".join(line + "\n" for line in lines))
 
 
-def read_state(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return the notes and the tensors of a run's state.
-
-    Raises:
-        InputError: the run has saved no state yet, or the state is damaged.
-    """
-    name = short_name(str(folder))
-    if not (folder / STATE).is_file():
-        raise InputError(f"The run {name} has saved no state yet; train it first.")
-    try:
-        with safe_open(folder / STATE, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return file.metadata(), tensors
-    except (SafetensorError, OSError):
-        raise InputError(f"The state of the run {name} is damaged; train it anew.") from None
-
-
-def _check_same_run(folder: Path, config: TrainConfig, arm: str) -> None:
-    """Refuse to go on with a run in another way than it began."""
-    if not (folder / RUN).is_file():
-        return
-    there = read_run(folder)
-    old, new = (dataclasses.asdict(one) | {"arm": a} for one, a in
-                ((there.config, there.arm), (config, arm)))  # fmt: skip
-    if changed := [key for key in new if new[key] != old[key]]:
-        raise InputError(
-            f"The run in {short_name(str(folder))} began with {changed[0]} = "
-            f"{json.dumps(old[changed[0]])}, not {json.dumps(new[changed[0]])}; give another "
-            "--out, or go on with it without settings."
-        )
-
-
 class _Float32(TorchFunctionMode):
     """Muon orthogonalises in bfloat16; under this mode it does so in float32."""
 
@@ -369,21 +304,6 @@ def has_fast_bfloat16() -> bool:
     Without AVX-512 it is emulated, and takes fifty times as long.
     """
     return torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
-
-
-def load_weights(model: GPT, tensors: dict[str, Tensor]) -> None:
-    """Copy the ``model.*`` tensors of a training state into a model."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
-
-
-def load_exported(model: GPT, tensors: dict[str, Tensor]) -> None:
-    """Copy a training state into a model as it is exported."""
-    load_weights(model, tensors)
-    if FOLDED in tensors:
-        with torch.no_grad():
-            model.input_weight().copy_(tensors[FOLDED])
 
 
 def _optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
