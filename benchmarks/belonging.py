@@ -1,4 +1,4 @@
-"""What the test of `kronviz.probes.cross_model.belonging` says when tokens are dealt out anew.
+"""What the test of `kronviz.probes.cross_model.belonging` says when tokens are shuffled.
 
     python benchmarks/belonging.py --vectors model.safetensors --tokens tokenizer.json
 

@@ -77,7 +77,7 @@ class Case:
         """Return a batch of ids; with another number, another one."""
         if self.text:
             written = read(self.text, self.vocabulary)
-            # Where the text ends, it begins anew.
+            # Where the text ends, it starts again.
             places = torch.arange(self.tokens) + number * self.tokens
             return written[places % len(written)].to(self.device)
         generator = torch.Generator().manual_seed(number)

@@ -4,7 +4,7 @@
 
 Without ``--url`` it starts the app on a port of its own. A call is a named endpoint, by both of
 Gradio's ways, with values of the right kind, of the wrong kind, too long, missing or unknown; now
-and then a body that is no JSON, or a listener of the page by its number; and now and then what
+and then a body that is not JSON, or a listener of the page by its number; and now and then what
 `hostile.py` knows: nested bodies, uploads without an end, broken ranges, runs that are left. Long
 probes are asked for little, and a call that is not answered within seconds is left, as an
 impatient visitor leaves it. After ``--seconds`` no further call is made, and the figures are of

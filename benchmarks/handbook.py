@@ -5,7 +5,7 @@
 
 writes its English paragraphs as JSON Lines, a section a line, with plain quotes and dashes as the
 training texts have them; code, tables and lists of links are left out. The book, by Raphaël Hertzog
-and Roland Mas, is under GPL-2.0+ or CC BY-SA 3.0; its text is no part of this project.
+and Roland Mas, is under GPL-2.0+ or CC BY-SA 3.0; its text is not a part of this project.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ def _stored(folder: Path, hashes: dict[str, Any]) -> dict[str, Tensor]:
             stored |= load(data)
         except SafetensorError:
             raise CheckpointError(
-                f"The file {shown} of checkpoint {label} is no safetensors file; restore it."
+                f"The file {shown} of checkpoint {label} is not a safetensors file; restore it."
             ) from None
     return stored
 
@@ -261,7 +261,7 @@ def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
         ) from None
     if not all(torch.isfinite(tensor).all() for tensor in model.parameters()):
         raise CheckpointError(
-            f"The weights of checkpoint {label} hold values that are no numbers; restore it."
+            f"The weights of checkpoint {label} hold values that are not numbers; restore it."
         )
     return model
 
@@ -309,14 +309,14 @@ def _label(folder: Path) -> str:
 
 
 def _no_number(written: str) -> None:
-    raise ValueError(f"{written} is no number")
+    raise ValueError(f"{written} is not a number")
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
     """Return the training log of an arm, a dict for each step; empty if there is none.
 
     Raises:
-        CheckpointError: a line is no JSON object.
+        CheckpointError: a line is not JSON object.
     """
     path = folder / LOG
     if not path.is_file():

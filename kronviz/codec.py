@@ -33,7 +33,7 @@ def dimension(pos_dim: int) -> int:
 def truncate(data: bytes, pos_dim: int) -> bytes:
     """Cut to at most ``pos_dim`` bytes, and before a UTF-8 character that the cut would split.
 
-    Bytes that are no UTF-8 (pieces of characters are tokens too) are cut at ``pos_dim``. The cut
+    Bytes that are not UTF-8 (pieces of characters are tokens too) are cut at ``pos_dim``. The cut
     never leaves nothing of a non-empty string: a first character wider than ``pos_dim`` is split.
     """
     dimension(pos_dim)

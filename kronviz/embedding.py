@@ -46,7 +46,7 @@ class KroneckerEmbedding(RowSumEmbedding):
             Row ``byte * P + position`` is what one cell contributes.
 
     Raises:
-        TypeError: the vocabulary is no sequence of bytes.
+        TypeError: the vocabulary is not a sequence of bytes.
         ValueError: d_model, pos_dim, encoder, init_std or padding_idx is none that there is.
     """
 

@@ -4,7 +4,7 @@ Notable:
 
 - UTF-8 with or without a byte-order mark. A line ends at a line feed alone, with or without a
   carriage return before it: form feeds, U+0085 and U+2028 are characters of a line like others.
-- Lines without any character but blanks are left out; a file with nothing else is refused.
+- Lines without any character but spaces are left out; a file with nothing else is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def decode_text(data: bytes, name: str) -> str:
         name: of the file, for the sentence of an error.
 
     Raises:
-        InputError: the bytes are no UTF-8 text.
+        InputError: the bytes are not UTF-8 text.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(f"{short_name(name)} is UTF-16 text; save it as UTF-8.")
@@ -61,13 +61,13 @@ def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> byte
         if not path.exists():
             raise InputError(f"There is no file {name}; check its path.")
         if not path.is_file():
-            raise InputError(f"{name} is no regular file; give a plain text file.")
+            raise InputError(f"{name} is not a regular file; give a plain text file.")
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        reason = (getattr(error, "strerror", None) or "its name is no path").lower()
+        reason = (getattr(error, "strerror", None) or "its name is not a path").lower()
         raise InputError(f"{name} cannot be read: {reason}.") from None
     if len(data) > limit and not cut:
         raise InputError(f"{name} is larger than the limit of {limit / 1e6:g} MB; cut it.")

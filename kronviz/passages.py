@@ -118,7 +118,7 @@ def passages(
     half: str | None = None,
     progress: Progress | None = None,
 ) -> Passages:
-    """Cut passages out of texts and spoil their contexts; the same arguments, the same passages.
+    """Cut passages out of texts and misspell their contexts; the same arguments, the same passages.
 
     Args:
         texts: documents; a passage never crosses from one to the next, and none overlap.
@@ -132,7 +132,7 @@ def passages(
         progress: as for `kronviz.progress.asking`.
 
     Raises:
-        PassageError: an argument is of no use, or the texts are too short for a single passage.
+        PassageError: an argument is invalid, or the texts are too short for a single passage.
     """
     if half is not None and half not in HALVES:
         raise PassageError(f"half is {half!r}; it must be one of {', '.join(HALVES)}, or None.")
@@ -152,8 +152,8 @@ def passages(
     # In the order of the draw, so that the first of them are a sample too.
     chosen = [found[i] for i in np.random.default_rng(abs(seed)).permutation(len(found))[:count]]
     cleans = [tokenizer.decode(before) for before, _ in chosen]
-    spoiled = {
-        condition: _spoil(cleans, condition, kinds, seed)
+    misspelled = {
+        condition: _misspell(cleans, condition, kinds, seed)
         for condition in asking(conditions, progress, 1)
     }
     words = max(1, sum(len(find_words(text)) for text in cleans))
@@ -166,9 +166,9 @@ def passages(
         half=half,
         contexts={
             condition: tuple(tuple(tokenizer.encode(text)) or (tokenizer.eot_id,) for text in made)
-            for condition, (made, _) in spoiled.items()
+            for condition, (made, _) in misspelled.items()
         },
-        misspelled={c: edits / words for c, (_, edits) in spoiled.items()},
+        misspelled={c: edits / words for c, (_, edits) in misspelled.items()},
         targets=targets,
         bytes=lengths[targets].sum(1),
         texts=hashlib.sha256(whole.encode()).hexdigest(),
@@ -232,7 +232,7 @@ def _whole(tokenizer: Tokenizer, before: Ids, behind: Ids) -> bool:
     )
 
 
-def _spoil(
+def _misspell(
     cleans: Sequence[str], condition: Condition, kinds: Sequence[str], seed: int
 ) -> tuple[list[str], int]:
     """Return the texts in a condition, and how many of their words were misspelled."""

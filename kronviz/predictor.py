@@ -58,7 +58,7 @@ class TokenView:
     r"""A token of a text, for display.
 
     Attributes:
-        text: readable form; bytes that are no whole character are written ``\xe2``.
+        text: readable form; bytes that are not a whole character are written ``\xe2``.
         hex: the bytes, two digits each.
         changed: indices of the bytes that differ from the other text.
         gaps: indices of the bytes before which the other text has bytes that this one lacks; the
@@ -279,7 +279,7 @@ class Predictor:
     def answer_token(self, clean: str, typo: str, answer: str) -> int | None:
         """Return the first token of a right answer, as it would follow both texts.
 
-        A blank is put before it unless both texts end in one. ``None`` for an empty answer.
+        A space is put before it unless both texts end in one. ``None`` for an empty answer.
 
         Raises:
             InputError: the answer is too long.

@@ -3,7 +3,7 @@
 Notable:
 
 - Drop-in for `torch.nn.Embedding`; the matrix is its one trainable tensor and the one entry of its
-  state dict. The vocabulary is no buffer: nothing can fail to load it or average it.
+  state dict. The vocabulary is not a buffer: nothing can fail to load it or average it.
 - Interchangeable ways to compute the sums, the same to rounding: a compiled loop on a CPU, Triton
   kernels on a GPU, a cached table, plain PyTorch.
 - Token bytes are stored ragged, as bytes and offsets.
@@ -83,7 +83,7 @@ class RowSumEmbedding(nn.Module):
 
     Attributes:
         weight: the rows, the only parameter: ``(R, d_model)``, with R as `codes.n_rows` has it. It
-            is no table of tokens: no output head can be tied to it.
+            is not a table of tokens: no output head can be tied to it.
         data, offsets: the bytes of all tokens, uint8, and where each begins, int32, on the device
             of the weight.
         longest_read: most bytes of a string that are read; ``None`` if all are.
@@ -95,8 +95,8 @@ class RowSumEmbedding(nn.Module):
     of ``cached``) is kept until they change. Changes are seen whether they go through the
     parameter, its ``data`` or an optimizer. Past PyTorch (numpy, DLPack, a kernel of one's own)
     they are seen on a CPU, and where most numbers change; else switch to training mode and back. A
-    CUDA graph that is recorded in evaluation mode holds what was kept then: record it anew when the
-    rows have changed.
+    CUDA graph that is recorded in evaluation mode holds what was kept then: record it again after
+    the rows have changed.
     """
 
     # What code written for `nn.Embedding` asks for.
@@ -133,7 +133,7 @@ class RowSumEmbedding(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the rows anew."""
+        """Redraw the rows."""
         nn.init.normal_(self.weight, std=self.init_std)
         self._drawn = not self.weight.is_meta
 
@@ -187,7 +187,7 @@ class RowSumEmbedding(nn.Module):
         Raises:
             IndexError: an id is out of range (on a CPU; on a GPU the fused encoder gives a row of
                 NaN, the others fail as `nn.Embedding` does), or a forced index is.
-            TypeError: ids are no integers, or what is forced is no bytes.
+            TypeError: ids are not integers, or what is forced is not bytes.
             RuntimeError: ids are on another device than the weight.
             ValueError: the weight has another shape than it was made with: it was tied to a head.
         """
@@ -282,7 +282,9 @@ class RowSumEmbedding(nn.Module):
 
     def _with_forced(self, ids: Tensor, forced: Mapping[Slot, bytes]) -> tuple[Tensor, Tokens]:
         if not all(isinstance(slot, tuple) for slot in forced):
-            raise TypeError("forced has a key that is no tuple; say (position,) or (row, position)")
+            raise TypeError(
+                "forced has a key that is not a tuple; say (position,) or (row, position)"
+            )
         places, tokens = self._placed_behind(checked(list(forced.values()), "strings"))
         index = tuple(torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True))
         return ids.long().index_put(index, places), tokens
@@ -322,8 +324,8 @@ class RowSumEmbedding(nn.Module):
         if weight.shape != self._shape:
             raise ValueError(
                 f"weight has shape {tuple(weight.shape)}; that of this embedding has "
-                f"{tuple(self._shape)}. It is no table of tokens: do not tie it to an output head, "
-                "which needs a weight of its own"
+                f"{tuple(self._shape)}. It is not a table of tokens: do not tie it to an output "
+                "head, which needs a weight of its own"
             )
         if isinstance(ids, torch.fx.Proxy):
             raise TypeError(
@@ -431,7 +433,7 @@ def _refuse_tied_head(module: nn.Module, name: str, parameter: Tensor | None) ->
     if before.shape != parameter.shape or len(before) == owner.num_embeddings:
         raise ValueError(
             f"the weight of an embedding of bytes, {tuple(parameter.shape)}, cannot take the place "
-            f"of {type(module).__name__}.{name}, {tuple(before.shape)}: it is no table of "
+            f"of {type(module).__name__}.{name}, {tuple(before.shape)}: it is not a table of "
             "tokens; do not tie it (Hugging Face: tie_word_embeddings=False)"
         )
 

@@ -221,7 +221,7 @@ def share_cores() -> int:
 
 
 def _settle(future: Future[Comparison], answer: Comparison | Exception) -> None:
-    # Its asker may leave, or ask anew, at this very moment.
+    # Its asker may leave, or ask again, at this very moment.
     with contextlib.suppress(InvalidStateError):
         if isinstance(answer, Comparison):
             future.set_result(answer)

@@ -94,7 +94,7 @@ def checked(cls: type[Settings], **values: Any) -> Settings:
     """Return settings from values of any JSON type; ``None`` and an empty list mean the default.
 
     Raises:
-        InputError: a value is of no use; it names the setting.
+        InputError: a value is invalid; it names the setting.
     """
     known = declared(cls)
     if unknown := values.keys() - known.keys():
@@ -117,7 +117,7 @@ def check(settings: Any) -> None:
     """Check the values of a settings object that Python made; whole floats become whole numbers.
 
     Raises:
-        InputError: a value is of no use; it names the setting.
+        InputError: a value is invalid; it names the setting.
     """
     for name, (_, type_, about) in declared(type(settings)).items():
         object.__setattr__(settings, name, _value(name, getattr(settings, name), type_, about))
@@ -213,7 +213,7 @@ def endpoint(
     Args:
         answer: called with what checks the settings, and with the values of ``more``.
         says: what the endpoint does and what its answer holds.
-        more: type, default and one line of arguments that are no settings, by name.
+        more: type, default and one line of arguments that are not settings, by name.
         order: of all arguments, where it is not settings first, then ``more``.
         returns: type of the answer.
     """

@@ -38,7 +38,7 @@ def string_bytes(text: str | bytes, label: str = "string") -> bytes:
     `MAX_BYTES`.
     """
     if not isinstance(text, str | bytes):
-        raise InputError(f"The {label} is no text but {type(text).__name__}; give a text.")
+        raise InputError(f"The {label} is not text but {type(text).__name__}; give a text.")
     data = text if isinstance(text, bytes) else clean_text(text).encode()
     if not data:
         raise InputError(f"The {label} is empty, and an empty string lights no cell; type one.")
@@ -181,7 +181,9 @@ def mean_embedding(model: GPT) -> Tensor:
 
 
 def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:
-    """Return how a pair's tokenizer cuts a string; nothing without a pair, or if it is no UTF-8."""
+    """Return how a pair's tokenizer cuts a string; nothing without a pair, or if it is not
+    UTF-8.
+    """
     if predictor is None:
         return ()
     tokenizer = predictor.tokenizer
@@ -214,7 +216,7 @@ def owners(data: bytes) -> list[tuple[str, int, int]]:
 
 
 def readable(data: bytes) -> str:
-    r"""Return the bytes as text; those that are no whole character are written ``\xe2``."""
+    r"""Return the bytes as text; those that are not a whole character are written ``\xe2``."""
     return data.decode("utf-8", "backslashreplace")
 
 

@@ -124,7 +124,7 @@ class TokenSet:
         return self.vocabulary[token_id]
 
     def token_text(self, token_id: int) -> str:
-        r"""Return an id as readable text; bytes that are no whole character are written
+        r"""Return an id as readable text; bytes that are not a whole character are written
         ``\xe2``.
         """
         return self.token_bytes(token_id).decode("utf-8", errors="backslashreplace")
@@ -167,7 +167,7 @@ class Tokenizer(TokenSet):
         U+FFFD.
         """
         # tiktoken's regular expressions overflow their stack, in a panic that no `except Exception`
-        # catches, on a few hundred thousand blanks in a row. No real text has such a run.
+        # catches, on a few hundred thousand spaces in a row. No real text has such a run.
         if len(text) <= _MAX_RUN:
             return self._encoding.encode_ordinary(text)
         ids: list[int] = []
@@ -176,7 +176,7 @@ class Tokenizer(TokenSet):
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return text of ids; bytes that are no valid UTF-8 become U+FFFD."""
+        """Return text of ids; bytes that are not valid UTF-8 become U+FFFD."""
         return self._encoding.decode(list(ids), errors="replace")
 
     @functools.cached_property
@@ -283,7 +283,7 @@ def _load_ranks(base: str) -> dict:
 
 
 def _cut_long_runs(text: str) -> list[str]:
-    """Cut a text inside every run, of blanks or of anything else, longer than `_MAX_RUN`."""
+    """Cut a text inside every run, of spaces or of anything else, longer than `_MAX_RUN`."""
     pieces, start, run, was_blank = [], 0, 0, False
     for position, character in enumerate(text):
         blank = character.isspace()

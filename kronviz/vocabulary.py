@@ -8,7 +8,7 @@ Notable:
 - A special token stands for no text. It has the bytes of its name; where another token has the same
   bytes, cut at ``pos_dim``, it has byte FF, with which no UTF-8 text begins, and its id in three
   bytes. So special tokens differ from each other and from all text.
-- The reference implementation reads ``tokenizer.decode([id])`` instead, which loses the blank
+- The reference implementation reads ``tokenizer.decode([id])`` instead, which loses the space
   before a word and makes every piece of a character U+FFFD. That way is here, too, for what was
   trained so.
 
@@ -54,8 +54,8 @@ def token_bytes(
 
     Raises:
         TypeError: the tokenizer is of another kind.
-        ValueError: ``bytes`` is another word, the file is no tokenizer.json, or the tokenizer has
-            more ids than ``num_embeddings``.
+        ValueError: ``bytes`` is another word, the file is not a tokenizer.json, or the tokenizer
+            has more ids than ``num_embeddings``.
         ImportError: a file is to be read the reference's way and ``tokenizers`` is not installed.
     """
     codec.dimension(pos_dim)
@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read as a tokenizer.json: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("model"), dict):
-        raise ValueError(f"{file} is no tokenizer.json: it holds no model")
+        raise ValueError(f"{file} is not a tokenizer.json: it holds no model")
     return found
 
 
@@ -152,7 +152,7 @@ def _built(
     for number, piece in pieces.items():
         tokens[number] = decode(piece)
     for number, (content, special) in literal.items():
-        # An added token is cut from the text as it stands, but for SentencePiece's blank.
+        # An added token is cut from the text as it stands, but for SentencePiece's space.
         tokens[number] = (content if special else content.replace(_BLANK, " ")).encode()
     return tokens, sorted(number for number, (_, special) in literal.items() if special)
 
@@ -211,7 +211,7 @@ def _from_text(
         text = text.removesuffix(suffix) + " "
     for blank in blanks:
         text = text.replace(blank, " ")
-    # A lone surrogate is no text; no tokenizer can read it.
+    # A lone surrogate is not text; no tokenizer can read it.
     return text.encode(errors="replace")
 
 
@@ -241,7 +241,7 @@ def _slow_decoder(tokenizer: Any) -> Callable[[str], bytes]:
         return functools.partial(plain, prefix="##")
 
     def decode(piece: str) -> bytes:
-        # By what a third one adds to two: marks and blanks at the ends of a text are special.
+        # By what a third one adds to two: marks and spaces at the ends of a text are special.
         twice, thrice = (tokenizer.convert_tokens_to_string([piece] * n) for n in (2, 3))
         added = thrice.removeprefix(twice) if thrice.startswith(twice) else None
         return (added or thrice.removesuffix(twice)).encode(errors="replace")

@@ -22,7 +22,7 @@ from small import draw_quickly, small_model
 from kronviz.checkpoint import CHECKPOINTS, PAIR, save_arm
 from kronviz.predictor import Predictor
 
-# A slow machine is no fault of the code: properties are checked, never timed.
+# A slow machine is not a fault of the code: properties are checked, never timed.
 settings.register_profile("kronviz", deadline=None)
 settings.load_profile("kronviz")
 

@@ -137,7 +137,7 @@ def test_no_circles() -> None:
             return
         state[name] = 1
         for target in edges[name]:
-            # A package's own __init__ re-exports its parts; that is no circle of meaning.
+            # A package's own __init__ re-exports its parts; that is not a circle of meaning.
             if not name.startswith(target + "."):
                 visit(target, (*trail, name))
         state[name] = 2

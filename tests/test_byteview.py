@@ -129,7 +129,7 @@ def test_refuses_in_one_sentence() -> None:
         ("run", float("nan"), "whole number"),
         ("run", "16", "whole number"),
         ("run", True, "whole number"),
-        (None, 16, "no text but NoneType"),
+        (None, 16, "not text but NoneType"),
     ):
         with pytest.raises(InputError, match=sentence):
             encode(text, pos_dim=pos_dim)

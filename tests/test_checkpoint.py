@@ -220,11 +220,11 @@ DAMAGES = {
     "a pipe for weights": (_pipe("*.safetensors"), "missing"),
     "no folder": (shutil.rmtree, "missing"),
     "a scale without rows": (_shard(_scale), "as kronviz stores them"),
-    "weights that are no numbers": (_shard(_no_numbers), "no numbers"),
+    "weights that are not numbers": (_shard(_no_numbers), "not numbers"),
     "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "more is in one only"),
     "a piece of nothing": (_shard(lambda t: t.update({"a#x": torch.ones(2)})), "as kronviz"),
-    "a header of 2^63 bytes": (_header(b"\xff" * 7 + b"\x7f"), "no safetensors"),
-    "a header that is none": (_header((50).to_bytes(8, "little")), "no safetensors"),
+    "a header of 2^63 bytes": (_header(b"\xff" * 7 + b"\x7f"), "not a safetensors"),
+    "a header that is none": (_header((50).to_bytes(8, "little")), "not a safetensors"),
 }
 
 

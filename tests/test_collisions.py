@@ -51,7 +51,7 @@ def test_groups_hold_every_colliding_token_once() -> None:
 
 
 def test_the_references_rule_is_the_references() -> None:
-    """`kronecker_embeddings` itself, asked for every token that is no text and for long ones."""
+    """`kronecker_embeddings` itself, asked for every token that is not text and for long ones."""
     utils = pytest.importorskip("kronecker_embeddings.tokenizer_utils")
     tokenizer = load_tokenizer("r50k_base")
 

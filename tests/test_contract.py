@@ -577,7 +577,7 @@ def test_a_vocabulary_that_is_no_bytes() -> None:
             kron().embed_bytes(vocabulary)
         with pytest.raises(TypeError, match=r"strings|tuple"):
             kron()(IDS, {(0, 0): "text"})
-        with pytest.raises(TypeError, match="forced has a key that is no tuple"):
+        with pytest.raises(TypeError, match="forced has a key that is not a tuple"):
             kron()(IDS, {0: b"text"})
 
 

@@ -24,8 +24,8 @@ from kronviz.probes.robustness import (
     METRICS,
     Robustness,
     metric_rows,
+    misspelled_pairs,
     robustness,
-    spoiled,
 )
 from kronviz.probes.sweep import Sweep, our_sentences, sweep
 from kronviz.probes.tables import csv_text, robustness_rows, sweep_rows
@@ -260,16 +260,16 @@ def test_batches_cost_no_more_than_they_may(
 
 
 def test_sentences_are_misspelled_with_kinds_as_categories() -> None:
-    made = spoiled([*TEXTS, "", "42"], kinds=("swap",), edits=1, seed=4)
+    made = misspelled_pairs([*TEXTS, "", "42"], kinds=("swap",), edits=1, seed=4)
     assert [pair.clean for pair in made.pairs] == list(TEXTS)
     assert {pair.category for pair in made.pairs} == {"swap"}
     assert made.problems == ("Sentence 4 could not be misspelled that way.",)
-    assert made == spoiled([*TEXTS, "", "42"], kinds=("swap",), edits=1, seed=4)
+    assert made == misspelled_pairs([*TEXTS, "", "42"], kinds=("swap",), edits=1, seed=4)
     for arguments in ({"kinds": ("nothing",)}, {"kinds": ()}, {"kinds": ("swap",), "edits": -1}):
         with pytest.raises(InputError):
-            spoiled(TEXTS, **arguments)
+            misspelled_pairs(TEXTS, **arguments)
     with pytest.raises(InputError, match="the limit is 500"):
-        spoiled(["a word"] * 501, kinds=("swap",))
+        misspelled_pairs(["a word"] * 501, kinds=("swap",))
 
 
 def test_a_sweep_has_a_point_for_each_kind_and_strength(small_predictor: Predictor) -> None:
@@ -290,7 +290,7 @@ def test_a_sweep_has_a_point_for_each_kind_and_strength(small_predictor: Predict
 
 def test_a_point_of_a_sweep_is_the_robustness_of_its_texts(small_predictor: Predictor) -> None:
     found = sweep(small_predictor, TEXTS, kinds=("drop",), strengths=(1,), seed=2)
-    same = robustness(small_predictor, spoiled(TEXTS, kinds=("drop",), seed=2), seed=2)
+    same = robustness(small_predictor, misspelled_pairs(TEXTS, kinds=("drop",), seed=2), seed=2)
     for one, other in zip(found.points[0].metrics, same.metrics, strict=True):
         assert one.arms[0].value.mean == pytest.approx(other.arms[0].value.mean, abs=1e-6)
 
@@ -374,18 +374,18 @@ def test_outcomes_come_in_the_order_of_the_pairs(small_predictor: Predictor) -> 
 def test_sentences_are_misspelled_in_the_manner_asked_for() -> None:
     lines = ["quiet zebra waits", "yellow azaleas quickly wither"]
     for keyboard in ("qwerty", "qwertz", "azerty"):
-        made = spoiled(lines, kinds=["neighbour"], seed=3, share=1.0, keyboard=keyboard)
+        made = misspelled_pairs(lines, kinds=["neighbour"], seed=3, share=1.0, keyboard=keyboard)
         for pair in made.pairs:
             assert len(pair.edits) == len(pair.clean.split())
             words = zip(pair.clean.split(), pair.typo.split(), strict=True)
             assert all(a[0] == b[0] and a != b for a, b in words)
-    free = spoiled(["qa qa qa qa"] * 20, kinds=["swap"], share=1.0, protect_first=False)
+    free = misspelled_pairs(["qa qa qa qa"] * 20, kinds=["swap"], share=1.0, protect_first=False)
     assert {pair.typo for pair in free.pairs} == {"aq aq aq aq"}
     with pytest.raises(InputError, match="keyboard"):
-        spoiled(lines, kinds=["neighbour"], keyboard="dvorak")
+        misspelled_pairs(lines, kinds=["neighbour"], keyboard="dvorak")
 
 
 def test_a_sentence_too_long_is_not_misspelled_at_all() -> None:
-    made = spoiled(["short one", "x" * 2001], kinds=("swap",), edits=1, seed=1)
+    made = misspelled_pairs(["short one", "x" * 2001], kinds=("swap",), edits=1, seed=1)
     assert [pair.clean for pair in made.pairs] == ["short one"]
     assert made.problems == ("Sentence 2 has 2,001 characters; the limit is 2,000.",)

@@ -21,8 +21,7 @@ import pytest
 import torch
 from gradio.utils import get_upload_folder
 
-from kronviz.app.server import guard as door
-from kronviz.app.server import uploads
+from kronviz.app.server import guard, uploads
 from kronviz.checkpoint import CheckpointError, load_arm
 
 ROOT = Path(__file__).parent.parent
@@ -134,7 +133,7 @@ def test_the_page_asks_for_no_line_that_stays_open(served: str) -> None:
 
 
 def test_what_is_too_large_is_refused(served: str) -> None:
-    large = json.dumps({"clean": "a" * door.MAX_JSON, "typo": "b"})
+    large = json.dumps({"clean": "a" * guard.MAX_JSON, "typo": "b"})
     url = f"{served}gradio_api/call/v2/compare"
     assert httpx.post(url, content=large).status_code == 413
 

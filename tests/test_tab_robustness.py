@@ -23,7 +23,7 @@ from test_html import read
 from kronviz.app.components import run_controls as lab_parts
 from kronviz.app.components.results import progress
 from kronviz.app.components.runs import KEPT, Runs, lane
-from kronviz.app.components.spelling_test import beyond
+from kronviz.app.components.spelling_test import all_pairs
 from kronviz.app.context import Context, load_context
 from kronviz.app.server import queueing as direct
 from kronviz.app.tabs.robustness import api as lab_api
@@ -298,7 +298,7 @@ def test_a_kept_run_stands_there_before_anything_is_run(
     for name in ("kept", "other"):
         shutil.copytree(pair_folder, tmp_path / name)
     found = kept.keep(tmp_path / "kept").report
-    lab, page = read(tab._opening(context, "kept")).said, read(beyond(tmp_path / "kept")).said
+    lab, page = read(tab._opening(context, "kept")).said, read(all_pairs(tmp_path / "kept")).said
     assert "Our 6 pairs, read once and kept with the weights" in lab
     assert "6 texts, misspelled" in page
     for arm in found.metric("top1_kept").arms:  # type: ignore[union-attr]
@@ -306,7 +306,7 @@ def test_a_kept_run_stands_there_before_anything_is_run(
         assert share in page
         assert share in lab
     assert "Nothing has been run here yet" in read(tab._opening(context, "other")).said
-    assert beyond(tmp_path / "other") == "<div></div>"
+    assert all_pairs(tmp_path / "other") == "<div></div>"
 
 
 def test_kept_curves_stand_there_before_anything_is_run(

@@ -71,7 +71,7 @@ def test_refusals_are_sentences(client: Client, context: Context, tmp_path: Path
     bad.write_bytes(b"PK\x03\x04 a zip of a million zeros")
     with pytest.raises(AppError, match="Two files are needed"):
         client.predict(None, None, "", [], 16, 0, 1, api_name="/table_of_files")
-    with pytest.raises(AppError, match="token list is no text but an archive"):
+    with pytest.raises(AppError, match="token list is not text but an archive"):
         client.predict(
             handle_file(bad), handle_file(bad), "", [], 16, 0, 1, api_name="/table_of_files"
         )

@@ -271,7 +271,7 @@ def test_other_marks_show_in_a_bare_list() -> None:
     joined = read("\n".join([f"{w}@@" for w in WORDS] + WORDS).encode(), "vocab.txt")
     assert joined[0] == (b"run", False)
     assert joined[-1] == (b"walk", True)
-    # Words that hold a mark by chance are no scheme.
+    # Words that hold a mark by chance are not a scheme.
     plain = [*(f"word{i}" for i in range(300)), "##", "C##", "@@"]
     assert read_tokens("\n".join(plain).encode(), "v.txt").scheme == PLAIN.name
 

@@ -110,8 +110,8 @@ def saved(array: np.ndarray) -> bytes:
 
 
 REFUSED = {
-    "empty": (b"", "no safetensors file"),
-    "text": (b"run 0.1 0.2 0.3\n" * 50, "no safetensors file"),
+    "empty": (b"", "not a safetensors file"),
+    "text": (b"run 0.1 0.2 0.3\n" * 50, "not a safetensors file"),
     "zip": (zipped(), "an archive"),
     "pickle": (pickle.dumps({"weight": [1.0] * 99}), "a pickle"),
     "short": (header(data_offsets=[0, 320]) + b"\0" * 100, "ends before"),
@@ -121,14 +121,14 @@ REFUSED = {
     "int8": (header(dtype="I8", data_offsets=[0, 80]) + b"\0" * 400, "stored as I8"),
     "few rows": (header(shape=[3, 4], data_offsets=[0, 48]) + b"\0" * 48, "3 rows"),
     "wide": (header(shape=[20, 99999], data_offsets=[0, 7999920]) + b"\0" * 48, "99,999 numbers"),
-    "list": (struct.pack("<Q", 2) + b"[]", "no safetensors file"),
+    "list": (struct.pack("<Q", 2) + b"[]", "not a safetensors file"),
     "many parts": (
         struct.pack("<Q", 9_000_007) + b'{"a":[' + b"[]," * 2_999_999 + b"[]]}",
-        "no safetensors file",
+        "not a safetensors file",
     ),
-    "digits": (b"a " + b"1" * 200_000 + b"x\n", "no safetensors file"),
+    "digits": (b"a " + b"1" * 200_000 + b"x\n", "not a safetensors file"),
     "type": (header(dtype={"F": 1}, data_offsets=[0, 320]) + b"\0" * 320, "not known"),
-    "deep": (struct.pack("<Q", 90_000) + b"[" * 90_000, "no safetensors file"),
+    "deep": (struct.pack("<Q", 90_000) + b"[" * 90_000, "not a safetensors file"),
     "npy of objects": (saved(np.array([[{}] * 3] * 20)), "array of objects"),
     "npy of text": (saved(np.array([["a"] * 3] * 20)), "matrix"),
     "npy of whole numbers": (saved(np.ones((20, 4), int)), "matrix"),
@@ -243,7 +243,7 @@ def test_a_model_without_what_is_needed_is_refused(hub: str) -> None:
     for files, said in (
         ({}, "is not there"),
         ({"tokenizer__json": TOKENS}, "has no model.safetensors"),
-        ({"tokenizer__json": TOKENS, "model__safetensors": b"<html></html>"}, "no safetensors"),
+        ({"tokenizer__json": TOKENS, "model__safetensors": b"<html></html>"}, "not a safetensors"),
         ({"tokenizer__json": b"{", "model__safetensors": save({"wte": TABLE})}, "not valid JSON"),
         ({"tokenizer__json": TOKENS, "model__safetensors__index__json": b"[]"}, "damaged"),
         (

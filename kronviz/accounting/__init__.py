@@ -7,8 +7,8 @@ Notable:
 - Bytes of text are counted, not guessed: each token of the vocabulary is cut as the codec cuts it.
   A vocabulary given as a number is the first so many ids of o200k; beyond its end, the rest is
   taken to be as long as its mean, and the result says so.
-- kron needs an output head of its own, where bpe's table serves as its head too. That is no input
-  cost and is in no sum here, but `InputCost.head_parameters` says how large it is.
+- kron needs an output head of its own, where bpe's table serves as its head too. It is not an input
+  cost and in no sum here; `InputCost.head_parameters` says how large it is.
 
 >>> cost = input_cost("r50k_base", pos_dim=16, d_model=768)
 >>> cost.table_parameters, cost.projection_parameters

@@ -18,7 +18,7 @@ SEED = 0
 
 
 def shuffle(vocabulary: TokenBytes) -> TokenBytes:
-    """Return the vocabulary with the bytes of tokens of one length dealt out anew."""
+    """Return the vocabulary with the bytes of tokens of one length shuffled."""
     lengths = np.diff(vocabulary.offsets)
     spelled = np.arange(len(vocabulary))
     random = np.random.default_rng(SEED)

@@ -2,7 +2,7 @@
 
 Notable:
 
-- Most of the code's variance lies in a few dozen directions (the blank at the front, frequent first
+- Most of the code's variance lies in a few dozen directions (the space at the front, frequent first
   letters), so a step of Adam moves some directions of the projection far and others hardly. With
   ``A = (C + εI)^(-1/2)``, C the second moment of the z-normalised code under the unigram
   distribution, the model learns ``W'`` and embeds by ``W = A W'``.

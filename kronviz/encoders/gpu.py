@@ -4,7 +4,7 @@ Notable:
 
 - Forward is one kernel: id, bytes, rows, sum and z-normalisation in one pass. Each warp embeds a
   few tokens one after another, as many of them as fill the GPU once, and waits for no other warp.
-- Backward uses no atomics at all, so hot cells (most tokens start with a blank) queue for nothing
+- Backward uses no atomics at all, so hot cells (most tokens start with a space) queue for nothing
   and gradients are the same to the last bit from run to run. Ids are sorted and gradients added by
   token; then each cell adds the sums of its tokens. Which tokens have a cell is known beforehand
   (`owners`), so that the cells of a batch need no sorting.

@@ -19,7 +19,7 @@ from kronviz.encoders import is_recording
 from kronviz.encoders.codes import Code, gains, n_rows, owned
 
 PIECE = 128
-"""Most tokens of a piece: long lists are cut, for a blank begins tens of thousands of tokens."""
+"""Most tokens of a piece: long lists are cut, for a space begins tens of thousands of tokens."""
 KEPT = 4
 _kept: collections.OrderedDict[tuple, tuple[Owners, Tensor, Tensor]] = collections.OrderedDict()
 

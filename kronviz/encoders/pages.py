@@ -43,7 +43,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     if made.nbytes >= LARGE and (advise := _madvise()):
         pages = _whole(made, mmap.PAGESIZE)
         place = pages.start * mmap.PAGESIZE, len(pages) * mmap.PAGESIZE
-        # Advice: that it was not taken is no error.
+        # Advice: that it was not taken is not an error.
         advise(*place, _HUGE)
         if made.nbytes >= FRESH and not _at_hand(_whole(made, SIZE)):
             advise(*place, _SMALL)

@@ -65,7 +65,7 @@ def _place(point: MapPoint, space: str) -> tuple[float, float]:
 
 
 def label(text: str) -> str:
-    """Return a token's text as Plotly may show it: short, blanks visible, nothing taken for
+    """Return a token's text as Plotly may show it: short, spaces visible, nothing taken for
     markup.
     """
     shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: MAX_LABEL + 1])

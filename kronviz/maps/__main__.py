@@ -1,7 +1,7 @@
 """Draw and store all maps of a pair: ``python -m kronviz.maps --pair tiny``.
 
 The same weights give the same files on the same kind of processor; on another, sums round otherwise
-and UMAP draws another picture of the same neighbours. ``--check`` draws all anew, stores nothing,
+and UMAP draws another picture of the same neighbours. ``--check`` redraws all, stores nothing,
 and says whether the stored maps are these, or how faithful those are. ``--families`` draws nothing
 and prints the probe families' figures.
 """

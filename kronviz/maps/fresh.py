@@ -1,4 +1,4 @@
-"""Typed words laid out anew by UMAP, by themselves: a picture of these words and nothing else."""
+"""Typed words laid out by UMAP, by themselves: a picture of these words and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEIGHBORS = 8
 
 @dataclass(frozen=True)
 class FreshSide:
-    """Words laid out anew in one space.
+    """Words laid out in one space.
 
     Attributes:
         points: right and up, 0 to 1, in the order of the words.
@@ -36,7 +36,7 @@ class FreshSide:
 
 @dataclass(frozen=True)
 class FreshLayout:
-    """Words laid out anew in two spaces."""
+    """Words laid out in two spaces."""
 
     pair: str
     words: tuple[str, ...]
@@ -59,7 +59,7 @@ def lay_out_words(
         progress: told the share that is done.
 
     Raises:
-        InputError: there are fewer than five words, or an argument is of no use.
+        InputError: there are fewer than five words, or an argument is invalid.
         Stopped: ``progress`` said so.
     """
     started = time.perf_counter()

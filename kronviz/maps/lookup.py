@@ -150,7 +150,7 @@ class Side:
     """A word and its family in one space.
 
     Attributes:
-        text, hex: what was looked up here: the word as it was typed, or where that is no token,
+        text, hex: what was looked up here: the word as it was typed, or where that is not a token,
             the token that it is after a space or in another case.
         family: tokens that belong to the word: relatives, then the nearest in the raw code.
         relatives: how many typographic and morphological ones there are, lit or not.
@@ -247,12 +247,12 @@ def look_up(
 
     Args:
         text: the word; ``#123`` is the token of that id in the pair's vocabulary, and ``\xe2`` in
-            it is a byte, as the project writes bytes that are no text.
+            it is a byte, as the project writes bytes that are not text.
         left, right: names in `kronviz.maps.spaces.SPACES`.
         k: how many neighbours, 1 to `MAX_K`.
 
     Raises:
-        InputError: an argument is of no use.
+        InputError: an argument is invalid.
     """
     started = time.perf_counter()
     data = named_bytes(text, predictor)
@@ -314,7 +314,7 @@ def place_words(
         words: 1 to 200 texts of at most 200 bytes; further copies of a word are dropped.
 
     Raises:
-        InputError: an argument is of no use.
+        InputError: an argument is invalid.
     """
     started = time.perf_counter()
     data = checked_words(words)

@@ -209,7 +209,7 @@ def neighbors(
 def canonical(data: bytes) -> str | None:
     """Return a string without leading space and punctuation, in lower case (paper, section 6).
 
-    A string of nothing else keeps its punctuation; bytes that are no UTF-8 have no such form.
+    A string of nothing else keeps its punctuation; bytes that are not UTF-8 have no such form.
     """
     if not codec.is_utf8(data):
         return None

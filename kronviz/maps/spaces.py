@@ -207,7 +207,7 @@ class OwnModelTokens(TokenSet):
         self._blanks = any(token[:1] == b" " for token in tokens)
 
     def spelled(self, data: bytes) -> bytes:
-        """Return a word as this vocabulary writes it: without its leading blank where no token has
+        """Return a word as this vocabulary writes it: without its leading space where no token has
         one.
         """
         return data if self._blanks else data.lstrip(b" ") or data
@@ -301,7 +301,7 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
     """Return what stands for words in a space.
 
     Raises:
-        InputError: bytes that are no text and no token have no vector in an arm with a table.
+        InputError: bytes that are not text and no token have no vector in an arm with a table.
     """
     if space.coded:
         return Asked(("bytes",) * len(words), tuple(spelled(space, data) for data in words))

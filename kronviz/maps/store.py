@@ -5,7 +5,7 @@ Notable:
 - A file is a safetensors file with one tensor, the coordinates in 16 bits, and what they are a
   map of in its header. The same weights give the same bytes.
 - A map carries the fingerprint of the arm that it was drawn from. One of other weights is never
-  shown: `read_map` says so in a sentence, and `draw_map` draws it anew.
+  shown: `read_map` says so in a sentence, and `draw_map` redraws it.
 - Whatever the pair, maps lie alike: each is turned and mirrored onto the first of its arms.
 """
 
@@ -152,7 +152,7 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
 
 
 def draw_map(predictor: Predictor, space: str) -> Map:
-    """Draw the map of a space anew, and keep it for as long as the process lives.
+    """Draw the map of a space again, and keep it for as long as the process lives.
 
     Takes some seconds for 8,193 tokens on two cores, about half a minute for 50,257.
     """

@@ -60,7 +60,7 @@ class Spelling:
     """What the spellings of a vocabulary say, worked out once.
 
     Attributes:
-        forms: the canonical form of every token; empty for bytes that are no text.
+        forms: the canonical form of every token; empty for bytes that are not text.
         by_form: tokens of every canonical form.
         probe: for every token the place of its probe family from 1, 0 for none: uint8.
     """

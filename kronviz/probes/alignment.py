@@ -4,7 +4,7 @@ Notable:
 
 - Alignment is by bytes, never by token: a typo changes how a word is cut, and a later token of one
   run is compared with the token of the other run that ends at the same character.
-- A token that ends inside a changed stretch is no place; the end of the stretch is one.
+- A token that ends inside a changed stretch is not a place; the end of the stretch is one.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def continuation_of(
         The figures, and the losses that they are of.
 
     Raises:
-        InputError: the text or an argument is of no use.
+        InputError: the text or an argument is invalid.
     """
     started = time.perf_counter()
     try:

@@ -2,8 +2,8 @@
 
 Notable:
 
-- A novel string is one that is no single token of the vocabulary. It is put into prompts and read
-  in up to three ways: by bpe and by kron as its own tokens, and by kron as one forced slot.
+- A novel string is not a single token of the vocabulary. It is put into prompts and read in
+  up to three ways: by bpe and by kron as its own tokens, and by kron as one forced slot.
 - `Reading.echoed` counts whole repetitions. A small model seldom spells a long string without a
   slip, so the longest piece of the string that the continuation holds is measured too, beside the
   same figure for the other strings of the set, which is what chance gives.
@@ -122,7 +122,7 @@ class EchoSettings:
 
     strings: tuple[str, ...] = setting(
         STRINGS,
-        f"Up to {MAX_STRINGS} strings that fit the code with a blank before them (15 bytes); empty "
+        f"Up to {MAX_STRINGS} strings that fit the code with a space before them (15 bytes); empty "
         f"for our {len(STRINGS)}",
     )
     prompts: tuple[str, ...] = setting(
@@ -235,7 +235,7 @@ def echo_plan(
     for holds in (slot_bytes(predictor, arm) for arm in predictor.arms):
         if holds is not None and size > holds:
             raise InputError(
-                f"The string {longest!r} has {size} bytes with its blank; a slot of this model "
+                f"The string {longest!r} has {size} bytes with its space; a slot of this model "
                 f"reads {holds}. Shorten it."
             )
     # The longest of the prompts is read now: better a refusal before the work than in its midst.

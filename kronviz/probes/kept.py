@@ -6,7 +6,7 @@ Notable:
 
 - What is kept says what it was measured on: the fingerprints of all arms' weights, the hash of the
   texts, the seed. `kept` gives nothing where any of it is no longer so: figures of a pair
-  that was trained anew are never shown as its own.
+  that was trained again are never shown as its own.
 - Outcomes of single pairs are left out; the run itself gives them again.
 """
 

@@ -45,7 +45,7 @@ def spellings(vocabulary: str) -> Spellings:
     """Return the `Spellings` of a vocabulary."""
     tokenizer = load_tokenizer(vocabulary)
     data = [tokenizer.token_bytes(token) for token in range(tokenizer.n_vocab)]
-    # Bytes that are no text have no canonical form: each is a form of its own.
+    # Bytes that are not text have no canonical form: each is a form of its own.
     forms = [canonical(own) or f"\0{token}" for token, own in enumerate(data)]
     numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
     ids = {own: token for token, own in enumerate(data)}

@@ -7,7 +7,7 @@ Notable:
 - The file is BLiMP's (arXiv 1912.00582): JSON Lines with ``sentence_good`` and ``sentence_bad``,
   and ``field``, ``linguistics_term`` or ``UID`` where they are known. ``good | bad`` on a line will
   do as well.
-- Sentences are scored as lm-evaluation-harness scores them: a blank before the first word, after an
+- Sentences are scored as lm-evaluation-harness scores them: a space before the first word, after an
   end-of-text token, the sum of log-probabilities of all tokens; `kronviz.probes.harness` lets the
   harness itself ask.
 - A perturbation falls on what the two sentences have in common, alike in both; the words that
@@ -132,7 +132,7 @@ def parse_pairs(text: str, name: str, most: int = MAX_PAIRS) -> tuple[MinimalPai
         most: pairs that are taken.
 
     Raises:
-        InputError: a line is no pair, or there are none or too many.
+        InputError: a line is not a pair, or there are none or too many.
     """
     lines = text.removeprefix("\ufeff").split("\n")
     filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -204,7 +204,7 @@ def _tokens(ids: Sequence[tuple[Ids, ...]]) -> int:
 
 
 class _Encode:
-    """Encodes sentences as the harness does, with a blank before the first word."""
+    """Encodes sentences as the harness does, with a space before the first word."""
 
     def __init__(self, predictor: Predictor):
         self.tokenizer = predictor.tokenizer

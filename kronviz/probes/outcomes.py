@@ -153,7 +153,7 @@ def _read_batch(
 def answer_token(predictor: Predictor, pair: Pair) -> int | None:
     """Return the first token of a pair's right answer, as it would follow both texts.
 
-    A blank is put before it unless both texts end in one.
+    A space is put before it unless both texts end in one.
     """
     if not pair.expected:
         return None

@@ -180,7 +180,7 @@ def recovery(
         progress: told after each passage; a stopped run returns what was read.
 
     Raises:
-        InputError: an argument is of no use.
+        InputError: an argument is invalid.
     """
     texts, problems = fitting_passages(predictor, passages)
     steps = passage_runs(predictor, texts, kinds=kinds, repeats=repeats, later=later, seed=seed)

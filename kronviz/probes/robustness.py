@@ -159,7 +159,7 @@ def robustness(
     """Read every pair with every arm and sum up.
 
     Args:
-        pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `spoiled`.
+        pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `misspelled_pairs`.
         seed: of the bootstrap; the same pairs and seed give the same figures.
         progress: told after each batch; a stopped run returns what was read.
     """
@@ -197,7 +197,7 @@ class MisspellingSettings:
 
     def pairs(self) -> PairSet:
         """Return the sentences and their misspelled forms as pairs."""
-        return spoiled(
+        return misspelled_pairs(
             self.sentences,
             kinds=self.kinds,
             edits=self.edits,
@@ -208,7 +208,7 @@ class MisspellingSettings:
         )
 
 
-def spoiled(
+def misspelled_pairs(
     sentences: Iterable[str],
     *,
     kinds: Sequence[str],
@@ -228,7 +228,7 @@ def spoiled(
         keyboard: ``qwerty``, ``qwertz`` or ``azerty``, for hits on the key beside.
 
     Raises:
-        InputError: an argument is of no use to the engine, or there are too many sentences.
+        InputError: an argument is invalid to the engine, or there are too many sentences.
     """
     pairs, problems = [], []
     lines = [line.strip() for line in sentences if line.strip()]

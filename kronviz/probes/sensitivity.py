@@ -140,7 +140,7 @@ def sensitivity(
         progress: told after each batch of texts; a stopped run returns what was read.
 
     Raises:
-        InputError: the text is empty or too long, or an argument is of no use.
+        InputError: the text is empty or too long, or an argument is invalid.
     """
     jobs = sensitivity_jobs(predictor, text, kinds=kinds, tries=tries, seed=seed)
     return sensitivity_of(predictor, jobs, progress)
@@ -223,7 +223,7 @@ def word_variants(word: str, kinds: Sequence[str], tries: int, seed: int) -> tup
     misspelled so.
 
     Raises:
-        InputError: an argument is of no use to the engine.
+        InputError: an argument is invalid to the engine.
     """
     made = []
     for draw in range(tries):

@@ -27,7 +27,7 @@ def read_stored(cls: type[Stored] | Any, path: Path, pair_dir: Path, again: str)
     """Return what a file holds; ``None`` where there is none, or for other weights.
 
     Args:
-        again: the module that measures it anew, such as ``kept_table``.
+        again: the module that measures it again, such as ``kept_table``.
 
     Raises:
         CheckpointError: the file is damaged.

@@ -111,7 +111,7 @@ def sweep(
         progress: told after each batch; a stopped run returns what was read.
 
     Raises:
-        InputError: an argument is of no use.
+        InputError: an argument is invalid.
     """
     jobs = sweep_jobs(
         predictor,
@@ -164,7 +164,7 @@ def sweep_jobs(
         progress: as for `kronviz.progress.asking`.
 
     Raises:
-        InputError: an argument is of no use.
+        InputError: an argument is invalid.
     """
     lines = [line.strip() for line in sentences if line.strip()]
     if not lines:

@@ -236,7 +236,7 @@ def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfi
         overrides: values are JSON, or else strings; ``mixture=mine`` is one source.
 
     Raises:
-        InputError: the name, a field or a value is of no use.
+        InputError: the name, a field or a value is invalid.
     """
     if name in CONFIGS:
         fields = dataclasses.asdict(CONFIGS[name])
@@ -245,7 +245,9 @@ def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfi
         try:
             fields = json.loads(decode_text(read_bytes(path), path.name))
         except (json.JSONDecodeError, RecursionError):
-            raise InputError(f"{short_name(path.name)} is no JSON; give a configuration.") from None
+            raise InputError(
+                f"{short_name(path.name)} is not JSON; give a configuration."
+            ) from None
     else:
         raise InputError(
             f"There is no configuration {short_name(name)!r}; there are {', '.join(CONFIGS)}."
@@ -265,7 +267,7 @@ def config_of(fields: Any) -> TrainConfig:
     """Return the configuration that a JSON object describes.
 
     Raises:
-        InputError: a field is unknown or missing, or its value is of no use.
+        InputError: a field is unknown or missing, or its value is invalid.
     """
     known = TrainConfig.__dataclass_fields__
     if not isinstance(fields, dict):
@@ -292,7 +294,7 @@ _SHARES = ("decay", "exact")
 
 
 def _checked(key: str, kind: str, value: Any) -> Any:
-    """Return a field's value as its type has it; `InputError` if it is of no use."""
+    """Return a field's value as its type has it; `InputError` if it is invalid."""
     shown = short_name(json.dumps(value))
     if kind.startswith("tuple"):
         sources = [value] if isinstance(value, str) else value

@@ -4,7 +4,7 @@ Notable:
 
 - The rows of a step are a pure function of (configuration, step): there is no position to save,
   a resumed run reads what an uninterrupted one would have read, and both arms read the same.
-- A source is read in windows without overlap, shuffled anew and shifted anew in each epoch.
+- A source is read in windows without overlap, reshuffled and shifted again in each epoch.
 - A folder without ``val.npy`` holds validation text all the same: the last tenth of each source,
   which is then left out of training.
 - A folder knows its vocabulary (``data.json``, written by `prepare`), and `run_config` takes it and
@@ -144,7 +144,7 @@ def sources(folder: Path) -> list[str]:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return what `prepare` noted about a folder: ``vocabulary`` and, for each source, ``texts``.
 
-    A folder without a note, or with one that is no JSON object, gives an empty dict.
+    A folder without a note, or with one that is not JSON object, gives an empty dict.
     """
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

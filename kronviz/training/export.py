@@ -51,7 +51,7 @@ def trained_model(config: TrainConfig, arm: str, run: Path) -> GPT:
     except (KeyError, RuntimeError):
         raise InputError(
             f"The state of the run {short_name(str(run))} is of another configuration than its "
-            "config.json; train it anew."
+            "config.json; train it again."
         ) from None
     return model
 

@@ -71,7 +71,7 @@ def measure(config: str, runs: Path, out: Path, text: Path, count: int | None, l
     )
     about = json.dumps(describe(made, text, count), indent=1) + "\n"
     if (folder / PASSAGES).exists() and (folder / PASSAGES).read_text() != about:
-        raise InputError(f"{PASSAGES} is of other passages; remove the .npy files to begin anew.")
+        raise InputError(f"{PASSAGES} is of other passages; remove the .npy files to start again.")
     (folder / PASSAGES).write_text(about)
     for path in waiting:
         result = json.loads(path.read_text())

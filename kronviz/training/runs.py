@@ -55,7 +55,7 @@ def read_run(folder: Path) -> Run:
         found = json.loads(path.read_text(encoding="utf-8"))
         return Run(str(found["arm"]), config_of(found["config"]), Path(found["data"]))
     except (ValueError, RecursionError, KeyError, TypeError):
-        raise InputError(f"The file {RUN} of the run {name} is damaged; train it anew.") from None
+        raise InputError(f"The file {RUN} of the run {name} is damaged; train it again.") from None
 
 
 def read_state(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -72,7 +72,7 @@ def read_state(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return file.metadata(), tensors
     except (SafetensorError, OSError):
-        raise InputError(f"The state of the run {name} is damaged; train it anew.") from None
+        raise InputError(f"The state of the run {name} is damaged; train it again.") from None
 
 
 def check_same_run(folder: Path, config: TrainConfig, arm: str) -> None:

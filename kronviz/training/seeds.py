@@ -76,7 +76,7 @@ def train_seeds(
     if failed:
         raise InputError(
             f"Training of {', '.join(failed)} failed. Its message is above, or the system ended it "
-            "for want of memory; the same command goes on where it stopped."
+            "because memory ran out; the same command goes on where it stopped."
         )
 
 

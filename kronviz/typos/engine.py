@@ -54,7 +54,7 @@ def misspell(
     keyboard: whose neighbouring keys are hit, a name in `KEYBOARDS`.
 
     Where fewer edits are possible than asked for, those are made: `len(result.edits)` tells.
-    Raises ValueError with one sentence when an argument is of no use.
+    Raises ValueError with one sentence when an argument is invalid.
     """
     kinds = _checked(text, kinds, edits, seed, share, keyboard)
     sites = [Site(text, word, int(protect_first), keyboard) for word in find_words(text)]
@@ -148,7 +148,7 @@ def _start(edit: Edit) -> int:
 def _checked(
     text: str, kinds: Sequence[str], edits: int, seed: int, share: float | None, keyboard: str
 ) -> tuple[str, ...]:
-    """Return the kinds without repetitions, once every argument is known to be of use."""
+    """Return the kinds without repetitions, once every argument is known to be valid."""
     if not isinstance(text, str):
         raise ValueError(f"text is {_shown(text)}, but must be a string.")
     if isinstance(kinds, str) or not isinstance(kinds, Iterable):

@@ -1,7 +1,7 @@
 """The five perturbations of the byte-model papers, applied to a whole text, seeded.
 
 Definitions as in BLT (arXiv 2412.09871, section 6.1) and H-Net (arXiv 2507.07955, section 3.2).
-Where those leave room: a character is a code point, blanks and line ends count as characters, and
+Where those leave room: a character is a code point, spaces and line ends count as characters, and
 the shares of `drop` and `repeat` are exact up to rounding.
 
 >>> perturb("ant speak", "AntSpeak")

@@ -70,7 +70,7 @@ def test_the_first_picture_is_there_before_any_script_of_the_app(
     assert paper == rgb(NEUTRALS["paper"].dark)
     page.goto(f"{address}?tab=map")
     page.wait_for_selector("#kv-first .kv-masthead")
-    assert not page.locator("#kv-first .kv-finding").count(), "it is no picture of that view"
+    assert not page.locator("#kv-first .kv-finding").count(), "it is not a picture of that view"
     page.close()
 
 

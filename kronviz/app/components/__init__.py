@@ -82,7 +82,7 @@ from kronviz.app.components.run_controls import (
     tell_place,
 )
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
-from kronviz.app.components.spelling_test import beyond, kept_run
+from kronviz.app.components.spelling_test import all_pairs, kept_run
 from kronviz.app.components.tables import box, table
 from kronviz.app.server.queueing import Line, offer, still_there
 
@@ -106,9 +106,9 @@ __all__ = [
     "Stage",
     "add_endpoint",
     "alert",
+    "all_pairs",
     "answer",
     "arm_name",
-    "beyond",
     "box",
     "buttons",
     "clean_text",

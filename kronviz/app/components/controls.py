@@ -76,7 +76,7 @@ class Fields(Generic[Settings]):
         A field that was emptied asks for the value that it began with.
 
         Raises:
-            InputError: one of them is of no use; it names the setting.
+            InputError: one of them is invalid; it names the setting.
         """
         given = {
             name: made.value if value is None else value

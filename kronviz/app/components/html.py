@@ -4,8 +4,8 @@ Notable:
 
 - `element` escapes every child and attribute that is not `Markup` already, so text typed by a
   person cannot reach a page unescaped without somebody writing ``Markup(...)`` around it.
-- `glyphs` makes any bytes readable: blanks, line ends and tabs get a sign, control characters,
-  zero-width and direction marks get their code, and bytes that are no whole character are written
+- `glyphs` makes any bytes readable: spaces, line ends and tabs get a sign, control characters,
+  zero-width and direction marks get their code, and bytes that are not a whole character look like
   ``\xe2``. It keeps the byte range of each sign, so that a changed byte can be marked.
 """
 
@@ -75,7 +75,7 @@ class Glyph:
 
     Attributes:
         text: what is shown.
-        kind: ``text``, ``space`` (a sign for a blank) or ``code`` (an escape for what has no look).
+        kind: ``text``, ``space`` (a sign for a space) or ``code`` (an escape for what has no look).
         start, end: the bytes that it stands for.
     """
 
@@ -102,7 +102,7 @@ def glyphs(data: bytes) -> tuple[Glyph, ...]:
 
 
 def visible(data: bytes, changed: Container[int] = (), gaps: Container[int] = ()) -> Markup:
-    """Return bytes as HTML, with blanks and codes set apart and the changed bytes in ``<mark>``.
+    """Return bytes as HTML, with spaces and codes set apart and the changed bytes in ``<mark>``.
 
     Codes are isolated and run from left to right, whatever stands beside them. An empty
     ``<mark>`` stands where the other text has bytes that this one lacks.

@@ -101,7 +101,7 @@ def facts(pair_dir: Path) -> tuple[list[Fact], str]:
     return found, ", ".join(over)
 
 
-def beyond(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = None) -> Markup:
+def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = None) -> Markup:
     """Return what is kept of all our texts, in a line a measure; nothing without a kept run.
 
     Args:

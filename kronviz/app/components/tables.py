@@ -22,7 +22,7 @@ def table(
         caption: what the table shows; ``None`` where a heading says it.
         titles: one for each column, empty for one that needs none; a pair is a title and a small
             note below it.
-        name: of the file that the table is saved as, where its caption is no name for one.
+        name: of the file that the table is saved as, where its caption is not a name for one.
         hidden: the caption is for those who listen; others see it elsewhere.
     """
     heads = [title if isinstance(title, tuple) else (title, "") for title in titles]

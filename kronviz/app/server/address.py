@@ -26,7 +26,7 @@ def port(environment: Mapping[str, str] = os.environ) -> int:
     """Return the port to listen on: ``GRADIO_SERVER_PORT``, or a free one where none was given.
 
     Raises:
-        InputError: the port that was given is taken, or is no port.
+        InputError: the port that was given is taken, or is not a port.
     """
     given, address = environment.get("GRADIO_SERVER_PORT", "").strip(), host(environment)
     if given and given != "0":

@@ -88,7 +88,7 @@ def parsed(body: bytes) -> Any:
     """Return the value that a JSON body holds.
 
     Raises:
-        Refused: it is no JSON, or more stands in it than `MAX_VALUES` and `MAX_DEPTH` allow.
+        Refused: it is not JSON, or more stands in it than `MAX_VALUES` and `MAX_DEPTH` allow.
     """
     if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
         raise Refused(413, f"The body holds more than {MAX_BRACKETS:,} lists; send less.")
@@ -99,7 +99,7 @@ def parsed(body: bytes) -> Any:
     except RecursionError:
         raise Refused(422, "The body is JSON nested too deeply; send plain values.") from None
     except ValueError:
-        raise Refused(422, "The body is no JSON.") from None
+        raise Refused(422, "The body is not JSON.") from None
     _check_size(found)
     return found
 

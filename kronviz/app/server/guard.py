@@ -103,7 +103,7 @@ def frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
         if not _SOURCE.fullmatch(word):
             raise InputError(
                 f"{FRAME_ANCESTORS} has {word[:60]!r}; name sites such as https://example.org, "
-                "with blanks between them."
+                "with spaces between them."
             )
     return " ".join(given) or "'self' https://huggingface.co"
 

@@ -85,18 +85,18 @@ class Tools:
     """The MCP server: a web application that knows some paths below `PATH`, and leaves the rest.
 
     Args:
-        door: answers the calls to endpoints.
+        app: answers the calls to endpoints.
         rest: answers what is not a matter of MCP.
         information: the endpoints.
         name: of the server.
     """
 
-    def __init__(self, door: ASGIApp, rest: ASGIApp, information: Information, name: str):
+    def __init__(self, app: ASGIApp, rest: ASGIApp, information: Information, name: str):
         from mcp.server.lowlevel import Server
         from mcp.server.sse import SseServerTransport
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-        self._door, self._rest, self._information = door, rest, information
+        self._app, self._rest, self._information = app, rest, information
         self._server: Any = Server(name)
         self._server.list_tools()(self._tools)
         self._server.call_tool()(self._call)
@@ -159,12 +159,12 @@ class Tools:
         self, scope: Scope, name: str, arguments: dict[str, Any], gone: asyncio.Event
     ) -> str:
         path = f"/gradio_api/call/v2/{name}"
-        status, body = await ask(self._door, scope, "POST", path, arguments)
+        status, body = await ask(self._app, scope, "POST", path, arguments)
         said = json.loads(body)
         if status != 200:
             raise ValueError(said["detail"])
         path = f"{path}/{said['event_id']}"
-        _, told = await ask(self._door, scope, "GET", path, gone=gone)
+        _, told = await ask(self._app, scope, "GET", path, gone=gone)
         kind, _, written = told.decode().rstrip().rpartition("\nevent: ")[2].partition("\ndata: ")
         result = json.loads(written or "null")
         if not kind.endswith("complete"):
@@ -212,7 +212,7 @@ def _if_any(**given: Any) -> dict[str, Any]:
 
 
 def _written(tool: Any) -> dict[str, Any]:
-    """Return a tool as the list of tools has it that is no matter of MCP."""
+    """Return a tool as ``/gradio_api/mcp/schema`` lists it."""
     endpoint = tool.name.removeprefix(_prefix())
     meta = {"file_data_present": False, "mcp_type": "tool", "endpoint_name": endpoint}
     said = tool.model_dump(include={"name", "description", "inputSchema"})

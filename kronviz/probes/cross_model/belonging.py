@@ -68,7 +68,7 @@ def belonging(
     kin = pair_cosines(vectors, ids[first], ids[second], mean)
     steps = rng.integers(1, min(REACH, len(ids) - 1) + 1, (CONTROLS, len(pairs)))
     signs = rng.choice((-1, 1), steps.shape)
-    # Beyond either end the ids go on from the other; a pair's own first token is no replacement.
+    # Beyond either end the ids go on from the other; a pair's own first token is not a replacement.
     others = (second + signs * steps) % len(ids)
     others = np.where(others == first, (others + 1) % len(ids), others)
     controls = np.stack([pair_cosines(vectors, ids[first], ids[o], mean) for o in others])

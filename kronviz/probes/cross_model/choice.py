@@ -186,7 +186,7 @@ def _refuse_wanted(
         if matrix.name == wanted:
             shape = " × ".join(map(str, matrix.shape or ())) or "a single number"
             raise InputError(
-                f"{short(wanted)} is no matrix (its shape is {shape}); there are "
+                f"{short(wanted)} is not a matrix (its shape is {shape}); there are "
                 f"{few([m.name for m in tables])}."
             )
     if tokens:

@@ -75,7 +75,7 @@ def read_lines(lines: Sequence[str], name: str) -> TokenList:
 
 
 def _ranks(lines: Sequence[str]) -> TokenList | None:
-    """Read tiktoken's ranks: each token in base64, a blank, its rank."""
+    """Read tiktoken's ranks: each token in base64, a space, its rank."""
     if not all(_RANK.fullmatch(line) for line in islice(lines, 20)):
         return None
     ranks: dict[int, bytes] = {}

@@ -220,7 +220,9 @@ def _blank(parts: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _replacement(part: dict[str, Any], other_than: str = " ") -> tuple[str, str] | None:
-    """Return what a step replaces and by what; ``None`` for a pattern that is no plain string."""
+    """Return what a step replaces and by what; ``None`` for a pattern that is not a plain
+    string.
+    """
     pattern = part.get("pattern")
     old = pattern.get("String") if isinstance(pattern, dict) else None
     new = part.get("content")

@@ -55,10 +55,10 @@ def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
         return read_model(data)
     if data[:2] in (b"PK", b"\x1f\x8b") or b"\0" in data[:4096]:
         raise InputError(
-            "The token list is no text but an archive or a binary file; give tokenizer.json, "
+            "The token list is not text but an archive or a binary file; give tokenizer.json, "
             "vocab.json or vocab.txt."
         )
-    # BERT's vocab.txt begins with the token [PAD], which is no JSON.
+    # BERT's vocab.txt begins with the token [PAD], which is not JSON.
     first = data.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
     listed = (filename.endswith(".txt") and not _is_json(data)) or SPECIAL.fullmatch(first)
     if data.lstrip()[:1] in (b"{", b"[") and not listed:

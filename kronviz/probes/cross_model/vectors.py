@@ -105,7 +105,7 @@ def read_safetensors(
         places: the file of each tensor of the whole model, where an index tells.
 
     Raises:
-        InputError: it is no safetensors file, or holds no such table.
+        InputError: it is not a safetensors file, or holds no such table.
     """
     entries, origin = read_header(read, size, label)
     matrices = [Matrix(key, shape_of(entry)) for key, entry in entries.items()]
@@ -149,15 +149,15 @@ def read_header(read: Read, size: int | None, label: str) -> tuple[dict[str, Any
     start = read(0, 8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length < 2 or (size is not None and length > size - 8):
-        raise InputError(f"{label} is no safetensors file; {_WANTED}.")
+        raise InputError(f"{label} is not a safetensors file; {_WANTED}.")
     if length > MAX_HEADER_BYTES:
-        raise InputError(f"{label} is no safetensors file, or one with too long a header.")
+        raise InputError(f"{label} is not a safetensors file, or one with too long a header.")
     try:
         entries = parse(read(8, 8 + length))
     except (ValueError, RecursionError):
-        raise InputError(f"{label} is no safetensors file; {_WANTED}.") from None
+        raise InputError(f"{label} is not a safetensors file; {_WANTED}.") from None
     if not isinstance(entries, dict):
-        raise InputError(f"{label} is no safetensors file; {_WANTED}.")
+        raise InputError(f"{label} is not a safetensors file; {_WANTED}.")
     entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
         raise InputError(

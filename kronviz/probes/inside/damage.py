@@ -23,7 +23,7 @@ LEAST_KL, LEAST_DROP = 1e-4, 1e-2
 """Damage in nats, by KL and by log-probability, below which there is no share."""
 GUESSES = 5
 LARGEST = 80.0
-"""Differences of logits are cut here: beyond, their exponential is no float32."""
+"""Differences of logits are cut here: beyond, their exponential is not a float32."""
 
 
 @dataclass(frozen=True)

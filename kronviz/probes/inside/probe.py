@@ -79,7 +79,7 @@ def inside(
         progress: told within each part and after it; a stopped run returns what is known.
 
     Raises:
-        InputError: a text cannot be read, both are the same, or they are no misspelling of each
+        InputError: a text cannot be read, both are the same, or they are not a misspelling of each
             other.
     """
     for part in parts:

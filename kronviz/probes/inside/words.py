@@ -4,9 +4,9 @@ Notable:
 
 - Boundaries are the places of `probes.alignment`: both texts have read the same up to there. Around
   a change they are moved outwards to the ends of words, so that one word stands against its pieces.
-  Scripts that put no blanks between words (Chinese, Thai) are aligned character by character.
-- Two texts of which one is no misspelling of the other are refused by the word that differs most,
-  or where too few letters are left of all words together.
+  Scripts that put no spaces between words (Chinese, Thai) are aligned character by character.
+- Two texts that are not misspellings of each other are refused by the word that differs most, or
+  where too few letters are left of all words together.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_CHANGED = 0.6
 """Share of the letters of the longer spelling that may differ; two letters always may."""
 _ZWJ, _ZWNJ = "\u200d", "\u200c"
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
-"""How the names of characters begin whose scripts write words without blanks between them."""
+"""How the names of characters begin whose scripts write words without spaces between them."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _is_letter(char: str) -> bool:
 
 
 def _check(clean: Sequence[bytes], typo: Sequence[bytes], words: Sequence[AlignedWord]) -> None:
-    """Raise `InputError` if a changed word is no misspelling of the word it stands for."""
+    """Raise `InputError` if a changed word is not a misspelling of the word it stands for."""
     changed = [word for word in words if word.changed]
     for word in changed:
         texts = _text(clean, *word.clean), _text(typo, *word.typo)
@@ -156,7 +156,7 @@ def _different(one: str, other: str) -> InputError:
 
 
 def _plain(text: str) -> str:
-    """Return a text without case, accents and blanks: differences of these alone are
+    """Return a text without case, accents and spaces: differences of these alone are
     misspellings.
     """
     decomposed = unicodedata.normalize("NFKD", text.casefold())

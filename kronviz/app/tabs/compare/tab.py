@@ -26,8 +26,8 @@ from kronviz.app.components import (
     Markup,
     add_endpoint,
     alert,
+    all_pairs,
     arm_name,
-    beyond,
     clean_text,
     element,
     html_part,
@@ -125,7 +125,7 @@ def build(context: Context) -> None:
             found = error
         return _drawn(context, found, int(asked), pair)
 
-    def spoil(
+    def misspelled(
         clean: str, kinds: list[str], edits: int, seed: float | None
     ) -> tuple[Any, str, float]:
         number = int(seed or 0)
@@ -149,7 +149,7 @@ def build(context: Context) -> None:
         **quiet,
     )
     button.click(
-        spoil,
+        misspelled,
         [clean, kinds, strength, seed],
         [made_text, edits, seed],
         trigger_mode="once",
@@ -251,7 +251,7 @@ def _choices(context: Context) -> tuple[tuple[str, tuple[Path, str]], ...]:
 
 @functools.lru_cache(maxsize=8)
 def _overall(folder: Path, known: tuple[tuple[str, tuple[Path, str]], ...]) -> Markup:
-    return beyond(folder, dict(known))
+    return all_pairs(folder, dict(known))
 
 
 def _examples(examples: Sequence[Example], rule: str) -> Markup:

@@ -74,7 +74,7 @@ def build(context: Context, pair: gr.Radio) -> None:
     runs, fields = Runs(), Fields(EchoSettings)
     head(
         "Echo: is a new word repeated?",
-        "Strings that are no single token are put into prompts. Both models read them as several "
+        "Strings of more than one token are put into prompts. Both models read them as several "
         "tokens, and kron a second time as one position made of their bytes. Does the "
         "continuation hold the string again?",
     )

@@ -2,7 +2,7 @@
 
 Notable:
 
-- Continuations are prose: blanks are blanks, so that a text can be read. Everything else that has
+- Continuations are prose: spaces are spaces, so that a text can be read. Everything else that has
   no look of its own is written out, as everywhere on the page.
 - Under each new token runs a line as long as its probability; the text itself keeps its full
   contrast, and the number stands in the float.

@@ -98,7 +98,7 @@ def _plain(data: bytes) -> str:
 
 
 def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
-    """Return a word inside a sentence, without the blanks around it."""
+    """Return a word inside a sentence, without the spaces around it."""
     data = _shown(getattr(report, f"{text}_tokens"), getattr(word, text)).strip() or b" "
     return element("bdi", visible(data), class_="kv-piece")
 

@@ -459,7 +459,7 @@
     if (token) {
       const data = Uint8Array.from(token.dataset.hex.split(" "), (two) => parseInt(two, 16));
       let value = null;
-      try { value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data); } catch { /* bytes that are no text are spelled out */ }
+      try { value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data); } catch { /* bytes that are not text are spelled out */ }
       type("word", value !== null && typable(value) ? value : spelled(data));
     }
     const zoom = target.closest("[data-zoom]");

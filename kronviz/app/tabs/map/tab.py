@@ -240,7 +240,7 @@ def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
 
 
 def _listed(words: str) -> list[str]:
-    """Return one word a line; blanks before it belong to it, blanks behind it do not."""
+    """Return one word a line; spaces before it belong to it, spaces after it do not."""
     lines = (line.rstrip() for line in split_lines(clean_text(words or "")))
     return [line for line in lines if line]
 

@@ -35,7 +35,7 @@ def opening() -> Markup:
         element(
             "p",
             "Up to 200, one a line, on both maps as you type; a leading space matters. A word "
-            "that is no token is placed between its nearest tokens of the original space: the "
+            "that is not a token is placed between its nearest tokens of the original space: the "
             "layout is not recomputed. “Recompute layout” runs UMAP on your words alone.",
             class_="kv-lead",
         ),

@@ -198,7 +198,7 @@ def given(pairs: object) -> PairSet:
     """Return the pairs that came as JSON, checked row by row like a file.
 
     Raises:
-        InputError: they are no list.
+        InputError: they are not a list.
     """
     if not isinstance(pairs, list):
         raise InputError("pairs must be a list of objects with “clean” and “typo”.")

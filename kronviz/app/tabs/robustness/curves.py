@@ -1,6 +1,6 @@
 """The two sections of Robustness that draw curves: every kind of misspelling, and forgetting.
 
-Each opens with the run that is kept with the pair's weights; its button measures anew.
+Each opens with the run that is kept with the pair's weights; its button measures again.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def _made(command: str, button: str) -> Markup:
         "p",
         "Measured once and kept with the weights: ",
         element("code", command),
-        f". “{button}” measures it anew, and saves its numbers.",
+        f". “{button}” measures it again, and saves its numbers.",
         class_="kv-command",
     )
 

@@ -87,7 +87,7 @@ def _kept(command: str, pairs: int) -> Markup:
         "p",
         f"Our {count(pairs, 'pair')}, read once and kept with the weights: ",
         element("code", command),
-        ". “Run the pairs” reads them anew and shows every single pair.",
+        ". “Run the pairs” reads them again and shows every single pair.",
         class_="kv-command",
     )
 
