@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from kronviz.app.server import hardware
+from kronviz.app import context
 
 
 def test_without_spaces_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert hardware.device() == torch.device("cpu")
+    assert context.device() == torch.device("cpu")
     assert "spaces" not in sys.modules
 
 
@@ -24,7 +24,7 @@ def test_a_lent_gpu_gets_its_one_function(monkeypatch: pytest.MonkeyPatch, tmp_p
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert hardware.device() == torch.device("cuda")
+    assert context.device() == torch.device("cuda")
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    assert hardware.device() == torch.device("cpu")
+    assert context.device() == torch.device("cpu")
     assert len(sys.modules.pop("spaces").named) == 1

@@ -13,7 +13,7 @@ import torch
 from small import draw_quickly, small_model
 from test_html import read
 
-from kronviz.app.components.spelling_test import beyond
+from kronviz.app.components.spelling_test import all_pairs
 from kronviz.app.context import Context, load_context
 from kronviz.app.tabs.map.tab import _choices
 from kronviz.app.tabs.training.view import figures, headline
@@ -144,16 +144,16 @@ def test_the_first_screen_says_so_if_it_wins_and_leads_there(context: Context, l
     stored = _losses(keep_continuation(folder, "A text.", run), lead)
     beside(folder, "continuation.json").write_text(to_json(stored), encoding="utf-8")
     others = {name: (context.folder(name), "7M") for name in context.predictors}
-    page = beyond(root / "toy", others)
+    page = all_pairs(root / "toy", others)
     if lead:
         said = read(page).said
         assert f"{ARM}, loses less than both at 7M parameters" in said
         assert f"{ARM} − bpe −0.200 nats [−0.210, −0.190]" in said
         assert f"{ARM} − kron −0.300 nats [−0.310, −0.290]" in said
         assert f'data-pair="{NAME}"' in page
-        own = beyond(folder, others)
+        own = all_pairs(folder, others)
         assert "Compare all three" not in own
         assert f"Loss on what follows: {ARM} ahead" in read(own).said
     else:
         assert ARM not in page
-        assert "Loss on what follows: bpe ahead" not in read(beyond(folder, others)).said
+        assert "Loss on what follows: bpe ahead" not in read(all_pairs(folder, others)).said

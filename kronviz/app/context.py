@@ -9,7 +9,9 @@ Notable:
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,3 +158,30 @@ def _preference(name: str) -> tuple[int, str]:
 
 def _parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def device() -> torch.device:
+    """Return the device for all pairs: CUDA where there is a GPU for good, else the CPU.
+
+    ZeroGPU lends a GPU for the length of one call, after a wait: longer than these models take on a
+    CPU, and never for a batch of many visitors. There the app answers on the CPU, and names the one
+    function that a Space of that kind has to name; ``spaces`` is imported nowhere else.
+    """
+    if lent_by_the_call():
+        _name_a_function()
+        return torch.device("cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def lent_by_the_call() -> bool:
+    """Return whether this is a Space whose GPU is lent call by call."""
+    return bool(os.environ.get("SPACES_ZERO_GPU")) and bool(importlib.util.find_spec("spaces"))
+
+
+def _name_a_function() -> None:
+    import spaces
+
+    @spaces.GPU
+    def gpu_name() -> str:
+        """Return what the lent GPU is called."""
+        return torch.cuda.get_device_name()

@@ -33,8 +33,7 @@ from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
 from kronviz.app.server.compression import Compression
 from kronviz.app.server.guard import Guard
-from kronviz.app.server.queueing import watch
-from kronviz.app.server.sessions import CAPACITY, keep_little
+from kronviz.app.server.queueing import CAPACITY, watch
 from kronviz.app.tabs.about import tab as about
 from kronviz.app.tabs.arms import tab as arms
 from kronviz.app.tabs.bytes import tab as encode
@@ -175,7 +174,6 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
     uploads.delete_old()
-    keep_little()
     watch(app)
     first = getattr(app, "kronviz_first", "")
     app_settings = preview.app_settings(TITLE, SENTENCE, theme.ASSETS / "preview.png", first)

@@ -34,15 +34,15 @@ def _serve() -> None:
     folder = parser.parse_args().checkpoints
     # Asked first, and what takes seconds imported only then: a taken port is said at once.
     port = address.port()
-    from kronviz.app.context import load_context
+    from kronviz.app.context import device, load_context
     from kronviz.app.page import build_app, launch
-    from kronviz.app.server import guard, hardware
+    from kronviz.app.server import guard
     from kronviz.paths import CHECKPOINTS
     from kronviz.serving import share_cores
 
     guard.frame_ancestors()
     share_cores()
-    context = load_context(folder or CHECKPOINTS, hardware.device())
+    context = load_context(folder or CHECKPOINTS, device())
     for problem in context.problems:
         print(problem)
     launch(build_app(context), server_port=port)

@@ -37,9 +37,11 @@ from kronviz.app.components.numbers import (
 )
 from kronviz.app.components.parts import (
     alert,
+    box,
     head,
     html_part,
     progress_bar,
+    table,
     textbox,
     uploaded_file,
 )
@@ -83,7 +85,6 @@ from kronviz.app.components.run_controls import (
 )
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
 from kronviz.app.components.spelling_test import all_pairs, kept_run
-from kronviz.app.components.tables import box, table
 from kronviz.app.server.queueing import Line, offer, still_there
 
 __all__ = [

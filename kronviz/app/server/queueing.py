@@ -5,6 +5,9 @@ Notable:
 - Gradio's queue hands an answer out in a second request, which has to reach the process that got
   the first. What follows typing must not depend on that, so it bypasses the queue.
 - Long runs do wait in Gradio's queue. A visitor's place there can be asked, and it can be left.
+- Gradio writes the whole page down for every visitor and every call to an endpoint, so that it can
+  make a deep link of it. This app has no such links: `session` copies one pattern instead, and a
+  thousand visitors take little time and memory.
 - Whoever closes the line is noted here (`leave`), and a run asks at each step (`still_there`).
 - Each kind of work has a few threads of its own, where its requests wait in line: what somebody
   asks in one tab holds nothing up in another.
@@ -13,6 +16,7 @@ Notable:
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import inspect
 import typing
@@ -25,11 +29,15 @@ from typing import Any
 from weakref import WeakSet
 
 import gradio as gr
+from gradio import state_holder
 from gradio.server_messages import ProcessCompletedMessage
 
 from kronviz.progress import Stopped
 
 MOST_KNOWN = 10_000
+CAPACITY = 1_000
+"""Visitors whose state is kept."""
+_Session = state_holder.SessionState
 _UNCHANGED = {"__type__": "update"}
 _apps: WeakSet[gr.Blocks] = WeakSet()
 _gone: OrderedDict[str, None] = OrderedDict()
@@ -84,8 +92,23 @@ def offer(function: Callable[..., Any], name: str, queue: str) -> Callable[..., 
 
 
 def watch(app: gr.Blocks) -> None:
-    """Ask an app's queue, too, where somebody waits."""
+    """Have an app's queue asked where somebody waits, and its visitors' states made here."""
     _apps.add(app)
+    state_holder.SessionState = session  # type: ignore[assignment,misc]
+
+
+@functools.lru_cache(maxsize=4)
+def _pattern(blocks: gr.Blocks) -> object:
+    return _Session(blocks)
+
+
+def session(blocks: gr.Blocks) -> object:
+    """Return the state of a new visitor, made from one pattern."""
+    made = copy.copy(_pattern(blocks))
+    # What it holds is the visitor's own; of the page nothing is written down yet.
+    for name, value in vars(made).items():
+        vars(made)[name] = {} if isinstance(value, dict) else copy.copy(value)
+    return made
 
 
 def place_in_queue(concurrency_id: str, session: str, function: Callable[..., Any]) -> int | None:
