@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 
 from kronviz.app.components.html import Markup, element
+from kronviz.app.components.links import remember
 from kronviz.app.components.numbers import marked
 from kronviz.app.components.parts import alert, html_part, progress_bar
 from kronviz.app.components.run_controls import QUIET, in_queue, next_number, place_part, tell_place
-from kronviz.app.components.runs import FINISHING, Runs, failure, lane, watched
+from kronviz.app.components.runs import FINISHING, QUEUE, Runs, failure, lane, watched
 from kronviz.app.server.queueing import leave_queue
 from kronviz.progress import Progress, Step
 
@@ -45,18 +46,20 @@ class Again(NamedTuple):
 
     def connect(
         self,
+        view: str,
         pair: gr.Radio,
         parts: list[Any],
         measure: Callable[[str | None, Stopped], Iterator[list[Any]]],
-        queue: str,
+        opening: Callable[[str | None], list[Any]],
     ) -> None:
-        """Let the first button start what the second stops.
+        """Let the first button start what the second stops, and show another pair's results.
 
         Args:
-            parts: what is measured is shown in, after the status.
+            view: its name in links.
+            parts: show what is measured, after the status.
             measure: from a pair of models and whether it is to stop to what status and parts
                 become, as `measuring` yields it.
-            queue: in which the run waits, one at a time.
+            opening: from a pair of models to what status and parts show before anything is run.
         """
         runs, shown = Runs(), [self.status, *parts]
 
@@ -70,13 +73,13 @@ class Again(NamedTuple):
             yield [*still, Markup(""), gr.Button(interactive=False)]
 
         def begin() -> tuple[Any, ...]:
-            waiting = in_queue(next_number(queue))
+            waiting = in_queue(next_number(QUEUE))
             return waiting, gr.Timer(1.0, active=True), gr.Button(interactive=True)
 
         async def end(request: gr.Request) -> tuple[Any, ...]:
             visitor = str(request.session_hash)
             runs.stop(visitor)
-            if not await leave_queue(queue, visitor, work, len(shown) + 2):
+            if not await leave_queue(QUEUE, visitor, work, len(shown) + 2):
                 return gr.skip(), gr.skip(), gr.skip()
             return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
 
@@ -89,11 +92,13 @@ class Again(NamedTuple):
             [*shown, self.place, self.stop],
             trigger_mode="once",
             concurrency_limit=1,
-            concurrency_id=queue,
+            concurrency_id=QUEUE,
             **QUIET,
         )
         self.stop.click(end, None, beside, queue=False, **QUIET)
-        tell_place(self.place, self.clock, queue, work)
+        tell_place(self.place, self.clock, QUEUE, work)
+        remember(view, {}, {"measured": self.start})
+        pair.change(opening, pair, shown, queue=False, **QUIET)
 
 
 def measuring(

@@ -16,6 +16,24 @@ def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
+def plot(figure: Any, label: str, **more: Any) -> gr.Plot:
+    """Return a chart without a title of its own; ``label`` is for those who listen."""
+    return gr.Plot(
+        figure, **{"show_label": False, "label": label, "elem_classes": "kv-plot", **more}
+    )
+
+
+def titled_plot(
+    figure: Any, title: str, caption: str, label: str = "", heading: str = "h2"
+) -> gr.Plot:
+    """Lay a chart out between its heading and its caption, in a column of a row."""
+    with gr.Column(min_width=300):
+        html_part(element(heading, title, class_="kv-heading"))
+        made = plot(figure, label or title)
+        html_part(element("p", caption, class_="kv-caption"))
+    return made
+
+
 def textbox(
     label: str, value: str, identifier: str, placeholder: str, *, lines: int = 1, most: int = 0
 ) -> gr.Textbox:

@@ -108,6 +108,17 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
     )
 
 
+def made_by(command: str, button: str) -> Markup:
+    """Say where a kept result comes from, and which button measures it again."""
+    return element(
+        "p",
+        "Measured once and kept with the weights: ",
+        element("code", command),
+        f". “{button}” measures it again, and saves its numbers.",
+        class_="kv-command",
+    )
+
+
 def direction(metric: str) -> str:
     """Return which way a metric is better, in words."""
     return STEADIER[metric in LARGER_IS_STEADIER]

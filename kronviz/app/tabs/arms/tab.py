@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from kronviz.app.components import alert, box, element, html_part
+from kronviz.app.components import alert, box, element, html_part, titled_plot
 from kronviz.app.context import Context
 from kronviz.app.tabs.arms import view
 from kronviz.errors import InputError
@@ -34,15 +34,7 @@ def _study(study: Study, place: int) -> None:
             ("What each gains on the table", figures.differences, view.DIFFERENCES),
             ("As they learn", figures.curves, view.CURVES),
         ):
-            with gr.Column(min_width=300):
-                html_part(element("h2", title, class_="kv-heading"))
-                gr.Plot(
-                    draw(study),
-                    show_label=False,
-                    label=f"{title}, {place + 1}",
-                    elem_classes="kv-plot",
-                )
-                html_part(element("p", caption, class_="kv-caption"))
+            titled_plot(draw(study), title, caption, f"{title}, {place + 1}")
     html_part(
         element(
             "div",

@@ -32,6 +32,7 @@ from kronviz.app.components import (
     answer,
     element,
     html_part,
+    plot,
 )
 from kronviz.app.context import Context
 from kronviz.app.tabs.cost import view
@@ -81,7 +82,7 @@ def build(context: Context) -> None:
     with gr.Row(elem_classes="kv-cost-plots"):
         with gr.Column(min_width=300):
             html_part(element("h3", "What has to be in memory", class_="kv-heading"))
-            memory = _plot(figures.memory(first), "Memory")
+            memory = plot(figures.memory(first), "Memory")
             html_part(
                 element(
                     "p",
@@ -92,7 +93,7 @@ def build(context: Context) -> None:
             )
         with gr.Column(min_width=300):
             html_part(element("h3", "The saving grows with the vocabulary", class_="kv-heading"))
-            savings = _plot(figures.savings(first), "Saving")
+            savings = plot(figures.savings(first), "Saving")
             price = html_part(view.price(first))
     sums = html_part(_sums(first), "kv-cost-table")
     html_part(
@@ -219,7 +220,3 @@ def _vocabulary(vocabulary: str, count: float | None) -> str:
 def _sums(cost: InputCost) -> Markup:
     shape = CostSettings(cost.vocabulary, cost.pos_dim, cost.d_model, cost.dtype)
     return element("div", view.sums(cost), view.command(shape), class_="kv-cost-page")
-
-
-def _plot(figure: Any, label: str) -> gr.Plot:
-    return gr.Plot(figure, show_label=False, label=label, elem_classes="kv-plot")

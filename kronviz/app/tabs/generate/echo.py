@@ -30,6 +30,7 @@ from kronviz.app.components import (
     head,
     html_part,
     join,
+    made_by,
     marked,
     percent,
     piece,
@@ -169,7 +170,7 @@ def echo_view(
         downloads("echo", report, echo_rows(report))
         if report and found and not running and not kept
         else "",
-        _made(kept) if kept else "",
+        made_by(kept, "Measure the echo") if kept else "",
         class_="kv-lab-result",
     )
 
@@ -224,16 +225,6 @@ def _row(rate: EchoRate) -> Markup:
         ),
         element("td", marked(percent(rate.piece, 1))),
         element("td", marked(percent(rate.chance, 1))),
-    )
-
-
-def _made(command: str) -> Markup:
-    return element(
-        "p",
-        "Measured once and kept with the weights: ",
-        element("code", command),
-        ". “Measure the echo” does it again, and saves its numbers.",
-        class_="kv-command",
     )
 
 

@@ -11,8 +11,6 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
-    QUEUE,
-    QUIET,
     Again,
     Markup,
     arm_name,
@@ -24,9 +22,9 @@ from kronviz.app.components import (
     listing,
     measuring,
     number,
-    remember,
     status_line,
     table,
+    titled_plot,
 )
 from kronviz.app.context import Context
 from kronviz.checkpoint import CheckpointError
@@ -68,29 +66,24 @@ def build(context: Context) -> None:
         with gr.Row(elem_classes="kv-lay-plots"):
             for place in row:
                 title, caption = PLACES[place]
-                with gr.Column(min_width=300):
-                    html_part(element("h3", title, class_="kv-heading"), None)
-                    figure = figures.survey(opening, place)
-                    plots.append(
-                        gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot")
-                    )
-                    html_part(element("p", caption, class_="kv-caption"), None)
+                figure = figures.survey(opening, place)
+                plots.append(titled_plot(figure, title, caption, heading="h3"))
     with gr.Row(elem_id="kv-ins-pairs-tools", elem_classes="kv-lab-buttons"):
         again = Again.build("Measure again", "kv-ins-pairs", _hint(opening))
     details = html_part(_details(opening), "kv-ins-pairs-details")
-    pair = context.pair_field()
     parts = [finding, details, *plots]
 
     def shown(pair: str | None) -> list[Any]:
         found = _kept(context, pair)
         return [status_line(_hint(found)), *_drawn(found)]
 
-    again.connect(pair, parts, lambda pair, stopped: _measured(context, pair, stopped), QUEUE)
-    remember("inside-pairs", {}, {"measured": again.start})
-    if context.selector is not None:
-        context.selector.change(
-            shown, context.selector, [again.status, *parts], queue=False, **QUIET
-        )
+    again.connect(
+        "inside-pairs",
+        context.pair_field(),
+        parts,
+        lambda pair, stopped: _measured(context, pair, stopped),
+        shown,
+    )
 
 
 def _kept(context: Context, pair: str | None) -> Survey | None:

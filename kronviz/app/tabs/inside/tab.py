@@ -20,7 +20,7 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import Fields, element, html_part, remember, still_there, textbox
+from kronviz.app.components import Fields, element, html_part, plot, remember, still_there, textbox
 from kronviz.app.context import Context
 from kronviz.app.tabs.inside import view
 from kronviz.app.tabs.inside.api import add_endpoints
@@ -92,7 +92,7 @@ def build(context: Context) -> None:
         for what, title in _LENS:
             with gr.Column(min_width=300):
                 figure = figures.lens(None, "first", what)
-                plots.append(gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot"))
+                plots.append(plot(figure, title))
     pair = context.pair_field()
 
     known = _Known()

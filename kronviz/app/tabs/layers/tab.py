@@ -14,8 +14,6 @@ import plotly.graph_objects as go
 
 from kronviz.app.components import (
     DOT,
-    QUEUE,
-    QUIET,
     Again,
     Markup,
     arm_name,
@@ -27,10 +25,10 @@ from kronviz.app.components import (
     join,
     marked,
     measuring,
-    remember,
     sentence,
     status_line,
     table,
+    titled_plot,
     visible,
 )
 from kronviz.app.context import Context
@@ -98,28 +96,21 @@ def build(context: Context) -> None:
     for group, draw in ((_SHARES, figures.shares), (_PAIRS, figures.cosines)):
         with gr.Row(elem_classes="kv-lay-plots"):
             for name, title, caption in group:
-                with gr.Column(min_width=300):
-                    html_part(element("h3", title, class_="kv-heading"), None)
-                    figure = draw(_known(context, context.default), name)
-                    plots.append(
-                        gr.Plot(figure, show_label=False, label=title, elem_classes="kv-plot")
-                    )
-                    html_part(element("p", caption, class_="kv-caption"), None)
+                figure = draw(_known(context, context.default), name)
+                plots.append(titled_plot(figure, title, caption, heading="h3"))
     details = html_part(view[1], "kv-lay-details")
-    pair = context.pair_field()
     parts = [finding, details, *plots]
 
     def shown(pair: str | None) -> list[Any]:
         return [status_line(_hint(context, pair)), *_view(_known(context, pair))]
 
     again.connect(
-        pair, parts, lambda pair, stopped: _measured(context, pair, len(plots), stopped), QUEUE
+        "layers",
+        context.pair_field(),
+        parts,
+        lambda pair, stopped: _measured(context, pair, len(plots), stopped),
+        shown,
     )
-    remember("layers", {}, {"measured": again.start})
-    if context.selector is not None:
-        context.selector.change(
-            shown, context.selector, [again.status, *parts], queue=False, **QUIET
-        )
 
 
 def _measured(

@@ -24,6 +24,7 @@ from kronviz.app.components import (
     head,
     html_part,
     kinds_part,
+    plot,
     running,
     seed_part,
 )
@@ -116,13 +117,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     press = buttons("Run the sweep", "kv-lab-sweep")
 
     figure, first = sweep_opening(context, context.default, "kl_nats")
-    plot = gr.Plot(
-        figure,
-        visible=figure is not None,
-        show_label=False,
-        label="Advantage by kind",
-        elem_classes="kv-plot",
-    )
+    chart = plot(figure, "Advantage by kind", visible=figure is not None)
     shown = html_part(first, "kv-lab-curves")
 
     def steps(metric: str, models: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
@@ -151,7 +146,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
                 picture = gr.Plot(advantages(stage.result, metric), visible=True)
                 yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
 
-    connect(runs, press, steps, [metric, pair, *fields.controls], [plot, shown])
+    connect(runs, press, steps, [metric, pair, *fields.controls], [chart, shown])
 
     def measured_by(metric: str, models: str | None, request: gr.Request) -> tuple[gr.Plot, Markup]:
         last = runs.found(("sweep on page", f"{press.run.elem_id}/{request.session_hash}", models))
@@ -162,11 +157,11 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     pair.change(
         lambda models, metric: _changed(*sweep_opening(context, models, metric)),
         [pair, metric],
-        [plot, shown],
+        [chart, shown],
         queue=False,
         **QUIET,
     )
-    metric.input(measured_by, [metric, pair], [plot, shown], queue=False, **QUIET)
+    metric.input(measured_by, [metric, pair], [chart, shown], queue=False, **QUIET)
     return {"metric": metric, **fields.named}, press.run
 
 
@@ -184,12 +179,8 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     press = buttons("Run the passages", "kv-lab-recovery")
 
     figure, first = recovery_opening(context, context.default)
-    plot = gr.Plot(
-        figure,
-        visible=figure is not None,
-        show_label=False,
-        label="KL by token",
-        elem_classes="kv-plot kv-plot-narrow",
+    chart = plot(
+        figure, "KL by token", visible=figure is not None, elem_classes="kv-plot kv-plot-narrow"
     )
     shown = html_part(first, "kv-lab-forgetting")
 
@@ -210,11 +201,11 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
                 picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
                 yield stage, picture, lab_sweep.recovery_view(stage.result)
 
-    connect(runs, press, steps, [pair, *fields.controls], [plot, shown])
+    connect(runs, press, steps, [pair, *fields.controls], [chart, shown])
     pair.change(
         lambda models: _changed(*recovery_opening(context, models)),
         pair,
-        [plot, shown],
+        [chart, shown],
         queue=False,
         **QUIET,
     )

@@ -19,6 +19,7 @@ from kronviz.app.components import (
     join,
     label,
     listing,
+    made_by,
     marked,
     number,
     problems,
@@ -65,7 +66,7 @@ def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
             ),
             class_="kv-caption",
         ),
-        _made(kept, "Run the sweep") if kept else downloads("sweep", result, sweep_rows(result)),
+        made_by(kept, "Run the sweep") if kept else downloads("sweep", result, sweep_rows(result)),
         class_="kv-lab-result",
     )
 
@@ -91,7 +92,7 @@ def recovery_view(result: Recovery, kept: str = "") -> Markup:
             ),
             class_="kv-caption kv-wide",
         ),
-        _made(kept, "Run the passages")
+        made_by(kept, "Run the passages")
         if kept
         else downloads("recovery", result, recovery_rows(result)),
         class_="kv-lab-result",
@@ -101,16 +102,6 @@ def recovery_view(result: Recovery, kept: str = "") -> Markup:
 def _took(seconds: float, kept: str) -> str:
     """Say how long a run took, of one that was made here."""
     return "" if kept else f", took {written(seconds, 1)} s"
-
-
-def _made(command: str, button: str) -> Markup:
-    return element(
-        "p",
-        "Measured once and kept with the weights: ",
-        element("code", command),
-        f". “{button}” measures it again, and saves its numbers.",
-        class_="kv-command",
-    )
 
 
 def _finding(result: Sweep, metric: str) -> Markup:

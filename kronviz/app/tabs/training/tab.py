@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from kronviz.app.components import Markup, alert, box, element, html_part
+from kronviz.app.components import Markup, alert, box, element, html_part, titled_plot
 from kronviz.app.context import Context
 from kronviz.app.tabs.training import folds as training_folds
 from kronviz.app.tabs.training import view as training_view
@@ -57,12 +57,7 @@ def build(context: Context) -> None:
     plots = []
     with gr.Row(elem_id="kv-plots"):
         for (title, _, caption), picture in zip(_PLOTS, view.pictures, strict=True):
-            with gr.Column(min_width=300):
-                html_part(element("h2", title, class_="kv-heading"))
-                plots.append(
-                    gr.Plot(picture, show_label=False, label=title, elem_classes="kv-plot")
-                )
-                html_part(element("p", caption, class_="kv-caption"))
+            plots.append(titled_plot(picture, title, caption))
     table = html_part(view.table)
     if context.selector is not None:
 

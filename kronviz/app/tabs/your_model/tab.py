@@ -33,6 +33,7 @@ from kronviz.app.components import (
     head,
     html_part,
     join,
+    plot,
     remember,
     uploaded_file,
     watched,
@@ -125,11 +126,7 @@ def build(context: Context) -> None:
         for name, title in _SPACES:
             with gr.Column(min_width=300):
                 html_part(element("h3", title, class_="kv-heading"))
-                plots.append(
-                    gr.Plot(
-                        token_map(None, name), show_label=False, label=title, elem_classes="kv-plot"
-                    )
-                )
+                plots.append(plot(token_map(None, name), title))
     caption = html_part(Markup(""), "kv-table-caption")
 
     source.change(
