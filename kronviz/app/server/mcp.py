@@ -126,7 +126,7 @@ class Tools:
             await self._rest(scope, receive, send)
 
     async def _chosen(self, request: Request) -> list[Any]:
-        """Return the tools that the address names, with commas between them; else all."""
+        """Return the tools that the address names, comma-separated; else all."""
         asked = request.query_params.get("tools", "")
         names = [_prefix() + name for name in asked.split(",")]
         tools = _described(await self._information(request.scope))
