@@ -12,10 +12,10 @@ PASSES = ("6.31.0",)
 PRIVATE = {
     "gradio.block_function.BlockFunction.concurrency_id": "which queue a listener waits in",
     "gradio.block_function.BlockFunction.fn": "which of a visitor's runs waits",
-    "gradio.block_function.BlockFunction.inputs": "a call with another number of values is refused",
     "gradio.blocks.Blocks._queue": "the queue, for all that follows",
-    "gradio.blocks.Blocks.fns": "a request names a listener by number; unknown ones are refused",
+    "gradio.blocks.Blocks.fns": "a request names a listener by number",
     "gradio.blocks.Blocks.server": "idle connections stay open longer than proxies keep theirs",
+    "gradio.components.File.preprocess": "replaced: Gradio's own leaves an empty file at each call",
     "gradio.queueing.Event._id": "the name by which a run leaves the queue",
     "gradio.queueing.Event.fn": "which run waits",
     "gradio.queueing.Event.session_hash": "whose run waits",

@@ -124,6 +124,7 @@ class Guard:
     def __init__(self, app: ASGIApp, blocks: gr.Blocks, largest: int, name: str = ""):
         self._app, self._blocks, self._largest = app, blocks, largest
         self._endpoints: dict[str, dict[str, Any]] = {}
+        self._values: dict[int, int] = {}
         self._held: OrderedDict[str, None] = OrderedDict()
         self._tools = mcp.Tools(self, app, self._information, name) if name else None
 
@@ -267,7 +268,7 @@ class Guard:
             if call[2] in OF_FILES:
                 await run_in_threadpool(_check_files, body)
         else:
-            self._listener(body, len(written))
+            await self._listener(body, len(written), scope)
             self._hold(body["session_hash"])
         written = json.dumps(body).encode()
         scope["headers"] = [
@@ -304,18 +305,22 @@ class Guard:
             self._room(queueing.endpoints[name].queue)
         return body
 
-    def _listener(self, body: Any, size: int) -> None:
+    async def _listener(self, body: Any, size: int, scope: Scope) -> None:
         """Check a call to a listener of the page, by its number."""
         if not isinstance(body, dict) or not isinstance(body.get("data"), list):
             raise Refused(422, 'A listener takes an object with a list as "data".')
         number, visitor = body.get("fn_index"), body.get("session_hash")
-        if not isinstance(number, int) or number not in self._blocks.fns:
+        if not self._values:
+            _, said = await mcp.ask(self._app, scope, "GET", "/config")
+            listeners = json.loads(said)["dependencies"]
+            self._values = {one["id"]: len(one["inputs"]) for one in listeners}
+        if not isinstance(number, int) or number not in self._values:
             raise Refused(404, "There is no listener of that number.")
         if size > MAX_JSON:
             raise Refused(413, f"The request is larger than {MAX_JSON:,} bytes; send less.")
         if not isinstance(visitor, str) or not 0 < len(visitor) <= 64:
             raise Refused(422, "session_hash is a text of up to 64 characters.")
-        if len(body["data"]) != len(self._blocks.fns[number].inputs):
+        if len(body["data"]) != self._values[number]:
             raise Refused(422, "The listener takes another number of values.")
         self._room(self._blocks.fns[number].concurrency_id)
 
