@@ -1,7 +1,7 @@
 """How fast bags of n-grams are computed, a part of ``encoder.py``: the table ``arms``.
 
 Beside the fused encoder stands `torch.nn.functional.embedding_bag` over rows that were listed for
-every token beforehand, which is the fastest way without a loop of one's own.
+every token beforehand, which is the fastest way without a loop written for it.
 """
 
 from __future__ import annotations

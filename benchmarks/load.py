@@ -4,7 +4,7 @@
                               [--processes 1] [--flood 500] [--hostile]
 
 Starts the app (or several processes of it behind a proxy that sends each request to the next one,
-whoever asked before), and lets every visitor open the page and compare a text of their own every
+those who asked before), and lets every visitor open the page and compare a text of their own every
 two seconds. ``page`` asks as the page does, ``queue`` as programs do, through Gradio's queue. All
 of it stays on 127.0.0.1 and ends by itself.
 

@@ -93,7 +93,7 @@ class RowSumEmbedding(nn.Module):
 
     In evaluation mode, without gradients, what follows from the rows alone (their mean, the table
     of ``cached``) is kept until they change. Changes are seen whether they go through the
-    parameter, its ``data`` or an optimizer. Past PyTorch (numpy, DLPack, a kernel of one's own)
+    parameter, its ``data`` or an optimizer. Past PyTorch (numpy, DLPack, a kernel of your own)
     they are seen on a CPU, and where most numbers change; else switch to training mode and back. A
     CUDA graph that is recorded in evaluation mode holds what was kept then: record it again after
     the rows have changed.

@@ -34,7 +34,7 @@ from kronviz.tokenizer import VOCABULARIES, load_tokenizer
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a number, by the name of its type."""
 SIZES = {"r50k_base": 50_257, "cl100k_base": 100_277, "o200k_base": 200_019}
-"""Tokens of each vocabulary, for whoever needs no more of it: to load one takes up to seconds."""
+"""Tokens of each vocabulary, for code that needs no more of it: to load one takes seconds."""
 LARGEST = "o200k_base"
 MAX_VOCABULARY = 10_000_000
 OFFSET_BYTES = 4

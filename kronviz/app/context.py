@@ -161,7 +161,7 @@ def _parameters(model: torch.nn.Module) -> int:
 
 
 def device() -> torch.device:
-    """Return the device for all pairs: CUDA where there is a GPU for good, else the CPU.
+    """Return the device for all pairs: CUDA where there is a permanent GPU, else the CPU.
 
     ZeroGPU lends a GPU for the length of one call, after a wait: longer than these models take on a
     CPU, and never for a batch of many visitors. There the app answers on the CPU, and names the one

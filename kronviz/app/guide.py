@@ -4,7 +4,7 @@ Notable:
 
 - Every step is on the page from the start; ``assets/guide.js`` shows one, opens its tab, and
   keeps its number in the link (``?step=2``).
-- Whoever leaves half way finds the way back where the path began: the button names the step.
+- A visitor who leaves half way can return where the tour began: the button names the step.
 - What a step offers to do is pressing something that stands on its tab anyway, named by a
   selector; a browser test walks the path and presses each.
 """

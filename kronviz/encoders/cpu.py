@@ -29,7 +29,7 @@ ALONE = 1 << 17
 """Numbers of output below which a second thread costs more than it saves."""
 PAST = 16 << 20
 """Bytes of output from which on it is written past the caches: a good part of the last one, which
-then keeps what it has. Whoever reads a smaller one next still finds it there."""
+then keeps what it has. The next one to read a smaller one still finds it there."""
 SAMPLES = 16
 """Numbers of a projection that are compared to see whether it has changed."""
 ROWS, COLUMNS = 64, loops.BAND

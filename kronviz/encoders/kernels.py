@@ -211,7 +211,7 @@ def encode(
 
 @triton.jit(do_not_specialize=["rows", "known", "shift"])
 def sort_keys(ids, keys, places, rows, known, shift, PER: tl.constexpr):
-    """Write ids less ``shift`` in the type of ``keys``, those out of range as ``known``.
+    """Write ids − ``shift`` in the type of ``keys``, those out of range as ``known``.
 
     And -1 for each token of the vocabulary: its sum has no place yet.
     """
@@ -378,7 +378,7 @@ def join_cells(
     SPAN: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Write each cell's gradient: the sum of its pieces less ``mean``, that of all cells."""
+    """Write each cell's gradient: the sum of its pieces − ``mean``, that of all cells."""
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < WIDTH
     centre = tl.load(mean + column, mask=inside, other=0)

@@ -44,11 +44,11 @@ def share(work: Work, total: int, unit: int, *, alone: bool = False) -> None:
 
 
 class _Job:
-    """Parts of one call's work, each to be done once, by whoever comes first."""
+    """Parts of one call's work, each to be done once, by the first thread that is free."""
 
     def __init__(self, work: Work, parts: list[tuple[int, int]]):
         self.work: Work | None = work
-        # The next item of a list's iterator is handed out once, whoever asks.
+        # The next item of a list's iterator is handed out once, whichever thread asks.
         self.parts = iter(parts)
         self.missing = len(parts)
         self.done: SimpleQueue[BaseException | None] = SimpleQueue()

@@ -1,6 +1,6 @@
 """The encoder in operations whose shapes follow from the shapes of the ids, one step a position.
 
-For whoever reads the computation itself rather than its result: `torch.func` transforms,
+For what reads the computation itself rather than its result: `torch.func` transforms,
 forward-mode derivatives, `torch.export`, ONNX, `torch.jit.trace`. `plain` computes the same faster,
 with shapes that follow from the tokens at hand.
 """

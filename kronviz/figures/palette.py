@@ -6,7 +6,7 @@ Notable:
   and vermilion always means ``kron``. The pair is Okabe and Ito's, safe for the colour-blind.
 - Every colour has a light and a dark value. Text colours reach at least 4.5:1 on each background
   that they stand on.
-- Within an arm, clean is hatched and misspelled is solid: no meaning hangs on colour alone.
+- Within an arm, clean is hatched and misspelled is solid: colour alone never carries a meaning.
 """
 
 from __future__ import annotations

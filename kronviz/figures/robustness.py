@@ -4,7 +4,7 @@ Notable:
 
 - Everything is drawn in the palette's light colours; the page repaints each in its dark one.
 - Intervals are drawn as bars of error, which are strokes, so that they are repainted like lines.
-- kron is solid with filled marks, bpe dashed with open ones: no meaning hangs on colour alone.
+- kron is solid with filled marks, bpe dashed with open ones: colour alone never carries a meaning.
 """
 
 from __future__ import annotations

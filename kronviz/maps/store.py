@@ -164,7 +164,7 @@ def draw_map(predictor: Predictor, space: str) -> Map:
 def map_of(predictor: Predictor, space: str, progress: Progress | None = None) -> Map:
     """Return the map of a space, drawn where there is none of these weights.
 
-    Whoever asks while it is drawn waits for it, and draws nothing.
+    A visitor who asks while it is drawn waits for it, and draws nothing.
 
     Args:
         progress: told the share that is drawn.

@@ -64,7 +64,7 @@ class SeedSpread:
         seeds: the seeds, in the order of all values below.
         losses: final validation losses of ``bpe``, ``kron`` and the control ``bpe-untied``.
         gap: bpe's loss − kron's; above zero, kron is better.
-        head: bpe's less the control's: what a head of its own gains.
+        head: bpe's − the control's: what a head of its own gains.
         code: the control's − kron's: what the code gains where the heads are alike.
         read, predicted: the same by how often training read the token just read, and the token to
             be predicted; empty where that was not measured.

@@ -8,7 +8,7 @@ Notable:
 - A folder without ``val.npy`` holds validation text all the same: the last tenth of each source,
   which is then left out of training.
 - A folder knows its vocabulary (``data.json``, written by `prepare`), and `run_config` takes it and
-  the sources from there: text of one's own needs no setting of its own.
+  the sources from there: your own text needs no setting of its own.
 """
 
 from __future__ import annotations

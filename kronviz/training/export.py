@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def card_sources(run: Path) -> str:
-    """Return what a card says about the training text: ours, or the names of one's own files."""
+    """Return what a card says about the training text: ours, or the names of other files."""
     config = read_run(run).config
     ours = CONFIGS.get(config.name)
     if ours is not None and config.mixture == ours.mixture:

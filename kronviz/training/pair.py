@@ -3,7 +3,7 @@
     python -m kronviz.training.pair --config tiny --text FOLDER
     python -m kronviz.training.pair --config tiny --text FOLDER --arms ngram-word
 
-``FOLDER`` holds the text files that the configuration's mixture names, or text of one's own, and
+``FOLDER`` holds the text files that the configuration's mixture names, or your own text, and
 ``val.jsonl.xz``, or else a tenth of the text is kept for validation.
 Whatever is done already is not done again: killed at any point, the same command goes on.
 ``--arms`` names others of `kronviz.arms`: each is trained as the pair was, and exported beside it.

@@ -45,7 +45,7 @@ VARIANTS = {
 }
 """For each variant: the arm that it is, and what it changes in the configuration."""
 PARTS = {"gap": ("bpe", "kron"), "head": ("bpe", "bpe-untied"), "code": ("bpe-untied", "kron")}
-"""The gap and what it consists of, each the first variant's loss less the second's."""
+"""The gap and what it consists of, each the first variant's loss − the second's."""
 EVERY = 3
 """Of how many windows of the validation text one is read for the losses by rarity."""
 

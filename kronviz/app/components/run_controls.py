@@ -105,7 +105,7 @@ def tell_place(
         session = str(request.session_hash)
         number = place_in_queue(queue, session, function)
         if number is not None:
-            # Whoever stands far behind asks seldom, or hundreds of them would be a load themselves.
+            # Those far behind ask seldom, or hundreds of them would be a load themselves.
             return in_queue(number), gr.Timer(1 + number / 8)
         if expected(session):
             return gr.skip(), gr.skip()

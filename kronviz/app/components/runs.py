@@ -6,7 +6,7 @@ Notable:
   (`watched`). At its next step it is told whether to stop. `Runs.stages` adds what was found so far
   and a cache of results.
 - Each queue has one `Lane`, which a run holds until its work has ended. A stopped task that is deep
-  in a step holds it on, so that at most one of them is ever still finishing; whoever comes next
+  in a step holds it on, so that at most one of them is ever still finishing; the next visitor
   waits, is told so, and can cancel.
 - A generator speaks at least once a second: Gradio ends one whose visitor has left when it speaks.
 - Whatever a run raises ends in one sentence (`failure`), and what it had done stays.
@@ -249,9 +249,9 @@ def watched(
 
     The thread holds its queue's lane until it has ended. As soon as ``stopped`` says so, the task's
     next step is answered by ``False``, and it has ``grace`` seconds to hand over what it has, or as
-    long as it takes for ``None``. One that goes on all the same is ended at its next step but one;
-    where it is deep in a step of its own, it finishes that alone, and the lane with it. What it
-    raises is raised here.
+    long as it takes for ``None``. A task that continues nevertheless is ended at its next step but
+    one; where it is deep in a step, it finishes that alone, and leaves the lane. What it raises is
+    raised here.
 
     Yields:
         The step that the task told last, once a second and whenever there is a new one; at last the

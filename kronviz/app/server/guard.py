@@ -459,7 +459,7 @@ def _check_files(body: Any) -> None:
                 Path(path).unlink(missing_ok=True)
                 raise Refused(413, str(error)) from None
             except (OSError, ValueError):
-                continue  # Whoever reads it says what is wrong with it.
+                continue  # The probe that reads it says what is wrong with it.
 
 
 def _names_an_address(body: Any) -> bool:

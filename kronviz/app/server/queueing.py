@@ -8,9 +8,9 @@ Notable:
 - Gradio writes the whole page down for every visitor and every call to an endpoint, so that it can
   make a deep link of it. This app has no such links: `session` copies one pattern instead, and a
   thousand visitors take little time and memory.
-- Whoever closes the line is noted here (`leave`), and a run asks at each step (`still_there`).
-- Each kind of work has a few threads of its own, where its requests wait in line: what somebody
-  asks in one tab holds nothing up in another.
+- `leave` notes a visitor who has closed the line, and a run asks `still_there` at each step.
+- Each kind of work has a few threads of its own, where its requests wait in line: a request in one
+  tab never holds up another tab.
 """
 
 from __future__ import annotations

@@ -326,7 +326,7 @@ def _facts(found: ByteView) -> Markup:
         (
             term(
                 "After normalising",
-                "less the mean, divided by the deviation: what a lit cell and every other cell "
+                "minus the mean, divided by the deviation: what a lit cell and every other cell "
                 "hold when the projection reads them.",
             ),
             f"{written(found.lit, 2)} lit, {written(found.unlit, 3)} not",

@@ -6,7 +6,7 @@ Notable:
   forced into. Each keeps its own fields, so that a change of mind loses nothing.
 - The stream stops at the next token when it is asked to, or before its first where it was still
   on its way; what was written stays.
-- Writing has its own places in the queue: whoever types in another tab does not wait for it.
+- Writing has its own places in the queue: typing in another tab does not wait for it.
 - `generate_api` has the same continuations for programs.
 """
 
@@ -143,7 +143,7 @@ def build(context: Context) -> None:
 
     def write(request: gr.Request, *state: Any) -> Iterator[tuple[Any, ...]]:
         stopped = stops.of(str(request.session_hash))
-        # With the last picture: whoever starts again at once is not told of the run before.
+        # With the last picture: a visitor who starts again at once is not told of the run before.
         for answer, said, more in _written(context, *state, stopped=stopped):
             yield answer, said, Markup(""), gr.Button(interactive=more)
 

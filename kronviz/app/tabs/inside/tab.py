@@ -2,7 +2,7 @@
 
 Notable:
 
-- Its two texts are those of Compare: whoever types in one view finds the same in the other. Nothing
+- Its two texts are those of Compare: what is typed in one view is found in the other. Nothing
   is computed while the view is not on screen.
 - An answer comes in parts, the map that is chosen first; an asker who has moved on ends it between
   two parts. What was computed for two texts stays for a while, so that another map or measure costs

@@ -100,7 +100,7 @@ def seeds(found: SeedSpread) -> Markup:
             plain,
         ),
         (named("Gap", "loss, bpe − kron; above zero, kron is better"), found.gap, signed),
-        (named("of which the head", "bpe’s loss less the control’s"), found.head, signed),
+        (named("of which the head", "loss, bpe − control"), found.head, signed),
         (named("of which the code", "loss, control − kron"), found.code, signed),
     ]
     body = [

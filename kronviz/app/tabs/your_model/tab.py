@@ -6,7 +6,7 @@ Notable:
   on the Hugging Face Hub, of which the table alone is fetched, and only when somebody asks.
 - A link never makes the server fetch anything: such a run waits for its visitor to start it.
 - The figures come first and stay; the map follows, and “Cancel” is heard all the while.
-- A table that was brought is a space of the tab “Map” from then on, for whoever brought it.
+- A table that was brought becomes a space of the tab “Map”, for that visitor alone.
 - `your_model_api` has the same answers for programs, `python -m kronviz.probes table` for the
   command line.
 """
