@@ -392,7 +392,7 @@ def test_what_training_cannot_use_is_one_sentence(data: Path, tmp_path: Path) ->
     command("train", *start, "--stop-at", 1)
     for words, said in (
         (["prepare", "--out", tmp_path / "d", tmp_path / "latin.txt"], "not UTF-8"),
-        (["prepare", "--out", tmp_path / "d", tmp_path / "cut.jsonl.xz"], r"no whole \.xz"),
+        (["prepare", "--out", tmp_path / "d", tmp_path / "cut.jsonl.xz"], r"not a whole \.xz"),
         (["prepare", "--out", tmp_path / "d", tmp_path / "empty.txt"], "is empty"),
         (["prepare", "--out", tmp_path / "d", tmp_path / "nowhere.txt"], "no file nowhere.txt"),
         (["prepare", "--out", tmp_path / "file" / "d", tmp_path / "short.txt"], "file is a file"),

@@ -38,7 +38,7 @@ _SMALL = getattr(mmap, "MADV_NOHUGEPAGE", None)
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return allocate as `torch.empty` does on the CPU; PyTorch's allocator still owns the memory."""
+    """Allocate as `torch.empty` does on the CPU; PyTorch's allocator still owns the memory."""
     made = torch.empty(shape, dtype=dtype)
     if made.nbytes >= LARGE and (advise := _madvise()):
         pages = _whole(made, mmap.PAGESIZE)

@@ -69,7 +69,7 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
                 hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
             )
         )
-    for side, words in (("left", "← bpe steadier"), ("right", "kron steadier →")):
+    for side, said in (("left", "← bpe steadier"), ("right", "kron steadier →")):
         figure.add_annotation(
             x=float(side == "right"),
             y=1,
@@ -77,7 +77,7 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
             yref="paper",
             xanchor=side,
             yanchor="bottom",
-            text=words,
+            text=said,
             showarrow=False,
             font={"size": SMALL, "color": NEUTRALS["muted"].light},
         )

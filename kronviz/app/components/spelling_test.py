@@ -71,7 +71,9 @@ def kept_run(pair_dir: Path) -> KeptRobustness | None:
 
 
 def kept_losses(pair_dir: Path) -> Continuation | None:
-    """Return the kept losses on what truly follows; ``None`` where there are none that can be read."""
+    """Return the kept losses on what truly follows; ``None`` where there are none that can be
+    read.
+    """
     try:
         found = kept_continuation(pair_dir)
     except CheckpointError:

@@ -162,7 +162,7 @@ def _hint(context: Context, pair: str | None) -> str:
 
 
 def _how_long(predictor: Predictor) -> str:
-    """Return estimate roughly, by the multiplications of all blocks for every token."""
+    """Estimate roughly, by the multiplications of all blocks for every token."""
     models = predictor.arms.values()
     weights = sum(12 * model.config.n_layer * model.config.d_model**2 for model in models)
     seconds = weights * predictor.tokenizer.n_vocab / _MULTIPLIED
