@@ -69,13 +69,13 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
                 hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
             )
         )
-    for side, said in (("left", "← bpe steadier"), ("right", "kron steadier →")):
+    for edge, said in (("left", "← bpe steadier"), ("right", "kron steadier →")):
         figure.add_annotation(
-            x=float(side == "right"),
+            x=float(edge == "right"),
             y=1,
             xref="paper",
             yref="paper",
-            xanchor=side,
+            xanchor=edge,
             yanchor="bottom",
             text=said,
             showarrow=False,
