@@ -108,7 +108,8 @@ def lay_out(
 
 
 def compile_ahead() -> Future[None]:
-    """Import and compile umap-learn in a thread of its own, the first time that it is called.
+    """Return import and compile umap-learn in a thread of its own, the first time that it is
+    called.
 
     Returns:
         What is done once layouts take no longer than they must; it holds what went wrong.

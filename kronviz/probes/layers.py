@@ -228,7 +228,7 @@ class _Reading:
         return self._depths_read > max(self._blocks.values())
 
     def report(self, started: float) -> LayerReport:
-        """The report of what was read."""
+        """Return the report of what was read."""
         arms = []
         for arm in self._predictor.arms:
             pairs = [
@@ -329,7 +329,7 @@ class _Ends:
                     self._streams[which, side, depth, start:end] = stream[rows, places].float()
 
     def centred(self, which: int, read: int) -> tuple[Tensor, Tensor]:
-        """Centred streams of both sides, ``(depth, sentences, d_model)``.
+        """Return centred streams of both sides, ``(depth, sentences, d_model)``.
 
         Args:
             which: 0 at the last token of the word that differs, 1 at the end of the sentence.

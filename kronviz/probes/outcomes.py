@@ -69,7 +69,7 @@ class PairOutcome:
 
 
 def fitted(predictor: Predictor, pairs: PairSet, progress: Progress | None = None) -> PairSet:
-    """The pairs that the models can read whole, with a sentence for each that they cannot.
+    """Return the pairs that the models can read whole, with a sentence for each that they cannot.
 
     Args:
         progress: as for `kronviz.progress.asking`.
