@@ -108,7 +108,7 @@ def lay_out(
 
 
 def compile_ahead() -> Future[None]:
-    """Return import and compile umap-learn in a thread of its own, the first time that it is
+    """Import and compile umap-learn in a thread of its own, the first time that it is
     called.
 
     Returns:
