@@ -99,7 +99,7 @@ def documents(path: Path) -> Iterator[str]:
         The whole text; of JSON Lines the ``text`` of each record.
 
     Raises:
-        InputError: there is no such regular file, it is no UTF-8 text, or a record has no ``text``.
+        InputError: there is no such regular file, it is not UTF-8, or a record has no ``text``.
     """
     name = short_name(path.name)
     if not path.is_file():
@@ -117,7 +117,7 @@ def documents(path: Path) -> Iterator[str]:
     except UnicodeDecodeError:
         raise InputError(f"{name} is not UTF-8 text; save it as UTF-8.") from None
     except (lzma.LZMAError, EOFError):
-        raise InputError(f"{name} is no whole .xz file; compress it again.") from None
+        raise InputError(f"{name} is not a whole .xz file; compress it again.") from None
     except OSError as error:
         reason = (error.strerror or "it is damaged").lower()
         raise InputError(f"{name} cannot be read: {reason}.") from None

@@ -42,7 +42,7 @@ def parse(data: bytes) -> Any:
 
     Raises:
         TooManyParts: more than `MOST` stands in it.
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
     check_marks([data])

@@ -339,7 +339,7 @@ def _interval(
         written(part * scale, digits, sign=signed) for part in (value.mean, value.low, value.high)
     )
     if value.low == value.high:
-        # Texts that all say the same have no spread to resample, which is no certainty.
+        # Texts that all say the same have no spread to resample, which does not make them certain.
         return join([marked(f"{mean}{unit}"), element("small", "all alike: no interval")])
     return join([marked(f"{mean}{unit}"), element("small", marked(f"{low} to {high}"))])
 
