@@ -121,6 +121,21 @@ class TrainingEvidence:
         return next((curve for curve in self.curves if curve.arm == arm), None)
 
 
+def lead_lost(curve: TrainingCurve, other: TrainingCurve) -> int | None:
+    """Return how many tokens a curve had read when it last led another that ends below it.
+
+    ``None`` where it never led, or leads to the end.
+    """
+    both = dict(zip(other.eval_tokens, other.eval_nats, strict=True))
+    leads = [
+        (tokens, nats < both[tokens])
+        for tokens, nats in zip(curve.eval_tokens, curve.eval_nats, strict=True)
+        if tokens in both
+    ]
+    led = [tokens for tokens, ahead in leads if ahead]
+    return max(led) if led and not leads[-1][1] else None
+
+
 def training_evidence(pair_dir: Path) -> TrainingEvidence:
     """Read what a pair's folder says about its training (paper, section 6.9).
 

@@ -7,9 +7,11 @@ import gradio as gr
 from kronviz.app.components import alert, box, element, html_part, titled_plot
 from kronviz.app.context import Context
 from kronviz.app.tabs.arms import view
+from kronviz.checkpoint import CheckpointError
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import STUDIES, Study, studies
+from kronviz.probes.training import training_evidence
 
 COMMAND = "python -m kronviz.probes.study"
 
@@ -25,6 +27,14 @@ def build(context: Context) -> None:
         html_part(element("p", "No study of arms was run yet.", class_="kv-caption"))
     for place, study in enumerate(found):
         _study(study, place)
+    for name in context.predictors:
+        try:
+            evidence = training_evidence(context.folder(name))
+        except CheckpointError:
+            # Training says what is wrong with that log.
+            continue
+        if any(curve.final_nats is not None for curve in evidence.further):
+            html_part(view.longer_run(evidence))
 
 
 def _study(study: Study, place: int) -> None:

@@ -14,8 +14,10 @@ from kronviz.app.components import (
     table,
 )
 from kronviz.arms import ARMS
+from kronviz.checkpoint import PAIR
 from kronviz.probes.intervals import Interval
 from kronviz.probes.study import SHOWN, ArmResult, CostsAbout, Study, verdict
+from kronviz.probes.training import TrainingEvidence, lead_lost
 
 DIFFERENCES = (
     "Loss on the true next 24 tokens of real text minus the better table’s, passage by passage, "
@@ -63,6 +65,32 @@ def table_of(study: Study) -> Markup:
     ]
     rows = [_row(arm, study.costs is not None) for arm in study.arms]
     return table("All arms, the lowest validation loss first", titles, rows)
+
+
+def longer_run(evidence: TrainingEvidence) -> Markup:
+    """Return what became of the further arms of a set of models that was trained for longer."""
+    said, moral = [], ""
+    for curve in evidence.further:
+        if curve.final_nats is None:
+            continue
+        beside = ""
+        for other in evidence.curves:
+            if other.arm in PAIR and other.final_nats is not None:
+                gap = curve.final_nats - other.final_nats
+                beside += f", {abs(gap):.3f} {'above' if gap > 0 else 'below'} {other.arm}"
+                if (tokens := lead_lost(curve, other)) is not None:
+                    beside += f" (which it led up to {tokens / 1e6:.1f} million tokens)"
+                    moral = " Short runs flatter an embedding whose rows are shared."
+        said.append(f"{curve.arm} ends at {curve.final_nats:.3f} nats of validation loss{beside}.")
+    longest = max(curve.tokens[-1] for curve in evidence.curves)
+    return element(
+        "p",
+        _with_names(
+            f"For longer, in the models of {evidence.pair} ({longest / 1e6:.1f} million tokens, "
+            f"one seed): {' '.join(said)}{moral}"
+        ),
+        class_="kv-caption",
+    )
 
 
 def costs_note(costs: CostsAbout) -> Markup:
