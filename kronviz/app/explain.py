@@ -88,7 +88,7 @@ EXPLANATIONS = {
         "spelled words are close, whatever they mean.",
     ),
     "arms": Explanation(
-        "Fourteen ways to turn a token into a vector, trained side by side on small models.",
+        "Other ways to turn a token into a vector, trained side by side on small models.",
         "Left of the line an arm beats the better table. Filled marks follow a misspelled context, "
         "open ones a clean one.",
         "Large models. These are small and read few tokens, where sharing rows between tokens "

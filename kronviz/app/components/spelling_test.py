@@ -123,6 +123,12 @@ def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = No
             element("span", " (kron − bpe)", class_="kv-fact-short") if _single(found) else "",
             ": ",
             element("a", "All measures", href="?tab=robustness", data_opens="robustness"),
+            element(
+                "span",
+                " · ",
+                element("a", "Other embeddings", href="?tab=arms", data_opens="arms"),
+                class_="kv-fact-values",
+            ),
         ),
         element("ul", *map(_fact, found)),
         third,
