@@ -26,7 +26,7 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes.pairs import Pair, PairSet
 from kronviz.progress import Progress, asking
 
-BATCH_FLOP, BATCH_TOKENS = 1.5e10, 2_048
+BATCH_FLOP, BATCH_TOKENS = 2e10, 2_048
 """What a batch may cost: multiplications and additions of the larger model, and tokens."""
 
 Ids = tuple[int, ...]
