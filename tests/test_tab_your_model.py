@@ -159,7 +159,7 @@ def test_the_page_shows_ours_beside_the_paper_s_and_escapes_the_file_s_names(
 def test_the_first_line_is_the_finding_unless_the_files_do_not_belong_together() -> None:
     sure = read(report_view(compare_table(table(kin_table()), TOKENS))).said
     doubtful = read(report_view(compare_table(table(), TOKENS))).said
-    finding, warning = "In this table a word and itself", "do not seem to belong together"
+    finding, warning = "In this table a word and the same word", "do not seem to belong together"
     assert sure.index(finding) < sure.index("Kronecker embedding") < sure.index("0.553")
     assert warning not in sure
     assert doubtful.index(warning) < doubtful.index(finding)
