@@ -180,7 +180,9 @@ def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32
     axes = _two_axes(units)
     axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     flat = np.zeros((count, 2))
-    flat[:, : axes.shape[1]] = units @ axes
+    for first in range(0, count, ROWS):
+        # In parts: the product of all rows with axes of float64 would hold them in float64, too.
+        flat[first : first + ROWS, : axes.shape[1]] = units[first : first + ROWS] @ axes
     return spread_out(flat, seed)
 
 
