@@ -230,7 +230,8 @@ def _details(found: Survey | None) -> Markup:
                 rows,
                 name="share of the damage undone",
                 class_="kv-table kv-ins-shares",
-            )
+            ),
+            label="Share of the damage undone",
         ),
         element("p", "Heads that most join the pieces of a word (block·head): ", join(
             join(["; " if index else "", one]) for index, one in enumerate(joining)

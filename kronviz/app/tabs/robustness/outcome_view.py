@@ -90,7 +90,8 @@ def answers_view(found: Answers) -> Markup:
                 [_answer_row(row) for row in found.rows],
                 name="answers",
                 class_="kv-table kv-lab-table",
-            )
+            ),
+            label="The right answer",
         ),
         element(
             "p",
@@ -125,7 +126,7 @@ def continuation_view(stored: KeptContinuation | None) -> Markup:
             ),
         ),
         element("p", _continuation_finding(run), class_="kv-finding"),
-        box(_losses(run)),
+        box(_losses(run), label="Loss of the true continuation"),
         _perturbed(stored.perturbed) if stored.perturbed else "",
         element(
             "p",
@@ -205,7 +206,8 @@ def minimal_view(found: MinimalPairs) -> Markup:
                 [_minimal_row(row) for row in found.rows],
                 name="minimal-pairs",
                 class_="kv-table kv-lab-table",
-            )
+            ),
+            label="Minimal pairs",
         ),
         class_="kv-lab-result",
     )  # fmt: skip
@@ -259,7 +261,8 @@ def _perturbed(run: Continuation) -> Markup:
                 [_perturbed_row(row) for row in rows],
                 name="perturbations",
                 class_="kv-table kv-lab-table",
-            )
+            ),
+            label="Loss under perturbations",
         ),
         class_="kv-more",
     )
