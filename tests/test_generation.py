@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -97,33 +94,27 @@ def test_nucleus_draws_in_proportion() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_a_token_that_came_so_often_in_a_row_is_followed_by_the_likeliest(limit: int) -> None:
-    """Beside a loop of our own over the same random numbers, in a model that prefers a change."""
-    change = 0.55
-
-    class Coin:
-        device = "cpu"
-
-        def __call__(self, ids: torch.Tensor, **_: object) -> SimpleNamespace:
-            chances = torch.full((1, ids.shape[1], 2), change)
-            return SimpleNamespace(logits=chances.scatter(2, ids[..., None], 1 - change).log())
-
-    sampler = Sampler(temperature=1, top_p=1, max_tokens=60, seed=3, repeat_limit=limit)
-    drawn = [token for token, _ in sample(Coin(), Prompt([0]), sampler)]  # type: ignore[arg-type]
+def test_a_token_that_came_so_often_in_a_row_is_followed_by_the_likeliest(
+    small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Beside a loop of our own, where a draw is the toss of a coin between two tokens."""
+    monkeypatch.setattr("kronviz.generation.nucleus", lambda _, __, draw: 5 + (draw < 0.5))
+    model = small_predictor.arms["kron"]
+    ids = small_predictor.tokenizer.encode(PROMPT)
+    sampler = Sampler(max_tokens=40, seed=3, repeat_limit=limit)
+    drawn = [token for token, _ in sample(model, Prompt(ids), sampler)]
     random = torch.Generator().manual_seed(3)
     expected: list[int] = []
-    last_token = 0
-    for _ in range(60):
-        # The likelier token comes first where probabilities are laid end to end.
-        changes = torch.rand((), generator=random).item() < change
-        tail = expected[-limit:]
-        if tail == [last_token] * limit:
-            changes = True
-        last_token = 1 - last_token if changes else last_token
-        expected.append(last_token)
+    forced = 0
+    for _ in range(40):
+        toss = 5 + (torch.rand((), generator=random).item() < 0.5)
+        if len(expected) >= limit and len(set(expected[-limit:])) == 1:
+            forced += 1
+            with torch.no_grad():
+                toss = int(model(torch.tensor([ids + expected])).logits[0, -1].argmax())
+        expected.append(toss)
     assert drawn == expected
-    longest = max(len(list(run)) for _, run in groupby(drawn))
-    assert longest == limit
+    assert forced, "nothing was put to the test"
 
 
 def test_a_slot_with_a_tokens_own_bytes_is_the_token(small_predictor: Predictor) -> None:

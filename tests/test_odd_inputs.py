@@ -38,7 +38,7 @@ from kronviz.probes.cross_model import TokenList, compare_table
 from kronviz.probes.cross_model.report import MapPoint
 from kronviz.probes.editwalk import edit_walk
 from kronviz.probes.inside import inside
-from kronviz.probes.robustness import robustness
+from kronviz.probes.robustness import MisspellingSettings, robustness
 from kronviz.probes.stringpair import compare_strings
 
 OURS = frozenset(
@@ -137,7 +137,8 @@ def test_robustness(context: Context) -> None:
         for page in (found.words, found.strip):
             inert(page)
     sentences = "\n".join(text for text in ODD if len(text) < 500)
-    made = robustness_tab._given(robustness_tab.SENTENCES, None, sentences, {"kinds": ["swap"]})
+    asked = MisspellingSettings(sentences=tuple(sentences.split("\n")), kinds=("swap",))
+    made = robustness_tab._given(robustness_tab.SENTENCES, None, asked)
     run = robustness(context.predictor(), made)
     assert run.done > 50
     inert(robustness_view.pairs_view(run))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kronviz.checkpoint import PAIR
-from kronviz.predictor import MAX_CHARS, InputError, Predictor
+from kronviz.predictor import MAX_CHARS, InputError, Predictor, clean_text
 from kronviz.probes.answers import Answers, answers
 from kronviz.probes.intervals import (
     RESAMPLES,
@@ -231,7 +231,7 @@ def misspelled_pairs(
         InputError: an argument is invalid to the engine, or there are too many sentences.
     """
     pairs, problems = [], []
-    lines = [line.strip() for line in sentences if line.strip()]
+    lines = [line for given in sentences if (line := clean_text(given).strip())]
     if len(lines) > MAX_SENTENCES:
         raise InputError(f"There are {len(lines):,} sentences; the limit is {MAX_SENTENCES:,}.")
     for number, clean in enumerate(lines, 1):

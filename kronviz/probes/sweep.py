@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.outcomes import PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs
 from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
@@ -166,7 +166,7 @@ def sweep_jobs(
     Raises:
         InputError: an argument is invalid.
     """
-    lines = [line.strip() for line in sentences if line.strip()]
+    lines = [line for given in sentences if (line := clean_text(given).strip())]
     if not lines:
         raise InputError("There are no sentences; type at least one.")
     if len(lines) > MAX_SENTENCES:
