@@ -26,7 +26,13 @@ def build(context: Context) -> None:
     if not found:
         html_part(element("p", "No study of arms was run yet.", class_="kv-caption"))
     for place, study in enumerate(found):
+        html_part(view.finding(study))
+        if not place:
+            _longer_runs(context)
         _study(study, place)
+
+
+def _longer_runs(context: Context) -> None:
     for name in context.predictors:
         try:
             evidence = training_evidence(context.folder(name))
@@ -38,7 +44,6 @@ def build(context: Context) -> None:
 
 
 def _study(study: Study, place: int) -> None:
-    html_part(view.finding(study))
     with gr.Row(elem_classes="kv-plots"):
         for title, draw, caption in (
             ("What each gains on the table", figures.differences, view.DIFFERENCES),

@@ -83,13 +83,12 @@ def longer_run(evidence: TrainingEvidence) -> Markup:
                     moral = " Short runs flatter an embedding whose rows are shared."
         said.append(f"{curve.arm} ends at {curve.final_nats:.3f} nats of validation loss{beside}.")
     longest = max(curve.tokens[-1] for curve in evidence.curves)
+    words = (
+        f"Trained for longer, {longest / 1e6:.1f} million tokens and one seed ({evidence.pair}), "
+        f"{' '.join(said)}{moral}"
+    )
     return element(
-        "p",
-        _with_names(
-            f"For longer, in the models of {evidence.pair} ({longest / 1e6:.1f} million tokens, "
-            f"one seed): {' '.join(said)}{moral}"
-        ),
-        class_="kv-caption",
+        "div", element("p", _with_names(words), class_="kv-caption"), class_="kv-evidence"
     )
 
 
