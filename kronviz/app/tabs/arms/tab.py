@@ -7,7 +7,7 @@ import gradio as gr
 from kronviz.app.components import alert, box, element, html_part, titled_plot
 from kronviz.app.context import Context
 from kronviz.app.tabs.arms import view
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint import FURTHER, CheckpointError
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import STUDIES, Study, studies
@@ -34,6 +34,8 @@ def build(context: Context) -> None:
 
 def _longer_runs(context: Context) -> None:
     for name in context.predictors:
+        if FURTHER not in name:
+            continue
         try:
             evidence = training_evidence(context.folder(name))
         except CheckpointError:
