@@ -254,6 +254,8 @@ PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r
 
 def test_uploads_reserve_what_they_announce(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = left()
+    # What another test began may not have ended yet, and is neither of these two.
+    eventually(lambda: not uploads._under_way)
     here = uploads.delete_old()
     monkeypatch.setattr(uploads, "MOST_BYTES", here + 25_000_000)
     with begun(served, b"Content-Length: 20000000\r\n\r\n" + PART):
