@@ -324,8 +324,8 @@ def test_owners_are_those_of_the_vocabulary_at_hand(monkeypatch: pytest.MonkeyPa
     """What is kept of one vocabulary serves no other in its place, and few are kept."""
     rng = np.random.default_rng(8)
     ids, grad = torch.arange(3), torch.randn(3, 5)
-    monkeypatch.setattr(owners, "KEPT", 2)
-    owners._kept.clear()
+    monkeypatch.setattr(owners, "CACHED", 2)
+    owners._cache.clear()
     data, offsets = (tensor.to(GPU) for tensor in store([b"ab", b"bc", b"cd"], 2))
     for _ in range(4):
         tokens = [rng.bytes(2) for _ in range(3)]
@@ -333,7 +333,7 @@ def test_owners_are_those_of_the_vocabulary_at_hand(monkeypatch: pytest.MonkeyPa
         for _ in range(2):
             found = gpu.backward(grad.to(GPU), ids.to(GPU), data, offsets, (2,)).cpu()
             close(found, codes(tokens, range(3), 2).T @ grad.double().numpy())
-    assert len(owners._kept) == owners.KEPT
+    assert len(owners._cache) == owners.CACHED
 
 
 def test_a_kernel_is_looked_for_once_a_kind_of_arguments() -> None:
@@ -513,7 +513,7 @@ def test_numba_is_imported_when_it_is_needed_and_a_forked_child_can_encode() -> 
 
 
 def test_unknown_device_falls_back(caplog: pytest.LogCaptureFixture) -> None:
-    encoders._look_for.cache_clear()
+    encoders._import_fused.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert not encoders.is_fused("auto", torch.device("meta"), torch.float32)

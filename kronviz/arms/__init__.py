@@ -2,11 +2,11 @@
 
 Notable:
 
-- An arm is one file and one line of `ARMS`; ``docs/adding-an-arm.md`` shows how. Training,
-  checkpoints, predictors and figures know names only.
-- Every arm turns ids ``(…)`` into vectors ``(…, d_model)``. Its main trainable matrix is its
-  ``weight``. One that embeds any string has ``embed_bytes``.
-- Arms other than ``bpe`` have a head of their own.
+- An arm is one file and one line of `ARMS`; see ``docs/adding-an-arm.md``. Training, checkpoints,
+  predictors and figures know an arm only by its name.
+- Every arm maps ids ``(…)`` to vectors ``(…, d_model)``. Its main trainable matrix is ``weight``.
+  An arm that can embed any string has ``embed_bytes``.
+- Only ``bpe`` shares its table with the head.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from kronviz.tokenizer import TokenBytes
 Counts = NDArray[np.integer]
 """How often training reads each id: ``(n_vocab,)``."""
 Make = Callable[[TokenBytes, int, int, Counts | None], nn.Module]
-"""Makes an embedding from a vocabulary, d_model, pos_dim and, while training, the counts."""
+"""Makes an embedding from a vocabulary, d_model, pos_dim and, in training, the counts."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Arm:
     """A kind of input embedding.
 
     Attributes:
-        name: what commands, checkpoints, links and endpoints call it.
-        about: one phrase on how it makes a token's vector.
+        name: its name in commands, checkpoints, links and endpoints.
+        about: one phrase that says how it makes a token's vector.
         make: makes the embedding.
-        light, dark: its colour in either theme, ``#rrggbb``.
-        tied: its table is the head's, too, as in nanoGPT.
-        counted: it is trained through the counts of the text's ids.
+        light, dark: its colour in the light and the dark theme, ``#rrggbb``.
+        tied: it shares its table with the head, as in nanoGPT.
+        counted: its training needs to know how often the text has each id.
     """
 
     name: str
@@ -104,8 +104,8 @@ def input_embedding(
         arm: a name of `ARMS`.
         vocabulary: the bytes of every id.
         pos_dim: positions of a Kronecker code, P; arms without one ignore it.
-        counts: how often training reads each id, for arms that are trained through a statistic
-            of the text. Without them they are made as they are exported.
+        counts: how often training reads each id, for arms that are ``counted``. Without counts
+            these are made in the form in which they are exported.
 
     Returns:
         The embedding, and whether the head is tied to its table.

@@ -2,13 +2,13 @@
 
 Notable:
 
-- Which rows follows from the token's bytes alone (`ngrams.Rule`), so any string can be embedded,
-  and any position of a batch can be forced to stand for one. Tokens can have a row of their own on
-  top of that, which other strings do not.
-- With L rows of R the vector is ``√(R/L) · (Σ rows − L · mean row)``: rows drawn from N(0, 1/√R)
-  give vectors of unit variance, as the Kronecker embedding's are.
-- It is computed as that is (`RowSumEmbedding`): by a compiled loop on a CPU, Triton kernels on a
-  GPU, or plain PyTorch. The rows of a token are found on the way, from its bytes.
+- The token's bytes alone decide which rows (`ngrams.Rule`), so any string can be embedded, and
+  any position of a batch can be forced to a string. Tokens, unlike other strings, can also have a
+  row of their own.
+- With L of R rows the vector is ``√(R/L) · (Σ rows − L · mean row)``: rows drawn from N(0, 1/√R)
+  give vectors of unit variance, like those of the Kronecker embedding.
+- Both are computed by `RowSumEmbedding`: a compiled loop on a CPU, Triton kernels on a GPU, or
+  plain PyTorch. The rows of a token are computed from its bytes on the fly.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class BagEmbedding(RowSumEmbedding):
     Args:
         vocabulary: the bytes of every id.
         d_model: width of the embedding.
-        rule: which rows the bytes of a token share with other tokens.
-        own: ids below this have a row of their own besides.
+        rule: which shared rows the bytes of a token select.
+        own: ids below this also have a row of their own.
         encoder, init_std, device, dtype: as for `RowSumEmbedding`.
 
     Attributes:
@@ -62,7 +62,7 @@ class BagEmbedding(RowSumEmbedding):
         self._owners = {tokens[i]: i for i in range(own)}
 
     def _placed(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
-        # Ids decide who has a row of its own.
+        # Own rows are chosen by id, so a string that is such a token needs the token's id.
         return self._placed_behind(strings) if self.own else super()._placed(strings)
 
     def _placed_behind(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
@@ -76,8 +76,8 @@ class BagEmbedding(RowSumEmbedding):
     def byte_parts(self, data: bytes) -> Tensor:
         """Return what each byte of a string adds to its embedding: ``(len(data), d_model)``.
 
-        The rows add up to ``embed_bytes([data])[0]``. An n-gram is shared evenly by the bytes that
-        it covers, a token's own row by all of its bytes.
+        The result sums to ``embed_bytes([data])[0]``. The row of an n-gram is split evenly among
+        the bytes that it covers, a token's own row among all of its bytes.
         """
         parts = self.weight.new_zeros(len(data), self.embedding_dim)
         if not data:

@@ -1,4 +1,4 @@
-"""``hybrid``: 8,192 rows of byte n-grams and a row for every token: a table that knows spelling."""
+"""``hybrid``: 8,192 rows of byte n-grams, and a row for every token: a table that sees spelling."""
 
 from __future__ import annotations
 

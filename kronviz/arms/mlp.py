@@ -1,7 +1,7 @@
-"""``kron-mlp``: the Kronecker code through two layers, as the reference once described itself.
+"""``kron-mlp``: the Kronecker code through two layers, as the reference was once described.
 
-An early revision of the reference's repository gave the probed model as
-``Linear(D → D) → GELU → Linear(D → d_model) → RMSNorm`` and later took that back.
+An early revision of the reference's repository described the probed model as
+``Linear(D → D) → GELU → Linear(D → d_model) → RMSNorm``; a later one withdrew that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronviz.tokenizer import TokenBytes
 
 
 class TwoLayerKronecker(nn.Module):
-    """Embeds ids by two layers on top of the code; each id of a batch is computed once.
+    """Embeds ids by two layers on top of the code; each distinct id of a batch is computed once.
 
     Args:
         vocabulary: the bytes of every id.
@@ -58,7 +58,7 @@ class TwoLayerKronecker(nn.Module):
         return self._rest(self.first.embed_bytes(strings))
 
     def warm_up(self) -> None:
-        """Compile whatever the first call would."""
+        """Compile what the first call would otherwise compile."""
         self.first.warm_up()
 
     def _rest(self, hidden: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""``ngram-…``: bags of hashed byte n-grams of 2 to 4 bytes, with or without rows for tokens.
+"""``ngram`` and ``ngram-…``: bags of hashed n-grams of 2 to 4 bytes, with or without own rows.
 
-``ngram-word`` adds a row of its own for each of the first 4,096 ids: byte-level BPE numbers its
-tokens from the frequent to the rare, so these are what a table does best.
+``ngram-word`` adds a row of its own for each of the first 4,096 ids. Byte-level BPE numbers tokens
+from frequent to rare, so these are the tokens for which a table works best.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kronviz.tokenizer import TokenBytes
 
 
 def maker(rows: int, own: int = 0) -> Callable[[TokenBytes, int, int, Any], BagEmbedding]:
-    """Return what makes an embedding of so many shared rows and so many tokens' own."""
+    """Return a function that makes an embedding with ``rows`` shared and ``own`` own rows."""
 
     def make(
         vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Any = None

@@ -1,6 +1,6 @@
 """``pairs``: adjacent bytes, κ = Σ c(b_p) ⊗ c(b_{p+1}), hashed to 4,096 rows.
 
-A Kronecker product like the paper's, of a byte and the next one in place of its position.
+A Kronecker product like the paper's, but of a byte and the next byte rather than its position.
 """
 
 from __future__ import annotations

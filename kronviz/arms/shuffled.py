@@ -1,7 +1,7 @@
-"""``ngram-shuffled``: ``ngram`` with every token spelled as another: is it the spelling that helps?
+"""``ngram-shuffled``: ``ngram`` with every token spelled as another, a control for the spelling.
 
-Tokens trade their bytes with others of the same length, so the bags are as large, as many and as
-shared as before, and only what they say about spelling is gone.
+Tokens swap their bytes with others of the same length. The bags keep their sizes and share as many
+rows as before; only the information about spelling is lost.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ SEED = 0
 
 
 def shuffle(vocabulary: TokenBytes) -> TokenBytes:
-    """Return the vocabulary with the bytes of tokens of one length shuffled."""
+    """Return the vocabulary with its bytes permuted among tokens of the same length."""
     lengths = np.diff(vocabulary.offsets)
     spelled = np.arange(len(vocabulary))
     random = np.random.default_rng(SEED)
     for length in np.unique(lengths):
-        alike = np.flatnonzero(lengths == length)
-        spelled[alike] = random.permutation(alike)
+        same = np.flatnonzero(lengths == length)
+        spelled[same] = random.permutation(same)
     return TokenBytes.of([vocabulary[int(i)] for i in spelled])
 
 

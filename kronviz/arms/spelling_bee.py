@@ -24,9 +24,9 @@ class SpellingBeeEmbedding(nn.Module):
     """Embeds ids by a table and by the bytes of the token.
 
     Args:
-        vocabulary: the bytes of every id; those behind the first ``pos_dim`` are not read.
-        d_model: width of the embedding; even.
-        pos_dim: positions that bytes are rotated by.
+        vocabulary: the bytes of every id; bytes after the first ``pos_dim`` are ignored.
+        d_model: width of the embedding; must be even.
+        pos_dim: number of positions, each with its own rotation.
 
     Attributes:
         weight: the table, ``(n_vocab, d_model)``.
@@ -39,7 +39,7 @@ class SpellingBeeEmbedding(nn.Module):
     def __init__(self, vocabulary: TokenBytes, d_model: int, pos_dim: int):
         super().__init__()
         if d_model % 2:
-            raise ValueError(f"d_model is {d_model}; rotations need an even one")
+            raise ValueError(f"d_model is {d_model}; it must be even")
         self.embedding_dim, self.pos_dim = d_model, pos_dim
         self.weight = nn.Parameter(torch.randn(len(vocabulary), d_model) * STD)
         self.letters = nn.Parameter(torch.randn(256, d_model) * STD)
@@ -50,7 +50,7 @@ class SpellingBeeEmbedding(nn.Module):
         self.register_buffer("offsets", torch.tensor(cut.offsets), persistent=False)
 
     def forward(self, ids: Tensor, forced: None = None) -> Tensor:
-        """Embed ids: ``(*ids.shape, d_model)``. Nothing can be forced: a string has no row."""
+        """Embed ids: ``(*ids.shape, d_model)``. No string can be forced: it has no row."""
         flat = ids.reshape(-1)
         starts = self.offsets[flat]
         lengths = self.offsets[flat + 1] - starts

@@ -2,12 +2,12 @@
 
 Notable:
 
-- Most of the code's variance lies in a few dozen directions (the space at the front, frequent first
-  letters), so a step of Adam moves some directions of the projection far and others hardly. With
-  ``A = (C + εI)^(-1/2)``, C the second moment of the z-normalised code under the unigram
+- Most of the code's variance lies in a few dozen directions (the leading space, frequent first
+  letters), so a step of Adam moves some directions of the projection far and others hardly at all.
+  With ``A = (C + εI)^(-1/2)``, C the second moment of the z-normalised code under the unigram
   distribution, the model learns ``W'`` and embeds by ``W = A W'``.
-- ``W`` is an ordinary projection: a trained model is exported, and loaded, as a plain
-  `KroneckerEmbedding` with as many parameters.
+- ``W`` is an ordinary projection: a trained model is exported and loaded as a plain
+  `KroneckerEmbedding` with the same number of parameters.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from kronviz.row_sums import Slot
 from kronviz.tokenizer import TokenBytes
 
 RIDGE = 1.0
-"""ε in units of the code's mean variance a cell, which z-normalisation makes 1: directions that
-vary less than that are left as they are."""
+"""ε in units of the code's mean variance per cell, which z-normalisation makes 1. Directions with
+less variance than this are hardly changed."""
 
 
 class Whitening(nn.Module):
-    """Multiplies a projection by A, which differs from a multiple of 1 on the used cells alone.
+    """Multiplies a projection by A, which acts on the cells that the text uses.
 
-    Cells that no token uses all hold the same value in every code, so one direction stands for
+    The cells that no token uses all have the same value in every code, so one direction stands for
     all of them.
 
     Args:
@@ -42,7 +42,7 @@ class Whitening(nn.Module):
         pos_dim: positions of the code, P.
 
     Attributes:
-        used: cells that some token of the text lights, int64.
+        used: the cells that tokens of the text select, int64.
         root: A on these cells and the direction of the others, ``(used + 1, used + 1)``.
     """
 
@@ -53,13 +53,12 @@ class Whitening(nn.Module):
         super().__init__()
         size = codec.dimension(pos_dim)
         read = np.flatnonzero(counts)
-        lit = [codec.cells(vocabulary[int(i)], pos_dim) for i in read]
-        used = np.unique(np.concatenate(lit))
+        selected = [codec.cells(vocabulary[int(i)], pos_dim) for i in read]
+        used = np.unique(np.concatenate(selected))
         rest = size - len(used)
         place = {int(cell): i for i, cell in enumerate(used)}
-        moment = np.zeros((len(used) + 1, len(used) + 1))
         codes, weights = np.zeros((len(read), len(used) + 1), np.float32), counts[read]
-        for row, cells in enumerate(lit):
+        for row, cells in enumerate(selected):
             if not len(cells):
                 continue
             mean, deviation = codec.moments(len(cells), pos_dim)
@@ -72,7 +71,7 @@ class Whitening(nn.Module):
         moment = (codes.T @ weighted).astype(np.float64)
         values, vectors = np.linalg.eigh(moment)
         shrunk = 1 / np.sqrt(values.clip(0) + RIDGE)
-        # As loud as the plain code on average.
+        # Keeps the mean variance of the plain code.
         scale = math.sqrt(values.clip(0).sum() / (values.clip(0) * shrunk**2).sum())
         root = (vectors * (shrunk * scale)) @ vectors.T
         self.size, self.rest = size, rest
@@ -80,13 +79,13 @@ class Whitening(nn.Module):
         self.register_buffer("root", torch.from_numpy(root).float(), persistent=False)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return ``A W'``, up to what no code of the text can see: shape ``(D, d_model)``."""
+        """Return ``(D, d_model)``, which acts on every code of the text as ``A W'`` does."""
         other = torch.ones(self.size, dtype=torch.bool, device=weight.device)
         other[self.used] = False
         share = weight[other].sum(0, keepdim=True) / math.sqrt(self.rest)
         mixed = self.root @ torch.cat([weight[self.used], share])
         folded = weight.index_copy(0, self.used, mixed[:-1])
-        # The other cells keep their differences; their sum is what the code sees of them.
+        # Codes depend on the unused cells through their sum only; their differences are kept.
         return folded + other[:, None] * (mixed[-1:] - share) / math.sqrt(self.rest)
 
 
@@ -100,7 +99,7 @@ class WhitenedKronecker(KroneckerEmbedding):
         self.whitening = Whitening(vocabulary, counts, pos_dim)
 
     def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
-        """Embed ids, as `KroneckerEmbedding.forward` does; nothing can be forced in training."""
+        """Embed ids, as `KroneckerEmbedding.forward` does; ``forced`` is ignored in training."""
         folded = self.folded()
         embedded = self._encode(folded, ids.reshape(-1), self._tables_on(folded.device))
         return embedded.view(*ids.shape, self.embedding_dim)
@@ -113,7 +112,7 @@ class WhitenedKronecker(KroneckerEmbedding):
 def make(
     vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: NDArray[np.integer] | None = None
 ) -> KroneckerEmbedding:
-    """Make the embedding to train, or, without counts, the plain one that it is exported as."""
+    """Make the embedding to train or, without counts, the plain one that it is exported as."""
     if counts is None:
         return KroneckerEmbedding(vocabulary, d_model, pos_dim)
     return WhitenedKronecker(vocabulary, d_model, pos_dim, counts)

@@ -1,12 +1,13 @@
-"""Ways to compute one and the same embedding, and the choice between them.
+"""Several implementations of the same embedding, and the choice between them.
 
-- `codes`: which rows are added up, of positions or of n-grams.
-- `plain`: PyTorch's own operations, on any device. The reference of the others.
+- `codes`: which rows are added up: Kronecker cells or hashed n-grams.
+- `plain`: ordinary PyTorch operations, on any device. The others are tested against it.
 - `cpu` (numba loops) and `gpu` (Triton kernels): fused, one pass from ids to vectors.
 - `operator`: the fused paths as one registered PyTorch operator with its derivatives.
-- `traceable`: PyTorch's operations again, in fixed shapes, for transforms and exports.
+- `traceable`: ordinary PyTorch operations with static shapes, for transforms and exports.
 
-`RowSumEmbedding` is given the name of an encoder once; `is_fused` says what that means on a device.
+A `RowSumEmbedding` is created with the name of an encoder; `is_fused` says whether that encoder is
+fused on a given device.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ log = logging.getLogger(__name__)
 
 ENCODERS = ("auto", "fused", "cached", "reference")
 NEEDS = {"cpu": ("cpu", "numba"), "cuda": ("gpu", "triton")}
-"""For a type of device: the module of its fused encoder, and the package that this stands on."""
+"""For each device type: the module of its fused encoder, and the package that it needs."""
 
 
 def is_recording(device: torch.device) -> bool:
-    """Return whether what runs on a device now is recorded as a CUDA graph.
+    """Return whether a CUDA graph is being captured on a device.
 
-    What is made then is in memory that the graph writes over: nobody else may keep it.
+    Tensors made during capture live in memory that the graph overwrites, so nothing may cache them.
     """
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def is_traced() -> bool:
-    """Return whether operations themselves are wanted, in place of their result.
+    """Return whether the operations are being traced, so that a fused kernel would hide them.
 
-    So it is under `torch.func` transforms and forward-mode derivatives, and where a program is
-    exported to be run elsewhere.
+    This is the case under `torch.func` transforms, in forward-mode differentiation, and while a
+    program is exported.
     """
     if torch.compiler.is_compiling():
         return (
@@ -54,7 +55,7 @@ def is_traced() -> bool:
 
 
 def sampled(weight: Tensor) -> Callable[[], bool]:
-    """Return a function that says whether samples of a projection have changed; see `cpu`."""
+    """Return a function that tells whether samples of a projection changed; see `cpu.sampled`."""
     if weight.device.type != "cpu" or _missing("cpu"):
         return _never
     from kronviz.encoders import cpu
@@ -67,23 +68,23 @@ def _never() -> bool:
 
 
 def unknown_id(token: int, known: int) -> IndexError:
-    """Return what to say about an id that a vocabulary of ``known`` tokens does not have."""
+    """Return the error for an id outside a vocabulary of ``known`` tokens."""
     return IndexError(f"ids hold {token}; this vocabulary has ids 0 … {known - 1}")
 
 
 def check_name(encoder: str) -> None:
-    """Raise `ValueError` unless there is such an encoder."""
+    """Raise `ValueError` unless ``encoder`` is one of `ENCODERS`."""
     if encoder not in ENCODERS:
         raise ValueError(f"encoder is {encoder!r}; it must be one of {', '.join(ENCODERS)}")
 
 
 def is_fused(encoder: str, device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether an encoder computes fused on a device, or in plain PyTorch.
+    """Return whether an encoder runs a fused kernel on a device, rather than plain PyTorch.
 
-    Half precision on a CPU is always computed the plain way.
+    Half precision on a CPU always runs in plain PyTorch.
 
     Raises:
-        ImportError: the encoder is ``fused`` and what it needs on this device is missing.
+        ImportError: the encoder is ``fused`` and the package it needs on this device is missing.
     """
     if encoder == "reference" or (device.type == "cpu" and not _has_loops(dtype)):
         return False
@@ -98,18 +99,18 @@ def _has_loops(dtype: torch.dtype) -> bool:
 
 
 def _missing(device_type: str) -> str:
-    """Return why there is no fused encoder for a type of device; empty if there is one."""
-    # A function of its own: the compiler would look through the cache and into the imports.
-    return _look_for(device_type)
+    """Return why a device type has no fused encoder; empty if it has one."""
+    # A separate function: torch.compile would trace through the cache into the imports.
+    return _import_fused(device_type)
 
 
-# What `torch.compiler.assume_constant_result` does, but for importing the whole compiler: a second
-# of every start.
+# Same effect as `torch.compiler.assume_constant_result`, which would import the whole compiler and
+# add a second to every start.
 _missing._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache
-def _look_for(device_type: str) -> str:
+def _import_fused(device_type: str) -> str:
     if device_type not in NEEDS:
         problem = f"there is no fused encoder for the device {device_type!r}"
     else:

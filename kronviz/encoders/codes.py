@@ -1,10 +1,11 @@
-"""The codes that the encoders compute: which rows of a matrix the bytes of a token select.
+"""Codes: which rows of the weight matrix the bytes of a token select.
 
 Notable:
 
-- A code is a few integers, as PyTorch's operators take them. ``(pos_dim,)`` is the Kronecker code:
-  byte ``b`` at position ``p`` selects row ``b * pos_dim + p`` (`codec`). Four are `NGrams`.
-- Whatever the code, a token's vector is ``gain(L) * (sum of its L rows − L * mean row)``.
+- A code is a tuple of integers, because that is what PyTorch's custom operators accept. One
+  integer, ``(pos_dim,)``, is the Kronecker code: byte ``b`` at position ``p`` selects row
+  ``b * pos_dim + p`` (see `codec`). Four integers are `NGrams`.
+- With either code, a token's vector is ``gain(L) * (sum of its L rows − L * mean row)``.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ WORD = 0xFFFFFFFF
 
 
 class NGrams(NamedTuple):
-    """The code of hashed byte n-grams, those of `ngrams.Rule`.
+    """The code of hashed byte n-grams, as defined by `ngrams.Rule`.
 
     Attributes:
-        rows: rows that n-grams are hashed to.
-        shortest, longest: symbols of an n-gram, marks included.
-        own: ids below this select a row of their own, too: ``rows + id``.
+        rows: number of rows that n-grams are hashed to.
+        shortest, longest: symbols in an n-gram, counting the begin and end marks.
+        own: ids below this also select a row of their own, ``rows + id``.
     """
 
     rows: int
@@ -38,7 +39,7 @@ class NGrams(NamedTuple):
     own: int
 
     def counts(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return how many rows tokens of so many bytes select: int64, shape of ``ids``."""
+        """Return how many rows tokens of these byte lengths select: int64, shape of ``ids``."""
         counts = (ids < self.own).long()
         for n in range(self.shortest, self.longest + 1):
             counts = counts + (lengths + 3 - n).clamp(min=0)
@@ -47,7 +48,7 @@ class NGrams(NamedTuple):
     def hashed(
         self, data: Tensor, starts: Tensor, lengths: Tensor, positions: Tensor
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Hash the n-grams that begin at positions, 0 being the mark before the first byte.
+        """Hash the n-grams that begin at ``positions``; 0 is the mark before the first byte.
 
         Args:
             data: uint8, the bytes of all tokens.
@@ -55,9 +56,9 @@ class NGrams(NamedTuple):
             positions: int64; shapes are broadcast.
 
         Yields:
-            n, the row of each n-gram, and whether the token has it.
+            n, the row of each n-gram, and a mask of the n-grams that lie within the token.
         """
-        # Where a token has ended, some byte is read, and not used.
+        # Positions after a token's end read some other byte, which `torch.where` discards.
         padded = F.pad(data, (0, 1))
         hashes = torch.full_like(starts, OFFSET)
         for n in range(1, self.longest + 1):
@@ -77,7 +78,7 @@ def n_rows(code: Code) -> int:
 
 
 def selected(ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> tuple[Tensor, Tensor]:
-    """Return the rows that tokens select, end to end, and how many each does.
+    """Return the rows that tokens select, concatenated, and how many rows each token selects.
 
     Args:
         ids: integers ``(n,)``.
@@ -97,8 +98,8 @@ def selected(ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> tuple[Te
     bags, positions = _spread(lengths + 2)
     rows = counts.new_empty(int(counts.sum()))
     place = firsts[bags] + positions
-    for n, found, held in ngrams.hashed(data, starts[bags], lengths[bags], positions):
-        rows[place[held]] = found[held]
+    for n, hashed, exists in ngrams.hashed(data, starts[bags], lengths[bags], positions):
+        rows[place[exists]] = hashed[exists]
         place = place + (lengths[bags] + 3 - n).clamp(min=0)
     own = ids < ngrams.own
     rows[(firsts + counts - 1)[own]] = ngrams.rows + ids[own]
@@ -106,10 +107,10 @@ def selected(ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> tuple[Te
 
 
 def gains(counts: Tensor, code: Code) -> Tensor:
-    """Return the factor for numbers of rows, floats of any shape; finite for none, too.
+    """Return the gain for each count of rows (floats of any shape); finite for a count of 0, too.
 
-    That of the Kronecker code is ``1 / (σ √L)``, σ as in `codec.moments`; that of n-grams
-    ``√(R / L)``, with R the number of rows.
+    For the Kronecker code it is ``1 / (σ √L)``, σ as in `codec.moments`; for n-grams ``√(R / L)``,
+    with R the number of rows.
     """
     size, some = n_rows(code), counts.clamp(min=1)
     if len(code) > 1:
@@ -119,11 +120,14 @@ def gains(counts: Tensor, code: Code) -> Tensor:
 
 
 def owned(data: Tensor, offsets: Tensor, code: Code) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all rows that all tokens of a vocabulary select, in shapes that follow from shapes.
+    """Return every row that every token of a vocabulary selects.
+
+    The shapes of the result depend on the shapes of the arguments alone, so a GPU need not be
+    waited for.
 
     Returns:
-        Rows, int64, with `n_rows` where there is none; the token that selects each, int32; and how
-        many each token selects, int64 ``(n_vocab,)``.
+        Rows, int64, padded with `n_rows`; the token that selects each row, int32; and how many rows
+        each token selects, int64 ``(n_vocab,)``.
     """
     starts = offsets[:-1].long()
     lengths = offsets[1:] - starts
@@ -139,8 +143,8 @@ def owned(data: Tensor, offsets: Tensor, code: Code) -> tuple[Tensor, Tensor, Te
     firsts = starts + 2 * tokens
     positions = torch.arange(symbols, device=data.device) - firsts[bags]
     rows = [
-        torch.where(held, found, size)
-        for _, found, held in ngrams.hashed(data, starts[bags], lengths[bags], positions)
+        torch.where(exists, hashed, size)
+        for _, hashed, exists in ngrams.hashed(data, starts[bags], lengths[bags], positions)
     ]
     repeated = [owners] * len(rows)
     own = tokens[: ngrams.own]
@@ -149,15 +153,15 @@ def owned(data: Tensor, offsets: Tensor, code: Code) -> tuple[Tensor, Tensor, Te
 
 
 def _spread(lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for as many elements as lengths add up to, whose each is and which of them."""
+    """Return, for each element of bags of these lengths, its bag and its position in the bag."""
     bags = torch.repeat_interleave(lengths)
     firsts = lengths.cumsum(0) - lengths
     return bags, torch.arange(bags.numel(), device=bags.device) - firsts[bags]
 
 
 def _mix(hashes: Tensor) -> Tensor:
-    """Spread 32-bit hashes, int64, over all their bits."""
+    """Mix the bits of 32-bit hashes (stored as int64), so that every input bit affects all."""
     for shift, factor in zip((16, 13), MIX, strict=True):
-        # A product that overflows keeps the lower half that counts.
+        # The product may overflow int64; its lower 32 bits are still right.
         hashes = ((hashes ^ (hashes >> shift)) * factor) & WORD
     return hashes ^ (hashes >> 16)

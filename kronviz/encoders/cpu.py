@@ -1,10 +1,10 @@
-"""The fused encoder on a CPU: compiled loops over slices of the work, one slice a thread.
+"""The fused encoder on a CPU: compiled loops, shared among threads in slices.
 
 Notable:
 
-- Float32 and float64; numba knows no half precision.
-- Small batches stay on the thread that asks.
-- Ids are checked before anything is read through them.
+- Float32 and float64 only: numba has no half precision.
+- Small batches run on the calling thread.
+- Ids are checked before they are used as indices.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from kronviz.encoders.codes import Code, NGrams, n_rows
 from kronviz.encoders.threads import share
 
 ALONE = 1 << 17
-"""Numbers of output below which a second thread costs more than it saves."""
+"""Output elements below which a second thread costs more than it saves."""
 PAST = 16 << 20
-"""Bytes of output from which on it is written past the caches: a good part of the last one, which
-then keeps what it has. The next one to read a smaller one still finds it there."""
+"""Output bytes from which on results are written past the caches. This is a good part of the
+last-level cache: a larger result would evict everything else, while a smaller one is still cached
+when it is read next."""
 SAMPLES = 16
-"""Numbers of a projection that are compared to see whether it has changed."""
+"""Elements of a projection that are compared to detect a change."""
 ROWS, COLUMNS = 64, loops.BAND
-"""Unit in which threads share a batch, and the width of a gradient."""
+"""Threads take a multiple of so many rows of a batch, or columns of a gradient."""
 
 
 def warm_up() -> None:
-    """Compile, or load from disk, what a float32 model needs."""
+    """Compile the float32 loops, or load them from disk."""
     loops.compiled("float32")
 
 
@@ -53,15 +54,17 @@ def encode(
 def prepare(
     weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Callable[[Tensor], Tensor]:
-    """Return `encode` for ids to come: what does not depend on them is done once."""
+    """Return a function that embeds ids; everything that does not depend on the ids is done here,
+    once.
+    """
     matrix, center = weight.detach().contiguous(), mean.detach().contiguous()
     compiled = loops.compiled(_name(matrix.dtype), len(code) > 1)
     known, width, dtype = len(offsets) - 1, weight.shape[1], weight.dtype
     projection = matrix.data_ptr(), width * matrix.itemsize, center.data_ptr()
     vocabulary = data.numpy(), offsets.numpy(), *factors(tuple(code), _name(dtype))
 
-    # The function holds what it has the addresses of.
-    def embed(ids: Tensor, held: tuple[Tensor, Tensor] = (matrix, center)) -> Tensor:
+    # The default argument keeps the tensors alive whose addresses the loops are given.
+    def embed(ids: Tensor, alive: tuple[Tensor, Tensor] = (matrix, center)) -> Tensor:
         flat = _known_ids(compiled, ids, known)
         count = flat.numel()
         out = pages.empty((count, width), dtype)
@@ -96,7 +99,9 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Cod
 def _by_token(
     compiled: loops.Loops, ids: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return places of a batch by token and where each token's end; its rows and where they end."""
+    """Return a batch's positions grouped by token and where each group ends, then where each
+    token's rows end and the rows.
+    """
     tokens, order = ids.reshape(-1).sort(stable=True)
     tokens, sizes = tokens.unique_consecutive(return_counts=True)
     counts = NGrams(*code).counts(tokens, offsets[tokens + 1] - offsets[tokens])
@@ -110,23 +115,23 @@ def _by_token(
 
 
 def sampled(weight: Tensor) -> Callable[[], bool]:
-    """Take samples of a projection; the function returned says whether one of them has changed.
+    """Take samples of a projection; return a function that tells whether one of them changed.
 
-    A version counter does not move for what is written through numpy, by PyTorch's fused optimizers
-    or by another process. Few of these leave all samples as they were.
+    PyTorch's version counter misses writes through numpy, by fused optimizers and from other
+    processes. Such writes rarely leave all samples unchanged.
     """
-    # Less by one number, so that samples do not all lie in one column.
+    # 8 bytes less than an even step, so that the samples do not all lie in one column.
     step, count = weight.nbytes // SAMPLES // 8 * 8 - 8, SAMPLES
     if step <= 0 or not weight.is_contiguous():
         return lambda: False
-    # Of a float64 the half with the exponent.
+    # Of a float64, the half that holds the exponent.
     start = weight.data_ptr() + max(weight.itemsize - 4, 0)
-    kept = (ctypes.c_int32 * count)()
+    samples = (ctypes.c_int32 * count)()
     for place in range(count):
-        ctypes.memmove(ctypes.addressof(kept) + 4 * place, start + place * step, 4)
-    differs, address = loops.compiled("float32").differs, ctypes.addressof(kept)
+        ctypes.memmove(ctypes.addressof(samples) + 4 * place, start + place * step, 4)
+    differs, address = loops.compiled("float32").differs, ctypes.addressof(samples)
 
-    def changed(held: object = kept) -> bool:
+    def changed(alive: object = samples) -> bool:
         return differs(start, step, count, address)
 
     return changed
@@ -139,11 +144,11 @@ def _fits_no_cache(out: Tensor) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def factors(code: tuple[int, ...], dtype: str) -> tuple[Any, NDArray]:
-    """Return what the loops need to know of a code.
+    """Return the arguments by which the loops know a code.
 
     Returns:
-        Of the Kronecker code, for every length L, ``1 / (σ √L)`` and L times that, 0 for a token
-        without bytes. Of n-grams the code itself, and the root of the number of rows.
+        For the Kronecker code, ``1 / (σ √L)`` for every length L (0 for L = 0), and L times that.
+        For n-grams, the code itself and the square root of the number of rows.
     """
     if len(code) > 1:
         return code, np.array([n_rows(code) ** 0.5]).astype(dtype)
@@ -156,9 +161,9 @@ def factors(code: tuple[int, ...], dtype: str) -> tuple[Any, NDArray]:
 
 def _known_ids(compiled: loops.Loops, ids: Tensor, known: int) -> Tensor:
     flat = ids.long().contiguous()
-    stranger = compiled.first_unknown(flat.data_ptr(), flat.numel(), known)
-    if stranger >= 0:
-        raise unknown_id(int(flat.reshape(-1)[stranger]), known)
+    unknown = compiled.first_unknown(flat.data_ptr(), flat.numel(), known)
+    if unknown >= 0:
+        raise unknown_id(int(flat.reshape(-1)[unknown]), known)
     return flat
 
 
@@ -167,8 +172,8 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _view(tensor: Tensor) -> NDArray:
-    """Return a numpy array of a tensor's memory. Unlike with `Tensor.numpy`, it can still be
-    resized.
+    """Return a numpy array on a tensor's memory; unlike after `Tensor.numpy`, the tensor's storage
+    can still be resized.
     """
     memory = (ctypes.c_byte * tensor.nbytes).from_address(tensor.data_ptr())
     return np.frombuffer(memoryview(memory), _name(tensor.dtype)).reshape(tensor.shape)

@@ -2,15 +2,15 @@
 
 Notable:
 
-- Forward is one kernel: id, bytes, rows, sum and z-normalisation in one pass. Each warp embeds a
-  few tokens one after another, as many of them as fill the GPU once, and waits for no other warp.
-- Backward uses no atomics at all, so hot cells (most tokens start with a space) queue for nothing
-  and gradients are the same to the last bit from run to run. Ids are sorted and gradients added by
-  token; then each cell adds the sums of its tokens. Which tokens have a cell is known beforehand
-  (`owners`), so that the cells of a batch need no sorting.
-- Every shape follows from the shapes of the arguments and nothing waits for the GPU: it can be
-  recorded in a CUDA graph. An id that the vocabulary does not have reads nothing: its row is NaN,
-  and it has no part in the gradient.
+- Forward is one kernel: id, bytes, rows, sum and z-normalisation in one pass. There are as many
+  warps as fill the GPU once; each embeds a few tokens in turn and waits for no other warp.
+- Backward uses no atomics, so there is no contention for hot cells (most tokens start with a space)
+  and gradients are bitwise reproducible. Ids are sorted and gradients added by token; then each
+  cell adds the sums of its tokens. Which tokens select a cell depends on the vocabulary alone
+  (`owners`), so the cells of a batch need no sorting.
+- Every shape follows from the shapes of the arguments and nothing waits for the GPU, so both
+  passes can be captured in a CUDA graph. An id outside the vocabulary reads nothing: its row is
+  NaN, and it has no part in the gradient.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from kronviz.encoders.launch import launch
 from kronviz.encoders.owners import PIECE, owners_of
 
 COLUMNS, BLOCKS, STEPS = 256, 3, 2
-"""Forward: columns of a block, 16 bytes a lane in bfloat16; most blocks that a warp holds; bytes
-whose rows it reads at once."""
+"""Forward: columns of a block (16 bytes a lane in bfloat16), the most blocks that a warp holds, and
+the bytes of a token whose rows it reads at once."""
 RESIDENT = 32
-"""Forward: warps on a multiprocessor, which is how many its registers are enough for."""
+"""Forward: warps on a multiprocessor, as many as its registers allow."""
 CHUNK, WIDE, AHEAD = 32, 256, 8
-"""Backward: rows and columns that a warp adds, and rows that it reads at once."""
+"""Backward: rows and columns that a warp adds, and the rows that it reads at once."""
 KEYS = 1024
-"""Backward: ids that a program makes keys of."""
+"""Backward: ids that a program turns into sort keys."""
 SPAN, NARROW, CELLS = 16, 128, 16
-"""Backward: partial sums that are joined at once, their columns, and cells that a warp joins."""
+"""Backward: partial sums that are joined at once, their columns, and the cells a warp joins."""
 
 
 def encode(
@@ -87,15 +87,15 @@ def encode(
 def prepare(
     weight: Tensor, mean: Tensor, data: Tensor, offsets: Tensor, code: Code
 ) -> Callable[[Tensor], Tensor]:
-    """Return `encode` for ids to come, as `cpu.prepare` does."""
+    """Return a function that embeds ids, as `cpu.prepare` does."""
     return lambda ids: encode(weight, mean, ids, data, offsets, code)
 
 
 def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Code) -> Tensor:
     """Return the gradient of the rows, ``(R, d_model)``, in the type of ``grad``.
 
-    Holds, beside it, the gradient's own size once in float32, and some integers a token and a row
-    that it selects.
+    Needs memory for one float32 copy of ``grad``, and for a few integers for each token of the
+    vocabulary and each row that it selects.
     """
     size, width = n_rows(code), grad.shape[1]
     out = grad.new_empty(size, width)
@@ -137,12 +137,12 @@ def backward(grad: Tensor, ids: Tensor, data: Tensor, offsets: Tensor, code: Cod
 
 
 def _sums_by_token(grad: Tensor, ids: Tensor, known: int) -> tuple[Tensor, Tensor]:
-    """Return the sums of the gradients of each token, and for each token the row of its sum, or
-    -1.
+    """Return the summed gradients of the tokens, and for each token of the vocabulary the row of
+    its sum, or -1.
     """
     count, width = grad.shape
     precise = _precise(grad.dtype)
-    # 16 bits are sorted in half the time of 32.
+    # 16-bit keys sort in half the time of 32-bit ones.
     short = known < 2**16
     shift = 2**15 if short else 0
     keys = torch.empty(count, dtype=torch.int16 if short else torch.int32, device=grad.device)
@@ -178,18 +178,18 @@ def _sums_by_token(grad: Tensor, ids: Tensor, known: int) -> tuple[Tensor, Tenso
 
 
 def _parts(whole: int, part: int) -> int:
-    """Return the parts of a whole, the last one perhaps smaller."""
+    """Return ``whole / part``, rounded up."""
     return -(-whole // part)
 
 
 def _columns(most: int, width: int) -> int:
-    """Return a power of two, for columns of a block."""
+    """Return the columns of a block: the power of two that holds ``width``, at most ``most``."""
     return min(most, 1 << (width - 1).bit_length())
 
 
 @functools.cache
 def _multiprocessors(device: torch.device) -> int:
-    """Return how many a GPU has; 1 where Triton interprets its kernels on a CPU."""
+    """Return a GPU's number of multiprocessors; 1 where Triton's interpreter runs on a CPU."""
     if device.type == "cpu":
         return 1
     return torch.cuda.get_device_properties(device).multi_processor_count

@@ -1,15 +1,15 @@
 # mypy: disallow-untyped-defs=False, disable-error-code=assignment
 # ruff: noqa: RUF005
-"""The Triton kernels of `gpu`, which says how they fit together and allocates what they write.
+"""The Triton kernels of `gpu`, which explains how they fit together and allocates their outputs.
 
 Notable:
 
-- Sums are made in float32 (float64 for float64), whatever the type of the projection.
-- Nothing is read or written through an id, a key or a position that a mask has not passed.
+- Sums are accumulated in float32 (float64 for float64), whatever the type of the projection.
+- Every id, key and position is masked before it is used as an index.
 - Where a mask would combine a vector of columns with a scalar condition, the condition moves the
-  bound on the columns instead: one comparison, and the interpreter computes it rightly.
-- Rows that are added up are loaded several at a time, before the first of them is used: a store
-  between two loads would keep the second from starting.
+  bound on the columns instead: one comparison, which Triton's interpreter gets right, too.
+- Rows to be added are loaded several at a time, before the first of them is used: a store between
+  two loads would keep the second from starting.
 """
 
 import triton
@@ -25,7 +25,7 @@ FIRST_MIX, SECOND_MIX = tl.constexpr(ngrams.MIX[0]), tl.constexpr(ngrams.MIX[1])
 
 @triton.jit
 def _gain(count, POS_DIM: tl.constexpr, ROWS: tl.constexpr, PRECISE: tl.constexpr):
-    """Return the factor for a number of rows, as `codes.gains` has it."""
+    """Return the gain for a number of rows, as `codes.gains` does."""
     some = tl.maximum(count, 1).to(PRECISE)
     if POS_DIM:
         size: tl.constexpr = 256 * POS_DIM
@@ -48,7 +48,7 @@ def _bounds(offsets, token, known):
 def _block(weight, cell, column, WIDTH: tl.constexpr, PAIRS: tl.constexpr, PRECISE: tl.constexpr):
     """Return a block of columns of a row of the projection.
 
-    With ``PAIRS`` two bfloat16 are read as one int32: each is the upper half of a float32, so that
+    With ``PAIRS`` two bfloat16 are read as one int32. A bfloat16 is the upper half of a float32, so
     a shift and a mask convert them.
     """
     if PAIRS:
@@ -72,7 +72,7 @@ def _add_row(
     PAIRS: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """Add a row, block by block."""
+    """Add a row to the totals, block by block."""
     added = ()
     for block in tl.static_range(BLOCKS):
         row = _block(weight, cell, lane + block * LANES, WIDTH, PAIRS, PRECISE)
@@ -100,7 +100,7 @@ def _add_ngrams(
 ):
     """Add the rows of the n-grams that begin at a position (0 is the mark before the first byte).
 
-    Returns the sums, and how many rows they have more.
+    Returns the new totals, and how many rows were added.
     """
     hashed = tl.full((), OFFSET, tl.uint32)
     count = position * 0
@@ -110,14 +110,14 @@ def _add_ngrams(
         symbol = tl.where(at < 0, BEGIN, tl.where(at < length, read, END)).to(tl.uint32)
         hashed = (hashed ^ symbol) * PRIME
         if n >= SHORTEST:
-            held = at <= length
+            exists = at <= length
             mixed = (hashed ^ (hashed >> 16)) * FIRST_MIX
             mixed = (mixed ^ (mixed >> 13)) * SECOND_MIX
             cell = ((mixed ^ (mixed >> 16)) % tl.full((), ROWS, tl.uint32)).to(INDEX)
-            # Beyond all columns where there is no such n-gram.
-            column = lane + tl.where(held, 0, WIDTH)
+            # Where there is no such n-gram, all columns are out of bounds and nothing is added.
+            column = lane + tl.where(exists, 0, WIDTH)
             totals = _add_row(totals, weight, cell, column, WIDTH, LANES, BLOCKS, PAIRS, PRECISE)
-            count += held.to(tl.int32)
+            count += exists.to(tl.int32)
     return totals, count
 
 
@@ -147,9 +147,10 @@ def encode(
 ):
     """Embed ``share`` tokens one after another in a warp, ``BLOCKS`` blocks of columns at once.
 
-    The code is that of ``POS_DIM`` positions, or, if that is 0, of n-grams (`codes.NGrams`).
-    A loop as long as the token is: no step is masked, and a warp waits for no other. What is
-    computed for a token but its columns (id, bytes, cells, gain) is shared by the blocks.
+    The code is the Kronecker code of ``POS_DIM`` positions or, if that is 0, n-grams
+    (`codes.NGrams`). The inner loop is exactly as long as the token, so no step is masked. The
+    blocks share everything about a token that does not depend on the column (id, bytes, cells,
+    gain).
     """
     GROUPS: tl.constexpr = (WIDTH + COLUMNS * BLOCKS - 1) // (COLUMNS * BLOCKS)
     LANES: tl.constexpr = COLUMNS // 2 if PAIRS else COLUMNS
@@ -163,7 +164,7 @@ def encode(
     start, end, valid = _bounds(offsets, token, known)
     for row in range(first, last):
         here = token
-        # The next token's bounds are on their way while this one's rows are added.
+        # Load the next token's bounds while this one's rows are added.
         token = tl.load(ids + row + 1, mask=row + 1 < last, other=-1)
         next_start, next_end, next_valid = _bounds(offsets, token, known)
         length = end - start
@@ -203,17 +204,17 @@ def encode(
             place = column + block * COLUMNS
             inside = place < WIDTH
             centre = tl.load(mean + place, mask=inside, other=0)
-            made = ((totals[block] - count * centre) * gain).to(out.dtype.element_ty)
-            tl.store(target + place, made, mask=inside)
+            embedded = ((totals[block] - count * centre) * gain).to(out.dtype.element_ty)
+            tl.store(target + place, embedded, mask=inside)
         target += WIDTH
         start, end, valid = next_start, next_end, next_valid
 
 
 @triton.jit(do_not_specialize=["rows", "known", "shift"])
 def sort_keys(ids, keys, places, rows, known, shift, PER: tl.constexpr):
-    """Write ids − ``shift`` in the type of ``keys``, those out of range as ``known``.
+    """Write ids − ``shift`` in the type of ``keys``, with ids out of range replaced by ``known``.
 
-    And -1 for each token of the vocabulary: its sum has no place yet.
+    Also set ``places`` to -1 for each token of the vocabulary: its sum has no row yet.
     """
     index = tl.program_id(0) * PER + tl.arange(0, PER)
     live = index < rows
@@ -241,8 +242,9 @@ def add_tokens(
 ):
     """Add the gradients of each token within a chunk of the sorted ids.
 
-    A token's sum goes to the row of ``sums`` where it begins, which ``places`` notes; what goes on
-    from the chunk before goes to the row ``count + chunk``, where `join_tokens` finds it.
+    A token's sum goes to the row of ``sums`` at which the token begins, which is recorded in
+    ``places``. For a token continued from the previous chunk, the sum goes to row
+    ``count + chunk``, where `join_tokens` picks it up.
     """
     chunk = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -294,7 +296,7 @@ def join_tokens(
     SPAN: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Add to the sum of a chunk's last token what the chunks after it hold of that token."""
+    """Add to the sum of a chunk's last token the sums of the same token in the chunks after it."""
     chunk = tl.program_id(0)
     base = chunk * CHUNK
     last = tl.minimum(base + CHUNK, count) - 1
@@ -309,13 +311,13 @@ def join_tokens(
         target = sums + tl.load(places + token).to(tl.int64) * WIDTH + column
         total = tl.load(target, mask=inside, other=0)
         part = chunk + 1 + tl.arange(0, SPAN)
-        found = 1
-        while found > 0:
+        more = 1
+        while more > 0:
             key = tl.load(keys + part * CHUNK, mask=part * CHUNK < count, other=0).to(tl.int32)
-            held = (part * CHUNK < count) & (key + shift == token)
+            same = (part * CHUNK < count) & (key + shift == token)
             row = sums + (count + part).to(tl.int64)[:, None] * WIDTH + column[None, :]
-            total += tl.sum(tl.load(row, mask=held[:, None] & inside[None, :], other=0), axis=0)
-            found = tl.min(held.to(tl.int32), axis=0)
+            total += tl.sum(tl.load(row, mask=same[:, None] & inside[None, :], other=0), axis=0)
+            more = tl.min(same.to(tl.int32), axis=0)
             part += SPAN
         tl.store(target, total, mask=inside)
 
@@ -337,10 +339,10 @@ def add_cells(
     COLUMNS: tl.constexpr,
     PRECISE: tl.constexpr,
 ):
-    """Add the scaled sums of those tokens of each piece of a cell that the batch has.
+    """Add, for each piece of a cell, the scaled sums of those of its tokens that the batch has.
 
-    Their rows and gains are packed first, into ``rows`` and ``factors``; programs of
-    one piece write the same there.
+    Their rows and gains are packed first, into ``rows`` and ``factors``; all programs of one piece
+    write the same values there.
     """
     piece = tl.program_id(0)
     begin = tl.load(begins + piece)
@@ -348,12 +350,12 @@ def add_cells(
     inside = index < tl.load(ends + piece)
     owner = tl.load(owners + index, mask=inside, other=0)
     row = tl.load(places + owner, mask=inside, other=-1)
-    held = row >= 0
-    gain = tl.load(gains + owner, mask=held, other=0)
-    rank = begin + tl.cumsum(held.to(tl.int32), 0) - 1
-    tl.store(rows + rank, row, mask=held)
-    tl.store(factors + rank, gain.to(PRECISE), mask=held)
-    end = begin + tl.sum(held.to(tl.int32), 0)
+    present = row >= 0
+    gain = tl.load(gains + owner, mask=present, other=0)
+    rank = begin + tl.cumsum(present.to(tl.int32), 0) - 1
+    tl.store(rows + rank, row, mask=present)
+    tl.store(factors + rank, gain.to(PRECISE), mask=present)
+    end = begin + tl.sum(present.to(tl.int32), 0)
     tl.debug_barrier()
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     total = tl.zeros((COLUMNS,), PRECISE)
@@ -378,7 +380,7 @@ def join_cells(
     SPAN: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Write each cell's gradient: the sum of its pieces − ``mean``, that of all cells."""
+    """Write each cell's gradient: the sum of its pieces minus ``mean``, the mean over all cells."""
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < WIDTH
     centre = tl.load(mean + column, mask=inside, other=0)
@@ -390,7 +392,7 @@ def join_cells(
         for begin in range(first, last, SPAN):
             part = begin + tl.arange(0, SPAN)
             row = pieces + part.to(tl.int64)[:, None] * WIDTH + column[None, :]
-            held = (part < last)[:, None] & inside[None, :]
-            total += tl.sum(tl.load(row, mask=held, other=0), axis=0)
+            mask = (part < last)[:, None] & inside[None, :]
+            total += tl.sum(tl.load(row, mask=mask, other=0), axis=0)
         spot = out + cell.to(tl.int64) * WIDTH + column
         tl.store(spot, total.to(out.dtype.element_ty), mask=inside)

@@ -1,7 +1,7 @@
-"""Launching a Triton kernel again without what Triton does to find it.
+"""Launches Triton kernels through a cache that is cheaper than Triton's own.
 
-For every launch Triton looks at each argument to tell which compiled kernel it needs, which takes
-longer than the launch. A kernel that is launched again in the same way is found by less here.
+At every launch Triton inspects each argument to choose a compiled kernel, which takes longer than
+the launch itself. This cache looks the kernel up by types, constants and device alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 ALIGNMENT = 16
-"""Bytes: what is kept was compiled for pointers that are multiples of this."""
+"""Bytes. Cached kernels were compiled for pointers that are multiples of this."""
 _compiled: dict[tuple, Any] = {}
 
 
@@ -28,13 +28,13 @@ def launch(
     """Run ``kernel[grid](*tensors, *numbers, *constants)`` on the tensors' GPU.
 
     Args:
-        numbers: integers, for whose values the kernel is not specialised.
+        numbers: integers whose values the kernel is not specialised for.
         constants: the kernel's compile-time constants, in its order.
-        warps: of a program.
+        warps: warps in a program.
     """
     device = tensors[0].device
     if device.type == "cuda" and device.index != torch.cuda.current_device():
-        # Triton launches on the current one.
+        # Triton launches on the current device.
         with torch.cuda.device(device):
             return launch(kernel, grid, tensors, numbers, constants, warps=warps)
     key = kernel, warps, constants, device, tuple([tensor.dtype for tensor in tensors])

@@ -2,21 +2,22 @@
 
 Notable:
 
-- Plain loops that release the GIL, not numba's own parallelism: its thread pools abort the process
-  when two Python threads call them at once, as a web server's do. `cpu` runs slices on threads.
-- Tensors come as addresses: a numpy view of one would keep its storage from being resized for good,
-  which is how FSDP frees parameters.
-- What happens to a row is given as vector instructions, so that sums never leave registers. Left to
-  numba, each row would be an object whose references atomic instructions count, would be tested for
-  overlap with the output, and its sum would be stored and loaded again.
-- Where the caches cannot hold a result, rows are written past them. Else each line of it would be
-  fetched from memory before it is overwritten, which takes longer than all the sums.
-- Backward: each thread owns a band of columns, so that nothing is added twice, nothing is locked,
-  and the sums come out the same to the last bit however many threads there are.
-- Machine code is kept on disk where numba can write, and compiled afresh where it cannot. numba
-  compiles again when this file changes, and knows of no other: keep all that it compiles here.
-- Rows of n-grams are listed in a small buffer, token by token, and summed from there. Backward, the
-  gradients of each token are added first: in text a few tokens are most of a batch.
+- Plain loops that release the GIL rather than numba's own parallelism, whose thread pools abort the
+  process when two Python threads call them at once, as a web server's do. `cpu` runs slices on
+  threads.
+- Tensors are passed as addresses. A numpy view of a tensor would forever keep its storage from
+  being resized, which is how FSDP frees parameters.
+- Rows are read and added by hand-written vector instructions, so that sums never leave registers.
+  In plain numba each row would be a reference-counted array, would be tested for overlap with the
+  output, and its sum would be stored and loaded again.
+- Results larger than the caches are written past them. Otherwise each cache line would be fetched
+  from memory before it is overwritten, which takes longer than all the sums.
+- Backward: each thread owns a band of columns, so nothing is locked, and the sums are the same to
+  the last bit for any number of threads.
+- Machine code is cached on disk where numba can write, and compiled again where it cannot. numba
+  recompiles when this file changes and watches no other file: keep everything it compiles here.
+- The rows of n-grams are listed in a small buffer, token by token, and summed from there. Backward,
+  the gradients of each token are added first, because a few tokens make up most of a batch of text.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from kronviz.ngrams import BEGIN, END, MIX, OFFSET, PRIME
 
 log = logging.getLogger(__name__)
 Loop = Callable[..., Any]
-# As the type checker should see it: what is declared so is called from compiled loops alone.
+# Typed for mypy: what it decorates is called from compiled loops only.
 step: Callable[[Callable[..., Any]], Any] = intrinsic
 VECTOR = 64
-"""Bytes. LLVM splits vectors where the processor's are shorter."""
+"""Bytes of a vector. LLVM splits it where the processor's vectors are shorter."""
 WIDE = 16 if llvm.get_host_cpu_features().get("avx512f") else 4
-"""Vectors that fit into registers beside what else is needed."""
+"""Vectors that fit into registers beside the other values needed."""
 BAND = 64
-"""Columns of a gradient that are summed at once, so that they stay in the second-level cache."""
+"""Columns of a gradient that are summed at once, few enough to stay in the L2 cache."""
 NARROW = 32
 """The same for n-grams, which have more rows."""
 ROOM = 512
-"""Rows that a token may select before a larger buffer is made."""
+"""Rows of a token that fit the first buffer; for more, a larger one is allocated."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class Loops:
 def compiled(dtype: str, ngrams: bool = False) -> Loops:
     """Return the loops for ``float32`` or ``float64``, ready to run.
 
-    The first call on a machine takes seconds; with the machine code on disk, a tenth of one.
+    The first call on a machine takes seconds; with the machine code on disk, a tenth of a second.
     """
-    # Only the type that models compute in is worth a place on disk.
+    # Models compute in float32; machine code for float64 is not worth caching on disk.
     for on_disk in (True, False) if dtype == "float32" else (False,):
         try:
             loops = Loops(
@@ -82,7 +83,7 @@ def compiled(dtype: str, ngrams: bool = False) -> Loops:
         except (RuntimeError, OSError) as error:
             if not on_disk:
                 raise
-            log.info("numba cannot keep its machine code on disk (%s); compiling afresh", error)
+            log.info("numba cannot cache machine code on disk (%s); compiling again", error)
         else:
             return loops
     raise AssertionError("unreachable")
@@ -119,7 +120,7 @@ def _first_unknown(ids: int, count: int, known: int) -> int:
 
 
 def _differs(address: int, step: int, count: int, samples: int) -> bool:
-    """Compare 4 bytes at each of ``count`` addresses, ``step`` apart, to those kept in samples."""
+    """Compare 4 bytes at each of ``count`` addresses, ``step`` apart, with the samples."""
     for i in range(count):  # noqa: SIM110 (numba compiles no generators of closures)
         if _word(address, i * step) != _word(samples, i * 4):
             return True
@@ -146,12 +147,12 @@ def _encode(
         rows, means, ids, made: addresses of the projection, its mean row, the ids (int64) and the
             result.
         stride: bytes of a row.
-        past: write past the caches; rows of ``out`` must then begin at multiples of `VECTOR`.
+        past: write past the caches; rows of the result must then begin at multiples of `VECTOR`.
     """
     pos_dim = len(gains) - 1
     text = np.intp(data.ctypes.data)
     for i in range(first, last):
-        # Unsigned, or numba would look for indices from the end.
+        # Unsigned, so that numba does not check for negative indices.
         token_id = np.uintp(_id(ids, i))
         start = offsets[token_id]
         length = offsets[token_id + np.uintp(1)] - start
@@ -177,7 +178,7 @@ def _backward(
     first: int,
     last: int,
 ) -> None:
-    """Compute columns ``first … last - 1`` of the projection's gradient: cells' sums, centred.
+    """Compute columns ``first … last - 1`` of the projection's gradient: each cell's sum, centred.
 
     Args:
         source, ids: addresses of the incoming gradient and of the ``count`` ids (int64).
@@ -188,7 +189,7 @@ def _backward(
     rows, text = np.intp(out.ctypes.data), np.intp(data.ctypes.data)
     mean = np.empty(BAND, out.dtype)
     means = np.intp(mean.ctypes.data)
-    # Unsigned, or numba would look for indices from the end, number by number.
+    # Unsigned, so that numba does not check every element for a negative index.
     for left in range(np.uintp(first), np.uintp(last), np.uintp(BAND)):
         right = min(left + np.uintp(BAND), np.uintp(last))
         offset, width = np.intp(left) * size, np.intp(right - left) * size
@@ -229,7 +230,7 @@ def _encode_ngrams(
 
     Args:
         code: the integers of `codes.NGrams`.
-        scale: one number, the root of how many rows there are, in their type.
+        scale: one number, the square root of the number of rows, in the rows' type.
         rows, stride, means, ids, made, past: as for `_encode`.
     """
     _, shortest, longest, _ = code
@@ -255,7 +256,7 @@ def _encode_ngrams(
 def _select(
     ids: Any, data: Any, offsets: Any, code: Any, bounds: Any, cells: Any, first: int, last: int
 ) -> None:
-    """List the rows of tokens ``first … last - 1``, each from its bound on."""
+    """List the rows of tokens ``first … last - 1``, each starting at its bound."""
     for i in range(first, last):
         token_id = np.uintp(ids[i])
         start = offsets[token_id]
@@ -279,13 +280,13 @@ def _backward_ngrams(
     Args:
         source: address of the incoming gradient.
         order: its rows by token, int32.
-        ends: where in ``order`` each token's end, int64, after a 0.
-        bounds, cells: the rows that each token selects, int32, and where they end, int64.
+        ends: 0, then where each token's rows end in ``order``, int64.
+        bounds, cells: 0, then where each token's cells end, int64; and the cells, int32.
         scale: as for `_encode_ngrams`.
     """
     size = out.itemsize
     stride = out.shape[1] * size
-    # Side by side, or rows would compete for the same few places of the cache.
+    # Contiguous, so that rows do not compete for the same few cache sets.
     band = np.empty((len(out), NARROW), out.dtype)
     buffers = np.zeros((3, NARROW), out.dtype)
     total, mean, zeros = buffers[0].ctypes.data, buffers[1].ctypes.data, buffers[2].ctypes.data
@@ -309,7 +310,7 @@ def _backward_ngrams(
 
 @numba.njit
 def _list(data: Any, start: int, length: int, token: Any, code: Any, cells: Any, place: int) -> int:
-    """List the rows that a token selects, from a place in ``cells`` on; return their number."""
+    """Write the rows that a token selects to ``cells``, starting at ``place``; return how many."""
     rows, shortest, longest, own = code
     mask = np.uint32(rows - 1) if rows & (rows - 1) == 0 else np.uint32(0)
     begun, symbols = place, length + 2
@@ -336,7 +337,7 @@ def _list(data: Any, start: int, length: int, token: Any, code: Any, cells: Any,
 @numba.njit
 def _gains(count: int, scale: Any) -> Any:
     """Return the factors of the sum of ``count`` rows and of their mean."""
-    # Both in the type of the rows, as the steps expect them.
+    # Both in the type of the rows, as `_gather` and `_scatter` expect.
     number = scale.dtype.type
     gain = scale[0] / np.sqrt(number(max(count, 1)))
     return gain, gain * number(count)
@@ -348,7 +349,7 @@ _NGRAMS = _first_unknown, _differs, _encode_ngrams, _backward_ngrams, _select
 
 @step
 def _id(typing: Any, ids: Any, index: Any) -> Any:
-    """Load the int64 with this index behind an address."""
+    """Load the int64 with this index in the array at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address, index = arguments
@@ -360,7 +361,7 @@ def _id(typing: Any, ids: Any, index: Any) -> Any:
 
 @step
 def _word(typing: Any, address: Any, offset: Any) -> Any:
-    """Load the 4 bytes that lie ``offset`` bytes behind an address."""
+    """Load the 4 bytes that lie ``offset`` bytes after an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         where = builder.inttoptr(builder.add(*arguments), ir.IntType(32).as_pointer())
@@ -400,7 +401,7 @@ def _generate_gather(context: Any, builder: Any, signature: Any, arguments: Any,
     rows, stride, token, factors, mean, out, size = arguments
     for block in _blocks(context, builder, signature.args[3].dtype, size):
         sums = [cgutils.alloca_once_value(builder, block.zero) for _ in range(block.count)]
-        for row in block.lit(rows, stride, token):
+        for row in block.selected(rows, stride, token):
             for total, part in zip(sums, block.load(row), strict=True):
                 builder.store(builder.fadd(builder.load(total), part), total)
         gain, share = block.splat(factors)
@@ -412,7 +413,7 @@ def _generate_gather(context: Any, builder: Any, signature: Any, arguments: Any,
 
 @step
 def _settle(typing: Any) -> Any:
-    """Wait until what was written past the caches can be seen by all threads."""
+    """Wait until all threads can see what was written past the caches."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.fence("seq_cst")
@@ -445,7 +446,7 @@ def _scatter(
             scaled = [builder.fmul(gain, part) for part in parts]
             shares = [builder.fmul(share, part) for part in parts]
             block.store(total, map(builder.fadd, block.load(total), shares))
-            for row in block.lit(rows, stride, token):
+            for row in block.selected(rows, stride, token):
                 block.store(row, map(builder.fadd, block.load(row), scaled))
         return context.get_dummy_value()
 
@@ -453,9 +454,10 @@ def _scatter(
 
 
 def _blocks(context: Any, builder: Any, number: Any, size: Any) -> Iterator[_Block]:
-    """Cut ``size`` bytes into blocks, wide ones first, the last of single numbers.
+    """Cut ``size`` bytes into blocks of falling width, down to single numbers.
 
-    What is emitted before the next is asked for happens to every block of its width.
+    Each yield is the body of a loop over the blocks of one width: code that the caller emits before
+    asking for the next runs for each of them.
     """
     scalar = context.get_value_type(number)
     bytes_each = context.get_abi_sizeof(scalar)
@@ -483,8 +485,8 @@ class _Block:
     def zero(self) -> Any:
         return self.vector([0.0] * self.vector.count)
 
-    def lit(self, rows: Any, stride: Any, token: Any) -> Iterator[Any]:
-        """Return the address of each row that a token selects, once in a loop over them."""
+    def selected(self, rows: Any, stride: Any, token: Any) -> Iterator[Any]:
+        """Open a loop over the rows that a token selects, and yield a row's address once, in it."""
         builder = self.builder
         start, length, *pos_dim = cgutils.unpack_tuple(builder, token)
         number = ir.IntType(8 if pos_dim else 32)
@@ -510,7 +512,7 @@ class _Block:
                 stored.set_metadata("nontemporal", one)
 
     def splat(self, numbers: Any) -> list[Any]:
-        """Return the vectors that hold one number of a tuple each."""
+        """Return one vector for each number of a tuple, with the number in all its lanes."""
         blank = self.vector(ir.Undefined)
         zeros = ir.VectorType(ir.IntType(32), self.vector.count)([0] * self.vector.count)
         return [

@@ -2,8 +2,8 @@
 
 Notable:
 
-- Registered, so that `torch.compile` and `torch.export` take it as a whole, without a break, and
-  know the shape of what it gives without running it.
+- It is registered, so that `torch.compile` and `torch.export` treat it as one node without a graph
+  break, and know the shape of its result without running it.
 - The projection is the one argument with derivatives, of any order. Centring is its own adjoint:
   the gradient is each cell's sum of scaled gradients, minus the mean of these sums over all cells.
 """
@@ -40,10 +40,9 @@ def encode(
 def prepare(
     weight: Tensor, mean: Tensor | None, data: Tensor, offsets: Tensor, code: Code
 ) -> Callable[[Tensor], Tensor]:
-    """Return `encode` for ids to come; with a mean where no derivative is wanted.
+    """Return a function that embeds ids; given a mean, it has no derivatives.
 
-    Ordinary tensors go past PyTorch's dispatcher, which takes longer than to embed what a person
-    types.
+    Ordinary tensors bypass PyTorch's dispatcher, which takes longer than embedding one sentence.
     """
     if not is_ordinary(weight):
         return lambda ids: encode(weight, mean, ids, data, offsets, code)
@@ -53,7 +52,7 @@ def prepare(
 
 
 def is_ordinary(weight: Tensor) -> bool:
-    """Return whether nothing but plain PyTorch watches what is done to a tensor."""
+    """Return whether nothing intercepts the operations on a tensor."""
     return (
         type(weight) in PLAIN
         and not torch.compiler.is_compiling()
@@ -63,9 +62,10 @@ def is_ordinary(weight: Tensor) -> bool:
 
 
 class _Direct(torch.autograd.Function):
-    """`encode` with its derivatives, past the dispatcher.
+    """`encode` with its derivatives, bypassing the dispatcher.
 
-    In the older of the two styles: for the other one PyTorch inspects the signature at every call.
+    ``forward`` takes ``ctx``: without it (the style with ``setup_context``) PyTorch inspects the
+    signature at every call.
     """
 
     @staticmethod
@@ -82,7 +82,7 @@ class _Direct(torch.autograd.Function):
 
 
 class _Adjoint(torch.autograd.Function):
-    """`encode_backward`, past the dispatcher. The embedding is linear: it is its own derivative."""
+    """`encode_backward`, bypassing the dispatcher. Its derivative is `encode`, which is linear."""
 
     @staticmethod
     def forward(  # type: ignore[override]
@@ -158,7 +158,7 @@ def _(info: Any, in_dims: tuple, *arguments: Any) -> tuple[Tensor, int]:
 
 def _one_by_one(operator: Any, info: Any, in_dims: tuple, arguments: tuple) -> tuple[Tensor, int]:
     """Run an operator on each member of a batch."""
-    made = [
+    results = [
         operator(
             *(
                 argument if dim is None else argument.select(dim, number)
@@ -167,4 +167,4 @@ def _one_by_one(operator: Any, info: Any, in_dims: tuple, arguments: tuple) -> t
         )
         for number in range(info.batch_size)
     ]
-    return torch.stack(made), 0
+    return torch.stack(results), 0

@@ -1,10 +1,10 @@
-"""Which tokens of a vocabulary select a row: what the backward pass on a GPU sums over.
+"""Which tokens of a vocabulary select each row: the GPU's backward pass sums over them.
 
 Notable:
 
-- It follows from the vocabulary alone. The last few that were asked for are kept, each with the
-  tensors that it was made of, whose memory then belongs to no other vocabulary.
-- Made on the tensors' device without waiting for it: sizes are bounds that follow from shapes.
+- This depends on the vocabulary alone. The last few results are cached by the addresses of the
+  vocabulary's tensors, and with these tensors, so that no other vocabulary can take their memory.
+- Computed on the tensors' device without waiting for it: sizes are upper bounds from the shapes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from kronviz.encoders import is_recording
 from kronviz.encoders.codes import Code, gains, n_rows, owned
 
 PIECE = 128
-"""Most tokens of a piece: long lists are cut, for a space begins tens of thousands of tokens."""
-KEPT = 4
-_kept: collections.OrderedDict[tuple, tuple[Owners, Tensor, Tensor]] = collections.OrderedDict()
+"""Most tokens in a piece. Long lists are split: tens of thousands of tokens begin with a space."""
+CACHED = 4
+_cache: collections.OrderedDict[tuple, tuple[Owners, Tensor, Tensor]] = collections.OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Owners:
     """The tokens of each cell, cut into pieces.
 
     Attributes:
-        owners: token ids, int32, by cell, as often as the token selects it.
+        owners: token ids, int32, sorted by cell; a token is repeated as often as it selects a cell.
         begins, ends: where each piece lies in ``owners``, int32; unused pieces are empty.
         firsts: the first piece of each cell, int32, ``(D + 1,)``.
         gains: the factor of each token, float64.
@@ -43,17 +43,17 @@ class Owners:
 
 
 def owners_of(data: Tensor, offsets: Tensor, code: Code) -> Owners:
-    """Return the owners of a vocabulary's cells, kept from an earlier call if there was one."""
+    """Return the owners of a vocabulary's cells, cached from an earlier call if there was one."""
     key = _key(data, offsets, code)
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key][0]
-    made = _make(data, offsets, code)
+    if key in _cache:
+        _cache.move_to_end(key)
+        return _cache[key][0]
+    owners = _make(data, offsets, code)
     if not is_recording(data.device):
-        _kept[key] = made, data, offsets
-        if len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return made
+        _cache[key] = owners, data, offsets
+        if len(_cache) > CACHED:
+            _cache.popitem(last=False)
+    return owners
 
 
 def _key(data: Tensor, offsets: Tensor, code: Code) -> tuple:

@@ -1,14 +1,14 @@
-"""Memory for large results, in huge pages where the system has them at hand.
+"""Memory for large results, in huge pages where the system has them ready.
 
 Notable:
 
 - The system hands out fresh memory page by page, at the first touch. For a result of 200 MB in
-  pages of 4 KB that is 50,000 interruptions, several times the time of computing it.
+  pages of 4 KB that means 50,000 page faults, which take several times as long as computing it.
 - Linux takes the advice where transparent huge pages are set to ``madvise`` or ``always``, and is
-  free to ignore it; on other systems nothing is asked.
-- A virtual machine that gives free memory back to its host gets a huge page from there in 512
-  pieces, which takes longer than small pages do. So they are touched one by one before the result
-  is written, and where one was slow the advice is withdrawn for those after it.
+  free to ignore it; other systems are not asked.
+- A virtual machine that returns free memory to its host gets a huge page from there in 512 pieces,
+  which is slower than small pages. So the huge pages are touched one by one before the result is
+  written, and once one is slow the advice is withdrawn.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from torch import Tensor
 from kronviz.encoders.threads import share
 
 LARGE = 4 << 20
-"""Bytes from which on a result is worth asking for: two huge pages."""
+"""Bytes from which on huge pages are asked for: two of them."""
 FRESH = 32 << 20
-"""Bytes from which on memory comes from the system at each call, and goes back to it."""
+"""Bytes from which on the allocator takes memory from the system at each call."""
 SIZE = 2 << 20
 """Bytes of a huge page."""
 SLOW = 0.5e-3
-"""Seconds that as much memory takes in small pages. A huge page at hand takes a tenth of that."""
+"""Seconds that 2 MiB take in small pages. A huge page that is ready takes a tenth of that."""
 Advise = Callable[[int, int, int | None], int]
 _HUGE = getattr(mmap, "MADV_HUGEPAGE", None)
 _SMALL = getattr(mmap, "MADV_NOHUGEPAGE", None)
@@ -43,15 +43,15 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     if made.nbytes >= LARGE and (advise := _madvise()):
         pages = _whole(made, mmap.PAGESIZE)
         place = pages.start * mmap.PAGESIZE, len(pages) * mmap.PAGESIZE
-        # Advice: that it was not taken is not an error.
+        # The return code is ignored: the system need not take the advice.
         advise(*place, _HUGE)
-        if made.nbytes >= FRESH and not _at_hand(_whole(made, SIZE)):
+        if made.nbytes >= FRESH and not _touch_all(_whole(made, SIZE)):
             advise(*place, _SMALL)
     return made
 
 
-def _at_hand(pages: range) -> bool:
-    """Touch huge pages on several threads, until one was slow: whether none was."""
+def _touch_all(pages: range) -> bool:
+    """Touch huge pages on several threads, until one is slow; return whether all were fast."""
     slow: list[int] = []
 
     def touch(first: int, last: int) -> None:
@@ -78,8 +78,8 @@ def _madvise() -> Advise | None:
     if _HUGE is None:
         return None
     try:
-        found = ctypes.CDLL(None).madvise
+        madvise = ctypes.CDLL(None).madvise
     except (OSError, AttributeError):
         return None
-    found.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-    return found
+    madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    return madvise

@@ -1,11 +1,13 @@
-"""Share a loop that releases the GIL among threads, with no more than microseconds of ceremony.
+"""Shares a loop that releases the GIL among threads, with an overhead of microseconds.
 
 Notable:
 
-- As many threads as PyTorch uses, started on first need. They wait in a queue, hold nothing while
-  they wait, and end with the process.
-- Threads take the next part as they become free, the calling thread too, so that one which the
-  system holds up holds up nobody. Any number of callers may ask at once.
+- There are as many threads as PyTorch uses, started when first needed. They wait on a queue, hold
+  no memory while they wait, and end with the process.
+- Each thread, the calling one included, takes the next part when it is free, so a thread that the
+  system delays does not delay the others. Any number of callers may ask at once.
+- `concurrent.futures` makes a lock, a condition and a work item for each part; this makes one queue
+  for each call.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from queue import SimpleQueue
 import torch
 
 PARTS = 4
-"""Parts a thread."""
+"""Parts per thread."""
 Work = Callable[[int, int], object]
 
 
@@ -27,7 +29,7 @@ def share(work: Work, total: int, unit: int, *, alone: bool = False) -> None:
     """Do ``work(first, last)`` for all of ``[0, total)``, on several threads unless ``alone``.
 
     Args:
-        unit: parts begin at multiples of this. A thread takes at least one.
+        unit: parts begin at multiples of this; a part is at least one unit.
     """
     units = -(-total // unit)
     threads = 1 if alone else min(torch.get_num_threads(), units)
@@ -44,17 +46,17 @@ def share(work: Work, total: int, unit: int, *, alone: bool = False) -> None:
 
 
 class _Job:
-    """Parts of one call's work, each to be done once, by the first thread that is free."""
+    """The parts of one call's work, each done once by the first thread that is free."""
 
     def __init__(self, work: Work, parts: list[tuple[int, int]]):
         self.work: Work | None = work
-        # The next item of a list's iterator is handed out once, whichever thread asks.
+        # A list iterator hands out each item once, even to several threads.
         self.parts = iter(parts)
         self.missing = len(parts)
         self.done: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def run(self) -> None:
-        """Do parts until none is left."""
+        """Run parts until none is left."""
         for part in self.parts:
             try:
                 self.work(*part)  # type: ignore[misc]
@@ -66,7 +68,7 @@ class _Job:
     def finish(self) -> None:
         """Wait until all parts are done; raise what one of them raised."""
         errors = [self.done.get() for _ in range(self.missing)]
-        # A thread may find this job only later. It must not keep the caller's memory until then.
+        # A busy thread may take this job later; the caller's memory must be free by then.
         self.work = None
         for error in errors:
             if error is not None:
@@ -82,7 +84,7 @@ class _Team:
         self.size = 0
 
     def help(self, job: _Job, helpers: int) -> None:
-        """Offer a job to some threads."""
+        """Offer a job to ``helpers`` threads."""
         if self.size < helpers:
             self._grow(helpers)
         for _ in range(helpers):
@@ -103,11 +105,11 @@ class _Team:
 _team = _Team()
 
 
-def _start_over() -> None:
+def _replace_team() -> None:
     global _team
     _team = _Team()
 
 
 if hasattr(os, "register_at_fork"):
     # A forked child has the queue but none of the threads.
-    os.register_at_fork(after_in_child=_start_over)
+    os.register_at_fork(after_in_child=_replace_team)

@@ -1,8 +1,7 @@
-"""The encoder in operations whose shapes follow from the shapes of the ids, one step a position.
+"""The encoder in operations whose shapes depend on the shape of the ids alone, one byte at a time.
 
-For what reads the computation itself rather than its result: `torch.func` transforms,
-forward-mode derivatives, `torch.export`, ONNX, `torch.jit.trace`. `plain` computes the same faster,
-with shapes that follow from the tokens at hand.
+For tools that record the computation: `torch.func` transforms, forward-mode derivatives,
+`torch.export`, ONNX, `torch.jit.trace`. `plain` is faster, but its shapes depend on the tokens.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def encode(
     ids = ids.long()
     starts = _at(offsets[:-1], ids).long()
     lengths = _at(offsets[1:] - offsets[:-1], ids).long()
-    # A token at the end has fewer bytes than there are steps.
+    # The steps read past the end of a short last token.
     padded = F.pad(data, (0, longest + 1))
     counts = lengths if len(code) == 1 else NGrams(*code).counts(ids, lengths)
     precise = torch.promote_types(weight.dtype, torch.float32)
@@ -55,9 +54,9 @@ def _steps(
         return
     ngrams = NGrams(*code)
     begins = torch.arange(longest + 2, device=ids.device)
-    for n, cells, held in ngrams.hashed(padded, starts[..., None], lengths[..., None], begins):
+    for n, cells, exists in ngrams.hashed(padded, starts[..., None], lengths[..., None], begins):
         for position in range(longest + 3 - n):
-            yield cells[..., position], held[..., position]
+            yield cells[..., position], exists[..., position]
     if ngrams.own:
         yield ngrams.rows + ids.clamp(max=ngrams.own - 1), ids < ngrams.own
 

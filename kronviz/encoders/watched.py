@@ -1,13 +1,13 @@
-"""A projection in evaluation mode, whose changes are all seen.
+"""`Watched`: a parameter that counts every write, so that results can be cached in evaluation.
 
 Notable:
 
-- What follows from a projection may be kept only until the projection changes. PyTorch counts what
-  is written to a tensor, but not through its ``data``: each access makes a tensor with a count of
-  its own. Averages of weights are commonly written that way. A `Watched` parameter hands out
-  tensors that share one count.
-- A parameter becomes one by changing its class, and an ordinary one again before it is trained:
-  PyTorch's optimizers have faster ways for parameters of exactly that class.
+- Whatever is computed from a projection may be cached only until the projection changes. PyTorch
+  counts the writes to a tensor, but not those through its ``data``, because each access returns a
+  tensor with a new counter; averages of weights are commonly written that way. The tensors that a
+  `Watched` parameter returns share one counter.
+- A parameter becomes `Watched` by a change of its class, and is changed back before it is trained:
+  PyTorch's optimizers are faster for parameters of exactly the class `nn.Parameter`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ State = tuple[Any, ...]
 
 
 class Watched(nn.Parameter):
-    """A parameter that counts what is written through ``data``, too."""
+    """A parameter that also counts writes through ``data``."""
 
     @property
     def data(self) -> Tensor:  # type: ignore[override]
@@ -36,17 +36,17 @@ class Watched(nn.Parameter):
         _DATA.__set__(self, value)  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, Any] | None:
-        """Return attributes that others gave it: it is pickled as an ordinary parameter."""
+        """Return the attributes that others set: it is pickled as an ordinary parameter."""
         return {k: v for k, v in self.__dict__.items() if k != "_shared"} or None
 
 
 def give(parameter: Tensor) -> None:
-    """Mark a parameter that a module was given in the ordinary way."""
+    """Mark a parameter as registered through `nn.Module`, not put in place behind its back."""
     parameter._kronviz_given = True  # type: ignore[attr-defined]
 
 
 def is_given(parameter: Tensor) -> bool:
-    """Return whether a module was given this parameter in the ordinary way."""
+    """Return whether `give` marked this parameter."""
     return getattr(parameter, "_kronviz_given", False)
 
 
@@ -71,16 +71,16 @@ def release(parameter: Tensor | None) -> None:
 
 
 def state(parameter: Tensor) -> State:
-    """Return what is another thing as soon as the parameter was written to."""
+    """Return a snapshot by which `unchanged` recognises a write to the parameter."""
     shared = _shared(parameter)
     return parameter, parameter.data_ptr(), parameter._version, shared, shared._version
 
 
 def unchanged(parameter: Tensor, state: State, changed: Callable[[], bool]) -> bool:
-    """Return whether a parameter is as it was when its state was taken.
+    """Return whether a parameter is unchanged since ``state`` was taken.
 
     Args:
-        changed: looks for changes that no count shows.
+        changed: detects changes that no counter shows.
     """
     if parameter is not state[0] or type(parameter) is not Watched:
         return False

@@ -1,10 +1,10 @@
 """Draws the edits: which words, which kinds, which spots.
 
 Notable:
-- content words come first, longer ones likelier (by the square root of their length, as in
-  multypo), and no word is hit twice before every other word has had its turn;
-- two edits never touch: at least one untouched character stands between them, so none can undo,
-  widen or disguise another.
+- content words come first, and a longer word is likelier (by the square root of its length, as in
+  multypo); no word gets a second edit before every other word has had its turn;
+- two edits never touch: at least one unchanged character lies between them, so that none can undo,
+  extend or hide another.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from kronviz.typos.tables import KEYBOARDS
 from kronviz.typos.words import find_words
 
 Rank = tuple[bool, float]
-Turn = list[tuple[int, Rank, int]]  # a heap: edits that the word already has, its rank, its index
+Turn = list[tuple[int, Rank, int]]  # a heap of: edits that a word has so far, its rank, its index
 
 
 @dataclass(frozen=True, slots=True)
 class Misspelling:
-    """A misspelled text and how it came about; `edits` are in the order of the text."""
+    """A misspelled text and the edits that made it, in the order of the text."""
 
     text: str
     original: str
@@ -45,15 +45,16 @@ def misspell(
     protect_first: bool = True,
     keyboard: str = "qwerty",
 ) -> Misspelling:
-    """Misspell `text` in ways named in `kinds` (see `KINDS`), each as likely as the others.
+    """Misspell `text` in ways named in `kinds` (see `KINDS`), each equally likely.
 
-    edits: how many edits in the whole text; with `share` (0 to 1), how many in each of that share
-    of its words instead, rounded to whole words, and to at least one when above 0.
+    edits: how many edits to make in the whole text; with `share`, how many in each chosen word.
+    share: which share of the words to choose, 0 to 1, rounded to whole words, but at least one
+    word if above 0.
     seed: the same arguments and seed give the same result everywhere.
-    protect_first: the first letter of every word stays that letter (its case may change).
-    keyboard: whose neighbouring keys are hit, a name in `KEYBOARDS`.
+    protect_first: keep the first letter of every word (its case may change).
+    keyboard: the layout whose neighbouring keys are hit, a name in `KEYBOARDS`.
 
-    Where fewer edits are possible than asked for, those are made: `len(result.edits)` tells.
+    If fewer edits are possible than asked for, only those are made; see `len(result.edits)`.
     Raises ValueError with one sentence when an argument is invalid.
     """
     kinds = _checked(text, kinds, edits, seed, share, keyboard)
@@ -69,9 +70,7 @@ def misspell(
 
 
 def apply_edits(original: str, edits: Iterable[Edit]) -> str:
-    """Return the text that the edits make of `original`; they are in its order and do not
-    overlap.
-    """
+    """Apply edits to `original`; they must be in the order of the text and not overlap."""
     text, end = "", 0
     for edit in edits:
         text += original[end : edit.start] + edit.after
@@ -82,7 +81,7 @@ def apply_edits(original: str, edits: Iterable[Edit]) -> str:
 class _Draft:
     """The edits made so far, and which words may take more.
 
-    reach: how many different words may be edited. most_per_word: how often each.
+    reach: how many different words may be edited. most_per_word: how many edits each may take.
     """
 
     def __init__(
@@ -106,17 +105,16 @@ class _Draft:
         return tuple(self.edits)
 
     def _rank(self, site: Site) -> Rank:
-        """Return a sorting key, smaller first: content words first, then an exponential race by
-        weight.
-        """
+        """Return a sort key: content words first, then at random, longer words likelier first."""
+        # The smallest of exponential variables divided by weights is a draw by these weights.
         pace = -math.log(1 - self.rng.random())
         return not site.word.is_content, pace / math.sqrt(len(site.word.letters))
 
     def _next(self, kind: str, turn: Turn) -> Edit | None:
-        """Return the next edit of this kind, from the word whose turn it is; None when none can be
-        made.
+        """Return an edit of this kind in the word whose turn it is, or None if none is possible.
 
-        A word that cannot take one now never will, since spots are only used up: it leaves `turn`.
+        A word that cannot take one now never will, because spots are only used up: it leaves
+        `turn`.
         """
         while turn:
             seen, rank, i = heappop(turn)
@@ -148,7 +146,7 @@ def _start(edit: Edit) -> int:
 def _checked(
     text: str, kinds: Sequence[str], edits: int, seed: int, share: float | None, keyboard: str
 ) -> tuple[str, ...]:
-    """Return the kinds without repetitions, once every argument is known to be valid."""
+    """Check every argument; return the kinds without repetitions."""
     if not isinstance(text, str):
         raise ValueError(f"text is {_shown(text)}, but must be a string.")
     if isinstance(kinds, str) or not isinstance(kinds, Iterable):
@@ -180,6 +178,6 @@ def _checked(
 
 
 def _shown(value: object) -> str:
-    """Return a value as a sentence can hold it."""
+    """Return a value's repr, shortened to fit a sentence."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

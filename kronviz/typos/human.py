@@ -1,9 +1,9 @@
-"""Misspellings that people made: codespell's dictionary, read the other way round.
+"""Misspellings that people really made: codespell's dictionary, inverted.
 
 Notable:
-- read from the installed package as a data file, on first use; codespell's own code (GPL) is
+- it is read from the installed package as a data file, on first use; codespell's own code (GPL) is
   neither imported nor run, and its dictionary (CC BY-SA 3.0) is not copied into this project;
-- only entries of one word for one word, letters and apostrophes alone, are used.
+- only entries that map one word to single words, of letters and apostrophes, are used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def dictionary_path() -> Path | None:
-    """Return where codespell keeps its dictionary, or None when codespell is not installed."""
+    """Return the path of codespell's dictionary, or None when codespell is not installed."""
     spec = find_spec("codespell_lib")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "data" / "dictionary.txt"
@@ -24,7 +24,7 @@ def dictionary_path() -> Path | None:
 
 
 def misspellings(word: str) -> tuple[str, ...]:
-    """Return how people misspell `word`, in lower case; () when nobody is known to."""
+    """Return the known misspellings of `word`, in lower case; () if there are none."""
     return _by_word().get(word.lower().replace("\u2019", "'"), ())
 
 

@@ -1,9 +1,9 @@
-"""Every kind of misspelling, as the places in one word where it could happen.
+"""Every kind of misspelling, as the spots in a word where it can be made.
 
 Notable:
-- a kind is one small function without chance in it: it lists spots, each a span of the text and
-  what may stand there instead. Drawing one is the engine's business;
-- `KINDS` describes them for people, in the order in which they stand here.
+- a kind is one small deterministic function that lists spots, each a span of the text and its
+  possible replacements; the engine draws one of them;
+- `KINDS` describes them for people, in the order of this file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronviz.typos.words import APOSTROPHES, Word
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of misspelling for people to choose: `example` reads “word → result”."""
+    """One kind of misspelling that people can choose; `example` reads “word → result”."""
 
     name: str
     label: str
@@ -30,7 +30,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit: characters `start` to `end` (excluded) of the original, `before`, became `after`.
+    """One edit: characters `start` to `end` (exclusive) of the original, `before`, became `after`.
 
     An insertion has `start == end` and an empty `before`.
     """
@@ -43,7 +43,7 @@ class Edit:
 
 
 class Spot(NamedTuple):
-    """Where an edit could be made, and what could stand there (the likelier, the more often)."""
+    """Where an edit can be made, and its replacements (a likelier one is listed more often)."""
 
     start: int
     end: int
@@ -52,9 +52,9 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A word where it stands.
+    """A word in its text.
 
-    first: the first letter that may be touched: 0, or 1 when the word's first one is protected.
+    first: index of the first letter that may be changed: 0, or 1 when the first is protected.
     """
 
     text: str
@@ -63,14 +63,14 @@ class Site:
     keyboard: str
 
     def letters(self) -> Iterator[tuple[int, str]]:
-        """Start and text of each letter that may be touched; none in a word of one letter."""
+        """Yield the start and text of each letter that may be changed; none in one-letter words."""
         if len(self.word.letters) > 1:
             yield from zip(
                 self.word.starts[self.first :], self.word.letters[self.first :], strict=True
             )
 
     def pairs(self) -> Iterator[tuple[int, str, str]]:
-        """Start and texts of each two letters that stand side by side and may be touched."""
+        """Yield the start and texts of each two adjacent letters that may be changed."""
         previous, end = "", -1
         for start, letter in self.letters():
             if start == end:
@@ -93,7 +93,7 @@ def _kind(name: str, label: str, description: str, example: str) -> Callable[[Fi
 
 
 def _each_letter(site: Site, options: Callable[[str], Sequence[str]]) -> list[Spot]:
-    """Return a spot for every letter for which there are options."""
+    """Return a spot for every letter that has options."""
     return [
         Spot(start, start + len(letter), choice)
         for start, letter in site.letters()
@@ -133,10 +133,9 @@ def _insert(site: Site) -> list[Spot]:
 
 @lru_cache(maxsize=4096)
 def _keys_between(around: tuple[str, ...], keyboard: str) -> tuple[str, ...]:
-    """Return the keys near the one or two letters between which they are hit, in the case of the
-    last.
+    """Return the keys next to the one or two letters at an insertion, in the case of the last.
 
-    None is like those letters: that would be a doubled letter, which is another kind.
+    The letters themselves are left out: a doubled letter is another kind.
     """
     keys = (key for letter in around for key in tables.key_neighbours(letter.lower(), keyboard))
     typed = (key.upper() if around[-1].isupper() else key for key in keys)
@@ -187,7 +186,7 @@ def _phonetic(site: Site) -> list[Spot]:
 
 @_kind("case", "case", "a capital too many or too few", "Paris → PAris")
 def _case(site: Site) -> list[Spot]:
-    # The first letter is open even when protected: it stays the letter that it is.
+    # A protected first letter is included: a change of case keeps the letter.
     letters = zip(site.word.starts[:2], site.word.letters[:2], strict=True)
     spots = [
         Spot(start, start + len(letter), (letter.swapcase(),))
@@ -257,12 +256,12 @@ def _human(site: Site) -> list[Spot]:
 
 
 def _like(model: str, text: str) -> str:
-    """Return `text` in the case of `model`: all capitals, a first capital, or as it is."""
+    """Return `text` in the case of `model`: all capitals, a first capital, or unchanged."""
     if len(model) > 1 and model.isupper():
         return text.upper()
     return text[:1].upper() + text[1:] if model[:1].isupper() else text
 
 
 def _has_case(letter: str) -> bool:
-    """Return whether changing the case changes the letter, and can be undone without a trace."""
+    """Return whether changing the case changes the letter and can be undone exactly."""
     return letter.swapcase() != letter and letter.swapcase().swapcase() == letter

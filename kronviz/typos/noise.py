@@ -1,8 +1,8 @@
 """The five perturbations of the byte-model papers, applied to a whole text, seeded.
 
 Definitions as in BLT (arXiv 2412.09871, section 6.1) and H-Net (arXiv 2507.07955, section 3.2).
-Where those leave room: a character is a code point, spaces and line ends count as characters, and
-the shares of `drop` and `repeat` are exact up to rounding.
+Where these are not specific, a character is a code point, spaces and line ends are characters, and
+the shares of `Drop` and `Repeat` are exact up to rounding.
 
 >>> perturb("ant speak", "AntSpeak")
 'A N T   S P E A K'
@@ -18,7 +18,7 @@ REPEATED, MOST_TIMES = 0.2, 4
 
 
 def perturb(text: str, name: str, seed: int = 0) -> str:
-    """Return a text perturbed in the way that a name in `PERTURBATIONS` says.
+    """Perturb a text in the way named, one of `PERTURBATIONS`.
 
     Raises:
         ValueError: there is no perturbation of that name.
@@ -29,7 +29,7 @@ def perturb(text: str, name: str, seed: int = 0) -> str:
 
 
 def listed() -> str:
-    """Return the names, for a sentence."""
+    """Return the names, comma-separated."""
     return ", ".join(PERTURBATIONS)
 
 

@@ -1,9 +1,9 @@
-"""What stands next to what: keyboards, alphabets, look-alikes, sound-alikes.
+"""Tables of characters: keyboards, alphabets, look-alikes, sound-alikes.
 
 Notable:
-- neighbours are worked out from the rows of a keyboard and their stagger; a slip to the side is
+- neighbouring keys are computed from the rows of a keyboard and their stagger; a slip sideways is
   likelier than one up or down, as in multypo's model of typing;
-- look-alikes are written as code points, because on screen they cannot be told apart.
+- look-alikes are written as code points, because they cannot be told apart on screen.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ KEYBOARDS: dict[str, tuple[str, str, str]] = {
     "qwertz": ("qwertzuiopü", "asdfghjklöä", "yxcvbnm"),
     "azerty": ("azertyuiop", "qsdfghjklm", "wxcvbn"),
 }
-_STAGGER = (0.0, 0.25, 0.75)  # how far each row stands to the right, in keys
-_SIDEWAYS = 3  # a slip to the side counts this many times
+_STAGGER = (0.0, 0.25, 0.75)  # how far each row is shifted to the right, in keys
+_SIDEWAYS = 3  # a slip sideways counts this many times
 
 ALPHABETS = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -44,7 +44,7 @@ HOMOGLYPHS = _LATIN_LOOKALIKES | {
     alike: latin for latin, alikes in _LATIN_LOOKALIKES.items() for alike in alikes
 }
 
-# Spellings of English that sound the same or nearly so: where, and what is written instead.
+# English spellings that sound the same or nearly so: a pattern, and what replaces it.
 PHONETIC: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
     (re.compile(where), tuple(instead.split(" ")))
     for where, instead in (
@@ -117,9 +117,9 @@ def base(letter: str) -> str:
 
 @lru_cache(maxsize=4096)
 def key_neighbours(letter: str, keyboard: str) -> tuple[str, ...]:
-    """Return the keys around a letter, in its case; the likelier ones stand in it more often.
+    """Return the keys around a letter, in its case; likelier ones are repeated.
 
-    A letter that the keyboard lacks is looked up without its marks; () when it is not on it at all.
+    A letter that the keyboard lacks is looked up without its marks; () if it has no key at all.
     """
     places = {
         key: (row, column + _STAGGER[row])
@@ -141,9 +141,7 @@ def key_neighbours(letter: str, keyboard: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def other_letters(letter: str) -> tuple[str, ...]:
-    """Return every other letter of the same alphabet, in the same case; () for a script not
-    listed.
-    """
+    """Return every other letter of the same alphabet, in the same case; () for other scripts."""
     plain = base(letter)
     alphabet = next((letters for letters in ALPHABETS if plain in letters), "")
     others = [other for other in alphabet if other not in (plain, letter.lower())]
@@ -152,9 +150,9 @@ def other_letters(letter: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def accented(letter: str) -> tuple[str, ...]:
-    """Return the letter with an accent put on, or with its own taken off, as single characters.
+    """Return the letter with each accent added, or with its own removed, as single characters.
 
-    Only for the alphabets listed: in other scripts a mark is a vowel, not an accent.
+    Only for `ALPHABETS`: in some other scripts marks are vowels, not accents.
     """
     plain = unicodedata.normalize("NFD", letter)[0]
     if not any(plain.lower() in alphabet for alphabet in ALPHABETS):

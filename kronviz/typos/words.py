@@ -1,9 +1,9 @@
 """Words and letters of a text, as character spans.
 
 Notable:
-- a letter is one of Unicode's letters with everything that hangs on it (combining marks,
-  joiners, a virama and the consonant it binds), so no edit can tear a character apart;
-- digits, punctuation, emoji and lone surrogates belong to no word and are never touched.
+- a letter is a Unicode letter with everything attached to it (combining marks, joiners, a virama
+  and the consonant it binds), so no edit can split what a reader sees as one character;
+- digits, punctuation, emoji and lone surrogates belong to no word and are never changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 APOSTROPHES = "'\u2019"
 
-# Too short or too common to carry the meaning of a sentence: misspelled only when nothing else
+# Too short or too common to carry the meaning of a sentence: misspelled only when no other word
 # is left.
 _COMMON = """a about after all also am an and any are as at be been but by can could did do does for
     from had has have he her him his how i if in into is it its just may me more most much must my
@@ -22,17 +22,17 @@ _COMMON = """a about after all also am an and any are as at be been but by can c
     when where which while who will with would you your"""
 FUNCTION_WORDS = frozenset(_COMMON.split())
 
-# Letters by category that nevertheless extend the character before them: Thai and Lao AM and
-# the halfwidth kana sound marks. Conjoining Hangul vowels and finals are the range below.
+# Letters by category that nevertheless extend the character before them: Thai and Lao AM and the
+# halfwidth kana sound marks. Conjoining Hangul vowels and finals are the ranges in `_extends`.
 _EXTENDING_LETTERS = frozenset("\u0e33\u0eb3\uff9e\uff9f")
 _VIRAMA = 9  # the canonical combining class of the sign that binds two Indic consonants
 
 
 class Word(NamedTuple):
-    """A run of letters, apostrophes inside it included.
+    """A run of letters and the apostrophes inside it.
 
-    start, end: its span in the text. letters: what a reader would call letters; an apostrophe is
-    none. starts: where each letter starts in the text.
+    start, end: its span in the text. letters: what a reader would call letters, without the
+    apostrophes. starts: where each letter starts in the text.
     """
 
     text: str
@@ -43,12 +43,12 @@ class Word(NamedTuple):
 
     @property
     def is_content(self) -> bool:
-        """Whether the word carries meaning, and so is worth misspelling first."""
+        """Whether the word carries meaning, and so is misspelled first."""
         return len(self.letters) >= 3 and self.text.lower() not in FUNCTION_WORDS
 
 
 def find_words(text: str) -> list[Word]:
-    """Return all words of `text` in order; the text may hold anything a Python string can."""
+    """Return all words of `text` in order; any Python string is allowed."""
     words = []
     i = 0
     while i < len(text):
@@ -73,7 +73,7 @@ def find_words(text: str) -> list[Word]:
 def _letter_end(text: str, start: int) -> int:
     """Return where the letter that starts at `start` ends."""
     end, binds = start + 1, False
-    # Nothing below U+0300 combines, which keeps plain text fast.
+    # Nothing below U+0300 combines: plain text is not looked up.
     while end < len(text) and text[end] >= "\u0300":
         if not (_extends(text[end]) or (binds and text[end].isalpha())):
             break
