@@ -27,10 +27,11 @@
     Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(box, value);
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
+  const USUAL = "case"; // the colours that a map opens with
   const plots = {};
   const maps = {}; // by side: { key, about, points, vocabulary }
   const vocabularies = new Map();
-  const shown = { answer: null, placed: null, fresh: null, colour: "arm", only: null, lasso: null, picked: null, moved: {} };
+  const shown = { answer: null, placed: null, fresh: null, colour: USUAL, only: null, lasso: null, picked: null, moved: {} };
   let lassoing = false;
   let started = false;
   let linkTimer;
@@ -401,7 +402,7 @@
         "map.word": field("word")?.value,
         "map.left": chosen("left"),
         "map.right": chosen("right"),
-        "map.colour": shown.colour === "arm" ? "" : shown.colour,
+        "map.colour": shown.colour === USUAL ? "" : shown.colour,
         "map.only": shown.only === null ? "" : String(shown.only),
         "map.lasso": shown.lasso ? window.kronvizGroups.written(shown.lasso.side, shown.lasso.line) : "",
         "map.words": words.length <= 3000 ? words : "",

@@ -164,7 +164,7 @@
       });
       const [[left, right], [low, high]] = ends;
       const side = Math.min(this.width, this.height) * 0.93;
-      const z = side === 0 ? 1 : Math.min((0.9 * this.width) / (right - left || 1), (0.9 * this.height) / (high - low || 1)) / side;
+      const z = side === 0 ? 1 : Math.min((0.84 * this.width) / (right - left || 1), (0.84 * this.height) / (high - low || 1)) / side;
       return { x: (left + right) / 2, y: (low + high) / 2, z: clamp(z, 1, 4) };
     }
 

@@ -98,7 +98,7 @@
   };
 
   document.addEventListener("click", (event) => {
-    const kind = event.target.closest?.(".kv-map-tools [data-save]")?.dataset.save;
+    const kind = event.target.closest?.("#kv-map-save [data-save]")?.dataset.save;
     if (!kind || !window.kronvizMap.plots.left) return;
     if (kind === "csv") saveTable();
     else savePicture(kind);

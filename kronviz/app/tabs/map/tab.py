@@ -72,6 +72,7 @@ def build(context: Context) -> None:
                 )
                 html_part(view.frame(side, first.pair), f"kv-map-{side}")
                 drawing.append(html_part(element("div"), f"kv-map-drawing-{side}"))
+    html_part(view.saving(), "kv-map-save")
     html_part(view.selection(), "kv-map-selection")
     near = html_part(view.waiting(), "kv-map-near")
     figures = html_part(element("div"), "kv-map-figures")

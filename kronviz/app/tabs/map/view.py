@@ -21,13 +21,13 @@ from kronviz.maps.neighbors import Neighbor
 from kronviz.maps.words import PROBES
 
 COLOURS = (
-    ("arm", "model"),
-    ("family", "family"),
-    ("space", "leading space"),
     ("case", "case"),
+    ("space", "leading space"),
+    ("family", "family"),
     ("script", "script"),
     ("length", "length in bytes"),
     ("frequency", "log frequency"),
+    ("arm", "model"),
 )
 MARKS = (
     *((name, *RELATIONS[name]) for name in ("typographic", "morphological")),
@@ -71,12 +71,8 @@ def families() -> Markup:
 
 
 def tools() -> Markup:
-    """Return colour, legend and what can be saved."""
+    """Return the choice of colours, the legend and the lasso."""
     options = [element("option", label, value=name) for name, label in COLOURS]
-    save = [
-        element("button", label, type="button", class_="kv-textbutton", data_save=kind)
-        for kind, label in (("png", "PNG"), ("svg", "SVG"), ("csv", "CSV"))
-    ]
     signs = [
         element("li", mark(name), element("span", label), title=meaning)
         for name, label, meaning in MARKS
@@ -100,9 +96,17 @@ def tools() -> Markup:
             aria_pressed="false",
             title="Draw around tokens to select them; or hold Shift and drag",
         ),
-        element("span", "Save ", *save, class_="kv-map-save"),
         class_="kv-map-tools",
     )
+
+
+def saving() -> Markup:
+    """Return what both maps can be saved as."""
+    save = [
+        element("button", label, type="button", data_save=kind)
+        for kind, label in (("png", "PNG"), ("svg", "SVG"), ("csv", "CSV"))
+    ]
+    return element("div", element("span", "Save"), *save, class_="kv-save")
 
 
 def mark(relation: str) -> Markup:
