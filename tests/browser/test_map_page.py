@@ -119,7 +119,7 @@ def test_a_link_brings_words_colours_selection_and_zoom_back(
     page.locator("#kv-map-word :is(input, textarea)").fill(" the")
     page.locator("#kv-map-words textarea").fill("there\n other\nqwertz")
     page.wait_for_selector("#kv-map-placed [data-placed]")
-    page.select_option("#kv-map-colour", "case")
+    page.select_option("#kv-map-colour", "space")
     page.locator(".kv-map[data-side=left] [data-zoom=in]").click()
     page.wait_for_function(
         "location.search.includes('map.at') && location.search.includes('qwertz')"
@@ -132,7 +132,7 @@ def test_a_link_brings_words_colours_selection_and_zoom_back(
         "z => Math.abs(window.kronvizMap.plots.left.view.z - z) < 0.01", arg=zoomed["z"]
     )
     assert other.locator("#kv-map-word :is(input, textarea)").input_value() == " the"
-    assert other.locator("#kv-map-colour").input_value() == "case"
+    assert other.locator("#kv-map-colour").input_value() == "space"
     assert "UPPER" in other.locator(".kv-map-key").inner_text()
     assert other.locator(".kv-map[data-side=right] .kv-map-sign-own").count() == 3
     # Of several tokens, bpe has but a mean: its mark is another one.
