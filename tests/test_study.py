@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kronviz.app.tabs.arms.view import finding, table_of
+from kronviz.app.tabs.arms.view import finding, gaps_caption, table_of
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, studies, verdict
@@ -21,13 +21,16 @@ CONFIG = {
 }  # fmt: skip
 
 
-def write(folder: Path, arm: str, seed: int, loss: float, passages: np.ndarray | None) -> None:
-    path = folder / "toy" / f"{arm}-muon-0.002-600-s{seed}.json"
+def write(
+    folder: Path, arm: str, seed: int, loss: float, passages: np.ndarray | None, steps: int = 600
+) -> None:
+    path = folder / "toy" / f"{arm}-muon-0.002-{steps}-s{seed}.json"
     path.parent.mkdir(exist_ok=True)
+    tokens = steps * 10 // 6
     run = {
-        "arm": arm, "seed": seed, "val_loss": loss, "tokens": 1000, "parameters": 900,
-        "input_parameters": {"ngram": 200}.get(arm, 400), "curve": [[500, loss + 1], [1000, loss]],
-        "config": CONFIG,
+        "arm": arm, "seed": seed, "val_loss": loss, "tokens": tokens, "parameters": 900,
+        "input_parameters": {"ngram": 200}.get(arm, 400),
+        "curve": [[tokens // 2, loss + 1], [tokens, loss]], "config": CONFIG | {"steps": steps},
     }  # fmt: skip
     path.write_text(json.dumps(run))
     if passages is not None:
@@ -96,6 +99,33 @@ def test_a_tie_is_not_called_a_win(folder: Path) -> None:
         write(folder, "ngram", seed, 5.1 + seed / 100, noisy)
     (study,) = studies(folder)
     assert "no arm wins outright" in verdict(study)
+
+
+def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> None:
+    for steps, gap in ((200, -0.2), (1800, -0.01)):
+        for seed in (1, 2, 3):
+            write(folder, "bpe-untied", seed, 5.0, None, steps)
+            write(folder, "ngram", seed, 5.0 + gap + seed / 1000, None, steps)
+        if steps == 200:
+            (study,) = studies(folder)
+            assert study.gaps[0].extrapolated is None
+    (study,) = studies(folder)
+    assert (study.tokens, len(study.arms)) == (3000, 2)
+    (found,) = study.gaps
+    assert [tokens for tokens, _ in found.points] == [333, 1000, 3000]
+    assert found.points[0][1].mean == pytest.approx(-0.198)
+    # Least squares with its prediction interval, in matrices.
+    x = np.log10(np.repeat([333, 1000, 3000], 3))
+    y = np.array([-0.199, -0.198, -0.197, -0.1, -0.099, -0.1, -0.009, -0.008, -0.007])
+    design = np.stack([np.ones(9), x], 1)
+    line, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
+    at = np.array([1, np.log10(2.5e9)])
+    half = 2.364624 * np.sqrt(residual[0] / 7 * (1 + at @ np.linalg.inv(design.T @ design) @ at))
+    assert found.extrapolated is not None
+    assert found.extrapolated.mean == pytest.approx(at @ line)
+    assert found.extrapolated.high == pytest.approx(at @ line + half, rel=1e-5)
+    assert "An extrapolation, not a measurement" in gaps_caption(study)
+    assert figures.gaps(study).data[0].x == (333, 1000, 3000)
 
 
 def test_the_view_and_the_figures_hold_every_arm(folder: Path) -> None:

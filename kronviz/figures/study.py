@@ -1,4 +1,6 @@
-"""A study of many arms as Plotly figures: what each gains on the better table, and its curve."""
+"""A study of many arms as Plotly figures: what each gains on the better table, its
+curve, and how the gain changes with the tokens a run reads.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +65,38 @@ def differences(study: Study) -> go.Figure:
     figure.update_yaxes(
         tickvals=list(range(len(order))), ticktext=order, range=[-0.6, len(order) - 0.4]
     )
+    return with_legend(figure)
+
+
+def gaps(study: Study) -> go.Figure:
+    """Draw each arm's validation loss minus the table's by tokens a run, with 95% intervals."""
+    title = f"validation loss − {study.table}’s, nats a token"
+    figure = plain_chart(HEIGHT, x_title="tokens a run", y_title=title)
+    for arm in study.gaps:
+        colour = arm_colour(arm.arm).light
+        figure.add_trace(
+            go.Scatter(
+                x=[tokens for tokens, _ in arm.points],
+                y=[d.mean for _, d in arm.points],
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [d.high - d.mean for _, d in arm.points],
+                    "arrayminus": [d.mean - d.low for _, d in arm.points],
+                    "thickness": 1,
+                    "width": 0,
+                    "color": colour,
+                },
+                name=arm.arm,
+                mode="lines+markers",
+                line={"color": colour, "width": 2},
+                hovertemplate=f"{arm.arm}, " + "%{x:,} tokens: %{y:+.3f} nats<extra></extra>",
+            )
+        )
+    figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
+    budgets = sorted({tokens for arm in study.gaps for tokens, _ in arm.points})
+    figure.update_xaxes(type="log", tickvals=budgets, tickformat=".2s", showgrid=False)
+    figure.update_layout(hovermode="closest")
     return with_legend(figure)
 
 

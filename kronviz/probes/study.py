@@ -43,6 +43,10 @@ SHOWN = (CLEAN, *MISSPELLED, PERTURBED)
 COSTS = "costs.json"
 SEEDS = 3
 """Runs of an arm that a verdict needs."""
+BUDGETS = 3
+"""Numbers of tokens a run that a fit over them needs."""
+PAPER_TOKENS = 2_500_000_000
+"""What the paper's models read."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class ArmResult:
         deviation: its standard deviation over the seeds; ``None`` for one.
         difference: arm − table over the seeds that both have, with a 95% t-interval if there are
             two or more; ``None`` for the table itself.
+        gaps: the same, seed by seed.
         parameters: trained numbers, in all and of the input embedding.
         share: input parameters in terms of the learned table's.
         curve: tokens read and mean validation loss.
@@ -110,6 +115,7 @@ class ArmResult:
     val_nats: float
     deviation: float | None
     difference: Interval | None
+    gaps: tuple[float, ...]
     parameters: int
     input_parameters: int
     share: float
@@ -120,6 +126,22 @@ class ArmResult:
     def at(self, condition: str) -> Measured | None:
         """Return what was measured in a condition, if it was."""
         return next((m for m in self.measured if m.condition == condition), None)
+
+
+@dataclass(frozen=True)
+class BudgetGaps:
+    """How an arm's validation loss minus the better table's changes with the tokens a run reads.
+
+    Attributes:
+        points: tokens, and the difference in nats a token, in the order of the tokens.
+        extrapolated: the difference at `PAPER_TOKENS` by a line through every seed's difference, in
+            the logarithm of the tokens, with its 95% prediction interval; ``None`` with fewer than
+            `BUDGETS` numbers of tokens.
+    """
+
+    arm: str
+    points: tuple[tuple[int, Interval], ...]
+    extrapolated: Interval | None
 
 
 @dataclass(frozen=True)
@@ -134,6 +156,8 @@ class Study:
             and 0 where nothing was measured.
         arms: the arms, the lowest validation loss first.
         costs: how the costs were measured, if they were.
+        gaps: how the arms' differences change with the tokens a run reads; empty where all runs of
+            this configuration, optimizer and rate read as many.
     """
 
     name: str
@@ -149,6 +173,7 @@ class Study:
     passages: int
     arms: tuple[ArmResult, ...]
     costs: CostsAbout | None = None
+    gaps: tuple[BudgetGaps, ...] = ()
 
     @property
     def seeds(self) -> int:
@@ -168,6 +193,9 @@ class Study:
 def studies(folder: Path = STUDIES) -> list[Study]:
     """Read the studies below a folder, the one that read most tokens first.
 
+    Runs that differ in the tokens they read alone are one study, of those that read most; the
+    others are its `Study.gaps`.
+
     Raises:
         InputError: a result file is damaged.
     """
@@ -180,9 +208,51 @@ def studies(folder: Path = STUDIES) -> list[Study]:
             groups[key].append((path, run))
         except (ValueError, KeyError, TypeError):
             raise InputError(f"The result {path.name} is damaged; restore it.") from None
-    found = [_study(key[0], runs) for key, runs in groups.items()]
-    known = [study for study in found if study is not None]
-    return sorted(known, key=lambda study: (-len(study.arms), -study.tokens))
+    by_budget: dict[tuple[Any, ...], list[Study]] = defaultdict(list)
+    for key, runs in groups.items():
+        if (study := _study(key[0], runs)) is not None:
+            by_budget[key[:-1]].append(study)
+    found = []
+    for budgets in by_budget.values():
+        budgets.sort(key=lambda study: study.tokens)
+        gaps = _gaps(budgets) if len(budgets) > 1 else ()
+        found.append(replace(budgets[-1], gaps=gaps))
+    return sorted(found, key=lambda study: -study.tokens)
+
+
+def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
+    """Return how the differences of the arms that ran at every budget change with the tokens."""
+    found = []
+    for arm in budgets[-1].arms:
+        results = [study.arm(arm.arm) for study in budgets]
+        if arm.arm in TABLES or not all(r and r.difference for r in results):
+            continue
+        points = tuple(
+            (study.tokens, r.difference)
+            for study, r in zip(budgets, results, strict=True)
+            if r and r.difference
+        )
+        runs = [
+            (study.tokens, gap)
+            for study, r in zip(budgets, results, strict=True)
+            if r
+            for gap in r.gaps
+        ]
+        fitted = _extrapolated(runs) if len(points) >= BUDGETS else None
+        found.append(BudgetGaps(arm.arm, points, fitted))
+    return tuple(found)
+
+
+def _extrapolated(runs: Sequence[tuple[int, float]]) -> Interval:
+    """Return a line's prediction at `PAPER_TOKENS` from tokens and differences of single runs."""
+    x, y = np.log10([tokens for tokens, _ in runs]), np.array([gap for _, gap in runs])
+    slope, intercept, *_ = stats.linregress(x, y)
+    at, freedom = np.log10(PAPER_TOKENS), len(runs) - 2
+    mean = float(intercept + slope * at)
+    spread = np.sqrt(((y - intercept - slope * x) ** 2).sum() / freedom)
+    apart = (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+    half = float(stats.t.ppf(0.975, freedom) * spread * np.sqrt(1 + 1 / len(runs) + apart))
+    return Interval(mean, mean - half, mean + half)
 
 
 def verdict(study: Study) -> str:
@@ -287,7 +357,9 @@ def _arm(
     measured: dict[str, dict[int, NDArray[np.float64]]],
     conditions: Sequence[str],
 ) -> ArmResult:
-    values = list(losses[arm].values())
+    values, own = list(losses[arm].values()), losses[arm]
+    both = sorted(own.keys() & losses[table].keys()) if arm != table else []
+    gaps = tuple(own[seed] - losses[table][seed] for seed in both)
     run = next(iter(found.values()))[1]
     # A tied table is the head as well: its rows are counted once, as input.
     curves = [dict(map(tuple, run["curve"])) for _, run in found.values()]  # type: ignore[arg-type]
@@ -297,7 +369,8 @@ def _arm(
         seeds=tuple(sorted(found)),
         val_nats=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        difference=None if arm == table else _over_seeds(losses[arm], losses[table]),
+        difference=_over_seeds(gaps),
+        gaps=gaps,
         parameters=run["parameters"],
         input_parameters=run["input_parameters"],
         share=run["input_parameters"] / full,
@@ -306,12 +379,10 @@ def _arm(
     )
 
 
-def _over_seeds(arm: dict[int, float], table: dict[int, float]) -> Interval | None:
-    """Return the mean difference over the seeds that both have, with its 95% t-interval."""
-    both = sorted(set(arm) & set(table))
-    if not both:
+def _over_seeds(gaps: Sequence[float]) -> Interval | None:
+    """Return the mean of differences with its 95% t-interval."""
+    if not gaps:
         return None
-    gaps = [arm[seed] - table[seed] for seed in both]
     mean = float(np.mean(gaps))
     if len(gaps) < 2 or np.ptp(gaps) == 0:
         return Interval(mean, mean, mean)
@@ -387,6 +458,11 @@ def lines(study: Study) -> Iterator[str]:
                 if found.difference:
                     cells.append(f"({_signed(found.difference)})")
         yield "  ".join(cells)
+    for gap in study.gaps:
+        said = ", ".join(f"{_signed(d, d.low < d.high)} at {t:,}" for t, d in gap.points)
+        if gap.extrapolated:
+            said += f"; extrapolated to {PAPER_TOKENS:,}: {_signed(gap.extrapolated)}"
+        yield f"{gap.arm:15} validation, by tokens a run: {said}"
 
 
 def _signed(value: Interval, bounds: bool = True) -> str:

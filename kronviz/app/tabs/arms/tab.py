@@ -52,6 +52,9 @@ def _study(study: Study, place: int) -> None:
             ("As they learn", figures.curves, view.CURVES),
         ):
             titled_plot(draw(study), title, caption, f"{title}, {place + 1}")
+    if study.gaps:
+        title = "As runs get longer"
+        titled_plot(figures.gaps(study), title, view.gaps_caption(study), f"{title}, {place + 1}")
     html_part(
         element(
             "div",

@@ -16,7 +16,7 @@ from kronviz.app.components import (
 from kronviz.arms import ARMS
 from kronviz.checkpoint import PAIR
 from kronviz.probes.intervals import Interval
-from kronviz.probes.study import SHOWN, ArmResult, CostsAbout, Study, verdict
+from kronviz.probes.study import PAPER_TOKENS, SHOWN, ArmResult, CostsAbout, Study, verdict
 from kronviz.probes.training import TrainingEvidence, lead_lost
 
 DIFFERENCES = (
@@ -92,6 +92,21 @@ def longer_run(evidence: TrainingEvidence) -> Markup:
     )
 
 
+def gaps_caption(study: Study) -> str:
+    """Return what the chart of the differences by tokens a run shows, and what a fit says."""
+    said = (
+        "Each arm’s validation loss at the end of a run minus the better table’s, for runs of "
+        "several lengths. Below the line, an arm beats the table."
+    )
+    fitted = [f"{gap.arm} {_signed(gap.extrapolated, 2)}" for gap in study.gaps if gap.extrapolated]
+    if not fitted:
+        return said
+    return (
+        f"{said} An extrapolation, not a measurement: at the paper’s {PAPER_TOKENS / 1e9:.1f} "
+        f"billion tokens a line in the logarithm of the tokens puts {', '.join(fitted)} nats."
+    )
+
+
 def costs_note(costs: CostsAbout) -> Markup:
     """Return one sentence on how the times were measured."""
     return element(
@@ -138,9 +153,12 @@ def _row(arm: ArmResult, with_costs: bool) -> Markup:
 def _difference(value: Interval | None, bounds: bool = True) -> Markup:
     if value is None:
         return Markup("")
-    said = f"{value.mean:+.3f}".replace("-", "−")
-    limits = f" [{value.low:+.3f}, {value.high:+.3f}]".replace("-", "−") if bounds else ""
-    return _small(f"{said}{limits}")
+    return _small(_signed(value) if bounds else _signed(value).partition(" ")[0])
+
+
+def _signed(value: Interval, digits: int = 3) -> str:
+    mean, low, high = (f"{v:+.{digits}f}" for v in (value.mean, value.low, value.high))
+    return f"{mean} [{low}, {high}]".replace("-", "−")
 
 
 def _small(text: str) -> Markup:
