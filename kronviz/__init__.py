@@ -1,7 +1,7 @@
 """kronviz: an explorer of byte-level token embeddings (Kronecker Embeddings, arXiv 2605.29459).
 
-Importing this package imports nothing else; every module is loaded where it is used, so that
-``kronviz.training`` runs on machines that have neither Gradio nor Plotly.
+Importing this package imports none of its modules, so that ``kronviz.training`` runs on machines
+without Gradio and Plotly.
 """
 
 __version__ = "0.2.0"

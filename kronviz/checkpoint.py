@@ -1,23 +1,24 @@
-"""Reading and writing weights: sharded safetensors, int8 with a scale for each row.
+"""Reads and writes weights: sharded safetensors, int8 with a scale for each row.
 
-A pair is a folder ``checkpoints/<name>/`` with an arm in each of ``bpe/`` and ``kron/``:
+A pair is a folder ``checkpoints/<name>/`` with two arms, in ``bpe/`` and ``kron/``. Each holds:
 
-    config.json            shape of the model, how it is stored, and the losses measured
-    model-00001-of-….safetensors   no file over 8 MB
+    config.json            the model's shape, its storage format, and the losses measured
+    model-00001-of-….safetensors   shards of at most 8 MB
     log.jsonl              the training log
     README.md              the model card
 
-and beside them, where they were measured, ``seeds.json`` (the gap with several seeds at a smaller
-size), ``rates.json`` (the same with nanoGPT's optimizer at several rates), ``rarity.json`` (the
-loss by how often a token was read in training), ``robustness.json`` (the spelling test, see
-`kronviz.probes.kept`) and ``continuation.json`` (see `kronviz.probes.kept_continuation`).
+Beside the arms lie results, where they were measured: ``seeds.json`` (the gap with several seeds at
+a smaller size), ``rates.json`` (the same with nanoGPT's optimizer at several learning rates),
+``rarity.json`` (the loss by how often training read a token), ``robustness.json`` (the spelling
+test, see `kronviz.probes.kept`), ``continuation.json`` (see `kronviz.probes.kept_continuation`) and
+others.
 
 Notable:
 
-- Safetensors only; nothing is unpickled, ever.
-- Matrices are stored as int8 with one float32 scale a row (``<name>.scale``); vectors as float32.
-- Whatever is wrong with a folder is said in one sentence (`CheckpointError`), so that the app can
-  start with what is left.
+- Safetensors only: nothing is ever unpickled.
+- Matrices are stored as int8 with one float32 scale per row (``<name>.scale``), vectors as float32.
+- Any problem with a folder is one sentence (`CheckpointError`), so that the app can start with the
+  folders that work.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ from kronviz.paths import CHECKPOINTS as CHECKPOINTS
 from kronviz.tokenizer import VocabularyError, vocabulary_size
 
 PAIR = ("bpe", "kron")
-"""The arms of the paper, which every folder of models holds."""
+"""The paper's two arms, which every pair has."""
 SHARD_BYTES = 7_900_000
-"""Largest sum of tensors in a file, which leaves room for its header under 8 MB."""
+"""Most bytes of tensors in a shard; with its header it stays under 8 MB."""
 SCALE = ".scale"
 MAX_SHARD_BYTES = 16_000_000
 MAX_SHARDS = 512
@@ -63,27 +64,27 @@ SEEDS = "seeds.json"
 RATES = "rates.json"
 RARITY = "rarity.json"
 RARITY_EDGES = (0, 1, 10, 100, 1_000, 10_000)
-"""The least count of each class in it; the first holds tokens that training never read."""
+"""The smallest count of each class in it; the first class is tokens that training never read."""
 FORMAT = "kronviz-1"
 FURTHER = "+"
-"""Between the name of a folder and that of an arm beside its pair."""
+"""Separates a folder's name from the name of an arm beyond its pair, as in ``tiny+ngram-word``."""
 _SHARD = re.compile(r"[\w.-]{1,100}\.safetensors")
 _log = logging.getLogger("kronviz")
 
 
 class CheckpointError(Sentence, RuntimeError):
-    """A checkpoint is missing, damaged or foreign; the message is one sentence for a person."""
+    """A checkpoint is missing, damaged or not kronviz's; the message is one sentence for a user."""
 
 
 @dataclass(frozen=True)
 class PairInfo:
-    """Arms of a folder that are compared with each other.
+    """The arms of a folder that are compared with each other.
 
     Attributes:
         name: the folder's name; with a further arm, ``<folder>+<arm>``.
         path: the folder.
-        arms: arms that look complete (their shards are checked when they are loaded).
-        problems: one sentence for each arm that is not.
+        arms: the arms that look complete (shards are checked when they are loaded).
+        problems: one sentence for each arm that does not.
     """
 
     name: str
@@ -93,8 +94,8 @@ class PairInfo:
 
 
 def quantise(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a matrix as int8 and one float32 scale a row, so that ``q * scale[:, None]`` is near
-    it.
+    """Quantise a matrix: return int8 values ``q`` and float32 row scales, to be multiplied as
+    ``q * scale[:, None]``.
     """
     scale = tensor.float().abs().amax(1) / 127
     rounded = (tensor.float() / scale.clamp(min=1e-12)[:, None]).round()
@@ -108,9 +109,9 @@ def save_arm(
 
     Args:
         model: the model; tied weights are written once.
-        folder: made if missing; shards of an earlier save are removed.
-        about: further entries for ``config.json``, such as losses and training settings.
-        int8: store matrices as int8; else float32.
+        folder: created if missing; shards of an earlier save are removed.
+        about: more entries for ``config.json``, such as losses and training settings.
+        int8: store matrices as int8 rather than float32.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("model-*.safetensors"):
@@ -142,8 +143,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return the ``config.json`` of an arm, with its ``model`` as a `ModelConfig`.
 
     Raises:
-        CheckpointError: it is missing, damaged or not ours, or describes no model that the weights
-            beside it could be.
+        CheckpointError: it is missing, damaged or not kronviz's, or does not describe a model that
+            fits the weights beside it.
     """
     label = _label(folder)
     if not (folder / CONFIG).is_file():
@@ -161,7 +162,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         names = config["sha256"]
         if not isinstance(names, dict) or not 1 <= len(names) <= MAX_SHARDS:
             raise ValueError
-        # A damaged list of files is found when they are read; here a folder is looked at quickly.
+        # Only a quick check: `load_arm` reports damaged or missing shards.
         sizes = [_size(folder / name) for name in names if _SHARD.fullmatch(name)]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
@@ -171,18 +172,17 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
         )
-    held = sum(size or 0 for size in sizes)
-    # A file that is missing is said when it is read.
-    if len(sizes) == len(names) and None not in sizes and held < _least_bytes(shape):
+    total = sum(size or 0 for size in sizes)
+    if len(sizes) == len(names) and None not in sizes and total < _least_bytes(shape):
         raise CheckpointError(
             f"The checkpoint {label} is damaged: its config.json describes a model of at least "
-            f"{_least_bytes(shape):,} bytes, its files have {held:,}; restore it."
+            f"{_least_bytes(shape):,} bytes, its files have {total:,}; restore it."
         )
     return config
 
 
 def load_arm(folder: Path) -> GPT:
-    """Load one arm, in evaluation mode, on the CPU, in float32.
+    """Load one arm in evaluation mode, on the CPU, in float32.
 
     Raises:
         CheckpointError: a file is missing, damaged (its SHA-256 is not the one in ``config.json``)
@@ -194,7 +194,7 @@ def load_arm(folder: Path) -> GPT:
     except (Sentence, KeyboardInterrupt):
         raise
     except Exception as error:
-        # A file that somebody made may be wrong in ways that no list of errors names.
+        # A crafted file may fail in ways that no list of exceptions covers.
         _log.warning("%s of checkpoint %s", type(error).__name__, _label(folder), exc_info=True)
         raise CheckpointError(
             f"The checkpoint {_label(folder)} cannot be read; restore it from the repository."
@@ -202,7 +202,7 @@ def load_arm(folder: Path) -> GPT:
 
 
 def _stored(folder: Path, hashes: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors of all files of an arm, as they lie in them."""
+    """Return the tensors of all shards of an arm, as they are stored."""
     label = _label(folder)
     stored: dict[str, Tensor] = {}
     for name, expected in hashes.items():
@@ -233,7 +233,7 @@ def _stored(folder: Path, hashes: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
-    """Return a model with the weights that its files hold."""
+    """Return a model with the stored weights."""
     try:
         tensors = _unpack(stored)
     except (ValueError, KeyError, IndexError, RuntimeError):
@@ -241,7 +241,7 @@ def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
             f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
         ) from None
     try:
-        with _Unfilled():
+        with _SkipInit():
             model = GPT(shape).eval()
     except (ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError):
         raise CheckpointError(
@@ -251,23 +251,25 @@ def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
     if expected_names != set(tensors):
         odd = short_name(sorted(expected_names ^ set(tensors))[0])
         raise CheckpointError(
-            f"The weights of checkpoint {label} do not fit its config.json: {odd} is in one only."
+            f"The weights of checkpoint {label} do not fit its config.json: only one of them has "
+            f"{odd}; restore them."
         )
     try:
         model.load_state_dict(tensors, strict=False)
     except RuntimeError:
         raise CheckpointError(
-            f"The weights of checkpoint {label} have other shapes than its config.json says."
+            f"The weights of checkpoint {label} do not have the shapes that its config.json says; "
+            "restore them."
         ) from None
     if not all(torch.isfinite(tensor).all() for tensor in model.parameters()):
         raise CheckpointError(
-            f"The weights of checkpoint {label} hold values that are not numbers; restore it."
+            f"The weights of checkpoint {label} have values that are not finite; restore it."
         )
     return model
 
 
 def _is_shape(shape: ModelConfig) -> bool:
-    """Return whether a model of this shape can be made at all."""
+    """Return whether this is a valid shape of a model."""
 
     def whole(value: object, low: int, high: int) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -289,8 +291,8 @@ def _is_shape(shape: ModelConfig) -> bool:
 
 
 def _least_bytes(shape: ModelConfig) -> int:
-    """Return the fewest bytes that a model of a shape takes on the disk, its input embedding left
-    out.
+    """Return the fewest bytes that a model of this shape takes on disk, without its input
+    embedding.
     """
     rows = vocabulary_size(shape.vocabulary) + shape.n_ctx
     return (12 * shape.n_layer * shape.d_model + rows) * shape.d_model
@@ -316,7 +318,7 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     """Return the training log of an arm, a dict for each step; empty if there is none.
 
     Raises:
-        CheckpointError: a line is not JSON object.
+        CheckpointError: a line is not a JSON object.
     """
     path = folder / LOG
     if not path.is_file():
@@ -335,10 +337,9 @@ def read_log(folder: Path) -> list[dict[str, float]]:
 
 
 def list_pairs(root: Path = CHECKPOINTS) -> list[PairInfo]:
-    """List the pairs of a folder, in order of name.
+    """List the pairs of a folder, sorted by name.
 
-    A folder with further arms of `kronviz.arms` beside the paper's two is listed once more for each
-    of them, as those three.
+    A pair with arms beyond the paper's two is listed again for each of them, as three arms.
     """
     pairs = []
     for path in sorted(root.iterdir() if root.is_dir() else []):
@@ -352,14 +353,16 @@ def list_pairs(root: Path = CHECKPOINTS) -> list[PairInfo]:
         arms, problems = _readable(path, PAIR)
         pairs.append(PairInfo(path.name, path, arms, problems))
         for further in (name for name in ARMS if name not in PAIR and (path / name).is_dir()):
-            added, lost = _readable(path, (further,))
+            added, problems = _readable(path, (further,))
             name = f"{path.name}{FURTHER}{further}"
-            pairs.append(PairInfo(name, path, (*arms, *added) if added else (), lost))
+            pairs.append(PairInfo(name, path, (*arms, *added) if added else (), problems))
     return pairs
 
 
 def find_pair(pair: str | Path) -> PairInfo | None:
-    """Return a pair by its name in ``checkpoints/`` or by its folder, ``+arm`` behind either."""
+    """Return a pair by its name in ``checkpoints/`` or by its folder, either with or without
+    ``+arm``.
+    """
     path = Path(pair)
     folder = path.with_name(path.name.partition(FURTHER)[0])
     root = folder.parent if folder.is_dir() else CHECKPOINTS
@@ -367,15 +370,15 @@ def find_pair(pair: str | Path) -> PairInfo | None:
 
 
 def _readable(folder: Path, arms: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the arms whose ``config.json`` can be read, and a sentence for each other one."""
-    found, problems = [], []
+    """Return the arms whose ``config.json`` can be read, and a sentence for each of the others."""
+    readable, problems = [], []
     for arm in arms:
         try:
             read_config(folder / arm)
-            found.append(arm)
+            readable.append(arm)
         except CheckpointError as error:
             problems.append(str(error))
-    return tuple(found), tuple(problems)
+    return tuple(readable), tuple(problems)
 
 
 def fingerprint(folder: Path) -> str:
@@ -385,25 +388,25 @@ def fingerprint(folder: Path) -> str:
 
 
 def arm_folders(pair: Path) -> dict[str, Path]:
-    """Return the folder of each arm that a pair has; ``+arm`` behind its name adds one."""
+    """Return the folder of each arm of a pair; ``+arm`` after its name adds one."""
     name, *further = pair.name.split(FURTHER)
     folders = {arm: pair.with_name(name) / arm for arm in (*PAIR, *further)}
     return {arm: folder for arm, folder in folders.items() if folder.is_dir()}
 
 
 def beside(pair: Path, file: str) -> Path:
-    """Return where a result of a pair is kept: beside its weights, or beside its further arm's."""
+    """Return the path of a pair's stored result: in its folder, or in that of its further arm."""
     name, _, further = pair.name.partition(FURTHER)
     return pair.with_name(name) / further / file
 
 
 def fingerprints(pair: Path) -> dict[str, str]:
-    """Return the fingerprint of each arm of a pair: what was measured on these weights."""
+    """Return the fingerprint of each arm of a pair, which stored results are checked against."""
     return {arm: fingerprint(folder) for arm, folder in arm_folders(pair).items()}
 
 
-class _Unfilled(TorchFunctionMode):
-    """Modules made under it draw no weights: loading would write over them."""
+class _SkipInit(TorchFunctionMode):
+    """A mode in which modules do not draw initial weights, because loading overwrites them."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
@@ -415,8 +418,10 @@ class _Unfilled(TorchFunctionMode):
 
 
 def _state(model: GPT) -> dict[str, Tensor]:
-    """Return a model's tensors by name: no tied head, a projection as the reference stores it."""
-    theirs = {
+    """Return a model's tensors by name, without a tied head and with projections as the reference
+    stores them.
+    """
+    reference = {
         f"{name}.weight": {f"{name}.{key}": value for key, value in state.items()}
         for name, module in model.named_modules()
         if isinstance(module, KroneckerEmbedding)
@@ -424,7 +429,7 @@ def _state(model: GPT) -> dict[str, Tensor]:
     }
     state: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
-        state |= theirs.get(name, {name: tensor})
+        state |= reference.get(name, {name: tensor})
     if model.lm_head.weight is model.input_weight():
         del state["lm_head.weight"]
     return state
@@ -433,7 +438,7 @@ def _state(model: GPT) -> dict[str, Tensor]:
 def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """Group tensors, in order, into files of at most `SHARD_BYTES`.
 
-    A larger tensor is cut by rows into pieces named ``<name>#0``, ``<name>#1`` and so on.
+    A larger tensor is split by rows into pieces named ``<name>#0``, ``<name>#1`` and so on.
     """
     shard: dict[str, Tensor] = {}
     size = 0
@@ -453,7 +458,7 @@ def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def _unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Join the pieces of cut tensors, and multiply int8 matrices by their scales."""
+    """Join the pieces of split tensors, and multiply int8 matrices by their scales."""
     pieces: dict[str, dict[int, Tensor]] = {}
     for key, tensor in stored.items():
         name, _, number = key.partition(PIECE)

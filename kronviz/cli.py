@@ -1,4 +1,4 @@
-"""What all commands have in common: where they may write, and how they say what is wrong."""
+"""What all commands share: checks of output paths, errors as one sentence, exit statuses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kronviz.errors import InputError, Sentence
 from kronviz.lines import short_name
 
 REFUSED = 2
-"""The exit status of a command that was asked for what it cannot do."""
+"""The exit status of a command that refused its arguments."""
 
 
 def check_output(*paths: Path | None) -> None:
-    """Check before a run that its results can be written; ``None`` stands for no file.
+    """Check before a run that its results can be written; ``None`` is skipped.
 
     Raises:
         InputError: a path's folder is missing, or the file cannot be written there.
@@ -42,34 +42,34 @@ def check_output(*paths: Path | None) -> None:
 
 
 def check_output_folder(path: Path) -> None:
-    """Check before a run that a folder is there or can be made. `InputError` if not."""
-    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    """Check before a run that a folder exists or can be created. `InputError` if not."""
+    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
     name = short_name(str(path))
-    if not there.is_dir():
-        raise InputError(f"{name} cannot be made: {short_name(there.name)} is a file.")
-    if not os.access(there, os.W_OK):
+    if not existing.is_dir():
+        raise InputError(f"{name} cannot be made: {short_name(existing.name)} is a file.")
+    if not os.access(existing, os.W_OK):
         raise InputError(f"{name} cannot be written: permission denied.")
 
 
 def app() -> None:
-    """Be the console command ``kronviz``."""
+    """Run the console command ``kronviz``."""
     _command("kronviz.app.start")
 
 
 def probes() -> None:
-    """Be the console command ``kronviz-probes``."""
+    """Run the console command ``kronviz-probes``."""
     _command("kronviz.probes.__main__")
 
 
 def _command(module: str) -> None:
-    """Run a module's ``main``, or say what to install: ``kronviz`` alone is the embedding."""
+    """Run a module's ``main``, or say what to install: without extras only the embedding works."""
     try:
         main = importlib.import_module(module).main
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("kronviz"):
             raise
         print(
-            f"This command needs {error.name}, which the extra [app] brings: "
+            f"This command needs {error.name}, which comes with the extra [app]: "
             "pip install 'kronviz[app]', or '.[app]' in a checkout.",
             file=sys.stderr,
         )
@@ -83,7 +83,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def status(main: Callable[[], int | None]) -> int:
-    """Run a command and return its exit status; what it refuses is one sentence and status 2."""
+    """Run a command and return its exit status: for a refusal, one sentence on stderr and 2."""
     try:
         return main() or 0
     except Sentence as error:

@@ -1,12 +1,12 @@
-"""The Kronecker code: a fixed, invertible picture of a byte string (paper, section 3).
+"""The Kronecker code: a fixed, invertible encoding of a byte string (paper, section 3).
 
 Notable:
 
-- A code is a set of cells. Byte ``b`` at position ``p`` lights cell ``b * pos_dim + p`` of
-  ``D = 256 * pos_dim``; all lit cells share the value ``1 / sqrt(L)`` and the rest is zero.
-- Mean and standard deviation of a code depend on its length alone, so that z-normalisation is two
-  numbers and the similarity of two strings is a count of shared cells.
-- The dense vectors are made here for looking at and for tests. No model computes with them.
+- A code is a set of cells. Byte ``b`` at position ``p`` sets cell ``b * pos_dim + p`` of
+  ``D = 256 * pos_dim``; each of the L set cells has the value ``1 / sqrt(L)``, the rest are zero.
+- The mean and standard deviation of a code depend on its length alone, so z-normalisation needs two
+  numbers, and the similarity of two strings is a count of shared cells.
+- Dense vectors are made here for display and for tests. No model computes with them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,21 @@ from numpy.typing import NDArray
 
 BYTE_VALUES = 256
 EPSILON = 1e-6
-"""Added to the standard deviation in z-normalisation, as the reference implementation does."""
+"""Added to the standard deviation in z-normalisation, as in the reference implementation."""
 
 
 def dimension(pos_dim: int) -> int:
-    """Return D, the number of cells of a code. `ValueError` unless ``pos_dim`` is a positive
-    integer.
-    """
+    """Return D, the number of cells of a code; `ValueError` if ``pos_dim`` is not 1 or more."""
     if isinstance(pos_dim, bool) or not isinstance(pos_dim, int | np.integer) or pos_dim < 1:
         raise ValueError(f"pos_dim is {pos_dim!r}; it must be a whole number of at least 1")
     return BYTE_VALUES * int(pos_dim)
 
 
 def truncate(data: bytes, pos_dim: int) -> bytes:
-    """Cut to at most ``pos_dim`` bytes, and before a UTF-8 character that the cut would split.
+    """Truncate to at most ``pos_dim`` bytes without splitting a UTF-8 character.
 
-    Bytes that are not UTF-8 (pieces of characters are tokens too) are cut at ``pos_dim``. The cut
-    never leaves nothing of a non-empty string: a first character wider than ``pos_dim`` is split.
+    Bytes that are not UTF-8 (tokens may be pieces of characters) are cut at ``pos_dim``. A
+    non-empty string never becomes empty: a first character longer than ``pos_dim`` is split.
     """
     dimension(pos_dim)
     if len(data) <= pos_dim:
@@ -59,10 +57,9 @@ def is_utf8(data: bytes, *, partial: bool = False) -> bool:
 
 
 def cells(data: bytes, pos_dim: int) -> NDArray[np.int64]:
-    """Return cell indices of a byte string: int64, shape ``(L,)`` with ``L = min(len(data),
-    pos_dim)``.
+    """Return the cells of a byte string, ``byte * pos_dim + position``: int64, shape ``(L,)``.
 
-    Cell index: ``byte * pos_dim + position``. Cuts by `truncate`.
+    L is the number of bytes that `truncate` leaves.
     """
     values = np.frombuffer(truncate(data, pos_dim), np.uint8).astype(np.int64)
     return values * pos_dim + np.arange(len(values))
@@ -82,22 +79,21 @@ def moments(length: int, pos_dim: int) -> tuple[float, float]:
 def code(data: bytes, pos_dim: int) -> NDArray[np.float64]:
     """Return the dense code κ: float64, shape ``(D,)``; ``1/√L`` in L cells, zero elsewhere."""
     vector = np.zeros(dimension(pos_dim))
-    lit = cells(data, pos_dim)
-    if len(lit):
-        vector[lit] = 1 / math.sqrt(len(lit))
+    indices = cells(data, pos_dim)
+    if len(indices):
+        vector[indices] = 1 / math.sqrt(len(indices))
     return vector
 
 
 def z_code(data: bytes, pos_dim: int) -> NDArray[np.float64]:
-    """Return the z-normalised code, which the projection sees: float64, shape ``(D,)``."""
+    """Return the z-normalised code, the projection's input: float64, shape ``(D,)``."""
     vector = code(data, pos_dim)
     mean, deviation = moments(int(np.count_nonzero(vector)), pos_dim)
     return (vector - mean) / deviation
 
 
 def decode(vector: NDArray[np.floating], pos_dim: int) -> bytes:
-    """Return the bytes of a dense code, plain or z-normalised: the exact inverse of `code` and
-    `z_code`.
+    """Return the bytes of a dense code: the exact inverse of `code` and of `z_code`.
 
     Raises:
         ValueError: the shape is not ``(D,)``, or the vector is the code of no byte string.
@@ -107,7 +103,7 @@ def decode(vector: NDArray[np.floating], pos_dim: int) -> bytes:
             f"vector has shape {vector.shape}; pos_dim {pos_dim} needs ({dimension(pos_dim)},)"
         )
     if not np.isfinite(vector).all():
-        raise ValueError("vector holds values that are not finite; a code holds none")
+        raise ValueError("vector has values that are not finite; a code has none")
     low, high = vector.min(), vector.max()
     if low == high:
         return b""
@@ -122,8 +118,7 @@ def decode(vector: NDArray[np.floating], pos_dim: int) -> bytes:
 
 
 def similarity(first: bytes, second: bytes, pos_dim: int, *, centred: bool = False) -> float:
-    """Return the cosine of the codes of two byte strings, in closed form: shared cells over
-    √(L₁L₂).
+    """Return the cosine of the codes of two byte strings: their shared cells divided by √(L₁L₂).
 
     With ``centred``, the cosine of the z-normalised codes, which differs from the plain one by
     at most 1/255. An empty string has similarity 0 to everything.

@@ -1,12 +1,12 @@
-"""`KroneckerEmbedding`: a token's bytes and one learned projection, in place of a learned table.
+"""`KroneckerEmbedding`: a token's bytes and one learned projection instead of a learned table.
 
 Notable:
 
-- The D-vector of the paper's section 3 never exists. A z-normalised code times the projection is
+- The D-vector of the paper's section 3 is never built. A z-normalised code times the projection is
   a sum of at most ``pos_dim`` of its rows, minus as many times their mean, scaled by a factor that
-  follows from the token's length (`encoders.plain` has the formula). `RowSumEmbedding` computes it.
-- Reads state dicts of the reference implementation, whose key is ``projection.weight`` with shape
-  ``(d_model, D)``, and writes them on request.
+  depends on the token's length (`encoders.plain` has the formula). `RowSumEmbedding` computes it.
+- It reads state dicts of the reference implementation, whose key is ``projection.weight`` with
+  shape ``(d_model, D)``, and writes them on request.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class KroneckerEmbedding(RowSumEmbedding):
         d_model: width of the embedding.
         pos_dim: positions of the code, P; longer tokens are cut by `codec.truncate`.
         encoder: how to compute, as for `RowSumEmbedding`.
-        init_std: standard deviation that the projection is drawn with; the paper's 1/√D by default.
-            Vectors then have unit variance, 50 times the size of position vectors of std 0.02, and
-            outweigh them at first; ``init_std=0.02 / √D`` makes both the same size.
-        padding_idx: id that embeds to zero and has no gradient, as for `nn.Embedding`.
+        init_std: standard deviation of the projection's initial values; by default the paper's
+            1/√D. Vectors then have unit variance, 50 times the size of position vectors of std
+            0.02, and outweigh them at first; ``init_std=0.02 / √D`` makes both the same size.
+        padding_idx: id that embeds to zero and gets no gradient, as for `nn.Embedding`.
         device, dtype: of the projection.
 
     Attributes:
@@ -47,7 +47,7 @@ class KroneckerEmbedding(RowSumEmbedding):
 
     Raises:
         TypeError: the vocabulary is not a sequence of bytes.
-        ValueError: d_model, pos_dim, encoder, init_std or padding_idx is none that there is.
+        ValueError: d_model, pos_dim, encoder, init_std or padding_idx is invalid.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class KroneckerEmbedding(RowSumEmbedding):
 
         Args:
             tokenizer: of tiktoken, tokenizers or transformers, or the path of a ``tokenizer.json``.
-            bytes: ``true`` for the bytes that each token stands for, ``reference`` for what the
-                reference implementation reads, as its checkpoints need it.
-            num_embeddings: number of ids, where the model has more than the tokenizer.
-            options: further arguments of the constructor.
+            bytes: ``true`` for the bytes that each token stands for, ``reference`` for those that
+                the reference implementation reads, which its checkpoints need.
+            num_embeddings: number of ids, if the model has more than the tokenizer.
+            options: other arguments of the constructor.
 
         Raises:
             TypeError, ValueError, ImportError: see `vocabulary.token_bytes`.
@@ -103,19 +103,19 @@ class KroneckerEmbedding(RowSumEmbedding):
     def byte_parts(self, data: bytes) -> Tensor:
         """Return what each byte of a string adds to its embedding: ``(len(data), d_model)``.
 
-        The rows add up to ``embed_bytes([data])[0]``. What all strings of a length have in common
-        is shared evenly; a byte that is cut off adds nothing.
+        The rows sum to ``embed_bytes([data])[0]``. The part that all strings of this length have in
+        common is split evenly among the bytes; a byte that is cut off adds nothing.
         """
         parts = self.weight.new_zeros(len(data), self.embedding_dim)
         cells = torch.from_numpy(codec.cells(data, self.pos_dim)).to(self.weight.device)
-        if kept := len(cells):
-            _, deviation = codec.moments(kept, self.pos_dim)
-            rows = self.weight[cells] / (math.sqrt(kept) * deviation)
-            parts[:kept] = rows + (self.embed_bytes([data])[0] - rows.sum(0)) / kept
+        if length := len(cells):
+            _, deviation = codec.moments(length, self.pos_dim)
+            rows = self.weight[cells] / (math.sqrt(length) * deviation)
+            parts[:length] = rows + (self.embed_bytes([data])[0] - rows.sum(0)) / length
         return parts
 
     def to_reference_state_dict(self) -> dict[str, Tensor]:
-        """Return what the reference loads: ``projection.weight``, shape ``(d_model, D)``."""
+        """Return a state dict for the reference: ``projection.weight``, shape ``(d_model, D)``."""
         return {REFERENCE_KEY: self.weight.detach().t().contiguous()}
 
     def _read(self, strings: Sequence[bytes]) -> Sequence[bytes]:
@@ -133,14 +133,14 @@ class KroneckerEmbedding(RowSumEmbedding):
     ) -> None:
         key = prefix + REFERENCE_KEY
         if key in state_dict and prefix + "weight" not in state_dict:
-            theirs = state_dict.pop(key)
-            if theirs.shape != self._shape[::-1]:
+            reference = state_dict.pop(key)
+            if reference.shape != self._shape[::-1]:
                 arguments[-1].append(
-                    f"{key} has shape {tuple(theirs.shape)}; pos_dim {self.pos_dim} and d_model "
+                    f"{key} has shape {tuple(reference.shape)}; pos_dim {self.pos_dim} and d_model "
                     f"{self.embedding_dim} need {tuple(self._shape[::-1])}"
                 )
                 return
-            state_dict[prefix + "weight"] = theirs.t().contiguous()
+            state_dict[prefix + "weight"] = reference.t().contiguous()
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 

@@ -1,11 +1,11 @@
-"""Errors that are meant for a person: the message is one sentence saying what is wrong."""
+"""Errors for users: the message is one sentence that says what is wrong and what to do."""
 
 from __future__ import annotations
 
 
 class Sentence(Exception):
-    """An error whose message a page, an endpoint or a command may show as it is."""
+    """An error whose message can be shown to a user unchanged."""
 
 
 class InputError(Sentence, ValueError):
-    """An input cannot be used; the message is one sentence saying why and what to do."""
+    """An input cannot be used; the message says why and what to do."""

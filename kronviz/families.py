@@ -1,7 +1,7 @@
 """The six word families of the paper's layered probe (section 6.8).
 
-Source: the results that the reference repository publishes, which list each family's members and
-the root that its substring test looks for.
+Source: the published results of the reference repository, which list each family's members and the
+root that its substring test searches for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Family:
-    """One of the paper's word families: what ``M`` looks for, and what ``S`` counts."""
+    """One of the paper's word families; ``M`` counts words with the root, ``S`` counts members."""
 
     name: str
     root: str

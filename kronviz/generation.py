@@ -1,14 +1,14 @@
-"""Continuing a text, with the paper's sampler, and with forced slots (paper, section 6.12).
+"""Continues a text with the paper's sampler, with or without a forced slot (paper, section 6.12).
 
 Notable:
 
 - Tokens come one at a time from an iterator, so that a page can stream them and stop.
 - A forced slot is written ``{}`` in the prompt: one position that stands for any string. An arm
-  that embeds bytes reads the string's there, as if it were one token. A learned table has no row
-  for it, so such an arm reads the string's own tokens in its place, and the result says how many.
-- Several continuations are written in turns, a token each, so that a page can show them side by
-  side; all of them draw from the same random numbers.
-- Ids in the padding of the vocabulary are never produced.
+  that embeds bytes reads the string's bytes there, as if they were one token. A learned table has
+  no row for the string, so that arm reads the string's own tokens; the result says how many.
+- Several continuations are generated in turn, one token each, so that a page can show them side by
+  side; all of them use the same random numbers.
+- Ids in the padding of the vocabulary are never generated.
 
 >>> steps = list(side_by_side(Predictor.load("tiny"), ["The king and the"], Sampler(max_tokens=3)))
 >>> len(steps[-1].continuations)
@@ -43,21 +43,21 @@ class Sampler:
 
     Attributes:
         temperature: divides the logits; 0 takes the most probable token.
-        top_p: keep the most probable tokens that together have this probability.
+        top_p: draw from the most probable tokens whose probabilities sum to this.
         max_tokens: tokens to add.
-        seed: of the draws; both arms draw from the same random numbers.
-        repeat_limit: once an id has come this many times in a row, go on greedily.
+        seed: seed of the draws; both arms use the same random numbers.
+        repeat_limit: after this many repetitions of an id in a row, take the most probable token.
     """
 
     temperature: float = setting(
-        0.7, "Divides the logits; 0 takes the likeliest token", low=0, high=5
+        0.7, "Divides the logits; 0 takes the most probable token", low=0, high=5
     )
     top_p: float = setting(0.9, "Share of the probability that is drawn from", low=0.01, high=1)
     max_tokens: int = setting(30, "Tokens to write", low=1, high=MAX_NEW_TOKENS)
     seed: int = setting(42, "Seed of the draws; the same seed, the same text", low=0, high=MAX_SEED)
     repeat_limit: int = setting(
         5,
-        "After so many repeats of one token the likeliest is taken",
+        "After this many repetitions of a token, the most probable one is taken",
         low=1,
         high=MAX_NEW_TOKENS,
     )
@@ -68,9 +68,9 @@ class Sampler:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings(Sampler):
-    """What a continuation can be asked for."""
+    """The settings of a continuation."""
 
-    prompt: str = setting(..., "Text to continue, with {} in it for a string that is forced")
+    prompt: str = setting(..., "Text to continue, with {} where a string is forced")
     forced: str = setting(
         "", f"A string of 1 to {MAX_SLOT_BYTES} bytes for the slot {{}}; empty if there is none"
     )
@@ -86,11 +86,11 @@ class ReadToken:
     """A position of a prompt as an arm reads it.
 
     Attributes:
-        id: of the token; ``None`` where bytes were forced.
+        id: the token's id; ``None`` where bytes were forced.
         hex: its bytes.
-        in_slot: whether it stands for the string of a forced slot.
-        read: how many of its bytes the arm reads: all, but of a Kronecker code at most ``pos_dim``,
-            for it has no place for more (section 3).
+        in_slot: whether it is part of a forced slot.
+        read: how many of its bytes the arm reads: all of them, but at most ``pos_dim`` with a
+            Kronecker code (section 3).
     """
 
     id: int | None
@@ -116,12 +116,12 @@ class Continuation:
 
     Attributes:
         prompt: as typed, with ``{}`` where a slot was forced.
-        text: the new text alone.
+        text: the new text only.
         forced: the string in the slot, if there was one.
         slot_tokens: positions that the string took: 1 where its bytes were forced, the number of
-            its tokens where the arm had to read those, 0 without a slot.
+            its tokens where the arm read those instead, 0 without a slot.
         reads: the prompt, position by position.
-        ended: whether the arm ended the text itself.
+        ended: whether the arm generated the end of the text.
     """
 
     arm: str
@@ -136,12 +136,12 @@ class Continuation:
 
 @dataclass(frozen=True)
 class Generation:
-    """Continuations that are written side by side.
+    """Continuations generated side by side.
 
     Attributes:
-        continuations: for each prompt, every arm's, in order of the arms.
-        finished: whether anything is still to come.
-        seconds: since the first token was asked for.
+        continuations: for each prompt those of every arm, in the order of the arms.
+        finished: whether all continuations are complete.
+        seconds: time since generation began.
     """
 
     pair: str
@@ -156,9 +156,9 @@ class Prompt:
     """A prompt as an arm reads it.
 
     Attributes:
-        ids: token ids; at a forced position, which is read from its bytes, the end of text's.
+        ids: token ids; a forced position, which is read from its bytes, has the end-of-text id.
         forced: bytes by ``(0, position)``.
-        slot_start, slot_tokens: where the string of a slot stands, in positions.
+        slot_start, slot_tokens: first position and number of positions of the slot.
     """
 
     ids: list[int]
@@ -169,7 +169,7 @@ class Prompt:
     def reads(self, predictor: Predictor, arm: str) -> tuple[ReadToken, ...]:
         """Return the prompt, position by position, as an arm reads it."""
         most = slot_bytes(predictor, arm)
-        found = []
+        tokens = []
         for place, token in enumerate(self.ids):
             data = self.forced.get((0, place))
             known = data is None
@@ -178,12 +178,12 @@ class Prompt:
             in_slot = self.slot_start <= place < self.slot_start + self.slot_tokens
             text = data.decode("utf-8", "backslashreplace")
             read = len(data) if most is None else min(len(data), most)
-            found.append(ReadToken(token if known else None, text, data.hex(" "), in_slot, read))
-        return tuple(found)
+            tokens.append(ReadToken(token if known else None, text, data.hex(" "), in_slot, read))
+        return tuple(tokens)
 
 
 def slot_bytes(predictor: Predictor, arm: str) -> int | None:
-    """Return how many bytes of a token an arm reads at most; ``None`` for an arm that reads all."""
+    """Return the most bytes of a token that an arm reads; ``None`` for an arm that reads all."""
     return getattr(predictor.arms[arm].wte, "longest_read", None)
 
 
@@ -198,7 +198,7 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
         return Prompt(predictor.encode(text, "prompt"))
     forced = clean_text(forced)
     if text.count(SLOT) != 1:
-        raise InputError(f"Write {SLOT} once in the prompt, where the string is to stand.")
+        raise InputError(f"Write {SLOT} once in the prompt, where the string should be.")
     if not forced.strip():
         raise InputError("The string for the slot is empty; type a word.")
     size = len(forced.encode())
@@ -206,7 +206,7 @@ def read_prompt(predictor: Predictor, arm: str, text: str, forced: str | None = 
         raise InputError(f"The string has {size:,} bytes; a slot takes 1 to {MAX_SLOT_BYTES}.")
     check_characters(text, "prompt")
     before, after = text.split(SLOT)
-    # A word inside a sentence carries its leading space, in the vocabulary and so in the slot.
+    # Tokens of words inside a sentence begin with a space, so the string in the slot does, too.
     if before.endswith(" "):
         before, forced = before[:-1], " " + forced
     encode = predictor.tokenizer.encode
@@ -230,8 +230,8 @@ def side_by_side(
 ) -> Iterator[Generation]:
     """Continue each prompt with every arm, a token each in turn.
 
-    Yields what there is: first the prompts as they are read, then after each first token, for which
-    a whole prompt is read, then after each round of tokens.
+    Yields the state so far: the prompts as they are read, then after each arm's first token (which
+    takes longest, because the whole prompt is read for it), then after each round of tokens.
 
     Raises:
         InputError: at once, if a prompt cannot be read or leaves no room for new tokens.
@@ -246,7 +246,7 @@ def side_by_side(
 
 
 def same_start(first: Continuation, second: Continuation) -> int:
-    """Return how many tokens two continuations begin with alike."""
+    """Return how many tokens two continuations have in common at the start."""
     pairs = zip(first.tokens, second.tokens, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0].id == pair[1].id, pairs))
 
@@ -324,12 +324,12 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
     random = torch.Generator().manual_seed(sampler.seed)
     cache = KVCache()
     ids = torch.tensor([prompt.ids], device=model.device)
-    # The head is asked at the last token alone: of a whole prompt it costs as much as the blocks.
+    # Only the last token goes through the head, which costs as much as all blocks.
     states = model.residual_stream(ids, cache=cache, forced=prompt.forced or None)[-1]
     logits = model.logits(model.norm(states[0, -1]))
     run, last = 0, None
     for number in range(sampler.max_tokens):
-        # One draw a token, used or not, so that a greedy stretch does not shift what follows.
+        # One draw per token, used or not, so that a greedy stretch does not shift later draws.
         draw = torch.rand((), generator=random).item()
         greedy = sampler.temperature == 0 or run >= sampler.repeat_limit
         probabilities = logits.double().softmax(-1).cpu()
@@ -344,15 +344,15 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
 
 def nucleus(logits: Tensor, sampler: Sampler, draw: float) -> int:
     """Return the id that a uniform ``draw`` in [0, 1) selects by temperature and top-p."""
-    # The largest becomes 0 first, so that no temperature, however small, makes an infinity of it.
-    cooled = (logits.double() - logits.max()) / sampler.temperature
-    probabilities = cooled.softmax(-1)
-    # Sorting a whole vocabulary costs as much as the model's step; seldom is so much needed.
+    # Shifted so that the largest is 0: a tiny temperature cannot make it infinite.
+    scaled = (logits.double() - logits.max()) / sampler.temperature
+    probabilities = scaled.softmax(-1)
+    # Sorting the whole vocabulary costs as much as the model's step and is rarely necessary.
     values, order = probabilities.topk(min(SORTED_FIRST, len(probabilities)))
     if values.sum() < sampler.top_p:
         values, order = probabilities.sort(descending=True)
     mass = values.cumsum(-1)
-    # The token that crosses top_p is the last one kept.
-    kept = int((mass - values < sampler.top_p).sum())
-    place = torch.searchsorted(mass[:kept], draw * mass[kept - 1], right=True)
-    return int(order[min(int(place), kept - 1)])
+    # The token that crosses top_p is included.
+    count = int((mass - values < sampler.top_p).sum())
+    place = torch.searchsorted(mass[:count], draw * mass[count - 1], right=True)
+    return int(order[min(int(place), count - 1)])

@@ -1,14 +1,14 @@
-"""Reading on a GPU: fixed batch shapes, each recorded once as a CUDA graph and then replayed.
+"""Reads texts on a GPU in fixed batch shapes, each captured once as a CUDA graph and then replayed.
 
 Notable:
 
-- What a person types is a few dozen tokens. A small model reads them in microseconds a kernel, and
-  has hundreds of kernels: starting them one by one from Python takes longer than running them. A
-  graph starts them all at once.
-- A graph has one shape. Batches are padded up to a power of two in rows and in tokens, which costs
-  a GPU nothing at these sizes; there are some dozens of such shapes, recorded when first needed.
-- `torch.compile` would fuse more, but takes a compiler and a minute before the first answer.
-- On a CPU padding is paid for in full and starting a kernel is cheap: `GPT.read` is better there.
+- People type a few dozen tokens. A small model reads them in hundreds of kernels of a few
+  microseconds each, and launching these from Python takes longer than running them. A graph
+  launches all of them at once.
+- A graph has one shape. Batches are padded to a power of two in rows and in tokens, which costs a
+  GPU nothing at these sizes; there are a few dozen such shapes, captured when first needed.
+- `torch.compile` would fuse more, but needs a compiler and a minute before the first answer.
+- On a CPU padding costs its full share and launching is cheap, so `prefixes` is used there.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ from kronviz.model import GPT, Reading, right_padded
 log = logging.getLogger(__name__)
 
 ROWS, SHORTEST = 128, 16
-"""Most texts of a recorded batch, and tokens of the shortest."""
+"""Most texts in a captured batch, and the fewest tokens that texts are padded to."""
 WARM_UP = 3
-"""Passes before recording: they compile kernels and settle the allocator."""
+"""Passes before capture, which compile kernels and fill the allocator's cache."""
 Pass = Callable[[], Reading]
 
 
 @dataclass(frozen=True)
 class _Recording:
-    """A pass over one shape: what it reads, ``(rows, time)`` and ``(rows,)``, and how to run it."""
+    """A captured pass over one shape: its inputs, ``(rows, time)`` and ``(rows,)``, and a function
+    that replays it.
+    """
 
     ids: Tensor
     last: Tensor
@@ -43,11 +45,11 @@ class _Recording:
 
 
 class GraphReader:
-    """Reads as `GPT.read` does, by graphs. Any number of threads may ask.
+    """Reads texts like `GPT.read`, through graphs. Any number of threads may call it.
 
     Args:
-        model: on a CUDA device, in evaluation mode; its weights must stay what and where they are.
-        record: makes a pass that can be run again and again from one that can be run once.
+        model: on a CUDA device, in evaluation mode; its weights must not change or move.
+        record: captures a pass and returns a function that replays it.
     """
 
     def __init__(self, model: GPT, record: Callable[[Pass], Pass] | None = None):
@@ -55,12 +57,12 @@ class GraphReader:
         self._record = record or CudaRecorder()
         self._recordings: dict[tuple[int, int], _Recording] = {}
         self._works = True
-        # Shapes share memory, so that one is read at a time.
+        # All shapes share memory, so only one can be read at a time.
         self._lock = threading.Lock()
 
     @torch.inference_mode()
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
-        """Return what is at the last token of each text; arguments and result as for `GPT.read`."""
+        """Read texts; arguments and result as for `GPT.read`."""
         longest = max(map(len, texts))
         if len(texts) > ROWS or not self._works:
             return self.model.read(texts)
@@ -72,53 +74,52 @@ class GraphReader:
                 return self.model.read(texts)
             recording.ids.copy_(ids)
             recording.last.copy_(last)
-            made = recording.run()
-            # The next pass of any shape writes over it.
-            return Reading(made.logits[: len(texts)].clone(), made.final[: len(texts)].clone())
+            reading = recording.run()
+            # Copied, because the next pass of any shape overwrites it.
+            logits, final = reading.logits[: len(texts)], reading.final[: len(texts)]
+            return Reading(logits.clone(), final.clone())
 
     def _recorded(self, rows: int, time: int) -> _Recording | None:
-        """Record a shape; `None`, once and for all, where the machine cannot."""
+        """Capture a shape; `None` if the machine cannot, which is then never tried again."""
         ids = torch.zeros(rows, time, dtype=torch.long, device=self.model.device)
         last = torch.zeros(rows, dtype=torch.long, device=self.model.device)
         try:
             run = self._record(functools.partial(self.model.read_last, ids, last))
         except RuntimeError as error:
-            log.warning("no CUDA graph can be recorded (%s); kernels are started one by one", error)
+            log.warning("cannot capture a CUDA graph (%s); launching kernels one by one", error)
             self._works = False
             return None
         return self._recordings.setdefault((rows, time), _Recording(ids, last, run))
 
 
 class CudaRecorder:
-    """Records passes as CUDA graphs that share one pool of memory."""
+    """Captures passes as CUDA graphs that share one memory pool."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, once: Pass) -> Pass:
-        """Record a pass; running it replays the graph and gives the same tensors each time."""
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        """Capture a pass; return a function that replays it into the same tensors each time."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
             for _ in range(WARM_UP):
                 once()
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may use the GPU meanwhile: only what this one does is recorded.
+        # thread_local: other threads may use the GPU during the capture.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            made = once()
+            reading = once()
 
         def replay() -> Reading:
             graph.replay()
-            return made
+            return reading
 
         return replay
 
 
 def fixed_shape(rows: int, time: int, n_ctx: int) -> tuple[int, int]:
-    """Return the shape that a batch of texts is padded to: powers of two, the tokens at most
-    ``n_ctx``.
-    """
+    """Return the shape that a batch is padded to: powers of two, and at most ``n_ctx`` tokens."""
     return _power_of_two(rows), min(max(_power_of_two(time), SHORTEST), n_ctx)
 
 

@@ -1,10 +1,10 @@
-"""Read files of lines: the one reader for every text that a person saved with one entry a line.
+"""Reads text files that a user gives: whole, or one entry per line.
 
 Notable:
 
-- UTF-8 with or without a byte-order mark. A line ends at a line feed alone, with or without a
-  carriage return before it: form feeds, U+0085 and U+2028 are characters of a line like others.
-- Lines without any character but spaces are left out; a file with nothing else is refused.
+- UTF-8, with or without a byte-order mark. A line ends at a line feed, with or without a carriage
+  return before it. Form feeds, U+0085 and U+2028 do not end a line.
+- Blank lines are skipped; a file without any other line is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_LINES = 5_000
 
 
 def split_lines(text: str) -> list[str]:
-    """Return the lines of a text, without their ends; those that are blank are left out."""
+    """Return the lines of a text without line ends; blank lines are skipped."""
     lines = (line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
     return [line for line in lines if line.strip()]
 
@@ -30,7 +30,7 @@ def decode_text(data: bytes, name: str) -> str:
     """Return the bytes of a file as text, without a byte-order mark.
 
     Args:
-        name: of the file, for the sentence of an error.
+        name: the file's name, for the error message.
 
     Raises:
         InputError: the bytes are not UTF-8 text.
@@ -47,10 +47,10 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> bytes:
-    """Return the bytes of a file that a person named.
+    """Return the bytes of a file that a user named.
 
     Args:
-        cut: of a larger file, return ``limit + 1`` bytes in place of refusing it.
+        cut: return the first ``limit + 1`` bytes of a larger file instead of refusing it.
 
     Raises:
         InputError: there is no such regular file, it cannot be read, or it is larger than ``limit``
@@ -70,7 +70,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> byte
         reason = (getattr(error, "strerror", None) or "its name is not a path").lower()
         raise InputError(f"{name} cannot be read: {reason}.") from None
     if len(data) > limit and not cut:
-        raise InputError(f"{name} is larger than the limit of {limit / 1e6:g} MB; cut it.")
+        raise InputError(f"{name} is larger than the limit of {limit / 1e6:g} MB; shorten it.")
     return data
 
 
@@ -78,25 +78,26 @@ def read_lines(path: Path, *, most: int = MAX_LINES) -> list[str]:
     """Return the lines of a file, at least one.
 
     Args:
-        most: lines allowed.
+        most: the most lines allowed.
 
     Raises:
-        InputError: as `read_bytes` and `decode_text`; the file holds no line, or too many.
+        InputError: as `read_bytes` and `decode_text`; the file has no line, or too many.
     """
     lines = split_lines(decode_text(read_bytes(path), path.name))
     name = short_name(path.name)
     if not lines:
-        raise InputError(f"{name} is empty; write one entry a line.")
+        raise InputError(f"{name} is empty; write one entry per line.")
     if len(lines) > most:
-        raise InputError(f"{name} has {len(lines):,} lines; the limit is {most:,}.")
+        raise InputError(f"{name} has {len(lines):,} lines; the limit is {most:,}. Shorten it.")
     return lines
 
 
 def documents(path: Path) -> Iterator[str]:
-    """Read the documents of a file of any size: a plain text as one, or JSON Lines; ``.xz`` too.
+    """Read the documents of a file of any size: plain text (one document) or JSON Lines, either
+    of them also as ``.xz``.
 
     Yields:
-        The whole text; of JSON Lines the ``text`` of each record.
+        The whole text, or the ``text`` of each record of JSON Lines.
 
     Raises:
         InputError: there is no such regular file, it is not UTF-8, or a record has no ``text``.
@@ -117,7 +118,7 @@ def documents(path: Path) -> Iterator[str]:
     except UnicodeDecodeError:
         raise InputError(f"{name} is not UTF-8 text; save it as UTF-8.") from None
     except (lzma.LZMAError, EOFError):
-        raise InputError(f"{name} is not a whole .xz file; compress it again.") from None
+        raise InputError(f"{name} is not a complete .xz file; compress it again.") from None
     except OSError as error:
         reason = (error.strerror or "it is damaged").lower()
         raise InputError(f"{name} cannot be read: {reason}.") from None
@@ -134,6 +135,6 @@ def _record_text(line: str, place: str) -> str:
 
 
 def short_name(text: str) -> str:
-    """Return a name from outside as a sentence can hold it: short, on one line, all visible."""
+    """Return an untrusted name in a form fit for a message: short, one line, only printable."""
     text = "".join(char if char.isprintable() else "\ufffd" for char in text[:61])
     return text if len(text) <= 60 else text[:57] + "..."

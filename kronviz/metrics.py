@@ -1,7 +1,7 @@
-"""Numbers of a comparison between a clean run and a misspelled one (paper, section 6).
+"""Metrics that compare a model's answers to a clean and a misspelled text (paper, section 6).
 
-All take logits or hidden states of one position or a batch of positions and compute in float64,
-because KL of two nearly equal distributions is a small difference of large sums.
+All take logits or hidden states of one position or a batch of positions, and compute in float64
+because the KL of two nearly equal distributions is a small difference of large sums.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class PairMetrics:
         kl_nats: KL(clean ‖ typo) over the whole vocabulary, in nats.
         hidden_cosine: cosine of the two final hidden states.
         logprob_drop_nats: how much log-probability the clean text's top token loses, in nats;
-            negative where it gains.
+            negative if it gains.
     """
 
     top1_kept: bool
@@ -37,7 +37,7 @@ class AnswerMetrics:
 
     Attributes:
         clean_logprob, typo_logprob: natural log-probability of the token.
-        clean_rank, typo_rank: its rank among all tokens, from 1; tokens as probable come after it.
+        clean_rank, typo_rank: its rank among all tokens, from 1; in a tie the best rank.
     """
 
     clean_logprob: float
@@ -62,8 +62,8 @@ def pair_metrics(
     """Return the four metrics of each pair.
 
     Args:
-        clean_logits: ``(pairs, vocab)`` at the last position; ``typo_logits`` likewise.
-        clean_hidden: ``(pairs, d_model)``, final hidden states; ``typo_hidden`` likewise.
+        clean_logits, typo_logits: logits at the last position, ``(pairs, vocab)``.
+        clean_hidden, typo_hidden: final hidden states there, ``(pairs, d_model)``.
     """
     return log_prob_metrics(
         log_probs(clean_logits), log_probs(typo_logits), clean_hidden, typo_hidden
@@ -73,7 +73,7 @@ def pair_metrics(
 def log_prob_metrics(
     p: Tensor, q: Tensor, clean_hidden: Tensor, typo_hidden: Tensor
 ) -> list[PairMetrics]:
-    """Return `pair_metrics` from known log-probabilities of the clean and the misspelled text."""
+    """Return `pair_metrics` from the log-probabilities of the clean and the misspelled text."""
     top = p.argmax(-1, keepdim=True)
     kept = (q.argmax(-1, keepdim=True) == top).squeeze(-1)
     drop = (p.gather(-1, top) - q.gather(-1, top)).squeeze(-1)
@@ -86,7 +86,7 @@ def answer_metrics(p: Tensor, q: Tensor, answers: Tensor) -> list[AnswerMetrics]
     """Rate the right answer of each pair.
 
     Args:
-        p: log-probabilities after the clean texts, ``(pairs, vocab)``; ``q`` after the misspelled.
+        p, q: log-probabilities after the clean and the misspelled texts, ``(pairs, vocab)``.
         answers: ids of the right next tokens, int64, ``(pairs,)``.
     """
     logs = [side.gather(-1, answers[:, None]) for side in (p, q)]

@@ -1,13 +1,13 @@
-"""One GPT for both arms, in the shape of nanoGPT's GPT-2.
+"""One GPT for all arms, shaped like nanoGPT's GPT-2.
 
 Notable:
 
-- The input embedding is the only thing that differs between the arms; `arms.input_embedding` makes
-  it, and nothing below knows which one it got.
+- The arms differ in the input embedding only; `arms.input_embedding` makes it, and nothing below
+  knows which one it is.
 - Pre-norm blocks, learned positions, GELU, no biases, no dropout; the head covers the vocabulary
   padded to a multiple of 64, and logits are cut to the ids that exist.
-- Hidden states at every depth on request, a key-value cache for generation, and forced slots for
-  an embedding that knows how to force them.
+- Hidden states at every depth on request, a key-value cache for generation, and forced slots if
+  the embedding supports them.
 
 Sources: “Language Models are Unsupervised Multitask Learners” (Radford et al. 2019) and
 https://github.com/karpathy/nanoGPT for the shape and the initialisation.
@@ -37,9 +37,9 @@ class ModelConfig:
     Attributes:
         arm: a name of `arms.ARMS`.
         vocabulary: name for `tokenizer.load_tokenizer`.
-        pos_dim: positions of the Kronecker code, P (carried, and unused, by the bpe arm).
+        pos_dim: positions of the Kronecker code, P (arms without such a code ignore it).
         n_ctx: longest sequence, in tokens.
-        untied: gives the bpe arm a head of its own, as kron's is: a control, never an arm.
+        untied: gives the bpe arm a head of its own, like kron's: a control, not an arm.
     """
 
     arm: str
@@ -54,17 +54,17 @@ class ModelConfig:
 
 @dataclass
 class KVCache:
-    """Keys and values of the tokens that a model has already read, one pair a layer."""
+    """Keys and values of the tokens that a model has already read, one pair per layer."""
 
     layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @property
     def length(self) -> int:
-        """Tokens held."""
+        """Number of cached tokens."""
         return self.layers[0][0].shape[2] if self.layers else 0
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append ``(batch, head, time, d_head)`` tensors of one layer and return all so far."""
+        """Append the ``(batch, head, time, d_head)`` tensors of a layer; return all so far."""
         if layer < len(self.layers):
             past_key, past_value = self.layers[layer]
             key, value = torch.cat([past_key, key], 2), torch.cat([past_value, value], 2)
@@ -76,13 +76,13 @@ class KVCache:
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a forward pass gives.
+    """The result of a forward pass.
 
     Attributes:
         logits: ``(batch, time, n_vocab)``.
-        final: ``(batch, time, d_model)``, the final hidden states that the head reads.
-        hidden: the residual stream, ``n_layer + 1`` tensors of ``(batch, time, d_model)``: entering
-            the first block, then after each; empty unless asked for.
+        final: ``(batch, time, d_model)``, the final hidden states, which are the head's input.
+        hidden: the residual stream, ``n_layer + 1`` tensors of ``(batch, time, d_model)``: before
+            the first block, then after each block; empty unless requested.
     """
 
     logits: Tensor
@@ -92,7 +92,7 @@ class ModelOutput:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model has at the last token of each of several texts.
+    """A model's output at the last token of each of several texts.
 
     Attributes:
         logits: ``(texts, n_vocab)``.
@@ -156,7 +156,7 @@ class GPT(nn.Module):
     """A decoder-only transformer; see the module's notes and `ModelConfig` for its shape.
 
     Args:
-        counts: how often training reads each id, for arms that are trained through it.
+        counts: how often training reads each id, for arms whose training needs it.
     """
 
     def __init__(self, config: ModelConfig, counts: Counts | None = None):
@@ -192,12 +192,13 @@ class GPT(nn.Module):
 
         Args:
             ids: integers of shape ``(batch, time)``.
-            cache: what was read before; extended in place.
-            forced: bytes in place of the ids at ``(row, position)``, for the kron arm.
+            cache: the tokens read before; extended in place.
+            forced: bytes to embed in place of the ids at ``(row, position)``, for arms that embed
+                bytes.
             hidden: also return the residual stream at every depth.
 
         Raises:
-            ValueError: the sequence, with what the cache holds, is longer than ``n_ctx``.
+            ValueError: the sequence, with the cached tokens, is longer than ``n_ctx``.
         """
         states = self.residual_stream(ids, cache=cache, forced=forced)
         final = self.norm(states[-1])
@@ -211,10 +212,11 @@ class GPT(nn.Module):
         forced: Mapping[Slot, bytes] | None = None,
         depth: int | None = None,
     ) -> list[Tensor]:
-        """Return the residual stream entering the first block, then after each; arguments of
-        `forward`.
+        """Return the residual stream before the first block and after each block.
 
-        With ``depth`` only so many blocks are passed.
+        Args:
+            ids, cache, forced: as for `forward`.
+            depth: how many blocks to run; all by default.
         """
         past = cache.length if cache else 0
         time = ids.shape[1]
@@ -229,51 +231,49 @@ class GPT(nn.Module):
         return states
 
     def final_states(self, ids: Tensor) -> Tensor:
-        """Return the final hidden states ``(batch, time, d_model)`` of ids, without paying for
-        logits.
-        """
+        """Return the final hidden states of ids, ``(batch, time, d_model)``, without logits."""
         return self.norm(self.residual_stream(ids)[-1])
 
     def logits(self, final: Tensor) -> Tensor:
-        """Return the logits ``(…, n_vocab)`` of final hidden states ``(…, d_model)``; the padding
-        is cut.
+        """Return the logits ``(…, n_vocab)`` of final hidden states ``(…, d_model)``, without the
+        padding of the vocabulary.
         """
         return self.lm_head(final)[..., : self.n_vocab]
 
     @torch.inference_mode()
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
-        """Read texts of any lengths as one batch and keep what is at the last token of each.
+        """Read texts of any lengths as one batch; return the output at the last token of each.
 
         Args:
-            texts: ids, at least one a text and at most ``n_ctx``.
+            texts: the ids of each text, 1 to ``n_ctx``.
         """
         ids, last = right_padded(texts)
         return self.read_last(ids.to(self.device), last.to(self.device))
 
     @torch.inference_mode()
     def read_last(self, ids: Tensor, last: Tensor) -> Reading:
-        """Return what is at index ``last`` (``(texts,)``) of each row of ids, ``(texts, time)``."""
+        """Return the output at one index of each row: ids ``(texts, time)``, last ``(texts,)``."""
         rows = torch.arange(len(ids), device=self.device)
         final = self.final_states(ids)[rows, last]
         return Reading(self.logits(final), final)
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats of the next tokens; both arguments ``(batch,
-        time)``.
+        """Return the mean cross-entropy of the next tokens, in nats; both arguments are
+        ``(batch, time)``.
         """
         return self.head_loss(self.residual_stream(ids)[-1], targets)
 
     def head_loss(self, states: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats, from the residual stream after the last block."""
-        # Over the padded head, as nanoGPT does: the padding's logits are pushed down in training.
+        # Over the padded head, as in nanoGPT: training pushes the padding's logits down.
         logits = self.lm_head(self.norm(states))
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
     def compile_training(self) -> None:
-        """Compile what a training step spends its time on: a block, once for all, and the head.
+        """Compile the blocks and the head, where a training step spends its time.
 
-        All blocks run one compiled block, which is ready in seconds; a graph of the whole model
-        takes a minute and is hardly faster.
+        All blocks share one compiled graph, which is ready in seconds; a graph of the whole model
+        takes a minute to compile and is hardly faster.
         """
         for block in self.blocks:
             block.compile()
@@ -284,19 +284,20 @@ class GPT(nn.Module):
         return self.lm_head.weight.device
 
     def input_weight(self) -> Tensor:
-        """Return the one trainable tensor of the input embedding: table or projection."""
+        """Return the main trainable matrix of the input embedding: a table or a projection."""
         return self.wte.weight  # type: ignore[return-value]
 
 
 def right_padded(
     texts: Sequence[Sequence[int]], rows: int = 0, time: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return the texts as one tensor of ids, and the index of each one's last token.
+    """Return the texts as one tensor of ids, and the index of each text's last token.
 
-    Padded on the right by zeros: a causal model sees nothing of it at the last real token.
+    Texts are padded with zeros on the right, which a causal model does not see at the last real
+    token.
 
     Args:
-        rows, time: the least shape of the ids.
+        rows, time: the smallest shape of the ids.
 
     Returns:
         ids ``(rows, time)`` and indices ``(rows,)``, int64, on the CPU.
@@ -310,12 +311,12 @@ def right_padded(
 
 
 def padded_vocabulary(tokenizer: Tokenizer) -> TokenBytes:
-    """Return a tokenizer's bytes, padded to a multiple of 64 ids by tokens without bytes."""
+    """Return the bytes of a tokenizer's ids, padded to a multiple of 64 ids with empty tokens."""
     padding = -tokenizer.n_vocab % PADDING_MULTIPLE
     vocabulary = tokenizer.vocabulary
     return TokenBytes.of([vocabulary[i] for i in range(len(vocabulary))] + [b""] * padding)
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Return how many numbers of a model are trained; a tied tensor counts once."""
+    """Return the number of trainable parameters of a model; a tied tensor counts once."""
     return sum(parameter.numel() for parameter in model.parameters())

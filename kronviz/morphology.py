@@ -1,11 +1,11 @@
-"""Whether two English words are forms of one root: by a stemmer, by prefixes, and by lists.
+"""Tells whether two English words have the same root: by a stemmer, prefixes, and lists.
 
 Notable:
 
-- Porter's English stemmer (Snowball) takes endings off; `PREFIXES` are taken off here where a word
-  of at least `MIN_ROOT` letters is left. That one word holds the letters of another makes them no
-  kin: "hundred" and "red" have no root in common.
-- Families that the paper lists (`kronviz.families`) are kin whatever the rule says, which covers
+- Porter's English stemmer (Snowball) removes endings; `PREFIXES` are removed here if at least
+  `MIN_ROOT` letters remain. A word that merely contains the letters of another is not related to
+  it: "hundred" and "red" do not share a root.
+- Members of one of the paper's families (`kronviz.families`) are always related, which covers
   irregular forms such as "ran" and "built".
 
 >>> kin("running", "run"), kin("rerun", "runs"), kin("hundred", "red"), kin("trunk", "run")
@@ -42,7 +42,7 @@ WHOLE = frozenset(
         "united unless until".split(),
     )
 )
-"""Stems that only look as if they began with a prefix."""
+"""Stems that only seem to begin with a prefix."""
 
 
 def kin(first: str, second: str) -> bool:
@@ -58,7 +58,7 @@ def kin(first: str, second: str) -> bool:
 
 @functools.lru_cache(maxsize=200_000)
 def _roots(word: str) -> frozenset[str]:
-    """Return a word's stem, and what is left of it without a prefix."""
+    """Return a word's stem, and the stems of what remains without a prefix."""
     whole = stem(word)
     if whole in WHOLE:
         return frozenset((whole,))

@@ -1,10 +1,11 @@
-"""Hashed byte n-grams: which rows of a learned matrix a byte string shares with its kin.
+"""Hashed byte n-grams: which rows of a learned matrix a byte string selects.
 
 Notable:
 
-- The bytes stand between two marks, one for the beginning and one for the end, so that short tokens
-  have n-grams that nothing else has, and a prefix differs from the same letters within a word.
-- Nothing is absolute: a letter more at the front leaves all n-grams behind it as they are.
+- The bytes are put between a begin and an end mark, so that short tokens have n-grams of their own,
+  and a prefix differs from the same letters within a word.
+- N-grams do not depend on their position: an extra letter at the front leaves the n-grams after it
+  unchanged.
 
 Sources: fastText (Bojanowski et al. 2017, arXiv 1607.04606) for bags of hashed n-grams, T-FREE
 (arXiv 2406.19223) for such bags as the whole input embedding.
@@ -23,20 +24,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 BEGIN, END = 256, 257
-"""Symbols before the first and behind the last byte."""
+"""The marks before the first and after the last byte."""
 OFFSET, PRIME = 0x811C9DC5, 0x01000193
-"""Of the 32-bit FNV-1a hash."""
+"""Constants of the 32-bit FNV-1a hash."""
 MIX = 0x85EBCA6B, 0xC2B2AE35
-"""Factors of MurmurHash3's finaliser."""
+"""Multipliers of MurmurHash3's finaliser."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Which n-grams count and how many rows they are hashed to.
+    """Which n-grams are used, and how many rows they are hashed to.
 
     Attributes:
-        rows: rows of the matrix that n-grams share.
-        shortest, longest: bytes of an n-gram, marks included.
+        rows: number of rows that n-grams are hashed to.
+        shortest, longest: symbols in an n-gram: bytes and marks.
 
     Raises:
         ValueError: there are no rows, or no lengths.
@@ -49,40 +50,40 @@ class Rule:
     def __post_init__(self) -> None:
         if not 1 <= self.rows < 2**31:
             raise ValueError(
-                f"rows is {self.rows}; an n-gram needs 1 to {2**31 - 1} to choose from"
+                f"rows is {self.rows}; it must be a whole number from 1 to {2**31 - 1}"
             )
         if not 1 <= self.shortest <= self.longest:
             raise ValueError(
-                f"n-grams of {self.shortest} to {self.longest} bytes: the shortest must have at "
-                "least one, and no more than the longest"
+                f"shortest is {self.shortest} and longest {self.longest}; shortest must be at "
+                "least 1 and at most longest"
             )
 
     def cells(self, data: bytes) -> NDArray[np.int64]:
         """Return the row of every n-gram of a byte string, ``(n_grams,)``, the shortest first.
 
-        A row that several n-grams hash to is there as often.
+        A row to which several n-grams hash is repeated.
         """
         symbols = np.empty(len(data) + 2, np.uint32)
         symbols[0], symbols[-1] = BEGIN, END
         symbols[1:-1] = np.frombuffer(data, np.uint8)
         hashes = np.full(len(symbols), OFFSET, np.uint32)
-        found = [np.zeros(0, np.uint32)]
+        rows = [np.zeros(0, np.uint32)]
         for n in range(1, min(self.longest, len(symbols)) + 1):
             count = len(symbols) - n + 1
             hashes = (hashes[:count] ^ symbols[n - 1 :]) * np.uint32(PRIME)
             if n >= self.shortest:
-                found.append(mix(hashes) % np.uint32(self.rows))
-        return np.concatenate(found).astype(np.int64)
+                rows.append(mix(hashes) % np.uint32(self.rows))
+        return np.concatenate(rows).astype(np.int64)
 
     def spans(self, length: int) -> Iterator[tuple[int, int]]:
-        """Yield the bytes that each n-gram of `cells` covers: the first, and the one behind it."""
+        """Yield the range of bytes, start and exclusive end, that each n-gram of `cells` covers."""
         for n in range(self.shortest, min(self.longest, length + 2) + 1):
             for start in range(length + 3 - n):
                 yield max(0, start - 1), min(length, start + n - 1)
 
 
 def mix(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Spread 32-bit hashes over all their bits (MurmurHash3's finaliser)."""
+    """Mix the bits of 32-bit hashes (MurmurHash3's finaliser)."""
     hashes = (hashes ^ (hashes >> np.uint32(16))) * np.uint32(MIX[0])
     hashes = (hashes ^ (hashes >> np.uint32(13))) * np.uint32(MIX[1])
     return hashes ^ (hashes >> np.uint32(16))

@@ -1,16 +1,16 @@
-"""Passages of real text whose context is misspelled, and the loss on how they truly go on.
+"""Passages of real text with misspelled contexts, and the loss on their true continuations.
 
-    contexts in several conditions (clean, 15% of the words misspelled, …) | 24 true tokens
+    context in several conditions (clean, 15% of the words misspelled, …) | 24 true tokens
 
 Notable:
 
-- The tokens that are scored are clean and the same in every condition and for every model of a
-  vocabulary, so that differences between models, and between conditions, are paired.
-- A text on which models were compared before may be cut in two by a hash of each document: one half
-  for choosing, the other for the verdict (`HALVES`). Both halves of a text whose validation loss
-  was followed during training were seen by that loss; only a text that nothing read is untouched.
-- Needs nothing but PyTorch, NumPy and tiktoken (human misspellings: codespell), so that it runs
-  where models are trained.
+- The scored tokens are clean and the same in every condition and for every model of a vocabulary,
+  so differences between models and between conditions are paired.
+- A text can be split in two by a hash of each document: one half for choosing between models, the
+  other for the verdict (`HALVES`). If a text's validation loss was watched during training, both
+  halves have influenced it; only a text that nothing has read is untouched.
+- Needs only PyTorch, NumPy and tiktoken (for human misspellings codespell), so that it runs where
+  models are trained.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from kronviz.typos.words import find_words
 COUNT, CONTEXT, CONTINUATION = 2_000, 64, 24
 SHARES = (0.05, 0.15, 0.30)
 SYNTHETIC = ("swap", "drop", "double", "insert", "neighbour")
-"""Kinds of `kronviz.typos` that a synthetic misspelling is drawn from, each as likely."""
+"""Kinds of `kronviz.typos` that synthetic misspellings are drawn from, all equally likely."""
 HALVES = ("choosing", "verdict")
 
 
 class PassageError(ValueError):
-    """No passages can be made; the message is one sentence for a person."""
+    """No passages can be made; the message is one sentence for a user."""
 
 
 @dataclass(frozen=True, order=True)
@@ -46,9 +46,9 @@ class Condition:
     """What happens to the context.
 
     Attributes:
-        kind: ``clean``, ``none`` (no context at all: an end-of-text token in its place),
-            ``synthetic``, ``human`` or a name in `kronviz.typos.noise.PERTURBATIONS`.
-        share: of the words that are misspelled, 0 to 1; 0 for the other kinds.
+        kind: ``clean``, ``none`` (an end-of-text token in place of the context), ``synthetic``,
+            ``human`` or a name in `kronviz.typos.noise.PERTURBATIONS`.
+        share: share of the words that are misspelled, 0 to 1; 0 for the other kinds.
     """
 
     kind: str
@@ -69,12 +69,12 @@ class Passages:
     """Contexts in every condition and their continuations, as ids of one vocabulary.
 
     Attributes:
-        contexts: ids of each passage's context by condition; their lengths differ.
-        misspelled: share of the words that truly differ from the clean context, by condition:
-            people's misspellings are not known of every word.
+        contexts: ids of each passage's context, by condition; their lengths differ.
+        misspelled: share of the words that were really misspelled, by condition; it can be lower
+            than asked for, because not every word has a known human misspelling.
         targets: the true continuations, int64, ``(passages, continuation)``.
-        bytes: of each continuation, int64, ``(passages,)``.
-        texts: SHA-256 of all clean passages: equal where the passages are.
+        bytes: number of bytes of each continuation, int64, ``(passages,)``.
+        texts: SHA-256 of all clean passages, by which two sets can be compared.
     """
 
     vocabulary: str
@@ -90,7 +90,7 @@ class Passages:
         return len(self.targets)
 
     def part(self, start: int, stop: int) -> Passages:
-        """Return some of the passages; `misspelled` and `texts` stay those of all."""
+        """Return a range of the passages; `misspelled` and `texts` remain those of all passages."""
         rows = slice(start, stop)
         return replace(
             self,
@@ -100,7 +100,7 @@ class Passages:
         )
 
     def cut(self, condition: Condition, n_ctx: int) -> int:
-        """Count the contexts that a model of ``n_ctx`` tokens cannot read from their beginning."""
+        """Count the contexts whose beginning does not fit a model of ``n_ctx`` tokens."""
         room = n_ctx - self.targets.shape[1] + 1
         return sum(len(ids) > room for ids in self.contexts[condition])
 
@@ -118,16 +118,17 @@ def passages(
     half: str | None = None,
     progress: Progress | None = None,
 ) -> Passages:
-    """Cut passages out of texts and misspell their contexts; the same arguments, the same passages.
+    """Cut passages out of texts and misspell their contexts. The same arguments give the same
+    passages.
 
     Args:
-        texts: documents; a passage never crosses from one to the next, and none overlap.
+        texts: documents; passages do not overlap or cross from one document to the next.
         vocabulary: name for `kronviz.tokenizer.load_tokenizer`.
-        count: passages, drawn from all that there are.
-        context, continuation: clean tokens of each passage before and from the cut, which lies
-            before a word.
-        kinds: of synthetic misspellings, names in `kronviz.typos.KINDS`.
-        seed: of the draw and of the misspellings.
+        count: how many passages to draw, if there are so many.
+        context, continuation: number of clean tokens before and after the cut; the token after it
+            begins a word.
+        kinds: kinds of synthetic misspellings, names in `kronviz.typos.KINDS`.
+        seed: seed of the draw and of the misspellings.
         half: ``choosing`` or ``verdict``, see `HALVES`; ``None`` takes all documents.
         progress: as for `kronviz.progress.asking`.
 
@@ -139,27 +140,27 @@ def passages(
     if min(count, context, continuation) < 1:
         raise PassageError("count, context and continuation must be 1 or more.")
     tokenizer = load_tokenizer(vocabulary)
-    found = [
+    pool = [
         passage
         for text in texts
         if half is None or half_of(text) == half
         for passage in _cut(text, tokenizer, context, continuation, progress)
     ]
-    if not found:
+    if not pool:
         raise PassageError(
             f"The text has no passage of {context + continuation} tokens; give a longer one."
         )
-    # In the order of the draw, so that the first of them are a sample too.
-    chosen = [found[i] for i in np.random.default_rng(abs(seed)).permutation(len(found))[:count]]
+    # In the order of the draw, so that the first few are a sample, too.
+    chosen = [pool[i] for i in np.random.default_rng(abs(seed)).permutation(len(pool))[:count]]
     cleans = [tokenizer.decode(before) for before, _ in chosen]
     misspelled = {
         condition: _misspell(cleans, condition, kinds, seed)
         for condition in asking(conditions, progress, 1)
     }
     words = max(1, sum(len(find_words(text)) for text in cleans))
-    targets = np.array([behind for _, behind in chosen], np.int64)
+    targets = np.array([after for _, after in chosen], np.int64)
     lengths = np.diff(tokenizer.vocabulary.offsets)
-    whole = "\0".join(tokenizer.decode([*before, *behind]) for before, behind in chosen)
+    whole = "\0".join(tokenizer.decode([*before, *after]) for before, after in chosen)
     return Passages(
         vocabulary=vocabulary,
         seed=seed,
@@ -176,58 +177,62 @@ def passages(
 
 
 def half_of(text: str) -> str:
-    """Return the half that a document belongs to, by a hash of its text."""
+    """Return the half that a document belongs to, from a hash of its text."""
     return HALVES[hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % 2]
 
 
 def losses(model: GPT, made: Passages, condition: Condition) -> NDArray[np.float64]:
-    """Return the mean loss of each true continuation, in nats a token: float64, ``(passages,)``.
+    """Return the mean loss of each true continuation, in nats per token: float64, ``(passages,)``.
 
     Args:
-        model: in evaluation mode, of the passages' vocabulary. Of a context that does not fit it
-            with its continuation, the end is read.
+        model: in evaluation mode, of the passages' vocabulary. It reads the end of a context that
+            is too long for it.
 
     Raises:
-        PassageError: the model is of another vocabulary, or reads too few tokens.
+        PassageError: the model has another vocabulary, or reads too few tokens.
     """
     if model.config.vocabulary != made.vocabulary:
         raise PassageError(
-            f"The passages are of {made.vocabulary}, the model is of {model.config.vocabulary}."
+            f"The passages are in {made.vocabulary} tokens and the model reads "
+            f"{model.config.vocabulary}; cut passages in the model's vocabulary."
         )
     length = made.targets.shape[1]
     if length > model.config.n_ctx:
-        raise PassageError(f"The model reads {model.config.n_ctx} tokens, fewer than are scored.")
+        raise PassageError(
+            f"The model reads {model.config.n_ctx} tokens, fewer than the {length} of a "
+            "continuation; make it shorter."
+        )
     targets = map(tuple, made.targets.tolist())
     texts = list(zip(made.contexts[condition], targets, strict=True))
     return -score(model, texts).logprobs / length
 
 
 def _cut(
-    text: str, tokenizer: Tokenizer, context: int, after: int, progress: Progress | None
+    text: str, tokenizer: Tokenizer, context: int, continuation: int, progress: Progress | None
 ) -> Iterator[tuple[Ids, Ids]]:
-    """Yield the passages of a document, first to last, each cut before two words."""
+    """Yield the passages of a document in order; context and continuation both begin at a word."""
     ids = tokenizer.encode(text)
     starts = [tokenizer.token_bytes(i)[:2] for i in ids]
     word = [len(b) == 2 and b[:1] == b" " and b[1:].isalpha() for b in starts]
     i = 0
-    while i + context + after <= len(ids):
+    while i + context + continuation <= len(ids):
         if i % 64 == 0:
             goes_on(progress, 0)
         before = tuple(ids[i : i + context])
-        behind = tuple(ids[i + context : i + context + after])
-        if word[i] and word[i + context] and _whole(tokenizer, before, behind):
-            yield before, behind
-            i += context + after
+        after = tuple(ids[i + context : i + context + continuation])
+        if word[i] and word[i + context] and _encodes_back(tokenizer, before, after):
+            yield before, after
+            i += context + continuation
         else:
             i += 1
 
 
-def _whole(tokenizer: Tokenizer, before: Ids, behind: Ids) -> bool:
-    """Return whether the tokens are those of their own text, cut or not."""
-    first, second = tokenizer.decode(before), tokenizer.decode(behind)
+def _encodes_back(tokenizer: Tokenizer, before: Ids, after: Ids) -> bool:
+    """Return whether encoding the decoded tokens gives the same tokens, split at the cut or not."""
+    first, second = tokenizer.decode(before), tokenizer.decode(after)
     return (
         tokenizer.encode(first) == list(before)
-        and tokenizer.encode(first + second) == [*before, *behind]
+        and tokenizer.encode(first + second) == [*before, *after]
         and "\ufffd" not in second
     )
 
@@ -235,7 +240,7 @@ def _whole(tokenizer: Tokenizer, before: Ids, behind: Ids) -> bool:
 def _misspell(
     cleans: Sequence[str], condition: Condition, kinds: Sequence[str], seed: int
 ) -> tuple[list[str], int]:
-    """Return the texts in a condition, and how many of their words were misspelled."""
+    """Return the texts in a condition, and how many words were misspelled."""
     kind = condition.kind
     if kind == "clean":
         return list(cleans), 0
@@ -247,7 +252,7 @@ def _misspell(
         raise PassageError(f"There is no condition {kind!r}.")
     names = tuple(kinds) if kind == "synthetic" else ("human",)
     try:
-        # One edit a word, so that there are as many edits as misspelled words.
+        # One edit per word, so that the number of edits is the number of misspelled words.
         made = [
             misspell(text, kinds=names, edits=1, seed=seed + i, share=condition.share)
             for i, text in enumerate(cleans)

@@ -1,6 +1,6 @@
-"""Where the files lie that come with the package.
+"""Paths of the files that come with the package.
 
-In a checkout they stand beside it, where people look for them; in an installation inside it.
+In a checkout they are beside the package; in an installation they are inside it.
 """
 
 from __future__ import annotations

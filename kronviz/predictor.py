@@ -1,13 +1,12 @@
-"""A pair of arms, ready to answer: the comparison that everything on the first page shows.
+"""`Predictor`: a pair of loaded arms, and their comparison on a clean and a misspelled text.
 
 Notable:
 
-- The two arms share every line: tokens are read once, each arm reads all texts as one batch.
-- Several comparisons are one batch too (`Predictor.compare_many`); `serving` gathers them.
-- On a GPU batches have fixed shapes and are read by CUDA graphs (`graphs`).
-- Texts of different lengths are padded on the right. The model is causal, so that padding changes
-  nothing at the last real position.
-- A problem with what a person typed is an `InputError`, whose message is one sentence for them.
+- All arms share one code path: texts are tokenized once, and each arm reads them as one batch.
+- Several comparisons make one batch, too (`Predictor.compare_many`); `serving` gathers them.
+- On a CPU common prefixes are read once (`prefixes`); on a GPU batches have fixed shapes and run
+  as CUDA graphs (`graphs`).
+- A problem with what a user typed is an `InputError`, whose message is one sentence for them.
 
 >>> predictor = Predictor.load("tiny")
 >>> comparison = predictor.compare("The capital of France is", "The captial of Frnace is")
@@ -48,9 +47,9 @@ Answer = TypeVar("Answer")
 MAX_CHARS = 2_000
 TOP = 10
 _UNEVEN, _SHORT = 1.5, 8
-"""A batch holds texts up to so many times as long as its shortest, and so many tokens more."""
+"""In a batch no text is longer than this many times its shortest text plus this many tokens."""
 _DIFFERENCES = 60_000
-"""Pairs of bytes that are looked through for differences; beyond, pairs of tokens are."""
+"""Pairs of bytes up to which differences are searched byte by byte, then token by token."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class TokenView:
         text: readable form; bytes that are not a whole character are written ``\xe2``.
         hex: the bytes, two digits each.
         changed: indices of the bytes that differ from the other text.
-        gaps: indices of the bytes before which the other text has bytes that this one lacks; the
-            number of bytes for a gap behind the last.
+        gaps: indices of the bytes before which this text lacks bytes of the other; the number of
+            bytes stands for a gap after the last one.
     """
 
     id: int
@@ -90,9 +89,9 @@ class ArmComparison:
     """How one arm answers both texts.
 
     Attributes:
-        arm: ``bpe`` or ``kron``.
+        arm: the arm's name, such as ``bpe``.
         next_tokens: the ten tokens with the largest probability after either text.
-        clean_top: the most probable next token after the clean text; ``typo_top`` likewise.
+        clean_top, typo_top: the most probable next token after each text.
         answer: the first token of the right answer; ``None`` where none was given.
     """
 
@@ -123,15 +122,15 @@ class Comparison:
 
 
 class Predictor:
-    """A pair of arms with their tokenizer. Make one with `load`.
+    """A pair of arms with their tokenizer; `load` creates one.
 
     Attributes:
         pair: the pair's name.
-        arms: the models by arm, those that could be loaded.
-        readers: what reads whole batches with them fastest where they are, by arm.
+        arms: the models that could be loaded, by arm.
+        readers: the fastest reader of batches for each arm's device.
         tokenizer: shared by the arms.
         problems: a sentence for each arm that could not be loaded.
-        fingerprints: of the weights by arm, as `kronviz.checkpoint.fingerprint` gives them.
+        fingerprints: `kronviz.checkpoint.fingerprint` of each arm's weights.
     """
 
     def __init__(
@@ -166,13 +165,13 @@ class Predictor:
     ) -> Predictor:
         """Load a pair by its name in ``checkpoints/`` or by its folder.
 
-        A further arm of the folder joins the two as in ``tiny+ngram-word``.
+        A name such as ``tiny+ngram-word`` adds a third arm of the folder.
 
         Args:
-            device: where to compute; CUDA if there is one, else the CPU.
-            dtype: type of the weights and of what is computed with them; bfloat16 on CUDA, else
-                float32. ``benchmarks/serve.py`` prints how far the one strays from the other.
-            beside: another predictor of the same folder, whose models are used again.
+            device: where to compute; by default CUDA if there is a GPU, else the CPU.
+            dtype: type of weights and activations; by default bfloat16 on CUDA, else float32.
+                ``benchmarks/serve.py`` prints how much the results differ.
+            beside: another predictor of the same folder, whose models are shared.
 
         Raises:
             CheckpointError: no arm of the pair can be loaded.
@@ -193,18 +192,18 @@ class Predictor:
         return cls(info.name, arms, problems, prints)
 
     def compare(self, clean: str, typo: str, answer: str = "") -> Comparison:
-        """Compare the answers of both arms to a clean text and a misspelled one.
+        """Compare the answers of all arms to a clean text and a misspelled one.
 
         Args:
-            answer: what should follow both texts; empty if that is not known.
+            answer: what should follow both texts; empty if unknown.
 
         Raises:
             InputError: a text is empty or too long.
         """
-        (found,) = self.compare_many([(clean, typo, answer)])
-        if isinstance(found, InputError):
-            raise found
-        return found
+        (comparison,) = self.compare_many([(clean, typo, answer)])
+        if isinstance(comparison, InputError):
+            raise comparison
+        return comparison
 
     def compare_many(
         self, texts: Sequence[tuple[str, str] | tuple[str, str, str]]
@@ -212,12 +211,13 @@ class Predictor:
         """Compare several clean texts with their misspelled ones, read together in few batches.
 
         Args:
-            texts: clean, misspelled and, if known, the right answer, pair by pair.
+            texts: for each pair the clean text, the misspelled text and, if known, the right
+                answer.
 
         Returns:
-            An answer a pair, in their order; for a pair that cannot be answered, the reason.
-            ``seconds`` is the time of the whole call. Read alone or together, probabilities agree
-            to the rounding of float32.
+            For each pair, in order, its comparison or the reason why there is none. ``seconds``
+            counts from the start of the call. Batching changes probabilities by float32 rounding
+            only.
         """
         started = time.perf_counter()
         answers: dict[int, Comparison | InputError] = {}
@@ -237,7 +237,7 @@ class Predictor:
             arms = self.by_arm(
                 functools.partial(self._read_arm, texts=ids_together, answers=wanted)
             )
-            for one, said in zip(batch, zip(*arms, strict=True), strict=True):
+            for one, by_arm in zip(batch, zip(*arms, strict=True), strict=True):
                 clean_tokens, typo_tokens = self.token_views(one.clean_ids, one.typo_ids)
                 answers[one.place] = Comparison(
                     pair=self.pair,
@@ -245,15 +245,13 @@ class Predictor:
                     typo=one.typo,
                     clean_tokens=clean_tokens,
                     typo_tokens=typo_tokens,
-                    arms=said,
+                    arms=by_arm,
                     seconds=time.perf_counter() - started,
                 )
         return [answers[place] for place in range(len(texts))]
 
     def encode(self, text: str, label: str = "text") -> list[int]:
-        """Return the ids of a typed text; `InputError` if it is empty, or longer than the model
-        reads.
-        """
+        """Return the ids of a typed text; `InputError` if it is empty or too long."""
         if not text.strip():
             raise InputError(f"The {label} is empty; type a few words.")
         check_characters(text, label)
@@ -262,16 +260,14 @@ class Predictor:
         return ids
 
     def check_length(self, tokens: int, label: str = "text") -> None:
-        """Raise `InputError` if so many tokens are more than the models read."""
+        """Raise `InputError` if a text of so many tokens is too long for the models."""
         if tokens > self.n_ctx:
             raise InputError(
                 f"The {label} has {tokens:,} tokens; this model reads {self.n_ctx}. Shorten it."
             )
 
     def by_arm(self, answer: Callable[[str], Answer]) -> list[Answer]:
-        """Return what a function answers for each arm; side by side where the CPU has a core for
-        each.
-        """
+        """Call a function for each arm; in parallel if the CPU has enough cores."""
         on_cpu = all(model.device.type == "cpu" for model in self.arms.values())
         side_by_side = on_cpu and torch.get_num_threads() * len(self.arms) <= cores()
         return list((self._pool.map if side_by_side else map)(answer, self.arms))
@@ -279,7 +275,7 @@ class Predictor:
     def answer_token(self, clean: str, typo: str, answer: str) -> int | None:
         """Return the first token of a right answer, as it would follow both texts.
 
-        A space is put before it unless both texts end in one. ``None`` for an empty answer.
+        A space is added before it unless both texts end in one. ``None`` for an empty answer.
 
         Raises:
             InputError: the answer is too long.
@@ -294,9 +290,9 @@ class Predictor:
     def _read_arm(
         self, arm: str, texts: Sequence[Sequence[int]], answers: Sequence[int | None]
     ) -> list[ArmComparison]:
-        """Return one arm's answers to all clean texts, and after them all misspelled ones."""
+        """Return one arm's answers to texts: first all clean ones, then all misspelled ones."""
         reading = self.readers[arm].read(texts)
-        # One transfer here, in place of a wait for the GPU at every number below.
+        # One transfer here, rather than a wait for the GPU at every number below.
         logs, final = log_probs(reading.logits.cpu()), reading.final.cpu()
         half = len(logs) // 2
         metrics = log_prob_metrics(logs[:half], logs[half:], final[:half], final[half:])
@@ -311,13 +307,13 @@ class Predictor:
     ) -> ArmComparison:
         """Return one arm's answer to one pair, from its probabilities ``(2, vocab)``."""
         best = probabilities.amax(0).topk(TOP).indices.tolist()
-        known = [] if answer is None else [answer]
-        shown = [*best, *probabilities.argmax(-1).tolist(), *known]
-        found = probabilities[:, shown]
-        # NumPy counts ten times as fast as PyTorch does.
+        right = [] if answer is None else [answer]
+        shown = [*best, *probabilities.argmax(-1).tolist(), *right]
+        selected = probabilities[:, shown].tolist()
+        # NumPy counts ten times as fast as PyTorch.
         ranks = [
             [int(np.count_nonzero(row > value)) + 1 for value in values]
-            for row, values in zip(probabilities.numpy(), found.tolist(), strict=True)
+            for row, values in zip(probabilities.numpy(), selected, strict=True)
         ]
         views = [
             NextToken(
@@ -326,15 +322,15 @@ class Predictor:
                 self.tokenizer.token_bytes(token).hex(" "),
                 *values,
             )
-            for token, *values in zip(shown, *found.tolist(), *ranks, strict=True)
+            for token, *values in zip(shown, *selected, *ranks, strict=True)
         ]
-        next_tokens, (clean_top, typo_top, *right) = views[: len(best)], views[len(best) :]
+        next_tokens, (clean_top, typo_top, *rest) = views[: len(best)], views[len(best) :]
         return ArmComparison(
-            arm, tuple(next_tokens), clean_top, typo_top, metrics, right[0] if right else None
+            arm, tuple(next_tokens), clean_top, typo_top, metrics, rest[0] if rest else None
         )
 
     def token_views(self, *texts: list[int]) -> tuple[tuple[TokenView, ...], ...]:
-        """Return the tokens of two texts for display, the bytes marked that differ."""
+        """Return the tokens of two texts for display, with the differing bytes marked."""
         streams = [[self.tokenizer.token_bytes(token) for token in ids] for ids in texts]
         changed, gaps = _differences(*streams)
         return tuple(
@@ -348,7 +344,7 @@ class Predictor:
         start, last = 0, len(ids) - 1
         for place, (token, data) in enumerate(zip(ids, stream, strict=True)):
             changed = tuple(i for i in range(len(data)) if start + i in marks)
-            # A gap between two tokens is the later one's; behind the last there is none later.
+            # A gap between two tokens belongs to the later one; the last also has the gap after it.
             ends = len(data) + (place == last)
             gaps = tuple(i for i in range(ends) if start + i in missing)
             yield TokenView(token, self.tokenizer.token_text(token), data.hex(" "), changed, gaps)
@@ -356,7 +352,7 @@ class Predictor:
 
 
 def _reader(model: GPT) -> GPT | PrefixReader | GraphReader:
-    """Return what reads texts fastest where the model is."""
+    """Return the fastest reader for the model's device."""
     if model.device.type == "cuda":
         return GraphReader(model)
     return PrefixReader(model) if model.device.type == "cpu" else model
@@ -380,7 +376,7 @@ def check_characters(text: str, label: str = "text") -> None:
 def clean_text(text: str) -> str:
     """Return a text that can be encoded: lone surrogates become U+FFFD, pairs one character.
 
-    JSON may carry half of a surrogate pair; UTF-8, and so a browser or a tokenizer, may not.
+    JSON can carry half of a surrogate pair; UTF-8, which browsers and tokenizers use, cannot.
     """
     if text.isascii():
         return text
@@ -389,7 +385,7 @@ def clean_text(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A pair of texts with its place among those asked together."""
+    """A pair of texts, and its place among those that came together."""
 
     place: int
     clean: str
@@ -404,7 +400,7 @@ class _Asked:
 
 
 def _alike(asked: list[_Asked]) -> Iterator[list[_Asked]]:
-    """Group pairs of about the same length: one long text among short ones pads them all."""
+    """Group pairs of similar length, because one long text would pad all others."""
     batch: list[_Asked] = []
     for one in sorted(asked, key=lambda one: one.length):
         if batch and one.length > _UNEVEN * batch[0].length + _SHORT:
@@ -419,9 +415,7 @@ Sides = tuple[set[int], set[int]]
 
 
 def _differences(first: list[bytes], second: list[bytes]) -> tuple[Sides, Sides]:
-    """Return the indices of the bytes of two token streams that differ from the other text, and of
-    gaps.
-    """
+    """Return the indices of differing bytes in both token streams, and of the gaps in both."""
     changed: Sides = (set(), set())
     gaps: Sides = (set(), set())
     for tag, i, i_end, j, j_end in byte_opcodes(first, second, _DIFFERENCES):

@@ -1,14 +1,14 @@
-"""Reading several texts at once, with what they begin with in common read once.
+"""Reads several texts at once, computing common prefixes only once.
 
 Notable:
 
 - A clean text and a misspelled one agree up to the first mistake, and a causal model has the same
-  states there. Texts are laid out as the nodes of a tree, a node for each prefix that occurs; all
-  that is computed for each token (nine tenths of the work) is computed once a node, and nothing is
-  padded. Attention alone goes through the texts one by one.
-- Of the last block only what the last tokens need is computed.
-- The numbers are those of `GPT.read`, to the rounding of float32.
-- For CPUs: on a GPU a batch of one shape is faster than one without waste (`kronviz.graphs`).
+  states there. The texts become a tree with one node for each distinct prefix. Everything computed
+  per token (nine tenths of the work) is computed once per node and without padding; only attention
+  goes text by text.
+- In the last block only what the last tokens need is computed.
+- The results equal those of `GPT.read` up to float32 rounding.
+- For CPUs: on a GPU a batch of fixed shape is faster, even with padding (`kronviz.graphs`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from torch.nn import functional as F
 from kronviz.model import GPT, Block, Reading, right_padded, split_heads
 
 FEW = 4
-"""Rows up to which a product is faster with the large matrix in front."""
+"""Rows up to which the product with the head is faster with the large matrix first."""
 
 
 @dataclass(frozen=True)
 class PrefixTree:
-    """Texts as nodes, one for each different prefix.
+    """Texts as nodes, one for each distinct prefix.
 
     Attributes:
         ids, depths: token of each node and its position in a text; int64, ``(nodes,)``.
         rows: the nodes of each text, padded with 0: int64, ``(texts, longest)``.
-        places: where in ``rows``, flattened, each node stands first; int64, ``(nodes,)``.
+        places: index of each node's first occurrence in ``rows``, flattened; int64, ``(nodes,)``.
         last: index of each text's last token; int64, ``(texts,)``.
     """
 
@@ -70,7 +70,7 @@ class PrefixTree:
 
 
 class PrefixReader:
-    """Reads as `GPT.read` does, common prefixes once.
+    """Reads texts like `GPT.read`, but common prefixes only once.
 
     Args:
         model: on a CPU, in evaluation mode.
@@ -81,7 +81,7 @@ class PrefixReader:
 
     @torch.inference_mode()
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
-        """Return what is at the last token of each text; arguments and result as for `GPT.read`."""
+        """Read texts; arguments and result as for `GPT.read`."""
         model, tree = self.model, PrefixTree.of(texts)
         states = model.wte(tree.ids) + model.wpe(tree.depths)
         *blocks, final_block = cast(list[Block], list(model.blocks))
@@ -92,14 +92,14 @@ class PrefixReader:
 
 
 def _logits(model: GPT, final: Tensor) -> Tensor:
-    """Compute as `GPT.logits`; a product twice as fast for the two texts of one comparison."""
+    """Compute `GPT.logits`, by a product that is twice as fast for the two texts of a pair."""
     if len(final) > FEW:
         return model.logits(final)
     return (model.lm_head.weight @ final.T)[: model.n_vocab].T.contiguous()
 
 
 def _pass(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
-    """Return one block, for all nodes: ``(nodes, d_model)``."""
+    """Run one block for all nodes: ``(nodes, d_model)``."""
     attention = block.attention
     mixed = attention.qkv(block.norm_1(states))
     q, k, v = (split_heads(part, attention.n_head) for part in mixed[tree.rows].chunk(3, -1))
@@ -110,7 +110,7 @@ def _pass(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
 
 
 def _pass_last(block: Block, states: Tensor, tree: PrefixTree) -> Tensor:
-    """Return one block, for the last token of each text: ``(texts, d_model)``."""
+    """Run one block for the last token of each text: ``(texts, d_model)``."""
     attention = block.attention
     normed = block.norm_1(states)
     texts = torch.arange(len(tree.rows))

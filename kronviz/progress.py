@@ -1,12 +1,11 @@
-"""How a long run says how far it is and hears that it is to stop: one protocol for all of them.
+"""One protocol by which every long run reports its progress and can be stopped.
 
 Notable:
 
-- Whatever may take long takes ``progress: Progress | None`` and tells it a `Step` after each
-  batch. An answer of ``False`` stops the run, which returns what it has.
-- A step that has nothing to hand over when it is stopped, such as a layout, raises `Stopped`.
-- A step can be asked for the result so far, so whoever watches can show it; no run computes it
-  unasked.
+- A function that may take long has an argument ``progress: Progress | None`` and calls it with a
+  `Step` after each batch. If it returns ``False``, the run stops and returns what it has.
+- A run without partial results, such as a layout, raises `Stopped` instead.
+- A step can be asked for the result so far; it is computed only when asked for.
 
 >>> told = []
 >>> gather([[1, 2], [3]], 3, lambda read, seconds: sum(read), lambda step: told.append(step.share))
@@ -26,17 +25,17 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 LOOK_S = 0.3
-"""How often a run that waits for another asks whether it is to go on."""
+"""Seconds between two checks of a run that waits for a lock."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a run is.
+    """How far a run has come.
 
     Attributes:
-        done, total: in whatever the run counts, such as pairs or bytes.
-        so_far: returns the result of what was done by now; ``None`` where there is none before the
-            end. It is called in the thread of the run, or once the run has ended.
+        done, total: in the run's own unit, such as pairs or bytes.
+        so_far: returns the result so far; ``None`` if there is none before the end. Call it in the
+            thread of the run, or after the run has ended.
     """
 
     done: float
@@ -45,16 +44,16 @@ class Step:
 
     @property
     def share(self) -> float:
-        """The share that is done, 0 to 1."""
+        """The share done, 0 to 1."""
         return self.done / self.total if self.total else 0.0
 
 
 Progress = Callable[[Step], object]
-"""Called with each step of a run; an answer of ``False`` stops it."""
+"""Called with each step of a run; returning ``False`` stops it."""
 
 
 class Stopped(Exception):
-    """Raised by a run that was told to stop and has nothing to hand over."""
+    """Raised by a run that was told to stop and has no partial result."""
 
 
 def goes_on(
@@ -63,25 +62,25 @@ def goes_on(
     total: float = 1.0,
     so_far: Callable[[], Any] | None = None,
 ) -> bool:
-    """Tell how far a run is, and return whether it is to go on. Arguments as for `Step`."""
+    """Report a step, and return whether the run should go on. Arguments as for `Step`."""
     return progress is None or progress(Step(done, total, so_far)) is not False
 
 
 def tell(progress: Progress | None, done: float, total: float = 1.0) -> None:
-    """Tell how far a run is that has nothing to hand over before its end.
+    """Report a step of a run that has no result before its end.
 
     Raises:
-        Stopped: it is not to go on.
+        Stopped: the run should not go on.
     """
     if not goes_on(progress, done, total):
         raise Stopped
 
 
 def asking(items: Iterable[Item], progress: Progress | None, every: int = 64) -> Iterator[Item]:
-    """Yield items of a preparation that has nothing to hand over, asking now and then.
+    """Yield the items of a preparatory loop, and call ``progress`` after every so many.
 
-    A run whose visitor has left ends there, where `Progress` raises; a stop waits for the batches
-    that come after it.
+    If the visitor has left, ``progress`` raises and ends the run here. A stop takes effect later,
+    at the batches that follow.
     """
     for number, item in enumerate(items, 1):
         yield item
@@ -90,11 +89,11 @@ def asking(items: Iterable[Item], progress: Progress | None, every: int = 64) ->
 
 
 def part(progress: Progress | None, offset: float, width: float) -> Progress:
-    """Return what a part of a run tells its steps to.
+    """Return a `Progress` for a part of a run.
 
     Args:
-        progress: of the whole run, which is told shares.
-        offset, width: where the part begins, and how large it is, as shares of the run.
+        progress: that of the whole run; it receives shares.
+        offset, width: where the part begins and how long it is, as shares of the run.
     """
     return lambda step: goes_on(progress, offset + width * step.share)
 
@@ -104,11 +103,11 @@ def holding(lock: Any, progress: Progress | None) -> Iterator[None]:
     """Hold a lock that others may hold for long.
 
     Args:
-        lock: a `threading.Lock` or its like.
-        progress: of the run that waits for it.
+        lock: a `threading.Lock` or the like.
+        progress: that of the run that waits for it.
 
     Raises:
-        Stopped: it is not to wait any longer.
+        Stopped: the run should not wait any longer.
     """
     while not lock.acquire(timeout=LOOK_S):
         tell(progress, 0)
@@ -119,7 +118,7 @@ def holding(lock: Any, progress: Progress | None) -> Iterator[None]:
 
 
 class Latch:
-    """A `Progress` that remembers that the run is to stop, and asks no more after that."""
+    """A `Progress` that remembers a stop and does not ask again."""
 
     def __init__(self, progress: Progress | None):
         self._progress = progress
@@ -138,12 +137,12 @@ def gather(
     summarize: Callable[[list[Item], float], Result],
     progress: Progress | None = None,
 ) -> Result:
-    """Go through batches until they end or the run is stopped, and sum up what was read.
+    """Collect batches until they end or the run is stopped, and summarize the items.
 
     Args:
-        batches: of what was read; empty ones where a stop may be heard in the midst of one.
-        total: items in all batches.
-        summarize: the result of what was read, and the seconds that it took.
+        batches: items as they are read; an empty batch only checks for a stop.
+        total: number of items in all batches.
+        summarize: makes the result from the items and the seconds that they took.
     """
     started = time.perf_counter()
     read: list[Item] = []

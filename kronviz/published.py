@@ -1,8 +1,8 @@
-"""The paper's own figures, for showing beside ours and never in place of ours.
+"""The paper's figures, to be shown beside ours and never in place of ours.
 
 Source: R. Shravan, “Kronecker Embeddings: Byte-Level Structured Token Representations for
-Parameter-Efficient Language Models”, arXiv 2605.29459. Each figure says where in the paper it
-stands. Nothing in here was measured by this project.
+Parameter-Efficient Language Models”, arXiv 2605.29459. Each figure names its place in the paper.
+This project measured none of them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Published:
     Attributes:
         text: the figure in words and units, as the paper gives it.
         where: the part of the paper that states it.
-        value: the number, where it is one; in the unit that ``text`` names.
-        spread: plus or minus, in the same unit; 0 where the paper gives none.
+        value: the figure as a number, if it is one, in the unit of ``text``.
+        spread: plus or minus, in the same unit; 0 if the paper gives none.
     """
 
     text: str
@@ -99,12 +99,12 @@ SAVED = Published("91 to 94% fewer input-side parameters", "abstract")
 
 @dataclass(frozen=True)
 class PublishedSaving:
-    """A share of input parameters saved, at the vocabulary and code that the paper states it for.
+    """A share of input parameters saved, with the vocabulary and code that the paper states.
 
     Attributes:
         n_vocab: tokens.
         pos_dim: positions of the code.
-        share: of the table's parameters.
+        share: share of the table's parameters.
         text: the figure in words.
         where: the part of the paper that states it.
     """

@@ -1,4 +1,4 @@
-"""Results as JSON and back: one way for every frozen data class that the project returns."""
+"""Converts every result, a frozen data class, to JSON and back."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ def to_dict(result: object) -> dict[str, Any]:
 
 
 def to_json(result: object, indent: int | None = None) -> str:
-    """Return a result as a JSON text. Infinite and undefined numbers become ``null``."""
+    """Return a result as JSON. Infinities and NaN become ``null``."""
     return _adapter(cast(Any, type(result))).dump_json(result, indent=indent).decode()
 
 
 def from_json(cls: type[Result], text: str | bytes) -> Result:
-    """Return the result that `to_json` wrote. `pydantic.ValidationError` where the text is no such
-    one.
-    """
+    """Return the result that `to_json` wrote; `pydantic.ValidationError` for any other text."""
     return _adapter(cast(Any, cls)).validate_json(text)
 
 

@@ -1,13 +1,14 @@
-"""`RowSumEmbedding`: embeddings that add up the rows of one matrix which a token's bytes select.
+"""`RowSumEmbedding`: embeddings that add up those rows of one matrix that a token's bytes select.
 
 Notable:
 
-- Drop-in for `torch.nn.Embedding`; the matrix is its one trainable tensor and the one entry of its
-  state dict. The vocabulary is not a buffer: nothing can fail to load it or average it.
-- Interchangeable ways to compute the sums, the same to rounding: a compiled loop on a CPU, Triton
+- A drop-in for `torch.nn.Embedding`. The matrix is its only trainable tensor and the only entry of
+  its state dict. The vocabulary is not a buffer, so it cannot be missing from a checkpoint or be
+  averaged with another.
+- The sums can be computed in several ways, equal up to rounding: a compiled loop on a CPU, Triton
   kernels on a GPU, a cached table, plain PyTorch.
 - Token bytes are stored ragged, as bytes and offsets.
-- Any position of a batch can be forced to stand for any byte string (paper, section 6.12).
+- Any position of a batch can be forced to any byte string (paper, section 6.12).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from kronviz.encoders import operator, plain, traceable, watched
 from kronviz.encoders.codes import Code, n_rows
 from kronviz.tokenizer import TokenBytes
 
-Kept = TypeVar("Kept")
+Cached = TypeVar("Cached")
 Slot = tuple[int, ...]
 """An index into a batch of ids: ``(position,)`` or ``(row, position)``."""
 INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
@@ -35,12 +36,12 @@ FREED = "the weight's memory has been freed; gather or load it first"
 
 
 class Tokens(NamedTuple):
-    """Byte strings as encoders read them.
+    """Byte strings in the form that encoders read.
 
     Attributes:
-        data, offsets: all bytes end to end, uint8, and where each string begins and the last one
-            ends, int32.
-        longest: bytes of the longest, or more.
+        data: all bytes, concatenated, uint8.
+        offsets: where each string begins and the last one ends, int32.
+        longest: number of bytes of the longest string, or more.
     """
 
     data: Tensor
@@ -57,7 +58,7 @@ class Tokens(NamedTuple):
         return cls(data, offsets, max(map(len, strings), default=0))
 
     def to(self, device: torch.device) -> Tokens:
-        """Return the same on a device."""
+        """Return the same strings on a device."""
         return Tokens(self.data.to(device), self.offsets.to(device), self.longest)
 
     def and_(self, others: Tokens) -> Tokens:
@@ -73,33 +74,33 @@ class RowSumEmbedding(nn.Module):
     Args:
         tokens: the bytes of every id.
         d_model: width of the embedding.
-        code: which rows, see `encoders.codes`.
-        encoder: how to compute: ``fused`` (numba on a CPU, Triton on a GPU), ``cached`` (all tokens
-            embedded once, then looked up; for inference, while gradients are wanted it computes
-            like ``auto``), ``reference`` (plain PyTorch), or ``auto``: fused where its package is
-            there, else the reference, which is logged once.
-        init_std: standard deviation that the rows are drawn with; 1/√R by default.
+        code: which rows are selected, see `encoders.codes`.
+        encoder: how to compute: ``fused`` (numba on a CPU, Triton on a GPU), ``cached`` (embeds all
+            tokens once and then looks them up; for inference, since with gradients it computes like
+            ``auto``), ``reference`` (plain PyTorch), or ``auto`` (``fused`` if its package is
+            installed, else ``reference`` with one log message).
+        init_std: standard deviation of the initial rows; by default 1/√R.
         device, dtype: of the rows.
 
     Attributes:
-        weight: the rows, the only parameter: ``(R, d_model)``, with R as `codes.n_rows` has it. It
-            is not a table of tokens: no output head can be tied to it.
+        weight: the rows, the only parameter: ``(R, d_model)``, R being `codes.n_rows`. It is not a
+            table of tokens, so no output head can be tied to it.
         data, offsets: the bytes of all tokens, uint8, and where each begins, int32, on the device
             of the weight.
         longest_read: most bytes of a string that are read; ``None`` if all are.
 
     Raises:
-        ValueError: d_model, init_std or encoder is none that there is.
+        ValueError: d_model, init_std or encoder is invalid.
 
-    In evaluation mode, without gradients, what follows from the rows alone (their mean, the table
-    of ``cached``) is kept until they change. Changes are seen whether they go through the
-    parameter, its ``data`` or an optimizer. Past PyTorch (numpy, DLPack, a kernel of your own)
-    they are seen on a CPU, and where most numbers change; else switch to training mode and back. A
-    CUDA graph that is recorded in evaluation mode holds what was kept then: record it again after
-    the rows have changed.
+    In evaluation mode without gradients, results that depend on the rows alone (their mean, the
+    table of ``cached``) are cached until the rows change. Changes through the parameter, its
+    ``data`` or an optimizer are always noticed. Changes that bypass PyTorch (numpy, DLPack, your
+    own kernel) are noticed on a CPU, if they change most elements; otherwise switch to training
+    mode and back. A CUDA graph captured in evaluation mode uses what was cached then: capture it
+    again after the rows have changed.
     """
 
-    # What code written for `nn.Embedding` asks for.
+    # Attributes that code written for `nn.Embedding` reads.
     max_norm, norm_type, scale_grad_by_freq, sparse = None, 2.0, False, False
     longest_read: int | None = None
     padding_idx: int | None = None
@@ -127,13 +128,13 @@ class RowSumEmbedding(nn.Module):
         self.encoder = encoder
         self._shape = torch.Size((n_rows(self.code), d_model))
         self.init_std = 1 / math.sqrt(self._shape[0]) if init_std is None else init_std
-        self._forget_all()
+        self._reset_cache()
         self._vocabulary = self._tables = Tokens.of(tokens)
         self.weight = nn.Parameter(torch.empty(self._shape, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Redraw the rows."""
+        """Draw new initial rows."""
         nn.init.normal_(self.weight, std=self.init_std)
         self._drawn = not self.weight.is_meta
 
@@ -143,9 +144,10 @@ class RowSumEmbedding(nn.Module):
 
     @_is_hf_initialized.setter
     def _is_hf_initialized(self, value: bool) -> None:
-        """Draw the rows if transformers, which draws modules that it knows only, left them empty.
+        """Draw the rows if transformers left them uninitialized, as it does in unknown modules.
 
-        It says so when it has drawn what a checkpoint lacks; parameters that it read say so, too.
+        It sets this flag on a module after initializing what the checkpoint lacks, and on each
+        parameter that it loaded.
         """
         self.__dict__["_is_hf_initialized"] = value
         if value and not self._drawn and not getattr(self.weight, "_is_hf_initialized", False):
@@ -159,19 +161,19 @@ class RowSumEmbedding(nn.Module):
     @num_embeddings.setter
     def num_embeddings(self, count: int) -> None:
         raise ValueError(
-            f"this embedding has the {self.num_embeddings:,} tokens of its vocabulary; for another "
-            f"number make a {type(self).__name__} of the new vocabulary and load this one's state "
+            f"this embedding has the {self.num_embeddings:,} tokens of its vocabulary; to change "
+            f"that, make a {type(self).__name__} with the new vocabulary and load this one's state "
             "dict"
         )
 
     @property
     def data(self) -> Tensor:
-        """Return the bytes of all tokens end to end: uint8."""
+        """Return the bytes of all tokens, concatenated: uint8."""
         return self._tables_on(self.weight.device).data
 
     @property
     def offsets(self) -> Tensor:
-        """Return where each token's bytes begin, and the last one's end: int32."""
+        """Return where each token's bytes begin, and where the last token's end: int32."""
         return self._tables_on(self.weight.device).offsets
 
     def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
@@ -185,17 +187,17 @@ class RowSumEmbedding(nn.Module):
             Shape ``(*ids.shape, d_model)``, dtype of the weight.
 
         Raises:
-            IndexError: an id is out of range (on a CPU; on a GPU the fused encoder gives a row of
-                NaN, the others fail as `nn.Embedding` does), or a forced index is.
-            TypeError: ids are not integers, or what is forced is not bytes.
-            RuntimeError: ids are on another device than the weight.
-            ValueError: the weight has another shape than it was made with: it was tied to a head.
+            IndexError: an id or a forced index is out of range (for ids on a CPU; on a GPU the
+                fused encoder returns a row of NaN, and the others fail as `nn.Embedding` does).
+            TypeError: ids are not integers, or a forced value is not bytes.
+            RuntimeError: ids and weight are on different devices.
+            ValueError: the weight's shape has changed, because it was tied to a head.
         """
         weight = self._parameters.get("weight")
         if weight is None:
             # Pruned or parametrized.
             weight = self.weight
-        # A trace would record the comparison.
+        # Not while tracing, which would record the comparison.
         tied = not torch._C._get_tracing_state() and weight.shape != self._shape
         if tied or getattr(ids, "dtype", None) not in INTEGERS:
             self._refuse(weight, ids)
@@ -209,19 +211,19 @@ class RowSumEmbedding(nn.Module):
             if self.encoder == "cached":
                 ids = ids.long()
                 self._check(ids, self.num_embeddings)
-                return F.embedding(ids, self._keep(weight, "table", self._embed_all))
-            embedded = self._keep(weight, "encode", self._prepare_all)(ids.reshape(-1))
+                return F.embedding(ids, self._cached(weight, "table", self._embed_all))
+            embedded = self._cached(weight, "encode", self._prepare_all)(ids.reshape(-1))
         else:
             embedded = self._prepare_all(weight)(ids.reshape(-1))
         return embedded.view(*ids.shape, self.embedding_dim)
 
     def embed_bytes(self, strings: Sequence[bytes]) -> Tensor:
         """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
-        return self._encode(self.weight, *self._placed(checked(strings, "strings")))
+        return self._encode(self.weight, *self._encodable(checked(strings, "strings")))
 
     @torch.no_grad()
     def warm_up(self) -> None:
-        """Compile and cache whatever the first call would, so that it need not wait for it."""
+        """Compile and cache what the first call would otherwise have to."""
         self.embed_bytes([b" "])
         if self.num_embeddings:
             self(torch.zeros(1, dtype=torch.long, device=self.weight.device))
@@ -230,14 +232,14 @@ class RowSumEmbedding(nn.Module):
         """Return what the code reads of each string."""
         return strings
 
-    def _placed(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
-        """Return ids that stand for strings, and the tokens that the ids are of."""
+    def _encodable(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+        """Return tokens that include the strings, and the strings' ids among them."""
         device = self.weight.device
         return torch.arange(len(strings), device=device), Tokens.of(self._read(strings)).to(device)
 
-    def _placed_behind(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
-        """Return the same, the tokens being those of the vocabulary and others behind them."""
-        ids, others = RowSumEmbedding._placed(self, strings)
+    def _appended(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+        """Return the vocabulary with the strings appended, and the strings' ids in it."""
+        ids, others = RowSumEmbedding._encodable(self, strings)
         return ids + self.num_embeddings, self._tables_on(ids.device).and_(others)
 
     def _encode(self, weight: Tensor, ids: Tensor, tokens: Tokens) -> Tensor:
@@ -246,22 +248,22 @@ class RowSumEmbedding(nn.Module):
         return self._prepare(weight, tokens)(ids)
 
     def _prepare(self, weight: Tensor, tokens: Tokens) -> Callable[[Tensor], Tensor]:
-        """Return how to embed ids of these tokens with the rows as they are."""
+        """Return a function that embeds ids of these tokens with the current rows."""
         code, (data, offsets, longest) = self.code, tokens
         if operator.is_ordinary(weight) and weight.numel() and not weight.data_ptr():
             raise RuntimeError(FREED)
-        mean = self._keep(weight, "mean", self._mean) if self._is_frozen(weight) else None
+        mean = self._cached(weight, "mean", self._mean) if self._is_frozen(weight) else None
         if encoders.is_fused(self.encoder, weight.device, weight.dtype):
             return operator.prepare(weight, mean, data, offsets, code)
         if torch.compiler.is_compiling():
             return lambda ids: traceable.encode(weight, ids, data, offsets, code, longest)
 
-        def plainly(ids: Tensor) -> Tensor:
+        def embed(ids: Tensor) -> Tensor:
             ids = ids.long()
             self._check(ids, len(offsets) - 1)
             return plain.encode(weight, mean, ids, data, offsets, code)
 
-        return plainly
+        return embed
 
     def _prepare_all(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         return self._prepare(weight, self._tables_on(weight.device))
@@ -275,7 +277,7 @@ class RowSumEmbedding(nn.Module):
         return weight.mean(0, dtype=precise)
 
     def _embed_forced(self, weight: Tensor, ids: Tensor, forced: Mapping[Slot, bytes]) -> Tensor:
-        """Embed forced strings as further tokens behind the vocabulary, all in one pass."""
+        """Embed ids and forced strings in one pass, the strings as extra tokens."""
         self._check(ids, self.num_embeddings)
         ids, tokens = self._with_forced(ids, forced)
         return self._prepare(weight, tokens)(ids.reshape(-1))
@@ -283,9 +285,9 @@ class RowSumEmbedding(nn.Module):
     def _with_forced(self, ids: Tensor, forced: Mapping[Slot, bytes]) -> tuple[Tensor, Tokens]:
         if not all(isinstance(slot, tuple) for slot in forced):
             raise TypeError(
-                "forced has a key that is not a tuple; say (position,) or (row, position)"
+                "forced has a key that is not a tuple; use (position,) or (row, position)"
             )
-        places, tokens = self._placed_behind(checked(list(forced.values()), "strings"))
+        places, tokens = self._appended(checked(list(forced.values()), "strings"))
         index = tuple(torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True))
         return ids.long().index_put(index, places), tokens
 
@@ -303,7 +305,7 @@ class RowSumEmbedding(nn.Module):
             return tables
         if torch.compiler.is_compiling() or device.type == "meta":
             return self._vocabulary.to(device)
-        # Made in inference mode they could not be saved for a backward pass.
+        # Tensors made in inference mode cannot be saved for a backward pass.
         with torch.inference_mode(False):
             tables = self._vocabulary.to(device)
         if type(tables.data) is Tensor:
@@ -318,12 +320,12 @@ class RowSumEmbedding(nn.Module):
             raise encoders.unknown_id(low if low < 0 else high, known)
 
     def _refuse(self, weight: Tensor, ids: Any) -> None:
-        """Say what is wrong with arguments that cannot be embedded."""
+        """Raise an error that says why these arguments cannot be embedded."""
         if not weight.numel() and self._shape.numel():
             raise RuntimeError(FREED)
         if weight.shape != self._shape:
             raise ValueError(
-                f"weight has shape {tuple(weight.shape)}; that of this embedding has "
+                f"weight has shape {tuple(weight.shape)}; this embedding needs "
                 f"{tuple(self._shape)}. It is not a table of tokens: do not tie it to an output "
                 "head, which needs a weight of its own"
             )
@@ -342,20 +344,20 @@ class RowSumEmbedding(nn.Module):
         )
 
     def _is_frozen(self, weight: Tensor) -> bool:
-        """Return whether what follows from the rows may be kept."""
+        """Return whether results that depend on the rows alone may be cached."""
         if self.training or torch.compiler.is_compiling():
             return False
         return not (weight.requires_grad and torch.is_grad_enabled())
 
-    def _keep(self, weight: Tensor, name: str, make: Callable[[Tensor], Kept]) -> Kept:
-        """Return what was made of the rows as they are, now or before."""
-        kept = self._kept.get(name)
-        if kept is not None and watched.unchanged(weight, kept[0], kept[1]):
+    def _cached(self, weight: Tensor, name: str, make: Callable[[Tensor], Cached]) -> Cached:
+        """Return ``make(weight)``, cached if the rows have not changed since."""
+        entry = self._cache.get(name)
+        if entry is not None and watched.unchanged(weight, entry[0], entry[1]):
             if encoders.is_recording(weight.device):
-                self._recorded[id(kept[2])] = kept[2]
-            return kept[2]
-        # Only a parameter that was given to this module in the ordinary way is known to change in
-        # ordinary ways. FSDP, for one, puts its own in their place and fills them unseen.
+                self._captured[id(entry[2])] = entry[2]
+            return entry[2]
+        # Changes can be seen only in parameters registered through `nn.Module`. FSDP, for example,
+        # puts its own parameters in their place and fills them unseen.
         if not watched.is_given(weight) or not watched.can_watch(weight):
             with torch.no_grad():
                 return make(weight)
@@ -364,40 +366,40 @@ class RowSumEmbedding(nn.Module):
         with torch.no_grad():
             made = make(weight)
         if not encoders.is_recording(weight.device):
-            self._kept[name] = state, changed, made
+            self._cache[name] = state, changed, made
         return made
 
-    def _forget_all(self) -> None:
-        self._kept: dict[str, tuple[watched.State, Callable[[], bool], Any]] = {}
-        # What graphs read: it must stay where it is as long as the projection does.
-        self._recorded: dict[int, Any] = {}
+    def _reset_cache(self) -> None:
+        self._cache: dict[str, tuple[watched.State, Callable[[], bool], Any]] = {}
+        # Tensors that captured graphs read: they must live as long as the projection.
+        self._captured: dict[int, Any] = {}
 
-    def _own(self, weight: Tensor | None) -> None:
-        """Take a parameter as this module's rows."""
-        self._kept.clear()
+    def _adopt(self, weight: Tensor | None) -> None:
+        """Adopt a parameter as this module's rows."""
+        self._cache.clear()
         if weight is not None:
             watched.give(weight)
         _embeddings.add(self)
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
-        """Take a parameter, as `nn.Module` does."""
+        """Register a parameter, as `nn.Module` does."""
         super().register_parameter(name, param)
         if name == "weight":
-            self._own(self._parameters["weight"])
+            self._adopt(self._parameters["weight"])
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training or evaluation mode, and forget what was kept."""
-        self._kept.clear()
+        """Switch to training or evaluation mode, and clear the cache."""
+        self._cache.clear()
         if mode:
             watched.release(self._parameters.get("weight"))
         return super().train(mode)
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:
         watched.release(self._parameters.get("weight"))
-        self._recorded.clear()
+        self._captured.clear()
         super()._apply(*arguments, **options)
         weight = self._parameters.get("weight")
-        self._own(weight)
+        self._adopt(weight)
         if weight is not None and not weight.is_meta:
             self._tables_on(weight.device)
         return self
@@ -408,20 +410,20 @@ class RowSumEmbedding(nn.Module):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        fresh: dict[str, Any] = {"_kept": {}, "_recorded": {}}
+        fresh: dict[str, Any] = {"_cache": {}, "_captured": {}}
         return {**self.__dict__, **fresh, "_tables": self._vocabulary}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._own(self._parameters.get("weight"))
+        self._adopt(self._parameters.get("weight"))
 
 
 _embeddings: weakref.WeakSet[RowSumEmbedding] = weakref.WeakSet()
-"""All of these. References to their weights would keep PyTorch from swapping them."""
+"""All instances. References to their weights would keep PyTorch from swapping these."""
 
 
 def _refuse_tied_head(module: nn.Module, name: str, parameter: Tensor | None) -> None:
-    """Refuse to make rows that bytes select the weight of an output head."""
+    """Refuse to tie an output head to the rows of an embedding of bytes."""
     if parameter is None or isinstance(module, RowSumEmbedding):
         return
     before = module._parameters.get(name)

@@ -1,9 +1,9 @@
-"""The log-probability that a model gives to given tokens after a context, many at a time.
+"""Scores given tokens after a context by a model's log-probability, many texts at a time.
 
 Notable:
 
-- Texts are read in batches padded on the right, which a causal model does not see, and only the
-  positions that are scored go through the head, which costs more than the rest of a small model.
+- Texts are read in batches padded on the right, which a causal model does not see. Only the scored
+  positions go through the head, which costs more than the rest of a small model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronviz.model import GPT, right_padded
 from kronviz.progress import Progress, goes_on
 
 TOKENS_AT_ONCE, HEAD_ROWS = 4_096, 384
-"""Tokens of a batch, padding included, and positions whose logits are held at a time."""
+"""Tokens in a batch, padding included, and positions whose logits are in memory at once."""
 
 Ids = tuple[int, ...]
 
@@ -31,7 +31,7 @@ class Scores:
 
     Attributes:
         logprobs: sum of the natural log-probabilities of a target's tokens, float64, ``(texts,)``.
-        greedy: whether each of its tokens is the most probable one, bool, ``(texts,)``.
+        greedy: whether all of its tokens are the most probable ones, bool, ``(texts,)``.
     """
 
     logprobs: NDArray[np.float64]
@@ -50,10 +50,10 @@ def score(
 
     Args:
         model: in evaluation mode.
-        texts: ids of a context and of a target, at least one each. Of a context that does not fit
-            the model with its target, the end is read.
-        tokens: of a batch, padding included; at least one text is read.
-        progress: asked after each batch, see `kronviz.progress.asking`.
+        texts: ids of a context and of a target, at least one each. The model reads the end of a
+            context that is too long for it.
+        tokens: most tokens in a batch, padding included; a batch has at least one text.
+        progress: called after each batch, see `kronviz.progress.asking`.
 
     Raises:
         ValueError: a context or a target is empty, or a target is longer than ``n_ctx``.
@@ -61,14 +61,14 @@ def score(
     n_ctx = model.config.n_ctx
     for context, target in texts:
         if not context or not target:
-            raise ValueError("A context and a target need one token each.")
+            raise ValueError("A context and a target need at least one token each.")
         if len(target) > n_ctx:
             raise ValueError(f"A target has {len(target)} tokens; the model reads {n_ctx}.")
     inputs = [(*context, *target)[-n_ctx - 1 : -1] for context, target in texts]
     logprobs, greedy = np.empty(len(texts)), np.empty(len(texts), bool)
     order = sorted(range(len(texts)), key=lambda i: len(inputs[i]))
     while order:
-        # The longest first: what fits once fits to the end.
+        # The longest first: if its batch fits in memory, so do all others.
         rows = order[-max(1, tokens // len(inputs[order[-1]])) :]
         del order[-len(rows) :]
         ids, last = right_padded([inputs[i] for i in rows])

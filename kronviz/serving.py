@@ -1,13 +1,13 @@
-"""Many at once: comparisons that wait together are one batch, equal ones are answered once.
+"""Serves comparisons to many visitors: waiting questions form one batch, equal ones are read once.
 
 Notable:
 
-- One thread reads for everybody. While it is busy, questions gather; it then takes all that wait,
-  up to `BATCH`. Nobody waits for a batch to fill.
-- A question whose asker has gone, or has asked a newer one, is dropped before it is read.
-- Answers are kept by what was asked, the ones asked for longest ago go first. They depend on
-  nothing else: another process without them gives the same answer, only later.
-- Where the wait would be too long a question is refused at once, with its place in the queue.
+- One thread reads for everybody. Questions queue while it is busy; then it takes all of them, up to
+  `BATCH`. It never waits for a batch to fill.
+- A question whose asker has left, or has asked a newer one, is dropped before it is read.
+- Answers are cached by question, least recently used first out. They depend on nothing else, so
+  several processes need not share a cache.
+- If the wait would be too long, a question is refused at once, with its place in the queue.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ WAITING = 500
 KEPT = 512
 PATIENCE_S = 4.0
 _SLOWEST_S, _WEIGHT = 0.02, 0.2
-"""Seconds a comparison before one was timed, and the weight of the last batch in their mean."""
+"""Initial estimate of the seconds per comparison, and the weight of a new batch in their mean."""
 
 Question = tuple[str, str, str]
 
 
 class Busy(InputError):
-    """Too many wait already.
+    """Too many questions are waiting.
 
     Attributes:
         place: the place that this question would have in the queue, from 1.
-        seconds: how long those before it are going to take.
+        seconds: the estimated time until it would be read.
     """
 
     def __init__(self, place: int, seconds: float):
@@ -51,12 +51,12 @@ class Busy(InputError):
 
 
 class Overtaken(Exception):
-    """A newer question of the same asker came before this one was read."""
+    """The same asker asked a newer question before this one was read."""
 
 
 @dataclass
 class _Waiting:
-    """A question that waits, and who wants to know."""
+    """A waiting question, and the futures of those who asked it."""
 
     question: Question
     answers: list[Future[Comparison]] = field(default_factory=list)
@@ -66,10 +66,10 @@ class Comparisons:
     """The comparisons of one pair of models, for many askers.
 
     Args:
-        predictor: answers them; only one thread ever asks it.
-        batch: how many are read together at most.
-        waiting: how many may wait.
-        kept: how many answers are remembered.
+        predictor: computes them; only one thread ever calls it.
+        batch: most questions in a batch.
+        waiting: most questions that may wait.
+        kept: most answers in the cache.
     """
 
     def __init__(
@@ -81,22 +81,22 @@ class Comparisons:
         kept: int = KEPT,
     ):
         self.predictor = predictor
-        self._batch, self._limit, self._kept_limit = batch, waiting, kept
+        self._batch, self._limit, self._cache_limit = batch, waiting, kept
         self._queue: deque[_Waiting] = deque()
         self._open: dict[Question, _Waiting] = {}
         self._newest: dict[str, Future[Comparison]] = {}
-        self._kept: OrderedDict[Question, Comparison] = OrderedDict()
+        self._cache: OrderedDict[Question, Comparison] = OrderedDict()
         self._reading = 0
         self._each_s = _SLOWEST_S
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def compare(self, clean: str, typo: str, answer: str = "") -> Comparison:
-        """Compare as `Predictor.compare` does, together with whatever else is asked.
+        """Compare like `Predictor.compare`, in one batch with other waiting questions.
 
         Raises:
-            InputError: a text cannot be answered.
-            Busy: too many wait.
+            InputError: a text is empty or too long.
+            Busy: too many questions are waiting.
         """
         return self.submit(clean, typo, answer=answer).result()
 
@@ -106,39 +106,39 @@ class Comparisons:
         """Ask without waiting.
 
         Args:
-            answer: what should follow both texts; empty if that is not known.
-            asker: who asks, if a newer question of theirs is to replace an older one, which then
+            asker: who asks; a newer question of the same asker replaces an older one, which then
                 raises `Overtaken`.
+            answer: what should follow both texts; empty if unknown.
 
         Raises:
-            Busy: too many wait.
+            Busy: too many questions are waiting.
         """
-        found: Future[Comparison] = Future()
+        future: Future[Comparison] = Future()
         question = clean, typo, answer
         with self._changed:
             if asker is not None:
                 self._overtake(asker)
-            if question in self._kept:
-                self._kept.move_to_end(question)
-                found.set_result(self._kept[question])
-                return found
+            if question in self._cache:
+                self._cache.move_to_end(question)
+                future.set_result(self._cache[question])
+                return future
             same = self._open.get(question)
             if same is None:
                 self._admit()
                 same = self._open[question] = _Waiting(question)
                 self._queue.append(same)
                 self._changed.notify()
-            same.answers.append(found)
+            same.answers.append(future)
             if asker is not None:
-                self._remember(asker, found)
+                self._remember(asker, future)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="compare", daemon=True)
                 self._thread.start()
-        return found
+        return future
 
     @property
     def ahead(self) -> int:
-        """How many questions would be read before a new one."""
+        """The number of questions that would be read before a new one."""
         return len(self._queue) + self._reading
 
     def _admit(self) -> None:
@@ -151,7 +151,7 @@ class Comparisons:
             _settle(older, Overtaken())
 
     def _remember(self, asker: str, answer: Future[Comparison]) -> None:
-        """Hold an answer as its asker's newest, until it is there."""
+        """Remember a future as its asker's newest, until it is done."""
         self._newest[asker] = answer
 
         def forget(_: Future[Comparison]) -> None:
@@ -170,7 +170,7 @@ class Comparisons:
             self._each_s += _WEIGHT * (each_s - self._each_s)
 
     def _take(self) -> list[_Waiting]:
-        """Return the next questions that somebody still wants to know; waits for one."""
+        """Wait for questions; return the next batch, without those that nobody waits for."""
         with self._changed:
             batch: list[_Waiting] = []
             self._reading = 0
@@ -190,9 +190,9 @@ class Comparisons:
         try:
             answers += self.predictor.compare_many([waiting.question for waiting in batch])
         except BaseException as error:
-            # Whatever a text does to a library, the one thread that reads for everybody goes on.
+            # Whatever a text breaks, the one thread that reads for everybody must survive.
             if len(batch) > 1:
-                # One text must not take the answers of the others with it.
+                # One bad text must not cost the others their answers.
                 for waiting in batch:
                     self._answer([waiting])
                 return
@@ -201,19 +201,19 @@ class Comparisons:
             for waiting, answer in zip(batch, answers, strict=True):
                 del self._open[waiting.question]
                 if isinstance(answer, Comparison):
-                    self._kept[waiting.question] = answer
-            while len(self._kept) > self._kept_limit:
-                self._kept.popitem(last=False)
+                    self._cache[waiting.question] = answer
+            while len(self._cache) > self._cache_limit:
+                self._cache.popitem(last=False)
         for waiting, answer in zip(batch, answers, strict=True):
             for future in waiting.answers:
                 _settle(future, answer)
 
 
 def share_cores() -> int:
-    """Leave PyTorch half of the cores, unless ``OMP_NUM_THREADS`` says otherwise; how many it has.
+    """Give PyTorch half of the cores, unless ``OMP_NUM_THREADS`` is set; return its thread count.
 
-    The others answer requests. Two threads that want the same core wait for each other actively,
-    and a batch then takes many times as long as with one thread.
+    The other cores answer requests. OpenMP threads that share a core busy-wait for each other, and
+    a batch then takes many times as long as with one thread.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, cores() // 2))
@@ -221,7 +221,7 @@ def share_cores() -> int:
 
 
 def _settle(future: Future[Comparison], answer: Comparison | Exception) -> None:
-    # Its asker may leave, or ask again, at this very moment.
+    # The asker may cancel, or ask again, at this very moment.
     with contextlib.suppress(InvalidStateError):
         if isinstance(answer, Comparison):
             future.set_result(answer)

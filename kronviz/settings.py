@@ -2,15 +2,15 @@
 
 Notable:
 
-- Settings are one frozen data class. Each field is a `setting`: type, default, limits, one line.
-- `add_arguments` and `from_options` make the command line, `endpoint` the signature, the
-  docstring and so the MCP schema; `kronviz.app.components.controls` makes the page's fields, whose
-  names are those in links.
-- Whatever way a value comes, `checked` refuses it in the same words.
+- Settings are one frozen data class. Each field is a `setting`: type, default, limits, help line.
+- `add_arguments` and `from_options` make the command line; `endpoint` makes the signature and the
+  docstring, and thereby the MCP schema; `kronviz.app.components.controls` makes the page's fields,
+  whose names are used in links.
+- `checked` refuses an invalid value in the same words, wherever it comes from.
 
 >>> @dataclass(frozen=True)
 ... class Look:
-...     depth: int = setting(3, "Tokens looked at", low=1, high=9)
+...     depth: int = setting(3, "Tokens to read", low=1, high=9)
 >>> checked(Look, depth=4.0)
 Look(depth=4)
 """
@@ -35,18 +35,18 @@ _META = "kronviz"
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a setting besides its name, type and default.
+    """A setting's declaration besides its name, type and default.
 
     Attributes:
         help: one line, without a full stop.
-        low, high: of a number, or of each in a list, both included.
-        choices: of a text, or of each in a list.
-        lines: the command line reads it from a file of lines.
+        low, high: limits of a number, or of each number in a list, both inclusive.
+        choices: allowed texts, or allowed items of a list.
+        lines: the command line reads the value from a file of lines.
         option: another name on the command line, such as ``--answer``.
-        example: what the command line takes for a required setting that is not given.
-        link: the name in the page's links, where it is not the setting's own.
-        number: of a text, for which a whole number may be given as well.
-        percent: a share, which the page asks for as a percentage.
+        example: the command line's default for a required setting.
+        link: the name in the page's links, if it differs from the setting's.
+        number: a text setting for which a whole number may be given as well.
+        percent: a share, which the page shows as a percentage.
     """
 
     help: str
@@ -81,7 +81,7 @@ def setting(
 
 
 def declared(cls: type) -> dict[str, tuple[Field[Any], Any, Setting]]:
-    """Return the settings of a class by name: the field, its type, and what is known of it."""
+    """Return the settings of a class by name: the field, its type, and its declaration."""
     types = typing.get_type_hints(cls)
     return {
         each.name: (each, types[each.name], each.metadata[_META])
@@ -114,7 +114,7 @@ def checked(cls: type[Settings], **values: Any) -> Settings:
 
 
 def check(settings: Any) -> None:
-    """Check the values of a settings object that Python made; whole floats become whole numbers.
+    """Check the values of a settings object made in Python; whole floats become integers.
 
     Raises:
         InputError: a value is invalid; it names the setting.
@@ -155,7 +155,7 @@ def _value(name: str, value: Any, type_: Any, about: Setting) -> Any:
 
 
 def add_arguments(parser: argparse.ArgumentParser, cls: type) -> None:
-    """Give a parser an option for each setting but ``seed``, which every command has."""
+    """Add an option for each setting except ``seed``, which every command has."""
     for name, (each, type_, about) in declared(cls).items():
         if name == "seed":
             continue
@@ -164,8 +164,8 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type) -> None:
         required = default is None
         words = about.help if required else f"{about.help} (default: {_written(default)})"
         if about.lines:
-            said = f"{about.help}; one a line"
-            parser.add_argument(*options, type=Path, metavar="FILE", help=said)
+            words = f"{about.help}; one per line"
+            parser.add_argument(*options, type=Path, metavar="FILE", help=words)
             continue
         if type_ is bool:
             action = argparse.BooleanOptionalAction
@@ -185,7 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type) -> None:
 
 
 def from_options(cls: type[Settings], options: argparse.Namespace) -> Settings:
-    """Return the settings that a command line gives; files of lines are read."""
+    """Return the settings of a parsed command line, reading files of lines."""
     values = {name: getattr(options, name) for name in declared(cls)}
     for name, (_, _, about) in declared(cls).items():
         if about.lines and values[name] is not None:
@@ -194,7 +194,7 @@ def from_options(cls: type[Settings], options: argparse.Namespace) -> Settings:
 
 
 def written(settings: Any) -> str:
-    """Return the options of a command line that give these settings again."""
+    """Return the command-line options that reproduce these settings."""
     given = {name: getattr(settings, name) for name in declared(type(settings))}
     return " ".join(f"--{name.replace('_', '-')} {_written(given[name])}" for name in given)
 
@@ -208,13 +208,13 @@ def endpoint(
     order: Sequence[str] = (),
     returns: Any = dict[str, Any],
 ) -> Callable[..., Any]:
-    """Return a function with the settings as its arguments, for an API that reads signatures.
+    """Return a function whose arguments are the settings, for an API that reads signatures.
 
     Args:
-        answer: called with what checks the settings, and with the values of ``more``.
-        says: what the endpoint does and what its answer holds.
-        more: type, default and one line of arguments that are not settings, by name.
-        order: of all arguments, where it is not settings first, then ``more``.
+        answer: called with a function that returns the checked settings, and with ``more``.
+        says: the docstring: what the endpoint does and what its answer contains.
+        more: arguments that are not settings, by name: type, default and help line.
+        order: order of all arguments; by default settings first, then ``more``.
         returns: type of the answer.
     """
     parameters, lines, hints = [], [], {}

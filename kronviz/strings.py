@@ -1,10 +1,10 @@
-"""What every look at a typed string needs: its bytes, its characters, its tokens, its vectors.
+"""A typed string's bytes, characters, tokens and vectors, for every probe that reads strings.
 
 Notable:
 
-- Everything that can be wrong with a string or with ``pos_dim`` is said here, once.
-- A vector is asked of an arm only where it exists: kron embeds any bytes at the ``pos_dim`` that
-  it was trained with, bpe has a row for a string that is one token and none for any other.
+- All checks of strings and of ``pos_dim`` are here, with their messages.
+- An arm does not have a vector for every string: kron embeds any bytes, at the ``pos_dim`` that it
+  was trained with; bpe has a row only for a string that is one token.
 """
 
 from __future__ import annotations
@@ -30,13 +30,11 @@ CHUNK = 8192
 
 
 SPACE_MARKS = "␣▁Ġ"
-"""What people write for the space before a word."""
+"""Characters that people write for the space before a word."""
 
 
 def string_bytes(text: str | bytes, label: str = "string") -> bytes:
-    """Return the bytes of a typed string; `InputError` if there are none, or more than
-    `MAX_BYTES`.
-    """
+    """Return the bytes of a typed string; `InputError` if it has none or too many."""
     if not isinstance(text, str | bytes):
         raise InputError(f"The {label} is not text but {type(text).__name__}; give a text.")
     data = text if isinstance(text, bytes) else clean_text(text).encode()
@@ -50,7 +48,7 @@ def string_bytes(text: str | bytes, label: str = "string") -> bytes:
 
 
 def positions(pos_dim: int | None, predictor: Predictor | None = None) -> int:
-    """Return a checked ``pos_dim``; the pair's own, else 16, where it is left open."""
+    """Return a checked ``pos_dim``; for ``None``, that of the pair, or else 16."""
     if pos_dim is None:
         kron = kron_embedding(predictor)
         return kron.pos_dim if kron else DEFAULT_POS_DIM
@@ -58,9 +56,7 @@ def positions(pos_dim: int | None, predictor: Predictor | None = None) -> int:
 
 
 def whole_number(value: object, name: str, low: int, high: int) -> int:
-    """Return a checked whole number from ``low`` to ``high``; `InputError` by its name if it is
-    none.
-    """
+    """Return a value as a whole number from ``low`` to ``high``; `InputError` if it is not one."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and value % 1 == 0 and low <= value <= high:  # type: ignore[operator]
         return int(value)  # type: ignore[call-overload]
@@ -70,7 +66,7 @@ def whole_number(value: object, name: str, low: int, high: int) -> int:
 
 
 def one_of(value: object, name: str, choices: Iterable[str]) -> str:
-    """Return a checked name out of several; `InputError` by what it names if it is none of them."""
+    """Return a value if it is one of ``choices``; `InputError` if not. ``name`` says what it is."""
     names = list(choices)
     if isinstance(value, str) and value in names:
         return value
@@ -78,14 +74,12 @@ def one_of(value: object, name: str, choices: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as a refusal quotes it: short, whatever was sent."""
+    """Return a value's repr for an error message, shortened."""
     return reprlib.repr(value)
 
 
 def known_tokenizer(name: str) -> Tokenizer:
-    """Return a vocabulary by its name, GPT-2's for an empty one; `InputError` if there is none
-    such.
-    """
+    """Return a tokenizer by its name, GPT-2's for an empty one; `InputError` for unknown names."""
     base = name.partition(":")[0] if isinstance(name, str) else name
     one_of(base or next(iter(VOCABULARIES)), "vocabulary", VOCABULARIES)
     try:
@@ -95,7 +89,7 @@ def known_tokenizer(name: str) -> Tokenizer:
 
 
 def kron_embedding(predictor: Predictor | None) -> KroneckerEmbedding | None:
-    """Return the input embedding of a pair's kron arm, if there is one."""
+    """Return the input embedding of a pair's kron arm, if it has one."""
     model = predictor.arms.get("kron") if predictor else None
     wte = model.wte if model else None
     return wte if isinstance(wte, KroneckerEmbedding) else None
@@ -107,20 +101,20 @@ def embeds_bytes(predictor: Predictor, arm: str) -> bool:
 
 
 @torch.inference_mode()
-def summands(kron: KroneckerEmbedding, kept: bytes) -> tuple[Tensor, Tensor, Tensor]:
-    """Return an embedding as the sum that it is (paper, section 3), all float64.
+def summands(kron: KroneckerEmbedding, data: bytes) -> tuple[Tensor, Tensor, Tensor]:
+    """Return an embedding split into its summands (paper, section 3), all float64.
 
     Args:
-        kept: bytes that the code keeps, at least one.
+        data: one to ``pos_dim`` bytes.
 
     Returns:
-        What each lit cell adds, ``(len(kept), d_model)``; what all strings of this length have in
-        common, ``(d_model,)``; and the embedding, ``(d_model,)``.
+        What each cell adds, ``(len(data), d_model)``; what all strings of this length have in
+        common, ``(d_model,)``; and their sum, the embedding, ``(d_model,)``.
     """
-    whole = kron.embed_bytes([kept])[0].double()
-    _, deviation = codec.moments(len(kept), kron.pos_dim)
-    cells = torch.from_numpy(codec.cells(kept, kron.pos_dim)).to(kron.weight.device)
-    rows = kron.weight[cells].double() / (math.sqrt(len(kept)) * deviation)
+    whole = kron.embed_bytes([data])[0].double()
+    _, deviation = codec.moments(len(data), kron.pos_dim)
+    cells = torch.from_numpy(codec.cells(data, kron.pos_dim)).to(kron.weight.device)
+    rows = kron.weight[cells].double() / (math.sqrt(len(data)) * deviation)
     return rows, whole - rows.sum(0), whole
 
 
@@ -133,11 +127,11 @@ def kron_cosines(
     *,
     centred: bool = False,
 ) -> list[float | None]:
-    """Return the cosines of a string's embedding with those of others; all ``None`` without a
-    trained arm.
+    """Return the cosines of a string's kron embedding with those of others; ``None`` for each if
+    the pair has no kron arm at this ``pos_dim``.
 
-    With ``centred``, after the mean embedding of all tokens is taken away, so that what all vectors
-    of an arm have in common counts no longer.
+    With ``centred``, the mean embedding of all tokens is subtracted first, which removes what all
+    vectors of an arm have in common.
     """
     kron = kron_embedding(predictor)
     if predictor is None or kron is None or kron.pos_dim != pos_dim:
@@ -152,24 +146,22 @@ def kron_cosines(
 def bpe_cosines(
     predictor: Predictor | None, data: bytes, others: Sequence[bytes], *, centred: bool = False
 ) -> list[float | None]:
-    """Return the cosines of a string's row in the bpe arm's table; ``None`` where a string is no
-    one token.
-
-    ``centred`` as for `kron_cosines`.
+    """Return the cosines of a string's row in bpe's table with those of others; ``None`` where
+    either string is not a single token. ``centred`` as for `kron_cosines`.
     """
     model = predictor.arms.get("bpe") if predictor else None
     ids = [single_token(predictor, string) for string in (data, *others)]
-    found: list[float | None] = [None] * len(others)
-    whole = [(place, token) for place, token in enumerate(ids[1:]) if token is not None]
-    if model is None or ids[0] is None or not whole:
-        return found
-    ids_there = torch.tensor([ids[0], *(token for _, token in whole)], device=model.device)
-    rows = model.wte(ids_there).double()
+    result: list[float | None] = [None] * len(others)
+    single = [(place, token) for place, token in enumerate(ids[1:]) if token is not None]
+    if model is None or ids[0] is None or not single:
+        return result
+    in_table = torch.tensor([ids[0], *(token for _, token in single)], device=model.device)
+    rows = model.wte(in_table).double()
     if centred:
         rows = rows - mean_embedding(model)
-    for (place, _), cosine in zip(whole, cosines(rows[1:], rows[0]), strict=True):
-        found[place] = cosine
-    return found
+    for (place, _), cosine in zip(single, cosines(rows[1:], rows[0]), strict=True):
+        result[place] = cosine
+    return result
 
 
 @functools.lru_cache(maxsize=8)
@@ -181,9 +173,7 @@ def mean_embedding(model: GPT) -> Tensor:
 
 
 def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:
-    """Return how a pair's tokenizer cuts a string; nothing without a pair, or if it is not
-    UTF-8.
-    """
+    """Return the tokens of a string; none without a pair, or if it is not UTF-8."""
     if predictor is None:
         return ()
     tokenizer = predictor.tokenizer
@@ -194,34 +184,35 @@ def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:
 
 
 def token_ids(predictor: Predictor | None, data: bytes) -> list[int]:
-    """Return the ids alone of `tokens`."""
+    """Return the ids of a string's tokens; none without a pair, or if it is not UTF-8."""
     if predictor is None or not codec.is_utf8(data):
         return []
     return predictor.tokenizer.encode(data.decode())
 
 
 def owners(data: bytes) -> list[tuple[str, int, int]]:
-    """Return, for each byte, its character, its place in it from 1, and how many bytes that has.
+    """Return, for each byte, its character, its place in the character from 1, and the character's
+    number of bytes.
 
     A byte that belongs to no whole character is ``("", 1, 1)``.
     """
-    found: list[tuple[str, int, int]] = []
+    result: list[tuple[str, int, int]] = []
     for character in data.decode("utf-8", "surrogateescape"):
         if "\udc80" <= character <= "\udcff":
-            found.append(("", 1, 1))
+            result.append(("", 1, 1))
             continue
         size = len(character.encode())
-        found += [(character, part, size) for part in range(1, size + 1)]
-    return found
+        result += [(character, part, size) for part in range(1, size + 1)]
+    return result
 
 
 def readable(data: bytes) -> str:
-    r"""Return the bytes as text; those that are not a whole character are written ``\xe2``."""
+    r"""Return bytes as text; bytes that are not a whole character are written like ``\xe2``."""
     return data.decode("utf-8", "backslashreplace")
 
 
 def spellings(word: str) -> tuple[bytes, ...]:
-    """Return the strings that a word is looked up as: as typed, after a space, in other cases.
+    """Return the strings under which a word is looked up: as typed, after a space, in other cases.
 
     >>> spellings("nAsa")[:4]
     (b'nAsa', b' nAsa', b'nasa', b' nasa')

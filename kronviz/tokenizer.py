@@ -2,12 +2,12 @@
 
 Notable:
 
-- Loads through tiktoken's own code and hash check, from rank files in ``assets/``, without any
-  network.
-- Any vocabulary can be cut to its first N merges: ``r50k_base:8192`` is GPT-2's with 8,192 ranks.
+- Vocabularies are loaded by tiktoken, with its own hash check, from rank files in ``assets/``, so
+  no network is needed.
+- Any vocabulary can be cut to its first N ranks: ``r50k_base:8192`` is GPT-2's with 8,192 ranks.
 - A token's bytes are its true bytes. ``decode([id]).encode()`` would turn every piece of a
-  multi-byte character into U+FFFD and give 344 of GPT-2's tokens one and the same code.
-- Special tokens are never parsed from text: what a person types is plain text.
+  multi-byte character into U+FFFD, and give 344 of GPT-2's tokens the same code.
+- Special tokens are never parsed from text: what a user types is plain text.
 
 >>> tokenizer = load_tokenizer("r50k_base")
 >>> tokenizer.encode("hello world")
@@ -50,7 +50,7 @@ class VocabularyError(Sentence, RuntimeError):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Where tiktoken would fetch a rank file from, what it must hash to, and its number of ids."""
+    """The URL from which tiktoken fetches a rank file, the file's hash, and its number of ids."""
 
     url: str
     sha256: str
@@ -81,7 +81,7 @@ class TokenBytes:
     """The bytes of all tokens of a vocabulary, stored ragged: no padding.
 
     Attributes:
-        data: uint8, shape ``(total_bytes,)``, all tokens end to end in order of id.
+        data: uint8, shape ``(total_bytes,)``, all tokens concatenated in order of id.
         offsets: int64, shape ``(n_vocab + 1,)``; token ``i`` is ``data[offsets[i]:offsets[i+1]]``.
     """
 
@@ -105,11 +105,11 @@ class TokenBytes:
 
 
 class TokenSet:
-    """The tokens of a vocabulary, whoever made it, in order of id.
+    """The tokens of any vocabulary, in order of id.
 
     Attributes:
-        name: by which `token_set` finds it.
-        vocabulary: the bytes of every id. Ids that stand for nothing have no bytes.
+        name: the name for `token_set`.
+        vocabulary: the bytes of every id. Unused ids have no bytes.
     """
 
     name: str
@@ -120,37 +120,35 @@ class TokenSet:
         self.name, self.vocabulary, self.n_vocab = name, vocabulary, len(vocabulary)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """Return the bytes that an id stands for. `IndexError` for an id outside the vocabulary."""
+        """Return the bytes of an id; `IndexError` for an id outside the vocabulary."""
         return self.vocabulary[token_id]
 
     def token_text(self, token_id: int) -> str:
-        r"""Return an id as readable text; bytes that are not a whole character are written
-        ``\xe2``.
-        """
+        r"""Return an id as readable text; pieces of characters are written like ``\xe2``."""
         return self.token_bytes(token_id).decode("utf-8", errors="backslashreplace")
 
 
-_held: weakref.WeakValueDictionary[str, TokenSet] = weakref.WeakValueDictionary()
+_registered: weakref.WeakValueDictionary[str, TokenSet] = weakref.WeakValueDictionary()
 
 
 def hold(tokens: TokenSet) -> None:
-    """Let `token_set` find a set by its name, for as long as somebody else keeps it."""
-    _held[tokens.name] = tokens
+    """Register a token set under its name, for as long as someone else references it."""
+    _registered[tokens.name] = tokens
 
 
 def token_set(name: str) -> TokenSet:
-    """Return a held set of tokens, or a vocabulary as `load_tokenizer` knows it."""
-    return _held.get(name) or load_tokenizer(name)
+    """Return a registered token set, or else the vocabulary that `load_tokenizer` loads."""
+    return _registered.get(name) or load_tokenizer(name)
 
 
 class Tokenizer(TokenSet):
-    """A byte-pair encoding with the true bytes of each id at hand. Get one from `load_tokenizer`.
+    """A byte-pair encoding with the true bytes of each id. `load_tokenizer` creates it.
 
     Attributes:
         name: the name that `load_tokenizer` was given.
-        n_vocab: number of ids, the end-of-text token included.
+        n_vocab: number of ids, including the end-of-text token.
         eot_id: id of the end-of-text token, which separates documents in training.
-        special_ids: those of all tokens that stand for no text.
+        special_ids: ids of all special tokens.
     """
 
     def __init__(self, name: str, encoding: tiktoken.Encoding):
@@ -163,11 +161,11 @@ class Tokenizer(TokenSet):
         self._encoding = encoding
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text. Special tokens are read as plain text, lone surrogates as
+        """Return the ids of a text; special tokens are read as plain text, lone surrogates as
         U+FFFD.
         """
-        # tiktoken's regular expressions overflow their stack, in a panic that no `except Exception`
-        # catches, on a few hundred thousand spaces in a row. No real text has such a run.
+        # On a few hundred thousand spaces in a row, tiktoken's regular expressions overflow their
+        # stack in a panic that `except Exception` does not catch. No real text has such a run.
         if len(text) <= _MAX_RUN:
             return self._encoding.encode_ordinary(text)
         ids: list[int] = []
@@ -176,12 +174,12 @@ class Tokenizer(TokenSet):
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return text of ids; bytes that are not valid UTF-8 become U+FFFD."""
+        """Return the text of ids; bytes that are not valid UTF-8 become U+FFFD."""
         return self._encoding.decode(list(ids), errors="replace")
 
     @functools.cached_property
     def vocabulary(self) -> TokenBytes:  # type: ignore[override]
-        """The bytes of every id. Ids that the encoding leaves unused have no bytes."""
+        """The bytes of every id. Unused ids have no bytes."""
 
         def bytes_of(token_id: int) -> bytes:
             try:
@@ -193,9 +191,7 @@ class Tokenizer(TokenSet):
 
 
 def rank_file(name: str) -> Path:
-    """Return where tiktoken looks for a rank file inside its cache folder: named by SHA-1 of its
-    URL.
-    """
+    """Return a rank file's path in tiktoken's cache, where its name is the SHA-1 of its URL."""
     return RANK_FILES / hashlib.sha1(VOCABULARIES[name].url.encode()).hexdigest()
 
 
@@ -227,8 +223,8 @@ def load_tokenizer(name: str) -> Tokenizer:
 
     Args:
         name: ``r50k_base`` (GPT-2's ids), ``cl100k_base`` or ``o200k_base``; a suffix ``:N``
-            keeps the first N ranks (the 256 bytes are the first 256 of them) and puts the
-            end-of-text token behind them at id N.
+            keeps the first N ranks (the first 256 of them are the single bytes) and adds the
+            end-of-text token as id N.
 
     Raises:
         VocabularyError: the name is unknown, or the file is missing or damaged.
@@ -255,7 +251,7 @@ def load_tokenizer(name: str) -> Tokenizer:
 
 def _load_ranks(base: str) -> dict:
     path, expected = rank_file(base), VOCABULARIES[base].sha256
-    # Checked here first: tiktoken deletes a file that fails its own check and goes to the network.
+    # Checked here first, because tiktoken deletes a file that fails its check and downloads it.
     try:
         actual = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

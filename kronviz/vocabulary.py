@@ -2,15 +2,15 @@ r"""The bytes of every token of any tokenizer, for an embedding.
 
 Notable:
 
-- True bytes, by default: what a token adds to the decoded text in the middle of a sentence.
-  ``Ġrun``, ``▁run`` and WordPiece's ``run`` are ``" run"``, ``##ing`` is ``"ing"``, ``<0x0A>`` is a
-  line end, and a piece of a character is that piece.
-- A special token stands for no text. It has the bytes of its name; where another token has the same
-  bytes, cut at ``pos_dim``, it has byte FF, with which no UTF-8 text begins, and its id in three
-  bytes. So special tokens differ from each other and from all text.
+- By default these are the true bytes: what a token adds to the decoded text in the middle of a
+  sentence. ``Ġrun``, ``▁run`` and WordPiece's ``run`` are ``" run"``, ``##ing`` is ``"ing"``,
+  ``<0x0A>`` is a line end, and a piece of a character is that piece.
+- A special token has no text. It gets the bytes of its name or, if another token has the same bytes
+  when cut at ``pos_dim``, the byte FF, which never occurs in UTF-8, and its id in three bytes. So
+  special tokens differ from each other and from all text.
 - The reference implementation reads ``tokenizer.decode([id])`` instead, which loses the space
-  before a word and makes every piece of a character U+FFFD. That way is here, too, for what was
-  trained so.
+  before a word and turns every piece of a character into U+FFFD. This is also available, for models
+  that were trained so.
 
 >>> token_bytes({"model": {"type": "WordPiece", "vocab": {"run": 0, "##ing": 1}}}, 16)
 [b' run', b'ing']
@@ -45,18 +45,19 @@ def token_bytes(
 
     Args:
         tokenizer: a tiktoken encoding, a ``tokenizers.Tokenizer``, a tokenizer of transformers
-            (fast or slow), the path of a ``tokenizer.json`` or of its folder, or what such a file
-            holds.
-        pos_dim: positions of the code, P. Special tokens can be told apart from 4 on.
-        bytes: ``true``, or ``reference`` for those that the reference implementation reads.
-        num_embeddings: number of ids, where the model has more than the tokenizer; those have no
-            bytes.
+            (fast or slow), the path of a ``tokenizer.json`` or of its folder, or the parsed
+            contents of such a file.
+        pos_dim: positions of the code, P; it takes 4 or more to tell special tokens apart.
+        bytes: ``true``, or ``reference`` for the bytes that the reference implementation reads.
+        num_embeddings: number of ids, if the model has more than the tokenizer; the extra ids have
+            no bytes.
 
     Raises:
         TypeError: the tokenizer is of another kind.
-        ValueError: ``bytes`` is another word, the file is not a tokenizer.json, or the tokenizer
-            has more ids than ``num_embeddings``.
-        ImportError: a file is to be read the reference's way and ``tokenizers`` is not installed.
+        ValueError: ``bytes`` is neither, the file is not a tokenizer.json, or the tokenizer has
+            more ids than ``num_embeddings``.
+        ImportError: ``bytes`` is ``reference``, the tokenizer is a file, and ``tokenizers`` is not
+            installed.
     """
     codec.dimension(pos_dim)
     if bytes not in ("true", "reference"):
@@ -76,12 +77,12 @@ def token_bytes(
 def _read(path: Path) -> dict[str, Any]:
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        definition = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read as a tokenizer.json: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("model"), dict):
-        raise ValueError(f"{file} is not a tokenizer.json: it holds no model")
-    return found
+    if not isinstance(definition, dict) or not isinstance(definition.get("model"), dict):
+        raise ValueError(f"{file} is not a tokenizer.json: it has no model")
+    return definition
 
 
 def _true(tokenizer: Any, pos_dim: int) -> list[bytes]:
@@ -99,21 +100,21 @@ def _true(tokenizer: Any, pos_dim: int) -> list[bytes]:
             f"tokenizer is {type(tokenizer).__name__}; it must be a tiktoken encoding, a tokenizer "
             "of tokenizers or transformers, or the path of a tokenizer.json"
         )
-    return _told_apart(tokens, special, pos_dim)
+    return _distinct(tokens, special, pos_dim)
 
 
-def _told_apart(tokens: list[bytes], special: Iterable[int], pos_dim: int) -> list[bytes]:
-    """Give special tokens bytes of their own where another token has the same."""
+def _distinct(tokens: list[bytes], special: Iterable[int], pos_dim: int) -> list[bytes]:
+    """Replace the bytes of special tokens that share them with another token."""
     counts = Counter(codec.truncate(token, pos_dim) for token in tokens)
-    told = list(tokens)
+    distinct = list(tokens)
     for number in special:
         cut = codec.truncate(tokens[number], pos_dim)
         if not cut or counts[cut] > 1:
-            told[number] = MARK + number.to_bytes(3, "big")
-            if counts[told[number]]:
-                # A byte-level vocabulary may hold these very bytes; no more than that.
-                told[number] = MARK + told[number]
-    return told
+            distinct[number] = MARK + number.to_bytes(3, "big")
+            if counts[distinct[number]]:
+                # A byte-level vocabulary may contain exactly these bytes.
+                distinct[number] = MARK + distinct[number]
+    return distinct
 
 
 def _of_tiktoken(encoding: Any) -> tuple[list[bytes], list[int]]:
@@ -128,7 +129,7 @@ def _of_tiktoken(encoding: Any) -> tuple[list[bytes], list[int]]:
 
 
 def _of_definition(definition: Mapping[str, Any]) -> tuple[list[bytes], list[int]]:
-    """Read what a tokenizer.json holds."""
+    """Read the contents of a tokenizer.json."""
     model = definition["model"]
     vocab = model.get("vocab")
     pieces: Pieces
@@ -137,7 +138,7 @@ def _of_definition(definition: Mapping[str, Any]) -> tuple[list[bytes], list[int
     elif isinstance(vocab, list):
         pieces = {number: entry[0] for number, entry in enumerate(vocab)}
     else:
-        raise ValueError("the tokenizer.json holds no vocabulary under model.vocab")
+        raise ValueError("the tokenizer.json has no vocabulary under model.vocab")
     literal: Literal = {
         entry["id"]: (entry["content"], bool(entry.get("special")))
         for entry in definition.get("added_tokens") or []
@@ -152,13 +153,13 @@ def _built(
     for number, piece in pieces.items():
         tokens[number] = decode(piece)
     for number, (content, special) in literal.items():
-        # An added token is cut from the text as it stands, but for SentencePiece's space.
+        # Added tokens are matched in the text literally, except for SentencePiece's space.
         tokens[number] = (content if special else content.replace(_BLANK, " ")).encode()
     return tokens, sorted(number for number, (_, special) in literal.items() if special)
 
 
 def _decoder(definition: Mapping[str, Any]) -> Callable[[str], bytes]:
-    """Return how a piece becomes bytes, from the decoder of a tokenizer.json."""
+    """Return the function from pieces to bytes that a tokenizer.json's decoder describes."""
     model = definition["model"]
     parts = list(_parts(definition.get("decoder"))) or list(_parts(definition.get("pre_tokenizer")))
     kinds = {part.get("type"): part for part in parts}
@@ -211,12 +212,12 @@ def _from_text(
         text = text.removesuffix(suffix) + " "
     for blank in blanks:
         text = text.replace(blank, " ")
-    # A lone surrogate is not text; no tokenizer can read it.
+    # Lone surrogates cannot be encoded; no tokenizer ever reads one.
     return text.encode(errors="replace")
 
 
 def _of_slow(tokenizer: Any) -> tuple[list[bytes], list[int]]:
-    """Read a tokenizer of transformers that is written in Python."""
+    """Read a slow tokenizer of transformers, one written in Python."""
     count = max(tokenizer.get_vocab().values(), default=-1) + 1
     strings = tokenizer.convert_ids_to_tokens(list(range(count)))
     added = getattr(tokenizer, "added_tokens_decoder", {})
@@ -241,7 +242,7 @@ def _slow_decoder(tokenizer: Any) -> Callable[[str], bytes]:
         return functools.partial(plain, prefix="##")
 
     def decode(piece: str) -> bytes:
-        # By what a third one adds to two: marks and spaces at the ends of a text are special.
+        # What a third piece adds to two: at the ends of a text, marks and spaces are special.
         twice, thrice = (tokenizer.convert_tokens_to_string([piece] * n) for n in (2, 3))
         added = thrice.removeprefix(twice) if thrice.startswith(twice) else None
         return (added or thrice.removesuffix(twice)).encode(errors="replace")
@@ -250,7 +251,7 @@ def _slow_decoder(tokenizer: Any) -> Callable[[str], bytes]:
 
 
 def _reference(tokenizer: Any, pos_dim: int) -> list[bytes]:
-    """Return what ``kronecker_embeddings.tokenizer_utils`` reads, cut as it cuts."""
+    """Return the bytes that ``kronecker_embeddings.tokenizer_utils`` reads, cut as it cuts them."""
     piece_of, decode, special, count = _reference_parts(tokenizer)
     tokens = []
     for number in range(count):
@@ -269,7 +270,7 @@ def _reference(tokenizer: Any, pos_dim: int) -> list[bytes]:
 def _reference_parts(
     tokenizer: Any,
 ) -> tuple[Callable[[int], str | None], Callable[[int], str], set[int], int]:
-    """Return an id's piece, its decoded text, the special ids and the number of ids."""
+    """Return functions to an id's piece and to its text, the special ids and the number of ids."""
     if hasattr(tokenizer, "decode_single_token_bytes"):
         special = {tokenizer.encode_single_token(name) for name in tokenizer.special_tokens_set}
 
@@ -305,7 +306,7 @@ def _reference_parts(
         try:
             return tokenizer.decode([number], **options) or ""
         except Exception:
-            # As the reference does: gaps between ids fail in as many ways as there are tokenizers.
+            # As in the reference: for unused ids every tokenizer fails in its own way.
             return piece_of(number) or ""
 
     count = max(tokenizer.get_vocab().values(), default=-1) + 1
@@ -323,7 +324,7 @@ def _reference_cut(data: bytes, pos_dim: int) -> bytes:
 
 @functools.cache
 def byte_characters() -> dict[str, int]:
-    """Return the byte for each printable character that byte-level BPE writes, as GPT-2 chose."""
+    """Return the byte for each printable character of GPT-2's byte-level BPE."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {chr(byte): byte for byte in plain}
     others = (byte for byte in range(256) if byte not in set(plain))

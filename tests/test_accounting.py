@@ -152,8 +152,8 @@ def test_odd_measurements() -> None:
         (("r50k_base", 16, 64, "int4"), "There is no dtype called 'int4'"),
         (("r50k_base", 16, 64, "float32", 0), "tokens is 0"),
         (("r50k_base", 16, 64, "float32", 10**9), "tokens is"),
-        ((1000, 16, 8192, "float32", 65_536), "take 2.1 GB a call"),
-        ((1000, 64, 8192, "float32", 16), "by a code of 16,384, take 0.5 GB"),
+        ((1000, 16, 8192, "float32", 65_536), "takes 2.1 GB in float32"),
+        ((1000, 64, 8192, "float32", 16), "a code of 16,384 takes 0.5 GB"),
     ):
         with pytest.raises(InputError) as refusal:
             measure(*arguments)

@@ -2,13 +2,13 @@
 
 Notable:
 
-- Nothing is measured here; every number is a sum over a vocabulary and a few sizes. What it costs
-  in time is `accounting.timing`.
-- Bytes of text are counted, not guessed: each token of the vocabulary is cut as the codec cuts it.
-  A vocabulary given as a number is the first so many ids of o200k; beyond its end, the rest is
-  taken to be as long as its mean, and the result says so.
-- kron needs an output head of its own, where bpe's table serves as its head too. It is not an input
-  cost and in no sum here; `InputCost.head_parameters` says how large it is.
+- Nothing is measured here; every number is computed from a vocabulary and a few sizes. Times are
+  measured by `accounting.timing`.
+- Bytes of text are counted, not estimated: each token of the vocabulary is cut as the codec cuts
+  it. A vocabulary given as a number means that many ids of o200k; ids beyond its end are assumed to
+  have its mean length, and the result says so.
+- kron needs an output head of its own, while bpe's table is also its head. The head is not an input
+  cost and not part of any sum here; `InputCost.head_parameters` gives its size.
 
 >>> cost = input_cost("r50k_base", pos_dim=16, d_model=768)
 >>> cost.table_parameters, cost.projection_parameters
@@ -32,20 +32,20 @@ from kronviz.strings import whole_number
 from kronviz.tokenizer import VOCABULARIES, load_tokenizer
 
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes a number, by the name of its type."""
-SIZES = {"r50k_base": 50_257, "cl100k_base": 100_277, "o200k_base": 200_019}
-"""Tokens of each vocabulary, for code that needs no more of it: to load one takes seconds."""
+"""Bytes per number, by the name of its type."""
+SIZES = {name: known.n_vocab for name, known in VOCABULARIES.items()}
+"""Number of tokens of each vocabulary."""
 LARGEST = "o200k_base"
 MAX_VOCABULARY = 10_000_000
 OFFSET_BYTES = 4
 PADDED_LENGTH_BYTES = 2
 DENSE_CODE_BYTES = 4
-"""The reference keeps its codes in float32, whatever the projection's type."""
+"""The reference stores its codes in float32, whatever the projection's type."""
 
 
 @dataclass(frozen=True)
 class CostSettings:
-    """What the cost of an input embedding can be asked for."""
+    """The settings of a cost calculation."""
 
     vocabulary: str = setting(
         next(iter(SIZES)),
@@ -61,29 +61,29 @@ class CostSettings:
 
 @dataclass(frozen=True)
 class InputCost:
-    """What a table costs, and what kron costs in its place. All sizes are bytes.
+    """The cost of a table, and of kron in its place. All sizes are in bytes.
 
     Attributes:
-        vocabulary: the name or number that was asked for.
+        vocabulary: the name or number that was given.
         estimated: whether part of the text's length is an estimate (see the module's notes).
         table_parameters: ``n_vocab * d_model``.
         projection_parameters: ``256 * pos_dim * d_model``.
-        parameters_saved: share of the table's parameters that kron does without; below 0, kron has
+        parameters_saved: share of the table's parameters that kron saves; negative if kron has
             more.
         break_even: size of a vocabulary whose table has as many parameters as the projection.
-        table_bytes: the table in ``dtype``; kron's ``cached`` encoder keeps as much, for speed.
+        table_bytes: the table in ``dtype``; kron's ``cached`` encoder stores as much, for speed.
         projection_bytes: the projection in ``dtype``.
-        text_bytes: the cut bytes of all tokens, end to end.
+        text_bytes: the bytes of all tokens, each cut at ``pos_dim``.
         offset_bytes: where each token begins, 4 bytes each.
-        ragged_bytes: both; what kron's fused encoder keeps of a vocabulary.
-        padded_bytes: the reference's storage: ``pos_dim`` bytes and a 2-byte length a token.
-        dense_code_bytes: the reference's ``cached`` mode: D float32 numbers a token.
+        ragged_bytes: both together, which kron's fused encoder stores.
+        padded_bytes: the reference's storage: ``pos_dim`` bytes and a 2-byte length per token.
+        dense_code_bytes: the reference's ``cached`` mode: D float32 numbers per token.
         kron_bytes: projection and ragged bytes.
-        bytes_saved: share of the table's bytes that kron does without.
+        bytes_saved: share of the table's bytes that kron saves.
         training_bytes: weights, gradients and AdamW's two moments of the table, all in float32.
-        kron_training_bytes: the same of the projection, and the ragged bytes.
-        head_parameters: kron's own output head, ``n_vocab * d_model``; bpe ties its to the table.
-        cut_tokens: tokens longer than ``pos_dim`` bytes, of which the code sees the front alone.
+        kron_training_bytes: the same for the projection, plus the ragged bytes.
+        head_parameters: kron's own output head, ``n_vocab * d_model``; bpe shares the table.
+        cut_tokens: tokens longer than ``pos_dim`` bytes; the code covers only their first bytes.
     """
 
     vocabulary: str
@@ -117,14 +117,14 @@ def input_cost(
     d_model: int = CostSettings.d_model,
     dtype: str = CostSettings.dtype,
 ) -> InputCost:
-    """Add up the costs of a vocabulary at a shape.
+    """Compute the cost for a vocabulary and a model's shape.
 
     Args:
-        vocabulary: a name for `load_tokenizer`, or a number of tokens; the others as in
-            `CostSettings`.
+        vocabulary: a name in `SIZES`, or a number of tokens.
+        pos_dim, d_model, dtype: see `CostSettings`.
 
     Raises:
-        InputError: an argument is out of its range.
+        InputError: an argument is out of range.
     """
     name, count = read_vocabulary(vocabulary)
     asked = CostSettings(str(vocabulary), pos_dim, d_model, dtype)
@@ -164,12 +164,12 @@ def input_cost(
 
 
 def saved_share(n_vocab: int, pos_dim: int) -> float:
-    """Return the share of a table's parameters that kron does without, whatever ``d_model`` is."""
+    """Return the share of a table's parameters that kron saves; it does not depend on d_model."""
     return 1 - codec.dimension(pos_dim) / n_vocab
 
 
 def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
-    """Return the name of a vocabulary to count in, and how many of its tokens.
+    """Return the name of a vocabulary, and how many of its tokens are meant.
 
     Raises:
         InputError: there is no such vocabulary, or the number is out of range.
@@ -189,7 +189,7 @@ def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
 
 
 def _text(name: str, count: int, pos_dim: int) -> tuple[int, int, bool]:
-    """Return the bytes of ``count`` tokens, how many are cut, and whether that is an estimate."""
+    """Return the bytes of ``count`` tokens, how many are cut, and whether both are estimates."""
     lengths, cut = _cut_lengths(name, pos_dim), _lengths(name) > pos_dim
     known = min(count, len(lengths))
     rest = count - known
@@ -211,8 +211,8 @@ def _cut_lengths(name: str, pos_dim: int) -> NDArray[np.int64]:
     lengths = _lengths(name)
     long = np.flatnonzero(lengths > pos_dim)
     lengths = np.minimum(lengths, pos_dim)
-    # The codec cuts anywhere but in front of a byte that continues a character.
-    behind = vocabulary.data[vocabulary.offsets[long] + pos_dim]
-    for token in long[behind & 0xC0 == 0x80].tolist():
+    # The codec cuts at pos_dim unless the next byte continues a character.
+    following = vocabulary.data[vocabulary.offsets[long] + pos_dim]
+    for token in long[following & 0xC0 == 0x80].tolist():
         lengths[token] = len(codec.truncate(vocabulary[token], pos_dim))
     return lengths

@@ -1,8 +1,8 @@
-"""Times that were measured once and come with the project, for a page that opens with a result.
+"""Stored times, measured once, so that the page opens with a result.
 
     python -m kronviz.accounting.kept
 
-They are of the machine that they name; a file that cannot be read is as if there were none.
+They name the machine on which they were measured. An unreadable file counts as missing.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ COMMAND = "python -m kronviz.accounting --measure 1024"
 
 @dataclass(frozen=True)
 class KeptTimes:
-    """A measurement, and the command that makes it again on another machine."""
+    """A measurement, and the command that repeats it."""
 
     command: str
     measurement: Measurement
 
 
 def kept_times(path: Path = FILE) -> KeptTimes | None:
-    """Return the times that come with the project; ``None`` where there are none."""
+    """Return the stored times; ``None`` if there are none."""
     try:
         return from_json(KeptTimes, path.read_bytes())
     except (OSError, ValidationError):
@@ -40,9 +40,9 @@ def kept_times(path: Path = FILE) -> KeptTimes | None:
 def main() -> None:
     """Measure for ten seconds on this machine and write the file."""
     cli.check_output(FILE)
-    made = KeptTimes(COMMAND, measure(seconds=10.0))
-    FILE.write_text(to_json(made, indent=1) + "\n", encoding="utf-8")
-    print(to_json(made, indent=1))
+    times = KeptTimes(COMMAND, measure(seconds=10.0))
+    FILE.write_text(to_json(times, indent=1) + "\n", encoding="utf-8")
+    print(to_json(times, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What an embedding costs in time, on the machine that this runs on.
+"""Measures the time that an embedding takes, on the machine at hand.
 
 Notable:
 
-- All contestants embed the same ids in the same run, in turn, round after round, so that a noisy
-  neighbour slows them all. A turn is several calls, because what ran before has emptied the caches;
-  each contestant is given the median of all its calls.
-- Ids are drawn as text uses them: rank r of a vocabulary about as often as 1/r (Zipf). Calls go
-  through several batches, as no server embeds one batch twice.
-- A GPU is waited for before a clock is read.
+- All contestants embed the same ids in the same run, in turn, round after round, so that other load
+  on the machine slows all of them. A turn is several calls, because the previous contestant has
+  evicted the caches; a contestant's time is the median of all its calls.
+- Ids are drawn with the frequencies of text: rank r of a vocabulary about as often as 1/r (Zipf).
+  Calls cycle through several batches, because no server embeds the same batch twice.
+- On a GPU, events measure the time on the device.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from kronviz.settings import check, setting
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
 MAX_BYTES = 700_000_000
-"""Largest table that a measurement makes, in bytes."""
+"""Largest table that a measurement allocates, in bytes."""
 MAX_RESULT_BYTES = 300_000_000
 """Largest result of a call, and largest projection, in bytes."""
 TURN = 0.02
-"""Seconds of a contestant's turn; one call, if that takes longer."""
+"""Seconds of a contestant's turn; a call that takes longer is a turn of its own."""
 BATCHES = 8
-"""Batches of ids that the calls of a contestant go through."""
+"""Batches of ids that the calls cycle through."""
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class MeasureSettings(CostSettings):
-    """What a measurement can be asked for."""
+    """The settings of a measurement."""
 
     pos_dim: int = setting(CostSettings.pos_dim, "Positions of the byte code, P", low=1, high=64)
     d_model: int = setting(CostSettings.d_model, "Width of the model", low=1, high=8192)
@@ -55,9 +55,9 @@ class Timing:
 
     Attributes:
         name: what was timed.
-        milliseconds: median of the rounds.
-        fastest, slowest: the shortest and the longest round, in milliseconds.
-        ratio: median over that of the first contestant.
+        milliseconds: median over all calls.
+        fastest, slowest: the shortest and the longest call, in milliseconds.
+        ratio: the median divided by that of the first contestant.
     """
 
     name: str
@@ -74,9 +74,9 @@ class Measurement:
     Attributes:
         machine: processor or GPU, and threads.
         tokens: ids embedded by each call.
-        timings: a learned table first.
-        calls: of the contestant that was called least.
-        notes: a sentence for each contestant that could not take part.
+        timings: the learned table first.
+        calls: number of calls of the contestant with the fewest.
+        notes: a sentence for each contestant that was left out.
         seconds: how long the whole measurement took.
     """
 
@@ -100,15 +100,15 @@ def measure(
     tokens: int = MeasureSettings.tokens,
     seconds: float = 2.0,
 ) -> Measurement:
-    """Time a learned table and kron's encoders, for inference, on the device that answers here.
+    """Time a learned table and kron's encoders for inference, on CUDA if there is a GPU.
 
     Args:
-        vocabulary: as for `accounting.input_cost`, up to the ids that o200k has; the others as in
-            `MeasureSettings`.
-        seconds: about how long to take.
+        vocabulary: as for `accounting.input_cost`, but at most as many tokens as o200k has.
+        pos_dim, d_model, dtype, tokens: see `MeasureSettings`.
+        seconds: about how long to measure.
 
     Raises:
-        InputError: an argument is out of its range, or the table would not fit.
+        InputError: an argument is out of range, or the table would be too large.
     """
     started = time.perf_counter()
     name, count = read_vocabulary(vocabulary)
@@ -124,12 +124,12 @@ def measure(
             f"{count * d_model * DTYPES[dtype] / 1e9:.1f} GB; the limit here is "
             f"{MAX_BYTES / 1e9:.1f} GB. Ask for a smaller vocabulary or width."
         )
-    # A call's result, and the projection beside it, are as much memory as a table of their size.
+    # The result of a call and the projection need memory besides the table.
     size = max(tokens, 256 * pos_dim) * d_model * DTYPES[dtype]
     if size > MAX_RESULT_BYTES:
         raise InputError(
-            f"{tokens:,} tokens of {d_model:,} numbers, by a code of {256 * pos_dim:,}, take "
-            f"{size / 1e9:.1f} GB a call in {dtype}; the limit here is "
+            f"A call with {tokens:,} tokens, {d_model:,} numbers each, and a code of "
+            f"{256 * pos_dim:,} takes {size / 1e9:.1f} GB in {dtype}; the limit here is "
             f"{MAX_RESULT_BYTES / 1e9:.1f} GB. Ask for fewer tokens or a smaller width."
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -163,28 +163,28 @@ def measure(
 def _contestants(
     words: TokenBytes, pos_dim: int, d_model: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[dict[str, Callable[[Tensor], Tensor]], tuple[str, ...]]:
-    # Filled with ones: pages that were never written to would all be one page of zeros.
+    # Filled with ones: memory never written to would be a single physical page of zeros.
     table = nn.Embedding(len(words), d_model, _weight=torch.ones(len(words), d_model, dtype=dtype))
-    made: dict[str, Callable[[Tensor], Tensor]] = {"table": table.to(device)}
+    contestants: dict[str, Callable[[Tensor], Tensor]] = {"table": table.to(device)}
     notes = []
     for encoder in ("fused", "cached", "reference"):
         kron = KroneckerEmbedding(words, d_model, pos_dim, encoder).eval().to(device, dtype)
         try:
             kron.warm_up()
-            made[f"kron, {encoder}"] = kron
+            contestants[f"kron, {encoder}"] = kron
         except ImportError as error:
             notes.append(f"{encoder} is left out: {error}.")
-    return made, tuple(notes)
+    return contestants, tuple(notes)
 
 
 def rounds(
     calls: Mapping[str, Call], *, seconds: float, device: torch.device, most: int = 1000
 ) -> dict[str, list[float]]:
-    """Call each in turn, over and over: sorted milliseconds of each.
+    """Time calls in turn, over and over; return the sorted milliseconds of each.
 
     Args:
-        calls: what to time; call each once before, for all that is only done the first time.
-        seconds: stop after this long, though not before each had three turns.
+        calls: what to time, by name; each must have been called once, to warm up.
+        seconds: stop after this long, but not before each has had three turns.
         most: stop after this many calls of each.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -197,11 +197,11 @@ def rounds(
             while time.perf_counter() < ended and len(times[name]) < most:
                 times[name].append(_milliseconds(call, device))
         turns += 1
-    return {name: sorted(found) for name, found in times.items()}
+    return {name: sorted(taken) for name, taken in times.items()}
 
 
 def going_through(batches: Sequence[Tensor], call: Callable[[Tensor], object]) -> Call:
-    """Return a call that is given the next batch each time, and after the last the first."""
+    """Return a call that passes the next batch each time, starting over after the last."""
     endless = itertools.cycle(batches)
     return lambda: call(next(endless))
 
@@ -220,20 +220,19 @@ def _milliseconds(call: Call, device: torch.device) -> float:
 
 
 def summarise(times: Mapping[str, list[float]]) -> tuple[Timing, ...]:
-    """Return the medians and ratios of what `rounds` gave, in its order."""
-    medians = {name: statistics.median(found) for name, found in times.items()}
+    """Return the medians and ratios of the times that `rounds` returned, in its order."""
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
     first = next(iter(medians.values()))
     return tuple(
-        Timing(name, medians[name], found[0], found[-1], medians[name] / max(first, 1e-9))
-        for name, found in times.items()
+        Timing(name, medians[name], taken[0], taken[-1], medians[name] / max(first, 1e-9))
+        for name, taken in times.items()
     )
 
 
 def zipf_ids(n_vocab: int, tokens: int, seed: int = 0) -> Tensor:
-    """Return the ids drawn about as text uses them: id r with a probability that goes as ``1 / (r +
-    1)``.
+    """Draw ids with about the frequencies of text: id r with a probability ∝ ``1 / (r + 1)``.
 
-    Byte-pair ids are ranks of merges, and early merges are the frequent ones.
+    Byte-pair ids are ranks of merges, and frequent tokens are merged early.
     """
     generator = torch.Generator().manual_seed(seed)
     uniform = torch.rand(tokens, generator=generator, dtype=torch.float64)

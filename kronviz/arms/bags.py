@@ -61,12 +61,12 @@ class BagEmbedding(RowSumEmbedding):
         self.rule, self.own = rule, own
         self._owners = {tokens[i]: i for i in range(own)}
 
-    def _placed(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+    def _encodable(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
         # Own rows are chosen by id, so a string that is such a token needs the token's id.
-        return self._placed_behind(strings) if self.own else super()._placed(strings)
+        return self._appended(strings) if self.own else super()._encodable(strings)
 
-    def _placed_behind(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
-        ids, tokens = super()._placed_behind(strings)
+    def _appended(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
+        ids, tokens = super()._appended(strings)
         for place, string in enumerate(strings):
             if string in self._owners:
                 ids[place] = self._owners[string]
