@@ -141,12 +141,18 @@ def table(
     )
 
 
-def box(*children: object, label: str | None = None, class_: str | None = None) -> Markup:
-    """Return a table in a box of its own, which scrolls where the table is wider than the page.
+def box(*children: object, label: str, class_: str | None = None) -> Markup:
+    """Return a table in a box that scrolls, by keyboard too, where it is wider than the page.
 
     Args:
-        label: what is in it; then it can be reached and scrolled by keyboard, too.
+        label: what is in it.
         class_: a further class.
     """
-    reached = {} if label is None else {"role": "region", "aria_label": label, "tabindex": 0}
-    return element("div", *children, class_=f"kv-scroll {class_ or ''}".strip(), **reached)
+    return element(
+        "div",
+        *children,
+        class_=f"kv-scroll {class_ or ''}".strip(),
+        role="region",
+        aria_label=label,
+        tabindex=0,
+    )

@@ -178,7 +178,8 @@ def _figures(context: Context, name: str) -> Markup:
                     body,
                     name="figures",
                     hidden=True,
-                )
+                ),
+                label="Our figures and the paper’s",
             ),
             element(
                 "p",
@@ -332,7 +333,8 @@ def _sources(sources: tuple[Source, ...], name: str) -> Markup:
             rows,
             name="texts",
             class_="kv-table kv-words",
-        )
+        ),
+        label="Training texts",
     )
 
 
@@ -348,5 +350,6 @@ def _licences() -> Markup:
             rows,
             name="licences",
             class_="kv-table kv-words",
-        )
+        ),
+        label="Licences",
     )

@@ -132,7 +132,8 @@ def sums(cost: InputCost) -> Markup:
             rows,
             name="sums",
             class_="kv-table kv-cost-sums",
-        )
+        ),
+        label="Cost breakdown",
     )
 
 
@@ -190,6 +191,7 @@ def measured(found: Measurement) -> Markup:
             class_="kv-table kv-cost-times",
         ),
         *[element("p", note, class_="kv-caption") for note in found.notes],
+        label="Times",
     )
 
 

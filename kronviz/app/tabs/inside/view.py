@@ -262,7 +262,7 @@ def _map(report: Inside, arm: ArmInside, thing: str, measure: str) -> Markup:
         class_="kv-table kv-heat kv-heat-fine" if fine else "kv-table kv-heat",
         hidden=True,
     )
-    return box(drawn)
+    return box(drawn, label=f"{arm.arm}: share of the damage undone")
 
 
 def _heading(report: Inside, word: AlignedWord) -> Markup:
@@ -398,7 +398,8 @@ def _blame(arm: str, found: Attribution, measure: str, top: float) -> Markup:
             name=f"{arm} bytes {measure}",
             class_="kv-table kv-ins-bytes",
             hidden=True,
-        )
+        ),
+        label=f"{arm}: what each byte explains",
     )
 
 

@@ -267,7 +267,10 @@ def _table(report: LayerReport | None) -> Markup:
             rowspan=len(found),
         )
         rows += [_row(label if place == 0 else Markup(""), *row) for place, row in enumerate(found)]
-    return box(table("The same as numbers", titles, rows, class_="kv-table kv-lay-numbers"))
+    return box(
+        table("The same as numbers", titles, rows, class_="kv-table kv-lay-numbers"),
+        label="All measures as numbers",
+    )
 
 
 def _row(label: Markup, whose: Markup, values: list[str], theirs: bool) -> Markup:
@@ -304,5 +307,6 @@ def _nearest(report: LayerReport) -> Markup:
             ("Model", "Depth", "Word", "Nearest first"),
             rows,
             class_="kv-table kv-lay-near",
-        )
+        ),
+        label="Nearest tokens",
     )

@@ -255,7 +255,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
                 element("tbody", *rows),
                 class_="kv-table kv-map-families",
                 data_name="probe families",
-            )
+            ),
+            label="The probe families",
         ),
         ""
         if own

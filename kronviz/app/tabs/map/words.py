@@ -191,5 +191,6 @@ def _distances(found: Placement, apart: Distances) -> Markup:
             titles,
             rows,
             class_="kv-table kv-map-distances",
-        )
+        ),
+        label="Cosine distances",
     )

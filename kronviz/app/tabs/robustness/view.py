@@ -70,7 +70,7 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
         if result and result.answers and not running
         else "",
         element("p", finding, class_="kv-finding", role="status"),
-        box(_table(result)),
+        box(_table(result), label="How far each model moves"),
         _facts(result) if result and done else "",
         _categories(result.categories) if result and done and not running else "",
         _pairs(result.outcomes) if result and result.outcomes and not running else "",
@@ -230,7 +230,8 @@ def _categories(rows: Sequence[CategoryRow]) -> Markup:
                 map(_category, rows),
                 name="categories",
                 class_="kv-table kv-lab-table",
-            )
+            ),
+            label="By category",
         ),
         class_="kv-more",
     )
@@ -280,7 +281,8 @@ def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
                 ),
                 map(_pair, chosen),
                 class_="kv-table kv-lab-table",
-            )
+            ),
+            label="Pairs on which the models differ most",
         ),
         class_="kv-more",
     )

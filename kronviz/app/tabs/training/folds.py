@@ -77,7 +77,7 @@ def _table_by_class(
         )
         for times, (_, tokens, cells) in zip(names([row[0] for row in rows]), rows, strict=True)
     ]
-    return box(table(caption, ["Times", "Tokens", *titles], body, name=name))
+    return box(table(caption, ["Times", "Tokens", *titles], body, name=name), label=caption)
 
 
 def _bounds(interval: Interval) -> Markup:
@@ -138,7 +138,8 @@ def seeds(found: SeedSpread) -> Markup:
                 body,
                 name="seeds",
                 class_="kv-table kv-seeds",
-            )
+            ),
+            label="Validation loss by seed",
         ),
         *(
             [
@@ -207,7 +208,10 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             f" tokens a run, {seeds}. Bold: the best rate of each. "
             "Gap, head and code as with the seeds.",
         ),
-        box(table("Validation loss by learning rate, nats a token", titles, body, name="rates")),
+        box(
+            table("Validation loss by learning rate, nats a token", titles, body, name="rates"),
+            label="Validation loss by learning rate",
+        ),
     )
 
 

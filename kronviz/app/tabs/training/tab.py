@@ -102,7 +102,7 @@ def _view(context: Context, pair: str | None) -> _View:
     table = element(
         "div",
         element("p", training_view.differences(evidence)),
-        box(training_view.figures(evidence)),
+        box(training_view.figures(evidence), label="Training figures"),
         *([training_folds.rarity(evidence.rarity)] if evidence.rarity else []),
         *([training_folds.seeds(evidence.seeds)] if evidence.seeds else []),
         *([training_folds.rates(evidence.rates)] if evidence.rates else []),
