@@ -8,6 +8,8 @@ Notable:
 - Every run that `study` finished gets a file ``<run>.npy`` beside its result: float16, one row a
   condition, one column a passage, nats a token. All runs read the same passages, so differences
   between arms are paired; ``passages.json`` says which they are.
+- Precision is that of training's own validation: bfloat16 on CPUs that multiply fast in it, where
+  it moves a mean by less than 0.001 nats and takes a fifth of the time.
 - Choose a text that the runs were neither trained nor compared on. What is measured is not
   measured again: the same command goes on.
 """
@@ -28,6 +30,7 @@ from kronviz.lines import documents
 from kronviz.passages import CLEAN, MISSPELLED, PERTURBED, Passages, losses, passages
 from kronviz.training.configs import config_of, load_config
 from kronviz.training.export import trained_model
+from kronviz.training.train import has_fast_bfloat16
 
 PASSAGES = "passages.json"
 CONDITIONS = (CLEAN, *MISSPELLED, *PERTURBED)
@@ -77,7 +80,8 @@ def measure(config: str, runs: Path, out: Path, text: Path, count: int | None, l
         result = json.loads(path.read_text())
         settings = config_of(result["config"])
         model = trained_model(settings, result["arm"], runs / config / path.stem)
-        with torch.inference_mode():
+        fast = settings.bf16 and has_fast_bfloat16()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
             table = np.stack([losses(model, made, condition) for condition in CONDITIONS])
         np.save(path.with_suffix(".npy"), table.astype(np.float16), allow_pickle=False)
         print(path.stem, *(f"{value:.4f}" for value in table.mean(1)), flush=True)
