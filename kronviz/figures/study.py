@@ -101,22 +101,28 @@ def gaps(study: Study) -> go.Figure:
 
 
 def curves(study: Study) -> go.Figure:
-    """Draw the mean validation loss of each arm by tokens read."""
-    figure = plain_chart(HEIGHT, x_title="tokens read", y_title="validation loss, nats a token")
+    """Draw each arm's validation loss minus the table's by tokens read."""
+    title = f"validation loss − {study.table}’s, nats a token"
+    height = max(HEIGHT, 110 + ROW * len(study.arms))
+    figure = plain_chart(height, x_title="tokens read", y_title=title)
     figure.update_xaxes(tickformat="~s", showgrid=False)
+    table = study.arm(study.table)
     for arm in study.arms:
-        figure.add_trace(_curve(arm))
+        if table and arm is not table:
+            figure.add_trace(_curve(arm, dict(table.curve)))
+    figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     figure.update_layout(hovermode="closest")
     return with_legend(figure)
 
 
-def _curve(arm: ArmResult) -> go.Scatter:
+def _curve(arm: ArmResult, table: dict[int, float]) -> go.Scatter:
+    points = [(tokens, loss - table[tokens]) for tokens, loss in arm.curve if tokens in table]
     return go.Scatter(
-        x=[tokens for tokens, _ in arm.curve],
-        y=[loss for _, loss in arm.curve],
+        x=[tokens for tokens, _ in points],
+        y=[gap for _, gap in points],
         name=arm.arm,
         mode="lines+markers",
         line={"color": arm_colour(arm.arm).light, "width": 2},
         marker={"size": 5},
-        hovertemplate=f"{arm.arm}, " + "%{x:,} tokens: %{y:.3f} nats<extra></extra>",
+        hovertemplate=f"{arm.arm}, " + "%{x:,} tokens: %{y:+.3f} nats<extra></extra>",
     )
