@@ -31,7 +31,7 @@ from kronviz.probes.cross_model.lexicon import BUCKETS, ENDINGS, lexicon, pairs_
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import dense_codes
 from kronviz.probes.tables import cross_model_rows, csv_text
-from kronviz.progress import Progress, Step, tell
+from kronviz.progress import Progress, Step, Stopped, tell
 from kronviz.results import from_json, to_json
 
 WORDS = "run runs running walk walks walked red reds stone stones time times house houses".split()
@@ -359,6 +359,8 @@ def test_wide_tables_are_laid_out_from_their_two_main_axes() -> None:
     found = main_axes(wide)
     for axis in range(2):
         assert abs(np.corrcoef(found[:, axis], expected[:, axis])[0, 1]) > 0.9999
+    with pytest.raises(Stopped):
+        main_axes(wide, progress=lambda step: False)
 
 
 def test_a_table_that_others_trained(monkeypatch: pytest.MonkeyPatch) -> None:

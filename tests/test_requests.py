@@ -26,7 +26,7 @@ from jsonschema import Draft202012Validator
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from kronviz.app.server import bodies, guard, uploads
+from kronviz.app.server import bodies, guard, listening, uploads
 from kronviz.probes.pairs import PairSet, load_pairs
 
 FEW: dict[str, Any] = {
@@ -393,7 +393,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, Iterator[
 def is_over(app: gr.Blocks, counted: Iterator[int]) -> None:
     """Check that the run ends, and that nothing of it goes on."""
     queue = app._queue.event_queue_per_concurrency_id["lab"]
-    eventually(lambda: queue.current_concurrency == 0)
+    eventually(lambda: not queue.queue and queue.current_concurrency == 0)
     reached = next(counted)
     time.sleep(0.3)
     assert next(counted) == reached + 1
@@ -425,4 +425,66 @@ def test_a_call_whose_agent_left_ends_soon(
             % (len(body), body)
         )
         assert begun.wait(20)
+    is_over(app, counted)
+
+
+def test_a_call_that_nobody_listens_to_ends_soon(
+    app: gr.Blocks,
+    served: str,
+    batches: tuple[threading.Event, Iterator[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "KEPT_S", 0.5)
+    begun, counted = batches
+    url = f"{served}gradio_api/call/v2/robustness"
+    events = [httpx.post(url, json={}).json()["event_id"] for _ in range(3)]
+    assert begun.wait(20)
+    is_over(app, counted)
+    for event in events:
+        assert "ask again" in httpx.get(f"{url}/{event}").text
+    assert not app._queue.pending_event_ids_session.keys() & {*events}
+
+
+def test_calls_that_nobody_listens_to_take_nothing_from_those_who_do(
+    app: gr.Blocks,
+    served: str,
+    batches: tuple[threading.Event, Iterator[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"MOST": 12, "CROWD": 4, "YOUNG_S": 0, "WAITING": 8, "KEPT_S": 2}.items():
+        monkeypatch.setattr(listening, name, value)
+    begun, counted = batches
+    url, text = f"{served}gradio_api/call/v2/", {"text": "house"}
+    event = httpx.post(f"{url}robustness", json={}).json()["event_id"]
+    with httpx.stream("GET", f"{url}robustness/{event}"):
+        assert begun.wait(20)
+        calls = [httpx.post(f"{url}encode", json=text).json()["event_id"] for _ in range(14)]
+        # Long runs that nobody listens to make room for others.
+        for _ in range(10):
+            assert httpx.post(f"{url}robustness", json={}).status_code == 200
+        reached = next(counted)
+        eventually(lambda: next(counted) > reached + 5)
+        known = app._queue.pending_messages_per_session
+        assert event in known
+        assert not hasattr(known, "max_size")  # Gradio's own drops who asked first.
+    assert "ask again" in httpx.get(f"{url}encode/{calls[0]}").text
+    is_over(app, counted)
+
+
+def test_one_visitor_cannot_fill_the_queue_of_long_runs(
+    app: gr.Blocks, served: str, batches: tuple[threading.Event, Iterator[int]]
+) -> None:
+    begun, counted = batches
+    number = next(one._id for one in app.fns.values() if one.api_name == "robustness")
+    values = [None] * len(app.fns[number].inputs)
+    body = {"data": values, "fn_index": number, "session_hash": "many"}
+
+    def join() -> int:
+        return httpx.post(f"{served}gradio_api/queue/join", json=body).status_code
+
+    assert join() == 200
+    with httpx.stream("GET", f"{served}gradio_api/queue/data?session_hash=many"):
+        assert {join() for _ in range(listening.MOST_OF_ONE)} == {200}
+        assert join() == 503
+        begun.wait(1)
     is_over(app, counted)

@@ -31,6 +31,8 @@ SPREAD = 10.0
 ROWS = 256
 EXACT_DIMS = 1024
 """Up to so many dimensions all main axes are computed, and two of them taken."""
+TRIED, ITERATIONS = 12, 9
+"""Of more dimensions, how many axes are looked for, and how often they are improved."""
 EPOCHS, MANY = 200, 1000
 """Rounds for more than `MANY` points; fewer get umap-learn's own 500."""
 _one_at_a_time, _compiling = threading.Lock(), threading.Lock()
@@ -78,7 +80,8 @@ def layout(
     searched = part(progress, 0, SEARCH_SHARE)
     optimized = part(progress, SEARCH_SHARE, 1 - SEARCH_SHARE)
     found = nearest(vectors, min(neighbors, len(vectors) - 1) - 1 or 1, searched)
-    return lay_out(found, main_axes(vectors, seed), min_dist, seed, optimized)
+    start = main_axes(vectors, seed, optimized)
+    return lay_out(found, start, min_dist, seed, optimized)
 
 
 def lay_out(
@@ -160,13 +163,18 @@ def _optimized(
         return np.asarray(reducer.fit_transform(start), np.float32)
 
 
-def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32]:
+def main_axes(
+    vectors: NDArray[np.float32], seed: int = 1, progress: Progress | None = None
+) -> NDArray[np.float32]:
     """Return the directions of vectors on their two main axes, as a place to start from.
 
     The signs of the axes are fixed, and a grain of noise parts what coincides.
 
     Returns:
         Coordinates within ±`SPREAD`, float32, shape ``(n, 2)``.
+
+    Raises:
+        Stopped: ``progress`` said so.
     """
     count = len(vectors)
     if not count:
@@ -177,7 +185,7 @@ def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32
         rows = units[first : first + ROWS]
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     units -= units.mean(0)
-    axes = _two_axes(units)
+    axes = _two_axes(units, progress)
     axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     flat = np.zeros((count, 2))
     for first in range(0, count, ROWS):
@@ -186,17 +194,21 @@ def main_axes(vectors: NDArray[np.float32], seed: int = 1) -> NDArray[np.float32
     return spread_out(flat, seed)
 
 
-def _two_axes(units: NDArray[np.float32]) -> NDArray[np.float64]:
+def _two_axes(units: NDArray[np.float32], progress: Progress | None) -> NDArray[np.float64]:
     """Return the two main axes of centred vectors: float64, ``(d, 2)`` or fewer."""
     if units.shape[1] <= EXACT_DIMS:
         wide = units.astype(np.float64)
         _, axes = np.linalg.eigh(wide.T @ wide)
         return axes[:, ::-1][:, :2]
     # All axes of d × d take d³; the first two by subspace iteration, time and memory linear in d.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        _, _, found = torch.svd_lowrank(torch.from_numpy(units), q=12, niter=8)
-    return found[:, :2].double().numpy()
+    matrix = torch.from_numpy(units)
+    basis = torch.randn(units.shape[1], TRIED, generator=torch.Generator().manual_seed(0))
+    for step in range(2 * ITERATIONS):
+        tell(progress, 0)
+        basis, _ = torch.linalg.qr((matrix.T if step % 2 else matrix) @ basis)
+    tell(progress, 0)
+    _, _, turned = torch.linalg.svd(matrix @ basis, full_matrices=False)
+    return (basis @ turned[:2].T).double().numpy()
 
 
 def spread_out(flat: NDArray[np.floating], seed: int = 1) -> NDArray[np.float32]:

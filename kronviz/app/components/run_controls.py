@@ -12,7 +12,7 @@ from kronviz.app.components.numbers import marked
 from kronviz.app.components.parts import html_part
 from kronviz.app.components.results import progress, refused
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane
-from kronviz.app.server.guard import WAITING
+from kronviz.app.server.listening import WAITING
 from kronviz.app.server.queueing import leave_queue, place_in_queue, waiting
 from kronviz.predictor import InputError
 from kronviz.typos import KINDS

@@ -22,6 +22,8 @@ PRIVATE = {
     "gradio.queueing.EventQueue.queue": "who waits, in order",
     "gradio.queueing.Queue.clean_events": "a visitor leaves the queue; runs of one who left end",
     "gradio.queueing.Queue.event_queue_per_concurrency_id": "the queue of one kind of work",
+    "gradio.queueing.Queue.pending_event_ids_session": "a visitor is forgotten with all of it",
+    "gradio.queueing.Queue.pending_messages_per_session": "replaced: who listens is kept",
     "gradio.queueing.Queue.send_message": "a visitor who left the queue is told so",
     "gradio.server_messages.ProcessCompletedMessage": "the message that says so",
     "gradio.state_holder.SessionState": "replaced: a visitor's state is made from one pattern",

@@ -14,14 +14,12 @@ Notable:
 
 from __future__ import annotations
 
-import asyncio
 import html
 import json
 import logging
 import os
 import re
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +42,7 @@ from kronviz.app.server.bodies import (
     parsed,
     whole,
 )
+from kronviz.app.server.listening import Listening
 from kronviz.errors import InputError
 from kronviz.probes.cross_model.token_files import check_size
 
@@ -55,7 +54,6 @@ INLINE = frozenset({"table_of_bytes"})
 """Endpoints whose values may hold whole files."""
 OF_FILES = frozenset({"table_of_files"})
 """Endpoints whose values name files that were sent before."""
-WAITING = 500
 _IDENTIFIER = re.compile(r"[\w-]{1,64}")
 _RANGE = re.compile(rb"bytes=(\d{0,15})-(\d{0,15})")
 _API = "/gradio_api"
@@ -125,7 +123,7 @@ class Guard:
         self._app, self._blocks, self._largest = app, blocks, largest
         self._endpoints: dict[str, dict[str, Any]] = {}
         self._values: dict[int, int] = {}
-        self._held: OrderedDict[str, None] = OrderedDict()
+        self._listening = Listening(blocks)
         self._tools = mcp.Tools(self, app, self._information, name) if name else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,8 +147,8 @@ class Guard:
                 # Gradio asks this of itself before it serves: the whole page may take too long.
                 await answer.say(200, "")
             elif scope["method"] == "GET" and (visitor := _visitor(scope)):
-                if visitor in self._held:
-                    await self._watched(scope, receive, answer.send, visitor)
+                if self._listening.knows(visitor):
+                    await self._listening.stream(self._app, scope, receive, answer.send, visitor)
                 else:
                     await answer.lost()
             elif self._tools and _MCP.match(path):
@@ -173,57 +171,15 @@ class Guard:
             _log.exception("A request to %s could not be answered.", scope["path"])
             await answer.say(status, "This could not be answered; the log of the app says why.")
 
-    def _hold(self, visitor: str) -> None:
-        """Note that this process has, or will have, messages for a visitor."""
-        queueing.come_back(visitor)
-        self._held[visitor] = None
-        self._held.move_to_end(visitor)
-        while len(self._held) > queueing.MOST_KNOWN:
-            self._held.popitem(last=False)
-
     def _holding(self, send: Send) -> Send:
         """Return what sends the answer to a call, and notes by which name its result is asked."""
 
         async def sent(message: Message) -> None:
             if found := _EVENT_ID.search(message.get("body", b"")):
-                self._hold(found[1].decode())
+                self._listening.asked(found[1].decode())
             await send(message)
 
         return sent
-
-    async def _watched(self, scope: Scope, receive: Receive, send: Send, visitor: str) -> None:
-        """Answer with a stream of messages, and end its runs at once when the line does.
-
-        Gradio looks whether anybody is there before each message, up to fifteen seconds late.
-        """
-        left, complete = asyncio.Event(), False
-        begun = [await receive()]
-
-        async def listen() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            left.set()
-            # An answer that is complete ends the line, too; other runs of the visitor go on.
-            if not complete:
-                queueing.leave(visitor)
-                await self._blocks._queue.clean_events(session_hash=visitor)
-
-        async def received() -> Message:
-            if begun:
-                return begun.pop()
-            await left.wait()
-            return {"type": "http.disconnect"}
-
-        async def sent(message: Message) -> None:
-            nonlocal complete
-            complete = message["type"] == "http.response.body" and not message.get("more_body")
-            await send(message)
-
-        listening = asyncio.create_task(listen())
-        try:
-            await self._app(scope, received, sent)
-        finally:
-            listening.cancel()
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         upload = uploads.Upload(scope, self._largest)
@@ -269,7 +225,10 @@ class Guard:
                 await run_in_threadpool(_check_files, body)
         else:
             await self._listener(body, len(written), scope)
-            self._hold(body["session_hash"])
+            if path.rstrip("/").endswith("/join"):
+                self._listening.asked(body["session_hash"])
+            else:
+                queueing.come_back(body["session_hash"])
         written = json.dumps(body).encode()
         scope["headers"] = [
             (name, value) for name, value in scope["headers"] if name != b"content-length"
@@ -302,7 +261,7 @@ class Guard:
         if missing:
             raise Refused(422, f"{name} needs {' and '.join(missing)}.")
         if name in queueing.endpoints:
-            self._room(queueing.endpoints[name].queue)
+            self._listening.check_room(queueing.endpoints[name].queue)
         return body
 
     async def _listener(self, body: Any, size: int, scope: Scope) -> None:
@@ -322,7 +281,7 @@ class Guard:
             raise Refused(422, "session_hash is a text of up to 64 characters.")
         if len(body["data"]) != self._values[number]:
             raise Refused(422, "The listener takes another number of values.")
-        self._room(self._blocks.fns[number].concurrency_id)
+        self._listening.check_room(self._blocks.fns[number].concurrency_id, visitor)
 
     async def _information(self, scope: Scope) -> dict[str, Any]:
         """Return the named endpoints as the app itself lists them."""
@@ -338,16 +297,6 @@ class Guard:
                 404, f"There is no endpoint called {_short(name)}; {_API}/info lists them."
             )
         return found["parameters"]
-
-    def _room(self, queue: str) -> None:
-        """Refuse what would wait behind too many others of its own kind."""
-        found = self._blocks._queue.event_queue_per_concurrency_id.get(queue)
-        if found and len(found.queue) >= WAITING:
-            place = len(found.queue) + 1
-            raise Refused(
-                503,
-                f"Busy: this would be number {place:,} in the queue; ask again in a few seconds.",
-            )
 
 
 class _Answer:

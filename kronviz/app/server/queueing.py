@@ -35,6 +35,8 @@ from gradio.server_messages import ProcessCompletedMessage
 from kronviz.progress import Stopped
 
 MOST_KNOWN = 10_000
+LONG = frozenset({"lab", "map"})
+"""Queues of runs that take long."""
 CAPACITY = 1_000
 """Visitors whose state is kept."""
 _Session = state_holder.SessionState

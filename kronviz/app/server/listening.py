@@ -1,0 +1,174 @@
+"""Who has asked for something, and whether anybody listens for the answer.
+
+Notable:
+
+- Gradio takes a call in one request and answers in another, a stream of messages. It works for a
+  caller who never opens that stream, keeps the messages, and drops those of whoever asked first
+  once 2,000 callers are known: many calls without a stream would end other visitors' runs. Here a
+  call that nobody listens to is dropped in place of that, and whoever listens is never forgotten.
+- A line that breaks off ends the visitor's runs at once. Gradio looks whether anybody is there
+  before each message, up to fifteen seconds late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from typing import Any
+
+import gradio as gr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kronviz.app.server import queueing
+from kronviz.app.server.bodies import Refused
+
+KEPT_S = 30.0
+"""How long a call waits, runs and is kept for a caller who does not open the stream."""
+MOST = 1_000
+"""Calls without a stream; beyond that the oldest is dropped."""
+WAITING = 500
+"""Calls that wait in one queue."""
+CROWD, YOUNG_S = 100, 3.0
+"""A queue is crowded from so many on: each that comes then takes the place of one that nobody has
+listened to for so many seconds."""
+MOST_OF_ONE = 16
+"""Long runs of one visitor that wait."""
+
+
+class _Messages(dict[str, "asyncio.Queue[Any]"]):
+    """Messages by visitor, for Gradio; what is sent to somebody forgotten goes nowhere."""
+
+    def __missing__(self, visitor: str) -> asyncio.Queue[Any]:
+        return asyncio.Queue()
+
+    def __delitem__(self, visitor: str) -> None:
+        self.pop(visitor, None)
+
+
+class Listening:
+    """The callers of an app.
+
+    Args:
+        blocks: the app.
+    """
+
+    def __init__(self, blocks: gr.Blocks):
+        self._queue: Any = blocks._queue
+        # Bounded here; Gradio's own would drop whoever came first, listening or not.
+        self._queue.pending_messages_per_session = _Messages()  # type: ignore[assignment]
+        self._silent: OrderedDict[str, float] = OrderedDict()
+        self._streams: Counter[str] = Counter()
+        self._dropping: set[asyncio.Task[None]] = set()
+
+    def knows(self, visitor: str) -> bool:
+        """Return whether there are, or will be, messages for a visitor."""
+        return visitor in self._queue.pending_messages_per_session
+
+    def asked(self, visitor: str) -> None:
+        """Note that a visitor has asked for something, and should listen soon."""
+        queueing.come_back(visitor)
+        if visitor in self._streams or visitor in self._silent:
+            return
+        self._silent[visitor] = since = time.monotonic()
+        asyncio.get_running_loop().call_later(KEPT_S, lambda: self._drop(visitor, since))
+        while len(self._silent) > MOST:
+            self._drop(*next(iter(self._silent.items())))
+
+    def _drop(self, visitor: str, since: float) -> None:
+        """Forget a visitor who has been silent since a moment."""
+        if self._silent.get(visitor) == since:
+            del self._silent[visitor]
+            self._forget(visitor)
+
+    def _forget(self, visitor: str) -> None:
+        """End the runs of a visitor, and keep no message."""
+
+        async def clean() -> None:
+            await self._queue.clean_events(session_hash=visitor)
+            if visitor not in self._silent and visitor not in self._streams:
+                self._let_go(visitor)
+
+        queueing.leave(visitor)
+        # Not awaited: the stream that broke off may be ended at any moment.
+        task = asyncio.get_running_loop().create_task(clean())
+        self._dropping.add(task)
+        task.add_done_callback(self._dropping.discard)
+
+    def _let_go(self, visitor: str) -> None:
+        self._queue.pending_messages_per_session.pop(visitor, None)
+        self._queue.pending_event_ids_session.pop(visitor, None)
+
+    def check_room(self, queue: str, visitor: str = "") -> None:
+        """Refuse what would wait behind too many others of its own kind, or of its own.
+
+        Raises:
+            Refused: the queue is full, or the visitor has many runs in it.
+        """
+        found = self._queue.event_queue_per_concurrency_id.get(queue)
+        waiting = [event.session_hash for event in found.queue] if found else []
+        if len(waiting) >= CROWD:
+            before = time.monotonic() - YOUNG_S
+            for other in waiting:
+                if self._silent.get(other, before) < before:
+                    self._drop(other, self._silent[other])
+                    return
+        if len(waiting) >= WAITING:
+            raise Refused(
+                503,
+                f"Busy: this would be number {len(waiting) + 1:,} in the queue; ask again in a few "
+                "seconds.",
+            )
+        if queue in queueing.LONG and waiting.count(visitor) >= MOST_OF_ONE:
+            raise Refused(
+                503, f"{MOST_OF_ONE} runs of yours wait already; ask again once they have ended."
+            )
+
+    async def stream(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, visitor: str
+    ) -> None:
+        """Answer with a visitor's messages, and end its runs at once when the line does."""
+        left, complete, listens = asyncio.Event(), False, True
+        begun = [await receive()]
+        self._streams[visitor] += 1
+        self._silent.pop(visitor, None)
+
+        def end() -> None:
+            nonlocal listens
+            if listens:
+                listens = False
+                self._streams[visitor] -= 1
+                if not self._streams[visitor]:
+                    del self._streams[visitor]
+
+        async def listen() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            left.set()
+            # An answer that is complete ends the line, too; other runs of the visitor go on.
+            if not complete:
+                end()
+                self._forget(visitor)
+
+        async def received() -> Message:
+            if begun:
+                return begun.pop()
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def sent(message: Message) -> None:
+            nonlocal complete
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        listening = asyncio.create_task(listen())
+        try:
+            await app(scope, received, sent)
+        finally:
+            listening.cancel()
+            if listens:
+                end()
+                if self._queue.pending_event_ids_session.get(visitor):
+                    self.asked(visitor)  # For more, while the stream came to its end.
+                elif visitor not in self._streams and visitor not in self._silent:
+                    self._let_go(visitor)
