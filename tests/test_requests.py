@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import importlib
 import inspect
 import itertools
@@ -185,6 +186,40 @@ def test_what_is_too_large_is_refused_before_it_is_read(served: str) -> None:
                 f"Content-Type: application/json\r\nContent-Length: {limit + 1}\r\n\r\n".encode()
             )
             assert f" {status} ".encode() in line.recv(1000), path
+
+
+def test_bodies_that_never_end_hold_little(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST_HELD", 150_000)
+    monkeypatch.setattr(bodies, "IDLE_S", 1.0)
+    head = b"POST /gradio_api/call/compare HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n"
+    with contextlib.ExitStack() as lines:
+        said = []
+        for _ in range(2):
+            line = socket.create_connection(("127.0.0.1", httpx.URL(served).port))
+            lines.enter_context(line).sendall(head + b" " * 90_000)
+            eventually(lambda: bool(bodies._held))
+            said.append(line)
+        assert [b" 408 " in said[0].recv(1000), b" 503 " in said[1].recv(1000)] == [True, True]
+    assert not bodies._held
+    texts = {"clean": "The sun", "typo": "Teh sun" + " " * 90_000}
+    assert httpx.post(f"{served}gradio_api/call/v2/compare", json=texts).status_code == 200
+
+
+def test_few_calls_with_files_inside_wait(
+    app: gr.Blocks,
+    served: str,
+    files: tuple[Path, Path],
+    batches: tuple[threading.Event, Iterator[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "MOST_INLINE", 2)
+    monkeypatch.setattr(listening, "KEPT_S", 3)
+    url = f"{served}gradio_api/call/v2/"
+    assert httpx.post(f"{url}robustness", json={}).status_code == 200
+    assert batches[0].wait(20)
+    codes = [httpx.post(f"{url}table_of_bytes", json=inline(files)).status_code for _ in range(3)]
+    assert codes == [200, 200, 503]
+    is_over(app, batches[1])
 
 
 def test_a_large_body_holds_files_alone(served: str) -> None:
@@ -451,7 +486,7 @@ def test_calls_that_nobody_listens_to_take_nothing_from_those_who_do(
     batches: tuple[threading.Event, Iterator[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in {"MOST": 12, "CROWD": 4, "YOUNG_S": 0, "WAITING": 8, "KEPT_S": 2}.items():
+    for name, value in {"MOST": 12, "CROWD": 4, "YOUNG_S": 0, "WAITING": 8, "KEPT_S": 1}.items():
         monkeypatch.setattr(listening, name, value)
     begun, counted = batches
     url, text = f"{served}gradio_api/call/v2/", {"text": "house"}

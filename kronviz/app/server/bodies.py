@@ -7,7 +7,9 @@ for ten seconds. So a body has a limit of bytes and of values, and is counted be
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -25,6 +27,10 @@ MAX_VALUES, MAX_DEPTH = 20_000, 32
 MAX_BRACKETS = 12_000
 """Opening brackets and braces of a body. Every list that is made may set off Python's collector of
 garbage, so they are counted before any is; the largest call has 5,000 pairs."""
+SMALL, MOST_HELD = 64_000, 48_000_000
+"""Bytes of a body that is read whatever else comes in, and of all others together while they do."""
+IDLE_S, LONGEST_S = 10.0, 60.0
+"""How long a body may bring nothing, and take to come."""
 _FEW_COMMAS = 20_000
 """Commas of a body with files; base64 has none, and the words beside it few."""
 
@@ -58,18 +64,38 @@ async def whole(receive: Receive, limit: int) -> bytes:
     """Return a body once all of it is there.
 
     Raises:
-        Refused: it is larger than ``limit`` bytes.
+        Refused: it is larger than ``limit`` bytes, comes too slowly, or many large ones come.
         ClientDisconnect: the line broke off.
     """
     parts: list[bytes] = []
-    counted = limited(receive, limit)
-    while True:
-        message = await counted()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
+    counted, size, until = limited(receive, limit), 0, time.monotonic() + LONGEST_S
+    try:
+        while True:
+            try:
+                left = min(IDLE_S, until - time.monotonic())
+                message = await asyncio.wait_for(counted(), left)
+            except TimeoutError:
+                raise Refused(408, "The request came too slowly; send it again.") from None
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            _hold(parts, size)
+            if not message.get("more_body"):
+                return b"".join(parts)
+    finally:
+        _held.pop(id(parts), None)
+
+
+def _hold(parts: list[bytes], size: int) -> None:
+    """Note how much of a body has come; `Refused` where all large ones are too much."""
+    if size > SMALL:
+        _held[id(parts)] = size
+        if sum(_held.values()) > MOST_HELD:
+            raise Refused(503, "Busy: many large requests are coming in; ask again in a minute.")
+
+
+_held: dict[int, int] = {}
 
 
 def again(body: bytes, receive: Receive) -> Receive:

@@ -10,6 +10,7 @@ PASSES = ("6.31.0",)
 """Versions of Gradio with which all tests pass."""
 
 PRIVATE = {
+    "gradio.block_function.BlockFunction.api_name": "whether a listener takes files inside",
     "gradio.block_function.BlockFunction.concurrency_id": "which queue a listener waits in",
     "gradio.block_function.BlockFunction.fn": "which of a visitor's runs waits",
     "gradio.blocks.Blocks._queue": "the queue, for all that follows",

@@ -261,7 +261,9 @@ class Guard:
         if missing:
             raise Refused(422, f"{name} needs {' and '.join(missing)}.")
         if name in queueing.endpoints:
-            self._listening.check_room(queueing.endpoints[name].queue)
+            self._listening.check_room(
+                queueing.endpoints[name].queue, inline=name if name in INLINE else ""
+            )
         return body
 
     async def _listener(self, body: Any, size: int, scope: Scope) -> None:
@@ -275,13 +277,16 @@ class Guard:
             self._values = {one["id"]: len(one["inputs"]) for one in listeners}
         if not isinstance(number, int) or number not in self._values:
             raise Refused(404, "There is no listener of that number.")
-        if size > MAX_JSON:
+        name = str(self._blocks.fns[number].api_name)
+        if size > MAX_JSON and name not in INLINE:
             raise Refused(413, f"The request is larger than {MAX_JSON:,} bytes; send less.")
         if not isinstance(visitor, str) or not 0 < len(visitor) <= 64:
             raise Refused(422, "session_hash is a text of up to 64 characters.")
         if len(body["data"]) != self._values[number]:
             raise Refused(422, "The listener takes another number of values.")
-        self._listening.check_room(self._blocks.fns[number].concurrency_id, visitor)
+        self._listening.check_room(
+            self._blocks.fns[number].concurrency_id, visitor, name if name in INLINE else ""
+        )
 
     async def _information(self, scope: Scope) -> dict[str, Any]:
         """Return the named endpoints as the app itself lists them."""

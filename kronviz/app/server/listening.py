@@ -34,6 +34,8 @@ CROWD, YOUNG_S = 100, 3.0
 listened to for so many seconds."""
 MOST_OF_ONE = 16
 """Long runs of one visitor that wait."""
+MOST_INLINE = 8
+"""Calls with files inside that wait: each holds megabytes."""
 
 
 class _Messages(dict[str, "asyncio.Queue[Any]"]):
@@ -99,29 +101,42 @@ class Listening:
         self._queue.pending_messages_per_session.pop(visitor, None)
         self._queue.pending_event_ids_session.pop(visitor, None)
 
-    def check_room(self, queue: str, visitor: str = "") -> None:
+    def check_room(self, queue: str, visitor: str = "", inline: str = "") -> None:
         """Refuse what would wait behind too many others of its own kind, or of its own.
+
+        Args:
+            inline: the endpoint, where its values hold whole files.
 
         Raises:
             Refused: the queue is full, or the visitor has many runs in it.
         """
         found = self._queue.event_queue_per_concurrency_id.get(queue)
-        waiting = [event.session_hash for event in found.queue] if found else []
-        if len(waiting) >= CROWD:
-            before = time.monotonic() - YOUNG_S
-            for other in waiting:
-                if self._silent.get(other, before) < before:
-                    self._drop(other, self._silent[other])
-                    return
-        if len(waiting) >= WAITING:
+        waiting = list(found.queue) if found else []
+        own = [event for event in waiting if event.session_hash == visitor]
+        if queue in queueing.LONG and len(own) >= MOST_OF_ONE:
+            raise Refused(
+                503, f"{MOST_OF_ONE} runs of yours wait already; ask again once they have ended."
+            )
+        self._make_room(waiting, CROWD, WAITING)
+        if inline:
+            alike = [event for event in waiting if event.fn.api_name == inline]
+            self._make_room(alike, MOST_INLINE, MOST_INLINE)
+
+    def _make_room(self, waiting: list[Any], crowd: int, most: int) -> None:
+        """Drop one of a crowd that nobody listens to; `Refused` where there is none of too many."""
+        if len(waiting) < crowd:
+            return
+        before = time.monotonic() - YOUNG_S
+        for event in waiting:
+            since = self._silent.get(event.session_hash, before)
+            if since < before:
+                self._drop(event.session_hash, since)
+                return
+        if len(waiting) >= most:
             raise Refused(
                 503,
                 f"Busy: this would be number {len(waiting) + 1:,} in the queue; ask again in a few "
                 "seconds.",
-            )
-        if queue in queueing.LONG and waiting.count(visitor) >= MOST_OF_ONE:
-            raise Refused(
-                503, f"{MOST_OF_ONE} runs of yours wait already; ask again once they have ended."
             )
 
     async def stream(
