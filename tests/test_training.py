@@ -216,6 +216,19 @@ def test_the_input_begins_as_large_as_it_is_told(data: Path, tmp_path: Path, arm
     assert len(set(names)) == 2
 
 
+@pytest.mark.parametrize("arm", ["bpe", "bpe-untied", "kron", "spelling-bee"])
+def test_the_input_embedding_can_have_a_rate_of_its_own(
+    arm: str, data: Path, tmp_path: Path
+) -> None:
+    trainer = Trainer(replace(SMOKE, input_rate=0.25), arm, data, tmp_path)
+    own = {id(p) for p in trainer.model.wte.parameters()}
+    groups = trainer.optimizers[0].param_groups
+    rates = {id(p): group["peak_lr"] for group in groups for p in group["params"]}
+    assert {rates[p] for p in own} == {SMOKE.adam_lr * (1 if arm == "bpe" else 0.25)}
+    assert {rate for p, rate in rates.items() if p not in own} == {SMOKE.adam_lr}
+    assert Run("smoke", arm, ("input_rate=0.25",)).name != Run("smoke", arm, ()).name
+
+
 def test_both_arms_get_the_same_batches(data: Path) -> None:
     again = TokenFiles(data, SMOKE)
     for step in (0, 7, 500):

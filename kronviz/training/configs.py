@@ -41,6 +41,8 @@ class TrainConfig:
         untied: the bpe arm's head is not tied to its table: the control of `training.seeds`.
         init_std: standard deviation that the input embedding's matrix begins with, the arm's own
             draw scaled to it; 0 leaves it as drawn.
+        input_rate: AdamW's rate for the input embedding, as a share of ``adam_lr``; a table that is
+            the head as well keeps ``adam_lr``.
         frequent, scored: tokens that the head scores in a training step, see
             `sampled.sampled_cross_entropy`; ``scored`` 0 scores all. Validation always scores all.
         exact: share of the steps, the last ones, in which training scores all too.
@@ -73,6 +75,7 @@ class TrainConfig:
     compile: bool = False
     untied: bool = False
     init_std: float = 0.0
+    input_rate: float = 1.0
     frequent: int = 0
     scored: int = 0
     exact: float = 0.1

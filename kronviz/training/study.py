@@ -57,10 +57,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The names of its folder and its file: arm, optimizer, rate, steps, start and seed."""
+        """The names of its folder and its file: arm, optimizer, rates, steps, start and seed."""
         s = self.settings
         start = f"-init{s.init_std:g}" if s.init_std else ""
-        return f"{self.arm}-{s.optimizer}-{s.adam_lr:g}-{s.steps}{start}-s{s.seed}"
+        share = f"-in{s.input_rate:g}" if s.input_rate != 1 else ""
+        return f"{self.arm}-{s.optimizer}-{s.adam_lr:g}-{s.steps}{start}{share}-s{s.seed}"
 
 
 def planned(

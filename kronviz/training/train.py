@@ -312,15 +312,20 @@ def _optimizers(model: GPT, config: TrainConfig) -> list[torch.optim.Optimizer]:
     }
     use_muon = config.optimizer == "muon"
     rest = [p for name, p in model.named_parameters() if not (use_muon and name in matrices)]
-    decayed = [p for p in rest if p.dim() == 2]
-    plain = [p for p in rest if p.dim() < 2]
+    tied = model.input_weight() is model.lm_head.weight
+    inputs = set() if tied else {id(p) for p in model.wte.parameters()}
+    groups = [
+        {
+            "params": [p for p in rest if (p.dim() == 2) is matrix and (id(p) in inputs) is own],
+            "weight_decay": config.weight_decay if matrix else 0.0,
+            "lr": config.adam_lr * (config.input_rate if own else 1.0),
+        }
+        for own in (False, True)
+        for matrix in (True, False)
+    ]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=config.adam_lr,
+            [group for group in groups if group["params"]],
             betas=(0.9, 0.95),
             fused=True,
         )
