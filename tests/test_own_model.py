@@ -112,7 +112,7 @@ def test_a_table_is_there_for_its_visitor_as_long_as_it_is_kept(
     shelf.put("he", as_own_model(table(), TOKENS))
     assert shelf.of("me") is None
     del first
-    with pytest.raises(InputError, match="no longer kept"):
+    with pytest.raises(InputError, match="no longer in memory"):
         look_up("run", small_predictor, *names)
     time.sleep(0.2)
     assert shelf.of("he") is None

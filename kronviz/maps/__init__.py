@@ -1,9 +1,9 @@
-"""Maps: vectors of many dimensions laid out in two, and how far such a picture can be trusted.
+"""Maps: high-dimensional vectors laid out in two dimensions, with measures of faithfulness.
 
 Notable:
 
-- Neighbours are exact, in the original space; only what is drawn is an approximation.
-- umap-learn is imported when something new is laid out, never before: the import takes seconds.
+- Neighbours are exact, in the original space; only the picture is an approximation.
+- umap-learn is imported only when something new is laid out, because the import takes seconds.
 """
 
 from __future__ import annotations

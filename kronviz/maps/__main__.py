@@ -1,9 +1,9 @@
 """Draw and store all maps of a pair: ``python -m kronviz.maps --pair tiny``.
 
-The same weights give the same files on the same kind of processor; on another, sums round otherwise
-and UMAP draws another picture of the same neighbours. ``--check`` redraws all, stores nothing,
-and says whether the stored maps are these, or how faithful those are. ``--families`` draws nothing
-and prints the probe families' figures.
+The same weights give the same files on the same kind of processor; on another kind, sums round
+differently and UMAP draws another picture of the same neighbours. ``--check`` redraws all maps
+without storing them and says whether the stored ones are identical or, if not, how faithful they
+are. ``--families`` draws nothing and prints the figures of the probe families.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the maps that the arguments name.
 
     Returns:
-        0; 1 where ``--check`` found others stored; 2 where there is no such pair or space.
+        0; 1 if ``--check`` finds a stored map that differs; 2 if there is no such pair or space.
     """
     return cli.status(lambda: _run(arguments))
 
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kronviz.maps", description=__doc__)
     parser.add_argument("--pair", default="tiny", help="name or folder of a pair of models")
-    parser.add_argument("--space", action="append", help="only this map; may be given again")
-    parser.add_argument("--whole", action="store_true", help="GPT-2's whole vocabulary as well")
-    parser.add_argument("--missing", action="store_true", help="only what these weights lack")
-    parser.add_argument("--check", action="store_true", help="only compare with what is stored")
+    parser.add_argument("--space", action="append", help="only this map; can be repeated")
+    parser.add_argument("--whole", action="store_true", help="GPT-2's whole vocabulary, too")
+    parser.add_argument("--missing", action="store_true", help="only maps missing for the weights")
+    parser.add_argument("--check", action="store_true", help="only compare with the stored maps")
     parser.add_argument("--families", action="store_true", help="print the families' figures")
-    parser.add_argument("--out", type=Path, default=MAPS, help="folder that maps are stored in")
+    parser.add_argument("--out", type=Path, default=MAPS, help="folder to store maps in")
     options = parser.parse_args(arguments)
     cli.check_output_folder(options.out)
     predictor = Predictor.load(options.pair, device="cpu")
@@ -71,10 +71,10 @@ def _figures(predictor: Predictor, name: str) -> list[str]:
 
 def _draw_all(predictor: Predictor, names: Sequence[str], options: argparse.Namespace) -> int:
     started, size, others = time.perf_counter(), 0, 0
-    with tempfile.TemporaryDirectory() as aside:
-        out = Path(aside) if options.check else options.out
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Path(temporary) if options.check else options.out
         for name in names:
-            # Asked first: what is drawn is kept, and would be the answer.
+            # First, because a map drawn by this process hides the stored one.
             before = _stored(predictor, name, options.out) if options.check else ""
             drawn, how = _drawn(predictor, name, options.out if options.missing else None)
             path = write_map(predictor, drawn, out)
@@ -91,7 +91,7 @@ def _draw_all(predictor: Predictor, names: Sequence[str], options: argparse.Name
 
 
 def _stored(predictor: Predictor, name: str, folder: Path) -> str:
-    """Return how faithful the map is that a folder holds of a space."""
+    """Return a phrase on how faithful the stored map of a space is."""
     try:
         measured = read_map(predictor, name, folder).facts.faithfulness
     except MapError as error:
@@ -99,13 +99,13 @@ def _stored(predictor: Predictor, name: str, folder: Path) -> str:
     return f"trustworthiness {measured.trustworthiness:.3f}, overlap {measured.overlap:.3f} there"
 
 
-def _drawn(predictor: Predictor, name: str, kept: Path | None) -> tuple[Map, str]:
-    """Return the map of a space, read from a folder if it is of these weights, and how it was
-    got.
+def _drawn(predictor: Predictor, name: str, folder: Path | None) -> tuple[Map, str]:
+    """Return the map of a space, and how it was obtained: from ``folder`` if it has one of these
+    weights, else drawn.
     """
-    if kept is not None:
+    if folder is not None:
         try:
-            return read_map(predictor, name, kept), "kept"
+            return read_map(predictor, name, folder), "kept"
         except MapError:
             pass
     started = time.perf_counter()

@@ -1,9 +1,9 @@
-"""What a map can be coloured by: one small number for every token of a vocabulary.
+"""The columns that a map can be coloured by: one small integer for every token of a vocabulary.
 
 Notable:
 
-- All of it follows from a token's bytes, but for the frequency, which is counted once in the
-  training text (``python -m kronviz.maps.columns``) and stored beside the maps.
+- All are computed from a token's bytes, except the frequency, which is counted once in the training
+  text (``python -m kronviz.maps.columns``) and stored beside the maps.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Columns:
     """The columns of a vocabulary, all uint8, shape ``(n_vocab,)``.
 
     Attributes:
-        family: place in `kronviz.maps.words.PROBES` from 1; 0 for none.
-        space, case, script: places in `SPACE`, `CASES` and `SCRIPTS`.
+        family: index in `kronviz.maps.words.PROBES`, from 1; 0 for none.
+        space, case, script: indices in `SPACE`, `CASES` and `SCRIPTS`.
         frequency: ``PER_OCTAVE * log2(1 + count)`` in the training text; ``None`` if not counted.
     """
 
@@ -66,16 +66,16 @@ def columns(vocabulary: str) -> Columns:
 
 
 def frequency_file(vocabulary: str, folder: Path = MAPS) -> Path:
-    """Return where the frequencies of a vocabulary are stored."""
+    """Return the path of a vocabulary's stored frequencies."""
     return folder / f"frequency-{vocabulary.replace(':', '-')}.safetensors"
 
 
 def _frequency(vocabulary: str, packed: TokenBytes) -> NDArray[np.uint8] | None:
     try:
-        found = load_file(frequency_file(vocabulary))["log2"]
+        levels = load_file(frequency_file(vocabulary))["log2"]
     except (OSError, SafetensorError, KeyError):
         return None
-    return found if found.shape == (len(packed),) and found.dtype == np.uint8 else None
+    return levels if levels.shape == (len(packed),) and levels.dtype == np.uint8 else None
 
 
 def _case(text: str | None) -> int:
@@ -100,10 +100,10 @@ def _script(text: str | None) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Count the tokens of token files and store how frequent each is."""
+    """Count each token in token files and store the frequencies."""
     parser = argparse.ArgumentParser(prog="python -m kronviz.maps.columns", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, help="token files, as prepare wrote them")
-    parser.add_argument("--vocabulary", required=True, help="theirs, such as r50k_base:8192")
+    parser.add_argument("files", nargs="+", type=Path, help="token files written by prepare")
+    parser.add_argument("--vocabulary", required=True, help="their vocabulary: r50k_base:8192")
     options = parser.parse_args(arguments)
     size = load_tokenizer(options.vocabulary).n_vocab
     counts = np.zeros(size, np.int64)

@@ -1,11 +1,12 @@
-"""How far a picture can be trusted: trustworthiness and neighbour overlap.
+"""Measures how far a picture can be trusted: trustworthiness and neighbour overlap.
 
 Notable:
 
-- Both look at a point's ``k`` nearest in the picture and ask where these stand in the original
-  space: at what rank (trustworthiness, Venna and Kaski 2001), and whether among the ``k`` nearest.
-- Where cosines are equal, as many are in the code, a neighbour is given the best rank of those.
-- Up to `ALL` points every one is asked, of more a seeded sample.
+- Both take a point's ``k`` nearest in the picture and find their ranks in the original space.
+  Trustworthiness (Venna and Kaski 2001) uses the ranks, overlap whether they are at most ``k``.
+- Among equal cosines, which are common in the code, a neighbour gets the best rank.
+- Up to `ALL` points all are measured, of more points a seeded sample.
+- `sklearn.manifold.trustworthiness` needs all n × n distances in memory, and breaks ties by order.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ class Faithfulness:
     """How faithful a picture is.
 
     Attributes:
-        k: how many nearest were looked at.
-        asked: how many points were asked.
-        trustworthiness: 0 to 1; 1 where the nearest in the picture are the nearest in the space.
-        overlap: mean share of the ``k`` nearest in the picture that are so in the space.
+        k: number of nearest points used.
+        asked: number of points measured.
+        trustworthiness: 0 to 1; 1 if the nearest in the picture are the nearest in the space.
+        overlap: mean share of the ``k`` nearest in the picture that are also among the ``k``
+            nearest in the space.
     """
 
     k: int
@@ -46,15 +48,15 @@ def faithfulness(
     k: int = 15,
     progress: Progress | None = None,
 ) -> Faithfulness:
-    """Measure a picture against what it is a picture of.
+    """Measure a picture against the space that it shows.
 
     Args:
         flat: coordinates, shape ``(n, 2)``, in the order of the content.
-        k: how many nearest; cut to less than half of the points.
-        progress: told how many points are done.
+        k: how many nearest; reduced to less than half of the points.
+        progress: called with the number of points done.
 
     Raises:
-        Stopped: ``progress`` said so.
+        Stopped: ``progress`` returned ``False``.
     """
     count = len(flat)
     k = min(k, (count - 1) // 2)
@@ -64,7 +66,7 @@ def faithfulness(
     if count > ALL:
         asked = np.sort(np.random.default_rng(0).choice(count, SAMPLE, replace=False))
     near = picture_nearest(flat, asked, k)
-    penalty, kept = 0, 0
+    penalty, shared = 0, 0
     for start in range(0, len(asked), BLOCK):
         tell(progress, start, len(asked))
         part = asked[start : start + BLOCK]
@@ -74,24 +76,24 @@ def faithfulness(
         for column in range(k):
             ranks = 1 + (similar > seen[:, column, None]).sum(1)
             penalty += int(np.maximum(ranks - k, 0).sum())
-            kept += int((ranks <= k).sum())
+            shared += int((ranks <= k).sum())
     trust = 1 - 2 * penalty / (len(asked) * k * (2 * count - 3 * k - 1))
-    return Faithfulness(k, len(asked), float(trust), kept / (len(asked) * k))
+    return Faithfulness(k, len(asked), float(trust), shared / (len(asked) * k))
 
 
 def picture_nearest(
     flat: NDArray[np.floating], asked: NDArray[np.int64], k: int
 ) -> NDArray[np.int64]:
-    """Return the ``k`` others that lie nearest to points of a picture: int64, ``(asked, k)``."""
+    """Return the ``k`` other points nearest to each point in a picture: int64, ``(asked, k)``."""
     if len(asked) == 1:
-        away = ((flat - flat[asked[0]]) ** 2).sum(1)
-        away[asked[0]] = np.inf
-        near = np.argpartition(away, k - 1)[:k]
-        return near[np.argsort(away[near], kind="stable")][None].astype(np.int64)
+        squares = ((flat - flat[asked[0]]) ** 2).sum(1)
+        squares[asked[0]] = np.inf
+        near = np.argpartition(squares, k - 1)[:k]
+        return near[np.argsort(squares[near], kind="stable")][None].astype(np.int64)
     from scipy.spatial import KDTree
 
-    _, found = KDTree(flat).query(flat[asked], k + 1)
-    # Of points that coincide, any may come first: the point itself is taken out where it stands.
-    others = found != asked[:, None]
+    _, near = KDTree(flat).query(flat[asked], k + 1)
+    # The point itself need not come first if others coincide with it: remove it wherever it is.
+    others = near != asked[:, None]
     others[others.all(1), -1] = False
-    return found[others].reshape(len(asked), k).astype(np.int64)
+    return near[others].reshape(len(asked), k).astype(np.int64)

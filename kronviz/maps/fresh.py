@@ -1,4 +1,4 @@
-"""Typed words laid out by UMAP, by themselves: a picture of these words and nothing else."""
+"""Lays out typed words by UMAP on their own, without the tokens of the vocabulary."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class FreshSide:
     """Words laid out in one space.
 
     Attributes:
-        points: right and up, 0 to 1, in the order of the words.
-        basis: what stands for each word, as for `kronviz.maps.lookup.Standing`.
+        points: x and y, 0 to 1, right and up, in the order of the words.
+        basis: how each word got its vector, as in `kronviz.maps.lookup.Standing`.
     """
 
     space: str
@@ -51,22 +51,22 @@ def lay_out_words(
     right: str = RIGHT,
     progress: Progress | None = None,
 ) -> FreshLayout:
-    """Lay typed words out by UMAP on these words alone.
+    """Lay out typed words by UMAP on these words alone.
 
-    The first call takes some seconds more, in which umap-learn is imported and compiled.
+    The first call takes some seconds more, to import and compile umap-learn.
 
     Args:
-        progress: told the share that is done.
+        progress: called with the share done.
 
     Raises:
         InputError: there are fewer than five words, or an argument is invalid.
-        Stopped: ``progress`` said so.
+        Stopped: ``progress`` returned ``False``.
     """
     started = time.perf_counter()
     data = checked_words(words)
     if len(data) < FEWEST:
         raise InputError(
-            f"A layout of its own takes at least {FEWEST} words; these are {len(data)}."
+            f"A layout needs at least {FEWEST} words and there are {len(data)}; add some."
         )
     sides = []
     for number, name in enumerate((left, right)):

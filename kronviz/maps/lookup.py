@@ -1,11 +1,11 @@
-"""A word on two maps: its family, its nearest tokens in the original spaces, and where it stands.
+"""Looks up a word on two maps: its family, its nearest tokens in the spaces, and its place.
 
 Notable:
 
-- Nearest means nearest by cosine in the original space, over all of its tokens. The picture is
-  asked one thing only: how many of these are near in it too.
-- A word that is a token stands on its own point. Any other is placed by its neighbours in the
-  original space: at the mean of those that lie together with the very nearest, weighted by cosine.
+- Nearest means nearest by cosine in the original space, among all of its tokens. The picture serves
+  only to count how many of these are near there, too.
+- A word that is a token is at its own point. Any other word is placed by its neighbours in the
+  original space: at the mean, weighted by cosine, of those that lie close to the nearest one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from kronviz.tokenizer import TokenSet, token_set
 LEFT, RIGHT = "bpe", "kron"
 PLACED_BY = 5
 TOGETHER = 0.06
-"""How far from the nearest one another neighbour may lie and still pull, of the map's width."""
+"""Most distance of a neighbour from the nearest one for it to count, as a share of the width."""
 MAX_K = 50
 _SPACE = "A space, as for the endpoint map"
 _LONGEST_ID = 12
@@ -59,63 +59,65 @@ _BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 
 @dataclass(frozen=True)
 class MapSettings:
-    """Which map is asked for, and where of its points."""
+    """The settings of a map's endpoint."""
 
     space: str = setting(
         RIGHT,
-        "bpe, bpe-1, bpe-2, kron, kron-1, kron-2, code, kron-whole or code-whole; or a space that "
-        "/table or /table_of_files has named, which is drawn when first asked for",
+        "bpe, bpe-1, bpe-2, kron, kron-1, kron-2, code, kron-whole or code-whole; or a space named "
+        "by /table or /table_of_files, which is drawn at its first use",
     )
-    first: int = setting(0, "Id of the first token whose coordinates are given")
-    count: int = setting(1000, "How many", low=1, high=60_000)
+    first: int = setting(0, "Id of the first token whose coordinates are returned")
+    count: int = setting(1000, "Number of tokens", low=1, high=60_000)
 
 
 @dataclass(frozen=True)
 class FamilySettings:
-    """In which space the families are looked at."""
+    """The settings of the families' figures."""
 
     space: str = setting(RIGHT, _SPACE)
-    k: int = setting(10, "How many neighbours", low=1, high=MAX_K)
+    k: int = setting(10, "Number of neighbours", low=1, high=MAX_K)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SideSettings:
-    """Which two spaces stand side by side."""
+    """The two spaces shown side by side."""
 
     left: str = setting(LEFT, _SPACE)
-    right: str = setting(RIGHT, "Another one")
+    right: str = setting(RIGHT, "Another space")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookUpSettings(SideSettings):
-    """Which word is looked up."""
+    """The settings of a look-up."""
 
-    text: str = setting(..., f"A word of 1 to {MAX_BYTES} bytes, or #123 for the token of that id")
-    k: int = setting(10, "How many neighbours", low=1, high=MAX_K)
+    text: str = setting(
+        ..., f"A word of 1 to {MAX_BYTES} bytes, or #123 for the token with that id"
+    )
+    k: int = setting(10, "Number of neighbours", low=1, high=MAX_K)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WordSettings(SideSettings):
-    """Which words are looked at together."""
+    """The words and spaces of a comparison."""
 
     words: tuple[str, ...] = setting(
-        ..., f"1 to {MAX_WORDS} texts of at most {MAX_BYTES} bytes; a layout takes 5"
+        ..., f"1 to {MAX_WORDS} texts of at most {MAX_BYTES} bytes; a layout needs 5"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceSettings(WordSettings):
-    """Which words are placed on maps."""
+    """The settings of words placed on maps."""
 
-    k: int = setting(10, "How many neighbours each word is given", low=1, high=MAX_K)
+    k: int = setting(10, "Number of neighbours of each word", low=1, high=MAX_K)
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What the nearest tokens of words are, as shares from 0 to 1, means over the words.
+    """The relations of words to their nearest tokens, as shares from 0 to 1 of all neighbours.
 
     Attributes:
-        words: how many were asked; the shares are 0 where none was.
+        words: number of words; with none, the shares are 0.
     """
 
     words: int
@@ -130,11 +132,13 @@ class Standing:
     """A word in one space and on its map.
 
     Attributes:
-        basis: ``bytes``, ``token`` or ``mean`` (of several tokens; no model computes it).
-        token: its id where the word is one token of the map, else ``None``.
-        x, y: its place, 0 to 1 to the right and up; ``None`` where there is no map.
+        basis: how it got its vector: ``bytes``, ``token`` or ``mean`` (of several tokens; no model
+            computes it).
+        token: its id if the word is a token on the map, else ``None``.
+        x, y: its place, 0 to 1, right and up; ``None`` if there is no map.
         neighbors: the nearest tokens in the original space.
-        kept: how many of them are among as many nearest in the picture; ``None`` unless a token.
+        kept: how many of them are among as many nearest in the picture; ``None`` unless the word
+            is a token.
     """
 
     basis: str
@@ -150,11 +154,11 @@ class Side:
     """A word and its family in one space.
 
     Attributes:
-        text, hex: what was looked up here: the word as it was typed, or where that is not a token,
-            the token that it is after a space or in another case.
+        text, hex: the string that was looked up: the word as typed or, if that is not a token, the
+            token that it is after a space or in another case.
         family: tokens that belong to the word: relatives, then the nearest in the raw code.
-        relatives: how many typographic and morphological ones there are, lit or not.
-        shares: over the word and those of its relatives that are lit.
+        relatives: number of typographic and morphological relatives, in ``family`` or not.
+        shares: of the word and its relatives in ``family``.
     """
 
     space: str
@@ -184,7 +188,7 @@ class LookUp:
 
 @dataclass(frozen=True)
 class PlacedSide:
-    """Words in one space. ``standings`` are in the order of the words."""
+    """Words in one space; ``standings`` are in the order of the words."""
 
     space: str
     arm: str
@@ -209,7 +213,7 @@ class Distances:
     """Cosine distances, 0 to 2, between words in two spaces.
 
     Attributes:
-        left, right: a row a word.
+        left, right: one row per word.
     """
 
     words: tuple[str, ...]
@@ -220,11 +224,11 @@ class Distances:
 
 @dataclass(frozen=True)
 class FamilyFigures:
-    """A probe family in one space: of the ``k`` nearest to its tokens, what share is what.
+    """A probe family in one space, and the relations of its tokens to their ``k`` nearest.
 
     Attributes:
-        tokens: its tokens in the vocabulary, all of which were asked.
-        in_family: share of the nearest that belong to it.
+        tokens: number of its tokens in the vocabulary.
+        in_family: share of the nearest that belong to the family.
     """
 
     family: str
@@ -243,13 +247,13 @@ def look_up(
     *,
     k: int = 10,
 ) -> LookUp:
-    r"""Find a word, or any bytes, on two maps at once.
+    r"""Look up a word, or any bytes, on two maps at once.
 
     Args:
-        text: the word; ``#123`` is the token of that id in the pair's vocabulary, and ``\xe2`` in
-            it is a byte, as the project writes bytes that are not text.
+        text: the word; ``#123`` is the token with that id in the pair's vocabulary, and ``\xe2``
+            stands for a byte.
         left, right: names in `kronviz.maps.spaces.SPACES`.
-        k: how many neighbours, 1 to `MAX_K`.
+        k: number of neighbours, 1 to `MAX_K`.
 
     Raises:
         InputError: an argument is invalid.
@@ -265,8 +269,8 @@ def look_up(
         family, relatives = members(
             spelled(space, own), vocabulary, code_positions(predictor, space)
         )
-        lit = [bytes.fromhex(one.hex) for one in family if one.relation != "byte"]
-        standings = stand(predictor, space, [own, *lit], k)
+        related = [bytes.fromhex(one.hex) for one in family if one.relation != "byte"]
+        standings = stand(predictor, space, [own, *related], k)
         sides.append(
             Side(
                 name,
@@ -293,11 +297,11 @@ def look_up(
 
 
 def _as_token(predictor: Predictor, space: Space, data: bytes) -> bytes:
-    """Return the token that bytes are in a space, in whatever spelling; or the bytes themselves."""
+    """Return the first spelling of a word that is a token of a space; or else the word itself."""
     if not is_utf8(data):
         return data
-    ways = spellings(data.decode())
-    return next((own for own in ways if own_token(predictor, space, own) is not None), data)
+    tokens = (s for s in spellings(data.decode()) if own_token(predictor, space, s) is not None)
+    return next(tokens, data)
 
 
 def place_words(
@@ -311,7 +315,7 @@ def place_words(
     """Place typed words on two maps by their neighbours in the original spaces.
 
     Args:
-        words: 1 to 200 texts of at most 200 bytes; further copies of a word are dropped.
+        words: 1 to 200 texts of at most 200 bytes; repeated words are dropped.
 
     Raises:
         InputError: an argument is invalid.
@@ -331,7 +335,7 @@ def place_words(
 def distances(
     words: Sequence[str], predictor: Predictor, left: str = LEFT, right: str = RIGHT
 ) -> Distances:
-    """Return the cosine distances between all pairs of words in two spaces; arguments of
+    """Return the cosine distances between all pairs of words in two spaces; arguments as for
     `place_words`.
     """
     data = checked_words(words)
@@ -346,11 +350,13 @@ def distances(
 
 
 def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[FamilyFigures, ...]:
-    """Return the eight probe families in one space; families without a token are left out."""
+    """Return the figures of the probe families in one space; families without tokens are left
+    out.
+    """
     chosen = space_of(predictor, space)
     tokenizer = token_set(vocabulary_of(predictor, chosen))
     table = spelling(tokenizer.name)
-    found = []
+    figures = []
     for place, family in enumerate(PROBES, start=1):
         ids = np.flatnonzero(table.probe == place)
         if not len(ids):
@@ -362,27 +368,27 @@ def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[Fa
         own = [in_family(family, table.forms[one.id]) for one in near]
         share = sum(own) / max(len(own), 1)
         shares = shares_of(standings, k)
-        found.append(FamilyFigures(family.name, space, chosen.arm, len(ids), share, shares))
-    return tuple(found)
+        figures.append(FamilyFigures(family.name, space, chosen.arm, len(ids), share, shares))
+    return tuple(figures)
 
 
 def word_vectors(predictor: Predictor, space: str, words: Sequence[bytes]) -> NDArray[np.float32]:
-    """Return what stands for words in a space: float32, ``(words, d)``; of the code, the cells in
-    use.
+    """Return the vectors of words in a space: float32, ``(words, d)``; for the code, indicators of
+    the cells that any of the words uses.
     """
     chosen = space_of(predictor, space)
     asked = ask(predictor, chosen, words)
     if not isinstance(asked.vectors, tuple):
         return asked.vectors.numpy()
     pos_dim = code_positions(predictor, chosen)
-    lit = [cells(word, pos_dim) for word in asked.vectors]
+    used = [cells(word, pos_dim) for word in asked.vectors]
     columns = {
-        cell: place for place, cell in enumerate(sorted({int(c) for own in lit for c in own}))
+        cell: place for place, cell in enumerate(sorted({int(c) for own in used for c in own}))
     }
-    found = np.zeros((len(words), len(columns)), np.float32)
-    for row, own in enumerate(lit):
-        found[row, [columns[int(cell)] for cell in own]] = 1
-    return found
+    indicators = np.zeros((len(words), len(columns)), np.float32)
+    for row, own in enumerate(used):
+        indicators[row, [columns[int(cell)] for cell in own]] = 1
+    return indicators
 
 
 def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
@@ -408,8 +414,8 @@ def named_bytes(text: str | bytes, predictor: Predictor) -> bytes:
 def stand(
     predictor: Predictor, space: Space, words: Sequence[bytes], k: int, *, picture: bool = True
 ) -> tuple[Standing, ...]:
-    """Return where words stand in a space; with ``picture``, the first one's picture is asked
-    too.
+    """Return the standings of words in a space; with ``picture``, also count the first word's
+    neighbours in the picture.
     """
     content = contents(predictor, space)
     tokenizer = token_set(vocabulary_of(predictor, space))
@@ -422,7 +428,7 @@ def stand(
     near = top(similar, min(max(k, PLACED_BY), len(content) - 1))
     drawn = _map(predictor, space)
     places = _places(drawn, own, near, similar) if drawn else None
-    found = []
+    standings = []
     for row, (word, token) in enumerate(zip(words, own, strict=True)):
         neighbors = _neighbors(tokenizer, word, near[row, :k], similar[row])
         kept = None
@@ -430,12 +436,12 @@ def stand(
             seen = picture_nearest(drawn.points.astype(float), np.array([token]), len(neighbors))
             kept = len({one.id for one in neighbors} & set(seen[0].tolist()))
         x, y = places[row] if places is not None else (None, None)
-        found.append(Standing(asked.basis[row], token, x, y, neighbors, kept))
-    return tuple(found)
+        standings.append(Standing(asked.basis[row], token, x, y, neighbors, kept))
+    return tuple(standings)
 
 
 def shares_of(standings: Sequence[Standing], k: int) -> Shares:
-    """Return what the neighbours of standings are."""
+    """Return the shares of each relation among the neighbours of standings."""
     near = [one.relation for standing in standings for one in standing.neighbors]
     typographic, morphological, other = (
         near.count(name) / max(len(near), 1) for name in ("typographic", "morphological", "other")
@@ -456,8 +462,8 @@ def _places(
     flat = drawn.unit
     by = near[:, :PLACED_BY]
     weights = np.take_along_axis(similar, by, 1).clip(1e-6)
-    apart = np.linalg.norm(flat[by] - flat[by[:, :1]], axis=2)
-    weights = np.where(apart <= TOGETHER, weights, 0)
+    distance = np.linalg.norm(flat[by] - flat[by[:, :1]], axis=2)
+    weights = np.where(distance <= TOGETHER, weights, 0)
     means = (flat[by] * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
     return [
         tuple(float(v) for v in (flat[token] if token is not None else mean))  # type: ignore[misc]

@@ -1,9 +1,11 @@
-"""The exact nearest neighbours of many vectors by cosine, block by block.
+"""Finds the exact nearest neighbours of many vectors by cosine, block by block.
 
 Notable:
 
-- No index, no approximation: one matrix product a block of rows. 50,000 vectors of width 256 take
-  about a quarter of a minute on two cores, and the same vectors give the same neighbours again.
+- No index, no approximation: one matrix product per block of rows. 50,000 vectors of width 256 take
+  about 15 seconds on two cores, and the result is reproducible.
+- Not scikit-learn's `NearestNeighbors`: it finds the same neighbours a little slower, and can
+  neither report progress nor be stopped.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from torch.nn import functional as F
 from kronviz.progress import Progress, tell
 
 BLOCK_CELLS, BLOCK_FLOP = 1 << 25, 4e10
-"""Similarities held at once (128 MB of float32), and what they may cost: then a stop is heard."""
+"""Limits of a block: similarities in memory (128 MB of float32), and operations until a stop is
+noticed."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest others of every vector, nearest first, itself left out.
+    """The nearest neighbours of every vector, nearest first, without the vector itself.
 
     Attributes:
         ids: int64, shape ``(n, k)``.
@@ -39,21 +42,21 @@ def nearest(
     k: int,
     progress: Progress | None = None,
 ) -> Nearest:
-    """Find the ``k`` nearest others of every vector, by cosine.
+    """Find the ``k`` nearest neighbours of every vector, by cosine.
 
     Args:
         vectors: shape ``(n, d)``; a vector of length zero has cosine 0 with everything.
         k: 1 to ``n - 1``.
-        progress: told how many vectors are done.
+        progress: called with the number of vectors done.
 
     Raises:
         ValueError: the shape is not ``(n, d)``, a value is not finite, or ``k`` is out of range.
-        Stopped: ``progress`` said so.
+        Stopped: ``progress`` returned ``False``.
     """
     units = F.normalize(_checked(vectors), dim=1)
     count = len(units)
     if not 1 <= k < count:
-        raise ValueError(f"k is {k!r}; it must be 1 to {count - 1}, one less than the vectors")
+        raise ValueError(f"k is {k!r}; for {count} vectors it must be 1 to {count - 1}")
     ids = np.empty((count, k), np.int64)
     similarity = np.empty((count, k), np.float32)
     rows = max(1, min(BLOCK_CELLS // count, int(BLOCK_FLOP / (2 * units.numel()))))
@@ -62,24 +65,27 @@ def nearest(
             block = torch.from_numpy(cosines(units[start : start + rows], units))
             own = torch.arange(len(block))
             block[own, own + start] = -torch.inf
-            found = block.topk(k, dim=1)
-            ids[start : start + rows] = found.indices.numpy()
-            similarity[start : start + rows] = found.values.numpy()
+            largest = block.topk(k, dim=1)
+            ids[start : start + rows] = largest.indices.numpy()
+            similarity[start : start + rows] = largest.values.numpy()
             tell(progress, min(start + rows, count), count)
     return Nearest(ids, similarity)
 
 
 def cosines(some: torch.Tensor, all_: torch.Tensor) -> NDArray[np.float32]:
-    """Return the products of rows of length 1 with many others: float32, ``(m, n)``.
+    """Return the products of unit vectors with many others: float32, ``(m, n)``.
 
-    On a CPU numpy's library is asked, which here takes a half to a third of the time of torch's.
+    Computed by numpy, whose BLAS takes a half to a third of the time of torch's on a CPU.
     """
-    found: NDArray[np.float32] = some.numpy() @ all_.numpy().T
-    return found
+    products: NDArray[np.float32] = some.numpy() @ all_.numpy().T
+    return products
 
 
 def top(similar: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Return the columns of the ``k`` largest of every row, largest first, equal ones in order."""
+    """Return the columns of the ``k`` largest values of every row, largest first, then by column.
+
+    If several columns tie for the last places, any of them are taken.
+    """
     near = np.sort(torch.from_numpy(similar).topk(k, dim=1).indices.numpy(), axis=1)
     order = np.argsort(-np.take_along_axis(similar, near, 1), axis=1, kind="stable")
     return np.take_along_axis(near, order, 1)
@@ -90,5 +96,5 @@ def _checked(vectors: NDArray[np.floating] | torch.Tensor) -> torch.Tensor:
     if tensor.dim() != 2:
         raise ValueError(f"vectors have shape {tuple(tensor.shape)}; they must be (n, d)")
     if not all(part.isfinite().all() for part in tensor.split(1024)):
-        raise ValueError("vectors hold values that are not finite; leave those rows out")
+        raise ValueError("vectors have values that are not finite; leave out those rows")
     return tensor

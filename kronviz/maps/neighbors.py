@@ -1,17 +1,17 @@
-"""The tokens nearest to a string, in the code and in both trained tables (paper, section 6).
+"""Finds the tokens nearest to a string, in the code and in both trained arms (paper, section 6).
 
 Notable:
 
-- Any string has a place in the code and in the kron arm. In the bpe arm only a token has one;
-  for other strings the mean of their tokens' rows is asked, and the answer says so.
-- Similarity in the code is a count of shared cells over the whole vocabulary at once: one compare
-  a byte of the string, on a table of bytes held position by position.
-- `relation`: typographic where the canonical forms are equal, morphological where they are forms of
-  one root (`kronviz.morphology`; the paper asks only whether one holds the other, which makes
-  "hundred" and "red" relatives), other where neither.
+- Any string has a vector in the code and in the kron arm. In the bpe arm only a token has one; for
+  other strings the mean of their tokens' rows is used, and the result says so.
+- Similarity in the code is a count of shared cells, computed for the whole vocabulary at once: one
+  comparison per byte of the string, on a table of bytes stored by position.
+- `relation`: typographic if the canonical forms are equal, morphological if they have the same root
+  (`kronviz.morphology`; the paper tests only whether one contains the other, which makes "hundred"
+  and "red" relatives), otherwise other.
 
 >>> nearest = neighbors("run", pos_dim=16, vocabulary="r50k_base", k=3)
->>> [found.text for found in nearest.spaces[0].neighbors]
+>>> [neighbor.text for neighbor in nearest.spaces[0].neighbors]
 ['runs', 'ru', 'runner']
 """
 
@@ -54,17 +54,16 @@ MAX_NEIGHBORS = 100
 
 @dataclass(frozen=True)
 class NeighborSettings:
-    """Which nearest tokens of a string are asked for."""
+    """The settings of a search for a string's neighbours."""
 
     text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
-    k: int = setting(10, "How many neighbours", low=1, high=MAX_NEIGHBORS)
+    k: int = setting(10, "Number of neighbours", low=1, high=MAX_NEIGHBORS)
     vocabulary: str = setting(
         "", f"{', '.join(VOCABULARIES)} for the code; empty for the pair's own"
     )
     pos_dim: int = setting(
         0,
-        f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for what the model was trained "
-        "with",
+        f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for the trained model's",
     )
 
 
@@ -74,7 +73,7 @@ class Neighbor:
 
     Attributes:
         hex: the token's bytes.
-        similarity: cosine with the string in the space that it was found in.
+        similarity: cosine with the string in the space that was searched.
         relation: ``typographic``, ``morphological`` or ``other``.
     """
 
@@ -92,9 +91,9 @@ class SpaceNeighbors:
     Attributes:
         space: ``code``, ``kron`` or ``bpe``.
         vocabulary: name of the vocabulary that was searched.
-        basis: what stood for the string: ``bytes``, ``token`` (its row of the table) or ``mean``
-            (the mean of its tokens' rows, which no model computes).
-        neighbors: nearest first; equal ones by id. Tokens with the string's own bytes are left out.
+        basis: how the string got its vector: ``bytes``, ``token`` (its row of the table) or
+            ``mean`` (the mean of its tokens' rows, which no model computes).
+        neighbors: nearest first, ties by id, without tokens that have the string's own bytes.
     """
 
     space: str
@@ -109,7 +108,7 @@ class NeighborReport:
 
     Attributes:
         canonical: the string without leading space and punctuation, in lower case.
-        tokens: how the pair's tokenizer cuts the string; empty without a pair.
+        tokens: the string's tokens; empty without a pair.
     """
 
     text: str
@@ -122,7 +121,7 @@ class NeighborReport:
 
 @dataclass(frozen=True)
 class CodeTable:
-    """The kept bytes of every token of a vocabulary, position by position.
+    """The bytes of every token of a vocabulary, cut for the code, by position.
 
     Attributes:
         columns: int16, shape ``(pos_dim, n_vocab)``; -1 where a token has ended.
@@ -134,9 +133,8 @@ class CodeTable:
 
     @classmethod
     def of(cls, packed: TokenBytes, pos_dim: int) -> CodeTable:
-        """Return the table of any tokens."""
+        """Return the table of a vocabulary's tokens."""
         starts, lengths = packed.offsets[:-1], np.diff(packed.offsets)
-        # Only a token longer than pos_dim can be cut, and only there the cut looks at characters.
         for token in np.flatnonzero(lengths > pos_dim):
             lengths[token] = len(codec.truncate(packed[int(token)], pos_dim))
         columns = np.full((pos_dim, len(packed)), -1, np.int16)
@@ -146,14 +144,12 @@ class CodeTable:
         return cls(columns, lengths)
 
     def similarities(self, data: bytes) -> NDArray[np.float64]:
-        """Return the similarity of the code of a string with every token's: float64,
-        ``(n_vocab,)``.
-        """
-        kept = codec.truncate(data, len(self.columns))
+        """Return the cosines of a string's code with every token's: float64, ``(n_vocab,)``."""
+        data = codec.truncate(data, len(self.columns))
         shared = np.zeros(self.columns.shape[1], np.int16)
-        for column, byte in zip(self.columns, kept, strict=False):
+        for column, byte in zip(self.columns, data, strict=False):
             shared += column == byte
-        return shared / np.sqrt(np.maximum(self.lengths, 1) * max(len(kept), 1))
+        return shared / np.sqrt(np.maximum(self.lengths, 1) * max(len(data), 1))
 
 
 def neighbors(
@@ -164,16 +160,16 @@ def neighbors(
     pos_dim: int | None = None,
     vocabulary: str | None = None,
 ) -> NeighborReport:
-    """Find the nearest tokens of a string in the code and in both trained tables.
+    """Find the nearest tokens of a string in the code and in both trained arms.
 
     Args:
         text: a string, or any bytes.
-        predictor: the pair whose tables are asked; without one only the code is.
-        k: how many, 1 to `MAX_NEIGHBORS`.
-        pos_dim: of the code; the pair's own, or 16, if left out. The kron arm is always asked at
-            the ``pos_dim`` that it was trained with.
-        vocabulary: what the code is searched in: a name for `load_tokenizer`; the pair's own, or
-            GPT-2's, if left out. Trained tables are searched in the pair's own.
+        predictor: the pair to search; without one only the code is searched.
+        k: number of neighbours, 1 to `MAX_NEIGHBORS`.
+        pos_dim: positions of the code; by default the pair's, or 16 without a pair. The kron arm
+            always uses the ``pos_dim`` that it was trained with.
+        vocabulary: whose tokens' codes are searched: a name for `load_tokenizer`; by default the
+            pair's, or GPT-2's without a pair. In the arms the pair's own vocabulary is searched.
 
     Raises:
         InputError: the string is empty or too long, or an argument is out of range.
@@ -182,7 +178,7 @@ def neighbors(
     pos_dim = positions(pos_dim, predictor)
     k = whole_number(k, "k", 1, MAX_NEIGHBORS)
     tokenizer = known_tokenizer(vocabulary or (predictor.tokenizer.name if predictor else ""))
-    found = [
+    spaces = [
         _space(
             "code",
             tokenizer,
@@ -195,12 +191,12 @@ def neighbors(
     if predictor:
         for arm in ("kron", "bpe"):
             if arm in predictor.arms and (asked := _ask(predictor, arm, data)):
-                found.append(_space(arm, predictor.tokenizer, *asked, data, k))
+                spaces.append(_space(arm, predictor.tokenizer, *asked, data, k))
     return NeighborReport(
         text=readable(data),
         canonical=canonical(data) or "",
         pos_dim=pos_dim,
-        spaces=tuple(found),
+        spaces=tuple(spaces),
         tokens=tokens(predictor, data),
         pair=predictor.pair if predictor else None,
     )
@@ -209,7 +205,7 @@ def neighbors(
 def canonical(data: bytes) -> str | None:
     """Return a string without leading space and punctuation, in lower case (paper, section 6).
 
-    A string of nothing else keeps its punctuation; bytes that are not UTF-8 have no such form.
+    A string of punctuation only keeps it; bytes that are not UTF-8 have no canonical form.
     """
     if not codec.is_utf8(data):
         return None
@@ -218,9 +214,7 @@ def canonical(data: bytes) -> str | None:
 
 
 def relation(first: str | None, second: str | None) -> str:
-    """Return how two canonical forms are related: ``typographic``, ``morphological`` or
-    ``other``.
-    """
+    """Return how two canonical forms are related, as in `Neighbor.relation`."""
     if not first or not second:
         return "other"
     if first == second:
@@ -230,15 +224,14 @@ def relation(first: str | None, second: str | None) -> str:
 
 @functools.lru_cache(maxsize=16)
 def code_table(vocabulary: str, pos_dim: int) -> CodeTable:
-    """Return the `CodeTable` of a vocabulary, kept for the next question."""
+    """Return the `CodeTable` of a vocabulary, cached."""
     return CodeTable.of(token_set(vocabulary).vocabulary, pos_dim)
 
 
 @functools.lru_cache(maxsize=8)
 @torch.inference_mode()
 def unit_table(model: GPT) -> Tensor:
-    """Return a model's input embedding of every token, each of length 1: float32, ``(n_vocab,
-    d_model)``.
+    """Return a model's input embedding of every token, normalised: float32, ``(n_vocab, d_model)``.
 
     A token without bytes, whose vector is zero, stays zero.
     """
@@ -248,7 +241,7 @@ def unit_table(model: GPT) -> Tensor:
 
 @torch.inference_mode()
 def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.float64]] | None:
-    """Return what stands for a string in an arm, and its cosine with every token."""
+    """Return how a string gets its vector in an arm, and the vector's cosine with every token."""
     model = predictor.arms[arm]
     table = unit_table(model)
     if embeds_bytes(predictor, arm):
@@ -263,8 +256,9 @@ def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.f
 
 
 def top(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Return the places of the ``k`` largest values, largest first, equal ones in order: int64,
-    ``(k,)``.
+    """Return the indices of the ``k`` largest values, largest first, ties by index: int64, ``(k,)``.
+
+    Unlike `nearest.top`, also among ties for the last places.
     """
     floor = np.partition(values, len(values) - k)[len(values) - k]
     candidates = np.flatnonzero(values >= floor)
@@ -280,14 +274,14 @@ def _space(
     k: int,
 ) -> SpaceNeighbors:
     form = canonical(data)
-    # One more than asked for: the string itself may be among them, and only once.
+    # One more than asked for, because the string itself may be among them.
     candidates = top(similarities, min(k + 1, len(similarities)))
-    found = []
+    near = []
     for token in candidates:
         own = tokenizer.token_bytes(int(token))
         if own == data or not own:
             continue
-        found.append(
+        near.append(
             Neighbor(
                 int(token),
                 tokenizer.token_text(int(token)),
@@ -296,7 +290,7 @@ def _space(
                 relation(form, canonical(own)),
             )
         )
-    return SpaceNeighbors(space, tokenizer.name, basis, tuple(found[:k]))
+    return SpaceNeighbors(space, tokenizer.name, basis, tuple(near[:k]))
 
 
 def _is_punctuation(character: str) -> bool:

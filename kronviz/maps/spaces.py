@@ -1,15 +1,16 @@
-"""The spaces that have a map: where a vector comes from, and what stands for a typed word there.
+"""The spaces that have a map, with the vectors of their tokens and of typed words.
 
 Notable:
 
-- A trained space is centred: the mean over its vocabulary is taken off before any cosine, as in
-  the layered probe (paper, section 6.8). The raw code is compared as it is, in closed form.
-- After a block, a token is what the residual stream holds when it is read alone.
-- Any bytes have a place in the code, in kron and in every arm that embeds any string. bpe knows
-  tokens: a word of several is the mean of them, which no model computes, and is marked so.
-- kron and its code can be asked about GPT-2's whole vocabulary whatever the pair was trained on.
+- A trained space is centred: the mean over its vocabulary is subtracted before any cosine, as in
+  the layered probe (paper, section 6.8). The raw code is compared uncentred, in closed form.
+- After a block, a token's vector is the residual stream when the token is read alone.
+- Any bytes have a vector in the code, in kron and in every arm that embeds any string. bpe has
+  vectors of tokens only: a word of several tokens gets their mean, which no model computes, and is
+  marked as such.
+- kron and its code cover GPT-2's whole vocabulary, whatever vocabulary the pair was trained on.
 - A visitor's own model adds two spaces, for those who know their names: the rows of its table, and
-  the code of the same tokens. `kronviz.probes.own_model` makes and keeps them.
+  the code of the same tokens. `kronviz.probes.own_model` makes and stores them.
 """
 
 from __future__ import annotations
@@ -37,23 +38,23 @@ from kronviz.tokenizer import TokenBytes, TokenSet, hold, token_set
 WHOLE = "r50k_base"
 """Vocabulary of the whole-vocabulary spaces."""
 TABLE, TABLE_CODE = "table:", "table-code:"
-"""What the names of the two spaces of a visitor's own model begin with; its key follows."""
+"""Prefixes of the names of the two spaces of a visitor's own model; its key follows."""
 READ_AT_ONCE = 1024
-KEPT = 6
-"""Trained spaces held in memory at once: 51 MB each for 50,257 vectors of width 256."""
+CACHED = 6
+"""Trained spaces in memory at once: 51 MB each for 50,257 vectors of width 256."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """A space that words live in.
+    """A space that has a map.
 
     Attributes:
-        name: as the API and the files call it.
+        name: its name in the API and in file names.
         arm: the arm that it belongs to; ``code`` belongs to kron.
-        depth: 0 for the input embedding, else the number of the block that has been passed.
-        title: as the page calls it.
-        whole: whether it holds GPT-2's whole vocabulary instead of the pair's own.
-        key: of a visitor's own model; empty for the spaces of a pair.
+        depth: 0 for the input embedding, else the number of the block whose output it is.
+        title: its name on the page.
+        whole: whether it has GPT-2's whole vocabulary instead of the pair's own.
+        key: key of a visitor's own model; empty for the spaces of a pair.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Space:
 
     @property
     def coded(self) -> bool:
-        """Whether it is the untrained code."""
+        """Whether it is the raw, untrained code."""
         return self.name.startswith(("code", TABLE_CODE))
 
 
@@ -92,7 +93,7 @@ SPACES = {
 
 
 def spaces(predictor: Predictor) -> tuple[Space, ...]:
-    """Return the spaces of a pair: those of its arms, as deep as they are."""
+    """Return the spaces of a pair: those of its arms, up to their depth."""
     return tuple(
         space
         for space in SPACES.values()
@@ -114,7 +115,7 @@ def space_of(predictor: Predictor, name: str) -> Space:
 
 
 def vocabulary_of(predictor: Predictor, space: Space) -> str:
-    """Return the name of the vocabulary whose tokens a space holds."""
+    """Return the name of the vocabulary whose tokens are in a space."""
     if space.key:
         return table_of(space.key).tokens.name
     return WHOLE if space.whole else predictor.tokenizer.name
@@ -122,11 +123,11 @@ def vocabulary_of(predictor: Predictor, space: Space) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """What stands for words in a space.
+    """The vectors of words in a space.
 
     Attributes:
         basis: for each word ``bytes``, ``token`` (one token) or ``mean`` (of several tokens).
-        vectors: float32, ``(words, d)``, or the words' bytes where the space is the code.
+        vectors: float32, ``(words, d)``, or the words' bytes if the space is the code.
     """
 
     basis: tuple[str, ...]
@@ -137,9 +138,9 @@ class Vectors:
     """All vectors of a trained space, centred.
 
     Attributes:
-        rows: the vectors at length 1: float32, shape ``(n, d)``.
-        lengths: what they were divided by, shape ``(n, 1)``.
-        mean: what was taken off before, shape ``(d,)``.
+        rows: the centred vectors, normalised: float32, shape ``(n, d)``.
+        lengths: their norms, by which they were divided, shape ``(n, 1)``.
+        mean: the mean that was subtracted before, shape ``(d,)``.
     """
 
     def __init__(self, raw: Tensor):
@@ -164,7 +165,7 @@ class Vectors:
 
 
 class Codes:
-    """All codes of a vocabulary, compared by counting shared cells."""
+    """The codes of a vocabulary, compared by counting shared cells."""
 
     def __init__(self, vocabulary: str, pos_dim: int):
         self._vocabulary = token_set(vocabulary).vocabulary
@@ -176,10 +177,10 @@ class Codes:
     def similarities(self, vectors: Tensor | Sequence[bytes]) -> NDArray[np.float32]:
         """Return the similarities of strings with every token: float32, ``(m, n)``."""
         assert not isinstance(vectors, Tensor)
-        found = np.empty((len(vectors), len(self)), np.float32)
+        similar = np.empty((len(vectors), len(self)), np.float32)
         for row, data in enumerate(vectors):
-            found[row] = self.table.similarities(data)
-        return found
+            similar[row] = self.table.similarities(data)
+        return similar
 
     def own(self, ids: NDArray[np.int64]) -> tuple[bytes, ...]:
         """Return the bytes of tokens."""
@@ -190,51 +191,50 @@ class OwnModelTokens(TokenSet):
     """The tokens of a visitor's own model that are on its map.
 
     Attributes:
-        ids: of each in the token list that it came with, int64, shape ``(n,)``.
-        starts: whether each begins a word, as its vocabulary writes it.
+        ids: the id of each in the model's own token list, int64, shape ``(n,)``.
     """
 
     def __init__(self, name: str, tokens: Sequence[bytes], ids: Sequence[int], starts: set[int]):
         super().__init__(name, TokenBytes.of(tokens))
         self.ids = np.asarray(ids, np.int64)
-        # Of tokens with the same bytes, one that begins a word stands for a word.
+        # Among tokens with the same bytes, one that begins a word is preferred at a word's start,
+        # and one that does not elsewhere.
         order = sorted(range(len(tokens)), key=lambda place: (place in starts, -place))
-        self._begins = {tokens[place]: place for place in order}
-        self._goes_on = {
+        self._first = {tokens[place]: place for place in order}
+        self._later = {
             tokens[place]: place for place in sorted(order, key=lambda p: (p not in starts, -p))
         }
         self._longest = max(map(len, tokens), default=0)
-        self._blanks = any(token[:1] == b" " for token in tokens)
+        self._spaces = any(token[:1] == b" " for token in tokens)
 
     def spelled(self, data: bytes) -> bytes:
-        """Return a word as this vocabulary writes it: without its leading space where no token has
-        one.
-        """
-        return data if self._blanks else data.lstrip(b" ") or data
+        """Return a word as this vocabulary writes it: without leading space if no token has one."""
+        return data if self._spaces else data.lstrip(b" ") or data
 
     def find(self, data: bytes) -> int | None:
-        """Return the token that a word is."""
-        return self._begins.get(self.spelled(data))
+        """Return the token that spells a whole word, or ``None``."""
+        return self._first.get(self.spelled(data))
 
     def cut(self, data: bytes) -> list[int]:
-        """Return the longest token that bytes begin with, then of what is left, and so on.
+        """Return tokens that spell bytes, the longest possible one first, then of the rest, and so
+        on.
 
-        The model's own tokenizer may cut otherwise. What no token begins is passed over.
+        The model's own tokenizer may cut differently. Bytes that no token spells are skipped.
         """
         data = self.spelled(data)
-        found: list[int] = []
+        pieces: list[int] = []
         start = 0
         while start < len(data):
-            known = self._goes_on if found else self._begins
+            known = self._later if pieces else self._first
             for size in range(min(self._longest, len(data) - start), 0, -1):
                 place = known.get(data[start : start + size])
                 if place is not None:
-                    found.append(place)
+                    pieces.append(place)
                     break
             else:
                 size = 1
             start += size
-        return found
+        return pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,10 +242,10 @@ class OwnModel:
     """A visitor's own model, ready for the map.
 
     Attributes:
-        key: nobody can guess it; the names of its spaces end in it.
-        source: what was read, as the person named it.
-        listed: how many tokens the table has; ``tokens`` are those on the map.
-        maps: that were drawn of its spaces, by name; the module `maps` keeps them here.
+        key: a random string that cannot be guessed; the names of its spaces end in it.
+        source: what was read, as the visitor named it.
+        listed: number of tokens of the table; ``tokens`` are those on the map.
+        maps: the maps drawn of its spaces, by name; `maps.store` puts them here.
     """
 
     key: str
@@ -258,7 +258,7 @@ class OwnModel:
 
     @property
     def spaces(self) -> tuple[str, str]:
-        """The names of its rows' space and of its code's."""
+        """The names of the spaces of its rows and of its code."""
         return TABLE + self.key, TABLE_CODE + self.key
 
 
@@ -266,24 +266,24 @@ _tables: weakref.WeakValueDictionary[str, OwnModel] = weakref.WeakValueDictionar
 
 
 def known_table(table: OwnModel) -> None:
-    """Let the spaces of a table be found, for as long as somebody else keeps it."""
+    """Register a table, so that its spaces are found, as long as someone else references it."""
     _tables[table.key] = table
     hold(table.tokens)
 
 
 def table_of(key: str) -> OwnModel:
-    """Return a visitor's own model by its key; `InputError` where it is not in memory."""
-    found = _tables.get(key)
-    if found is None:
+    """Return a visitor's own model by its key; `InputError` if it is not in memory."""
+    table = _tables.get(key)
+    if table is None:
         raise InputError(
-            "This table is no longer kept here; read it again in “Your model”, or choose another "
+            "This table is no longer in memory; read it again in “Your model”, or choose another "
             "map."
         )
-    return found
+    return table
 
 
 def contents(predictor: Predictor, space: Space) -> Vectors | Codes:
-    """Return everything that lives in a space, kept for the next question."""
+    """Return all vectors of a space, cached."""
     if space.coded:
         return _codes(vocabulary_of(predictor, space), code_positions(predictor, space))
     if space.key:
@@ -292,16 +292,16 @@ def contents(predictor: Predictor, space: Space) -> Vectors | Codes:
 
 
 def code_positions(predictor: Predictor, space: Space) -> int:
-    """Return the positions of the code that a space is compared by."""
+    """Return the ``pos_dim`` of the code that goes with a space."""
     return table_of(space.key).pos_dim if space.key else positions(None, predictor)
 
 
 @torch.inference_mode()
 def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
-    """Return what stands for words in a space.
+    """Return the vectors of words in a space.
 
     Raises:
-        InputError: bytes that are not text and no token have no vector in an arm with a table.
+        InputError: the arm has a table, and some bytes are neither a token nor text.
     """
     if space.coded:
         return Asked(("bytes",) * len(words), tuple(spelled(space, data) for data in words))
@@ -327,14 +327,12 @@ def ask(predictor: Predictor, space: Space, words: Sequence[bytes]) -> Asked:
 
 
 def _pieces(table: OwnModel, data: bytes) -> list[int]:
-    """Return the token of a visitor's own model that bytes are, or the tokens that they are cut
-    into.
-    """
+    """Return the tokens of a visitor's own model that spell bytes; a single one if possible."""
     own = table.tokens.find(data)
-    found = table.tokens.cut(data) if own is None else [own]
-    if not found:
+    pieces = table.tokens.cut(data) if own is None else [own]
+    if not pieces:
         raise InputError("No token of your table spells any of this word; try another one.")
-    return found
+    return pieces
 
 
 def spelled(space: Space, data: bytes) -> bytes:
@@ -343,14 +341,14 @@ def spelled(space: Space, data: bytes) -> bytes:
 
 
 def own_token(predictor: Predictor, space: Space, data: bytes) -> int | None:
-    """Return the token of a space's vocabulary that bytes are, if they are one."""
+    """Return the token of a space's vocabulary that has these bytes, if there is one."""
     if space.key:
         return table_of(space.key).tokens.find(data)
     return ids_by_bytes(vocabulary_of(predictor, space)).get(data)
 
 
 def token_ids(predictor: Predictor, data: bytes) -> list[int]:
-    """Return the tokens of a pair's vocabulary that bytes are cut into; one where they are one."""
+    """Return the tokens of a pair's vocabulary that spell bytes; a single one if possible."""
     own = ids_by_bytes(predictor.tokenizer.name).get(data)
     if own is not None:
         return [own]
@@ -374,7 +372,7 @@ def _codes(vocabulary: str, pos_dim: int) -> Codes:
     return Codes(vocabulary, pos_dim)
 
 
-@functools.lru_cache(maxsize=KEPT)
+@functools.lru_cache(maxsize=CACHED)
 @torch.inference_mode()
 def _vectors(model: GPT, depth: int, vocabulary: str) -> Vectors:
     if vocabulary != model.config.vocabulary:

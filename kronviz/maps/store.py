@@ -1,12 +1,12 @@
-"""The maps of a pair: computed by one command, stored small, and refused when the weights changed.
+"""Draws, stores and reads the maps of a pair, and refuses stored maps of other weights.
 
 Notable:
 
-- A file is a safetensors file with one tensor, the coordinates in 16 bits, and what they are a
-  map of in its header. The same weights give the same bytes.
-- A map carries the fingerprint of the arm that it was drawn from. One of other weights is never
-  shown: `read_map` says so in a sentence, and `draw_map` redraws it.
-- Whatever the pair, maps lie alike: each is turned and mirrored onto the first of its arms.
+- A map is a safetensors file: one tensor, the coordinates in 16 bits, and in its header what the
+  map shows. The same weights give the same bytes.
+- A map stores the fingerprint of the arm that it was drawn from. A map of other weights is never
+  shown: `read_map` refuses it in one sentence, and `draw_map` redraws it.
+- All maps of a pair have the same orientation: each is rotated and mirrored to match bpe's.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ SKETCH = 256
 
 
 class MapError(InputError):
-    """A map is missing, damaged or of other weights; the message is one sentence for a person."""
+    """A map is missing, damaged or of other weights; the message is one sentence for a user."""
 
 
 @dataclass(frozen=True)
 class MapFacts:
-    """What a map is a map of.
+    """What a map shows, and how it was drawn.
 
     Attributes:
-        vocabulary: whose tokens are on it, in order of id.
-        fingerprint: of the arm's weights, or of the code's shape.
-        neighbors, min_dist, seed: how UMAP was run, with the cosine distance.
-        tokens: how many.
-        faithfulness: how far it can be trusted.
+        vocabulary: the vocabulary whose tokens are on it, in order of id.
+        fingerprint: that of the arm's weights, or of the code's shape.
+        neighbors, min_dist, seed: UMAP's settings; the distance is cosine.
+        tokens: number of tokens.
+        faithfulness: how far the map can be trusted.
     """
 
     format: str
@@ -81,7 +81,7 @@ class Map:
 
     Attributes:
         points: uint16, shape ``(n, 2)``: right and up, both in steps of the same size.
-        stored: whether it came from a file, and not from this process.
+        stored: whether it was read from a file rather than drawn by this process.
     """
 
     facts: MapFacts
@@ -99,13 +99,13 @@ _one_at_a_time = threading.Lock()
 
 
 def map_file(predictor: Predictor, space: Space, folder: Path = MAPS) -> Path:
-    """Return where a map is stored."""
+    """Return the path of a stored map."""
     return folder / predictor.pair.partition(FURTHER)[0] / f"{space.name}.safetensors"
 
 
 def fingerprint(predictor: Predictor, space: Space) -> str:
-    """Return twelve hex digits that change whenever the map has to; the key of a visitor's own
-    model.
+    """Return twelve hex digits that change whenever the map must be redrawn; for a visitor's own
+    model, its key.
     """
     if space.key:
         return space.key
@@ -116,7 +116,7 @@ def fingerprint(predictor: Predictor, space: Space) -> str:
 
 
 def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
-    """Return the map of a space: the stored one, or one that was drawn since the start.
+    """Return the map of a space: the stored one, or one drawn by this process.
 
     Args:
         space: a name in `kronviz.maps.spaces.SPACES`.
@@ -127,34 +127,34 @@ def read_map(predictor: Predictor, space: str, folder: Path = MAPS) -> Map:
     """
     chosen = space_of(predictor, space)
     current = fingerprint(predictor, chosen)
-    drawn = _kept(predictor, chosen)
+    drawn = _in_memory(predictor, chosen)
     if drawn is not None:
         return drawn
     if chosen.key:
         raise MapError(f"The map of {chosen.title} has not been drawn yet; draw it here.")
     path = map_file(predictor, chosen, folder)
     command = f"python -m kronviz.maps --pair {predictor.pair} --space {chosen.name}"
-    mend = f"draw it here, or run “{command}”"
+    remedy = f"draw it here, or run “{command}”"
     name = f"{chosen.arm}, {chosen.title},"
     if not path.is_file():
-        raise MapError(f"The map of {name} has not been drawn yet; {mend}.")
-    found = _load(path)
-    if found.facts.fingerprint != current or not current:
+        raise MapError(f"The map of {name} has not been drawn yet; {remedy}.")
+    stored = _load(path)
+    if stored.facts.fingerprint != current or not current:
         raise MapError(
-            f"The map of {name} was drawn from other weights ({found.facts.fingerprint}) than "
-            f"those that answer here ({current or 'unknown'}); {mend}."
+            f"The map of {name} was drawn from other weights ({stored.facts.fingerprint}) than "
+            f"those that answer here ({current or 'unknown'}); {remedy}."
         )
-    if len(found.points) != found.facts.tokens or found.facts.space != chosen.name:
-        raise MapError(f"The file of the map of {name} is damaged; {mend}.")
-    # Kept, so that no later question opens the file again; a retrained pair has another key.
-    _keep(predictor, chosen, found)
-    return found
+    if len(stored.points) != stored.facts.tokens or stored.facts.space != chosen.name:
+        raise MapError(f"The file of the map of {name} is damaged; {remedy}.")
+    # So that the file is not read again; a retrained pair has another fingerprint.
+    _remember(predictor, chosen, stored)
+    return stored
 
 
 def draw_map(predictor: Predictor, space: str) -> Map:
-    """Draw the map of a space again, and keep it for as long as the process lives.
+    """Draw the map of a space again, and hold it in memory as long as the process runs.
 
-    Takes some seconds for 8,193 tokens on two cores, about half a minute for 50,257.
+    Takes a few seconds for 8,193 tokens on two cores, about half a minute for 50,257.
     """
     chosen = space_of(predictor, space)
     with _one_at_a_time:
@@ -162,39 +162,39 @@ def draw_map(predictor: Predictor, space: str) -> Map:
 
 
 def map_of(predictor: Predictor, space: str, progress: Progress | None = None) -> Map:
-    """Return the map of a space, drawn where there is none of these weights.
+    """Return the map of a space, drawn now if there is none of these weights.
 
-    A visitor who asks while it is drawn waits for it, and draws nothing.
+    Whoever asks while it is being drawn waits for it; it is drawn once.
 
     Args:
-        progress: told the share that is drawn.
+        progress: called with the share done.
 
     Raises:
-        Stopped: ``progress`` said so.
+        Stopped: ``progress`` returned ``False``.
     """
     chosen = space_of(predictor, space)
     try:
         return read_map(predictor, space)
     except MapError:
         with holding(_one_at_a_time, progress):
-            return _kept(predictor, chosen) or _drawn_now(predictor, chosen, progress)
+            return _in_memory(predictor, chosen) or _drawn_now(predictor, chosen, progress)
 
 
 def _drawn_now(predictor: Predictor, space: Space, progress: Progress | None) -> Map:
     drawn = _draw(predictor, space, progress)
-    _keep(predictor, space, drawn)
+    _remember(predictor, space, drawn)
     return drawn
 
 
-def _kept(predictor: Predictor, space: Space) -> Map | None:
+def _in_memory(predictor: Predictor, space: Space) -> Map | None:
     if space.key:
-        found = table_of(space.key).maps.get(space.name)
-        return found if isinstance(found, Map) else None
+        drawn = table_of(space.key).maps.get(space.name)
+        return drawn if isinstance(drawn, Map) else None
     return _drawn.get((predictor.pair, space.name, fingerprint(predictor, space)))
 
 
-def _keep(predictor: Predictor, space: Space, drawn: Map) -> None:
-    """Keep a map; those of a visitor's own model go when it goes."""
+def _remember(predictor: Predictor, space: Space, drawn: Map) -> None:
+    """Hold a map in memory; maps of a visitor's own model are freed with it."""
     if space.key:
         table_of(space.key).maps[space.name] = drawn
     else:
@@ -211,9 +211,9 @@ def write_map(predictor: Predictor, drawn: Map, folder: Path = MAPS) -> Path:
 
 def _draw(predictor: Predictor, space: Space, progress: Progress | None) -> Map:
     content = contents(predictor, space)
-    found = near(content, NEIGHBORS - 1, part(progress, 0, 0.25))
+    neighbors = near(content, NEIGHBORS - 1, part(progress, 0, 0.25))
     start = main_axes(sketch(content), SEED)
-    flat = lay_out(found, start, MIN_DIST, SEED, part(progress, 0.25, 0.65))
+    flat = lay_out(neighbors, start, MIN_DIST, SEED, part(progress, 0.25, 0.65))
     anchor = space_of(predictor, "bpe") if "bpe" in predictor.arms else None
     if space.key:
         anchor = space_of(predictor, TABLE + space.key)
@@ -236,7 +236,7 @@ def _draw(predictor: Predictor, space: Space, progress: Progress | None) -> Map:
 
 
 def near(content: Vectors | Codes, k: int, progress: Progress | None) -> Nearest:
-    """Return the exact neighbours of everything in a space."""
+    """Return the exact nearest neighbours of all tokens of a space."""
     k = min(k, len(content) - 1)
     if isinstance(content, Vectors):
         return nearest(content.rows, k, progress)
@@ -246,7 +246,6 @@ def near(content: Vectors | Codes, k: int, progress: Progress | None) -> Nearest
         rows = np.arange(start, min(start + SKETCH, len(content)))
         block = content.similarities(content.own(rows))
         block[np.arange(len(rows)), rows] = -np.inf
-        # Among equals the longer shared spelling is not known; ids decide, the same every time.
         ids[rows] = top(block, k)
         similarity[rows] = np.take_along_axis(block, ids[rows], 1)
         tell(progress, int(rows[-1]) + 1, len(content))
@@ -254,8 +253,8 @@ def near(content: Vectors | Codes, k: int, progress: Progress | None) -> Nearest
 
 
 def sketch(content: Vectors | Codes) -> NDArray[np.float32]:
-    """Return the vectors whose main axes are those of the content: the rows, or random sums of the
-    cells.
+    """Return vectors with the main axes of the content: the rows, or random projections of the
+    codes.
     """
     if isinstance(content, Vectors):
         rows: NDArray[np.float32] = content.rows.numpy()
@@ -271,9 +270,7 @@ def sketch(content: Vectors | Codes) -> NDArray[np.float32]:
 
 
 def _turned(predictor: Predictor, anchor: Space, flat: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a picture turned and mirrored until its tokens lie as near to the anchor's as they
-    can.
-    """
+    """Return a picture rotated and mirrored so that its tokens lie closest to the anchor's."""
     try:
         target = read_map(predictor, anchor.name).unit
     except MapError:
@@ -288,7 +285,7 @@ def _turned(predictor: Predictor, anchor: Space, flat: NDArray[np.float32]) -> N
 def _steps(flat: NDArray[np.float32]) -> NDArray[np.uint16]:
     low, high = flat.min(0), flat.max(0)
     size = max(float((high - low).max()), 1e-9)
-    # The shorter side stands in the middle, so that both axes keep one scale.
+    # The shorter side is centred, so that both axes have the same scale.
     middle = (low + high) / 2
     unit = (flat - middle) / size + 0.5
     steps: NDArray[np.uint16] = np.rint(unit.clip(0, 1) * STEPS).astype(np.uint16)

@@ -1,13 +1,13 @@
-"""UMAP of any vectors, the same picture every time.
+"""Lays out any vectors by UMAP, reproducibly.
 
 Notable:
 
-- The neighbours are exact (`nearest`) and the start is the two main axes, so that chance enters
-  through the seed alone.
-- umap-learn's own progress bar is read in place of a terminal: it is what tells the share.
-- One layout at a time: numba's thread pools do not bear two.
-- umap-learn is compiled once a process, which takes some ten seconds and hears nothing: it has a
-  thread of its own (`compile_ahead`), and a layout that waits for it can be stopped.
+- The neighbours are exact (`nearest`) and the layout starts from the two main axes, so the seed is
+  the only source of chance.
+- Progress is read from umap-learn's progress bar, which writes to a stream of ours.
+- One layout at a time: numba's thread pools abort if two run at once.
+- umap-learn is compiled once per process, which takes about ten seconds and cannot be stopped. It
+  happens in a thread of its own (`compile_ahead`), and a layout that waits for it can be stopped.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from kronviz.maps.nearest import Nearest, nearest
 from kronviz.progress import LOOK_S, Progress, holding, part, tell
 
 SEARCH_SHARE = 0.3
-"""Share of a layout's progress that the search for neighbours stands for."""
+"""The search for neighbours as a share of a layout's progress."""
 SPREAD = 10.0
 ROWS = 256
 EXACT_DIMS = 1024
-"""Up to so many dimensions all main axes are computed, and two of them taken."""
+"""Up to so many dimensions the main axes are computed exactly."""
 TRIED, ITERATIONS = 12, 9
-"""Of more dimensions, how many axes are looked for, and how often they are improved."""
+"""For more dimensions, the size of the iterated subspace, and the number of iterations."""
 EPOCHS, MANY = 200, 1000
-"""Rounds for more than `MANY` points; fewer get umap-learn's own 500."""
+"""Epochs for more than `MANY` points; for fewer, umap-learn's own 500."""
 _one_at_a_time, _compiling = threading.Lock(), threading.Lock()
 _compiled: Future[None] | None = None
 
@@ -47,17 +47,17 @@ def layout(
     seed: int = 1,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Lay vectors out on a plane by UMAP with the cosine distance.
+    """Lay out vectors on a plane by UMAP with cosine distance.
 
     The same vectors and arguments give the same picture. The first call waits for `compile_ahead`.
     Time grows with ``n² d``; 50,000 vectors take a minute.
 
     Args:
         vectors: shape ``(n, d)``.
-        neighbors: how many neighbours hold a point; cut to ``n - 1``.
+        neighbors: UMAP's ``n_neighbors``, at most ``n - 1``.
         min_dist: how close points may lie, 0 to 1.
-        seed: of the layout's chance.
-        progress: told the share that is done.
+        seed: seed of the layout.
+        progress: called with the share done.
 
     Returns:
         Coordinates, float32, shape ``(n, 2)``.
@@ -65,7 +65,7 @@ def layout(
     Raises:
         ValueError: the shape is not ``(n, d)``, a value is not finite, or an argument is out of
             range.
-        Stopped: ``progress`` said so.
+        Stopped: ``progress`` returned ``False``.
     """
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2:
@@ -77,25 +77,25 @@ def layout(
     if len(vectors) < 4:
         return main_axes(vectors, seed)
 
-    searched = part(progress, 0, SEARCH_SHARE)
-    optimized = part(progress, SEARCH_SHARE, 1 - SEARCH_SHARE)
-    found = nearest(vectors, min(neighbors, len(vectors) - 1) - 1 or 1, searched)
-    start = main_axes(vectors, seed, optimized)
-    return lay_out(found, start, min_dist, seed, optimized)
+    search = part(progress, 0, SEARCH_SHARE)
+    optimization = part(progress, SEARCH_SHARE, 1 - SEARCH_SHARE)
+    near = nearest(vectors, min(neighbors, len(vectors) - 1) - 1 or 1, search)
+    start = main_axes(vectors, seed, optimization)
+    return lay_out(near, start, min_dist, seed, optimization)
 
 
 def lay_out(
-    found: Nearest,
+    near: Nearest,
     start: NDArray[np.float32],
     min_dist: float = 0.1,
     seed: int = 1,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Lay out what is known by its neighbours alone.
+    """Lay out points whose neighbours are known.
 
     Args:
-        found: the neighbours of every point.
-        start: where the points stand at first, float32, shape ``(n, 2)``.
+        near: the neighbours of every point.
+        start: the initial coordinates, float32, shape ``(n, 2)``.
         min_dist, seed, progress: as for `layout`.
 
     Returns:
@@ -107,15 +107,14 @@ def lay_out(
         wait([ready], LOOK_S)
     ready.result()
     with holding(_one_at_a_time, progress):
-        return _optimized(found, start, min_dist, seed, progress)
+        return _optimized(near, start, min_dist, seed, progress)
 
 
 def compile_ahead() -> Future[None]:
-    """Import and compile umap-learn in a thread of its own, the first time that it is
-    called.
+    """Import and compile umap-learn in a thread of its own, at the first call.
 
     Returns:
-        What is done once layouts take no longer than they must; it holds what went wrong.
+        A future that is done when umap-learn is compiled, or has the error if that failed.
     """
     global _compiled
     with _compiling:
@@ -136,7 +135,7 @@ def _compile(done: Future[None]) -> None:
 
 
 def _optimized(
-    found: Nearest,
+    near: Nearest,
     start: NDArray[np.float32],
     min_dist: float,
     seed: int,
@@ -148,8 +147,8 @@ def _optimized(
 
         # umap-learn counts a point among its own neighbours.
         own = np.arange(len(start))[:, None]
-        ids = np.hstack([own, found.ids]).astype(np.int32)
-        apart = np.hstack([np.zeros_like(own), 1 - found.similarity.clip(-1, 1)])
+        ids = np.hstack([own, near.ids]).astype(np.int32)
+        distances = np.hstack([np.zeros_like(own), 1 - near.similarity.clip(-1, 1)])
         reducer = UMAP(
             n_neighbors=ids.shape[1],
             min_dist=min_dist,
@@ -157,7 +156,7 @@ def _optimized(
             n_epochs=EPOCHS if len(start) > MANY else None,
             random_state=seed,
             n_jobs=1,
-            precomputed_knn=(ids, apart.astype(np.float32), None),
+            precomputed_knn=(ids, distances.astype(np.float32), None),
             tqdm_kwds={"disable": False, "file": _Listener(progress), "mininterval": 0.1},
         )
         return np.asarray(reducer.fit_transform(start), np.float32)
@@ -166,22 +165,24 @@ def _optimized(
 def main_axes(
     vectors: NDArray[np.float32], seed: int = 1, progress: Progress | None = None
 ) -> NDArray[np.float32]:
-    """Return the directions of vectors on their two main axes, as a place to start from.
+    """Project the directions of vectors on their two main axes, as a start for a layout.
 
-    The signs of the axes are fixed, and a grain of noise parts what coincides.
+    The signs of the axes are fixed, and a little noise separates points that coincide. Not
+    scikit-learn's `PCA`: it works in float32, and a picture changes with the last digits of its
+    start.
 
     Returns:
         Coordinates within ±`SPREAD`, float32, shape ``(n, 2)``.
 
     Raises:
-        Stopped: ``progress`` said so.
+        Stopped: ``progress`` returned ``False``.
     """
     count = len(vectors)
     if not count:
         return np.zeros((0, 2), np.float32)
     units = vectors.copy()
     for first in range(0, count, ROWS):
-        # NumPy's norm holds two copies of what it is given.
+        # In blocks: NumPy's norm makes two copies of its argument.
         rows = units[first : first + ROWS]
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     units -= units.mean(0)
@@ -189,7 +190,7 @@ def main_axes(
     axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     flat = np.zeros((count, 2))
     for first in range(0, count, ROWS):
-        # In parts: the product of all rows with axes of float64 would hold them in float64, too.
+        # In blocks: a product with float64 axes first converts all rows to float64.
         flat[first : first + ROWS, : axes.shape[1]] = units[first : first + ROWS] @ axes
     return spread_out(flat, seed)
 
@@ -200,26 +201,26 @@ def _two_axes(units: NDArray[np.float32], progress: Progress | None) -> NDArray[
         wide = units.astype(np.float64)
         _, axes = np.linalg.eigh(wide.T @ wide)
         return axes[:, ::-1][:, :2]
-    # All axes of d × d take d³; the first two by subspace iteration, time and memory linear in d.
+    # An eigendecomposition takes d³ operations; subspace iteration is linear in d.
     matrix = torch.from_numpy(units)
     basis = torch.randn(units.shape[1], TRIED, generator=torch.Generator().manual_seed(0))
     for step in range(2 * ITERATIONS):
         tell(progress, 0)
         basis, _ = torch.linalg.qr((matrix.T if step % 2 else matrix) @ basis)
     tell(progress, 0)
-    _, _, turned = torch.linalg.svd(matrix @ basis, full_matrices=False)
-    return (basis @ turned[:2].T).double().numpy()
+    _, _, rotation = torch.linalg.svd(matrix @ basis, full_matrices=False)
+    return (basis @ rotation[:2].T).double().numpy()
 
 
 def spread_out(flat: NDArray[np.floating], seed: int = 1) -> NDArray[np.float32]:
-    """Return the coordinates stretched to ±`SPREAD`, with a grain of noise."""
+    """Return the coordinates scaled to ±`SPREAD`, with a little noise."""
     scaled = flat * (SPREAD / max(float(np.abs(flat).max(initial=0)), 1e-12))
     noise = np.random.default_rng(seed).normal(scale=SPREAD * 1e-5, size=flat.shape)
     return (scaled + noise).astype(np.float32)
 
 
 class _Listener:
-    """A stream for a progress bar, which tells the share that it reads there."""
+    """A stream for a progress bar that passes the share it reads on to a `Progress`."""
 
     def __init__(self, progress: Progress | None):
         self._progress = progress
@@ -232,7 +233,7 @@ class _Listener:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing: nothing is buffered."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)

@@ -1,11 +1,10 @@
-"""Which tokens belong to a word, the probe families, and variants of a word made by rule.
+"""Finds the tokens that belong to a word, and makes variants of a word by rule.
 
 Notable:
 
-- Relations are those of the byte view (`kronviz.maps.neighbors.relation`): typographic where two
-  strings are the same word but for case, leading space and punctuation, morphological where they
-  are forms of one root.
-- Byte neighbours are what the raw code has nearest, among tokens that are neither.
+- Relations are those of the byte view (`kronviz.maps.neighbors.relation`): typographic for the same
+  word with another case, leading space or punctuation, morphological for the same root.
+- Byte neighbours are the nearest in the raw code among all other tokens.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from kronviz.typos import KINDS, misspell
 
 MAX_WORDS = 200
 MAX_CHARACTERS = 40
-"""Of a word that variants are made of."""
+"""Longest word that variants are made of."""
 MAX_MEMBERS = 40
-"""Most relatives of one kind that are lit; the closest spellings come first."""
+"""Most relatives of one kind in a family; the closest spellings come first."""
 BYTE_NEIGHBORS = 10
 RELATIONS = ("typographic", "morphological", "byte")
 
@@ -38,7 +37,7 @@ PROBES: tuple[Family, ...] = tuple(
     {family.name: family for family in FAMILIES}.get(name) or Family(name, name, ())
     for name in ("run", "compute", "magnet", "nation", "code", "import", "act", "build")
 )
-"""The eight probe families. Two have no list of members: all that holds the root is theirs."""
+"""The eight probe families. Two have no list of members: every word with the root is a member."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Spelling:
-    """What the spellings of a vocabulary say, worked out once.
+    """Facts about the spellings of a vocabulary's tokens, computed once.
 
     Attributes:
         forms: the canonical form of every token; empty for bytes that are not text.
         by_form: tokens of every canonical form.
-        probe: for every token the place of its probe family from 1, 0 for none: uint8.
+        probe: for every token the index of its probe family from 1, or 0: uint8.
     """
 
     forms: tuple[str, ...]
@@ -94,31 +93,32 @@ def in_family(family: Family, form: str) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, ...], int]:
-    """Return the tokens that belong to a word, and how many relatives there are.
+    """Return the tokens that belong to a word, and the number of all its relatives.
 
-    Of the relatives, words that begin with this one come first, then the closest in length.
+    Among morphological relatives, words that begin with this one come first, then the closest in
+    length.
 
     Args:
-        data: the word; a token with the very same bytes is not among its members.
+        data: the word; a token with exactly these bytes is not among its members.
     """
     tokenizer = token_set(vocabulary)
     table = spelling(vocabulary)
     form = canonical(data) or ""
-    alike = [t for t in table.by_form.get(form, ()) if tokenizer.token_bytes(t) != data]
+    same = [t for t in table.by_form.get(form, ()) if tokenizer.token_bytes(t) != data]
     roots = (form[:MIN_ROOT], stem(form)[:MIN_ROOT])
     forms = sorted(
         (not other.startswith(form), abs(len(other) - len(form)), other)
         for other in table.by_form
-        # What a stemmer could join begins alike, or holds the other's beginning behind a prefix.
+        # A cheap filter: words of one root have the same beginning, perhaps after a prefix.
         if (len(form) >= MIN_ROOT and any(root in other for root in roots) and kin(form, other))
         or (len(form) > len(other) >= MIN_ROOT and other in form and kin(form, other))
     )
     related = [token for _, _, other in forms for token in table.by_form[other]]
-    found = [(token, "typographic") for token in alike[:MAX_MEMBERS]]
-    found += [(token, "morphological") for token in related[:MAX_MEMBERS]]
-    taken = {token for token, _ in found} | set(alike) | set(related)
+    family = [(token, "typographic") for token in same[:MAX_MEMBERS]]
+    family += [(token, "morphological") for token in related[:MAX_MEMBERS]]
+    taken = {*same, *related}
     similar = code_table(vocabulary, pos_dim).similarities(data)
-    # As many as are taken already may come first among the nearest, and the word itself.
+    # The relatives and the word itself may be the very nearest.
     near = top(similar, min(len(taken) + BYTE_NEIGHBORS + 1, len(similar)))
     others = [
         int(token)
@@ -127,12 +127,12 @@ def members(data: bytes, vocabulary: str, pos_dim: int) -> tuple[tuple[Member, .
         and similar[token] > 0
         and tokenizer.token_bytes(int(token)) != data
     ]
-    found += [(token, "byte") for token in others[:BYTE_NEIGHBORS]]
+    family += [(token, "byte") for token in others[:BYTE_NEIGHBORS]]
     views = tuple(
         Member(token, tokenizer.token_text(token), tokenizer.token_bytes(token).hex(), relation)
-        for token, relation in found
+        for token, relation in family
     )
-    return views, len(alike) + len(related)
+    return views, len(same) + len(related)
 
 
 def checked_words(words: Sequence[str]) -> tuple[bytes, ...]:
@@ -143,19 +143,19 @@ def checked_words(words: Sequence[str]) -> tuple[bytes, ...]:
     """
     if isinstance(words, str) or not isinstance(words, Sequence):
         raise InputError(f"words is {shown(words)}; give a list of texts.")
-    found = dict.fromkeys(string_bytes(word, "word") for word in words if word != "")
-    if not found:
-        raise InputError("There are no words yet; type some, one a line.")
-    if len(found) > MAX_WORDS:
+    data = dict.fromkeys(string_bytes(word, "word") for word in words if word != "")
+    if not data:
+        raise InputError("There are no words yet; type some, one per line.")
+    if len(data) > MAX_WORDS:
         raise InputError(
-            f"There are {len(found):,} words; this view takes {MAX_WORDS}. Take some away."
+            f"There are {len(data):,} words; this view takes {MAX_WORDS}. Remove some."
         )
-    return tuple(found)
+    return tuple(data)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to vary a word: its label for people, and what it makes of ``run``."""
+    """A way to vary a word: its label, and what it makes of ``run``."""
 
     label: str
     example: str
@@ -174,7 +174,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class VariantSettings:
-    """Which variants of a word are made."""
+    """The settings of a word's variants."""
 
     word: str = setting(..., f"A text of at most {MAX_CHARACTERS} characters")
     rules: tuple[str, ...] = setting(tuple(RULES), "Kinds of variants", choices=RULES)
@@ -184,13 +184,13 @@ class VariantSettings:
 def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> tuple[str, ...]:
     """Return a word and its variants by rule, each once; the word comes first.
 
-    The endings follow spelling alone (“run” gives “runned”): what a model makes of a form that
-    nobody writes is worth seeing too.
+    Endings follow rules of spelling only (“run” gives “runned”), because it is worth seeing what a
+    model makes of a form that nobody writes.
 
     Args:
         word: a text of at most `MAX_CHARACTERS` characters.
         rules: names in `RULES`.
-        seed: of the typos.
+        seed: seed of the typos.
 
     Raises:
         InputError: the word is empty or too long, or a rule is unknown.
@@ -199,13 +199,14 @@ def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> t
     seed = whole_number(seed, "seed", 0, 2**31)
     if len(word) > MAX_CHARACTERS:
         raise InputError(
-            f"The word has {len(word)} characters; variants are made of up to {MAX_CHARACTERS}."
+            f"The word has {len(word)} characters; the limit for variants is {MAX_CHARACTERS}. "
+            "Shorten it."
         )
     bare = word.strip() or word
-    found = [word]
+    varied = [word]
     for rule in rules:
-        found += _varied(bare, one_of(rule, "rule", RULES), seed)
-    return tuple(dict.fromkeys(found))
+        varied += _varied(bare, one_of(rule, "rule", RULES), seed)
+    return tuple(dict.fromkeys(varied))
 
 
 def _varied(word: str, rule: str, seed: int) -> list[str]:
@@ -236,7 +237,7 @@ def _ending(word: str, ending: str) -> str:
         return word[:-1] + ending
     if ending == "ed" and word.endswith("y") and word[-2:-1] not in vowels:
         return f"{word[:-1]}ied"
-    # A lone vowel before a last consonant doubles it: run, running; but read, reading.
+    # A last consonant after a single vowel is doubled: run, running; but read, reading.
     doubled = len(word) > 2 and word[-1] not in "aeiouwxy" and word[-2] in vowels
     doubled = doubled and sum(letter in vowels for letter in word) == 1
     return f"{word}{word[-1]}{ending}" if doubled else word + ending
