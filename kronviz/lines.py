@@ -134,7 +134,7 @@ def _record_text(line: str, place: str) -> str:
     return record["text"]
 
 
-def short_name(text: str) -> str:
+def short_name(text: str, most: int = 60) -> str:
     """Return an untrusted name in a form fit for a message: short, one line, only printable."""
-    text = "".join(char if char.isprintable() else "\ufffd" for char in text[:61])
-    return text if len(text) <= 60 else text[:57] + "..."
+    text = "".join(char if char.isprintable() else "\ufffd" for char in text[: most + 1])
+    return text if len(text) <= most else text[: most - 3] + "..."

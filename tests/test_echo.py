@@ -85,7 +85,7 @@ def test_the_longest_piece_is_in_the_text_and_none_is_longer(string: str, text: 
 def test_what_cannot_be_run_is_refused_at_once(small_predictor: Predictor) -> None:
     for arguments, said in (
         ({"strings": []}, "0 strings"),
-        ({"strings": ["the"]}, "one token"),
+        ({"strings": ["the"]}, "single token"),
         ({"strings": "kubernetes"}, "list of texts"),
         ({"strings": [1]}, "list of texts"),
         ({"strings": ["x" * 65]}, "65 bytes"),

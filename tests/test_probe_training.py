@@ -185,7 +185,7 @@ def test_damaged_classes_of_seeds_are_one_sentence(pair: Path) -> None:
 
 def test_a_class_keeps_its_name_where_its_neighbour_was_left_out() -> None:
     assert names([0, 10, 1_000]) == ["never", "10–99", "1,000–9,999"]
-    assert names([1, 10_000]) == ["1–9", "10,000 on"]
+    assert names([1, 10_000]) == ["1–9", "10,000+"]
 
 
 def test_rates_are_read_from_the_slowest_on(pair: Path) -> None:
@@ -219,7 +219,7 @@ def test_rarity_of_other_weights_is_refused(tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINTS / "tiny", tmp_path / "tiny")
     found = rarity(tmp_path / "tiny")
     assert found is not None
-    assert names([row.low for row in found.read])[-1] == "10,000 on"
+    assert names([row.low for row in found.read])[-1] == "10,000+"
     path = tmp_path / "tiny" / "rarity.json"
     weights = fingerprint(tmp_path / "tiny" / "bpe")
     path.write_text(path.read_text().replace(weights, weights[::-1]))

@@ -312,9 +312,9 @@ def test_lines_with_more_than_a_token_are_read_or_refused_but_never_misread() ->
     assert read_tokens(scored, "spm.vocab").tokens[1] == b" run"
     vector = " ".join(["0.25"] * 8)
     for data, said in (
-        (lines(WORDS, COUNTS), "as counts have"),
-        (lines(WORDS, COUNTS, between="\t"), "as counts have"),
-        (lines(["the", "and", "code"] * 9, list(range(900, 873, -1))), "as counts have"),
+        (lines(WORDS, COUNTS), "like a list of counts"),
+        (lines(WORDS, COUNTS, between="\t"), "like a list of counts"),
+        (lines(["the", "and", "code"] * 9, list(range(900, 873, -1))), "like a list of counts"),
         (lines(["a", *WORDS], ["b", *WORDS], ["c", *COUNTS], between="\t"), "none is called word"),
         (lines(WORDS, [vector] * len(WORDS)), "give it as the vectors"),
         (b"#version: 0.2\nr u\nru n\n", "merge rules"),

@@ -256,7 +256,7 @@ def _ask(predictor: Predictor, arm: str, data: bytes) -> tuple[str, NDArray[np.f
 
 
 def top(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Return the indices of the ``k`` largest values, largest first, ties by index: int64, ``(k,)``.
+    """Return the indices of the ``k`` largest values, largest first, ties by index, int64 ``(k,)``.
 
     Unlike `nearest.top`, also among ties for the last places.
     """

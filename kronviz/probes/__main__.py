@@ -1,7 +1,7 @@
 """Run a probe from the command line: ``python -m kronviz.probes <probe> --pair tiny``.
 
-Every probe prints its figures, and writes the same result as JSON (``--json``) and as a table
-(``--csv``) that the API and the page give for the same arguments and seed.
+Every probe prints its figures. With ``--json`` and ``--csv`` it writes the same result, and the
+same table, that the API and the page give for the same arguments and seed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kronviz.results import to_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the probe that the arguments name; 0 when it answered, 2 when it refused."""
+    """Run the probe that the arguments name; return 0, or 2 if it was refused."""
     return cli.status(lambda: _run(arguments))
 
 
@@ -30,7 +30,7 @@ def _run(arguments: Sequence[str] | None) -> None:
         sub = probes.add_parser(name, help=command.help, description=command.help)
         sub.add_argument("--pair", default="tiny", help="name or folder of a pair of models")
         sub.add_argument(
-            "--seed", type=int, default=command.seed, help="the same seed, the same figures"
+            "--seed", type=int, default=command.seed, help="the same seed gives the same figures"
         )
         sub.add_argument("--json", type=Path, metavar="FILE", help="write the whole result")
         sub.add_argument("--csv", type=Path, metavar="FILE", help="write the result as a table")

@@ -1,10 +1,10 @@
-"""How the arms rate the right answer of pairs that have one, clean and misspelled.
+"""Measures how the arms rate the right answers of pairs, after the clean and misspelled texts.
 
 Notable:
 
-- The paper's four metrics ask how far a model moves. One that is always wrong may never move, so
-  these ask where it ends.
-- Every arm and every difference is resampled over the same pairs.
+- The paper's four metrics measure how much a model's answer changes. A model that is always wrong
+  may never change, so these metrics measure whether it is right.
+- All arms and all differences are resampled over the same pairs.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class AnswerRow:
 
     Attributes:
         measure: a name in `MEASURES`. ``…_first`` is the share of pairs, 0 to 1, on which the right
-            answer is the first choice; ``…_logprob_nats`` its mean log-probability and
-            ``logprob_drop_nats`` how much of it the misspelling takes; ``…_reciprocal_rank`` the
-            mean of 1/rank.
-        arms: means of each.
-        differences: of every two arms, pair by pair.
+            answer is the first choice; ``…_logprob_nats`` its mean log-probability;
+            ``logprob_drop_nats`` how much of that is lost to the misspelling;
+            ``…_reciprocal_rank`` the mean of 1/rank.
+        arms: the mean of each arm.
+        differences: the paired difference of every two arms.
     """
 
     measure: str
@@ -50,7 +50,7 @@ class AnswerRow:
 
 @dataclass(frozen=True)
 class MedianRank:
-    """Median rank of the right answer, from 1: of an arm, clean and misspelled."""
+    """An arm's median rank of the right answer, from 1, after the clean and misspelled texts."""
 
     arm: str
     clean: float
@@ -59,7 +59,7 @@ class MedianRank:
 
 @dataclass(frozen=True)
 class Answers:
-    """How the right answers were rated, over so many pairs that have one."""
+    """How the right answers were rated; ``pairs`` is the number of pairs that have one."""
 
     pairs: int
     rows: tuple[AnswerRow, ...]
@@ -71,7 +71,7 @@ class Answers:
 
 
 def answers(read: Sequence[PairOutcome], seed: int = 0) -> Answers | None:
-    """Sum up how pairs with a right answer were rated; ``None`` where there are none."""
+    """Summarize how pairs with a right answer were rated; ``None`` if there are none."""
     rated = [[arm.answer for arm in outcome.arms if arm.answer] for outcome in read]
     rated = [arms for arms in rated if arms]
     if not rated:

@@ -1,9 +1,9 @@
-"""What a model is given for a string: its cells, its moments, and what each cell adds.
+"""Shows the code of a string: its cells, its moments, and what each cell adds to the embedding.
 
 Notable:
 
-- `encode` goes the whole way: bytes, cut, cells of the code (paper, section 3), mean and divisor
-  of the z-normalisation, the exact inverse, and each cell's part in the trained projection.
+- `encode` covers every step: the bytes, the cut, the cells of the code (paper, section 3), mean and
+  divisor of the z-normalisation, the exact inverse, and each cell's share of the trained embedding.
 - Positions count from 1, as in the paper; the index of a cell is ``byte * pos_dim + position - 1``.
 
 >>> encode("run", pos_dim=16).length
@@ -37,36 +37,34 @@ from kronviz.strings import (
 
 @dataclass(frozen=True, kw_only=True)
 class CodeSettings:
-    """The shape of the code that strings are looked at in."""
+    """The shape of the code."""
 
     pos_dim: int = setting(
-        0,
-        f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for what the model was trained "
-        "with",
+        0, f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for the trained model's"
     )
 
     @property
     def positions(self) -> int | None:
-        """``pos_dim``, where one was asked for."""
+        """``pos_dim``, or ``None`` for the trained model's."""
         return self.pos_dim or None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StringSettings(CodeSettings):
-    """What one string can be looked at for."""
+    """The settings of a string's code."""
 
     text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one vector adds to an embedding that is a sum of vectors.
+    """One of the vectors that sum to an embedding.
 
     Attributes:
-        norm: Euclidean length of the vector.
-        cosine: of the vector with the whole embedding; below 0 it pulls the other way.
-        share: its length along the embedding, as a part of the embedding's: the shares of all
-            cells and of the background are 1 together.
+        norm: Euclidean norm of the vector.
+        cosine: cosine with the whole embedding; negative if it points the other way.
+        share: length of its projection on the embedding, divided by the embedding's norm. The
+            shares of all cells and of the background sum to 1.
     """
 
     norm: float
@@ -76,14 +74,14 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Cell:
-    """A lit cell of a code.
+    """A set cell of a code.
 
     Attributes:
         position: from 1, as in the paper.
         byte: 0 … 255, the row of the grid.
         hex: the byte in two digits.
-        character: the character that the byte belongs to; empty where it belongs to none.
-        part: which of the character's bytes it is, from 1; ``parts`` is how many there are.
+        character: the character that the byte belongs to; empty if it belongs to none.
+        part, parts: which of the character's bytes it is, from 1, and how many there are.
         index: of the cell in the flat code, ``byte * pos_dim + position - 1``.
         contribution: to the embedding of the kron arm; ``None`` without an arm trained at this
             ``pos_dim``.
@@ -101,23 +99,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class ByteView:
-    """A string as its code and as the embedding that the kron arm makes of it.
+    """A string's code, and its embedding in the kron arm.
 
     Attributes:
-        text: the string; ``hex`` its bytes.
-        n_bytes: all bytes of the string.
-        length: L, the bytes that the code keeps.
-        cut_hex: the bytes that the code does not keep.
-        cut_text: the same as text; ``cut_inside`` says that the cut was moved forward, off the
-            middle of a character.
-        dimension: D, the cells of the code, 256 · ``pos_dim``.
-        value: 1/√L, what a lit cell holds before z-normalisation.
-        mean: of the code's D entries; ``deviation`` is what z-normalisation divides by.
-        lit: what a lit cell holds after it; ``unlit`` what each other cell holds.
-        decoded_hex: the bytes that `codec.decode` reads back from the z-normalised vector.
-        exact: whether they are the bytes that the code keeps.
-        tokens: how the pair's tokenizer cuts the string; empty without a pair.
-        embedding_norm: length of the kron arm's embedding; ``None`` as for a cell's contribution.
+        text, hex: the string and its bytes.
+        n_bytes: number of bytes of the string.
+        length: L, the number of bytes in the code.
+        cut_hex, cut_text: the bytes that are cut off, in hex and as text.
+        cut_inside: whether the cut was moved forward so as not to split a character.
+        dimension: D, the number of cells of the code, 256 · ``pos_dim``.
+        value: 1/√L, the value of a set cell before z-normalisation.
+        mean, deviation: mean of the code's D entries, and the divisor of z-normalisation.
+        lit, unlit: the values of set cells and of all other cells after z-normalisation.
+        decoded_hex: the bytes that `codec.decode` recovers from the z-normalised vector.
+        exact: whether these are the bytes in the code.
+        tokens: the string's tokens; empty without a pair.
+        embedding_norm: norm of the kron arm's embedding; ``None`` as for a cell's contribution.
         background: the part of the embedding that all strings of this length have in common.
     """
 
@@ -148,12 +145,12 @@ class ByteView:
 def encode(
     text: str | bytes, predictor: Predictor | None = None, *, pos_dim: int | None = None
 ) -> ByteView:
-    """Look inside the code of a string.
+    """Return the code of a string, step by step.
 
     Args:
         text: a string, or any bytes, of 1 to `MAX_BYTES` bytes.
-        predictor: a pair, for what its kron arm makes of the cells.
-        pos_dim: positions of the code; the pair's own, or 16, if left out.
+        predictor: a pair, for the contributions of the cells in its kron arm.
+        pos_dim: positions of the code; by default the pair's, or 16 without a pair.
 
     Raises:
         InputError: the string is empty or too long, or ``pos_dim`` is out of range.

@@ -1,6 +1,6 @@
-"""What the card of a model says about the text that it was trained on.
+"""Reads the sources of a model's training text from its card.
 
-The card is the ``README.md`` beside the weights; this reads the table under its heading “Data”.
+The card is the ``README.md`` beside the weights; the sources are the table under “Data”.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _COLUMNS = 3
 
 @dataclass(frozen=True)
 class Source:
-    """One source of training text: its name, what it is, and its licence, as the card has them."""
+    """One source of training text, as on the card: its name, what it is, and its licence."""
 
     name: str
     what: str
@@ -24,7 +24,7 @@ class Source:
 
 
 def training_sources(arm_dir: Path) -> tuple[Source, ...]:
-    """Return the sources that a card names; none where there is no card or no such table in it."""
+    """Return the sources that a card lists; none if there is no card or no such table."""
     try:
         card = decode_text(read_bytes(arm_dir / "README.md"), "README.md")
     except InputError:

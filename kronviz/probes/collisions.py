@@ -1,10 +1,10 @@
-"""Which tokens of a vocabulary are one and the same to the code, and by whose fault.
+"""Counts the tokens of a vocabulary that share their code with another, and tells why.
 
 Notable:
 
-- Two rules for a token's bytes are counted: its true bytes, and the reference implementation's
+- Two rules for a token's bytes can be compared: its true bytes, and the reference implementation's
   ``decode([id]).encode()``, which turns every piece of a character into U+FFFD.
-- Tokens that stand for no text (end of text, ids without bytes) are not counted.
+- Tokens without text (end of text, unused ids) are not counted.
 
 >>> [collisions("r50k_base", rule=rule).n_codes for rule in RULES]
 [50226, 49893]
@@ -27,7 +27,7 @@ REPLACEMENT = "\ufffd".encode()
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule for the bytes of a token: its label on a page, and what it does."""
+    """A rule for the bytes of a token: its label on the page, and what it does."""
 
     label: str
     description: str
@@ -43,7 +43,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class CollisionSettings:
-    """In which vocabulary, and by which code, shared codes are counted."""
+    """The settings of a count of shared codes."""
 
     vocabulary: str = setting(next(iter(VOCABULARIES)), ", ".join(VOCABULARIES))
     pos_dim: int = setting(
@@ -54,7 +54,7 @@ class CollisionSettings:
         "true for the bytes that a token stands for, reference for decode([id]).encode()",
         choices=RULES,
     )
-    limit: int = setting(20, "How many groups are listed, largest first", low=0, high=500)
+    limit: int = setting(20, "Number of groups to list, largest first", low=0, high=500)
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class CollisionGroup:
     """Tokens that share one code.
 
     Attributes:
-        text, hex: the bytes that the code keeps, as text and in hexadecimal.
-        cause: ``cut`` where longer tokens were cut to the same bytes, ``replacement`` where U+FFFD
-            took the place of different bytes.
-        n_tokens: how many tokens share it.
+        text, hex: the bytes in the code, as text and in hexadecimal.
+        cause: ``cut`` if longer tokens were cut to the same bytes, ``replacement`` if U+FFFD
+            replaced different bytes.
+        n_tokens: number of tokens that share the code.
         tokens: the first `TOKENS_SHOWN` of them, with their true bytes.
     """
 
@@ -81,10 +81,10 @@ class Collisions:
     """How many tokens of a vocabulary share their code with another.
 
     Attributes:
-        n_tokens: tokens that stand for text.
-        n_codes: distinct codes among them.
-        n_colliding: tokens whose code is not theirs alone.
-        n_groups: codes that are shared; the first of them, largest first, in ``groups``.
+        n_tokens: number of tokens with text.
+        n_codes: number of distinct codes among them.
+        n_colliding: number of tokens that share their code with another.
+        n_groups: number of shared codes; ``groups`` lists the largest of them.
     """
 
     vocabulary: str
@@ -133,13 +133,13 @@ def collisions(
         n_groups=len(groups),
         groups=tuple(
             CollisionGroup(
-                text=kept.decode("utf-8", "backslashreplace"),
-                hex=kept.hex(),
-                cause=_cause(kept, [tokenizer.token_bytes(token) for token in ids]),
+                text=data.decode("utf-8", "backslashreplace"),
+                hex=data.hex(),
+                cause=_cause(data, [tokenizer.token_bytes(token) for token in ids]),
                 n_tokens=len(ids),
                 tokens=tuple(view(token) for token in ids[:TOKENS_SHOWN]),
             )
-            for kept, ids in groups[:limit]
+            for data, ids in groups[:limit]
         ),
     )
 
@@ -148,7 +148,7 @@ def collisions(
 def _grouped(
     vocabulary: str, pos_dim: int, rule: str
 ) -> tuple[int, int, tuple[tuple[bytes, tuple[int, ...]], ...]]:
-    """Return the number of tokens, of codes, and the ids behind each shared code, largest group
+    """Return the numbers of tokens and of codes, and the ids of each shared code, largest group
     first.
     """
     tokenizer = load_tokenizer(vocabulary)
@@ -166,11 +166,11 @@ def _grouped(
         if len(data) > pos_dim:
             data = codec.truncate(data, pos_dim)
         by_code.setdefault(data, []).append(token)
-    shared = [(kept, tuple(ids)) for kept, ids in by_code.items() if len(ids) > 1]
+    shared = [(data, tuple(ids)) for data, ids in by_code.items() if len(ids) > 1]
     shared.sort(key=lambda group: (-len(group[1]), group[1]))
     return count, len(by_code), tuple(shared)
 
 
-def _cause(kept: bytes, members: list[bytes]) -> str:
-    pieces = REPLACEMENT in kept and any(not member.startswith(kept) for member in members)
+def _cause(data: bytes, members: list[bytes]) -> str:
+    pieces = REPLACEMENT in data and any(not member.startswith(data) for member in members)
     return "replacement" if pieces else "cut"

@@ -1,7 +1,7 @@
-"""The probes that ``python -m kronviz.probes`` knows, each with its arguments and its printout.
+"""The probes of ``python -m kronviz.probes``, each with its arguments and its printed lines.
 
-A probe joins by an entry in `COMMANDS`; ``--pair``, ``--seed``, ``--json`` and ``--csv`` are given
-to all of them.
+To add a probe, add an entry to `COMMANDS`; every command has ``--pair``, ``--seed``, ``--json`` and
+``--csv``.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Command:
     Attributes:
         help: one sentence.
         add_arguments: adds the probe's own arguments to a parser.
-        run: from a predictor and the parsed arguments to a result.
-        lines: the figures of a result, for printing.
-        table: a result as flat rows for CSV.
-        seed: that is taken where none is given.
+        run: makes the result from a predictor and the parsed arguments.
+        lines: returns the figures of a result as lines to print.
+        table: returns a result as flat rows for CSV.
+        seed: the default seed.
     """
 
     help: str
@@ -59,13 +59,13 @@ class Command:
 
 
 def _progress() -> Progress | None:
-    """Return a counter on a terminal, nothing elsewhere."""
+    """Return a counter if stderr is a terminal, else ``None``."""
     if not sys.stderr.isatty():
         return None
 
     def show(step: Step) -> None:
-        said = f"{step.done:,} of {step.total:,}" if step.total != 1 else f"{step.share:.0%}"
-        print(f"\r{said}", end="\n" if step.done == step.total else "", file=sys.stderr)
+        count = f"{step.done:,} of {step.total:,}" if step.total != 1 else f"{step.share:.0%}"
+        print(f"\r{count}", end="\n" if step.done == step.total else "", file=sys.stderr)
 
     return show
 
@@ -89,7 +89,7 @@ def declared(
 
 
 def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pairs", type=Path, help="file of pairs; ours by default")
+    parser.add_argument("--pairs", type=Path, help="file of pairs (default: ours)")
     add_arguments(parser, MisspellingSettings)
 
 
@@ -127,7 +127,7 @@ def _robustness_lines(result: Robustness) -> Iterator[str]:
     if result.inflation:
         yield (
             f"tokens: {result.inflation.ratio:.3f} times as many when misspelled, "
-            f"{_shown(result.inflation.added)} a text"
+            f"{_shown(result.inflation.added)} per text"
         )
     for category in result.categories:
         kept = "  ".join(f"{arm.arm} {arm.top1_kept}" for arm in category.arms)
@@ -199,7 +199,7 @@ COMMANDS: dict[str, Command] = {
         tables.robustness_rows,
     ),
     "continuation": Command(
-        "The loss on how a text truly goes on, after a misspelled context.",
+        "The loss on a text's true continuation after a misspelled context.",
         continuation.add_arguments,
         lambda predictor, options: continuation.run(predictor, options, _progress()),
         continuation.lines,
@@ -228,7 +228,7 @@ COMMANDS: dict[str, Command] = {
         tables.sweep_rows,
     ),
     "recovery": declared(
-        "How many tokens after a typo the models still feel it.",
+        "How long a typo affects the models, in tokens.",
         recovery.RecoverySettings,
         recovery.run,
         _recovery_lines,
@@ -257,7 +257,7 @@ COMMANDS: dict[str, Command] = {
         tables.echo_rows,
     ),
     "layers": Command(
-        "What is near a word at every depth of both arms (section 6.8). It draws nothing.",
+        "The nearest words of a word at every depth of both arms (section 6.8); nothing is random.",
         lambda parser: None,
         lambda predictor, options: layers.layers(predictor, _progress()),
         layers.lines,

@@ -1,17 +1,17 @@
-"""The loss on how a text truly goes on, after a context that was misspelled.
+"""Measures the loss on a text's true continuation after a misspelled context.
 
     python -m kronviz.probes continuation --pair tiny --text val.jsonl.xz --half verdict
 
 Notable:
 
-- What is scored is the same clean tokens after every context and for every arm, so that all
-  differences are paired; see `kronviz.passages`.
-- Passages are read block after block, every condition and arm of each, so that a run that is
-  stopped has all figures, from fewer passages.
-- The score is H-Net's (arXiv 2507.07955, section 3.2) carried over from accuracy to loss: of what
-  there is to gain over chance, the percentage that is left after the perturbation. There chance is
-  a quarter of the answers, 100 · (perturbed − 0.25) / max(clean − 0.25, 0); here it is the loss of
-  the same tokens after no context: 100 · (none − perturbed) / (none − clean).
+- The scored tokens are clean and the same after every context and for every arm, so all differences
+  are paired; see `kronviz.passages`.
+- Passages are read in blocks, each with every condition and arm, so that a stopped run has all
+  figures, from fewer passages.
+- The score is H-Net's (arXiv 2507.07955, section 3.2), applied to loss instead of accuracy: the
+  percentage of the gain over chance that is left after the perturbation. In H-Net, chance is a
+  quarter of the answers: 100 · (perturbed − 0.25) / max(clean − 0.25, 0). Here it is the loss on
+  the same tokens without a context: 100 · (none − perturbed) / (none − clean).
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ SETS: dict[str, tuple[Condition, ...]] = {
     "perturbed": (CLEAN, *PERTURBED, NONE),
     "all": ALL,
 }
-"""Conditions that are read together; a score needs the clean context and none."""
+"""Sets of conditions; a score needs `CLEAN` and `NONE`."""
 MEAN = "mean of the five"
-"""The kind of the row that holds the mean loss over the five perturbations."""
+"""The kind of the row with the mean loss over the five perturbations."""
 BLOCK = 5
-"""Most passages that are read at once with one condition."""
+"""Most passages that are read at once in one condition."""
 
 Losses = Mapping[str, Mapping[Condition, NDArray[np.float64]]]
-"""Nats a token of each passage, ``(passages,)``, by arm and condition."""
+"""Nats per token of each passage, ``(passages,)``, by arm and condition."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class ContinuationArm:
     """One arm in one condition.
 
     Attributes:
-        nats: loss, in nats a token.
-        bits_per_byte: the same in bits a byte of the continuations' text.
-        rise_nats: how much larger the loss is than after the clean context, passage by passage.
-        score: percentage of what the context is worth that is left, see the module's notes;
-            ``None`` where the loss without a context was not measured.
+        nats: loss in nats per token.
+        bits_per_byte: the same in bits per byte of the continuations.
+        rise_nats: the loss minus that after the clean context, paired by passage.
+        score: percentage of the context's benefit that is left, see the module's notes; ``None`` if
+            the loss without a context was not measured.
     """
 
     arm: str
@@ -101,9 +101,9 @@ class ContinuationRow:
 
     Attributes:
         kind, share: see `kronviz.passages.Condition`; `MEAN` for the five perturbations together.
-        misspelled: share of the words that truly were misspelled; ``None`` for other kinds.
-        cut: contexts of which only the end fits the models.
-        differences: of the losses of every two arms, in nats a token, passage by passage.
+        misspelled: share of the words that were really misspelled; ``None`` for other kinds.
+        cut: number of contexts of which only the end fits the models.
+        differences: of the losses of every two arms, in nats per token, paired by passage.
     """
 
     kind: str
@@ -120,11 +120,11 @@ class Continuation:
 
     Attributes:
         pair: name of the pair of models.
-        text: name of the text's file; ``text_sha256`` is that of its documents, joined by NUL.
-        half: of the text, see `kronviz.passages.HALVES`; ``None`` for the whole.
-        passages_sha256: of the passages' clean text: runs with equal ones read the same.
-        asked, done: passages that were to be read, and that were.
-        context, continuation: clean tokens of each.
+        text, text_sha256: name of the text's file, and the hash of its documents, joined by NUL.
+        half: half of the text, see `kronviz.passages.HALVES`; ``None`` for the whole.
+        passages_sha256: hash of the passages' clean text, by which runs can be compared.
+        asked, done: number of passages to be read, and of those that were read.
+        context, continuation: number of clean tokens in each.
     """
 
     pair: str
@@ -149,7 +149,7 @@ class Continuation:
 
 @dataclass(frozen=True)
 class ContinuationSettings:
-    """What the probe can be asked for, whatever text it reads."""
+    """The settings of the probe, apart from the text."""
 
     count: int = setting(
         COUNT, "Passages to cut from the text", low=1, high=1_000_000, option="--passages"
@@ -160,17 +160,17 @@ class ContinuationSettings:
     )
     conditions: str = setting(
         "misspelled",
-        "What happens to the contexts, where perturbed is by AntSpeak, Drop, RandomCase, Repeat "
-        "and UpperCase",
+        "What is done to the contexts; perturbed means AntSpeak, Drop, RandomCase, Repeat and "
+        "UpperCase",
         choices=SETS,
         option="--set",
     )
-    kinds: tuple[str, ...] = setting(SYNTHETIC, "Kinds of slips", choices=KINDS)
+    kinds: tuple[str, ...] = setting(SYNTHETIC, "Kinds of misspellings", choices=KINDS)
     seed: int = setting(0, "Seed of the passages, the misspellings and the bootstrap")
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The same as arguments of `continuation_of`."""
+        """The settings as arguments of `continuation_of`."""
         return {
             "count": self.count,
             "context": self.context,
@@ -182,7 +182,7 @@ class ContinuationSettings:
 
 
 def continuation(predictor: Predictor, text: Path, **options: Any) -> tuple[Continuation, Losses]:
-    """Read passages of a file with every arm; arguments and errors of `continuation_of`."""
+    """Read passages of a file with every arm; arguments and errors as for `continuation_of`."""
     return continuation_of(predictor, list(documents(text)), text.name, **options)
 
 
@@ -203,11 +203,12 @@ def continuation_of(
     """Read passages of documents with every arm.
 
     Args:
-        name: of the text, for the result; other arguments as for `kronviz.passages.passages`.
-        progress: told after each block of passages; a stopped run returns what was read.
+        name: the text's name, for the result.
+        progress: called after each block of passages; a stopped run returns what was read.
+        count and the others: as for `kronviz.passages.passages`.
 
     Returns:
-        The figures, and the losses that they are of.
+        The figures, and the losses from which they were computed.
 
     Raises:
         InputError: the text or an argument is invalid.
@@ -231,7 +232,7 @@ def continuation_of(
         raise InputError(str(error)) from None
     problems = list(predictor.problems)
     if len(made) < count:
-        problems.append(f"The text has {len(made):,} passages; {count:,} were asked for.")
+        problems.append(f"The text has only {len(made):,} of the {count:,} passages asked for.")
     result = report(predictor, made, by_arm, name, documents, seconds=time.perf_counter() - started)
     return replace(result, problems=tuple(problems)), by_arm
 
@@ -245,7 +246,7 @@ def report(
     *,
     seconds: float = 0.0,
 ) -> Continuation:
-    """Return the result of losses that were measured; ``name`` and ``documents`` are the text's."""
+    """Return the result for measured losses; ``name`` and ``documents`` are the text's."""
     return Continuation(
         pair=predictor.pair,
         text=name,
@@ -265,7 +266,7 @@ def report(
 
 
 def read(predictor: Predictor, made: Passages, progress: Progress | None = None) -> Losses:
-    """Return the losses of every arm in every condition, of the passages read before a stop."""
+    """Return the losses of every arm in every condition, for the passages read until a stop."""
     parts: dict[str, dict[Condition, list[NDArray[np.float64]]]] = {
         arm: {condition: [] for condition in made.contexts} for arm in predictor.arms
     }
@@ -275,14 +276,14 @@ def read(predictor: Predictor, made: Passages, progress: Progress | None = None)
     edges = [0, *range(1, len(made), size), len(made)]
     for start, end in pairwise(edges):
         block = made.part(start, end)
-        found: list[tuple[list[NDArray[np.float64]], NDArray[np.float64]]] = []
+        measured: list[tuple[list[NDArray[np.float64]], NDArray[np.float64]]] = []
         for arm, model in predictor.arms.items():
             for condition, blocks in parts[arm].items():
-                # The first passage is read in any case: of nothing there is no result.
+                # The first passage is always read, because an empty run has no result.
                 if not goes_on(progress, start, len(made)) and start:
                     return _joined(parts)
-                found.append((blocks, losses(model, block, condition)))
-        for blocks, own in found:
+                measured.append((blocks, losses(model, block, condition)))
+        for blocks, own in measured:
             blocks.append(own)
         if not goes_on(progress, end, len(made)):
             break
@@ -299,11 +300,11 @@ def _joined(parts: Mapping[str, Mapping[Condition, list[NDArray[np.float64]]]]) 
 def summarise(
     made: Passages, by_arm: Losses, n_ctx: int, seed: int = 0
 ) -> tuple[ContinuationRow, ...]:
-    """Return means, paired differences and scores with intervals, a row for each condition.
+    """Return means, paired differences and scores with intervals, one row for each condition.
 
     Args:
-        by_arm: at least the clean context of each arm; of the first passages, or of all.
-        n_ctx: tokens that the models read.
+        by_arm: losses of the first passages, or of all; at least the clean context of each arm.
+        n_ctx: number of tokens that the models read.
     """
     rows: list[tuple[Condition, tuple[Condition, ...]]]
     rows = [(at, (at,)) for at in made.contexts if at != NONE]
@@ -359,23 +360,23 @@ def _row(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the probe's arguments to a command line."""
     parser.add_argument(
-        "--text", type=Path, required=True, help="plain text or JSON Lines, .xz too, untrained on"
+        "--text", type=Path, required=True, help="a text not trained on, or JSON Lines; also .xz"
     )
-    parser.add_argument("--half", choices=HALVES, help="of the text's documents, by their hash")
+    parser.add_argument("--half", choices=HALVES, help="half of the documents, chosen by hash")
     add_settings(parser, ContinuationSettings)
-    parser.add_argument("--losses", type=Path, metavar="FILE", help="write each passage's, as npz")
+    parser.add_argument("--losses", type=Path, metavar="FILE", help="write all losses, as npz")
 
 
 def run(
     predictor: Predictor, options: argparse.Namespace, progress: Progress | None
 ) -> Continuation:
-    """Run the probe as the command line asks, and write each passage's losses where it says."""
+    """Run the probe of a command line, and write each passage's losses if it asks for them."""
     asked = from_options(ContinuationSettings, options)
-    result, found = continuation(
+    result, by_arm = continuation(
         predictor, options.text, half=options.half, progress=progress, **asked.arguments
     )
     if options.losses:
-        arrays = {f"{arm}/{at}": nats for arm, by in found.items() for at, nats in by.items()}
+        arrays = {f"{arm}/{at}": nats for arm, by in by_arm.items() for at, nats in by.items()}
         np.savez_compressed(options.losses, **arrays)  # type: ignore[arg-type]
     return result
 
@@ -395,7 +396,7 @@ def lines(result: Continuation) -> Iterator[str]:
         for arm in row.arms:
             score = f", score {arm.score}" if arm.score else ""
             yield (
-                f"  {arm.arm}: {arm.nats} nats, {arm.bits_per_byte} bits a byte, "
+                f"  {arm.arm}: {arm.nats} nats, {arm.bits_per_byte} bits per byte, "
                 f"{arm.rise_nats} over clean{score}"
             )
         for difference in row.differences:

@@ -1,13 +1,13 @@
-"""How often a continuation repeats a string that no model has seen as a word (section 6.12).
+"""Measures how often a continuation repeats a novel string (section 6.12).
 
 Notable:
 
-- A novel string is not a single token of the vocabulary. It is put into prompts and read in
-  up to three ways: by bpe and by kron as its own tokens, and by kron as one forced slot.
-- `Reading.echoed` counts whole repetitions. A small model seldom spells a long string without a
-  slip, so the longest piece of the string that the continuation holds is measured too, beside the
-  same figure for the other strings of the set, which is what chance gives.
-- Every reading of a string draws from the same random numbers.
+- A novel string is not a single token of the vocabulary. It is put into prompts and read in two
+  ways: as its own tokens by every arm, and as one forced slot by arms that embed bytes.
+- `EchoRun.echoed` is a whole repetition. Small models rarely spell a long string without a mistake,
+  so the longest piece of the string in the continuation is measured, too, and compared with the
+  same figure for the other strings of the set, which is the level of chance.
+- All readings of a string use the same random numbers.
 
 Run it: ``python -m kronviz.probes echo --pair tiny``.
 
@@ -57,11 +57,11 @@ class EchoRun:
     """One continuation.
 
     Attributes:
-        reading: ``tokens`` where the string was read as its own tokens, ``slot`` as one position.
-        positions: that the string took.
-        echoed: whether the continuation holds the whole string, in any case of letters.
-        piece: longest piece of the string that it holds, as a share of the string's letters.
-        chance: mean of the same over the other strings of the set.
+        reading: ``tokens`` if the string was read as its own tokens, ``slot`` if as one position.
+        positions: number of positions that the string took.
+        echoed: whether the continuation contains the whole string, ignoring case.
+        piece: longest piece of the string that it contains, as a share of the string's letters.
+        chance: mean of ``piece`` for the other strings of the set.
     """
 
     arm: str
@@ -81,9 +81,9 @@ class EchoRate:
     """All continuations of one arm and reading.
 
     Attributes:
-        share: of continuations that hold the whole string; ``low`` and ``high`` are its 95%
-            interval (Wilson).
-        piece, chance: means of the same fields of the runs.
+        share: share of continuations that contain the whole string; ``low`` and ``high`` are its
+            95% interval (Wilson).
+        piece, chance: means of these fields over the runs.
     """
 
     arm: str
@@ -102,8 +102,8 @@ class EchoReport:
     """The echo probe of a pair.
 
     Attributes:
-        strings: that were tried.
-        skipped: strings that are one token of this vocabulary, and so not novel.
+        strings: the strings that were tried.
+        skipped: strings that are single tokens of this vocabulary, and so not novel.
     """
 
     pair: str
@@ -118,16 +118,16 @@ class EchoReport:
 
 @dataclass(frozen=True)
 class EchoSettings:
-    """What the echo probe can be asked for."""
+    """The settings of the echo probe."""
 
     strings: tuple[str, ...] = setting(
         STRINGS,
-        f"Up to {MAX_STRINGS} strings that fit the code with a space before them (15 bytes); empty "
+        f"Up to {MAX_STRINGS} strings of at most 15 bytes, since a space is put before them; empty "
         f"for our {len(STRINGS)}",
     )
     prompts: tuple[str, ...] = setting(
         PROMPTS,
-        f"Up to {MAX_PROMPTS} prompts with {{}} where the string is to stand; empty for ours",
+        f"Up to {MAX_PROMPTS} prompts with {{}} where the string goes; empty for ours",
     )
     seeds: int = setting(1, "Continuations of each string in each prompt", low=1, high=MAX_SEEDS)
     max_tokens: int = setting(
@@ -135,7 +135,7 @@ class EchoSettings:
     )
     seed: int = setting(
         Sampler.seed,
-        "Seed of the first continuation's draws; further ones count up from it",
+        "Seed of the first continuation of a string; the next ones count up from it",
         low=0,
         high=MAX_SEED,
         link="echo-seed",
@@ -148,7 +148,7 @@ def run(predictor: Predictor, asked: EchoSettings, progress: Progress | None = N
 
 
 def planned(predictor: Predictor, asked: EchoSettings) -> EchoPlan:
-    """Return what `run` will do; errors as for `echo`."""
+    """Return the plan of `run`; errors as for `echo`."""
     sampler = Sampler(max_tokens=asked.max_tokens, seed=asked.seed)
     return echo_plan(predictor, asked.strings, asked.prompts, seeds=asked.seeds, sampler=sampler)
 
@@ -162,16 +162,17 @@ def echo(
     sampler: Sampler | None = None,
     progress: Progress | None = None,
 ) -> EchoReport:
-    """Measure how often both arms repeat novel strings.
+    """Measure how often the arms repeat novel strings.
 
     Args:
-        strings: tried one after the other; those that are one token are left out.
-        prompts: each with ``{}`` once, where the string is to stand.
-        seeds: continuations of each string in each prompt, from the sampler's seed upwards.
-        progress: told after each continuation; a stopped run returns what was written.
+        strings: strings to try; single tokens are skipped.
+        prompts: each with ``{}`` once, where the string goes.
+        seeds: number of continuations of each string in each prompt, with seeds counting up from
+            the sampler's.
+        progress: called after each continuation; a stopped run returns what was written.
 
     Raises:
-        InputError: at once, if something cannot be run.
+        InputError: before the run, if any part of it is invalid.
     """
     plan = echo_plan(predictor, strings, prompts, seeds=seeds, sampler=sampler)
     return echo_of(predictor, plan, progress)
@@ -179,12 +180,13 @@ def echo(
 
 @dataclass(frozen=True)
 class EchoPlan:
-    """What the probe will run, checked from end to end.
+    """The continuations that the probe will run, all checked.
 
     Attributes:
         cases: string, prompt and sampler of each continuation.
-        readings: arm and reading that each case is run with.
-        skipped: as in `EchoReport`; ``sampler`` is the one of the first seed.
+        readings: the arms and readings with which each case is run.
+        skipped: as in `EchoReport`.
+        sampler: that of the first seed.
     """
 
     cases: tuple[tuple[str, str, Sampler], ...]
@@ -194,12 +196,12 @@ class EchoPlan:
 
     @property
     def strings(self) -> tuple[str, ...]:
-        """The strings that are tried."""
+        """The strings to try."""
         return tuple(dict.fromkeys(string for string, _, _ in self.cases))
 
     @property
     def size(self) -> int:
-        """Continuations in all."""
+        """Number of continuations."""
         return len(self.cases) * len(self.readings)
 
 
@@ -211,18 +213,20 @@ def echo_plan(
     seeds: int = 1,
     sampler: Sampler | None = None,
 ) -> EchoPlan:
-    """Check what is to be run; arguments and errors as for `echo`."""
+    """Check and plan a run; arguments and errors as for `echo`."""
     sampler = sampler or Sampler()
     strings = _checked(strings, "string", MAX_STRINGS, MAX_SLOT_BYTES)
     prompts = _checked(PROMPTS if prompts is None else prompts, "prompt", MAX_PROMPTS, 500)
     for prompt in prompts:
         if prompt.count(SLOT) != 1:
-            raise InputError(f"Write {SLOT} once in each prompt, where the string is to stand.")
+            raise InputError(f"Write {SLOT} once in each prompt, where the string should be.")
     seeds = whole_number(seeds, "seeds", 1, MAX_SEEDS)
     encode = predictor.tokenizer.encode
     novel = [string for string in strings if len(encode(f" {string}")) > 1]
     if not novel:
-        raise InputError("Each of these strings is one token, and so not novel; try a rarer one.")
+        raise InputError(
+            "Each of these strings is a single token and so not novel; try rarer ones."
+        )
     total = len(novel) * len(prompts) * int(seeds)
     if total > MAX_RUNS:
         raise InputError(
@@ -232,13 +236,13 @@ def echo_plan(
     readings = _readings(predictor)
     longest = max(novel, key=lambda string: len(string.encode()))
     size = len(longest.encode()) + 1
-    for holds in (slot_bytes(predictor, arm) for arm in predictor.arms):
-        if holds is not None and size > holds:
+    for most in (slot_bytes(predictor, arm) for arm in predictor.arms):
+        if most is not None and size > most:
             raise InputError(
                 f"The string {longest!r} has {size} bytes with its space; a slot of this model "
-                f"reads {holds}. Shorten it."
+                f"reads {most}. Shorten it."
             )
-    # The longest of the prompts is read now: better a refusal before the work than in its midst.
+    # Check every prompt now, so that nothing is refused in the middle of a run.
     for string in novel:
         for prompt in prompts:
             for arm, reading in readings:
@@ -254,7 +258,7 @@ def echo_plan(
 
 
 def echo_of(predictor: Predictor, plan: EchoPlan, progress: Progress | None = None) -> EchoReport:
-    """Run the continuations of a plan; a stop is heard at the next token."""
+    """Run the continuations of a plan; a stop takes effect at the next token."""
     last: Step | None = None
 
     def hear(step: Step) -> bool:
@@ -276,7 +280,7 @@ def echo_runs(
     """Yield the continuations of a plan, one after the other.
 
     Args:
-        wanted: asked at each token; where it says no, nothing more comes.
+        wanted: called at each token; ``False`` ends the iteration.
     """
     strings = plan.strings
     for string, prompt, drawn in plan.cases:
@@ -302,7 +306,7 @@ def echo_runs(
 def echo_report(
     predictor: Predictor, plan: EchoPlan, runs: Sequence[EchoRun], seconds: float
 ) -> EchoReport:
-    """Return the report of the continuations that were run, which need not be all of the plan's."""
+    """Return the report of finished continuations, which need not be all of the plan's."""
     return EchoReport(
         pair=predictor.pair,
         sampler=plan.sampler,
@@ -320,7 +324,7 @@ def echo_report(
 
 
 def longest_piece(string: str, text: str) -> int:
-    """Return how many letters the longest piece of a string has that a text holds, in any case."""
+    """Return the length of the longest piece of a string that a text contains, ignoring case."""
     first, second = string.casefold(), text.casefold()
     matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
     return matcher.find_longest_match().size
@@ -331,9 +335,8 @@ def _piece(string: str, text: str) -> float:
 
 
 def _readings(predictor: Predictor) -> list[tuple[str, str]]:
-    found = [(arm, TOKENS) for arm in predictor.arms]
     slotted = [arm for arm in predictor.arms if embeds_bytes(predictor, arm)]
-    return found + [(arm, SLOTTED) for arm in slotted]
+    return [*((arm, TOKENS) for arm in predictor.arms), *((arm, SLOTTED) for arm in slotted)]
 
 
 def _writer(
@@ -362,15 +365,16 @@ def _rate(arm: str, reading: str, runs: Sequence[EchoRun]) -> EchoRate:
 def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]:
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise InputError(f"The {what}s must be a list of texts.")
-    found = list(dict.fromkeys(cleaned for text in texts if (cleaned := clean_text(text).strip())))
-    if not 0 < len(found) <= most:
-        raise InputError(f"There are {len(found)} {what}s; give 1 to {most}.")
-    for text in found:
+    unique = list(dict.fromkeys(clean for text in texts if (clean := clean_text(text).strip())))
+    if not 0 < len(unique) <= most:
+        raise InputError(f"There are {len(unique)} {what}s; give 1 to {most}.")
+    for text in unique:
         if len(text.encode()) > size:
             raise InputError(
-                f"The {what} “{text[:20]}…” has {len(text.encode()):,} bytes; the limit is {size}."
+                f"The {what} “{text[:20]}…” has {len(text.encode()):,} bytes; the limit is {size}. "
+                "Shorten it."
             )
-    return found
+    return unique
 
 
 def lines(report: EchoReport) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""One edit, tried at every place of a word: where the byte code is steady and where it falls.
+"""Tries an edit at every place of a word, to show where the byte code changes little or much.
 
 Notable:
 
-- Six kinds of edit walk through the word; each point holds the similarity of the edited string to
-  the whole one in the code, in the kron arm, and in the bpe arm where both are one token.
-- The letter put in is one that the word does not hold, so that no cell is shared by luck.
-- Places are characters that begin before the cut: what happens behind it changes nothing.
+- There are six kinds of edit. Each point has the similarity of the edited string to the original in
+  the code, in the kron arm and, if both are single tokens, in the bpe arm.
+- The inserted letter does not occur in the word, so that no cell is shared by chance.
+- Places are the characters that begin before the cut: edits after it change nothing.
 
 >>> walk = edit_walk("compute", pos_dim=16)
 >>> [round(point.code_cosine, 2) for point in walk.points if point.kind == "insert"]
@@ -35,7 +35,7 @@ LETTERS = "xzqjkvwybpgfmcudlrhsnioate"
 
 @dataclass(frozen=True)
 class EditKind:
-    """A kind of edit: its label on a page, and what it does in a few words."""
+    """A kind of edit: its label on the page, and what it does in a few words."""
 
     label: str
     description: str
@@ -53,7 +53,7 @@ EDIT_KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class WalkSettings(StringSettings):
-    """Which edits walk through a string."""
+    """The settings of an edit walk."""
 
     kind: str = setting("", f"{', '.join(EDIT_KINDS)}; empty for all of them")
 
@@ -64,11 +64,10 @@ class EditPoint:
 
     Attributes:
         kind: key of `EDIT_KINDS`.
-        position: of the character that is edited, from 1; one more than there are for an insertion
-            at the end.
-        n_tokens: how many tokens the edited string has; ``None`` without a pair.
-        code_cosine, kron_cosine, bpe_cosine: with the whole string, as in `Similarity`;
-            ``kron_centred`` and ``bpe_centred`` likewise.
+        position: that of the edited character, from 1; an insertion at the end is one further.
+        n_tokens: number of tokens of the edited string; ``None`` without a pair.
+        code_cosine, kron_cosine, bpe_cosine, kron_centred, bpe_centred: cosines with the original
+            string, as in `kronviz.probes.stringpair.Similarity`.
     """
 
     kind: str
@@ -87,10 +86,10 @@ class EditWalk:
     """Every edit of a string at every place.
 
     Attributes:
-        letter: what substitutions and insertions put in.
-        characters: those of the string that can be edited, in order.
-        n_tokens: of the whole string; ``None`` without a pair.
-        points: in order of kind, then position.
+        letter: the letter that substitutions and insertions use.
+        characters: the characters of the string that can be edited, in order.
+        n_tokens: number of tokens of the original string; ``None`` without a pair.
+        points: sorted by kind, then position.
     """
 
     text: str
@@ -109,10 +108,10 @@ def edit_walk(
     pos_dim: int | None = None,
     kinds: Iterable[str] | None = None,
 ) -> EditWalk:
-    """Walk edits through a string.
+    """Edit a string at every place.
 
     Args:
-        kinds: keys of `EDIT_KINDS`; all if left out.
+        kinds: keys of `EDIT_KINDS`; by default all.
 
     Raises:
         InputError: the string is empty or too long, or a kind is unknown.
@@ -163,15 +162,15 @@ def _points(
 
 
 def _places(text: str, pos_dim: int) -> int:
-    """Return how many characters of a text begin before the cut."""
-    kept = codec.truncate(text.encode(), pos_dim)
-    return max(1, len(kept.decode("utf-8", "ignore")))
+    """Return the number of characters of a text that begin before the cut."""
+    data = codec.truncate(text.encode(), pos_dim)
+    return max(1, len(data.decode("utf-8", "ignore")))
 
 
 def _edits(
     text: str, kind: str, places: int, letter: str, *, room: bool
 ) -> Iterator[tuple[int, str]]:
-    """Yield each position, from 1, with the text that the edit makes of it."""
+    """Yield each position, from 1, with the text edited there."""
     for i in range(places):
         character = text[i]
         if kind == "substitute":

@@ -1,11 +1,10 @@
-"""Which pairs of texts the first page offers: chosen by a rule from a finished run, not by hand.
+"""Chooses the examples of the first page from a finished run, by a rule rather than by hand.
 
 Notable:
 
-- `RULE` says how, and the page shows it. A pair's difference is how much more loss on the right
-  answer the misspelling adds for kron than for bpe.
-- The others are spread evenly from the pair where kron is ahead most to the one where it is behind
-  most, so that wins and losses are shown in their own proportion.
+- `RULE` is the rule, and the page shows it.
+- The other examples are spread evenly from the pair where kron is furthest ahead to the one where
+  it is furthest behind, so that wins and losses appear in their true proportion.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Example:
     """A pair of texts with its right answer.
 
     Attributes:
-        typo: the misspelled text; ``clean`` and ``answer`` likewise.
+        clean, typo, answer: the clean text, the misspelled text and the right answer.
         difference_nats: rise of the loss on the right answer, kron − bpe.
     """
 
@@ -42,10 +41,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """The examples, the first one first, and what they were chosen from.
+    """The examples in order, and what they were chosen from.
 
     Attributes:
-        pairs: pairs with a right answer; ``candidates`` of them passed the rule.
+        pairs, candidates: number of pairs with a right answer, and of those that passed the rule.
         mean_nats: mean difference over ``pairs``.
     """
 
@@ -62,7 +61,7 @@ class Examples:
 
 
 def choose(read: Sequence[PairOutcome], answers: Mapping[str, str]) -> Examples | None:
-    """Choose examples from how pairs were answered; ``None`` where no pair passes the rule.
+    """Choose examples from the outcomes of pairs; ``None`` if no pair passes the rule.
 
     Args:
         answers: the right answer in words, by the pair's id.

@@ -1,4 +1,4 @@
-"""Our models for lm-evaluation-harness: any of its tasks asks them as it asks every other model.
+"""Makes our models available to lm-evaluation-harness, so that all of its tasks can run on them.
 
     pip install -r requirements-lm-eval.txt
     python -m kronviz.probes.harness run --model kronviz --model_args pair=tiny,arm=kron \
@@ -34,7 +34,7 @@ MOST_NEW = 256
 
 @register_model("kronviz")
 class KronvizLM(TemplateLM):
-    """One arm of a pair, as the harness wants a model.
+    """One arm of a pair, with the harness's interface.
 
     Args:
         pair: name of a pair in ``checkpoints/``, or its folder.
@@ -49,12 +49,12 @@ class KronvizLM(TemplateLM):
 
     @property
     def eot_token_id(self) -> int:
-        """Id of the token that stands before a text without a context."""
+        """Id of the token that takes the place of an empty context."""
         return self.tokens.eot_id
 
     @property
     def max_length(self) -> int:
-        """Tokens that the model reads."""
+        """Number of tokens that the model reads."""
         return self.gpt.config.n_ctx
 
     def tok_encode(

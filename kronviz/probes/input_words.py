@@ -1,11 +1,11 @@
-"""What both models are given for the words of a clean and a misspelled text, side by side.
+"""Compares the input embeddings of the words of a clean and a misspelled text, in every arm.
 
 Notable:
 
-- A word begins at a token that begins with white space. Words of one text are matched with those of
-  the other in order; a word that has no counterpart stands alone.
-- Cosines are of first tokens, after the mean embedding of all tokens is taken away: what all
-  vectors of an arm have in common says nothing about two of them.
+- A word begins at a token that begins with white space. Words of the two texts are matched in
+  order; a word may have no counterpart.
+- Cosines are of the words' first tokens, minus the mean embedding of all tokens: what all vectors
+  of an arm have in common says nothing about two of them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class InputWord:
     """A word in both texts.
 
     Attributes:
-        clean, typo: its tokens, first and one past the last; ``None`` where a text lacks it.
-        changed: the two are spelled differently.
-        cosines: of its first tokens' embeddings, by arm; empty where a text lacks it.
+        clean, typo: the range of its tokens, end exclusive; ``None`` if a text lacks it.
+        changed: whether it is spelled differently in the two texts.
+        cosines: cosine of its first tokens' embeddings, by arm; empty if a text lacks it.
     """
 
     clean: tuple[int, int] | None
@@ -45,8 +45,8 @@ class InputWords:
     Attributes:
         words: in the order of the texts.
         vectors: by arm and id, the first `NUMBERS` numbers of the token's input embedding, as whole
-            numbers from -127 to 127; 127 stands for twice the root mean square of the arm's
-            here, and for whatever is larger.
+            numbers from -127 to 127. 127 is twice the root mean square of all these numbers of the
+            arm; larger ones are clipped.
     """
 
     words: tuple[InputWord, ...]
@@ -55,7 +55,7 @@ class InputWords:
 
 @torch.inference_mode()
 def input_words(comparison: Comparison, predictor: Predictor) -> InputWords:
-    """Match the words of two texts and look up what every arm is given for their tokens."""
+    """Match the words of two texts and look up their tokens' embeddings in every arm."""
     sides = [[(view.id, bytes.fromhex(view.hex)) for view in side]
              for side in (comparison.clean_tokens, comparison.typo_tokens)]  # fmt: skip
     ids = list(dict.fromkeys(token for side in sides for token, _ in side))
@@ -63,22 +63,22 @@ def input_words(comparison: Comparison, predictor: Predictor) -> InputWords:
     vectors: dict[str, dict[int, tuple[int, ...]]] = {}
     centred = {}
     for arm, model in predictor.arms.items():
-        found = model.wte(torch.tensor(ids, device=model.device)).double()
-        first = found[:, :NUMBERS].cpu()
+        embedded = model.wte(torch.tensor(ids, device=model.device)).double()
+        first = embedded[:, :NUMBERS].cpu()
         largest = 2 * float(first.square().mean().sqrt()) or 1.0
         whole = (first * (127 / largest)).round().clamp(-127, 127).int().tolist()
         vectors[arm] = {token: tuple(whole[place]) for place, token in enumerate(ids)}
-        centred[arm] = found - mean_embedding(model)
+        centred[arm] = embedded - mean_embedding(model)
     words = []
     for clean, typo, changed in matched(*([data for _, data in side] for side in sides)):
-        alike = {}
+        similar = {}
         if clean and typo:
             first_ids = row[sides[0][clean[0]][0]], row[sides[1][typo[0]][0]]
-            alike = {
+            similar = {
                 arm: cosines(rows[first_ids[1], None], rows[first_ids[0]])[0]
                 for arm, rows in centred.items()
             }
-        words.append(InputWord(clean, typo, changed, alike))
+        words.append(InputWord(clean, typo, changed, similar))
     return InputWords(tuple(words), vectors)
 
 
@@ -88,11 +88,11 @@ Span = tuple[int, int]
 def matched(
     clean: Sequence[bytes], typo: Sequence[bytes]
 ) -> list[tuple[Span | None, Span | None, bool]]:
-    """Match the words of two token streams: token ranges on both sides, and whether they differ."""
+    """Match the words of two token streams; return their token ranges, and whether they differ."""
     spans = _spans(clean), _spans(typo)
     texts = [
-        [b"".join(tokens[start:end]) for start, end in found]
-        for tokens, found in zip((clean, typo), spans, strict=True)
+        [b"".join(tokens[start:end]) for start, end in side]
+        for tokens, side in zip((clean, typo), spans, strict=True)
     ]
     words: list[tuple[Span | None, Span | None, bool]] = []
     matcher = SequenceMatcher(None, texts[0], texts[1], autojunk=False)

@@ -1,13 +1,13 @@
-"""Long measurements of a pair, made once by a command and kept beside its weights.
+"""Long measurements of a pair, made once by a command and stored beside its weights.
 
     python -m kronviz.probes.kept checkpoints/tiny
 
 Notable:
 
-- What is kept says what it was measured on: the fingerprints of all arms' weights, the hash of the
-  texts, the seed. `kept` gives nothing where any of it is no longer so: figures of a pair
-  that was trained again are never shown as its own.
-- Outcomes of single pairs are left out; the run itself gives them again.
+- A stored result records what it was measured on: the fingerprints of all arms' weights, the hash
+  of the texts, the seed. `kept` returns nothing if the weights or the texts have changed, so a
+  retrained pair never shows old figures as its own.
+- Outcomes of single pairs are not stored; a new run reproduces them.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from kronviz.results import to_json
 SEED = 1
 ECHOED = STRINGS[:8]
 CONTINUATIONS = 12
-"""Continuations that are kept of an echo: those that hold the largest piece of their string."""
+"""Continuations stored of an echo: those with the largest piece of their string."""
 SENTENCES = 20
-"""Sentences of a sweep that is kept: over a thousand texts, a few minutes for 51M parameters."""
+"""Sentences of a stored sweep: over a thousand texts, a few minutes for 51M parameters."""
 Report = TypeVar("Report")
 
 
@@ -51,9 +51,9 @@ class Kept(Generic[Report]):
     Attributes:
         weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
         texts: SHA-256 of the file of texts, in hexadecimal digits.
-        command: what measures it again.
+        command: the command that repeats the measurement.
         report: the figures, without the outcomes of single pairs.
-        examples: pairs that the first page offers, chosen from the outcomes by a rule.
+        examples: pairs for the first page, chosen from the outcomes by a rule.
     """
 
     weights: dict[str, str]
@@ -68,16 +68,16 @@ KeptRobustness = Kept[Robustness]
 
 @dataclass(frozen=True)
 class Kind:
-    """A measurement that can be kept.
+    """A measurement that can be stored.
 
     Attributes:
         probe: its name in `commands.COMMANDS`.
-        file: where it is kept, in the folder of a pair.
+        file: name of its file in the folder of a pair.
         report: the class of its result.
-        measure: from a predictor and a seed to a result, and examples where it chooses some.
-        seeded: the seed changes the figures.
+        measure: makes the result from a predictor and a seed, and examples if there are any.
+        seeded: whether the figures depend on the seed.
         texts: the file whose texts it reads.
-        options: further arguments of the command that measures the same again.
+        options: other arguments of the command that repeats it.
     """
 
     probe: str
@@ -129,7 +129,7 @@ FILE = ROBUSTNESS.file
 
 
 def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[Any]:
-    """Measure a pair of models and write the result beside it.
+    """Measure a pair of models and store the result beside its weights.
 
     Raises:
         CheckpointError: the pair cannot be loaded.
@@ -148,14 +148,14 @@ def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[A
 
 
 def kept(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
-    """Return what `keep` wrote; ``None`` where there is nothing, or it is of something else.
+    """Return what `keep` stored; ``None`` if there is nothing for these weights and texts.
 
     Raises:
         CheckpointError: the file is damaged.
     """
     path = beside(pair_dir, kind.file)
-    found: Kept[Any] | None = read_stored(Kept[kind.report], path, pair_dir, "kept")  # type: ignore[name-defined]
-    return found if found and found.texts == _texts(kind) else None
+    stored: Kept[Any] | None = read_stored(Kept[kind.report], path, pair_dir, "kept")  # type: ignore[name-defined]
+    return stored if stored and stored.texts == _texts(kind) else None
 
 
 def _texts(kind: Kind) -> str:
@@ -163,10 +163,10 @@ def _texts(kind: Kind) -> str:
 
 
 def main() -> None:
-    """Measure and keep what the arguments name."""
+    """Measure and store the probes that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the intervals")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the intervals")
     parser.add_argument("--probes", nargs="+", choices=list(KINDS), default=list(KINDS))
     options = parser.parse_args()
     for name in options.probes:

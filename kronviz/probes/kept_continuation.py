@@ -4,10 +4,10 @@
 
 Notable:
 
-- What is stored says what it was measured on: the fingerprints of the weights and the hash of the
-  text. `kept_continuation` gives nothing for other weights.
-- The misspelled and the perturbed contexts are two runs; the second may have fewer passages, since
-  letters apart from each other make four tokens of one.
+- A stored result records what it was measured on: the fingerprints of the weights and the hash of
+  the text. `kept_continuation` returns nothing for other weights.
+- The misspelled and the perturbed contexts are two runs. The second may have fewer passages,
+  because a perturbed context can have four times as many tokens.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class KeptContinuation:
 
     Attributes:
         weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
-        about: the text in a sentence, where it can be had and what may have been seen of it.
-        commands: what measures each run again, for the file of the text that it names.
+        about: a sentence on the text: where to get it, and whether the models may have seen it.
+        commands: the command that repeats each run, given the text's file.
         misspelled, perturbed: the runs, see `kronviz.probes.continuation.SETS`.
     """
 
@@ -47,7 +47,7 @@ class KeptContinuation:
 def keep_continuation(
     pair_dir: Path, about: str, misspelled: Continuation, perturbed: Continuation | None = None
 ) -> KeptContinuation:
-    """Write ``continuation.json`` beside the weights that the runs were measured on."""
+    """Store ``continuation.json`` beside the weights that the runs were measured on."""
     runs = {"misspelled": misspelled} | ({"perturbed": perturbed} if perturbed else {})
     made = KeptContinuation(
         weights=fingerprints(pair_dir),
@@ -61,7 +61,7 @@ def keep_continuation(
 
 
 def command(name: str, run: Continuation) -> str:
-    """Return what measures a run again."""
+    """Return the command that repeats a run."""
     half = f" --half {run.half}" if run.half else ""
     return (
         f"python -m kronviz.probes continuation --pair {run.pair} --text {run.text}{half} "
@@ -70,7 +70,7 @@ def command(name: str, run: Continuation) -> str:
 
 
 def kept_continuation(pair_dir: Path) -> KeptContinuation | None:
-    """Return what was stored; ``None`` where nothing was, or for other weights.
+    """Return the stored runs; ``None`` if there are none of these weights.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -82,10 +82,10 @@ def main() -> None:
     """Measure a pair and store the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
-    parser.add_argument("--text", type=Path, required=True, help="which no model was trained on")
-    parser.add_argument("--about", default="", help="the text in a sentence")
-    parser.add_argument("--passages", type=int, default=COUNT)
-    parser.add_argument("--perturbed", type=int, default=COUNT, help="passages that are perturbed")
+    parser.add_argument("--text", type=Path, required=True, help="a text not trained on")
+    parser.add_argument("--about", default="", help="a sentence on the text")
+    parser.add_argument("--passages", type=int, default=COUNT, help="number of passages")
+    parser.add_argument("--perturbed", type=int, default=COUNT, help="number of perturbed ones")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     counts = {"misspelled": options.passages, "perturbed": options.perturbed}

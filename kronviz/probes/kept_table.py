@@ -2,7 +2,8 @@
 
     python -m kronviz.probes.kept_table checkpoints/tiny
 
-What is stored says which weights it was measured on; `kept_table` gives nothing for others.
+The stored result records the weights that it was measured on; `kept_table` returns nothing for
+others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class KeptTable:
 
     Attributes:
         weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
-        command: what measures it again.
+        command: the command that repeats the measurement.
     """
 
     weights: dict[str, str]
@@ -37,7 +38,7 @@ class KeptTable:
 
 
 def keep_table(pair_dir: Path) -> KeptTable:
-    """Measure a pair's learned table and write ``table.json`` beside the weights.
+    """Measure a pair's learned table and store ``table.json`` beside the weights.
 
     Raises:
         CheckpointError: the pair cannot be loaded.
@@ -53,7 +54,7 @@ def keep_table(pair_dir: Path) -> KeptTable:
 
 
 def kept_table(pair_dir: Path) -> KeptTable | None:
-    """Return what was stored; ``None`` where nothing was, or for other weights.
+    """Return the stored report; ``None`` if there is none of these weights.
 
     Raises:
         CheckpointError: the file is damaged.

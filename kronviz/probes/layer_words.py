@@ -1,6 +1,6 @@
-"""What the layered probe asks: words of the families, sentences cut behind a typo, look-alikes.
+"""The inputs of the layered probe: words of the families, sentences with typos, look-alikes.
 
-All of it follows from the spellings of a vocabulary and is worked out once.
+All depend on the spellings of a vocabulary and are computed once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ MIN_LETTERS = 5
 
 @dataclass(frozen=True)
 class Spellings:
-    """The spellings of a vocabulary, and the words that are asked.
+    """The spellings of a vocabulary, and the words that are probed.
 
     Attributes:
         forms: a number for each token's canonical form, int64 ``(n_vocab,)``.
         texts: each token, readable.
-        words: ids that are asked, int64 ``(words,)``; ``families`` has the family of each.
-        roots, members: bool ``(families, n_vocab)``, what counts for M and for S.
+        words: ids of the probed words, int64 ``(words,)``.
+        families: the family of each, int64 ``(words,)``.
+        roots, members: bool ``(families, n_vocab)``, the tokens that count for M and for S.
     """
 
     forms: NDArray[np.int64]
@@ -45,7 +46,7 @@ def spellings(vocabulary: str) -> Spellings:
     """Return the `Spellings` of a vocabulary."""
     tokenizer = load_tokenizer(vocabulary)
     data = [tokenizer.token_bytes(token) for token in range(tokenizer.n_vocab)]
-    # Bytes that are not text have no canonical form: each is a form of its own.
+    # Tokens that are not text have no canonical form; each gets a form of its own.
     forms = [canonical(own) or f"\0{token}" for token, own in enumerate(data)]
     numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
     ids = {own: token for token, own in enumerate(data)}
@@ -69,15 +70,16 @@ def spellings(vocabulary: str) -> Spellings:
 
 
 Cut = tuple[tuple[list[int], int], tuple[list[int], int]]
-"""Clean and misspelled ids of a sentence, each with the place of the word's last token."""
+"""Clean and misspelled ids of a sentence, each with the index of the word's last token."""
 
 
 def sentences(tokenizer: Tokenizer, n_ctx: int) -> list[Cut]:
-    """Return our clean/typo pairs, cut behind the word that differs.
+    """Return our clean/typo pairs with the index of the last token of the word that differs.
 
-    Left out are pairs longer than ``n_ctx`` tokens, and those with a token that reaches over it.
+    Pairs longer than ``n_ctx`` tokens are left out, and those in which a token crosses the end of
+    that word.
     """
-    found = []
+    cuts = []
     for pair in load_pairs().pairs:
         backwards = zip(reversed(pair.clean), reversed(pair.typo), strict=False)
         shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], backwards))
@@ -92,14 +94,14 @@ def sentences(tokenizer: Tokenizer, n_ctx: int) -> list[Cut]:
             if not whole:
                 break
         else:
-            found.append((sides[0], sides[1]))
-    return found
+            cuts.append((sides[0], sides[1]))
+    return cuts
 
 
 @functools.lru_cache(maxsize=4)
 def lookalikes(vocabulary: str) -> NDArray[np.int64]:
-    """Return the ids of words of at least `MIN_LETTERS` letters that differ in one: ``(pairs,
-    2)``.
+    """Return pairs of words of at least `MIN_LETTERS` letters that differ in one: ids,
+    ``(pairs, 2)``.
     """
     tokenizer = load_tokenizer(vocabulary)
     masked = defaultdict(list)

@@ -1,9 +1,9 @@
-"""The method on one string: which rows of the projection its bytes pick, and their sum.
+"""Shows the method on one string: the rows of the projection that its bytes select, and their sum.
 
 Notable:
 
-- The embedding is the rows of the lit cells, scaled alike, and one vector that all strings of the
-  same length have in common (paper, section 3): they add up to what the model reads, to rounding.
+- The embedding is the sum of the scaled rows of the set cells and one vector that all strings of
+  the same length have in common (paper, section 3), up to rounding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kronviz.probes.byteview import Cell, encode
 from kronviz.strings import kron_embedding, summands, whole_number
 
 NUMBERS = 24
-"""How many numbers of each vector are given unless more are asked for."""
+"""Default number of components returned of each vector."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,15 @@ class Method:
     """From a string to its vector, step by step.
 
     Attributes:
-        pair: whose kron arm computed it.
-        text: the string; ``cells`` its lit cells, in the order of its bytes.
+        pair: the pair whose kron arm was used.
+        text: the string.
+        cells: its set cells, in the order of its bytes.
         pos_dim: positions of the code.
-        dimension: cells of the grid, 256 · ``pos_dim``, and rows of the projection.
-        d_model: numbers in a vector.
-        rows: for each lit cell the first numbers of what it adds.
-        common: the first numbers of what all strings of this length share.
-        vector: the first numbers of the embedding: the sum of ``rows`` and ``common``.
+        dimension: number of cells, 256 · ``pos_dim``, and of rows of the projection.
+        d_model: size of a vector.
+        rows: for each set cell the first components of what it adds.
+        common: the first components of what all strings of this length have in common.
+        vector: the first components of the embedding, the sum of ``rows`` and ``common``.
     """
 
     pair: str
@@ -52,7 +53,7 @@ def method(text: str, predictor: Predictor, *, numbers: int = NUMBERS) -> Method
     Args:
         text: 1 to 200 bytes.
         predictor: a pair with a kron arm.
-        numbers: how many numbers of each vector to give, 1 to 4096; no more than there are.
+        numbers: how many components of each vector to return, 1 to 4096; at most all.
 
     Raises:
         InputError: the string is empty or too long, or the pair has no kron arm.
@@ -60,11 +61,11 @@ def method(text: str, predictor: Predictor, *, numbers: int = NUMBERS) -> Method
     numbers = whole_number(numbers, "numbers", 1, 4096)
     kron = kron_embedding(predictor)
     if kron is None:
-        raise InputError(f"The pair {predictor.pair} has no kron model to compute a vector with.")
+        raise InputError(f"The pair {predictor.pair} has no kron model; choose another pair.")
     seen = encode(text, predictor, pos_dim=kron.pos_dim)
     rows, common, whole = summands(kron, bytes(cell.byte for cell in seen.cells))
 
-    def given(vector: torch.Tensor) -> tuple[float, ...]:
+    def first(vector: torch.Tensor) -> tuple[float, ...]:
         return tuple(vector[:numbers].tolist())
 
     return Method(
@@ -74,7 +75,7 @@ def method(text: str, predictor: Predictor, *, numbers: int = NUMBERS) -> Method
         pos_dim=kron.pos_dim,
         dimension=seen.dimension,
         d_model=kron.embedding_dim,
-        rows=tuple(given(row) for row in rows),
-        common=given(common),
-        vector=given(whole),
+        rows=tuple(first(row) for row in rows),
+        common=first(common),
+        vector=first(whole),
     )

@@ -1,10 +1,10 @@
-"""Pairs of texts through both arms, batch after batch: how each pair is answered.
+"""Reads pairs of texts with every arm, batch by batch, and returns the outcome of each pair.
 
 Notable:
 
-- A batch is as large as a fixed amount of arithmetic allows, so that a stop is heard within about
-  half a second whatever the size of the models; a text that several pairs share is read once.
-- What a run sums up is the business of the probes that ask: `robustness`, `sweep`, `sensitivity`.
+- The size of a batch is limited by a fixed number of operations, so that a stop takes effect within
+  about half a second whatever the models' size. A text that several pairs share is read once.
+- The probes `robustness`, `sweep` and `sensitivity` summarize the outcomes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kronviz.probes.pairs import Pair, PairSet
 from kronviz.progress import Progress, asking
 
 BATCH_FLOP, BATCH_TOKENS = 2e10, 2_048
-"""What a batch may cost: multiplications and additions of the larger model, and tokens."""
+"""Limits of a batch: operations of the larger model, and tokens."""
 
 Ids = tuple[int, ...]
 
@@ -38,8 +38,8 @@ class ArmOutcome:
 
     Attributes:
         clean_top, typo_top: its first choices, readable.
-        metrics: the paper's four.
-        answer: how it rates the right answer; ``None`` where the pair has none.
+        metrics: the paper's four metrics.
+        answer: how it rates the right answer; ``None`` if the pair has none.
     """
 
     arm: str
@@ -54,8 +54,8 @@ class PairOutcome:
     """How every arm answered one pair.
 
     Attributes:
-        clean_tokens, typo_tokens: tokens of the two texts.
-        answer: the first token of the right answer, readable; ``None`` where the pair has none.
+        clean_tokens, typo_tokens: number of tokens of the two texts.
+        answer: the first token of the right answer, readable; ``None`` if the pair has none.
     """
 
     id: str
@@ -69,7 +69,7 @@ class PairOutcome:
 
 
 def fitted(predictor: Predictor, pairs: PairSet, progress: Progress | None = None) -> PairSet:
-    """Return the pairs that the models can read whole, with a sentence for each that they cannot.
+    """Return the pairs that fit the models, with a sentence for each that does not.
 
     Args:
         progress: as for `kronviz.progress.asking`.
@@ -87,7 +87,7 @@ def fitted(predictor: Predictor, pairs: PairSet, progress: Progress | None = Non
 
 
 def outcomes(predictor: Predictor, pairs: Sequence[Pair]) -> Iterator[tuple[PairOutcome, ...]]:
-    """Read pairs that fit the models, in their order, and yield those of each batch."""
+    """Read pairs that fit the models, in order; yield the outcomes of each batch."""
     encode = predictor.tokenizer.encode
     encoded: list[tuple[Ids, Ids]] = []
 
@@ -104,10 +104,10 @@ def outcomes(predictor: Predictor, pairs: Sequence[Pair]) -> Iterator[tuple[Pair
 
 
 def batch_sizes(predictor: Predictor, tokens: Iterable[int]) -> Iterator[int]:
-    """How many items each batch takes, when padded to its longest it may cost `BATCH_FLOP`.
+    """Yield the number of items in each batch, whose padded cost is at most `BATCH_FLOP`.
 
     Args:
-        tokens: what each item costs.
+        tokens: the number of tokens of each item.
     """
     largest = max(parameter_count(model) for model in predictor.arms.values())
     budget = min(BATCH_FLOP / (2 * largest), BATCH_TOKENS)
@@ -128,7 +128,7 @@ def _read_batch(
     row = {ids: i for i, ids in enumerate(texts)}
     clean, typo = ([row[both[side]] for both in encoded] for side in (0, 1))
     answers = [answer_token(predictor, pair) for pair in pairs]
-    found = predictor.by_arm(
+    arms = predictor.by_arm(
         lambda arm: _arm_outcomes(
             predictor, arm, predictor.readers[arm].read(texts), clean, typo, answers
         )
@@ -145,7 +145,7 @@ def _read_batch(
             answer=None if answer is None else predictor.tokenizer.token_text(answer),
         )
         for pair, ids, by_arm, answer in zip(
-            pairs, encoded, zip(*found, strict=True), answers, strict=True
+            pairs, encoded, zip(*arms, strict=True), answers, strict=True
         )
     )
 
@@ -169,7 +169,7 @@ def _arm_outcomes(
     typo: list[int],
     answers: Sequence[int | None],
 ) -> list[ArmOutcome]:
-    # Once a text, for a clean one stands in many pairs.
+    # Once per text, because many pairs may share a clean text.
     logs, final = log_probs(reading.logits), reading.final
     metrics = log_prob_metrics(logs[clean], logs[typo], final[clean], final[typo])
     tops = [predictor.tokenizer.token_text(token) for token in logs.argmax(-1).tolist()]

@@ -1,12 +1,12 @@
-"""The tables of visitors' own models, as spaces of the map beside the byte code of the same tokens.
+"""Makes the tables of visitors' own models spaces of the map, beside the code of their tokens.
 
 Notable:
 
-- A table is kept in memory for as long as an uploaded file stays, for the visitor who read it, and
-  under a key that nobody can guess. Nothing of it is written down; where there are many, the one
-  kept longest goes first.
-- On the map are the tokens that have bytes and a row that can be compared: all of them, or where
-  there are too many the first, which in most vocabularies are the most frequent.
+- A table stays in memory as long as an uploaded file would, for the visitor who read it, under a
+  key that cannot be guessed. It is never written to disk. If there are too many, the oldest is
+  dropped.
+- The map shows the tokens with bytes and a usable row: all of them or, if there are too many, the
+  first, which are the most frequent in most vocabularies.
 
 >>> from kronviz.maps.lookup import look_up  # doctest: +SKIP
 >>> table = as_own_model(vectors, tokens, source="mine")  # doctest: +SKIP
@@ -31,21 +31,21 @@ from kronviz.strings import DEFAULT_POS_DIM, positions
 
 MAX_TOKENS = 60_000
 MAX_VALUES = 40_000_000
-"""Numbers of one table on the map: GPT-2's 50,257 rows of 768 fit."""
+"""Most numbers of one table on the map: GPT-2's 50,257 rows of 768 fit."""
 KEPT_VALUES = 100_000_000
 KEPT_S = 1800
 _SLACK_S = 0.05
-"""A clock that rings a little late finds what has to go."""
+"""The timer fires a little late, so that the oldest table has expired by then."""
 
 
 def as_own_model(
     table: VectorTable, tokens: TokenList, *, source: str = "", pos_dim: int = DEFAULT_POS_DIM
 ) -> OwnModel:
-    """Make a table into two spaces of the map. It is known while the caller keeps what is returned.
+    """Make two spaces of the map from a table; they exist while the result is referenced.
 
     Args:
-        source: a name for it.
-        pos_dim: of the byte code, 4 to 64.
+        source: a name for the table.
+        pos_dim: positions of the byte code, 4 to 64.
 
     Raises:
         InputError: the table does not fit the tokens.
@@ -56,19 +56,19 @@ def as_own_model(
     ids = ids[: min(MAX_TOKENS, MAX_VALUES // table.vectors.shape[1])]
     key = secrets.token_hex(8)
     starts = {place for place, token in enumerate(ids) if tokens.starts[token]}
-    held = OwnModelTokens(TABLE + key, [tokens.tokens[token] for token in ids], ids, starts)
+    on_map = OwnModelTokens(TABLE + key, [tokens.tokens[token] for token in ids], ids, starts)
     vectors = Vectors(torch.from_numpy(table.vectors[ids]))
-    made = OwnModel(key, clean_text(source), listed, held, vectors, pos_dim)
-    known_table(made)
-    return made
+    model = OwnModel(key, clean_text(source), listed, on_map, vectors, pos_dim)
+    known_table(model)
+    return model
 
 
 class Shelf:
-    """The own models of all visitors, each visitor's latest.
+    """The own models of all visitors, the latest of each.
 
     Args:
-        kept_s: how long a table stays.
-        values: how many numbers may be kept in all.
+        kept_s: seconds that a table stays.
+        values: most numbers in all tables.
     """
 
     def __init__(self, kept_s: float = KEPT_S, values: int = KEPT_VALUES):
@@ -79,7 +79,7 @@ class Shelf:
         self._clock: threading.Timer | None = None
 
     def put(self, visitor: str, table: OwnModel) -> None:
-        """Keep a table for a visitor, and nothing else of theirs."""
+        """Store a visitor's table in place of their earlier one."""
         with self._lock:
             before = self._owned.get(visitor)
             self._owned[visitor] = table.key
@@ -90,7 +90,7 @@ class Shelf:
             self._wind()
 
     def lend(self, visitor: str, key: str) -> bool:
-        """Let another visitor have a table that is kept already; whether it still is."""
+        """Give another visitor a stored table; return whether it is still there."""
         with self._lock:
             self._purge()
             if key in self._tables:
@@ -101,8 +101,8 @@ class Shelf:
         """Return a visitor's table."""
         with self._lock:
             self._purge()
-            kept = self._tables.get(self._owned.get(visitor, ""))
-            return kept[1] if kept else None
+            entry = self._tables.get(self._owned.get(visitor, ""))
+            return entry[1] if entry else None
 
     def _ring(self) -> None:
         with self._lock:
@@ -111,7 +111,7 @@ class Shelf:
             self._wind()
 
     def _wind(self) -> None:
-        """Let the one clock ring when the table kept longest is to go, though nobody asks."""
+        """Start the timer for the expiry of the oldest table."""
         if self._clock is None and self._tables:
             since, _ = next(iter(self._tables.values()))
             left = since + self._kept_s - time.monotonic()

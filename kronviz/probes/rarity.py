@@ -1,6 +1,6 @@
-"""Where the gap between the arms lies: losses by how often a token was read in training.
+"""Reads the losses of both arms by how often training read a token, which locate their gap.
 
-Everything is read from ``rarity.json``, which `kronviz.training.rarity` writes beside a pair.
+They are stored in ``rarity.json``, which `kronviz.training.rarity` writes to a pair's folder.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class RarityClass:
     """The validation tokens of one class.
 
     Attributes:
-        low: the least times that a token of the class was read in training; a class ends where
-            the next of `RARITY_EDGES` begins.
-        tokens: validation tokens in it.
-        bpe, kron: mean losses, nats.
-        gap: bpe's − kron's; above zero, kron is better. ``gap_low`` and ``gap_high`` are its
-            95% bootstrap interval, drawn by windows.
-        share: what the class adds to the gap over all tokens, nats.
+        low: the smallest count of a token in training; the class ends where the next of
+            `RARITY_EDGES` begins.
+        tokens: number of validation tokens in it.
+        bpe, kron: mean losses in nats.
+        gap: bpe − kron, positive if kron is better. ``gap_low`` and ``gap_high`` are its 95%
+            bootstrap interval, resampled by window.
+        share: the class's contribution to the gap over all tokens, in nats.
     """
 
     low: int
@@ -44,10 +44,10 @@ class Rarity:
     """Losses by rarity.
 
     Attributes:
-        trained_tokens: tokens read in training.
-        n_vocab, never_read: tokens of the vocabulary, and how many of them training never read.
-        read: classes by the token just read, which the input embedding has to represent.
-        predicted: classes by the token to be predicted, which the output head has to know.
+        trained_tokens: number of tokens read in training.
+        n_vocab, never_read: size of the vocabulary, and how many of its tokens training never read.
+        read: classes by the token just read, which the input embedding must represent.
+        predicted: classes by the token to predict, which the output head must know.
     """
 
     trained_tokens: int
@@ -58,7 +58,7 @@ class Rarity:
 
 
 def rarity(pair_dir: Path) -> Rarity | None:
-    """Read ``rarity.json`` of a pair's folder; ``None`` where there is none.
+    """Read ``rarity.json`` from a pair's folder; ``None`` if there is none.
 
     Raises:
         CheckpointError: it is damaged, or was measured on other weights.
@@ -68,7 +68,7 @@ def rarity(pair_dir: Path) -> Rarity | None:
         return None
     try:
         stored = read_bytes(path)
-        weights, found = json.loads(stored)["weights"], from_json(Rarity, stored)
+        weights, result = json.loads(stored)["weights"], from_json(Rarity, stored)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
             f"The file {RARITY} of {pair_dir.name} is damaged; restore it from the repository."
@@ -78,21 +78,19 @@ def rarity(pair_dir: Path) -> Rarity | None:
             f"The file {RARITY} of {pair_dir.name} was measured on other weights; measure it again "
             "with python -m kronviz.training.rarity."
         )
-    return found
+    return result
 
 
 def names(lows: Sequence[int]) -> list[str]:
-    """Return what to call classes that begin at these counts: ``never``, ``1–9``, …, ``10,000
-    on``.
-    """
-    found = []
+    """Return the names of classes that begin at these counts, such as ``never`` and ``1–9``."""
+    names = []
     for low in lows:
-        # A class with too few tokens is left out; the one before it ends where it always does.
+        # A class with too few tokens may be missing; the others keep their bounds.
         after = next((edge for edge in RARITY_EDGES if edge > low), None)
         if low == 0:
-            found.append("never")
+            names.append("never")
         elif after is None:
-            found.append(f"{low:,} on")
+            names.append(f"{low:,}+")
         else:
-            found.append(f"{low:,}–{after - 1:,}")
-    return found
+            names.append(f"{low:,}–{after - 1:,}")
+    return names

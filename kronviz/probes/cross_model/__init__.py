@@ -2,13 +2,13 @@
 
 Notable:
 
-- The same tokens are looked at twice: by the cosine of their rows in the table, and by the cosine
-  of their byte codes, which needs no training and no model.
-- Cosines of the table are taken as they are, as in the paper, and again after the mean row is
-  taken off: rows of most tables share a large part that says nothing about a token.
-- Tokens are read before vectors: their number tells which matrix of a file is the table, and
-  `belonging` tests whether the two are of one model at all.
-- A map lays out some thousand tokens, all forms of the asked words among them, by UMAP.
+- The same tokens are compared twice: by the cosine of their rows in the table, and by the cosine of
+  their byte codes, which need no training and no model.
+- Cosines of rows are computed as in the paper, and again after subtracting the mean row: rows of
+  most tables share a large part that says nothing about a token.
+- Tokens are read before vectors, because their number tells which matrix of a file is the table;
+  `belonging` tests whether the two are of the same model.
+- A map shows up to a few thousand tokens by UMAP, including all forms of the given words.
 
 >>> from kronviz.probes.cross_model import compare_table, read_files  # doctest: +SKIP
 >>> report = compare_table(*read_files("model.safetensors", "tokenizer.json"))  # doctest: +SKIP

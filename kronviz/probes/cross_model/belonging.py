@@ -1,15 +1,15 @@
-"""Whether a table and a token list belong together: are tokens of like spelling near each other?
+"""Tests whether a table and a token list are of the same model: is similar spelling near?
 
 Notable:
 
-- The test: take pairs of tokens that are the same word written otherwise, or a word and itself with
-  an ending. Of each pair, replace the second by tokens whose ids are close to its own. In a table
-  of other tokens, or an untrained one, the pair is no nearer than its replacements.
-- Close ids, because ids come in order of frequency, and rows of like frequency are alike in any
-  table: a comparison with tokens at random would take that for kinship.
-- The threshold: a warning unless the mean of the differences is `THRESHOLD` standard errors above
-  0. all-MiniLM-L6-v2's table is 75 above with its own tokens; with permuted ones the largest of
-  200 was 2.9 (`benchmarks/belonging.py`).
+- The test takes pairs of tokens that are the same word in different spellings, or a word and the
+  same word with an ending, and replaces the second of each pair by tokens with similar ids. In a
+  table of other tokens, or an untrained one, the pairs are no closer than the replacements.
+- Similar ids, because ids are ordered by frequency, and rows of similar frequency are similar in
+  any table; random tokens would make that look like a relation.
+- The table is doubted unless the mean difference is `THRESHOLD` standard errors above 0. For
+  all-MiniLM-L6-v2's table it is 75 with its own tokens; with permuted tokens the largest of 200
+  was 2.9 (`benchmarks/belonging.py`).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ THRESHOLD = 3.0
 MIN_PAIRS = 8
 CONTROLS = 8
 REACH = 100
-"""How far the id of a replacement may lie from that of the token that it replaces."""
+"""Largest distance between the ids of a token and its replacement."""
 
 
 @dataclass(frozen=True)
 class Belonging:
-    """How much nearer kin by spelling are than tokens with ids close to theirs.
+    """How much closer tokens of related spelling are than tokens of similar ids.
 
     Attributes:
-        pairs: that were looked at.
+        pairs: number of pairs compared.
         nearer: mean difference of the cosines.
         errors: the same in standard errors.
     """
@@ -44,7 +44,7 @@ class Belonging:
 
     @property
     def doubtful(self) -> bool:
-        """Whether kin are no nearer than chance."""
+        """Whether related tokens are no closer than chance."""
         return self.errors < THRESHOLD
 
 
@@ -55,12 +55,12 @@ def belonging(
     mean: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Belonging | None:
-    """Test whether kin by spelling are nearer than chance; ``None`` for too few pairs.
+    """Test whether tokens of related spelling are closer than chance; ``None`` for too few pairs.
 
     Args:
-        ids: of the rows that are looked at.
-        pairs: places in ``ids``.
-        mean: row that is taken off before.
+        ids: ids of the rows to compare.
+        pairs: pairs of indices in ``ids``.
+        mean: the row to subtract first.
     """
     if len(pairs) < MIN_PAIRS:
         return None
@@ -68,11 +68,11 @@ def belonging(
     kin = pair_cosines(vectors, ids[first], ids[second], mean)
     steps = rng.integers(1, min(REACH, len(ids) - 1) + 1, (CONTROLS, len(pairs)))
     signs = rng.choice((-1, 1), steps.shape)
-    # Beyond either end the ids go on from the other; a pair's own first token is not a replacement.
+    # Ids wrap around at both ends; a pair's own first token is not a replacement.
     others = (second + signs * steps) % len(ids)
     others = np.where(others == first, (others + 1) % len(ids), others)
     controls = np.stack([pair_cosines(vectors, ids[first], ids[o], mean) for o in others])
-    apart = kin - controls.mean(0)
-    error = float(apart.std(ddof=1) / np.sqrt(len(apart)))
-    nearer = float(apart.mean())
+    differences = kin - controls.mean(0)
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    nearer = float(differences.mean())
     return Belonging(len(pairs), nearer, nearer / error if error > 1e-12 else np.sign(nearer) * 1e6)

@@ -1,12 +1,12 @@
-"""Which matrix of a file is the table of its tokens.
+"""Chooses which matrix of a file is the table of its tokens.
 
 Notable:
 
-- The number of tokens decides first: a matrix with a row for each token, or padded beyond them, or
-  short of the special ones at their end, beats every name. Among equals, names of input tables come
-  before others, and others before output heads; positions and feed-forward layers never qualify.
-- A choice that is not certain says that it is a guess, and names what else there was. Where nothing
-  fits, the refusal says what the file is: a shard, an adapter, a quantised or a transposed table.
+- The number of tokens decides first: a matrix with a row for each token, with padding, or without
+  the special tokens at the end, wins whatever its name. Among equals, names of input tables come
+  first, then other names, then output heads; positions and feed-forward layers never qualify.
+- An uncertain choice is reported as a guess, with the alternatives. If nothing fits, the refusal
+  says what the file is: a shard, an adapter, a quantised or a transposed table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kronviz.lines import short_name
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model.tokens import TokenList
 
@@ -54,7 +55,7 @@ _DECODER = re.compile(r"(^|\.)decoder\.")
 
 @dataclass(frozen=True)
 class Matrix:
-    """A tensor of a file; ``shape`` is ``None`` where only its name is known."""
+    """A tensor of a file; ``shape`` is ``None`` if only its name is known."""
 
     name: str
     shape: Shape | None
@@ -70,17 +71,17 @@ def choose(
     """Choose the matrix to read.
 
     Args:
-        tensors: all of a file.
-        label: how a refusal calls the file.
-        wanted: the one that a person named.
-        tokens: of the model, if they are known.
-        places: the file of each tensor of the whole model, where an index tells.
+        tensors: all tensors of a file.
+        label: the file's name in error messages.
+        wanted: the tensor that the user named, if any.
+        tokens: the model's tokens, if known.
+        places: the file of each tensor of the whole model, if there is an index.
 
     Returns:
-        The name, and sentences about how it was chosen.
+        The name, and sentences on how it was chosen.
 
     Raises:
-        InputError: there is none such.
+        InputError: no matrix qualifies.
     """
     tables = [m for m in tensors if m.shape is None or len(m.shape) == 2]
     if wanted:
@@ -112,7 +113,7 @@ Rank = tuple[int, int, int, int]
 
 
 def _rank(matrix: Matrix, tokens: TokenList | None) -> Rank | None:
-    """Return how good a table a matrix would be, less is better; ``None`` where it is none."""
+    """Return a rank, lower for a likelier table; ``None`` if the matrix cannot be one."""
     kind = _kind(matrix.name)
     if kind is None:
         return None
@@ -125,20 +126,20 @@ def _rank(matrix: Matrix, tokens: TokenList | None) -> Rank | None:
             return None
         return _UNFIT, kind, order, -rows
     fit = fits(rows, tokens)
-    turned = matrix.shape[1] == len(tokens)
-    if fit == _UNFIT and (turned or kind != _INPUT_NAMES):
+    transposed = matrix.shape[1] == len(tokens)
+    if fit == _UNFIT and (transposed or kind != _INPUT_NAMES):
         return None
     return fit, kind, order, abs(rows - len(tokens))
 
 
 def fits(rows: int, tokens: TokenList) -> int:
-    """Return 0 for a row a token, 1 for rows padded or short of the last special tokens, else 2."""
+    """Return 0 for one row per token, 1 with padding or without the last special tokens, else 2."""
     spare = rows - len(tokens)
     if spare == 0:
         return _EXACT
     if -tokens.tail <= spare < 0:
         return _NEAR
-    # Tables are padded to a multiple of up to 1,024, or left with room for some per cent more.
+    # Tables are padded to a multiple of up to 1,024, or have room for a few per cent more.
     padded = spare <= len(tokens) // 20 or (rows % 64 == 0 and spare < min(1024, len(tokens)))
     return _NEAR if spare > 0 and padded else _UNFIT
 
@@ -164,8 +165,8 @@ def _guess(
         why = "it is the largest matrix without a name that says otherwise"
     elif kind == _INPUT_NAMES:
         return (
-            f"{name} was read for its name, though its {best.shape[0] if best.shape else 0:,} rows "
-            f"are not one for each of the {len(tokens):,} tokens."
+            f"{name} was read because of its name, though it has "
+            f"{best.shape[0] if best.shape else 0:,} rows for {len(tokens):,} tokens."
         )
     else:
         why = f"its rows fit the {len(tokens):,} tokens"
@@ -174,8 +175,8 @@ def _guess(
     first = rivals or [m.name for m in tables if m.name != best.name]
     others = f" Other matrices are {few(first)}." if first else ""
     return (
-        f"That {name} ({shape}) is the table is a guess: {why}.{others} Name the tensor if it is "
-        "another one."
+        f"The choice of {name} ({shape}) as the table is a guess: {why}.{others} Name the tensor "
+        "if it is another one."
     )
 
 
@@ -200,8 +201,8 @@ def _refuse_adapter(tensors: Sequence[Matrix], label: str) -> None:
     lora = [matrix for matrix in tensors if _LORA.search(matrix.name)]
     if lora and 2 * len(lora) >= len(tensors):
         raise InputError(
-            f"{label} holds a LoRA adapter and not the table of a model; give the file of its base "
-            "model, or merge the two (merge_and_unload() in peft) and save the result."
+            f"{label} is a LoRA adapter without a model's table; give the file of its base model, "
+            "or merge the two (merge_and_unload() in peft) and save the result."
         )
 
 
@@ -214,34 +215,34 @@ def _refuse(
 ) -> None:
     count = f"{len(tokens):,}" if tokens else "all"
     shard = _SHARD.search(label)
-    held = places and next((n for n in sorted(places, key=_order) if _INPUT.search(n)), None)
-    if places and held:
+    indexed = places and next((n for n in sorted(places, key=_order) if _INPUT.search(n)), None)
+    if places and indexed:
         raise InputError(
-            f"{label} holds no table of tokens; the model’s index says that {short(held)} is in "
-            f"{short(places[held])}: give that file."
+            f"{label} has no table of tokens; the model’s index says that {short(indexed)} is in "
+            f"{short(places[indexed])}: give that file."
         )
     if shard:
         raise InputError(
-            f"{label} is part {int(shard[1])} of {int(shard[2])} of a model and holds no table of "
-            "tokens; it is in another part, most often the first "
+            f"{label} is part {int(shard[1])} of {int(shard[2])} of a model and has no table of "
+            "tokens; give the part with the table, usually the first "
             "(model.safetensors.index.json names it)."
         )
     if not tables:
-        raise InputError(f"{label} holds no matrix, so no table of token vectors.")
-    turned = tokens and next(
+        raise InputError(f"{label} has no matrix, and so no table of token vectors.")
+    transposed = tokens and next(
         (m for m in tables if m.shape and m.shape[1] == len(tokens) != m.shape[0]), None
     )
-    if turned and turned.shape:
+    if transposed and transposed.shape:
         raise InputError(
-            f"{short(turned.name)} is {turned.shape[0]:,} × {turned.shape[1]:,}, a column for each "
-            "token; save its transpose, a row for each token."
+            f"{short(transposed.name)} is {transposed.shape[0]:,} × {transposed.shape[1]:,}, a "
+            "column for each token; save its transpose, a row for each token."
         )
     fitting = [m for m in tables if tokens and m.shape and fits(m.shape[0], tokens) < _UNFIT]
     if fitting:
         raise InputError(
             f"No tensor of {label} looks like a table of tokens: {few([m.name for m in fitting])} "
-            f"has as many rows as there are tokens, but is another part of a model by its name. "
-            "Name the tensor to read it all the same."
+            f"has as many rows as there are tokens, but the name of another part of a model. "
+            "Name the tensor to read it anyway."
         )
     raise InputError(
         f"No matrix of {label} has a row for each of the {count} tokens; there are "
@@ -268,12 +269,11 @@ def _sized(tables: Sequence[Matrix]) -> str:
 
 
 def few(names: Sequence[str], most: int = 6) -> str:
-    """Return some names as a person lists them."""
+    """Return names as a list for a sentence, at most ``most`` of them."""
     shown = ", ".join(map(short, names[:most]))
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
 
 
 def short(text: str) -> str:
-    """Return a name out of a file, fit for a sentence."""
-    text = "".join(char if char.isprintable() else "\ufffd" for char in text[:81])
-    return text if len(text) <= 80 else text[:77] + "..."
+    """Return a name from a file in a form fit for a sentence."""
+    return short_name(text, 80)

@@ -1,4 +1,4 @@
-"""The cross-model probe on the command line: its arguments, its run and its printout."""
+"""The cross-model probe on the command line: its arguments, its run and its printed lines."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vectors",
         type=Path,
-        help=".safetensors, .npy, .gguf or text of words and vectors; else the pair’s bpe",
+        help=".safetensors, .npy, .gguf, or text of words and vectors (default: the pair's bpe)",
     )
     parser.add_argument(
         "--tokens",
         type=Path,
-        help="tokenizer.json, tokenizer.model, vocab.json or vocab.txt; not for .gguf and text",
+        help="tokenizer.json, tokenizer.model, vocab.json or vocab.txt; not needed for .gguf, text",
     )
     parser.add_argument("--model", help="public model on the Hugging Face Hub, fetched in part")
-    parser.add_argument("--revision", default="main", help="of that model")
-    parser.add_argument("--tensor", default="", help="name of the table, where it is not found")
+    parser.add_argument("--revision", default="main", help="revision of that model")
+    parser.add_argument("--tensor", default="", help="name of the table, if it is not found")
     add_settings(parser, TableSettings)
 
 
@@ -46,7 +46,7 @@ def run(
     options: argparse.Namespace,
     progress: Progress | None = None,
 ) -> CrossModelReport:
-    """Read what the arguments name and run the probe on it."""
+    """Read the table that the arguments name and run the probe on it."""
     source, table, tokens = _given(predictor, options, progress)
     return run_on(table, tokens, from_options(TableSettings, options), source, progress)
 
@@ -55,8 +55,8 @@ def _given(
     predictor: Predictor, options: argparse.Namespace, progress: Progress | None
 ) -> tuple[str, VectorTable, TokenList]:
     if options.model:
-        found = fetch(options.model, options.tensor, revision=options.revision, progress=progress)
-        return found.name, found.table, found.tokens
+        model = fetch(options.model, options.tensor, revision=options.revision, progress=progress)
+        return model.name, model.table, model.tokens
     if options.vectors or options.tokens:
         named = options.vectors or options.tokens
         return (named.name, *read_files(options.vectors, options.tokens, options.tensor))
@@ -70,16 +70,15 @@ def lines(result: CrossModelReport) -> Iterator[str]:
     yield from result.problems
     yield (
         f"{result.source}: {result.tensor}, {result.rows:,} × {result.dims:,} {result.dtype}, "
-        f"{result.scheme}; {result.used:,} of {result.tokens:,} tokens looked at, "
+        f"{result.scheme}; {result.used:,} of {result.tokens:,} tokens used, "
         f"{result.words:,} whole words, seed {result.seed}"
     )
-    for found in result.buckets:
-        paper = CROSS_MODEL[found.bucket]
-        theirs = f"the paper's {paper['table'].text} / {paper['code'].text}"
+    for bucket in result.buckets:
+        paper = CROSS_MODEL[bucket.bucket]
         yield (
-            f"{found.bucket}: {found.pairs} pairs ({found.same_bytes} of the same bytes)  "
-            f"table {_shown(found.table)}  centred {_shown(found.centred)}  "
-            f"code {_shown(found.code)}  {theirs}"
+            f"{bucket.bucket}: {bucket.pairs} pairs ({bucket.same_bytes} with the same bytes)  "
+            f"table {_shown(bucket.table)}  centred {_shown(bucket.centred)}  "
+            f"code {_shown(bucket.code)}  paper {paper['table'].text} / {paper['code'].text}"
         )
     for share in result.shares:
         yield (
@@ -87,10 +86,11 @@ def lines(result: CrossModelReport) -> Iterator[str]:
             f"{_shown(share.typographic)}  morphological {_shown(share.morphological)}  other "
             f"{_shown(share.other)}"
         )
-    if found_ := result.anisotropy:
+    if measured := result.anisotropy:
         yield (
-            f"anisotropy: mean cosine {_shown(found_.cosine)}, mean row {found_.mean_share:.3f} of "
-            f"a row's length, first axis {found_.first_axis:.1%}, ten axes {found_.ten_axes:.1%}"
+            f"anisotropy: mean cosine {_shown(measured.cosine)}, mean row "
+            f"{measured.mean_share:.3f} of a row's length, first axis {measured.first_axis:.1%}, "
+            f"ten axes {measured.ten_axes:.1%}"
         )
     for word in result.asked:
         used = f"{word.word} (token {word.id}, {word.text!r})"
@@ -99,5 +99,5 @@ def lines(result: CrossModelReport) -> Iterator[str]:
     yield f"{result.seconds:.1f} s"
 
 
-def _shown(found: Interval | None) -> str:
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]" if found else "none"
+def _shown(value: Interval | None) -> str:
+    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]" if value else "none"

@@ -1,4 +1,4 @@
-"""A table and its tokens out of the files that a person has: two of them, or one that is both."""
+"""Reads a table and its tokens from a user's files: two of them, or one with both."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def read_files(
     tensor: str = "",
     progress: Progress | None = None,
 ) -> tuple[VectorTable, TokenList]:
-    """Read a table and its tokens; the tokens first, which decide what is a table.
+    """Read a table and its tokens; the tokens first, because they decide which tensor is the table.
 
     Args:
         vectors: safetensors, .npy, GGUF, or text of words with their vectors.
-        tokens: see `read_tokens`; may be left out where the vectors' file holds them.
-        tensor: name of the table, where it is not found by itself.
-        progress: told the bytes of a text that are read.
+        tokens: see `read_tokens`; not needed if the first file has them.
+        tensor: name of the table, if it is not found automatically.
+        progress: called with the bytes of a text file that are read.
 
     Raises:
-        InputError: one of them cannot be used, or a file is missing.
-        Stopped: ``progress`` said so.
+        InputError: a file cannot be used, or is missing.
+        Stopped: ``progress`` returned ``False``.
     """
     first = Path(vectors) if vectors else None
     second = Path(tokens) if tokens else None
     for path in filter(None, (first, second)):
-        # A pipe that nobody writes to would be waited for.
+        # Reading a pipe could block forever.
         if path.exists() and not path.is_file():
             raise InputError(f"{short(path.name)} is not a regular file; give a file.")
     if first is None and second is not None and _is_both(second):
@@ -51,7 +51,7 @@ def read_files(
         raise InputError(NEEDED)
     if second is not None and _starts(second, MAGIC) and not _is_both(first):
         raise InputError(
-            f"{short(second.name)} is a GGUF file, which holds tokens and vectors; give it alone."
+            f"{short(second.name)} is a GGUF file, which has tokens and vectors; give it alone."
         )
     if _starts(first, MAGIC):
         given = _tokens_of(second) if second else None
@@ -69,7 +69,7 @@ def read_files(
             return replace(table, notes=(ignored,) if second else ()), words
         if second is None:
             raise InputError(
-                f"{short(first.name)} holds numbers without words; give the file of its tokens too."
+                f"{short(first.name)} has vectors without words; give the file of its tokens, too."
             )
         return table, _tokens_of(second)
     if second is None:
@@ -79,7 +79,7 @@ def read_files(
 
 
 def _is_both(path: Path) -> bool:
-    """Return whether one file may hold vectors and tokens."""
+    """Return whether a file may have both vectors and tokens."""
     try:
         return _starts(path, MAGIC) or is_text_vectors(path)
     except OSError:

@@ -1,11 +1,11 @@
-"""What the probe found for a table, in two sentences: the figure, and what it is good for.
+"""Sums up the probe of a table in two sentences: the main figure, and what it means.
 
 Notable:
 
-- The figure is how much nearer a word is to itself with an ending (run, runs) than to a word drawn
-  at random, in cosine: the difference takes off what all rows share.
-- It stands beside the same difference for the six models of the paper. Their pairs are the paper's
-  own, so what is compared is on which side of them the whole interval lies.
+- The figure is how much closer a word is to the same word with an ending (run, runs) than to a
+  random word, in cosine; the difference removes what all rows share.
+- It is compared with the same difference for the paper's six models. These were measured on the
+  paper's own pairs, so only the side on which the whole interval lies is interpreted.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from kronviz.probes.intervals import Interval
 
 
 def headline(report: CrossModelReport) -> tuple[str, ...]:
-    """Return the finding and what it means.
+    """Return the finding and its meaning.
 
-    Nothing where there are too few words, and no meaning where the figures are in doubt.
+    Returns nothing for too few words, and no meaning if the report has warnings.
     """
     margin = report.margin
     if margin is None:
@@ -33,7 +33,7 @@ def headline(report: CrossModelReport) -> tuple[str, ...]:
 
 
 def meaning(report: CrossModelReport) -> str:
-    """Return what the finding means for somebody deciding about Kronecker embeddings."""
+    """Return what the finding means for someone considering Kronecker embeddings."""
     margin = report.margin
     if margin is None:
         return ""

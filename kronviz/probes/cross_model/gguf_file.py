@@ -1,16 +1,17 @@
-"""A GGUF file: the tokens and the token table of a model in one.
+"""Reads GGUF files, which have both the tokens and the table of a model.
 
 Notable:
 
-- Values are dequantised by the library `gguf`, some thousand rows at a time. Its reader of whole
-  files is not used: it makes two arrays of each token (a minute and 0.9 GB for 262,144), and
-  believes every length that a file states. The header is walked here, with limits.
+- Values are dequantised by the library `gguf`, a few thousand rows at a time. Its reader of whole
+  files is not used: it makes two arrays for each token (a minute and 0.9 GB for 262,144) and trusts
+  every length in the file. The header is parsed here, with limits.
 - Tokens come with their types: control tokens have no bytes, user-defined ones are text.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,11 +37,11 @@ TABLE = "token_embd.weight"
 MAX_KEYS, MAX_TENSORS = 20_000, 100_000
 MAX_STRING = 8_000_000
 MAX_STRINGS = 2_000_000
-"""Strings in the arrays of a header; a vocabulary has some hundred thousand, and its merges."""
+"""Strings in the arrays of a header; a vocabulary and its merges have a few hundred thousand."""
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q",
             11: "<q", 12: "<d"}  # fmt: skip
 _STRING, _ARRAY = 8, 9
-_KEPT = ("general.", "tokenizer.ggml.model", "split.")
+_NEEDED = ("general.", "tokenizer.ggml.model", "split.")
 _TOKENS, _TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 _BERT = Scheme("WordPiece", blank="▁")
 
@@ -51,11 +52,11 @@ def read_gguf(
     """Read the tokens and the table of a file.
 
     Args:
-        tensor: name of the table, where it is not the usual one.
-        tokens: of the model, for a file that holds none.
+        tensor: name of the table, if it is not the usual one.
+        tokens: the model's tokens, for a file without them.
 
     Raises:
-        InputError: the file is damaged, or holds no tokens or no table.
+        InputError: the file is damaged, or has no tokens or no table.
     """
     label = short(path.name)
     with path.open("rb") as file:
@@ -72,25 +73,25 @@ def read_gguf(
         known = own or tokens
         if known is None:
             raise InputError(
-                f"{label} is a GGUF file without tokens; give the tokenizer.json of its model too."
+                f"{label} is a GGUF file without tokens; give its model's tokenizer.json, too."
             )
         if not header.tensors:
             raise InputError(
-                f"{label} is a GGUF file of a vocabulary alone; give the file of the whole model."
+                f"{label} is a GGUF file of a vocabulary only; give the file of the whole model."
             )
         return _table(header, label, size, tensor, known), known
 
 
 class _Damaged(Exception):
-    """The header cannot be true."""
+    """The header contradicts itself or the size of the file."""
 
 
 class _Header:
-    """What the header of a file says.
+    """The header of a file.
 
     Attributes:
-        values: scalars and strings of the keys that are needed, and the two lists of the tokens.
-        tensors: shape (rows, values in each), type and place in the file of every tensor.
+        values: values of the needed keys, including the tokens and their types.
+        tensors: shape (rows, values in each), type and offset in the file of every tensor.
     """
 
     def __init__(self, file: BinaryIO, size: int):
@@ -109,9 +110,9 @@ class _Header:
             raise _Damaged
         for _ in range(keys):
             key = self._string()
-            kept = key.startswith(_KEPT) or key in (_TOKENS, _TYPES)
-            value = self._value(self._number("<I"), kept)
-            if kept:
+            needed = key.startswith(_NEEDED) or key in (_TOKENS, _TYPES)
+            value = self._value(self._number("<I"), needed)
+            if needed:
                 self.values[key] = value
         places = []
         for _ in range(tensors):
@@ -142,7 +143,7 @@ class _Header:
     def _string(self) -> str:
         return self._bytes().decode("utf-8", "replace")
 
-    def _value(self, kind: int, kept: bool) -> Any:
+    def _value(self, kind: int, needed: bool) -> Any:
         if kind == _STRING:
             return self._string()
         if kind != _ARRAY:
@@ -154,7 +155,7 @@ class _Header:
             self._strings += count
             if count * 8 > self._size or self._strings > MAX_STRINGS:
                 raise _Damaged
-            if kept:
+            if needed:
                 check_count(count)
                 return [self._string() for _ in range(count)]
             for _ in range(count):
@@ -165,7 +166,7 @@ class _Header:
         width = struct.calcsize(_SCALARS[inner])
         if count * width > self._size:
             raise _Damaged
-        if kept:
+        if needed:
             return np.frombuffer(self._file.read(count * width), _SCALARS[inner]).tolist()
         self._file.seek(count * width, 1)
         return None
@@ -181,7 +182,7 @@ def _tokens(header: _Header) -> TokenList | None:
         kinds = None
     if model == "rwkv":
         raise InputError(
-            "The GGUF file has a vocabulary in the format of RWKV, which is not read; give the "
+            "The GGUF file has a vocabulary in RWKV's format, which cannot be read; give the "
             "vectors and a JSON list of the tokens."
         )
     if model in ("llama", "t5", "gemma4") and kinds:
@@ -198,17 +199,11 @@ def _tokens(header: _Header) -> TokenList | None:
 
 
 def _wordpieces(strings: list[str | None], literal: dict[int, str], special: set[int]) -> TokenList:
-    """Read BERT's pieces, which GGUF writes as SentencePiece would: ``▁`` where a word begins."""
+    """Read BERT's pieces, which GGUF writes like SentencePiece's: ``▁`` where a word begins."""
     if any(string and string.startswith("##") for string in strings):
         return from_strings(strings)
-    found = built(strings, _BERT, literal, special)
-    return TokenList(
-        tuple(token.removeprefix(b" ") for token in found.tokens),
-        found.starts,
-        found.scheme,
-        found.special,
-        found.tail,
-    )
+    tokens = built(strings, _BERT, literal, special)
+    return replace(tokens, tokens=tuple(token.removeprefix(b" ") for token in tokens.tokens))
 
 
 def _table(header: _Header, label: str, size: int, tensor: str, tokens: TokenList) -> VectorTable:
@@ -225,7 +220,9 @@ def _table(header: _Header, label: str, size: int, tensor: str, tokens: TokenLis
         quantised = GGMLQuantizationType(kind)
         block, width = GGML_QUANT_SIZES[quantised]
     except (ValueError, KeyError):
-        raise InputError(f"{short(name)} is of a type that is not known (number {kind}).") from None
+        raise InputError(
+            f"{short(name)} has an unknown type (number {kind}); give a file in F16 or Q8_0."
+        ) from None
     if dims % block:
         raise InputError(f"{label} is a damaged GGUF file; download it again.")
     rows = check_shape(total, dims, name)
@@ -250,6 +247,6 @@ def _numbers(data: NDArray[np.uint8], kind: Any) -> NDArray[np.float32]:
         return np.asarray(dequantize(data, kind), np.float32)
     except NotImplementedError:
         raise InputError(
-            f"The table is stored as {kind.name}, which cannot be turned into numbers here; give a "
-            "file in F16 or Q8_0."
+            f"The table is stored as {kind.name}, which cannot be dequantised here; give a file in "
+            "F16 or Q8_0."
         ) from None

@@ -1,11 +1,11 @@
-"""The embedding table of a model on the Hugging Face Hub, and of the model nothing else.
+"""Fetches the embedding table of a model on the Hugging Face Hub, and nothing else of it.
 
 Notable:
 
-- Nothing is asked of the network before somebody calls `fetch` with the name of a model.
-- Of the weights only a header and the bytes of one tensor travel, by HTTP ranges: 154 MB of
-  GPT-2's 548, one part in hundreds of a larger model.
-- No token is sent, so only public models can be read; nothing is kept on disk.
+- The network is used only when `fetch` is called with the name of a model.
+- Of the weights only a header and the bytes of one tensor are transferred, by HTTP ranges: 154 MB
+  of GPT-2's 548, and less than a hundredth of a large model.
+- No access token is sent, so only public models can be read; nothing is stored on disk.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _ONE_FILE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 @dataclass(frozen=True)
 class HubModel:
-    """What was fetched.
+    """A fetched table with its tokens.
 
     Attributes:
-        transferred: bytes that came over the network in all.
+        transferred: all bytes transferred.
     """
 
     name: str
@@ -66,15 +66,15 @@ def fetch(
 
     Args:
         name: such as ``openai-community/gpt2``.
-        tensor: name of the table; found by itself where it is left empty.
+        tensor: name of the table; empty to find it automatically.
         revision: a branch, a tag or a commit.
-        endpoint: another server that speaks as the Hub does; else ``HF_ENDPOINT`` or the Hub.
-        progress: told about the bytes of the table.
+        endpoint: another server with the Hub's API; by default ``HF_ENDPOINT`` or the Hub.
+        progress: called with the bytes of the table.
 
     Raises:
         InputError: there is no such model, it has no safetensors or no tokenizer.json, or the Hub
             cannot be reached.
-        Stopped: ``progress`` said so.
+        Stopped: ``progress`` returned ``False``.
     """
     name, revision = name.strip(), revision.strip() or "main"
     if not _NAME.fullmatch(name) or ".." in name or "--" in name:
@@ -88,7 +88,7 @@ def fetch(
         listed = hub.whole("tokenizer.json", MAX_FILE_BYTES)
         if listed is None:
             raise InputError(
-                f"{name} is not there, or is not public, or has no tokenizer.json; check the name, "
+                f"{name} does not exist, is not public, or has no tokenizer.json; check the name, "
                 "or download its files and choose them here."
             )
         tokens = read_tokens(listed)
@@ -97,10 +97,10 @@ def fetch(
         if index is not None:
             places = read_index(index)
             file = _shard(hub, places, tensor, tokens)
-        found = read_safetensors(
+        table = read_safetensors(
             hub.ranges(file, progress), None, tensor, tokens, label=f"{name}/{file}", places=places
         )
-        return HubModel(name, found, tokens, hub.transferred)
+        return HubModel(name, table, tokens, hub.transferred)
     except (HTTPError, ConnectionError):
         raise InputError(
             "The Hugging Face Hub cannot be reached from here; check the network, or choose the "
@@ -109,7 +109,7 @@ def fetch(
 
 
 class _Hub:
-    """One model on the Hub, read by whole small files and by ranges of large ones."""
+    """A model on the Hub: small files are read whole, large ones by ranges."""
 
     def __init__(self, name: str, revision: str, endpoint: str | None):
         self.name, self.revision, self.endpoint = name, revision, endpoint
@@ -117,7 +117,7 @@ class _Hub:
         self._headers = build_hf_headers(token=False, library_name="kronviz")
 
     def whole(self, file: str, limit: int) -> bytes | None:
-        """Return a small file, or ``None`` where there is none to be had."""
+        """Return a small file, or ``None`` if it does not exist or is not public."""
         with self._ask(file, {}) as answer:
             if answer.status_code in (401, 403, 404):
                 return None
@@ -125,7 +125,7 @@ class _Hub:
             return self._body(answer, limit)
 
     def ranges(self, file: str, progress: Progress | None) -> Read:
-        """Return a function from a range of bytes to these bytes of a file."""
+        """Return a function that reads a range of bytes of a file."""
 
         def read(first: int, end: int) -> bytes:
             asked = {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
@@ -137,8 +137,8 @@ class _Hub:
                 answer.raise_for_status()
                 if answer.status_code != 206:
                     raise InputError(
-                        f"The server of {self.name} sends whole files only, and these are too "
-                        "large; download the file and choose it here."
+                        f"The server of {self.name} sends whole files only, which are too large; "
+                        "download the file and choose it here."
                     )
                 return self._body(answer, end - first, progress)
 
@@ -165,7 +165,7 @@ class _Hub:
 
 
 def _shard(hub: _Hub, places: dict[str, str], tensor: str, tokens: TokenList) -> str:
-    """Return the file that holds the table: its name tells, or else the shapes in all headers."""
+    """Return the file with the table, found by its name or else by the shapes in all headers."""
     try:
         return places[choose([Matrix(key, None) for key in places], _INDEX, tensor, tokens)[0]]
     except InputError:

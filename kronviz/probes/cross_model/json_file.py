@@ -1,9 +1,9 @@
-"""JSON out of a file that somebody brought: counted first, then read by a fast parser.
+"""Parses JSON from a visitor's file, after a quick check of its size.
 
 Notable:
 
-- Nobody else is answered while a parser is at work, and each list that it makes takes memory. So
-  what may stand in a file is limited by marks, which are counted in no time.
+- While a parser runs, no other visitor is served, and every list that it makes takes memory. So the
+  number of braces, brackets and commas is limited, which can be counted very quickly.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import orjson
 
 MOST = {b"{": 500_000, b"[": 2_000_000, b",": 2_500_000}
-"""Marks of a file: the largest vocabularies list 600,000 merges as pairs, and few objects."""
+"""Most marks in a file. The largest vocabularies list 600,000 merges as pairs, and few objects."""
 SLOW_BYTES = 4_000_000
 
 
 class TooManyParts(ValueError):
-    """More stands in the file than in any vocabulary or header."""
+    """A file has more parts than any vocabulary or header."""
 
 
 def check_marks(blocks: Iterable[bytes]) -> None:
@@ -38,10 +38,10 @@ def check_marks(blocks: Iterable[bytes]) -> None:
 
 
 def parse(data: bytes) -> Any:
-    """Return the value that a file holds.
+    """Parse the bytes of a file.
 
     Raises:
-        TooManyParts: more than `MOST` stands in it.
+        TooManyParts: it has more marks than `MOST`.
         ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
@@ -49,7 +49,7 @@ def parse(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except ValueError:
-        # Stricter than JSON is commonly written: a small file may be read the slow way.
+        # orjson is stricter than most writers of JSON; a small file gets a second, slower try.
         if len(data) > SLOW_BYTES:
             raise
     return json.loads(data)

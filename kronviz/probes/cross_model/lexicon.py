@@ -1,12 +1,12 @@
-"""Which tokens of any model's vocabulary are words, and which pairs of them are kin by spelling.
+"""Finds the words among a vocabulary's tokens, and pairs of tokens that are related by spelling.
 
 Notable:
 
-- Three kinds of pairs, as in the paper: typographic (one canonical form, written in two ways),
-  morphological (a word and the same word with an ending, written in the same way) and unrelated
-  (two words drawn at random, written in the same way).
-- The paper took lists of its own. Here every pair that the vocabulary holds is a candidate, and a
-  seed decides which are taken.
+- Three kinds of pairs, as in the paper: typographic (two spellings of one canonical form),
+  morphological (a word and the same word with an ending) and unrelated (two random words). The
+  words of the last two kinds are all written in the same way.
+- The paper used its own lists. Here every pair of the vocabulary is a candidate, and a seed draws
+  the pairs.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ ENDINGS = ("s", "es", "ed", "ing", "er", "ers", "ly", "ness", "ment", "ful", "ab
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The spelling side of a vocabulary, for the tokens that are looked at.
+    """The spellings of the tokens that are compared.
 
     Attributes:
-        forms: canonical form of each token; empty where it has none.
-        words: places of the tokens that are whole words of letters, in lower case, written as this
-            vocabulary writes the beginning of a word.
+        forms: canonical form of each token; empty if it has none.
+        words: indices of the tokens that are whole words in lower case, at the beginning of a word
+            as this vocabulary writes it.
     """
 
     forms: tuple[str, ...]
@@ -46,7 +46,7 @@ class Lexicon:
 
 
 def lexicon(tokens: TokenList, ids: Sequence[int]) -> Lexicon:
-    """Return the lexicon of the tokens ``ids``; places in it are places in ``ids``."""
+    """Return the lexicon of the tokens ``ids``; its indices are those in ``ids``."""
     forms, words = [], []
     for place, token in enumerate(ids):
         data = tokens.tokens[token]
@@ -67,9 +67,7 @@ def lexicon(tokens: TokenList, ids: Sequence[int]) -> Lexicon:
 def pairs_of(
     bucket: str, found: Lexicon, count: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Return the pairs of one bucket, at most ``count``, drawn by ``rng`` out of all that there
-    are.
-    """
+    """Draw at most ``count`` of all pairs of a bucket."""
     make = {
         "typographic": _typographic,
         "morphological": _morphological,
@@ -93,7 +91,7 @@ def _typographic(found: Lexicon, count: int, rng: np.random.Generator) -> list[t
 
 
 def _morphological(found: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    # Of two ways to write one word, the one with the lower id, which is the more frequent.
+    # Of two spellings of a word, take the one with the lower id, which is the more frequent.
     places: dict[str, int] = {}
     for place in found.words:
         places.setdefault(found.forms[place], place)

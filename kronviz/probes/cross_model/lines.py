@@ -1,11 +1,11 @@
-"""A list of tokens in lines of text, told apart from the other text files that lie beside it.
+"""Reads a list of tokens from lines of text, and recognises other text files that are no such list.
 
 Notable:
 
-- A line is a token. Lines of a token and its id, tiktoken's ranks, SentencePiece's ``.vocab`` and
-  the metadata of TensorFlow's Embedding Projector are read too, and the report says so.
-- Counts, merge rules and vectors are refused with what to give in their place: each would be read
-  as a list without any error, and every figure would be wrong.
+- A line is a token. Also read are lines of a token and its id, tiktoken's ranks, SentencePiece's
+  ``.vocab`` and the metadata of TensorFlow's Embedding Projector; the report then says so.
+- Counts, merge rules and vectors are refused, with what to give instead: read as a list of tokens
+  they would cause no error, but every figure would be wrong.
 """
 
 from __future__ import annotations
@@ -34,48 +34,48 @@ _NUMBER = r"-?(?:\d++(?:\.\d++)?|\.\d++)(?:e[+-]?\d++)?"
 _VECTOR = re.compile(rf"\S+(?:[ \t]{_NUMBER}){{5,}}[ \t]?", re.IGNORECASE)
 _NAMES = ("token", "word", "label", "text", "term", "piece", "name", "title", "string")
 _SHOWN = 200
-"""Lines that are looked at before all of them are."""
+"""Lines that are checked first; the rest is checked only if these match."""
 
 
 def read_lines(lines: Sequence[str], name: str) -> TokenList:
     """Read a list of lines.
 
     Args:
-        name: of the file, for a refusal.
+        name: the file's name, for error messages.
 
     Raises:
-        InputError: the lines are something else than tokens.
+        InputError: the lines are not tokens.
     """
     check_count(len(lines))
     given = [line for line in lines if line]
-    if found := _ranks(given):
-        return found
+    if ranks := _ranks(given):
+        return ranks
     if given[0].startswith("#version"):
         raise InputError(
-            f"{name} holds the merge rules of a BPE and not its tokens; give vocab.json or "
+            f"{name} has the merge rules of a BPE rather than its tokens; give vocab.json or "
             "tokenizer.json."
         )
     if _most(_RWKV, given):
         raise InputError(
-            f"{name} is a vocabulary in the format of RWKV, which is not read; give a JSON list of "
+            f"{name} is a vocabulary in RWKV's format, which cannot be read; give a JSON list of "
             "its tokens in order of id."
         )
     if _most(_VECTOR, given[1:] or given):
         raise InputError(
-            f"{name} holds vectors behind its words, as GloVe and word2vec write them; give it as "
-            "the vectors, and no file of tokens: it is both."
+            f"{name} has vectors after its words, like GloVe and word2vec; give it as the vectors, "
+            "without a file of tokens: it has both."
         )
-    found = _scored(given) or _metadata(given) or _numbered(given, name)
-    if not found and (width := _columns(given)) > 1:
+    tokens = _scored(given) or _metadata(given) or _numbered(given, name)
+    if not tokens and (width := _columns(given)) > 1:
         raise InputError(
-            f"{name} has {width} columns, as a Projector’s metadata has, and none is called word "
-            "or token; give the tokens alone, one a line, without the header."
+            f"{name} has {width} columns, like a Projector’s metadata, and none is called word or "
+            "token; give only the tokens, one per line, without the header."
         )
-    return found or from_strings(lines)
+    return tokens or from_strings(lines)
 
 
 def _ranks(lines: Sequence[str]) -> TokenList | None:
-    """Read tiktoken's ranks: each token in base64, a space, its rank."""
+    """Read tiktoken's ranks: a token in base64, a space, its rank."""
     if not all(_RANK.fullmatch(line) for line in islice(lines, 20)):
         return None
     ranks: dict[int, bytes] = {}
@@ -85,13 +85,13 @@ def _ranks(lines: Sequence[str]) -> TokenList | None:
             ranks[int(rank)] = base64.b64decode(string, validate=True)
         except (ValueError, binascii.Error):
             return None
-    # Counts behind four-letter words are base64 too; ranks are all different and leave few gaps.
+    # Four-letter words with counts are valid base64, too; but ranks are distinct, with few gaps.
     dense = len(ranks) == len(lines) and 0 <= min(ranks) <= max(ranks) < 2 * len(ranks) + 256
     return from_ranks(ranks) if dense else None
 
 
 def _scored(lines: Sequence[str]) -> TokenList | None:
-    """Read SentencePiece's ``.vocab``: each piece, a tab, its score."""
+    """Read SentencePiece's ``.vocab``: a piece, a tab, its score."""
     if not _most(_SCORED, lines) or not any("▁" in line for line in islice(lines, 2000)):
         return None
     pairs = [_SCORED.fullmatch(line) for line in lines]
@@ -99,7 +99,7 @@ def _scored(lines: Sequence[str]) -> TokenList | None:
     if min(scores) >= 0:
         return None
     pieces = [pair[1] if pair else line for pair, line in zip(pairs, lines, strict=True)]
-    return from_strings(pieces, notes=("The numbers behind the tokens were read as scores.",))
+    return from_strings(pieces, notes=("The numbers after the tokens were read as scores.",))
 
 
 def _numbered(lines: Sequence[str], name: str) -> TokenList | None:
@@ -118,40 +118,37 @@ def _numbered(lines: Sequence[str], name: str) -> TokenList | None:
             strings = ordered((pair[word], int(pair[number]) - first) for pair in pairs)
             note = "The numbers beside the tokens were read as their ids."
             if first:
-                note = "The numbers beside the tokens were read as their ids, less 1."
+                note = "The numbers beside the tokens were read as their ids + 1."
             return from_strings(strings, notes=(note,))
         if word == 1 and len(pairs) >= len(lines) - 1 and _columns(lines) < 3:
             raise InputError(
-                f"{name} has a number behind every word, as counts have; give the tokens alone, "
-                "one a line, in the order of the rows (cut -f1 or cut -d' ' -f1 makes it)."
+                f"{name} has a number after every word, like a list of counts; give only the "
+                "tokens, one per line, in the order of the rows (use cut -f1 or cut -d' ' -f1)."
             )
     return None
 
 
 def _metadata(lines: Sequence[str]) -> TokenList | None:
-    """Read the metadata of the Embedding Projector: columns by tabs, their names in a header."""
+    """Read the metadata of the Embedding Projector: tab-separated columns with a header."""
     header = [cell.strip().lower() for cell in lines[0].split("\t")]
     column = next((header.index(known) for known in _NAMES if known in header), None)
     numeric = any(cell.replace(".", "").isdigit() for cell in header)
     if _columns(lines) < 2 or column is None or numeric:
         return None
     strings = [cells[column] if column < len(cells := line.split("\t")) else "" for line in lines]
-    note = (
-        f"Of the {len(header)} columns the one called {header[column]} was read, without its "
-        "header."
-    )
+    note = f"The column {header[column]}, one of {len(header)}, was read, without its header."
     return from_strings(strings[1:], notes=(note,))
 
 
 def _columns(lines: Sequence[str]) -> int:
-    """Return how many columns nearly all lines have between tabs."""
+    """Return the number of tab-separated columns that nearly all lines have, or 1."""
     tabs = lines[0].count("\t")
     same = sum(line.count("\t") == tabs for line in lines)
     return tabs + 1 if same >= 0.99 * len(lines) else 1
 
 
 def _most(pattern: re.Pattern[str], lines: Sequence[str]) -> bool:
-    """Return whether nearly all lines look like a pattern; the first are asked before the rest."""
+    """Return whether nearly all lines match a pattern; the first lines are checked first."""
     for some in (lines[:_SHOWN], lines):
         if sum(bool(pattern.fullmatch(line)) for line in some) < max(1, 0.98 * len(some) - 1):
             return False

@@ -1,4 +1,4 @@
-"""The tables of the pair that this page answers with, in the shape of anybody else's."""
+"""Returns the tables of our own pairs in the form of a visitor's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of any model's table, beside those of the byte code of the same tokens."""
+"""Measures any model's table, and the byte code of the same tokens."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ MAX_WORDS, MAX_WORD_BYTES = 12, 60
 PAIRS = 1_000
 PROBED = 200
 MIN_KIN = 5
-"""Pairs of words with an ending before a mean of them is worth a headline."""
+"""Fewest pairs of words for a headline."""
 MAP_TOKENS, MAX_MAP_TOKENS = 1_500, 4_000
 RELATIONS = ("typographic", "morphological", "other")
 MAX_SEED = 2**31 - 1
 ALIKE = 0.999
-"""Mean cosine of two rows at random from which on all rows count as one direction."""
+"""Mean cosine of random pairs of rows above which all rows count as one direction."""
 
-STOPPED = "The run was stopped; what had been measured by then is shown."
+STOPPED = "The run was stopped; these are the figures measured by then."
 
 
 @dataclass(frozen=True)
 class TableSettings:
-    """What the cross-model probe can be asked for."""
+    """The settings of the cross-model probe."""
 
     words: tuple[str, ...] = setting(
         WORDS, f"Words whose nearest tokens are listed; empty for {len(WORDS)} common ones"
@@ -106,10 +106,10 @@ def compare_table(
     Args:
         source: a name for the report.
         words: at most `MAX_WORDS` words whose neighbours are listed.
-        pos_dim: of the byte code, 4 to 64.
-        seed: of the words, the pairs, the intervals and the map.
-        map_tokens: how many tokens are laid out, at most `MAX_MAP_TOKENS`; 0 for no map.
-        progress: told first about the figures, then from 0 again about the map.
+        pos_dim: positions of the byte code, 4 to 64.
+        seed: seed of the words, the pairs, the intervals and the map.
+        map_tokens: number of tokens on the map, at most `MAX_MAP_TOKENS`; 0 for no map.
+        progress: called for the figures, then from 0 again for the map.
 
     Raises:
         InputError: the table does not fit the tokens, or an argument is out of range.
@@ -123,7 +123,7 @@ def compare_table(
 
 
 class TableProbe:
-    """The probe step by step: neighbours of words at once, then figures, then a map.
+    """The probe step by step: neighbours of words (quick), then figures, then a map.
 
     Arguments as for `compare_table`.
     """
@@ -145,7 +145,7 @@ class TableProbe:
         self.view = View(table, tokens, positions(pos_dim))
 
     def neighbors(self) -> CrossModelReport:
-        """Look the words up: the report with their nearest tokens and nothing else."""
+        """Look the words up; return a report with their nearest tokens only."""
         view = self.view
         places = {word: view.find(word) for word in self._words}
         known = [place for place in places.values() if place is not None]
@@ -161,7 +161,7 @@ class TableProbe:
         problems = list(view.problems)
         if missing:
             problems.append(
-                "No single token of this vocabulary, in whatever case and with or without a space: "
+                "Not a single token of this vocabulary, in any case, with or without a space: "
                 f"{', '.join(missing)}."
             )
         table, tokens = view.table, view.tokens
@@ -191,10 +191,10 @@ class TableProbe:
     def figures(
         self, progress: Progress | None = None, known: CrossModelReport | None = None
     ) -> CrossModelReport:
-        """Measure everything of the probe but the map.
+        """Measure everything except the map.
 
         Args:
-            known: what `neighbors` returned, if it was asked before.
+            known: the result of `neighbors`, if it was called before.
 
         Raises:
             InputError: all rows of the table are the same.
@@ -205,8 +205,8 @@ class TableProbe:
         repeated = copies(view.table.vectors, view.ids)
         if repeated == len(view.ids) - 1:
             raise InputError(
-                f"All {len(view.ids):,} rows of this table are the same, so no token is nearer to "
-                "one than to another; is this the right tensor, and was it trained?"
+                f"All {len(view.ids):,} rows of this table are the same, so no two tokens are "
+                "closer than others; check that this is the right tensor and a trained one."
             )
         rng = np.random.default_rng(seed)
         buckets: list[Bucket] = []
@@ -215,27 +215,25 @@ class TableProbe:
         for place, bucket in enumerate(BUCKETS):
             if goes_on(tell, 0.1 * (place + 1)):
                 pairs = pairs_of(bucket, view.spelling, PAIRS, rng)
-                found, cosines[bucket] = self._bucket(bucket, pairs)
-                buckets.append(found)
+                figures, cosines[bucket] = self._bucket(bucket, pairs)
+                buckets.append(figures)
                 drawn += pairs if bucket != "unrelated" else []
         shares = self._shares(rng, tell) if goes_on(tell, 0.4) else ()
         measured = self._anisotropy(rng) if goes_on(tell, 0.92) else None
         warnings, problems = list(report.warnings), list(report.problems)
         if measured and measured.cosine.mean > ALIKE:
             warnings.append(
-                "All rows of this table point the same way, so cosines tell nothing about it; is "
-                "this the right tensor?"
+                "All rows of this table point in the same direction, so cosines say nothing about "
+                "it; check that this is the right tensor."
             )
         if repeated > 0.01 * len(view.ids):
             problems.append(
-                f"{repeated:,} rows are copies of another one, as rows of tokens that were never "
-                "trained often are."
+                f"{repeated:,} rows are copies of others, which is common for tokens that were "
+                "never trained."
             )
         warnings += self._doubts(drawn) if goes_on(tell, 0.96) else []
         if not view.spelling.words:
-            problems.append(
-                "No token is a whole word of letters in lower case, so no neighbours are counted."
-            )
+            problems.append("No token is a whole word in lower case, so no neighbours are counted.")
         if tell.stopped:
             problems.append(STOPPED)
         return replace(
@@ -256,12 +254,12 @@ class TableProbe:
         count: int = MAP_TOKENS,
         progress: Progress | None = None,
     ) -> CrossModelReport:
-        """Add a map of both spaces, of the same tokens; none where it is stopped.
+        """Add a map of the same tokens in both spaces; a stopped run adds none.
 
         Args:
-            count: 16 to `MAX_MAP_TOKENS` tokens: every form of the asked words, their nearest, and
-                others drawn by the seed.
-            progress: told about both layouts together.
+            count: 16 to `MAX_MAP_TOKENS` tokens: every form of the given words, their nearest
+                tokens, and others drawn by the seed.
+            progress: called with the share of both layouts done.
 
         Raises:
             InputError: ``count`` is out of range.
@@ -271,7 +269,7 @@ class TableProbe:
         view = self.view
         chosen, groups = _mapped(report, view, min(count, len(view.ids)))
         data = [view.data[place] for place in chosen]
-        # The mean is taken off: a direction that all rows share would hide what tells them apart.
+        # Centred, because a direction that all rows share would hide their differences.
         rows = view.table.vectors[view.ids[chosen]]
         rows -= view.mean.astype(np.float32)
         places = []
@@ -342,26 +340,25 @@ class TableProbe:
         return anisotropy(view.table.vectors, view.ids, view.lengths, view.mean, rng, self._seed)
 
     def _doubts(self, pairs: list[tuple[int, int]]) -> list[str]:
-        """Return a warning where kin by spelling are no nearer than chance."""
+        """Return a warning if tokens of related spelling are no closer than chance."""
         view = self.view
         rng = np.random.default_rng(self._seed)
-        found = belonging(view.table.vectors, view.ids, pairs, view.mean, rng)
-        if found is None or not found.doubtful:
+        tested = belonging(view.table.vectors, view.ids, pairs, view.mean, rng)
+        if tested is None or not tested.doubtful:
             return []
         return [
             "This table and these tokens do not seem to belong together: the "
-            f"{found.pairs:,} pairs of tokens of like spelling are no nearer to each other than "
-            "tokens with ids close to theirs "
-            f"({found.errors:.1f} standard errors; all-MiniLM-L6-v2’s table has 75). "
-            "The figures below mean nothing unless both files are of one model, and a trained one."
+            f"{tested.pairs:,} pairs of tokens of similar spelling are no closer than tokens with "
+            f"similar ids ({tested.errors:.1f} standard errors; all-MiniLM-L6-v2’s table has 75). "
+            "The figures below mean nothing unless both files are of one trained model."
         ]
 
 
 def dense_codes(data: Sequence[bytes], pos_dim: int) -> NDArray[np.float32]:
-    """Return the codes of strings, without the cells that none of them lights: ``(n, cells)``."""
+    """Return the codes of strings, without the cells that none of them sets: ``(n, cells)``."""
     cells = [codec.cells(string, pos_dim) for string in data]
-    lit, columns = np.unique(np.concatenate(cells), return_inverse=True)
-    codes = np.zeros((len(data), len(lit)), np.float32)
+    used, columns = np.unique(np.concatenate(cells), return_inverse=True)
+    codes = np.zeros((len(data), len(used)), np.float32)
     lengths = [len(own) for own in cells]
     rows = np.repeat(np.arange(len(data)), lengths)
     codes[rows, columns] = np.repeat(1 / np.sqrt(np.maximum(lengths, 1)), lengths)
@@ -369,12 +366,12 @@ def dense_codes(data: Sequence[bytes], pos_dim: int) -> NDArray[np.float32]:
 
 
 def _margin(cosines: dict[str, NDArray[np.float64]], seed: int) -> Margin | None:
-    kin, strangers = (
+    related, unrelated = (
         cosines.get(name, np.zeros((0, 3))) for name in ("morphological", "unrelated")
     )
-    if min(len(kin), len(strangers)) < MIN_KIN:
+    if min(len(related), len(unrelated)) < MIN_KIN:
         return None
-    table, code = (difference_interval(kin[:, c], strangers[:, c], seed) for c in (0, 2))
+    table, code = (difference_interval(related[:, c], unrelated[:, c], seed) for c in (0, 2))
     paper = [
         (CROSS_MODEL["morphological"][space].value or 0)
         - (CROSS_MODEL["unrelated"][space].value or 0)
@@ -384,7 +381,7 @@ def _margin(cosines: dict[str, NDArray[np.float64]], seed: int) -> Margin | None
 
 
 def _mapped(report: CrossModelReport, view: View, count: int) -> tuple[list[int], dict[int, str]]:
-    """Return places of the tokens on the map, and the asked word of those that are its forms."""
+    """Return the indices of the tokens on the map, and the given word for each of its forms."""
     groups: dict[int, str] = {}
     for asked in report.asked:
         form = canonical(bytes.fromhex(asked.hex))
@@ -402,10 +399,10 @@ def _mapped(report: CrossModelReport, view: View, count: int) -> tuple[list[int]
 def _checked_words(words: Sequence[str]) -> list[str]:
     if isinstance(words, str) or not all(isinstance(word, str) for word in words):
         raise InputError("The words must be a list of texts.")
-    found = list(dict.fromkeys(clean_text(word).rstrip() for word in words if word.strip()))
-    if len(found) > MAX_WORDS:
-        raise InputError(f"There are {len(found)} words; give at most {MAX_WORDS}.")
-    long = next((word for word in found if len(word.encode()) > MAX_WORD_BYTES), None)
+    unique = list(dict.fromkeys(clean_text(word).rstrip() for word in words if word.strip()))
+    if len(unique) > MAX_WORDS:
+        raise InputError(f"There are {len(unique)} words; give at most {MAX_WORDS}.")
+    long = next((word for word in unique if len(word.encode()) > MAX_WORD_BYTES), None)
     if long:
         raise InputError(f"“{long[:20]}…” is longer than {MAX_WORD_BYTES} bytes; give words.")
-    return found
+    return unique

@@ -1,4 +1,4 @@
-"""What the cross-model probe finds, as results that can be written as JSON and read back."""
+"""The results of the cross-model probe."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Bucket:
 
     Attributes:
         bucket: ``typographic``, ``morphological`` or ``unrelated``.
-        same_bytes: how many pairs are of tokens with equal bytes, whose codes cannot differ.
-        table: mean cosine of the rows with its 95% interval; ``None`` where there are no pairs.
-        centred: the same after the mean row of the table is taken off.
-        code: of the byte codes.
+        same_bytes: number of pairs of tokens with the same bytes, whose codes cannot differ.
+        table: mean cosine of the rows with its 95% interval; ``None`` if there are no pairs.
+        centred: the same after subtracting the table's mean row.
+        code: the same for the byte codes.
         examples: pairs as readable text, at most six.
     """
 
@@ -34,12 +34,12 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Margin:
-    """How much nearer a word is to itself with an ending than to a word at random, in cosine.
+    """How much closer a word is to itself with an ending than to a random word, in cosine.
 
     Attributes:
-        table: of the rows as they are, with its 95% interval.
-        code: of the byte codes of the same pairs.
-        paper_table, paper_code: the same difference of the paper's means over six models.
+        table: for the uncentred rows, with its 95% interval.
+        code: for the byte codes of the same pairs.
+        paper_table, paper_code: the same differences of the paper's means over six models.
     """
 
     table: Interval
@@ -50,11 +50,11 @@ class Margin:
 
 @dataclass(frozen=True)
 class Share:
-    """What the ten nearest tokens of a word are, as shares with 95% intervals over words.
+    """The relations of words to their ten nearest tokens, as shares with 95% intervals over words.
 
     Attributes:
         space: ``table`` or ``code``.
-        words: that were asked.
+        words: number of words.
     """
 
     space: str
@@ -69,9 +69,9 @@ class Asked:
     """One word and its nearest tokens.
 
     Attributes:
-        word: as it was asked.
-        id: of the token that was found for it; ``text`` and ``hex`` are that token's.
-        table: nearest in the table, nearest first; ``code`` likewise.
+        word: the word as given.
+        id, text, hex: the token that was found for it.
+        table, code: the nearest tokens in the table and in the code, nearest first.
     """
 
     word: str
@@ -84,15 +84,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Anisotropy:
-    """How far the rows point the same way.
+    """How much the rows point in the same direction.
 
     Attributes:
-        cosine: mean cosine of two tokens drawn at random, with its 95% interval.
-        mean_share: length of the mean row over the mean length of a row: 0 where directions cancel
-            out, 1 where all are one.
-        first_axis, ten_axes: share of the variance along the first principal axis, and the first
-            ten, of at most `SPECTRUM_ROWS` rows.
-        norm_mean, norm_deviation: of the lengths of rows.
+        cosine: mean cosine of random pairs of tokens, with its 95% interval.
+        mean_share: norm of the mean row divided by the mean norm of the rows: 0 if directions
+            cancel out, 1 if all are the same.
+        first_axis, ten_axes: share of the variance along the first principal axis, and along the
+            first ten, of at most `SPECTRUM_ROWS` rows.
+        norm_mean, norm_deviation: mean and standard deviation of the norms of the rows.
     """
 
     cosine: Interval
@@ -105,7 +105,7 @@ class Anisotropy:
 
 @dataclass(frozen=True)
 class MapPoint:
-    """A token on both maps; ``word`` is the asked word whose form it is, or empty."""
+    """A token on both maps; ``word`` is the given word of which it is a form, or empty."""
 
     id: int
     text: str
@@ -121,15 +121,15 @@ class CrossModelReport:
     """The cross-model probe of one table.
 
     Attributes:
-        source: what was read, as the person named it.
-        tensor, dtype, rows, dims: of the table as it was stored.
+        source: what was read, as the user named it.
+        tensor, dtype, rows, dims: the table's name, type and shape as stored.
         scheme: how the token strings were written.
-        tokens: ids of the token list; ``used`` are those with bytes and with a row to look at.
-        words: how many of them are whole words in lower case.
-        margin: ``None`` where there are no pairs of words.
-        anisotropy: ``None`` where the run was stopped; the other parts may be incomplete then.
-        points: of the map; empty where none was laid out.
-        warnings: sentences that put the figures themselves in doubt.
+        tokens, used: number of tokens in the list, and of those with bytes and a usable row.
+        words: number of used tokens that are whole words in lower case.
+        margin: ``None`` if there are too few pairs of words.
+        anisotropy: ``None`` if the run was stopped; then other parts may be incomplete, too.
+        points: points of the map; empty if there is none.
+        warnings: sentences on why the figures may be wrong.
         problems: a sentence for everything that was left out or guessed.
     """
 
@@ -155,6 +155,6 @@ class CrossModelReport:
     seconds: float
 
     def bucket(self, name: str) -> Bucket:
-        """Return one kind of pairs; without a pair where a stopped run did not come to it."""
-        found = (found for found in self.buckets if found.bucket == name)
-        return next(found, Bucket(name, 0, 0, None, None, None, ()))
+        """Return one kind of pairs; an empty one if the run was stopped before it."""
+        named = (bucket for bucket in self.buckets if bucket.bucket == name)
+        return next(named, Bucket(name, 0, 0, None, None, None, ()))

@@ -1,12 +1,12 @@
-r"""How a vocabulary writes the bytes of a token as a string, and back.
+r"""The schemes by which vocabularies write the bytes of a token as a string.
 
 Notable:
 
 - Token strings are not text. Byte-level BPE writes a byte as a printable character (``Ġ`` is a
   space), SentencePiece writes a space as ``▁`` and a byte without a piece as ``<0x0A>``, WordPiece
   marks a piece inside a word by ``##``, other BPEs mark the end of a word by ``</w>``.
-- A ``tokenizer.json`` says all of this in its decoder, pre-tokenizer, normalizer and model; of a
-  bare list the strings themselves are asked (`scheme_of_strings`).
+- A ``tokenizer.json`` declares its scheme in its decoder, pre-tokenizer, normalizer and model; for
+  a bare list it is inferred from the strings (`scheme_of_strings`).
 
 >>> BYTE_LEVEL.decode("Ġrun"), SENTENCEPIECE.decode("▁run"), WORDPIECE.decode("##ing")
 (b' run', b' run', b'ing')
@@ -14,19 +14,19 @@ Notable:
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kronviz.predictor import clean_text
+from kronviz.vocabulary import byte_characters
 
 _FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SHARE = 0.01
-"""Share of a bare list that has to carry a mark before the mark counts as one."""
+"""Smallest share of strings with a mark for the mark to count."""
 _ALPHABET = 250
-"""How many of the 256 characters of byte-level BPE must be tokens for a list to be byte-level."""
+"""Fewest of byte-level BPE's 256 characters among the tokens for a list to be byte-level."""
 _MAX_DEPTH = 4
 
 
@@ -35,14 +35,14 @@ class Scheme:
     """A way to write tokens as strings.
 
     Attributes:
-        name: for people.
-        byte_level: whether each character stands for a byte, as GPT-2 writes them.
-        blank: what stands for a space; empty where nothing does.
+        name: its name on the page.
+        byte_level: whether each character stands for a byte, as in GPT-2.
+        blank: the string for a space; empty if there is none.
         fallback: whether ``<0x0A>`` is a byte.
-        prefix: what a piece inside a word begins with, such as ``##``.
-        suffix: what the last piece of a word ends with, such as ``</w>``.
-        joiner: what every piece but the last of a word ends with, such as ``@@``.
-        replaced: further strings that the decoder replaces, in its order.
+        prefix: the mark of a piece inside a word, such as ``##``.
+        suffix: the mark of the last piece of a word, such as ``</w>``.
+        joiner: the mark of every piece of a word except the last, such as ``@@``.
+        replaced: other strings that the decoder replaces, in order.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Scheme:
         return self.literal(string)
 
     def literal(self, string: str) -> bytes:
-        """Return the bytes of an added token, which is cut from the text as it stands."""
+        """Return the bytes of an added token, which is matched in the text literally."""
         if self.byte_level:
             return utf8(string)
         for old, new in self.replaced:
@@ -83,7 +83,7 @@ class Scheme:
         return utf8(string)
 
     def starts(self, string: str) -> bool:
-        """Return whether a token begins a word (of a scheme that marks ends: ends one)."""
+        """Return whether a token begins a word (in a scheme that marks ends: ends one)."""
         if self.prefix:
             return not string.startswith(self.prefix)
         if self.suffix:
@@ -106,15 +106,15 @@ JOINED = Scheme("BPE that marks what goes on", joiner="@@")
 RANKS = "tiktoken ranks"
 
 
-def scheme_of_tokenizer(found: dict[str, Any], strings: Sequence[str | None]) -> Scheme:
+def scheme_of_tokenizer(definition: dict[str, Any], strings: Sequence[str | None]) -> Scheme:
     """Return the scheme that a ``tokenizer.json`` declares.
 
     Args:
-        found: the parsed file, with an object under ``model``.
-        strings: its vocabulary, asked only for what the file does not say.
+        definition: the parsed file, with an object under ``model``.
+        strings: its vocabulary, used only for what the file does not declare.
     """
-    model = found["model"]
-    parts = {name: list(_parts(found.get(name))) for name in _STEPS}
+    model = definition["model"]
+    parts = {name: list(_parts(definition.get(name))) for name in _STEPS}
     kinds = {str(part.get("type")) for steps in parts.values() for part in steps}
     decoder = parts["decoder"]
     prefix, suffix = _text(model, "continuing_subword_prefix"), _text(model, "end_of_word_suffix")
@@ -146,7 +146,7 @@ def scheme_of_tokenizer(found: dict[str, Any], strings: Sequence[str | None]) ->
 
 
 def scheme_of_strings(strings: Sequence[str | None]) -> Scheme:
-    """Return the scheme that shows in the strings of a bare list."""
+    """Return the scheme inferred from the strings of a bare list."""
     known = [string for string in strings if string]
     enough = _SHARE * max(len(known), 1)
 
@@ -172,17 +172,8 @@ def scheme_of_strings(strings: Sequence[str | None]) -> Scheme:
     return PLAIN
 
 
-@functools.cache
-def byte_characters() -> dict[str, int]:
-    """Return the printable character that byte-level BPE writes for each byte, as in GPT-2."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    table = {chr(byte): byte for byte in plain}
-    others = (byte for byte in range(256) if byte not in set(plain))
-    return table | {chr(256 + place): byte for place, byte in enumerate(others)}
-
-
 def utf8(text: str) -> bytes:
-    """Return text as UTF-8, with what UTF-8 cannot hold replaced."""
+    """Return text as UTF-8, with lone surrogates replaced."""
     return clean_text(text).encode()
 
 
@@ -190,7 +181,7 @@ _STEPS = ("normalizer", "pre_tokenizer", "decoder")
 
 
 def _parts(part: Any, depth: int = _MAX_DEPTH) -> Iterator[dict[str, Any]]:
-    """Walk through a step of the tokenizer and the steps inside it, in order."""
+    """Yield a step of the tokenizer and all steps inside it, in order."""
     if not isinstance(part, dict) or not depth:
         return
     yield part
@@ -201,7 +192,7 @@ def _parts(part: Any, depth: int = _MAX_DEPTH) -> Iterator[dict[str, Any]]:
 
 
 def _blank(parts: dict[str, list[dict[str, Any]]]) -> str:
-    """Return what stands for a space: the decoder says it, or else what writes it."""
+    """Return the string for a space, from the decoder or else from the steps that encode."""
     for part in parts["decoder"]:
         pair = _replacement(part, "")
         if pair and pair[1] == " ":
@@ -220,9 +211,7 @@ def _blank(parts: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _replacement(part: dict[str, Any], other_than: str = " ") -> tuple[str, str] | None:
-    """Return what a step replaces and by what; ``None`` for a pattern that is not a plain
-    string.
-    """
+    """Return the string that a step replaces, and its replacement; ``None`` for other steps."""
     pattern = part.get("pattern")
     old = pattern.get("String") if isinstance(pattern, dict) else None
     new = part.get("content")

@@ -1,9 +1,9 @@
-"""The pieces of a SentencePiece ``tokenizer.model``, out of its protocol buffer.
+"""Reads the pieces of a SentencePiece ``tokenizer.model`` from its protocol buffer.
 
 Notable:
 
-- Of the message ``ModelProto`` only field 1 is read, once for each piece: its string and its type.
-  A reader of all protocol buffers would bring a compiler for one message of three fields.
+- Only field 1 of the message ``ModelProto`` is read, which repeats for each piece: its string and
+  its type. A library for protocol buffers would need a compiled schema for these three fields.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from kronviz.probes.cross_model.schemes import SENTENCEPIECE
 from kronviz.probes.cross_model.tokens import TokenList, built, check_count
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
-"""Types of a piece, as in ``sentencepiece_model.proto``; GGUF has taken them over."""
+"""Types of a piece, as in ``sentencepiece_model.proto``; GGUF uses the same."""
 _MOST_FIELDS = 500_000, 100
-"""Fields of a model, and of a piece: a file of millions would be walked for minutes."""
+"""Most fields of a model, and of a piece: millions would take minutes to read."""
 
 
 class Piece(NamedTuple):
@@ -29,7 +29,7 @@ class Piece(NamedTuple):
 
 
 def is_model(data: bytes) -> bool:
-    """Return whether a file begins as such a model does: with the first piece, which is short."""
+    """Return whether a file begins like a SentencePiece model, with a short first piece."""
     return (
         len(data) > 8
         and data[0] == 0x0A
@@ -60,7 +60,7 @@ def read_model(data: bytes) -> TokenList:
 
 
 def from_pieces(pieces: list[Piece]) -> TokenList:
-    """Make pieces with their types into tokens."""
+    """Convert pieces and their types to tokens."""
     special = {i for i, piece in enumerate(pieces) if piece.kind in (UNKNOWN, CONTROL, UNUSED)}
     return built([piece.string for piece in pieces], SENTENCEPIECE, {}, special)
 
@@ -76,7 +76,7 @@ def _piece(data: bytes) -> Piece:
 
 
 def _fields(data: bytes, most: int) -> Iterator[tuple[int, int | bytes]]:
-    """Walk through the fields of a message: numbers and values; fixed ones as their bytes."""
+    """Yield the numbers and values of a message's fields; fixed-size values as bytes."""
     at = count = 0
     while at < len(data):
         count += 1

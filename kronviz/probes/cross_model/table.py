@@ -1,10 +1,10 @@
-"""A table of token vectors in memory, filled part by part from whatever holds it.
+"""A table of token vectors in memory, filled block by block from any source.
 
 Notable:
 
-- A table is held once, as float32; nothing makes a second copy of it while it is read.
-- Of a table with more than `MAX_VALUES` numbers the first rows are read: ids come in order of
-  frequency in most vocabularies.
+- A table is in memory once, as float32; reading it makes no second copy.
+- Of a table with more than `MAX_VALUES` numbers only the first rows are read, because most
+  vocabularies order ids by frequency.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_VALUES = 200_000_000
 """Gemma 3's 262,208 rows of 640 fit, in 0.7 GB."""
 MIN_DIMS, MAX_DIMS = 2, 16_384
 BLOCK_VALUES = 1 << 22
-"""Numbers that are turned into float32 at once."""
+"""Numbers that are converted to float32 at once."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class VectorTable:
 
     Attributes:
         vectors: float32, shape ``(rows read, dims)``.
-        name: of the tensor or the file that they came from.
-        dtype: as it was stored.
-        rows: how many there are in all; the first of them are in ``vectors``.
-        notes: sentences about how the table was chosen.
+        name: name of the tensor or of the file.
+        dtype: the type in which they were stored.
+        rows: number of rows in the file; ``vectors`` has the first of them.
+        notes: sentences on how the table was chosen.
     """
 
     vectors: NDArray[np.float32]
@@ -46,7 +46,7 @@ class VectorTable:
 
 
 def check_shape(rows: int, dims: int, name: str) -> int:
-    """Return how many rows of a table are read; `InputError` where it cannot be one of tokens."""
+    """Return how many rows of a table to read; `InputError` if it cannot be a table of tokens."""
     if rows < MIN_ROWS or not MIN_DIMS <= dims <= MAX_DIMS:
         raise InputError(
             f"{short(name)} has {rows:,} rows of {dims:,} numbers; a table of tokens has at least "
@@ -61,7 +61,7 @@ def filled(
     """Fill a table.
 
     Args:
-        read: from the first row and the one after the last to these rows.
+        read: returns the rows from a first up to, but excluding, a last one.
     """
     vectors = np.empty((rows, dims), np.float32)
     step = max(1, BLOCK_VALUES // dims)

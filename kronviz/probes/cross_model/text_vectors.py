@@ -1,10 +1,10 @@
-"""Vectors in text: a word and its numbers in each line, as GloVe, word2vec and fastText write them.
+"""Reads vectors in text form, a word and its numbers per line, like GloVe, word2vec and fastText.
 
 Notable:
 
-- Such a file holds the tokens too: its words, in the order of its rows.
-- The number of columns is that of the first line; a word may hold spaces itself, as GloVe's do.
-- A file of numbers alone, as the Embedding Projector takes, is a table without tokens.
+- Such a file has the tokens, too: its words, in the order of its rows.
+- The first line sets the number of columns; a word may contain spaces, as some of GloVe's do.
+- A file of numbers only, as for the Embedding Projector, is a table without tokens.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ MIN_NUMBERS = 5
 _HEADER = re.compile(rb"(\d{1,10}) (\d{1,6})\s*")
 _NUMBER = re.compile(rb"[+-]?(\d++(\.\d*+)?|\.\d++)(e[+-]?\d++)?", re.IGNORECASE)
 MAX_LINE = 2_000_000
-"""Bytes of a line: far more than `kronviz.probes.cross_model.table.MAX_DIMS` numbers take."""
+"""Bytes of a line: far more than `table.MAX_DIMS` numbers need."""
 
 
 def is_text_vectors(path: Path) -> bool:
-    """Return whether the first lines of a file are words with vectors, or vectors alone."""
+    """Return whether the first lines of a file are words with vectors, or only vectors."""
     with path.open("rb") as file:
         lines = [file.readline(MAX_LINE) for _ in range(4)]
     if _HEADER.fullmatch(lines[0]):
@@ -53,14 +53,14 @@ def read_text_vectors(
     """Read the words and the vectors of a file.
 
     Args:
-        progress: told the bytes that are read.
+        progress: called with the bytes read.
 
     Returns:
-        The table, and its tokens; ``None`` where the lines are numbers alone.
+        The table, and its tokens; ``None`` if the lines are only numbers.
 
     Raises:
-        InputError: a line is of another length than the first, or no number where one must be.
-        Stopped: ``progress`` said so.
+        InputError: a line differs in length from the first, or has something other than numbers.
+        Stopped: ``progress`` returned ``False``.
     """
     label, size = short(path.name), max(path.stat().st_size, 1)
     words: list[str] = []
@@ -73,8 +73,8 @@ def read_text_vectors(
             done += len(line)
             if len(line) == MAX_LINE:
                 raise InputError(
-                    f"Line {place:,} of {label} is longer than {MAX_LINE / 1e6:g} MB; is it a file "
-                    "of vectors?"
+                    f"Line {place:,} of {label} is longer than {MAX_LINE / 1e6:g} MB; check that "
+                    "it is a file of vectors."
                 )
             if place == 1 and (header := _HEADER.fullmatch(line)):
                 dims = int(header[2])
@@ -97,15 +97,15 @@ def read_text_vectors(
             parts = line.rsplit(None, dims) if not alone else [b"", *line.split()]
             if len(parts) != dims + 1:
                 raise InputError(
-                    f"Line {place:,} of {label} has not {dims} numbers behind a word as the first "
-                    "has; is it a file of vectors?"
+                    f"Line {place:,} of {label} does not have a word and {dims} numbers like the "
+                    "first; check that it is a file of vectors."
                 )
             try:
                 block.append(np.array(parts[1:], np.float32))
             except ValueError:
                 raise InputError(
-                    f"Line {place:,} of {label} holds something else than {dims} numbers; is it a "
-                    "file of vectors?"
+                    f"Line {place:,} of {label} has something other than {dims} numbers; check "
+                    "that it is a file of vectors."
                 ) from None
             words.append(parts[0].decode("utf-8", "replace"))
             if len(block) * dims >= BLOCK_VALUES:
@@ -118,7 +118,7 @@ def read_text_vectors(
     table = VectorTable(np.concatenate(blocks), label, "text", total)
     if alone:
         return table, None
-    # Words beyond those read keep their places empty, so that the counts agree.
+    # Rows that were not read get empty tokens, so that the counts agree.
     return table, built([*words, *[None] * (min(total, MAX_TOKENS) - len(words))], PLAIN, {}, ())
 
 
@@ -127,7 +127,7 @@ def _most(dims: int) -> int:
 
 
 def _numbers(line: bytes) -> int:
-    """Return how many numbers a line ends with."""
+    """Return the number of numbers at the end of a line."""
     count = 0
     for part in reversed(line.split()):
         if not _NUMBER.fullmatch(part):

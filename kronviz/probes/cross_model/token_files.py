@@ -1,8 +1,8 @@
-r"""The token list in a file of any of the formats that people have.
+r"""Reads a list of tokens from a file in any common format.
 
 Notable:
 
-- Read are ``tokenizer.json`` (tokenizers), ``tokenizer.model`` (SentencePiece), Mistral's
+- The formats are ``tokenizer.json`` (tokenizers), ``tokenizer.model`` (SentencePiece), Mistral's
   ``tekken.json``, ``vocab.json``, a JSON list, a list of lines such as ``vocab.txt``, and
   tiktoken's rank files. Nothing is executed; sizes are limited.
 """
@@ -40,7 +40,7 @@ def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
     """Read the tokens in the bytes of a file.
 
     Raises:
-        InputError: the file is too large, no list of tokens, or one that is not understood.
+        InputError: the file is too large, or not a list of tokens in a known format.
     """
     name = filename[:60]
     if len(data) > MAX_FILE_BYTES:
@@ -58,18 +58,18 @@ def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
             "The token list is not text but an archive or a binary file; give tokenizer.json, "
             "vocab.json or vocab.txt."
         )
-    # BERT's vocab.txt begins with the token [PAD], which is not JSON.
+    # BERT's vocab.txt begins with the token [PAD], which looks like JSON.
     first = data.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
     listed = (filename.endswith(".txt") and not _is_json(data)) or SPECIAL.fullmatch(first)
     if data.lstrip()[:1] in (b"{", b"[") and not listed:
         return _from_json(_parsed(data))
-    # Counted before they are made: nobody else is answered while millions of lines are cut.
+    # Checked before splitting, because no one else is served while millions of lines are split.
     check_count(data.count(b"\n"))
     try:
         text = data.decode()
     except UnicodeDecodeError:
         raise InputError(f"{name} is not UTF-8 text; save the token list as UTF-8.") from None
-    # One token a line and nothing else: U+2028 and its like are tokens, not line ends.
+    # Lines end at line feeds only: U+2028 and the like are tokens.
     return read_lines(text.replace("\r\n", "\n").removesuffix("\n").split("\n"), name)
 
 
@@ -96,7 +96,7 @@ def _from_json(found: Any) -> TokenList:
     first = min(numbered.values())
     if first > len(numbered):
         raise InputError(
-            f"The token list begins at id {first:,}, so it holds added tokens only; give "
+            f"The token list begins at id {first:,}, so it has added tokens only; give "
             "tokenizer.json or vocab.json."
         )
     return from_strings(ordered(numbered.items()))
@@ -113,7 +113,9 @@ def _from_tokenizer(found: dict[str, Any]) -> TokenList:
     ):
         strings = [entry[0] for entry in vocab]
     else:
-        raise InputError("The tokenizer.json holds no vocabulary under model.vocab.")
+        raise InputError(
+            "The tokenizer.json has no vocabulary under model.vocab; save it again with tokenizers."
+        )
     added = found.get("added_tokens")
     literal: dict[int, str] = {}
     special: set[int] = set()
@@ -126,7 +128,7 @@ def _from_tokenizer(found: dict[str, Any]) -> TokenList:
             if entry.get("special"):
                 special.add(number)
     if not special:
-        # A file made by hand may leave out what is special; no text is ever cut into these.
+        # A hand-made file may not declare its special tokens; recognise them by their names.
         unknown = model.get("unk_token")
         special = {
             i
@@ -137,11 +139,13 @@ def _from_tokenizer(found: dict[str, Any]) -> TokenList:
 
 
 def _from_tekken(found: dict[str, Any]) -> TokenList:
-    """Read Mistral's own format: ids are ranks behind the special tokens."""
+    """Read Mistral's own format: ranks follow the special tokens."""
     config = found["config"]
     special, size = config.get("default_num_special_tokens"), config.get("default_vocab_size")
     if not (_is_id(special) and _is_id(size) and isinstance(special, int)):
-        raise InputError("The tekken.json does not say how many special tokens it has.")
+        raise InputError(
+            "The tekken.json does not say how many special tokens it has; give tokenizer.json."
+        )
     check_count(max(special, size))
     ranks: dict[int, bytes] = {}
     for entry in found["vocab"][: max(0, size - special)]:
@@ -157,7 +161,7 @@ def _from_tekken(found: dict[str, Any]) -> TokenList:
 
 
 def _as_utf8(data: bytes) -> bytes:
-    """Return a text without its byte-order mark, as UTF-8."""
+    """Return the data as UTF-8 without a byte-order mark."""
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8"),
         (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -168,22 +172,21 @@ def _as_utf8(data: bytes) -> bytes:
                 return data.removeprefix(mark).decode(encoding).encode()
             except UnicodeError:
                 raise InputError(
-                    "The token list begins with a byte-order mark and is damaged behind it; save "
-                    "it as UTF-8."
+                    "The token list is damaged after its byte-order mark; save it as UTF-8."
                 ) from None
     return data
 
 
 def _is_json(data: bytes) -> bool:
-    """Return whether a file with a name for text holds JSON all the same."""
+    """Return whether a file named as text is JSON."""
     return data.lstrip()[:2] in (b'{"', b'["') and data.rstrip()[-1:] in (b"}", b"]")
 
 
 def check_size(path: Path) -> None:
-    """Check that a file which begins as JSON does may be a vocabulary, without parsing it.
+    """Check without parsing that a JSON file is not too large for a vocabulary.
 
     Raises:
-        InputError: far more stands in it than in any vocabulary.
+        InputError: it has far more parts than any vocabulary.
     """
     with path.open("rb") as file:
         block = file.read(_BLOCK)
@@ -201,7 +204,7 @@ def _parsed(data: bytes) -> Any:
     except TooManyParts:
         raise InputError(_TOO_MANY) from None
     except RecursionError:
-        raise InputError("The token list is JSON nested too deeply.") from None
+        raise InputError("The token list is JSON nested too deeply; give tokenizer.json.") from None
     except ValueError as error:
         if len(data) > SLOW_BYTES:
             raise InputError("The token list is not valid JSON; give tokenizer.json.") from None

@@ -1,9 +1,9 @@
-r"""A token list: the bytes that each token of a vocabulary stands for.
+r"""`TokenList`: the bytes of each token of a vocabulary.
 
 Notable:
 
-- A special token stands for no text and so has no bytes; neither has an id that nobody uses.
-- How strings are written stands in `schemes`; `token_files` reads files.
+- Special tokens and unused ids have no text, and so no bytes.
+- `schemes` decodes token strings; `token_files` reads files.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class TokenList:
     """The tokens of a model, in order of id.
 
     Attributes:
-        tokens: bytes of each id; empty for a special token and for an id without a token.
-        starts: whether a token begins a word, as its vocabulary writes it.
+        tokens: bytes of each id; empty for special tokens and unused ids.
+        starts: whether each token begins a word.
         scheme: how the strings were written.
-        special: how many tokens are special.
-        tail: how many ids at the end are special, added or without a token; a table may lack them.
-        notes: a sentence for everything that was read otherwise than it stands.
+        special: number of special tokens.
+        tail: number of ids at the end that are special, added or unused; a table may lack them.
+        notes: a sentence for everything that was not taken literally.
     """
 
     tokens: tuple[bytes, ...]
@@ -55,23 +55,23 @@ class TokenList:
 def from_strings(
     strings: Sequence[str | None], scheme: Scheme | None = None, notes: tuple[str, ...] = ()
 ) -> TokenList:
-    """Make a bare list of strings into tokens; the way they are written shows in themselves."""
+    """Make tokens from a bare list of strings; by default the scheme is inferred from them."""
     special = {i for i, string in enumerate(strings) if string and SPECIAL.fullmatch(string)}
     return built(strings, scheme or scheme_of_strings(strings), {}, special, notes)
 
 
 def from_ranks(ranks: Mapping[int, bytes], special: int = 0) -> TokenList:
-    """Make tokens that are given as their bytes into a list.
+    """Make a list from the tokens' bytes by rank.
 
     Args:
-        special: how many ids in front have no bytes.
+        special: number of special tokens, whose ids come before the ranks.
     """
     size = max(ranks, default=-1) + 1 + special
     check_count(size)
-    found = [b""] * size
+    tokens = [b""] * size
     for rank, token in ranks.items():
-        found[rank + special] = token
-    return TokenList(checked(found), tuple(token[:1] == b" " for token in found), RANKS, special)
+        tokens[rank + special] = token
+    return TokenList(checked(tokens), tuple(token[:1] == b" " for token in tokens), RANKS, special)
 
 
 def built(
@@ -81,12 +81,12 @@ def built(
     special: Collection[int],
     notes: tuple[str, ...] = (),
 ) -> TokenList:
-    """Make strings into tokens.
+    """Make tokens from strings.
 
     Args:
-        strings: of the vocabulary, by id.
-        literal: added tokens by id, which are cut from the text as they stand.
-        special: ids that stand for no text.
+        strings: the vocabulary's strings, by id.
+        literal: added tokens by id, which are matched in the text literally.
+        special: ids without text.
     """
     size = max(len(strings), max(literal, default=-1) + 1)
     check_count(size)
@@ -114,25 +114,25 @@ def built(
 
 
 def checked(tokens: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the tokens, or refuse them where they are too many or one is too long."""
+    """Return the tokens; `InputError` if there are too many or one is too long."""
     check_count(len(tokens))
     long = next((i for i, token in enumerate(tokens) if len(token) > MAX_TOKEN_BYTES), None)
     if long is not None:
         raise InputError(
-            f"Token {long} has {len(tokens[long]):,} bytes; the limit is {MAX_TOKEN_BYTES:,}. Is "
-            "this a list of tokens?"
+            f"Token {long} has {len(tokens[long]):,} bytes; the limit is {MAX_TOKEN_BYTES:,}. "
+            "Check that this is a list of tokens."
         )
     return tuple(tokens)
 
 
 def check_count(size: int) -> None:
-    """Refuse a list of too many tokens."""
+    """Raise `InputError` if a list has too many tokens."""
     if size > MAX_TOKENS:
         raise InputError(f"The token list goes up to id {size - 1:,}; the limit is {MAX_TOKENS:,}.")
 
 
 def ordered(numbered: Iterable[tuple[str, int]]) -> list[str | None]:
-    """Return strings in the order of their ids, ``None`` where an id has none."""
+    """Return strings in the order of their ids; ``None`` for an id without a string."""
     entries = list(numbered)
     size = max((number for _, number in entries), default=-1) + 1
     check_count(size)

@@ -1,10 +1,10 @@
-"""A table of token vectors out of a file: safetensors, .npy or text, nothing that could run code.
+"""Reads a table of token vectors from safetensors or .npy, formats that cannot run code.
 
 Notable:
 
-- Of a safetensors file the header is read and then the bytes of one tensor, through a function
-  from a range of bytes to these bytes. The same lines so read a local file and one on the web.
-- Which tensor is decided in `choice`, by the number of tokens before anything else.
+- Of a safetensors file only the header and the bytes of one tensor are read, through a function
+  that reads a range of bytes. So the same code reads local files and files on the web.
+- `choice` decides which tensor is the table, first of all by the number of tokens.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from kronviz.probes.cross_model.tokens import TokenList
 
 MAX_HEADER_BYTES, MAX_TENSORS = 25_000_000, 100_000
 MAX_UPLOAD_BYTES = 400 * 2**20
-"""Of a file that is sent to the app."""
+"""Largest file that can be uploaded to the app."""
 INDEX = ".safetensors.index.json"
 
 Read = Callable[[int, int], bytes]
-"""From the first byte and the one after the last to the bytes between."""
+"""Reads the bytes from a first up to, but excluding, a last one."""
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _PACKED = re.compile(r"\.(qweight|weight_packed|weight_blocks|weight\.\w+)$")
@@ -52,11 +52,11 @@ def read_vectors(
     """Read the table in a file.
 
     Args:
-        tensor: name of the tensor in a safetensors file; found by itself where it is left empty.
-        tokens: of the model; they decide which tensor it is.
+        tensor: name of the tensor in a safetensors file; empty to find it automatically.
+        tokens: the model's tokens, which decide which tensor it is.
 
     Raises:
-        InputError: the file is of another kind, damaged, or holds no table of vectors.
+        InputError: the file is of another kind, damaged, or has no table of vectors.
     """
     path = Path(path)
     try:
@@ -70,8 +70,8 @@ def read_vectors(
                 return _read_npy(path, tokens)
             if re.match(rb"\d+ \d+\s?", start) and b"\0" in file.read(4096):
                 raise InputError(
-                    f"{short(path.name)} is word2vec’s binary format; save it as text "
-                    "(save_word2vec_format(binary=False) in gensim), which is read."
+                    f"{short(path.name)} is in word2vec’s binary format; save it as text "
+                    "(save_word2vec_format(binary=False) in gensim)."
                 )
             if path.name.endswith(".json") or start[:1] in (b"{", b"["):
                 _refuse_json(path, size)
@@ -99,13 +99,13 @@ def read_safetensors(
     """Read the table in a safetensors file by ranges of bytes.
 
     Args:
-        size: of the file in bytes, where it is known.
-        tokens: of the model; they decide which tensor it is.
-        label: how a refusal calls the file.
-        places: the file of each tensor of the whole model, where an index tells.
+        size: size of the file in bytes, if known.
+        tokens: the model's tokens, which decide which tensor it is.
+        label: the file's name in error messages.
+        places: the file of each tensor of the whole model, if there is an index.
 
     Raises:
-        InputError: it is not a safetensors file, or holds no such table.
+        InputError: it is not a safetensors file, or has no such table.
     """
     entries, origin = read_header(read, size, label)
     matrices = [Matrix(key, shape_of(entry)) for key, entry in entries.items()]
@@ -122,12 +122,14 @@ def read_safetensors(
     row = dims * kind.itemsize
     whole = isinstance(offsets, list) and len(offsets) == 2 and all(map(_is_count, offsets))
     if not whole or offsets[1] - offsets[0] != total * row:
-        raise InputError(f"{label} is damaged: the place of {short(name)} does not fit its shape.")
+        raise InputError(
+            f"{label} is damaged: the size of {short(name)} does not fit its shape; save it again."
+        )
     rows = check_shape(total, dims, name)
     first = origin + offsets[0]
     if first + rows * row > (size if size is not None else 1 << 53):
         raise InputError(f"{label} ends before {short(name)} does; it was not copied in full.")
-    # On the web one request is better than hundreds; a local file is read part by part.
+    # On the web one request is better than hundreds; a local file is read block by block.
     whole_data = read(first, first + rows * row) if size is None else None
 
     def part(start: int, end: int) -> NDArray[np.floating]:
@@ -137,21 +139,23 @@ def read_safetensors(
             data = whole_data[start * row : end * row]
         if len(data) != (end - start) * row:
             raise InputError(f"{label} ends before {short(name)} does; it was not copied in full.")
-        found = np.frombuffer(data, kind).reshape(end - start, dims)
+        values = np.frombuffer(data, kind).reshape(end - start, dims)
         # bfloat16 is the upper half of float32.
-        return (found.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else found
+        return (values.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else values
 
     return VectorTable(filled(rows, dims, part), name, dtype, total, notes)
 
 
 def read_header(read: Read, size: int | None, label: str) -> tuple[dict[str, Any], int]:
-    """Read the tensors that a safetensors file names, and where their bytes begin."""
+    """Read a safetensors header: its tensors' entries, and where their bytes begin."""
     start = read(0, 8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length < 2 or (size is not None and length > size - 8):
         raise InputError(f"{label} is not a safetensors file; {_WANTED}.")
     if length > MAX_HEADER_BYTES:
-        raise InputError(f"{label} is not a safetensors file, or one with too long a header.")
+        raise InputError(
+            f"{label} is not a safetensors file, or its header is too long; {_WANTED}."
+        )
     try:
         entries = parse(read(8, 8 + length))
     except (ValueError, RecursionError):
@@ -161,14 +165,14 @@ def read_header(read: Read, size: int | None, label: str) -> tuple[dict[str, Any
     entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
         raise InputError(
-            f"{label} has {len(entries):,} tensors; the limit is {MAX_TENSORS:,}. Save the table "
-            "alone."
+            f"{label} has {len(entries):,} tensors; the limit is {MAX_TENSORS:,}. Save only the "
+            "table."
         )
     return {k: v for k, v in entries.items() if isinstance(v, dict)}, 8 + length
 
 
 def read_index(data: bytes, name: str = "model" + INDEX) -> dict[str, str]:
-    """Read which file of a model holds which tensor.
+    """Read which file of a model has which tensor.
 
     Raises:
         InputError: the index is damaged or names no safetensors file.
@@ -178,19 +182,19 @@ def read_index(data: bytes, name: str = "model" + INDEX) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         weights = None
     if not isinstance(weights, dict):
-        raise InputError(f"The model’s {name} is damaged.")
-    found = {
+        raise InputError(f"The model’s {name} is damaged; download it again.")
+    places = {
         tensor: file
         for tensor, file in weights.items()
         if isinstance(file, str) and re.fullmatch(r"[\w.-]+\.safetensors", file, re.ASCII)
     }
-    if not found:
-        raise InputError(f"The model’s {name} names no safetensors file.")
-    return found
+    if not places:
+        raise InputError(f"The model’s {name} names no safetensors file; {_WANTED}.")
+    return places
 
 
 def _index_beside(path: Path) -> dict[str, str] | None:
-    """Read the index that lies beside a shard, if there is one."""
+    """Read the index in the folder of a shard, if there is one."""
     stem = re.sub(r"-\d{5}-of-\d{5}\.safetensors$", "", path.name)
     index = path.with_name(stem + INDEX)
     if stem == path.name or not index.is_file() or index.stat().st_size > MAX_HEADER_BYTES:
@@ -202,15 +206,15 @@ def _index_beside(path: Path) -> dict[str, str] | None:
 
 
 def _refuse_json(path: Path, size: int) -> None:
-    """Say what a JSON file in the place of the vectors is."""
+    """Refuse a JSON file given as the vectors; for an index, name the file with the table."""
     data = path.read_bytes() if size <= MAX_HEADER_BYTES else b""
     if b'"weight_map"' in data:
         choose([], short(path.name), places=read_index(data, short(path.name)))
-    raise InputError(f"{short(path.name)} is JSON and holds no vectors; {_WANTED}.")
+    raise InputError(f"{short(path.name)} is JSON without vectors; {_WANTED}.")
 
 
 def _packed(entries: Mapping[str, Any]) -> str:
-    """Return the token table of a quantised model, if it is one: its parts bear its name."""
+    """Return the name of a part of a packed, quantised token table, if the file has one."""
     for name in entries:
         stem = _PACKED.sub("", name)
         if stem != name and re.search(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in)$", stem):
@@ -220,48 +224,48 @@ def _packed(entries: Mapping[str, Any]) -> str:
 
 def _what(dtype: str) -> str:
     if dtype.startswith("F8"):
-        return "8-bit numbers whose scale stands elsewhere"
+        return "8-bit numbers with a separate scale"
     if dtype.startswith(("F4", "F6")):
-        return "numbers of a few bits whose scale stands elsewhere"
+        return "numbers of a few bits with a separate scale"
     if re.fullmatch(r"[IU]\d+|BOOL", dtype):
-        return "whole numbers, as a quantised model has"
-    return "a type that is not known"
+        return "whole numbers, as in a quantised model"
+    return "an unknown type"
 
 
 def _read_npy(path: Path, tokens: TokenList | None) -> VectorTable:
     name = short(path.name)
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
     except Exception:
         # The header is Python text, which NumPy's and Python's parsers refuse in many ways.
         raise InputError(
-            f"{name} is damaged, or an array of objects; save a matrix of numbers by np.save."
+            f"{name} is damaged, or an array of objects; save a matrix of numbers with np.save."
         ) from None
-    if found.ndim != 2 or found.dtype.kind != "f" or found.dtype.itemsize > 8:
+    if array.ndim != 2 or array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise InputError(
-            f"{name} holds an array of shape {found.shape} and type {str(found.dtype)[:20]}; it "
-            "must be a matrix (tokens, numbers) of float16, float32 or float64."
+            f"{name} is an array of shape {array.shape} and type {str(array.dtype)[:20]}; it must "
+            "be a matrix (tokens, numbers) of float16, float32 or float64."
         )
-    total, dims = found.shape
+    total, dims = array.shape
     if tokens and total != len(tokens) == dims and fits(total, tokens) > 1:
         raise InputError(
             f"{name} is {total:,} × {dims:,}, a column for each token; save its transpose, a row "
             "for each token."
         )
     rows = check_shape(total, dims, name)
-    vectors = filled(rows, dims, lambda first, last: found[first:last])
-    return VectorTable(vectors, name, str(found.dtype), total)
+    vectors = filled(rows, dims, lambda first, last: array[first:last])
+    return VectorTable(vectors, name, str(array.dtype), total)
 
 
 def _is_length(start: bytes, size: int) -> bool:
-    """Return whether bytes that look like another format are a safetensors header's length."""
+    """Return whether the first bytes, which match another format, can be a safetensors length."""
     return len(start) == 8 and 2 <= int.from_bytes(start, "little") <= min(size, MAX_HEADER_BYTES)
 
 
 def shape_of(entry: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the shape that a header states; ``(0,)`` where it is none."""
+    """Return the shape in a header's entry; ``(0,)`` if it is invalid."""
     shape = entry.get("shape")
     if not isinstance(shape, list) or not all(map(_is_count, shape)):
         return (0,)

@@ -1,9 +1,9 @@
-"""The tokens of a table that can be looked at, and what is near to one of them.
+"""`View`: the usable tokens of a table, and their nearest neighbours.
 
 Notable:
 
-- A word is looked up as it was typed, then with a space before it, then in other cases; of tokens
-  with the same bytes, one that begins a word comes first.
+- A word is looked up as typed, then with a space before it, then in other cases; among tokens with
+  the same bytes, one that begins a word is preferred.
 - Cosines of many words with all rows are one matrix product; the rows are never copied.
 """
 
@@ -36,10 +36,10 @@ class View:
     """The usable tokens of a table: their rows, their codes and their spelling.
 
     Attributes:
-        ids: of the tokens that have bytes and a row that can be compared, int64, ``(n,)``.
-        problems: sentences about what was left out.
-        warnings: sentences about what puts the figures in doubt.
-        lengths: of all rows of the table, float64.
+        ids: ids of the tokens with bytes and a usable row, int64, ``(n,)``.
+        problems: sentences on what was left out.
+        warnings: sentences on why the figures may be wrong.
+        lengths: norms of all rows of the table, float64.
     """
 
     def __init__(self, table: VectorTable, tokens: TokenList, pos_dim: int):
@@ -52,7 +52,7 @@ class View:
 
     @cached_property
     def spelling(self) -> Lexicon:
-        """Which of the tokens are words."""
+        """The words among the tokens."""
         return lexicon(self.tokens, self.ids.tolist())
 
     @cached_property
@@ -67,28 +67,28 @@ class View:
 
     @cached_property
     def _by_bytes(self) -> dict[bytes, int]:
-        found: dict[bytes, int] = {}
+        places: dict[bytes, int] = {}
         for place, data in enumerate(self.data):
-            known = found.get(data)
+            known = places.get(data)
             if known is None or self._begins(place) > self._begins(known):
-                found[data] = place
-        return found
+                places[data] = place
+        return places
 
     def find(self, word: str) -> int | None:
-        """Return the place of the token that a word is, or ``None``."""
+        """Return the index of the token that spells a word, or ``None``."""
         return next((self._by_bytes[d] for d in spellings(word) if d in self._by_bytes), None)
 
     def nearest(self, places: Sequence[int], space: str) -> list[Near]:
-        """Return places and cosines of the nearest tokens of each, itself left out."""
+        """Return the indices and cosines of each token's nearest, without the token itself."""
         most = min(NEAREST, len(self.ids) - 1)
         if space == "code":
-            found = []
+            by_code = []
             for place in places:
                 similar = self.codes.similarities(self.data[place])
                 similar[place] = -np.inf
                 near = top(similar, most)
-                found.append((near, similar[near]))
-            return found
+                by_code.append((near, similar[near]))
+            return by_code
         return [
             near
             for start in range(0, len(places), WORDS_AT_ONCE)
@@ -96,7 +96,7 @@ class View:
         ]
 
     def neighbors(self, places: Sequence[int], space: str) -> list[tuple[Neighbor, ...]]:
-        """Return the same as results."""
+        """Return `nearest` as results."""
         return [
             tuple(
                 Neighbor(
@@ -106,9 +106,9 @@ class View:
                     float(cosine),
                     relation(canonical(self.data[place]), canonical(self.data[near])),
                 )
-                for near, cosine in zip(*found, strict=True)
+                for near, cosine in zip(*nearest, strict=True)
             )
-            for place, found in zip(places, self.nearest(places, space), strict=True)
+            for place, nearest in zip(places, self.nearest(places, space), strict=True)
         ]
 
     def _nearest_rows(self, places: Sequence[int], most: int) -> list[Near]:
@@ -116,13 +116,13 @@ class View:
         asked = self.table.vectors[own] / self.lengths[own, None].astype(np.float32)
         with np.errstate(all="ignore"):
             similar = asked @ self.table.vectors.T
-            found = []
+            nearest = []
             for row, place in enumerate(places):
                 cosines = similar[row, self.ids] / self.lengths[self.ids]
                 cosines[place] = -np.inf
                 near = top(cosines, most)
-                found.append((near, cosines[near]))
-        return found
+                nearest.append((near, cosines[near]))
+        return nearest
 
     def _begins(self, place: int) -> bool:
         return self.tokens.starts[self.ids[place]]
@@ -134,22 +134,22 @@ class View:
         if spare < -tokens.tail:
             raise InputError(
                 f"The table has {table.rows:,} rows and the token list {len(tokens):,} tokens, so "
-                "they belong to different models; choose both from one."
+                "they are of different models; choose both from the same model."
             )
         if rows < table.rows:
-            self.problems.append(f"Of {table.rows:,} rows the first {rows:,} are read.")
+            self.problems.append(f"Only the first {rows:,} of {table.rows:,} rows were read.")
         if spare < 0:
             self.problems.append(
-                f"The last {_count(-spare, 'token')} of the list, special or added ones, have no "
-                "row in this table."
+                f"The last {_count(-spare, 'token')} of the list, special or added, have no row in "
+                "this table."
             )
         if spare > 0:
-            said = f"{_count(spare, 'row')} at the end have no token and are left out."
-            (self.problems if fits(table.rows, tokens) < 2 else self.warnings).append(said)
+            extra = f"{_count(spare, 'row')} at the end without a token left out."
+            (self.problems if fits(table.rows, tokens) < 2 else self.warnings).append(extra)
         count = min(rows, len(tokens))
         lengths = self.lengths[:count]
         broken = ~np.isfinite(lengths)
-        # The square of a longer row would overflow in float32, so it cannot be compared.
+        # The square of a longer row would overflow float32, so it cannot be compared.
         fine = np.isfinite(lengths) & (lengths > 0) & (lengths < 1e18)
         if broken.any():
             first = int(np.flatnonzero(broken)[0])
@@ -163,7 +163,7 @@ class View:
         if len(ids) < MIN_TOKENS:
             raise InputError(
                 f"Only {len(ids)} tokens have both bytes and a row of finite numbers that are not "
-                "all 0; that is too few to compare."
+                f"all 0; at least {MIN_TOKENS} are needed. Check that both files are of one model."
             )
         return np.array(ids, np.int64)
 

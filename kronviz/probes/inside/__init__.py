@@ -1,10 +1,10 @@
-"""One misspelling, followed through the inside of both networks.
+"""Follows one misspelling through the inside of both networks.
 
 Notable:
 
-- `inside` answers for two texts: the words aligned token by token, activation patching, the logit
-  lens, what heads look at, and which byte does the damage. `Followed` does the same part by part.
-- `survey` answers for many pairs: where on average the damage is undone.
+- `inside` takes two texts: it aligns their words and computes activation patching, the logit lens,
+  attention, and which byte does the damage. `Followed` does the same part by part.
+- `survey` takes many pairs: it measures where, on average, the damage is undone.
 
 >>> from kronviz.predictor import Predictor
 >>> report = inside(

@@ -1,4 +1,4 @@
-"""What heads look at, and which of them join the pieces of a word."""
+"""Attention weights, and the heads that join the pieces of a word."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kronviz.probes.inside.runs import Run
 from kronviz.probes.inside.words import AlignedWord
 
 JOINING = 5
-"""How many of the heads that join pieces are named."""
+"""Number of joining heads to report."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What every head looks at from one token.
+    """The attention weights of every head at one token.
 
     Attributes:
         text: ``clean`` or ``typo``.
-        token: the token that looks: the last one, or the last piece of a changed word.
-        weights: by block, head and token of the text up to ``token``; each head's sum to 1.
+        token: the attending token: the last one, or the last piece of a changed word.
+        weights: by block, head and attended token, up to ``token``; each head's sum to 1.
     """
 
     text: str
@@ -30,7 +30,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class JoiningHead:
-    """A head and how much its later pieces of a word look at the earlier ones, 0 to 1.
+    """A head, and how much it attends from later pieces of a word to earlier ones, 0 to 1.
 
     Attributes:
         block, head: counted from 1.
@@ -43,21 +43,23 @@ class JoiningHead:
 
 
 def looks(clean: Run, typo: Run, words: tuple[AlignedWord, ...]) -> tuple[Looks, ...]:
-    """Return what the last token and the last piece of each changed word look at, in both texts."""
-    found = []
+    """Return the attention of the last token and of each changed word's last piece, in both
+    texts.
+    """
+    result = []
     for text, run in (("clean", clean), ("typo", typo)):
         spans = [getattr(word, text) for word in words if word.changed]
         for token in sorted({run.length - 1, *(end - 1 for _, end in spans)}):
             rows = run.patterns[:, :, token, : token + 1].tolist()
             weights = tuple(tuple(tuple(head) for head in block) for block in rows)
-            found.append(Looks(text, token, weights))
-    return tuple(found)
+            result.append(Looks(text, token, weights))
+    return tuple(result)
 
 
 def joining_heads(typo: Run, words: tuple[AlignedWord, ...]) -> tuple[JoiningHead, ...]:
     """Return the heads that most join the pieces of misspelled words, strongest first.
 
-    Nothing where every misspelled word is a single token.
+    Empty if every misspelled word is a single token.
     """
     sums: list[Tensor] = [
         typo.patterns[:, :, later, start:later].sum(-1)

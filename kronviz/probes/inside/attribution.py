@@ -1,17 +1,17 @@
-"""Which byte does the damage: integrated gradients from the clean text to the misspelled one.
+"""Attributes the damage to bytes: integrated gradients from the clean to the misspelled text.
 
 Notable:
 
-- The path leads from one run to the other, whatever their numbers of tokens. Tokens that stand for
-  each other (`AlignedWord.matched`) move along a straight line, position included. A token that
-  only one text has fades in, or out: others see it with a weight from 0 to 1, and its embedding
-  grows from zero. Both ends are the runs themselves, so that the parts add up to the change.
-- What a changed token's embedding explains is shared among its bytes: by what each byte adds to
-  the vector where the embedding is a sum over bytes (``byte_parts``), evenly where it has one row
-  for the whole token, as a table does. What the clean spelling added is taken off, byte by byte.
-- What stands before the first change is the same all along the path, and is read once.
-- The nodes are doubled until the parts add up to within 1% of the change; Clenshaw and Curtis's
-  rule keeps those that there are.
+- The path leads from one run to the other, even if they differ in the number of tokens. Matched
+  tokens (`AlignedWord.matched`) move along a straight line, including their position. A token that
+  only one text has fades in or out: others attend to it with a weight from 0 to 1, and its
+  embedding grows from zero. The ends are the two runs, so the parts sum to the change.
+- The contribution of a changed token's embedding is split among its bytes: by what each byte adds
+  to the vector if the embedding is a sum over bytes (``byte_parts``), evenly if it has one row for
+  the token, as in a table. What the clean spelling added is subtracted, byte by byte.
+- Tokens before the first change are the same along the whole path, and are read once.
+- The number of nodes is doubled until the parts sum to within 1% of the change; Clenshaw and
+  Curtis's rule reuses the nodes already computed.
 
 Source: Sundararajan et al. 2017, "Axiomatic attribution for deep networks" (arXiv 1703.01365).
 """
@@ -37,23 +37,23 @@ from kronviz.progress import Progress, tell
 
 FIRST_STRETCHES, MOST_STRETCHES = 16, 256
 COMPLETE = 5e-3
-"""Relative error of the sum at which no more nodes are taken; half of what is promised."""
+"""Relative error of the sum at which to stop; half of the promised 1%."""
 _SMALLEST = 1e-5, 1e-3
-"""Changes in nats, by KL and by log-probability, below which float32 cannot tell the error."""
+"""Changes in nats, by KL and by log-probability, below which float32 cannot resolve the error."""
 STEP_TOKENS = 256
-"""Most tokens of the path whose gradients are held at once; fewer where the model is large."""
+"""Most tokens of the path whose gradients are computed at once; fewer for large models."""
 _MOST_COMPARED = 1_000_000
 
 
 @dataclass(frozen=True)
 class ByteShare:
-    """One byte of a misspelled word and what it explains of the change in the prediction.
+    """A byte of a misspelled word, and its contribution to the change in the prediction.
 
     Attributes:
-        token: which token of the misspelled text holds it.
+        token: index of its token in the misspelled text.
         byte: its value.
-        kl_nats: of KL(clean ‖ misspelled).
-        logprob_nats: of the fall in the log-probability of the clean first choice.
+        kl_nats: contribution to KL(clean ‖ misspelled).
+        logprob_nats: contribution to the drop in log-probability of the clean first choice.
     """
 
     token: int
@@ -64,15 +64,16 @@ class ByteShare:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What explains the change between two runs. All in nats; the parts add up to the change.
+    """The contributions to the change between two runs, in nats; they sum to the change.
 
     Attributes:
-        by_byte: the embedding is a sum over bytes; else each token's part is shared evenly.
+        by_byte: whether the embedding is a sum over bytes; if not, each token's contribution is
+            split evenly among its bytes.
         bytes: every byte of every changed word, in order.
-        moved_kl_nats, moved_logprob_nats: what the tokens explain that stand at other positions.
-        fewer_kl_nats, fewer_logprob_nats: what tokens explain that the clean text alone has.
+        moved_kl_nats, moved_logprob_nats: contribution of tokens whose position changed.
+        fewer_kl_nats, fewer_logprob_nats: contribution of tokens that only the clean text has.
         change_kl_nats, change_logprob_nats: the whole change.
-        nodes: points of the path at which gradients were taken.
+        nodes: number of points on the path at which gradients were computed.
     """
 
     by_byte: bool
@@ -86,7 +87,7 @@ class Attribution:
     nodes: int
 
     def rest(self, measure: str) -> float:
-        """Return what the parts leave unexplained, in nats.
+        """Return the change minus the sum of the parts, in nats.
 
         Args:
             measure: ``kl`` or ``logprob``.
@@ -107,29 +108,29 @@ def attribute(
     token_bytes: Callable[[int], bytes],
     progress: Progress | None = None,
 ) -> Attribution:
-    """Explain the change in the prediction by the bytes of the misspelled words.
+    """Attribute the change in the prediction to the bytes of the misspelled words.
 
     Args:
         clean, typo: runs of one model on the ids.
-        damage: measures them.
-        token_bytes: the bytes of an id.
-        progress: told how many nodes are done, of how many are wanted so far.
+        damage: measures these runs.
+        token_bytes: returns the bytes of an id.
+        progress: called with the number of nodes done, and of those planned so far.
 
     Raises:
-        Stopped: it is not to go on.
+        Stopped: ``progress`` returned ``False``.
     """
     path = _Path.of(clean, typo, clean_ids, typo_ids, words)
     changes = damage.typo.kl_nats, damage.clean.logprob_nats - damage.typo.logprob_nats
-    found: dict[float, tuple[_Gradients, _Gradients]] = {}
+    computed: dict[float, tuple[_Gradients, _Gradients]] = {}
     stretches = FIRST_STRETCHES
     while True:
         places, weights = _clenshaw_curtis(stretches)
-        missing = [place for place in places if place not in found]
+        missing = [place for place in places if place not in computed]
         for start in range(0, len(missing), path.nodes_at_once):
             some = missing[start : start + path.nodes_at_once]
-            found |= zip(some, _gradients(path, damage, some), strict=True)
-            tell(progress, len(found), len(places))
-        parts = _means([found[place] for place in places], weights)
+            computed |= zip(some, _gradients(path, damage, some), strict=True)
+            tell(progress, len(computed), len(places))
+        parts = _means([computed[place] for place in places], weights)
         totals = [sum(float(part.sum()) for part in own.totals(path)) for own in parts]
         complete = all(
             abs(total - change) <= COMPLETE * max(abs(change), least)
@@ -143,14 +144,15 @@ def attribute(
 
 @dataclass(frozen=True)
 class _Path:
-    """Both texts laid over each other from the first change on, ``S`` tokens.
+    """The merged tokens of both texts from the first change on, ``S`` in number.
 
     Attributes:
-        run: the clean run; its first ``same`` tokens stand before the path, in both texts.
-        start, step: embeddings at the clean end and what is added up to the misspelled one,
-            ``(S, d_model)``; ``positions`` and ``moves`` likewise of the position vectors.
-        gates: by how much others see each token more at the misspelled end: 0 for tokens of both
-            texts, 1 for those of the misspelled one, −1 for those of the clean one.
+        run: the clean run; its first ``same`` tokens come before the path, in both texts.
+        start, step: embeddings at the clean end, and their change up to the misspelled end,
+            ``(S, d_model)``.
+        positions, moves: the same for the position vectors.
+        gates: change of each token's visibility: 0 for tokens of both texts, 1 for those of the
+            misspelled text only, −1 for those of the clean text only.
         clean, typo: index of each token in either text, or −1.
     """
 
@@ -189,13 +191,13 @@ class _Path:
             ends += word.matched
         start, step, positions, moves, gates = [], [], [], [], []
         for one, other in ends:
-            here = embedded[0][one] if one >= 0 else torch.zeros_like(embedded[0][0])
-            there = embedded[1][other] if other >= 0 else torch.zeros_like(here)
-            at = wpe[one if one >= 0 else other]
-            start.append(here)
-            step.append(there - here)
-            positions.append(at)
-            moves.append(wpe[other if other >= 0 else one] - at)
+            begin = embedded[0][one] if one >= 0 else torch.zeros_like(embedded[0][0])
+            target = embedded[1][other] if other >= 0 else torch.zeros_like(begin)
+            position = wpe[one if one >= 0 else other]
+            start.append(begin)
+            step.append(target - begin)
+            positions.append(position)
+            moves.append(wpe[other if other >= 0 else one] - position)
             gates.append(float(one < 0) - float(other < 0))
         return cls(
             clean,
@@ -211,8 +213,8 @@ class _Path:
 
     @property
     def nodes_at_once(self) -> int:
-        """How many nodes are computed in one step."""
-        # Two measures, each with a pass backward, which costs twice the one forward.
+        """Number of nodes computed in one step."""
+        # There are two measures, each with a backward pass that costs twice the forward pass.
         most = min(STEP_TOKENS, BATCH_FLOP / (4 * parameter_count(self.run.model.blocks)))
         return max(1, int(most / len(self.gates)))
 
@@ -227,13 +229,13 @@ class _Path:
         nodes, time = stream.shape[:2]
         before = torch.ones(time, time, dtype=torch.bool, device=stream.device).tril(-1)
         own = torch.eye(time, dtype=torch.bool, device=stream.device)
-        # A token sees itself whole: without that, a first token that fades would see nothing.
+        # A token always sees itself, because a fading first token would otherwise see nothing.
         weights = torch.where(before, seen[:, None, :], own.float()).to(stream.dtype)
         weights = F.pad(weights, (self.same, 0), value=1.0)
         hidden = F.pad(~(before | own), (self.same, 0))
         for layer, block in enumerate(blocks(model)):
             attention = block.attention
-            # Of what stands before the path, keys and values are those of the clean run.
+            # Before the path, keys and values are those of the clean run.
             first = self.run.qkv[layer, : self.same].expand(nodes, -1, -1)
             read = torch.cat([first, attention.qkv(block.norm_1(stream))], 1)
             q, k, v = (
@@ -255,15 +257,15 @@ class _Gradients:
     """Gradients of one measure, at a node or averaged along the path.
 
     Attributes:
-        embedded: by embedding, and by position vector, which is added to it, ``(S, d_model)``.
-        seen: by visibility, ``(S,)``.
+        embedded: with respect to embedding and position vector, which are added, ``(S, d_model)``.
+        seen: with respect to visibility, ``(S,)``.
     """
 
     embedded: Tensor
     seen: Tensor
 
     def totals(self, path: _Path) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what each token explains by embedding, position and visibility, ``(S,)`` each."""
+        """Return each token's contribution by embedding, position and visibility, ``(S,)`` each."""
         return (
             (self.embedded * path.step).sum(-1),
             (self.embedded * path.moves).sum(-1),
@@ -272,7 +274,7 @@ class _Gradients:
 
 
 def _clenshaw_curtis(stretches: int) -> tuple[list[float], list[float]]:
-    """Return nodes from 0 to 1 and their weights; twice the stretches have the same nodes, too."""
+    """Return nodes from 0 to 1 and their weights; doubling the stretches keeps all nodes."""
     turns = np.arange(stretches + 1) / stretches
     harmonics = np.arange(1, stretches // 2 + 1)
     terms = 2.0 * np.cos(2 * np.pi * np.outer(turns, harmonics)) / (4 * harmonics**2 - 1)
@@ -285,7 +287,7 @@ def _clenshaw_curtis(stretches: int) -> tuple[list[float], list[float]]:
 def _gradients(
     path: _Path, damage: Damage, nodes: Sequence[float]
 ) -> list[tuple[_Gradients, _Gradients]]:
-    """Return the gradients of KL and of the fall in log-probability at each node."""
+    """Return the gradients of KL and of the drop in log-probability at each node."""
     at = torch.tensor(nodes, dtype=torch.float32, device=path.start.device)
     with torch.enable_grad():
         line = at[:, None, None]
@@ -306,7 +308,7 @@ def _gradients(
 
 
 def _means(
-    found: Sequence[tuple[_Gradients, _Gradients]], weights: Sequence[float]
+    gradients: Sequence[tuple[_Gradients, _Gradients]], weights: Sequence[float]
 ) -> tuple[_Gradients, _Gradients]:
     """Return the mean gradients of both measures along the path."""
     kl, log = (
@@ -316,7 +318,7 @@ def _means(
             sum((own.seen * w for own, w in zip(nodes[1:], weights[1:], strict=True)),
                 nodes[0].seen * weights[0]),
         )
-        for nodes in zip(*found, strict=True)
+        for nodes in zip(*gradients, strict=True)
     )  # fmt: skip
     return kl, log
 
@@ -331,7 +333,7 @@ def _shared(
     typo_ids: Sequence[int],
     token_bytes: Callable[[int], bytes],
 ) -> Attribution:
-    """Share what each token explains among its bytes."""
+    """Split each token's contribution among its bytes."""
     embedding: Any = path.run.model.wte
     by_byte = _adds_bytes(embedding, [typo_ids[i] for word in words for i in range(*word.typo)],
                           token_bytes)  # fmt: skip
@@ -377,7 +379,7 @@ def _shared(
 
 @torch.no_grad()
 def _adds_bytes(embedding: Any, ids: Sequence[int], token_bytes: Callable[[int], bytes]) -> bool:
-    """Return whether the vectors of tokens are sums over their bytes."""
+    """Return whether tokens' vectors are sums over their bytes."""
     if not hasattr(embedding, "byte_parts"):
         return False
     whole = embedding(torch.tensor([list(ids)], device=embedding.weight.device))[0]
@@ -387,13 +389,13 @@ def _adds_bytes(embedding: Any, ids: Sequence[int], token_bytes: Callable[[int],
 
 @torch.no_grad()
 def _added(embedding: Any, was: bytes, now: bytes) -> Tensor:
-    """Return what each byte of a token adds to the difference of its vector to another's, float64.
+    """Return what each byte adds to the difference between a token's vector and its clean one's.
 
-    Bytes that both have are compared with each other; a replaced stretch with the bytes in its
-    place; a lost one with its neighbours.
+    Common bytes are compared with each other, replaced bytes with their replacement; what lost
+    bytes added is subtracted from their neighbours.
 
     Returns:
-        ``(len(now), d_model)``; the rows add up to ``embedding(now) − embedding(was)``.
+        Float64, ``(len(now), d_model)``; the rows sum to ``embedding(now) − embedding(was)``.
     """
     added = embedding.byte_parts(now).double().clone()
     if not was:

@@ -1,4 +1,4 @@
-"""The probe on the command line, and its results as lines and as flat tables."""
+"""The probe on the command line: its results as printed lines and as flat tables."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def lines(result: Inside) -> Iterator[str]:
             f"{arm.arm}: clean says {arm.clean.guesses[0].text!r}, misspelled "
             f"{arm.typo.guesses[0].text!r}, KL {arm.typo.kl_nats:.4f} nats"
         )
-        for found in arm.maps:
-            if found.thing == "head":
+        for patched in arm.maps:
+            if patched.thing == "head":
                 yield "  head: " + ", ".join(_best_heads(result, arm))
                 continue
-            yield f"  {found.thing}, share of the damage undone (KL), by block and word"
+            yield f"  {patched.thing}, share of the damage undone (KL), by block and word"
             yield "  " + " ".join(f"{head.strip()[:8]:>8}" for head in ("", *heads))
-            for block, row in enumerate(found.outcomes, 1):
+            for block, row in enumerate(patched.outcomes, 1):
                 cells = " ".join(f"{_share(outcome):>8}" for outcome in row)
                 yield f"  {block:>8} {cells}"
         if arm.attribution:
@@ -56,17 +56,17 @@ def lines(result: Inside) -> Iterator[str]:
 
 
 def rows(result: Inside) -> list[dict[str, object]]:
-    """Return one row a patched cell: a thing, a block (and head) and a word of an arm."""
+    """Return one row for each patch: a thing, a block (and head) and a word of an arm."""
     table: list[dict[str, object]] = []
     for arm in result.arms:
-        for found in arm.maps:
-            for place, row in enumerate(found.outcomes):
-                block, head = divmod(place, arm.heads) if found.thing == "head" else (place, None)
+        for patched in arm.maps:
+            for place, row in enumerate(patched.outcomes):
+                block, head = divmod(place, arm.heads) if patched.thing == "head" else (place, None)
                 for word, outcome in zip(result.words, row, strict=True):
                     table.append(
                         {
                             "arm": arm.arm,
-                            "thing": found.thing,
+                            "thing": patched.thing,
                             "block": block + 1,
                             "head": "" if head is None else head + 1,
                             "clean": _written(result, word.clean, "clean"),
@@ -84,7 +84,7 @@ def rows(result: Inside) -> list[dict[str, object]]:
 
 def add_survey_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `survey`."""
-    parser.add_argument("--pairs", type=Path, help="file of pairs; ours by default")
+    parser.add_argument("--pairs", type=Path, help="file of pairs (default: ours)")
 
 
 def run_survey(predictor: Predictor, options: argparse.Namespace, progress: Any) -> Survey:
@@ -97,7 +97,7 @@ def survey_lines(result: Survey) -> Iterator[str]:
     """Yield the figures of a survey, for printing."""
     yield from result.problems
     yield (
-        f"pair {result.pair}, {result.used} of {result.asked} pairs count, seed {result.seed}; "
+        f"pair {result.pair}, {result.used} of {result.asked} pairs used, seed {result.seed}; "
         "share of the damage undone, by block"
     )
     for arm in result.arms:
@@ -119,7 +119,7 @@ def survey_lines(result: Survey) -> Iterator[str]:
 
 
 def survey_rows(result: Survey) -> list[dict[str, object]]:
-    """Return one row a place and block of an arm, or of a difference between two."""
+    """Return one row for each place and block of an arm, or of a difference between two."""
     named = [(arm.arm, arm.places) for arm in result.arms]
     named += [(f"{d.arm} − {d.other}", d.places) for d in result.differences]
     return [
@@ -147,11 +147,11 @@ def _written(result: Inside, span: tuple[int, int], text: str) -> str:
 
 def _best_heads(result: Inside, arm: ArmInside, most: int = 5) -> Iterator[str]:
     """Yield the heads whose outputs undo most of the damage at some word."""
-    found = arm.map("head")
-    assert found is not None
+    patched = arm.map("head")
+    assert patched is not None
     cells = [
         (outcome.kl_undone, place, word)
-        for place, row in enumerate(found.outcomes)
+        for place, row in enumerate(patched.outcomes)
         for word, outcome in zip(result.words, row, strict=True)
         if outcome.kl_undone is not None
     ]

@@ -1,12 +1,12 @@
-"""How much of a misspelling's damage a patched run still has.
+"""Measures how much of a misspelling's damage is left in a patched run.
 
 Notable:
 
-- Everything follows from differences of logits to the clean run's, which the head gives without
-  the rounding of two large numbers: ``KL(clean ‖ run) = log E[exp δ] − E[δ]`` under the clean
-  prediction.
-- A share is of the damage that the misspelled run has. Where that is too small to be divided by,
-  there is no share.
+- Everything is computed from logit differences to the clean run, which the head can produce without
+  the rounding errors of two large numbers: ``KL(clean ‖ run) = log E[exp δ] − E[δ]`` under the
+  clean prediction.
+- Shares are relative to the damage of the misspelled run. If that is too small to divide by, there
+  is no share.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from kronviz.probes.inside.runs import Run
 from kronviz.tokenizer import Tokenizer
 
 LEAST_KL, LEAST_DROP = 1e-4, 1e-2
-"""Damage in nats, by KL and by log-probability, below which there is no share."""
+"""Least damage in nats, by KL and by log-probability, for a share."""
 GUESSES = 5
 LARGEST = 80.0
-"""Differences of logits are cut here: beyond, their exponential is not a float32."""
+"""Logit differences are clipped here, because larger exponentials overflow float32."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A next token, readable, with its bytes in hexadecimal digits and its probability."""
+    """A possible next token: readable, its bytes in hexadecimal, and its probability."""
 
     text: str
     hex: str
@@ -37,15 +37,15 @@ class Guess:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run predicts, measured against the clean run.
+    """A run's prediction, compared with the clean run's.
 
     Attributes:
         kl_nats: KL(clean ‖ run).
         logprob_nats: log-probability of the clean run's first choice.
-        kl_undone, logprob_undone: share of the damage undone by either measure: 0 for the
-            misspelled run, 1 for the clean one, below 0 where the run is further away; ``None``
-            where the misspelling does no damage to speak of.
-        guesses: the most likely next tokens, likeliest first.
+        kl_undone, logprob_undone: share of the damage undone, by either measure: 0 for the
+            misspelled run, 1 for the clean one, negative if the run is further away; ``None`` if
+            the misspelling does hardly any damage.
+        guesses: the most probable next tokens, in order.
     """
 
     kl_nats: float
@@ -85,7 +85,7 @@ class Damage:
         """Return KL to the clean prediction and log-probability of its first choice, in nats.
 
         Args:
-            final: final hidden states, ``(runs, d_model)``; gradients flow where they are wanted.
+            final: final hidden states, ``(runs, d_model)``; differentiable.
 
         Returns:
             Two tensors ``(runs,)``.

@@ -2,8 +2,8 @@
 
 Notable:
 
-- The stream at the last token goes through the model's own final norm and head at every depth. The
-  norm was trained for the last depth alone; nothing is fitted to the others, as a tuned lens would.
+- At every depth the stream at the last token goes through the model's own final norm and head. The
+  norm was trained for the last depth only; unlike in a tuned lens, nothing is fitted to the others.
 
 Source: nostalgebraist, "interpreting GPT: the logit lens" (2020).
 """
@@ -19,13 +19,14 @@ from kronviz.probes.inside.runs import Run
 
 @dataclass(frozen=True)
 class LensLine:
-    """One token after every depth: entering the first block, then after each.
+    """One token at every depth: before the first block, then after each block.
 
     Attributes:
         text: ``clean`` or ``typo``, the text that was read.
         target: ``first`` (the clean text's first choice) or ``answer`` (the right answer).
         token: the token, readable.
-        ranks: 1 for the likeliest token; ``probs`` are probabilities.
+        ranks: its ranks, from 1 for the most probable token.
+        probs: its probabilities.
     """
 
     text: str
@@ -40,7 +41,7 @@ def lens_lines(clean: Run, typo: Run, targets: dict[str, tuple[int, str]]) -> tu
     """Follow tokens through the depths of both runs.
 
     Args:
-        targets: id and readable form of each token that is followed, by target.
+        targets: id and readable form of each token to follow, by target.
     """
     model, lines = clean.model, []
     ends = torch.stack([clean.streams[:, -1], typo.streams[:, -1]])

@@ -1,17 +1,16 @@
-"""Activation patching: a misspelled run in which one thing is taken from the clean run.
+"""Activation patching: a misspelled run with one thing replaced by that of the clean run.
 
 Notable:
 
-- Whatever is taken, the rest of the run is the same: some states of the residual stream before some
-  block are replaced, and the model goes on from there. An attention output, an MLP output or a head
-  at a token changes the stream before the next block at that token alone.
-- Of a patched run only what can differ is computed: nothing before the patched block, nothing at
-  tokens before the patched one, in the patched block no queries, keys and values of other tokens,
-  and in the last block nothing but what the last token needs. Runs that are resumed at different
-  blocks join one batch.
-- Token states know their positions, and blocks do not: a word's states in the residual stream can
-  be replaced by the clean word's even where it is cut into another number of pieces. Outputs are
-  added to tokens that are there, so that pieces are matched from the word's end.
+- Every patch replaces some states of the residual stream before some block, and the model continues
+  from there: an attention output, an MLP output or a head's output at a token changes the stream
+  before the next block at that token only.
+- Only what can differ is computed: nothing before the patched block or at tokens before the patched
+  one, no queries, keys and values of other tokens in the patched block, and in the last block only
+  what the last token needs. Runs resumed at different blocks share a batch.
+- Positions are part of the token states, and blocks do not know them. So a word's states in the
+  residual stream can be replaced by the clean word's even if it has another number of pieces.
+  Outputs are added to existing tokens, for which pieces are matched from the word's end.
 
 Sources: causal tracing and activation patching (Vig et al. 2020, arXiv 2004.12265; Meng et al.
 2022, arXiv 2202.05262); TransformerLens's ``patching.py`` is the reference implementation.
@@ -33,9 +32,9 @@ from kronviz.probes.inside.words import AlignedWord
 from kronviz.probes.outcomes import BATCH_FLOP
 
 THINGS = ("residual", "attention", "mlp", "head")
-"""What can be taken from the clean run; see `patches`."""
+"""What can be patched; see `patches`."""
 BATCH_TOKENS = 1_500
-"""Most tokens that patched runs are read with at once; fewer where the model is large."""
+"""Most tokens in a batch of patched runs; fewer for large models."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class Patch:
     """States that replace a stretch of the misspelled run.
 
     Attributes:
-        block: the replaced stream is the one before this block, counted from 0; ``n_layer`` stands
-            for the stream after the last.
+        block: the stream before this block is replaced, from 0; ``n_layer`` means the stream after
+            the last block.
         start, end: tokens of the misspelled text that are replaced.
         states: ``(tokens, d_model)``, as many as the clean word has.
     """
@@ -55,16 +54,16 @@ class Patch:
     states: Tensor
 
     def changes(self, typo: Run) -> bool:
-        """Return whether other states than the misspelled run's own are put in."""
+        """Return whether the states differ from the misspelled run's own."""
         return not torch.equal(self.states, typo.streams[self.block, self.start : self.end])
 
 
 @torch.no_grad()
 def patches(thing: str, clean: Run, typo: Run, word: AlignedWord) -> Iterator[Patch]:
-    """Yield the patches of one word, block after block (and head after head).
+    """Yield the patches of one word, by block (and head).
 
     Args:
-        thing: ``residual`` (the stream before the block), ``attention`` or ``mlp`` (what the part
+        thing: ``residual`` (the stream before the block), ``attention`` or ``mlp`` (what that layer
             adds), or ``head`` (what one head adds).
         clean, typo: runs of one model.
     """
@@ -95,33 +94,34 @@ def patches(thing: str, clean: Run, typo: Run, word: AlignedWord) -> Iterator[Pa
 
 
 def _after_attention(block: Block, layer: int, start: int, end: int, middle: Tensor) -> Patch:
-    """Go on behind a block's attention: its MLP works on each token alone."""
+    """Return the patch after a block's MLP, which works on each token separately."""
     return Patch(layer + 1, start, end, middle + block.mlp(block.norm_2(middle)))
 
 
 @torch.no_grad()
 def resume(typo: Run, chosen: Sequence[Patch]) -> Tensor:
-    """Run on from each patch and return the final hidden states at the last token.
+    """Resume the run from each patch; return the final hidden states at the last token.
 
     Args:
         typo: the misspelled run.
-        chosen: at least one patch; the cheaper in order of start and block.
+        chosen: at least one patch; it is cheaper if they are sorted by start and block.
 
     Returns:
         ``(patches, d_model)``, after the final norm.
     """
-    found = [_resume_batch(typo, [chosen[i] for i in batch]) for batch in batches(typo, chosen)]
-    return torch.cat(found)
+    return torch.cat(
+        [_resume_batch(typo, [chosen[i] for i in batch]) for batch in batches(typo, chosen)]
+    )
 
 
 def batches(typo: Run, chosen: Sequence[Patch]) -> Iterator[range]:
-    """Yield which patches are read together, `BATCH_TOKENS` and `BATCH_FLOP` at most."""
+    """Yield ranges of patches to run together, within `BATCH_TOKENS` and `BATCH_FLOP`."""
     start, tokens = 0, 0.0
     if not chosen:
         return
     body = parameter_count(typo.model.blocks)
     most = min(BATCH_TOKENS, BATCH_FLOP / (2 * body))
-    # A patch is measured by one pass through the head, which costs as much as so many tokens.
+    # Each patch needs one pass through the head, whose cost is converted to tokens.
     head = typo.model.lm_head.weight.numel() / body
     for place, patch in enumerate(chosen):
         length = len(patch.states) + typo.length - patch.end + head
@@ -133,9 +133,7 @@ def batches(typo: Run, chosen: Sequence[Patch]) -> Iterator[range]:
 
 
 def _resume_batch(typo: Run, chosen: Sequence[Patch]) -> Tensor:
-    """Return runs of one batch, grouped by where they begin to differ and how many tokens
-    follow.
-    """
+    """Resume the runs of one batch, grouped by start and length of their patch."""
     model = typo.model
     entering: dict[int, dict[tuple[int, int, int], list[int]]] = defaultdict(
         lambda: defaultdict(list)
@@ -167,11 +165,11 @@ def _resume_batch(typo: Run, chosen: Sequence[Patch]) -> Tensor:
 
 @dataclass
 class _Group:
-    """Runs that differ from the same token on and are equally long.
+    """Runs of equal length that differ from the same token on.
 
     Attributes:
-        places: which of the batch they are.
-        states: ``(runs, tokens, d_model)``, from where they begin to differ.
+        places: their indices in the batch.
+        states: ``(runs, tokens, d_model)``, from the first token that differs.
     """
 
     places: list[int]
@@ -186,7 +184,7 @@ def _pass_block(
     joining: dict[tuple[int, int, int], _Group],
     last: bool,
 ) -> dict[tuple[int, int, int], _Group]:
-    """Pass one block with all runs; those that join here bring what the misspelled run has."""
+    """Run one block for all runs; a joining run continues with the misspelled run's states."""
     every = [group.states for group in (*running.values(), *joining.values())]
     sizes = [states.shape[0] * states.shape[1] for states in every]
     flat = torch.cat([states.flatten(0, 1) for states in every])
@@ -222,8 +220,8 @@ def _pass_block(
 
 
 def _attend(typo: Run, layer: int, block: Block, start: int, qkv: Tensor, last: bool) -> Tensor:
-    """Return what the heads of runs give, of ``(runs, tokens, 3 · d_model)``, flat: ``(…,
-    d_model)``.
+    """Return the heads' outputs, flat ``(…, d_model)``, for ``qkv`` of shape ``(runs, tokens,
+    3 · d_model)``.
     """
     q, k, v = (
         part.unflatten(-1, (block.attention.n_head, -1)).transpose(1, 2)

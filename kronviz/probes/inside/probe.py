@@ -1,4 +1,4 @@
-"""Follow a clean and a misspelled text through every arm of a pair, part by part."""
+"""Follows a clean and a misspelled text through every arm of a pair, part by part."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from kronviz.strings import one_of
 MAX_TOKENS = 64
 MAX_ANSWER = 80
 _LOOK_S = 0.3
-"""How often somebody who waits for another's answer to the same texts asks whether to go on."""
+"""Seconds between two checks for a stop while another visitor's run on the same texts goes on."""
 PARTS = (*THINGS, BYTES)
-"""What can be asked: the things that are patched, and which byte does the damage."""
+"""The parts of an answer: the things that are patched, and which byte does the damage."""
 
 
 @dataclass(frozen=True)
 class InsideSettings:
-    """What the probe can be asked for."""
+    """The settings of the probe."""
 
     clean: str = setting(
         ...,
@@ -45,7 +45,7 @@ class InsideSettings:
         option="--answer",
     )
     parts: tuple[str, ...] = setting(
-        PARTS, "What is patched and computed, where head makes the answer long", choices=PARTS
+        PARTS, "What to patch and compute; head makes the answer long", choices=PARTS
     )
 
 
@@ -73,30 +73,30 @@ def inside(
     """Follow a clean and a misspelled text through every arm.
 
     Args:
-        clean: the text as it should be spelled, at most `MAX_TOKENS` tokens; ``typo`` likewise.
-        answer: the right next word, which the logit lens follows by its first token.
-        parts: names of `PARTS`; alignment, lens and attention are always there.
-        progress: told within each part and after it; a stopped run returns what is known.
+        clean, typo: the text as it should be spelled, and misspelled; at most `MAX_TOKENS` tokens.
+        answer: the right next word; the logit lens follows its first token.
+        parts: names of `PARTS`; alignment, lens and attention are always included.
+        progress: called during and after each part; a stopped run returns what is known.
 
     Raises:
-        InputError: a text cannot be read, both are the same, or they are not a misspelling of each
-            other.
+        InputError: a text is empty or too long, both are the same, or one is not a misspelling of
+            the other.
     """
     for part in parts:
         one_of(part, "part", PARTS)
     followed = Followed(predictor, clean, typo, answer)
     for count in range(min(1, len(parts)), len(parts) + 1):
-        found = followed.report(parts[:count], progress)
+        report = followed.report(parts[:count], progress)
         if not goes_on(progress, count, len(parts)):
             break
-    return found
+    return report
 
 
 class Followed:
-    """Two texts while they are followed through every arm: each part is computed once.
+    """Two texts followed through every arm; each part is computed once, when first needed.
 
     Args:
-        clean, typo, answer: as for `inside`, which says what is refused.
+        clean, typo, answer: as for `inside`, with its errors.
     """
 
     def __init__(self, predictor: Predictor, clean: str, typo: str, answer: str = ""):
@@ -127,11 +127,11 @@ class Followed:
         )
 
     def report(self, parts: Sequence[str], progress: Progress | None = None) -> Inside:
-        """Return what is known, with at least the given parts; others that are known are there too.
+        """Return all parts computed so far, with at least the given ones.
 
         Args:
             parts: names of `PARTS`.
-            progress: told within each part; the part under way is left out of a stopped run.
+            progress: called during each part; a stopped run leaves out the unfinished part.
         """
         while not self._lock.acquire(timeout=_LOOK_S):
             if not goes_on(progress, 0):
@@ -144,10 +144,10 @@ class Followed:
                 if part is not None and part not in self._known.parts:
                     before = {arm.arm: arm for arm in self._known.arms}
                     try:
-                        found = self._predictor.by_arm(partial(self._add, before, part, progress))
+                        arms = self._predictor.by_arm(partial(self._add, before, part, progress))
                     except Stopped:
                         break
-                    self._update(found, started)
+                    self._update(arms, started)
             return self._known
         finally:
             self._lock.release()
@@ -163,13 +163,13 @@ class Followed:
         if len(answer) > MAX_ANSWER:
             raise InputError(
                 f"The right answer has {len(answer):,} characters; the limit is {MAX_ANSWER}. "
-                "Give the next word alone."
+                "Give only the next word."
             )
         token = self._tokenizer.encode(answer if clean[-1:].isspace() else f" {answer}")[0]
         return token, self._tokenizer.token_text(token)
 
     def _begin(self, arm: str) -> ArmInside:
-        """Run an arm on both texts and compute what is there at once."""
+        """Run an arm on both texts and compute the parts that take no time."""
         model = self._predictor.arms[arm]
         clean, typo = trace(model, self.clean_ids), trace(model, self.typo_ids)
         damage = Damage(clean, typo, self._tokenizer)
@@ -197,7 +197,7 @@ class Followed:
         clean, typo, damage = self._runs[arm]
         report = known[arm]
         if part == BYTES:
-            found = attribute(
+            attribution = attribute(
                 clean,
                 typo,
                 self.clean_ids,
@@ -207,9 +207,9 @@ class Followed:
                 self._tokenizer.token_bytes,
                 progress,
             )
-            return replace(report, attribution=found)
-        drawn = patch_map(part, clean, typo, self._known.words, damage, progress)
-        return replace(report, maps=(*report.maps, drawn))
+            return replace(report, attribution=attribution)
+        patched = patch_map(part, clean, typo, self._known.words, damage, progress)
+        return replace(report, maps=(*report.maps, patched))
 
 
 def patch_map(
@@ -220,31 +220,31 @@ def patch_map(
     damage: Damage,
     progress: Progress | None = None,
 ) -> PatchMap:
-    """Patch a thing at every word and, by block or head, everywhere.
+    """Patch a thing at every word and in every block (or head).
 
-    Words before the first change read the same in both texts: there the misspelled run stands. So
-    it does where states are put in the place of equal ones, as before the first block.
+    Patches that change nothing get the misspelled run's outcome without a run: those at words
+    before the first change, and those whose states are equal, such as before the first block.
 
     Args:
-        progress: told how many patches are done.
+        progress: called with the number of patches done.
 
     Raises:
-        Stopped: it is not to go on.
+        Stopped: ``progress`` returned ``False``.
     """
     first = next(place for place, word in enumerate(words) if word.changed)
     chosen = [list(patches(thing, clean, typo, word)) for word in words[first:]]
     rows = len(chosen[0])
     patched = [patch for column in chosen for patch in column]
-    found = [damage.typo] * len(patched)
-    telling = [place for place, patch in enumerate(patched) if patch.changes(typo)]
-    for batch in batches(typo, [patched[place] for place in telling]):
-        tell(progress, batch.start, len(telling))
-        places = [telling[i] for i in batch]
+    results = [damage.typo] * len(patched)
+    changing = [place for place, patch in enumerate(patched) if patch.changes(typo)]
+    for batch in batches(typo, [patched[place] for place in changing]):
+        tell(progress, batch.start, len(changing))
+        places = [changing[i] for i in batch]
         outcomes = damage.outcomes(resume(typo, [patched[place] for place in places]))
         for place, outcome in zip(places, outcomes, strict=True):
-            found[place] = outcome
+            results[place] = outcome
     columns = [[damage.typo] * rows] * first
-    columns += [found[start : start + rows] for start in range(0, len(found), rows)]
+    columns += [results[start : start + rows] for start in range(0, len(results), rows)]
     return PatchMap(thing, tuple(zip(*columns, strict=True)))
 
 

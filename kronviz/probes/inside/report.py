@@ -1,4 +1,4 @@
-"""What the probe finds inside a pair of models, as plain data."""
+"""The results of the probe."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PatchMap:
 
     Attributes:
         thing: a name of `patching.THINGS`.
-        outcomes: by row and aligned word. A row is a block; for ``head`` it is a head, those of the
-            first block first.
+        outcomes: by row and aligned word. A row is a block or, for ``head``, a head; the heads of
+            the first block come first.
     """
 
     thing: str
@@ -33,12 +33,13 @@ class ArmInside:
     """One arm from the inside.
 
     Attributes:
-        clean, typo: what the two runs predict.
-        blocks, heads: how many blocks the model has, and heads in each.
-        maps: patching, as far as it was asked and is computed.
+        clean, typo: the predictions of the two runs.
+        blocks, heads: number of blocks in the model, and of heads in each.
+        maps: the patching maps computed so far.
         lens: the logit lens, see `lens`.
-        looks: what the heads look at; ``joining`` names those that join a word's pieces.
-        attribution: which byte does the damage, once it is computed.
+        looks: attention weights.
+        joining: the heads that join a word's pieces.
+        attribution: which byte does the damage, once computed.
     """
 
     arm: str
@@ -54,7 +55,7 @@ class ArmInside:
 
     def map(self, thing: str) -> PatchMap | None:
         """Return the map of a thing, if it was computed."""
-        return next((found for found in self.maps if found.thing == thing), None)
+        return next((patched for patched in self.maps if patched.thing == thing), None)
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class Inside:
 
     Attributes:
         pair: name of the pair.
-        answer: the right answer, as given; empty where none was.
+        answer: the right answer, as given; may be empty.
         words: the tokens of both texts, aligned word by word.
-        seconds: time that it took so far.
+        seconds: the time taken so far.
     """
 
     pair: str
@@ -80,10 +81,10 @@ class Inside:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the names of the parts that are computed."""
+        """Return the names of the parts computed so far."""
         if not self.arms:
             return ()
-        things = tuple(found.thing for found in self.arms[0].maps)
+        things = tuple(patched.thing for patched in self.arms[0].maps)
         return (*things, BYTES) if self.arms[0].attribution else things
 
     def arm(self, name: str) -> ArmInside:

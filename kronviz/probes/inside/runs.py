@@ -1,11 +1,11 @@
-"""A model's run on one text, with everything inside that can be patched, read or resumed from.
+"""A model's run on one text, with all inner states that can be patched, shown or resumed from.
 
 Notable:
 
-- The numbers are those of `GPT.forward`, to the rounding of float32. Attention is computed in two
-  steps, because its patterns and the output of each head are wanted.
-- What `patching` resumes from (queries, keys and values of each block) is kept, so that a patched
-  run computes what differs and nothing else.
+- The numbers are those of `GPT.forward`, up to float32 rounding. Attention is computed in two
+  steps, because its patterns and the output of each head are needed.
+- Queries, keys and values of each block are stored, so that a patched run (`patching`) computes
+  only what differs.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from kronviz.model import GPT, Block
 
 @dataclass(frozen=True)
 class Run:
-    """What a model computed on ``T`` tokens; ``L`` blocks of ``H`` heads.
+    """The inner states of a model on ``T`` tokens, with ``L`` blocks of ``H`` heads.
 
     Attributes:
         model: the model that ran.
         streams: the residual stream before each block and after the last, ``(L + 1, T, d_model)``.
         qkv: queries, keys and values of each block side by side, ``(L, T, 3 · d_model)``.
-        patterns: what each head looks at, ``(L, H, T, T)``; rows sum to 1.
+        patterns: attention weights of each head, ``(L, H, T, T)``; rows sum to 1.
         heads: outputs of the heads before they are mixed, ``(L, T, H, d_head)``.
-        attention, mlp: what each block's parts add to the stream, ``(L, T, d_model)``.
+        attention, mlp: what each block's two layers add to the stream, ``(L, T, d_model)``.
     """
 
     model: GPT
@@ -43,18 +43,18 @@ class Run:
 
     @property
     def length(self) -> int:
-        """Tokens read."""
+        """Number of tokens."""
         return self.streams.shape[1]
 
 
 def blocks(model: GPT) -> list[Block]:
-    """Return the blocks of a model, typed as what they are."""
+    """Return the blocks of a model, with their type."""
     return cast(list[Block], list(model.blocks))
 
 
 @torch.no_grad()
 def trace(model: GPT, ids: Sequence[int]) -> Run:
-    """Run a model on one text and keep what is inside.
+    """Run a model on one text and store its inner states.
 
     Args:
         ids: 1 to ``n_ctx`` token ids.
@@ -63,7 +63,7 @@ def trace(model: GPT, ids: Sequence[int]) -> Run:
     (stream,) = model.residual_stream(tokens, depth=0)[0]
     time = len(stream)
     future = torch.ones(time, time, dtype=torch.bool, device=model.device).triu(1)
-    streams, kept = [stream], []
+    streams, stored = [stream], []
     for block in blocks(model):
         attention = block.attention
         qkv = attention.qkv(block.norm_1(stream))
@@ -75,5 +75,5 @@ def trace(model: GPT, ids: Sequence[int]) -> Run:
         added = block.mlp(block.norm_2(stream + mixed))
         stream = stream + mixed + added
         streams.append(stream)
-        kept.append((qkv, pattern, heads, mixed, added))
-    return Run(model, torch.stack(streams), *map(torch.stack, zip(*kept, strict=True)))
+        stored.append((qkv, pattern, heads, mixed, added))
+    return Run(model, torch.stack(streams), *map(torch.stack, zip(*stored, strict=True)))

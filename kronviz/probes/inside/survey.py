@@ -1,12 +1,13 @@
-"""Where in the network the damage of a misspelling is undone, on average over many pairs.
+"""Measures where in the network a misspelling's damage is undone, on average over many pairs.
 
 Notable:
 
-- Four places are restored before, or in, every block: the misspelled word (the stream at all its
+- Four places are patched before, or in, every block: the misspelled word (the stream at all its
   pieces), the last token (the stream there), and what attention and MLP add at the word.
-- A share is of the mean damage of all pairs, ``1 − Σ KL(patched) / Σ KL(misspelled)``: a pair that
-  is hardly damaged cannot outweigh the others. Intervals resample pairs, the same for every arm.
-- Left out are pairs whose last word is the misspelled one, because there the places are the same.
+- A share is relative to the mean damage of all pairs, ``1 − Σ KL(patched) / Σ KL(misspelled)``, so
+  that a pair with hardly any damage cannot outweigh the others. Intervals resample pairs, the same
+  for every arm.
+- Pairs whose last word is the misspelled one are left out, because their places coincide.
 
 Run it: ``python -m kronviz.probes inside-pairs --pair tiny``.
 """
@@ -45,7 +46,7 @@ MAX_TOKENS = 64
 
 @dataclass(frozen=True)
 class PlaceShares:
-    """The share of the damage undone by restoring one place, block after block, with intervals."""
+    """The share of the damage undone by restoring one place, by block, with intervals."""
 
     place: str
     shares: tuple[Interval, ...]
@@ -57,8 +58,8 @@ class ArmSurvey:
 
     Attributes:
         damage_kl_nats: mean KL(clean ‖ misspelled).
-        places: the share undone by place and block.
-        joining: the heads that most join the pieces of the misspelled words, on average.
+        places: the shares undone, by place and block.
+        joining: the heads that, on average, most join the pieces of the misspelled words.
     """
 
     arm: str
@@ -81,13 +82,13 @@ class Survey:
     """Where the damage is undone, over many pairs.
 
     Attributes:
-        asked: pairs that could be read; ``done`` were, fewer where the run was stopped; ``used``
-            of those count (see the module's notes).
+        asked, done, used: number of readable pairs, of those read before a stop, and of those used
+            (see the module's notes).
         problems: a sentence for each pair that could not be used.
-        seed: of the intervals.
-        arms: empty where fewer than two pairs count.
+        seed: seed of the intervals.
+        arms: empty if fewer than two pairs are used.
         differences: every other arm minus the first.
-        seconds: time that it took.
+        seconds: the time taken.
     """
 
     pair: str
@@ -111,12 +112,12 @@ def survey(
     """Patch every pair in every arm.
 
     Args:
-        progress: told after each pair; a stopped run returns what was read.
+        progress: called after each pair; a stopped run returns what was read.
     """
     started = time.perf_counter()
     pairs = fitted(predictor, pairs, progress)
     problems = list(pairs.problems)
-    kept: list[list[_Reading]] = []
+    readings: list[list[_Reading]] = []
     done = 0
     for pair in pairs.pairs:
         try:
@@ -125,16 +126,18 @@ def survey(
             problems.append(f"Pair {pair.id[:40]!r} is left out: {error}")
         else:
             if texts is not None:
-                kept.append(predictor.by_arm(partial(_read, predictor, texts)))
+                readings.append(predictor.by_arm(partial(_read, predictor, texts)))
         done += 1
         if not goes_on(progress, done, len(pairs.pairs)):
             break
-    arms, differences = _summed(list(predictor.arms), kept, seed) if len(kept) > 1 else ((), ())
+    arms, differences = (
+        _summed(list(predictor.arms), readings, seed) if len(readings) > 1 else ((), ())
+    )
     return Survey(
         pair=predictor.pair,
         asked=len(pairs.pairs),
         done=done,
-        used=len(kept),
+        used=len(readings),
         problems=tuple(problems),
         seed=seed,
         arms=arms,
@@ -154,7 +157,7 @@ class _Texts:
 
     @classmethod
     def of(cls, predictor: Predictor, clean: str, typo: str) -> _Texts | None:
-        """Return the texts of a pair; nothing where its last word is the misspelled one."""
+        """Return the texts of a pair; ``None`` if its last word is the misspelled one."""
         tokenizer = predictor.tokenizer
         ids = tokenizer.encode(clean), tokenizer.encode(typo)
         words = align_words(*([tokenizer.token_bytes(i) for i in own] for own in ids))
@@ -171,9 +174,10 @@ class _Reading:
     """One pair in one arm.
 
     Attributes:
-        damage: KL(clean ‖ misspelled); ``patched`` likewise, ``(places, blocks)``.
-        joins: how much each head joins the word's pieces, ``(blocks, heads)``; none of a word
-            that is one token.
+        damage: KL(clean ‖ misspelled).
+        patched: KL(clean ‖ patched), ``(places, blocks)``.
+        joins: how much each head joins the word's pieces, ``(blocks, heads)``; ``None`` if the
+            word is one token.
     """
 
     damage: float
@@ -207,17 +211,17 @@ def _read(predictor: Predictor, texts: _Texts, arm: str) -> _Reading:
 
 
 def _summed(
-    names: Sequence[str], kept: Sequence[Sequence[_Reading]], seed: int
+    names: Sequence[str], readings: Sequence[Sequence[_Reading]], seed: int
 ) -> tuple[tuple[ArmSurvey, ...], tuple[SurveyDifference, ...]]:
-    """Return means, intervals and paired differences of all pairs."""
-    damage = np.array([[reading.damage for reading in row] for row in kept])
+    """Return means, intervals and paired differences over all pairs."""
+    damage = np.array([[reading.damage for reading in row] for row in readings])
     means = bootstrap_intervals(damage, seed)
-    patched = [np.stack([row[i].patched for row in kept]) for i in range(len(names))]
+    patched = [np.stack([row[i].patched for row in readings]) for i in range(len(names))]
     blocks = [own.shape[2] for own in patched]
-    # What is undone, and of how much, by pair and column: place after place, block after block.
+    # Numerators and denominators of the shares, by pair and column (place, then block).
     ratios = []
     for i, own in enumerate(patched):
-        flat = own.reshape(len(kept), -1)
+        flat = own.reshape(len(readings), -1)
         whole = np.broadcast_to(damage[:, i, None], flat.shape)
         ratios.append((whole - flat, whole))
     shares = [ratio_intervals(*own, seed) for own in ratios]
@@ -226,7 +230,7 @@ def _summed(
             arm=name,
             damage_kl_nats=means[i],
             places=tuple(_by_place(shares[i], blocks[i])),
-            joining=_joining([row[i].joins for row in kept]),
+            joining=_joining([row[i].joins for row in readings]),
         )
         for i, name in enumerate(names)
     )
@@ -237,7 +241,7 @@ def _summed(
             tuple(_by_place(ratio_differences(ratios[i], ratios[0], seed), blocks[i])),
         )
         for i in range(1, len(names))
-        # Blocks of models of other depths are not compared.
+        # Models of different depth cannot be compared block by block.
         if blocks[i] == blocks[0]
     )
     return arms, differences
@@ -248,8 +252,8 @@ def _by_place(flat: Sequence[Interval], blocks: int) -> Iterator[PlaceShares]:
         yield PlaceShares(place, tuple(flat[i * blocks : (i + 1) * blocks]))
 
 
-def _joining(found: Sequence[NDArray[np.float64] | None]) -> tuple[JoiningHead, ...]:
-    joined = [own for own in found if own is not None]
+def _joining(joins: Sequence[NDArray[np.float64] | None]) -> tuple[JoiningHead, ...]:
+    joined = [own for own in joins if own is not None]
     if not joined:
         return ()
     means = np.mean(joined, axis=0)

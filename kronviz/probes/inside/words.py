@@ -1,12 +1,12 @@
-"""Words of a clean text aligned with their spelling in a misspelled one, token by token.
+"""Aligns the words of a clean text with their spellings in a misspelled one, token by token.
 
 Notable:
 
-- Boundaries are the places of `probes.alignment`: both texts have read the same up to there. Around
-  a change they are moved outwards to the ends of words, so that one word stands against its pieces.
-  Scripts that put no spaces between words (Chinese, Thai) are aligned character by character.
-- Two texts that are not misspellings of each other are refused by the word that differs most, or
-  where too few letters are left of all words together.
+- Boundaries are the places of `probes.alignment`, up to which both texts read the same. Around a
+  change they are moved outwards to the ends of words, so that whole words are compared. Scripts
+  without spaces between words (Chinese, Thai) are aligned character by character.
+- Texts that are not misspellings of each other are refused: if one word differs too much, or if too
+  few letters of all words are shared.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MOST_CHANGED = 0.6
 """Share of the letters of the longer spelling that may differ; two letters always may."""
 _ZWJ, _ZWNJ = "\u200d", "\u200c"
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
-"""How the names of characters begin whose scripts write words without spaces between them."""
+"""Prefixes of the Unicode names of characters in scripts without spaces between words."""
 
 
 @dataclass(frozen=True)
 class AlignedWord:
-    """A stretch of tokens of the clean text and the tokens of the misspelled one that stand for it.
+    """A range of tokens of the clean text and the corresponding tokens of the misspelled one.
 
     Attributes:
-        clean, typo: first token and the one behind the last, in each text; never empty.
-        changed: the tokens differ.
+        clean, typo: the range in each text, end exclusive; never empty.
+        changed: whether the tokens differ.
     """
 
     clean: tuple[int, int]
@@ -43,10 +43,10 @@ class AlignedWord:
 
     @property
     def matched(self) -> tuple[tuple[int, int], ...]:
-        """Tokens that stand for each other, clean and misspelled, matched from the word's end.
+        """Corresponding tokens, clean and misspelled, matched from the word's end.
 
-        The last token of each side has read the whole word. Where one side has more tokens, its
-        first ones stand for nothing.
+        The last token on each side has read the whole word. If one side has more tokens, its first
+        ones have no counterpart.
         """
         shared = min(self.clean[1] - self.clean[0], self.typo[1] - self.typo[0])
         return tuple((self.clean[1] - i, self.typo[1] - i) for i in range(shared, 0, -1))
@@ -56,10 +56,10 @@ def align_words(clean: Sequence[bytes], typo: Sequence[bytes]) -> tuple[AlignedW
     """Align the tokens of two texts word by word.
 
     Args:
-        clean: the bytes of each token of the clean text; ``typo`` likewise.
+        clean, typo: the bytes of each token of the clean and the misspelled text.
 
     Raises:
-        InputError: the texts are the same, or no misspelling of each other.
+        InputError: the texts are the same, or one is not a misspelling of the other.
     """
     if b"".join(clean) == b"".join(typo):
         raise InputError("Both texts are the same; misspell one to see what happens inside.")
@@ -69,7 +69,7 @@ def align_words(clean: Sequence[bytes], typo: Sequence[bytes]) -> tuple[AlignedW
         if bound[0] > bounds[-1][0] and bound[1] > bounds[-1][1]:
             bounds.append(bound)
         elif len(bounds) > 1:
-            # One side has nothing to itself here: it joins the word before.
+            # One side has no token of its own here, so the other's joins the word before.
             bounds[-1] = max(bounds[-1][0], bound[0]), max(bounds[-1][1], bound[1])
     bounds[-1 if len(bounds) > 1 else len(bounds) :] = [(len(clean), len(typo))]
     words: list[AlignedWord] = []
@@ -95,7 +95,7 @@ def _word(
 
 
 def _inside_words(tokens: Sequence[bytes]) -> set[int]:
-    """Return which tokens go on with a word that a token before them began."""
+    """Return the tokens that continue a word."""
     offset, before, starts = 0, "", set()
     for char in b"".join(tokens).decode("utf-8", "surrogateescape"):
         if not _go_together(before, char):
@@ -107,7 +107,7 @@ def _inside_words(tokens: Sequence[bytes]) -> set[int]:
 
 
 def _go_together(before: str, char: str) -> bool:
-    """Return whether two neighboring characters are of one word, or of one picture."""
+    """Return whether two adjacent characters belong to one word or one grapheme."""
     if not before:
         return False
     if char in (_ZWJ, _ZWNJ) or before == _ZWJ or unicodedata.category(char) in ("Mn", "Mc", "Sk"):
@@ -123,7 +123,7 @@ def _is_letter(char: str) -> bool:
 
 
 def _check(clean: Sequence[bytes], typo: Sequence[bytes], words: Sequence[AlignedWord]) -> None:
-    """Raise `InputError` if a changed word is not a misspelling of the word it stands for."""
+    """Raise `InputError` if a changed word is not a misspelling of its counterpart."""
     changed = [word for word in words if word.changed]
     for word in changed:
         texts = _text(clean, *word.clean), _text(typo, *word.typo)
@@ -132,7 +132,7 @@ def _check(clean: Sequence[bytes], typo: Sequence[bytes], words: Sequence[Aligne
         edits = sum(max(b - a, d - c) for tag, a, b, c, d in codes if tag != "equal")
         if edits > max(2, MOST_CHANGED * max(len(one), len(other))):
             raise _different(*texts)
-    # Two letters of a word may always differ; all the words of a text are not that short.
+    # Each short word may differ in two letters, so all words together are checked, too.
     if len(changed) > 1:
         letters = [
             (_plain(_text(clean, *word.clean)), _plain(_text(typo, *word.typo))) for word in words
@@ -156,8 +156,6 @@ def _different(one: str, other: str) -> InputError:
 
 
 def _plain(text: str) -> str:
-    """Return a text without case, accents and spaces: differences of these alone are
-    misspellings.
-    """
+    """Return a text without case, accents and spaces, which a misspelling may all change."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c) and not c.isspace())
