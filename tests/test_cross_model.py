@@ -297,7 +297,8 @@ def test_identical_rows_are_said_to_be_so() -> None:
     )
     parallel = np.outer(np.linspace(1, 2, len(TOKENS)), VECTORS[0]).astype(np.float32)
     assert any(
-        "point in the same direction" in said for said in compare_table(table(parallel), TOKENS).warnings
+        "point in the same direction" in said
+        for said in compare_table(table(parallel), TOKENS).warnings
     )
 
 
