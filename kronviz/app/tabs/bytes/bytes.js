@@ -83,7 +83,9 @@
         type("with", query.get("with") ?? undefined);
         for (let turn = 0; turn < 20 && !answered(); turn += 1) await pause(50);
       }
-      type("place", query.get("at") ?? undefined);
+      const { min, max } = field("place") ?? {};
+      const at = Number(query.get("at"));
+      if (Number.isInteger(at) && at >= Number(min) && at <= Number(max)) type("place", String(at));
     }
     document.documentElement.classList.remove("kv-byte-following");
   };
