@@ -13,23 +13,27 @@ os.environ.setdefault("TRITON_INTERPRET", "0" if os.path.exists("/dev/nvidia0") 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-from small import draw_quickly, small_model
 
-from kronviz.checkpoint import CHECKPOINTS, PAIR, save_arm
-from kronviz.predictor import Predictor
+# The package is imported where it is needed: the process that deals the tests out runs none.
+if TYPE_CHECKING:
+    from kronviz.predictor import Predictor
 
 # A slow machine is not a fault of the code: properties are checked, never timed.
-settings.register_profile("kronviz", deadline=None)
+settings.register_profile("kronviz", deadline=None, max_examples=50)
 settings.load_profile("kronviz")
 
 
 @pytest.fixture(scope="session")
 def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair of small random models, saved as the app would find it. Do not write into it."""
+    from small import small_model
+
+    from kronviz.checkpoint import PAIR, save_arm
+
     folder = tmp_path_factory.mktemp("checkpoints") / "toy"
     for arm in PAIR:
         save_arm(small_model(arm), folder / arm)
@@ -38,13 +42,16 @@ def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_predictor(pair_folder: Path) -> Predictor:
+    from kronviz.predictor import Predictor
+
     return Predictor.load(pair_folder, device="cpu")
 
 
 @pytest.fixture(scope="session")
 def app(pair_folder: Path) -> Iterator[Any]:
     """The whole app over the small pair, as `app.py` builds it; to build it takes seconds."""
-    # Imported here: most tests need no page.
+    from small import draw_quickly
+
     from kronviz.app.context import load_context
     from kronviz.app.page import build_app, launch
 
@@ -73,4 +80,7 @@ def client(served: str) -> Any:
 @pytest.fixture(scope="session")
 def tiny_predictor() -> Predictor:
     """The shipped tiny pair."""
+    from kronviz.checkpoint import CHECKPOINTS
+    from kronviz.predictor import Predictor
+
     return Predictor.load(CHECKPOINTS / "tiny", device="cpu")

@@ -108,7 +108,7 @@ def test_resizing() -> None:
     made = model()
     with pytest.raises(TypeError, match=r"KroneckerEmbedding.*not an instance of"):
         made.resize_token_embeddings(100)
-    with pytest.raises(ValueError, match="make a KroneckerEmbedding of the new vocabulary"):
+    with pytest.raises(ValueError, match="make a KroneckerEmbedding with the new vocabulary"):
         made.resize_token_embeddings(512)
     before = made.get_input_embeddings()(IDS)
     more = KroneckerEmbedding([*WORDS, b"another"], 8, 2)

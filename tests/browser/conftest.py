@@ -18,13 +18,15 @@ import pytest
 from kronviz.app.context import load_context
 from kronviz.app.page import build_app, launch
 from kronviz.predictor import Comparison, InputError, Predictor
+from kronviz.probes.pairs import load_pairs
 
 SLOW = "slow"
 FAILED = pytest.StashKey[bool]()
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
+    "--disable-sync --no-first-run --process-per-site"
 ).split()
+"""One process for all pages: to start one takes as long as to open the app in it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +65,7 @@ class Unhurried:
     def compare_many(self, texts: list[tuple[str, str, str]]) -> list[Comparison | InputError]:
         self.asked += [typo for _, typo, _ in texts]
         if any(SLOW in typo for _, typo, _ in texts):
-            time.sleep(1.5)
+            time.sleep(0.8)
         return self._predictor.compare_many(texts)
 
 
@@ -153,6 +155,13 @@ def opened(browser: Any, profiles: dict[str, Any], address: str) -> Callable[...
         return page
 
     return open_page
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dozen of our pairs for all 320, where a run's result is not what is looked at."""
+    few = dataclasses.replace(load_pairs(), pairs=load_pairs().pairs[:12])
+    monkeypatch.setattr("kronviz.app.tabs.robustness.tab.load_pairs", lambda: few)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from kronviz.maps.umap_layout import main_axes
 
 Visit = Callable[..., Any]
 ALL = os.environ.get("KRONVIZ_ATTACKS") == "all"
-EVERY = 1 if ALL else 100
+EVERY = 1 if ALL else 300
 FIELDS = (
     ("Compare", "#kv-clean textarea"),
     ("Compare", "#kv-typo textarea"),
@@ -170,7 +170,7 @@ def test_typed_into_every_field_that_answers_while_one_types(watched: Any) -> No
 def test_misspelled_by_the_page(watched: Any) -> None:
     page = watched()
     open_tab(page, "Compare")
-    for text in some(9, 4):
+    for text in some(9, 2):
         page.evaluate(ANSWERED, ["#kv-clean textarea", f"a plain word {text}", "kv-misspell"])
 
 
@@ -184,7 +184,7 @@ def test_continued_and_forced_into_a_slot(watched: Any) -> None:
     fields = {"typo": ("prompt", "typo"), "slot": ("slotted", "string")}
     for mode, names in fields.items():
         page.click(f"#kv-gen-mode label:has(input[value={mode}])")
-        for text in some(3, 5):
+        for text in some(3, 2):
             for name in names:
                 written = f"{text} {{}}" if name == "slotted" else text
                 page.locator(f"#kv-gen-{name} :is(input, textarea)").fill(written)
@@ -219,7 +219,7 @@ def test_as_files_of_pairs(watched: Any) -> None:
     kinds = ("json", "jsonl", "csv", "tsv")
     for number, kind in enumerate(kinds):
         # As many as are shown one by one.
-        for texts in batches(some(10 * number, 40), 40):
+        for texts in batches(some(10 * number, 20), 40):
             run(f"{texts[-1]}.{kind}", pairs_file(kind, texts))
     for number, text in enumerate(some(2, 2)):
         run(f"{text}.{kinds[number % 4]}", text.encode())
@@ -240,7 +240,7 @@ def test_as_words_of_the_map(watched: Any, monkeypatch: pytest.MonkeyPatch) -> N
     page = watched()
     open_tab(page, "Map")
     words = "#kv-map-words textarea"
-    for text in some(11, 5):
+    for text in some(11, 2):
         page.evaluate(TYPE, [words, [""]])
         page.evaluate(ANSWERED, ["#kv-map-base :is(input, textarea)", text, "kv-map-add"])
     for number, texts in enumerate(batches(some(6, 12), 20)):
@@ -262,7 +262,7 @@ def test_as_strings_and_prompts_of_the_echo(watched: Any) -> None:
     strings, prompts = (
         page.locator(f"#kv-echo-{part} textarea") for part in ("strings", "prompts")
     )
-    texts = [text.replace(",", " ") for text in some(13, 8)]
+    texts = [text.replace(",", " ") for text in some(13, 5)]
     short = [text for text in texts if len(text.encode()) <= 64]
     prompts.fill("A {} and")
     for given in [*batches(short, 8), *([text] for text in texts if text not in short)]:
@@ -277,7 +277,7 @@ def test_as_strings_and_prompts_of_the_echo(watched: Any) -> None:
 def test_as_a_model_of_ones_own(watched: Any) -> None:
     """Words to look at, names of a tensor and of a model, files whose names and tokens attack."""
     page = watched("?tab=your-model&your-model.map=0")
-    short = [text for text in ATTACKS if len(text) < 90]
+    short = [text for text in ATTACKS if len(text) < 90][:: 1 if ALL else 3]
     strings = ["<s>", *short, *(f"▁{text}" for text in short), *"run runs ▁run ▁runs".split()]
     listed = list(dict.fromkeys(strings))
     rows = np.random.default_rng(1).normal(size=(len(listed), 8)).astype("f4")
@@ -299,7 +299,7 @@ def test_as_a_model_of_ones_own(watched: Any) -> None:
         tensor.fill(text)
         page.evaluate(PRESS, ["kv-table-run", "kv-table-run"])
 
-    first, second, *_ = texts = some(17, 3)
+    first, second, *_ = texts = some(17, 2)
     for kind, data in tokens.items():
         files = {
             "vectors": (f"{first}.npy", numbers.getvalue()),

@@ -39,8 +39,8 @@ def texts(page: Any) -> list[str]:
     return page.locator(".kv-gen-text").all_inner_texts()
 
 
-def test_a_result_is_there_before_anything_is_asked(visit: Visit) -> None:
-    page = generate_tab(visit)
+def test_a_result_is_there_before_anything_is_asked(stay: Visit) -> None:
+    page = generate_tab(stay)
     assert page.locator(".kv-gen-result .kv-panel").count() == 2
     assert page.locator(".kv-gen-token").count() > 2
     assert page.errors == []
@@ -123,8 +123,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_lost(stay: Visit) -> None:
 
 def test_a_link_brings_the_view_back_and_writes_it(visit: Visit) -> None:
     query = f"?tab=generate&mode=slot&slotted={quote('A {} is <b>')}&string=zyzzyva&seed=5"
-    page = visit()
-    page.goto(page.url + query)
+    page = visit(query)
     page.wait_for_selector(f"{DONE} .kv-gen-slot:has-text('zyzzyva')")
     page.wait_for_selector("text=seed 5")
     field = page.locator("#kv-gen-string textarea, #kv-gen-string input")
@@ -164,5 +163,6 @@ def test_the_layers_are_measured_beside_the_papers(stay: Visit) -> None:
     assert "the paper’s" in page.inner_text("#kv-lay-details")
     page.click("#kv-lay-start")
     page.wait_for_selector("text=Measured in")
+    page.wait_for_function("location.search.includes('layers.run=measured')")
     assert "ours" in page.inner_text("#kv-lay-details")
     assert page.errors == []

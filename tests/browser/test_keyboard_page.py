@@ -260,6 +260,7 @@ RUNS = {
 """What each tab's runs are started by, and what is there once they are over."""
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_other_runs(page: Any) -> None:
     go(page, "your-model")
     press(page, "#kv-tab-your-model input[type=range]", "Home")
@@ -276,6 +277,7 @@ def test_other_runs(page: Any) -> None:
     go(page, "about")
     press(page, ".kv-copy-text", "Enter")
     page.wait_for_selector("text=Copied")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("@misc{shravan2026")
 
 
 CONTROLS = """(where) => {
@@ -302,7 +304,7 @@ CONTROLS = """(where) => {
     window.__seen.clear();
     return all.length;
 }"""
-FOOT = "window.__seen.has(document.querySelector('.kv-footer a'))"
+FOOT = "window.__seen.has([...document.querySelectorAll('.kv-footer a')].at(-1))"
 WALKED = """() => {
     const named = (one) => one.outerHTML.slice(0, 120);
     return {
@@ -313,6 +315,7 @@ WALKED = """() => {
 }"""
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_tab_alone_reaches_every_control_of_every_tab(page: Any) -> None:
     """By Tab from the tab's own button through all that can be used, to the foot of the page.
 

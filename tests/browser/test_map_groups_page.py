@@ -32,8 +32,8 @@ def around(page: Any) -> None:
     page.mouse.up()
 
 
-def test_a_lasso_selects_lists_exports_and_travels_in_the_link(visit: Visit) -> None:
-    page = visit("?tab=map")
+def test_a_lasso_selects_lists_exports_and_travels_in_the_link(stay: Visit, visit: Visit) -> None:
+    page = stay("?tab=map")
     page.wait_for_function(READY)
     around(page)
     page.wait_for_selector(".kv-map-picked:visible")
@@ -66,9 +66,9 @@ def test_a_lasso_selects_lists_exports_and_travels_in_the_link(visit: Visit) -> 
     assert page.errors == []
 
 
-def test_a_group_is_named_for_what_its_tokens_share(visit: Visit) -> None:
+def test_a_group_is_named_for_what_its_tokens_share(stay: Visit) -> None:
     """Digits put into a corner of their own are found there, and nothing else is."""
-    page = visit("?tab=map")
+    page = stay("?tab=map")
     page.wait_for_function(READY)
     found = page.evaluate(
         """() => {

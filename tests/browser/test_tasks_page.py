@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from small import draw_quickly
+from walking import open_tab
 
 from kronviz.predictor import Predictor
 
@@ -26,8 +27,10 @@ class Clicks:
 
 
 @pytest.fixture
-def clicks(visit: Visit) -> Clicks:
-    return Clicks(visit())
+def clicks(stay: Visit) -> Clicks:
+    page = stay()
+    open_tab(page, "compare")
+    return Clicks(page)
 
 
 def test_find_out_whether_kron_helps_with_a_dropped_letter(clicks: Clicks) -> None:
@@ -56,6 +59,13 @@ def test_find_your_own_word_on_the_map(clicks: Clicks, small_predictor: Predicto
     assert clicks.count <= MOST
 
 
+def test_export_the_figure(clicks: Clicks) -> None:
+    with clicks.page.expect_download() as saved:
+        clicks("#kv-now .kv-save button >> nth=0")
+    assert saved.value.suggested_filename.endswith(".png")
+    assert clicks.count <= MOST
+
+
 def test_what_it_would_save_for_llamas_vocabulary(clicks: Clicks) -> None:
     clicks(".kv-groups >> text=Evidence")
     clicks(".kv-views:visible >> text=Cost")
@@ -63,11 +73,4 @@ def test_what_it_would_save_for_llamas_vocabulary(clicks: Clicks) -> None:
     clicks.page.locator("#kv-cost-number input").fill("128256")
     clicks.page.keyboard.press("Enter")
     clicks.page.wait_for_selector("#kv-tab-cost .kv-finding:has-text('98.5 M')")
-    assert clicks.count <= MOST
-
-
-def test_export_the_figure(clicks: Clicks) -> None:
-    with clicks.page.expect_download() as saved:
-        clicks("#kv-now .kv-save button >> nth=0")
-    assert saved.value.suggested_filename.endswith(".png")
     assert clicks.count <= MOST
