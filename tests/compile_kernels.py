@@ -79,27 +79,28 @@ def compile_for(kernel: Any, target: int, pointers: dict[str, str], **constants:
 
 
 def main() -> None:
-    for target in (80, 90):
+    for number in ("bf16", "fp32"):
+        stored = {"ids": "i64", "data": "u8", "offsets": "i32"}
+        pairs = number == "bf16"
+        rows = {"weight": "i32" if pairs else number, "mean": "fp32", **stored, "out": number}
+        forward = {"COLUMNS": gpu.COLUMNS, "BLOCKS": gpu.BLOCKS, "STEPS": gpu.STEPS}
+        ngrams = {"POS_DIM": 0, "ROWS": 8192, "SHORTEST": 2, "LONGEST": 4, "OWN": 4096}
         sums = {"sums": "fp32", "places": "i32"}
-        for number in ("bf16", "fp32"):
-            stored = {"ids": "i64", "data": "u8", "offsets": "i32"}
-            pairs = number == "bf16"
-            rows = {"weight": "i32" if pairs else number, "mean": "fp32", **stored, "out": number}
-            forward = {"COLUMNS": gpu.COLUMNS, "BLOCKS": gpu.BLOCKS, "STEPS": gpu.STEPS}
-            compile_for(kernels.encode, target, rows, **forward, PAIRS=pairs)
-            ngrams = {"POS_DIM": 0, "ROWS": 8192, "SHORTEST": 2, "LONGEST": 4, "OWN": 4096}
+        sorted_ids = {"order": "i64", "keys": "i16"}
+        # The two that need most registers; on an A100 the others need at most 80 of 255.
+        for target in (80, 90):
             compile_for(kernels.encode, target, rows, **forward, **ngrams, PAIRS=pairs)
-            sorted_ids = {"order": "i64", "keys": "i16"}
             compile_for(kernels.add_tokens, target, {"grad": number, **sorted_ids, **sums})
-            joined = {"pieces": "fp32", "firsts": "i32", "mean": "fp32", "out": number}
-            compile_for(kernels.join_cells, target, joined, COLUMNS=gpu.NARROW)
-        for keys in ("i16", "i32"):
-            keyed = {"ids": "i64", "keys": keys, "places": "i32"}
-            compile_for(kernels.sort_keys, target, keyed, PER=gpu.KEYS, num_warps=4)
-            compile_for(kernels.join_tokens, target, {"keys": keys, **sums}, COLUMNS=gpu.NARROW)
-        listed = {"owners": "i32", "begins": "i32", "ends": "i32", "gains": "fp64"}
-        packed = {"rows": "i32", "factors": "fp32", "pieces": "fp32"}
-        compile_for(kernels.add_cells, target, {**sums, **listed, **packed})
+        compile_for(kernels.encode, 90, rows, **forward, PAIRS=pairs)
+        joined = {"pieces": "fp32", "firsts": "i32", "mean": "fp32", "out": number}
+        compile_for(kernels.join_cells, 90, joined, COLUMNS=gpu.NARROW)
+    for keys in ("i16", "i32"):
+        keyed = {"ids": "i64", "keys": keys, "places": "i32"}
+        compile_for(kernels.sort_keys, 90, keyed, PER=gpu.KEYS, num_warps=4)
+        compile_for(kernels.join_tokens, 90, {"keys": keys, **sums}, COLUMNS=gpu.NARROW)
+    listed = {"owners": "i32", "begins": "i32", "ends": "i32", "gains": "fp64"}
+    packed = {"rows": "i32", "factors": "fp32", "pieces": "fp32"}
+    compile_for(kernels.add_cells, 90, {**sums, **listed, **packed})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Steps of DDP, FSDP2 and distributed checkpoints that `test_distributed` runs in two processes.
+"""Steps of DDP, FSDP2 and distributed checkpoints, then a training: what `test_distributed` runs.
 
-python tests/distributed_steps.py RANK FOLDER
+python tests/distributed_steps.py FOLDER DATA, in an environment as ``torchrun`` makes it.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
+
+from kronviz.training import train as training
 
 BATCHES = [torch.cat([IDS, IDS.flip(0)]), torch.cat([IDS, IDS]) + 1]
 FULL = StateDictOptions(full_state_dict=True)
@@ -55,7 +58,7 @@ def whole(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def main(rank: int, folder: Path) -> None:
+def steps(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
@@ -108,7 +111,6 @@ def main(rank: int, folder: Path) -> None:
         same(whole(empty), whole(sharded))
         torch.testing.assert_close(empty(OTHERS), sharded(OTHERS), rtol=1e-4, atol=1e-5)
     dist.destroy_process_group()
-    print("done")
 
 
 def copy_of(sharded: nn.Module, make: Callable[[], nn.Module]) -> nn.Sequential:
@@ -117,5 +119,13 @@ def copy_of(sharded: nn.Module, make: Callable[[], nn.Module]) -> nn.Sequential:
     return model
 
 
+def main(folder: Path, data: Path) -> None:
+    steps(int(os.environ["RANK"]), folder)
+    arguments = ["--config", "smoke", "--arm", "kron", "--data", str(data), "--set", "bf16=false"]
+    sys.argv = ["train", *arguments, "--out", str(folder / "two")]
+    training.main()
+    print("done")
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -124,3 +124,5 @@ PLAIN = (
 CONTROLS = tuple(f"a{chr(code)}b" for code in (*range(0x20), *range(0x7F, 0xA0)))
 
 ODD = (*MARKUP, *BLANKS, *LONG, *SCRIPTS, *EMOJI, *HALVES, *HIDDEN, *ZALGO, *PLAIN, *CONTROLS)
+VARIED = tuple(text for text in ODD if text not in CONTROLS[3:])
+"""All of them, with three control characters for all 63: for what takes long."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import runpy
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -193,9 +192,11 @@ def test_the_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["--vocabulary", "131072", "--pos-dim", "32"]
-    command = [sys.executable, "-m", "kronviz.accounting", *line]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert from_json(InputCost, done.stdout) == input_cost("131072", 32)
+    monkeypatch.setattr(sys, "argv", ["accounting", *line])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("kronviz.accounting", run_name="__main__")
+    assert left.value.code == 0
+    assert from_json(InputCost, capsys.readouterr().out) == input_cost("131072", 32)
     monkeypatch.setattr(sys, "argv", ["accounting", *line, "--d-model", "0"])
     with pytest.raises(SystemExit) as left:
         runpy.run_module("kronviz.accounting", run_name="__main__")

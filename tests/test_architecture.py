@@ -75,13 +75,13 @@ def test_training_needs_nothing_of_the_app() -> None:
                 )
 
 
-def test_training_runs_where_the_app_cannot() -> None:
+def test_training_and_passages_run_where_the_app_cannot() -> None:
     blocked = "gradio plotly umap pydantic pandas numba".split()
     code = f"""
 import sys
 for name in {blocked!r}:
     sys.modules[name] = None
-import kronviz.training.pair, kronviz.training.evaluate
+import kronviz.passages, kronviz.training.pair, kronviz.training.evaluate
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

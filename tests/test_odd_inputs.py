@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from odd_inputs import LONG, MARKUP, ODD
+from odd_inputs import LONG, MARKUP, ODD, VARIED
 from test_cross_model import TOKENS, table
 from test_html import Reader, read
 
@@ -92,7 +92,7 @@ def test_compare(context: Context) -> None:
 
 def test_generate(context: Context) -> None:
     knobs = (0.7, 0.9, 1, 42, 5, None)
-    for text in ODD:
+    for text in VARIED:
         for mode, slotted in (("typo", ""), ("slot", text + "{}")):
             *_, (page, _, _) = generate._written(
                 context, mode, text, text, slotted, text[:60], *knobs
@@ -105,7 +105,7 @@ def test_generate(context: Context) -> None:
 
 def test_byte_view(context: Context) -> None:
     ask = bytes_api.endpoints(context)[0]
-    for text in ODD:
+    for text in VARIED:
         size = len(clean_text(text).encode())
         first, shown, *others = bytes_tab._views(context, text, "run", 16, "insert", 1, None)[:4]
         for page in (first, shown, *others):
@@ -132,7 +132,7 @@ def test_neighbours_and_edits_of_markup(small_predictor: Predictor) -> None:
 
 
 def test_robustness(context: Context) -> None:
-    for text in ODD:
+    for text in VARIED:
         found = robustness_tab._words(context, text, 1, None)
         for page in (found.words, found.strip):
             inert(page)

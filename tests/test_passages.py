@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import lzma
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,9 +167,3 @@ def test_perturbations_by_chance_have_their_shares() -> None:
     assert 800 < sum(map(str.isupper, mixed)) < 1_200
     runs = perturb("ab" * 500, "Repeat", 2)
     assert max(map(len, runs.replace("ba", "b a").replace("ab", "a b").split())) == 4
-
-
-def test_passages_need_nothing_of_the_app() -> None:
-    blocked = "gradio plotly umap pydantic pandas numba".split()
-    code = f"import sys\nfor n in {blocked!r}: sys.modules[n] = None\nimport kronviz.passages"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=README.parent)
