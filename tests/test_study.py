@@ -128,6 +128,19 @@ def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> No
     assert figures.gaps(study).data[0].x == (333, 1000, 3000)
 
 
+def test_an_arm_is_shown_as_it_learned_best(folder: Path) -> None:
+    run = json.loads((folder / "toy" / "ngram-muon-0.002-600-s1.json").read_text())
+    for rate, loss in ((0.1, 5.0), (0.3, 5.2)):
+        tuned = run | {"val_loss": loss, "config": CONFIG | {"input_rate": rate}}
+        path = folder / "toy" / f"ngram-muon-0.002-600-in{rate}-s1.json"
+        path.write_text(json.dumps(tuned))
+    (study,) = studies(folder)
+    assert study.arms[0].val_nats == 5.0
+    assert study.arms[0].seeds == (1,)
+    assert study.arms[0].tuning.input_rate == 0.1
+    assert "× the learning rate" in str(table_of(study))
+
+
 def test_the_view_and_the_figures_hold_every_arm(folder: Path) -> None:
     (study,) = studies(folder)
     page = str(table_of(study)) + str(finding(study))

@@ -6,6 +6,8 @@ Notable:
 
 - A study is all runs of one configuration, optimizer, rate and number of steps
   (`kronviz.training.study`); `kronviz.training.measure` adds the loss on true continuations.
+- Of an arm that was trained with several scales or rates of its input, the runs with the lowest
+  mean validation loss are shown; passages are read from a text on which nothing was chosen.
 - Every arm is compared with the better of the two learned tables, run by run over the seeds and
   passage by passage over the text, so that what both share cancels out.
 - A verdict needs three seeds and intervals clear of 0. With fewer the sentence says so.
@@ -93,6 +95,19 @@ class CostsAbout:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How the input embedding of a run was trained, see `kronviz.training.configs.TrainConfig`."""
+
+    init_std: float = 0.0
+    input_rate: float = 1.0
+
+    def __str__(self) -> str:
+        parts = [f"drawn with std {self.init_std:g}"] if self.init_std else []
+        parts += [f"{self.input_rate:g}× the learning rate"] if self.input_rate != 1 else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
 class ArmResult:
     """What the runs of one arm came to.
 
@@ -108,6 +123,7 @@ class ArmResult:
         curve: tokens read and mean validation loss.
         measured: by condition; empty where nothing was measured yet.
         cost: ``None`` where it was not measured.
+        tuning: of several, the one with the lowest validation loss.
     """
 
     arm: str
@@ -122,6 +138,7 @@ class ArmResult:
     curve: tuple[tuple[int, float], ...]
     measured: tuple[Measured, ...]
     cost: Cost | None = None
+    tuning: Tuning = Tuning()
 
     def at(self, condition: str) -> Measured | None:
         """Return what was measured in a condition, if it was."""
@@ -293,10 +310,15 @@ def verdict(study: Study) -> str:
 
 def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study | None:
     """Put the runs of a study together; ``None`` where no table has run yet."""
-    by_arm: dict[str, dict[int, tuple[Path, dict[str, Any]]]] = defaultdict(dict)
+    tuned: dict[str, dict[Tuning, dict[int, tuple[Path, dict[str, Any]]]]]
+    tuned = defaultdict(lambda: defaultdict(dict))
     for path, run in runs:
         if run["arm"] in ARMS:
-            by_arm[run["arm"]][run["seed"]] = path, run
+            config = run["config"]
+            tuning = Tuning(config.get("init_std", 0.0), config.get("input_rate", 1.0))
+            tuned[run["arm"]][tuning][run["seed"]] = path, run
+    best = {arm: min(tried, key=lambda t: _mean_loss(tried[t])) for arm, tried in tuned.items()}
+    by_arm = {arm: tuned[arm][tuning] for arm, tuning in best.items()}
     tables = [arm for arm in TABLES if arm in by_arm]
     if not tables:
         return None
@@ -315,6 +337,7 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
         replace(
             _arm(arm, by_arm[arm], losses, table, full, measured, about.get("conditions", [])),
             cost=costs.get(arm),
+            tuning=best[arm],
         )
         for arm in by_arm
     )
@@ -333,6 +356,10 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
         arms=tuple(sorted(arms, key=lambda arm: arm.val_nats)),
         costs=costs_about,
     )
+
+
+def _mean_loss(runs: dict[int, tuple[Path, dict[str, Any]]]) -> float:
+    return float(np.mean([run["val_loss"] for _, run in runs.values()]))
 
 
 def _costs(folder: Path) -> tuple[dict[str, Cost], CostsAbout | None]:
@@ -457,7 +484,7 @@ def lines(study: Study) -> Iterator[str]:
                 cells.append(f"{condition} {found.nats.mean:.4f}")
                 if found.difference:
                     cells.append(f"({_signed(found.difference)})")
-        yield "  ".join(cells)
+        yield "  ".join(cells + ([f"({arm.tuning})"] if str(arm.tuning) else []))
     for gap in study.gaps:
         said = ", ".join(f"{_signed(d, d.low < d.high)} at {t:,}" for t, d in gap.points)
         if gap.extrapolated:

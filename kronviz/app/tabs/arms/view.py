@@ -148,9 +148,14 @@ def _row(arm: ArmResult, with_costs: bool) -> Markup:
         )
     return element(
         "tr",
-        element("th", arm_name(arm.arm), _small(ARMS[arm.arm].about), scope="row"),
+        element("th", arm_name(arm.arm), _small(_about(arm)), scope="row"),
         *[element("td", marked(cell)) for cell in (*cells, str(len(arm.seeds)))],
     )
+
+
+def _about(arm: ArmResult) -> str:
+    tuning = str(arm.tuning)
+    return f"{ARMS[arm.arm].about}; input {tuning}" if tuning else ARMS[arm.arm].about
 
 
 def _difference(value: Interval | None, bounds: bool = True) -> Markup:
