@@ -188,7 +188,9 @@ def test_what_is_too_large_is_refused_before_it_is_read(served: str) -> None:
             assert f" {status} ".encode() in line.recv(1000), path
 
 
-def test_bodies_that_never_end_hold_little(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bodies_that_never_end_hold_little(
+    served: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(bodies, "MOST_HELD", 150_000)
     monkeypatch.setattr(bodies, "IDLE_S", 1.0)
     head = b"POST /gradio_api/call/compare HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n"
@@ -200,7 +202,12 @@ def test_bodies_that_never_end_hold_little(served: str, monkeypatch: pytest.Monk
             eventually(lambda: bool(bodies._held))
             said.append(line)
         assert [b" 408 " in said[0].recv(1000), b" 503 " in said[1].recv(1000)] == [True, True]
-    assert not bodies._held
+        lines.enter_context(
+            socket.create_connection(("127.0.0.1", httpx.URL(served).port))
+        ).sendall(head + b" " * 90_000)
+        eventually(lambda: bool(bodies._held))
+    eventually(lambda: not bodies._held)
+    assert "Traceback" not in caplog.text
     texts = {"clean": "The sun", "typo": "Teh sun" + " " * 90_000}
     assert httpx.post(f"{served}gradio_api/call/v2/compare", json=texts).status_code == 200
 
@@ -353,6 +360,8 @@ LONG = (
     ("kronviz.app.tabs.your_model.tab", "TableProbe"),
     ("kronviz.app.tabs.map.tab", "lay_out_words"),
     ("kronviz.app.tabs.map.tab", "map_of"),
+    ("kronviz.app.tabs.cost.tab", "measure_times"),
+    ("kronviz.app.tabs.inside.view", "answer"),
 )
 """What the long runs of the page compute with."""
 
@@ -390,10 +399,10 @@ def test_an_error_in_any_long_run_is_one_sentence_and_it_can_run_again(
         function
         for function in app.fns.values()
         if function.api_visibility == "private"
-        and function.concurrency_id in ("lab", "map")
+        and function.queue
         and inspect.isgeneratorfunction(function.fn)
     ]
-    assert len(long) >= 9
+    assert len(long) >= 12
     for function in long:
         said = run_on_page(served, function)
         assert re.search("ended early|not enough memory", said), (function.fn, said[-500:])

@@ -161,7 +161,7 @@ class Guard:
         except Refused as refused:
             await answer.say(refused.status_code, str(refused))
         except ClientDisconnect:
-            raise
+            return  # Nobody is there to be answered.
         except Exception as error:
             if answer.begun:
                 _log.warning("The answer to %s broke off: %s.", scope["path"], type(error).__name__)

@@ -211,8 +211,13 @@ class Line:
         @functools.wraps(function)
         async def answer(*arguments: Any) -> Any:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._threads, functools.partial(function, *arguments)
-            )
+            return await loop.run_in_executor(self._threads, safe, *arguments)
+
+        def safe(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except (KeyboardInterrupt, SystemExit) as error:
+                # It would end the event loop, and so the app.
+                raise RuntimeError(type(error).__name__) from error
 
         return answer

@@ -31,6 +31,7 @@ from kronviz.app.components import (
     add_endpoint,
     answer,
     element,
+    failure,
     html_part,
     plot,
 )
@@ -184,8 +185,8 @@ def _measured(
     try:
         name = _vocabulary(vocabulary, count)
         found = measure_times(name, pos_dim, d_model, dtype, tokens)  # type: ignore[arg-type]
-    except InputError as error:
-        yield [view.refused(str(error)), gr.skip()]
+    except BaseException as error:
+        yield [view.refused(failure(error)), gr.skip()]
         return
     shape = CostSettings(name, found.pos_dim, found.d_model, found.dtype)
     again = view.command(shape, found.tokens)

@@ -204,11 +204,7 @@ def _written(
             sampler,
             clean_text(string or "") if mode == "slot" else None,
         )
-    except InputError as error:
-        yield refused(str(error), "kv-gen-result"), generate_view.status(""), False
-        return
-    drawn = 0.0
-    try:
+        drawn = 0.0
         if stopped():
             yield gr.skip(), _stopped(), False
             return

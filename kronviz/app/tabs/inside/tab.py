@@ -20,12 +20,21 @@ from typing import Any
 
 import gradio as gr
 
-from kronviz.app.components import Fields, element, html_part, plot, remember, still_there, textbox
+from kronviz.app.components import (
+    Fields,
+    element,
+    failure,
+    html_part,
+    plot,
+    remember,
+    still_there,
+    textbox,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.inside import view
 from kronviz.app.tabs.inside.api import add_endpoints
 from kronviz.figures import inside as figures
-from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.predictor import Predictor, clean_text
 from kronviz.probes.inside import Followed
 from kronviz.probes.inside.report import BYTES
 from kronviz.progress import Stopped
@@ -135,11 +144,11 @@ def build(context: Context) -> None:
                 ]
                 yield [view.answer(report, thing, measure, number), *pictures]
                 drawn = True
-        except Stopped:
+        except (Stopped, GeneratorExit):
             return
-        except InputError as error:
+        except BaseException as error:
             empty = [figures.lens(None, target, what) for what, _ in _LENS]
-            yield [view.refusal(str(error), number), *empty]
+            yield [view.refusal(failure(error), number), *empty]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for control, other in zip(texts, shared, strict=True):
