@@ -56,12 +56,9 @@ def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> byte
         InputError: there is no such regular file, it cannot be read, or it is larger than ``limit``
             bytes.
     """
-    name = short_name(path.name)
+    name = file_name(path)
     try:
-        if not path.exists():
-            raise InputError(f"There is no file {name}; check its path.")
-        if not path.is_file():
-            raise InputError(f"{name} is not a regular file; give a plain text file.")
+        check_file(path)
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:
@@ -84,7 +81,7 @@ def read_lines(path: Path, *, most: int = MAX_LINES) -> list[str]:
         InputError: as `read_bytes` and `decode_text`; the file has no line, or too many.
     """
     lines = split_lines(decode_text(read_bytes(path), path.name))
-    name = short_name(path.name)
+    name = file_name(path)
     if not lines:
         raise InputError(f"{name} is empty; write one entry per line.")
     if len(lines) > most:
@@ -102,15 +99,17 @@ def documents(path: Path) -> Iterator[str]:
     Raises:
         InputError: there is no such regular file, it is not UTF-8, or a record has no ``text``.
     """
-    name = short_name(path.name)
-    if not path.is_file():
-        raise InputError(f"There is no file {name}; check its path.")
+    name = file_name(path)
+    check_file(path)
     lines = path.name.removesuffix(".xz").endswith(".jsonl")
     opened = lzma.open if path.name.endswith(".xz") else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="\n" if lines else None) as file:
             if not lines:
-                yield file.read()
+                text = file.read()
+                if "\0" in text:
+                    raise InputError(f"{name} is a binary file; give a plain text file.")
+                yield text
                 return
             for number, line in enumerate(file, start=1):
                 if line.strip():
@@ -132,6 +131,26 @@ def _record_text(line: str, place: str) -> str:
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise InputError(f'{place}: a record needs a string "text".')
     return record["text"]
+
+
+def check_file(path: Path) -> None:
+    """Raise an `InputError` unless there is a regular file of that name."""
+    name = file_name(path)
+    try:
+        if not path.exists():
+            raise InputError(f"There is no file {name}; check its path.")
+        if path.is_dir():
+            raise InputError(f"{name} is a folder; give a file in it.")
+        if not path.is_file():
+            raise InputError(f"{name} is not a regular file; give a plain text file.")
+    except OSError as error:
+        reason = (error.strerror or "its name is not a path").lower()
+        raise InputError(f"{name} cannot be read: {reason}.") from None
+
+
+def file_name(path: Path) -> str:
+    """Return what a message calls a file: its name, or the path that has none, such as “.”."""
+    return short_name(path.name or str(path))
 
 
 def short_name(text: str, most: int = 60) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kronviz.errors import InputError
-from kronviz.lines import read_lines, split_lines
+from kronviz.lines import documents, read_lines, split_lines
 from kronviz.probes.__main__ import main
 from kronviz.probes.pairs import load_pairs
 
@@ -44,8 +44,17 @@ def test_what_is_no_file_of_lines_is_one_sentence(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_one_sentence() -> None:
     for path in ("nowhere.txt", ".", "/dev/zero", "x" * 300, "a\0b"):
-        with pytest.raises(InputError, match=r"\.$"):
-            read_lines(Path(path))
+        for read in (read_lines, lambda path: [*documents(path)]):
+            with pytest.raises(InputError, match=r"\.$"):
+                read(Path(path))
+
+
+def test_a_folder_and_a_binary_file_are_no_documents(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"a\0b")
+    for path, said in ((Path(), r"^\. is a folder"), (tmp_path / "x.txt", "x.txt is a binary")):
+        for read in (read_lines, lambda path: [*documents(path)]):
+            with pytest.raises(InputError, match=said):
+                read(path)
 
 
 def test_a_stray_quote_costs_one_row(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from kronviz import cli
 from kronviz.errors import InputError
-from kronviz.lines import documents, short_name
+from kronviz.lines import check_file, documents, file_name, short_name
 from kronviz.tokenizer import Tokenizer, load_tokenizer
 from kronviz.training.data import MANIFEST, VALIDATION, read_manifest
 
@@ -85,15 +85,18 @@ def prepare(paths: Iterable[Path], vocabulary: str, out: Path) -> None:
     texts = made["texts"] if isinstance(made.get("texts"), dict) else {}
     for name, path in by_name.items():
         target = out / f"{name}.npy"
-        if not path.is_file():
-            raise InputError(f"There is no file {short_name(path.name)}; check its path.")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        check_file(path)
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            reason = (error.strerror or "it is damaged").lower()
+            raise InputError(f"{file_name(path)} cannot be read: {reason}.") from None
         if target.exists() and texts.get(name, digest) == digest:
             continue
         ids = np.concatenate([*encode(documents(path), tokenizer, name), no_ids(tokenizer)])
         if len(ids) < 2:
-            raise InputError(f"{short_name(path.name)} is empty; give a file with text.")
+            raise InputError(f"{file_name(path)} is empty; give a file with text.")
         _write(target, ids)
         texts[name] = digest
     _write_manifest(out, vocabulary, texts)

@@ -44,7 +44,7 @@ def read_files(
     for path in filter(None, (first, second)):
         # Reading a pipe could block forever.
         if path.exists() and not path.is_file():
-            raise InputError(f"{short(path.name)} is not a regular file; give a file.")
+            raise InputError(f"{short(path.name or str(path))} is not a regular file; give a file.")
     if first is None and second is not None and _is_both(second):
         first, second = second, None
     if first is None:
