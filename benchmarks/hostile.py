@@ -68,7 +68,7 @@ def check(answer: httpx.Response, statuses: tuple[int, ...]) -> None:
 async def long_address(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
     """Send sixty kilobytes behind a question mark."""
     path = chance.choice(("gradio_api/upload_progress?upload_id=", "gradio_api/info?", "?text="))
-    check(await client.get(f"{url}{path}{'x' * 60_000}"), (414,))
+    check(await client.get(f"{url}{path}{'x' * 60_000}"), (400, 414))
 
 
 async def broken_range(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
@@ -135,6 +135,29 @@ async def left_run(client: httpx.AsyncClient, url: str, chance: random.Random) -
             pass
 
 
+async def silent_calls(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Make many calls and open no stream for their answers."""
+    name, values = chance.choice((("sweep", {}), ("encode", {"text": "house"})))
+    for _ in range(48):
+        check(await client.post(f"{url}gradio_api/call/v2/{name}", json=values), (200, 503))
+
+
+async def slow_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Begin a request of half a megabyte, and leave in the middle."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield b" " * 50_000
+        await asyncio.sleep(5)
+
+    address = f"{url}gradio_api/{chance.choice(('call/compare', 'queue/join', 'mcp/'))}"
+    try:
+        async with asyncio.timeout(0.5):
+            await client.post(address, content=chunks(), headers=JSON)
+    except (TimeoutError, httpx.HTTPError):
+        pass
+
+
 KINDS: tuple[Kind, ...] = (
     nested_body,
     large_body,
@@ -143,6 +166,8 @@ KINDS: tuple[Kind, ...] = (
     upload,
     large_tokens,
     left_run,
+    silent_calls,
+    slow_body,
 )
 QUICK = KINDS[:5]
 """Those that are answered at once."""
