@@ -28,13 +28,21 @@ FLAGS = (
 ).split()
 """One process for all pages: to start one takes as long as to open the app in it."""
 
+FIRST = ("test_keyboard_page", "test_everyone_page")
+"""Modules whose tests share a page on which much has been run."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try again what failed: a browser on a busy machine misses a deadline now and then."""
+    """Try again what failed: a browser on a busy machine misses a deadline now and then.
+
+    Whoever is ready first takes tests over from the end, where those should be that share least.
+    """
     here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=2))
+    mine = [item for item in items if here in item.path.parents]
+    for item in mine:
+        item.add_marker(pytest.mark.flaky(reruns=2))
+    others = [item for item in items if here not in item.path.parents]
+    items[:] = sorted(mine, key=lambda item: item.path.stem not in FIRST) + others
 
 
 @pytest.hookimpl(wrapper=True)
