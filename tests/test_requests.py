@@ -172,6 +172,25 @@ def test_a_body_of_many_values_is_refused(served: str) -> None:
             assert answer.json()["detail"].endswith(".")
 
 
+def test_what_cannot_be_repeated_is_refused_in_a_sentence(served: str) -> None:
+    for body in (b'{"session_hash": NaN}', b'{"event_id": "\\ud800"}', b"[1]", b"{}"):
+        answer = httpx.post(f"{served}gradio_api/cancel", content=body)
+        assert (answer.status_code, answer.json()["detail"][:9]) == (422, "A cancell")
+    known = {"session_hash": "v", "fn_index": 1, "event_id": "x"}
+    assert httpx.post(f"{served}gradio_api/cancel", json=known).json() == {"success": True}
+
+
+def test_an_agent_that_sends_many_wrong_values_is_answered_soon(served: str) -> None:
+    call = {"name": "robustness", "arguments": {"sentences": [*range(15_000)]}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"accept": "application/json, text/event-stream"}
+    began = time.process_time()
+    answer = httpx.post(f"{served}gradio_api/mcp/", json=body, headers=headers)
+    assert '"isError":true' in answer.text
+    assert len(answer.text) < 1_000
+    assert time.process_time() - began < 1
+
+
 def test_what_is_too_large_is_refused_before_it_is_read(served: str) -> None:
     for path, limit, status in (
         ("call/compare", bodies.MAX_JSON, 413),

@@ -66,6 +66,7 @@ _DIRECT = re.compile(rf"{_API}/(?:run|api)/[^/]+/?$|{_API}/queue/join/?$")
 _MCP = re.compile(rf"{_API}/mcp(/|$)")
 _CALL = re.compile(rf"{_API}/call/(v2/)?([^/]+)/?$")
 _EVENT = re.compile(rf"{_API}/call/(?:v2/)?[^/]+/([^/]+)/?$")
+_CANCEL = {"session_hash": str, "fn_index": int, "event_id": str}
 _EVENT_ID = re.compile(rb'"event_id":\s*"(\w+)"')
 _LOST = (
     b'event: error\ndata: {"msg": "unexpected_error", "success": false, "session_not_found": true, '
@@ -208,7 +209,8 @@ class Guard:
             limit = MAX_INLINE
         if size > limit:
             raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
-        if limit == MAX_OTHER:
+        cancels = path.rstrip("/") == f"{_API}/cancel"
+        if limit == MAX_OTHER and not cancels:
             return limited(receive, limit)
         written = await whole(receive, limit)
         body = parsed(written)
@@ -216,6 +218,13 @@ class Guard:
             # Gradio asks on with these headers, and with a body of another size.
             drop = (b"transfer-encoding", b"content-length")
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in drop]
+            return again(written, receive)
+        if cancels:
+            # What Gradio would say of a wrong body repeats it, and not all of it can be repeated.
+            if not isinstance(body, dict) or any(
+                not isinstance(body.get(name), kind) for name, kind in _CANCEL.items()
+            ):
+                raise Refused(422, f"A cancelled run is named by {' and '.join(_CANCEL)}.")
             return again(written, receive)
         if _names_an_address(body):
             raise Refused(422, "A file is sent, not fetched: upload it, and give its path here.")

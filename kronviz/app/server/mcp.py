@@ -99,7 +99,8 @@ class Tools:
         self._app, self._rest, self._information = app, rest, information
         self._server: Any = Server(name)
         self._server.list_tools()(self._tools)
-        self._server.call_tool()(self._call)
+        # The endpoint checks its values; a schema would be checked on the event loop, for seconds.
+        self._server.call_tool(validate_input=False)(self._call)
         self._lines = StreamableHTTPSessionManager(self._server, stateless=True)
         self._events = SseServerTransport(f"{PATH}/messages/")
 
