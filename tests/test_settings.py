@@ -20,7 +20,7 @@ class Look:
     text: str = setting(..., "A text")
     words: tuple[str, ...] = setting((), "Words", lines=True)
     kinds: tuple[str, ...] = setting(("swap",), "Kinds", choices=("swap", "drop"))
-    depth: int = setting(3, "Tokens looked at", low=1, high=9)
+    depth: int = setting(3, "Tokens compared", low=1, high=9)
     share: float = setting(0.5, "Share", low=0, high=1)
     first: bool = setting(True, "The first letter stays")
     seed: int = setting(0, "Seed")
@@ -58,7 +58,7 @@ def test_the_endpoint_has_the_settings_as_arguments() -> None:
     assert parameters["text"].default is inspect.Parameter.empty
     assert parameters["depth"].default == 3
     assert made.__annotations__["kinds"] == list[str] | None
-    assert "depth: Tokens looked at (1 to 9)." in (made.__doc__ or "")
+    assert "depth: Tokens compared (1 to 9)." in (made.__doc__ or "")
     answer = made("a", kinds=[], depth=4.0, pair="tiny")
     assert answer == {"asked": Look(text="a", depth=4), "pair": "tiny"}
 

@@ -47,7 +47,7 @@ def test_missing_and_damaged_logs_are_a_sentence(tmp_path: Path) -> None:
     for text, sentence in (
         (None, "came without training logs"),
         ("{", "is damaged"),
-        ('{"step": 1}', "lacks entries"),
+        ('{"step": 1}', "lacks required entries"),
     ):
         if text is not None:
             (tmp_path / "p" / "bpe" / "log.jsonl").write_text(text)

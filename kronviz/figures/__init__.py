@@ -1,5 +1,5 @@
-"""Result objects in, Plotly figures out. Nothing is computed here.
+"""Turn result objects into Plotly figures; nothing is computed here.
 
-Figures are drawn in the light colours of `kronviz.figures.palette` and in no other; the page's
-style sheet repaints each of them in its dark counterpart, so one figure serves both themes.
+Figures use only the light colours of `kronviz.figures.palette`. The page's style sheet replaces
+each with its dark counterpart, so one figure serves both themes.
 """

@@ -1,7 +1,4 @@
-"""The plain look that every chart shares: ink on paper, faint grid, no frame, no toolbar.
-
-Colours are the palette's light ones; the page repaints each in its dark one.
-"""
+"""Set up the plain look of every chart: ink on paper, faint grid, no frame, no toolbar."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ import plotly.graph_objects as go
 from kronviz.figures.palette import NEUTRALS, SANS
 
 SMALL = 12
-"""Size of type in a chart, in pixels."""
+"""Font size in a chart, in pixels."""
 
 
 def not_yet(figure: go.Figure, words: str) -> go.Figure:
-    """Return a chart that has nothing to show yet: a dashed frame that says what would fill it."""
+    """Turn a chart without data into a dashed frame with a text that says why it is empty."""
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.update_layout(margin={"l": 1, "r": 1, "t": 12, "b": 12}, hovermode=False)
@@ -31,7 +28,7 @@ def not_yet(figure: go.Figure, words: str) -> go.Figure:
 
 
 def with_legend(figure: go.Figure) -> go.Figure:
-    """Show what the lines are, in rows above the chart that take the height they need."""
+    """Show the legend above the chart, in as many rows as it needs."""
     figure.update_layout(
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": SMALL}},
@@ -46,7 +43,7 @@ def plain_chart(
 
     Args:
         height: in pixels; the width follows the page.
-        right, below: margins in pixels; below stand the ticks and the title.
+        right, below: margins in pixels; the one below holds the ticks and the title.
     """
     muted = NEUTRALS["muted"].light
     font: dict[str, Any] = {"family": SANS, "size": SMALL, "color": NEUTRALS["ink"].light}

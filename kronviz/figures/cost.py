@@ -1,11 +1,11 @@
-"""What an input embedding costs, as Plotly figures: memory, and the saving by vocabulary.
+"""Draw what an input embedding costs: memory, and the saving by size of the vocabulary.
 
 Notable:
 
-- Sizes span decades, so they are dots on a logarithmic axis with its ticks, never bars: a bar's
-  length would mean nothing there. Each dot has its number beside it.
-- Names stand above their dots, inside the picture, where a phone has room for them.
-- The paper's figures are open diamonds and named as the paper's.
+- Sizes span orders of magnitude, so they are dots on a logarithmic axis, not bars, whose length
+  would mean nothing there. Each dot has its number beside it.
+- Names are above their dots, inside the figure, so that they fit on a phone.
+- The paper's figures are open diamonds and labelled as the paper's.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from kronviz.published import SAVINGS
 ROW = 54
 HEIGHT = 330
 CURVE = [round(2 ** (i / 6)) for i in range(12 * 6, 20 * 6 + 1)]
-"""Vocabularies of a curve: 4,096 to 1,048,576 tokens."""
+"""Vocabulary sizes of a curve: 4,096 to 1,048,576 tokens."""
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def size(count: float) -> str:
-    """Return the bytes in decimal units, three digits: ``520916`` is ``521 kB``."""
+    """Return a number of bytes in decimal units with three digits: ``520916`` is ``521 kB``."""
     for unit, scale in UNITS:
         if count >= scale * 0.9995:
             return f"{_digits(count / scale)} {unit}"
@@ -36,7 +36,7 @@ def size(count: float) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """Return a time in a fitting unit, three digits."""
+    """Return a time in a suitable unit with three digits."""
     if milliseconds >= 999.5:
         return f"{_digits(milliseconds / 1000)} s"
     if milliseconds >= 0.9995:
@@ -51,9 +51,7 @@ def _digits(value: float) -> str:
 
 
 def memory(cost: InputCost) -> go.Figure:
-    """Return what has to be held in memory: bpe's table, and the parts of kron beside the
-    reference's.
-    """
+    """Draw the memory that each needs: bpe's table, kron's parts and the reference's."""
     return _dots(
         [
             ("bpe: the table", "bpe", cost.table_bytes, False),
@@ -67,9 +65,7 @@ def memory(cost: InputCost) -> go.Figure:
 
 
 def savings(cost: InputCost) -> go.Figure:
-    """Draw the share of input parameters saved by size of the vocabulary, with the paper's
-    points.
-    """
+    """Draw the share of input parameters saved by vocabulary size, with the paper's points."""
     ink, muted, kron = (
         NEUTRALS["ink"].light,
         NEUTRALS["muted"].light,
@@ -148,7 +144,7 @@ def savings(cost: InputCost) -> go.Figure:
 def _dots(
     rows: Sequence[tuple[str, str, float, bool]], written: Callable[[float], str]
 ) -> go.Figure:
-    """Return the rows of (name, whose, value, hollow) on a logarithmic axis, the first on top."""
+    """Draw rows of (name, arm, value, hollow) on a logarithmic axis, the first on top."""
     figure = _figure(ROW * max(len(rows), 4) + 56)
     figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 48}, hovermode=False)
     figure.update_yaxes(visible=False, range=[len(rows) - 0.6, -0.72])
@@ -157,7 +153,7 @@ def _dots(
         return figure
     low, high = (edge([row[2] for row in rows]) for edge in (min, max))
     low, high = max(low, 1e-6), max(high, low * 10, 1e-5)
-    # Room on the right for the longest label, which stands beside its dot.
+    # Room on the right for the longest label, which is beside its dot.
     span = math.log10(high) - math.log10(low)
     figure.update_xaxes(
         type="log", range=[math.log10(low) - 0.06 * span, math.log10(high) + 0.45 * span]
@@ -172,8 +168,8 @@ def _dots(
         ticktext=[written(10.0**power) for power in shown],
         title_text="logarithmic: each step multiplies",
     )
-    for place, (name, whose, value, hollow) in enumerate(rows):
-        colour = arm_colour(whose).light
+    for place, (name, arm, value, hollow) in enumerate(rows):
+        colour = arm_colour(arm).light
         figure.add_shape(
             type="line",
             x0=0,

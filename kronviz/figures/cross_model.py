@@ -1,11 +1,11 @@
-"""The two maps of any model's table: its rows and the byte codes of the same tokens.
+"""Draw two maps of a model's embedding table: its rows, and the byte codes of the same tokens.
 
 Notable:
 
-- The table is drawn in the colour of ``bpe`` and with open marks, the code in that of ``kron`` and
-  with filled ones: a learned table against bytes, as everywhere.
-- Token texts come from a file, and Plotly reads a little HTML, so each is escaped before.
-- A name stands on that side of its mark where it covers the least of other names and marks.
+- The table has the colour of ``bpe`` and open marks, the code that of ``kron`` and filled ones: a
+  learned table against bytes, as in every figure.
+- Token texts come from a file and Plotly interprets some HTML, so each text is escaped.
+- A name is placed on the side of its mark where it covers least of other names and marks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEIGHT = 460
 ARM = {"table": "bpe", "code": "kron"}
 MAX_LABEL = 24
 WIDTH = 400
-"""Pixels that a map is taken to be wide, for its names; on a phone it is a little less."""
+"""Assumed width of a map in pixels, for placing names; on a phone it is a little less."""
 TEXT = 12
 MARK = 8
 SIDES = {
@@ -34,14 +34,14 @@ SIDES = {
     for column, across in (("center", 0), ("right", 1), ("left", -1))
     if (across, up) != (0, 0)
 }
-"""Plotly's names for the sides of a mark: to the right and up, -1 to 1. The first is preferred."""
+"""Plotly's names for the sides of a mark, as (right, up) from -1 to 1. The first is preferred."""
 
 
 def token_map(report: CrossModelReport | None, space: str) -> go.Figure:
-    """Return one of the two maps.
+    """Draw one of the two maps.
 
     Args:
-        report: with points; an empty frame without.
+        report: the points to draw; an empty frame without.
         space: ``table`` or ``code``.
     """
     figure = _frame()
@@ -65,35 +65,33 @@ def _place(point: MapPoint, space: str) -> tuple[float, float]:
 
 
 def label(text: str) -> str:
-    """Return a token's text as Plotly may show it: short, spaces visible, nothing taken for
-    markup.
-    """
+    """Return a token's text for Plotly: short, with visible spaces and escaped HTML."""
     shown = "".join(char if char.isprintable() else "\ufffd" for char in text[: MAX_LABEL + 1])
     shown = shown if len(shown) <= MAX_LABEL else shown[: MAX_LABEL - 1] + "…"
     return html.escape(shown.replace(" ", "␣"), quote=False)
 
 
 def isolated(text: str) -> str:
-    """Return a label that runs its own way, right to left or left to right, ellipsis and all."""
+    """Return a label that keeps its own text direction, so that its ellipsis stays at its end."""
     return f"\u2068{text}\u2069" if text else ""
 
 
 def sides(
     places: Sequence[tuple[float, float]], names: Sequence[str], extent: tuple[float, float]
 ) -> list[str]:
-    """Return, for each name, the side of its mark to stand on, as Plotly's ``textposition``.
+    """Return the side of its mark for each name, as Plotly's ``textposition``.
 
     Args:
-        places: of all marks, to the right and up, in the map's own unit.
-        names: of all marks; an empty one is not drawn.
-        extent: width and height of the map in that unit.
+        places: the (x, y) of all marks, in the map's own unit.
+        names: the names of all marks; an empty one is not drawn.
+        extent: width and height of the map in the same unit.
     """
     scales = WIDTH / extent[0], HEIGHT / extent[1]
     marks = [_Box(x * scales[0], y * scales[1], MARK, MARK) for x, y in places]
-    taken, found = list(marks), []
+    taken, chosen = list(marks), []
     for mark, name in zip(marks, names, strict=True):
         if not name:
-            found.append(next(iter(SIDES)))
+            chosen.append(next(iter(SIDES)))
             continue
         width = 0.6 * TEXT * len(name)
         boxes = {
@@ -107,13 +105,13 @@ def sides(
         }
         side = min(boxes, key=lambda side: sum(boxes[side].covers(other) for other in taken))
         taken.append(boxes[side])
-        found.append(side)
-    return found
+        chosen.append(side)
+    return chosen
 
 
 @dataclass(frozen=True)
 class _Box:
-    """A rectangle about ``(x, y)``, in pixels."""
+    """A rectangle centred on ``(x, y)``, in pixels."""
 
     x: float
     y: float
@@ -121,7 +119,7 @@ class _Box:
     height: float
 
     def covers(self, other: _Box) -> float:
-        """Return the area that both cover."""
+        """Return the area of the overlap."""
         across = (self.width + other.width) / 2 - abs(self.x - other.x)
         up = (self.height + other.height) / 2 - abs(self.y - other.y)
         width, height = min(self.width, other.width), min(self.height, other.height)
@@ -131,7 +129,7 @@ class _Box:
 def _dots(
     points: list[MapPoint], space: str, *, asked: bool = False, named: Container[int] = ()
 ) -> go.Scatter:
-    """Return the dots of some tokens; a label stands at those whose id is in ``named``."""
+    """Return the dots of some tokens; those whose id is in ``named`` have a label."""
     colour = arm_colour(ARM[space]).light
     marker: dict[str, Any] = {"size": 4, "color": colour, "opacity": 0.45}
     if space == "table":
@@ -158,7 +156,7 @@ def _dots(
 def _frame() -> go.Figure:
     figure = plain_chart(HEIGHT)
     figure.update_layout(margin={"l": 4, "r": 4, "t": 12, "b": 8}, hovermode="closest")
-    # Distances on a map mean little and axes nothing, so they are not drawn.
+    # Distances on a map mean little and its axes nothing, so the axes are not drawn.
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure

@@ -1,7 +1,6 @@
-"""The inside of both networks as Plotly figures: the logit lens and the survey, by depth.
+"""Draw the inside of both networks by depth: the logit lens and the survey.
 
-Colour is the arm; the misspelled text is solid and the clean one dashed. Everything is drawn in the
-palette's light colours; the page repaints each in its dark one.
+The colour is the arm's; the misspelled text is solid and the clean one dashed.
 """
 
 from __future__ import annotations
@@ -21,46 +20,46 @@ def lens(report: Inside | None, target: str, what: str) -> go.Figure:
     """Draw the rank or probability of a token after every block, in both texts and all arms.
 
     Args:
-        report: of two texts; a frame stands where there is none.
+        report: of two texts; an empty frame without.
         target: ``first`` (the clean text's first choice) or ``answer`` (the right answer).
         what: ``probs`` or ``ranks``.
     """
-    found = [
+    curves = [
         (arm.arm, line)
         for arm in (report.arms if report else ())
         for line in arm.lens
         if line.target == target
     ]
-    if not found:
-        said = "No right answer is given.<br>Type it above." if report else "Nothing is read yet."
-        return not_yet(plain_chart(HEIGHT), said)
-    depths = len(found[0][1].probs)
+    if not curves:
+        why = "No right answer is given.<br>Type it above." if report else "Nothing is read yet."
+        return not_yet(plain_chart(HEIGHT), why)
+    depths = len(curves[0][1].probs)
     figure = _figure("probability" if what == "probs" else "rank (1 is likeliest)", depths)
     if what == "ranks":
         figure.update_yaxes(type="log", autorange="reversed", dtick=1)
     else:
         figure.update_yaxes(rangemode="tozero")
-    for arm, line in found:
+    for arm, line in curves:
         typo = line.text == "typo"
         name = f"{arm}, {'misspelled' if typo else 'clean'}: {line.token.strip()[:20]}"
         figure.add_trace(_line(arm, getattr(line, what), name, dashed=not typo))
     return figure
 
 
-def survey(found: Survey | None, place: str) -> go.Figure:
-    """Return the share of the damage that is undone by restoring a place, block after block.
+def survey(report: Survey | None, place: str) -> go.Figure:
+    """Draw the share of the damage that restoring a place undoes, by block.
 
     Args:
-        found: over many pairs; a frame stands where there is none.
-        place: a name of `kronviz.probes.inside.survey.PLACES`.
+        report: over many pairs; an empty frame without.
+        place: a name in `kronviz.probes.inside.survey.PLACES`.
     """
-    if found is None or not found.arms:
+    if report is None or not report.arms:
         return not_yet(plain_chart(HEIGHT), "Not measured yet.<br>Press Measure.")
-    blocks = max(len(own.shares) for arm in found.arms for own in arm.places)
+    blocks = max(len(own.shares) for arm in report.arms for own in arm.places)
     figure = _figure("share of the damage undone", blocks, first=1)
     figure.update_yaxes(tickformat=".0%")
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
-    for arm in found.arms:
+    for arm in report.arms:
         shares = next(own.shares for own in arm.places if own.place == place)
         trace = _line(arm.arm, [share.mean for share in shares], arm.arm, first=1)
         trace.error_y = {

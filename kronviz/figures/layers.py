@@ -1,10 +1,7 @@
-"""The layered probe as Plotly figures: shares and cosines by depth, ours beside the paper's.
+"""Draw the layered probe: shares and cosines by depth, ours beside the paper's.
 
-Notable:
-
-- Ours are lines with dots, kron's solid and bpe's dashed. The paper's are open diamonds on dotted
-  lines, three depths of models of another size, and named as the paper's in the key.
-- Everything is drawn in the palette's light colours; the page repaints each in its dark one.
+Our values are lines with dots, kron's solid and bpe's dashed. The paper's are open diamonds on
+dotted lines, at three depths of models of another size, and the legend labels them as the paper's.
 """
 
 from __future__ import annotations
@@ -23,51 +20,51 @@ ARMS = ("bpe", "kron")
 
 
 def shares(report: LayerReport | None, share: str) -> go.Figure:
-    """Return one share of the nearest tokens by depth.
+    """Draw one share of the nearest tokens by depth.
 
     Args:
-        report: ours; only the paper's are drawn without it.
+        report: our values; without it, only the paper's are drawn.
         share: ``other_form``, ``holds_root`` or ``in_family``.
     """
     figure = _figure("share of the 10 nearest", report.depths if report else 3)
     figure.update_yaxes(range=[0, 1.02] if share == "other_form" else None, rangemode="tozero")
     for arm in ARMS:
-        theirs = [float(found.value or 0) for found in LAYERS[share][arm]]
+        theirs = [float(figure.value or 0) for figure in LAYERS[share][arm]]
         figure.add_trace(_line(arm, theirs, f"{arm}, the paper’s", paper=True))
-    for found in report.arms if report else ():
-        if not found.depths:
+    for own in report.arms if report else ():
+        if not own.depths:
             continue
-        ours = [getattr(at, share) for at in found.depths]
-        figure.add_trace(_line(found.arm, ours, f"{found.arm}, ours"))
+        ours = [getattr(at, share) for at in own.depths]
+        figure.add_trace(_line(own.arm, ours, f"{own.arm}, ours"))
     return figure
 
 
 def cosines(report: LayerReport | None, kind: str) -> go.Figure:
-    """Return the mean cosine of one kind of pairs by depth, with its 95% interval and chance.
+    """Draw the mean cosine of one kind of pairs by depth, with its 95% interval and chance.
 
     Args:
-        report: ours; a frame that says so stands where there is none, or no such pair in it.
+        report: our values; an empty frame says why if there are none, or no such pairs.
         kind: ``typo``, ``ending`` or ``lookalike``.
     """
     if report is None:
         words = "Not measured yet; not in the paper.<br>Press Measure."
         return not_yet(plain_chart(HEIGHT), words)
-    if not any(pairs.kind == kind for found in report.arms for pairs in found.pairs):
-        stopped = "The run was stopped before it came to these pairs."
+    if not any(pairs.kind == kind for arm in report.arms for pairs in arm.pairs):
+        stopped = "The run was stopped before it reached these pairs."
         words = stopped if report.read < report.tokens else "This vocabulary has no such pairs."
         return not_yet(plain_chart(HEIGHT), words)
     figure = _figure("mean cosine", report.depths)
     figure.update_yaxes(range=[-0.25, 1.02])
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
-    for found in report.arms:
-        for pairs in found.pairs:
+    for arm in report.arms:
+        for pairs in arm.pairs:
             if pairs.kind == kind:
-                chance = f"{found.arm}, random pairs"
-                figure.add_trace(_line(found.arm, pairs.controls, chance, thin=True))
-                trace = _line(found.arm, pairs.cosines, f"{found.arm}, {pairs.pairs:,} pairs")
+                chance = f"{arm.arm}, random pairs"
+                figure.add_trace(_line(arm.arm, pairs.controls, chance, thin=True))
+                trace = _line(arm.arm, pairs.cosines, f"{arm.arm}, {pairs.pairs:,} pairs")
                 trace.error_y = {
                     "array": list(pairs.margins), "thickness": 1, "width": 3,
-                    "color": arm_colour(found.arm).light,
+                    "color": arm_colour(arm.arm).light,
                 }  # fmt: skip
                 figure.add_trace(trace)
     return figure

@@ -1,11 +1,11 @@
-"""The colours of kronviz, defined once for the page and for every figure.
+"""Define the colours of kronviz, once for the page and for every figure.
 
 Notable:
 
-- Colour belongs to the two models. Everything else is ink on paper, so blue always means ``bpe``
-  and vermilion always means ``kron``. The pair is Okabe and Ito's, safe for the colour-blind.
-- Every colour has a light and a dark value. Text colours reach at least 4.5:1 on each background
-  that they stand on.
+- Only models have a colour; everything else is ink on paper. Blue always means ``bpe`` and
+  vermilion always means ``kron``, a pair of Okabe and Ito's that the colour-blind can tell apart.
+- Every colour has a light and a dark value. Text colours have a contrast of at least 4.5:1 with
+  every background they are used on.
 - Within an arm, clean is hatched and misspelled is solid: colour alone never carries a meaning.
 """
 
@@ -25,7 +25,7 @@ class Colour:
 
 
 ARMS = {name: Colour(arm.light, arm.dark) for name, arm in arms.ARMS.items()}
-"""Colour of each model, by the name of the arm."""
+"""Colour of each arm by name."""
 
 NEUTRALS = {
     "paper": Colour("#F7F6F2", "#131518"),
@@ -38,8 +38,8 @@ NEUTRALS = {
     "mark": Colour("#FFE08A", "#5C4A12"),
     "alarm": Colour("#A4262C", "#FF9A9A"),
 }
-"""The rest of the page: backgrounds, rules, edges of controls (3:1), text, the marker for changed
-bytes, and refusals."""
+"""The rest of the page: backgrounds, rules, borders of controls (contrast 3:1), text, the highlight
+of changed bytes, and error messages."""
 
 CLASSES = {
     f"class-{place}": colour
@@ -56,8 +56,7 @@ CLASSES = {
         )
     )
 }
-"""Kinds of tokens on a map, and nowhere else: eight hues after Paul Tol's schemes for the
-colour-blind."""
+"""Classes of tokens, used on maps only: eight hues after Paul Tol's colour-blind-safe schemes."""
 
 SCALE = {
     f"scale-{place}": colour
@@ -71,12 +70,12 @@ SCALE = {
         )
     )
 }
-"""Little to much on a map: ever darker on light paper, ever lighter on dark."""
+"""Low to high values on a map: darker and darker on light paper, lighter and lighter on dark."""
 
 SANS = "'IBM Plex Sans', system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 MONO = "'IBM Plex Mono', ui-monospace, 'SF Mono', Menlo, Consolas, 'Noto Sans Mono', monospace"
 
 
 def arm_colour(arm: str) -> Colour:
-    """Return colour of an arm; ink for one that has no colour of its own."""
+    """Return the colour of an arm; ink for one that has none of its own."""
     return ARMS.get(arm, NEUTRALS["ink"])

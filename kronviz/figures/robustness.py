@@ -1,9 +1,8 @@
-"""What the lab measured, as Plotly figures: advantage by kind of misspelling, and forgetting.
+"""Draw the sweep and the recovery probe: advantage by kind of misspelling, and forgetting.
 
 Notable:
 
-- Everything is drawn in the palette's light colours; the page repaints each in its dark one.
-- Intervals are drawn as bars of error, which are strokes, so that they are repainted like lines.
+- Intervals are error bars, not filled bands: the page recolours strokes for its dark theme.
 - kron is solid with filled marks, bpe dashed with open ones: colour alone never carries a meaning.
 """
 
@@ -28,32 +27,32 @@ AXES = {
     "hidden_cosine": ("cosine, kron − bpe", 1),
     "logprob_drop_nats": ("log-prob drop, bpe − kron, nats", -1),
 }
-"""Words for the axis of `advantages`, and the sign that turns kron − bpe to “right is kron”."""
+"""Axis titles of `advantages`, and the sign with which kron's advantage points right."""
 
 
 def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
-    """Return how much steadier kron is for each kind, at the least strength, with its interval.
+    """Draw how much steadier kron is for each kind, at the lowest strength, with intervals.
 
     Args:
-        metric: one of `robustness.METRICS`; right of zero kron is steadier, left of it bpe.
+        metric: one of `robustness.METRICS`; kron is steadier right of zero, bpe left of it.
     """
     title, sign = AXES[metric]
     assert (sign == 1) == (metric in LARGER_IS_STEADIER)
     strength = min(result.strengths, default=1)
-    found = [
+    rows = [
         (KINDS[point.kind].label, difference)
         for point in result.points
         if point.strength == strength and (difference := point.metric(metric).difference)
     ]
-    found.sort(key=lambda entry: sign * entry[1].mean)
-    figure = plain_chart(70 + ROW * max(len(found), 4))
+    rows.sort(key=lambda row: sign * row[1].mean)
+    figure = plain_chart(70 + ROW * max(len(rows), 4))
     figure.add_vline(x=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for arm, side, words in (
         ("bpe", -1, "bpe steadier"),
         ("", 0, "no difference"),
         ("kron", 1, "kron steadier"),
     ):
-        chosen = [e for e in found if (e[1].mean > 0) - (e[1].mean < 0) == sign * side]
+        chosen = [r for r in rows if (r[1].mean > 0) - (r[1].mean < 0) == sign * side]
         low = [min(sign * d.low, sign * d.high) for _, d in chosen]
         high = [max(sign * d.low, sign * d.high) for _, d in chosen]
         mean = [sign * d.mean for _, d in chosen]
@@ -69,7 +68,7 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
                 hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
             )
         )
-    for edge, said in (("left", "← bpe steadier"), ("right", "kron steadier →")):
+    for edge, text in (("left", "← bpe steadier"), ("right", "kron steadier →")):
         figure.add_annotation(
             x=float(edge == "right"),
             y=1,
@@ -77,20 +76,20 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
             yref="paper",
             xanchor=edge,
             yanchor="bottom",
-            text=said,
+            text=text,
             showarrow=False,
             font={"size": SMALL, "color": NEUTRALS["muted"].light},
         )
     figure.update_xaxes(title_text=title)
     figure.update_yaxes(
-        categoryorder="array", categoryarray=[label for label, _ in found], automargin=True
+        categoryorder="array", categoryarray=[label for label, _ in rows], automargin=True
     )
     figure.update_layout(hovermode="closest", margin={"l": 100, "t": 28})
     return figure
 
 
 def forgetting(result: Recovery) -> go.Figure:
-    """Return the mean KL between clean and misspelled runs at every token after the misspelling."""
+    """Draw the mean KL between clean and misspelled runs by tokens after the misspelling."""
     figure = plain_chart(HEIGHT)
     for i, arm in enumerate(entry.arm for entry in result.arms):
         intervals = [point.arms[i].kl_nats for point in result.points]

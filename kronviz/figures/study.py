@@ -1,6 +1,4 @@
-"""A study of many arms as Plotly figures: what each gains on the better table, its
-curve, and how the gain changes with the tokens a run reads.
-"""
+"""Draw a study of many arms: each one's gain over the better table, by training tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ NAMES = {
     MISSPELLED[0]: "15% of the words misspelled",
     MISSPELLED[1]: "15%, people’s misspellings",
 }
-"""What the legend calls a condition."""
+"""Names of the conditions in the legend."""
 
 
 def differences(study: Study) -> go.Figure:
@@ -25,7 +23,7 @@ def differences(study: Study) -> go.Figure:
     arms = [arm for arm in study.arms if any(m.difference for m in arm.measured)]
     if not arms:
         return not_yet(plain_chart(HEIGHT), "Not measured yet.")
-    title = f"loss − {study.table}’s, nats a token"
+    title = f"loss − {study.table}’s, nats per token"
     figure = plain_chart(110 + ROW * len(arms), x_title=title)
     order = [arm.arm for arm in reversed(arms)]
     for place, (condition, symbol) in enumerate(SYMBOLS.items()):
@@ -69,9 +67,9 @@ def differences(study: Study) -> go.Figure:
 
 
 def gaps(study: Study) -> go.Figure:
-    """Draw each arm's validation loss minus the table's by tokens a run, with 95% intervals."""
-    title = f"validation loss − {study.table}’s, nats a token"
-    figure = plain_chart(HEIGHT, x_title="tokens a run", y_title=title)
+    """Draw each arm's validation loss minus the table's by tokens per run, with 95% intervals."""
+    title = f"validation loss − {study.table}’s, nats per token"
+    figure = plain_chart(HEIGHT, x_title="tokens per run", y_title=title)
     for arm in study.gaps:
         colour = arm_colour(arm.arm).light
         figure.add_trace(
@@ -102,7 +100,7 @@ def gaps(study: Study) -> go.Figure:
 
 def curves(study: Study) -> go.Figure:
     """Draw each arm's validation loss minus the table's by tokens read."""
-    title = f"validation loss − {study.table}’s, nats a token"
+    title = f"validation loss − {study.table}’s, nats per token"
     height = max(HEIGHT, 110 + ROW * len(study.arms))
     figure = plain_chart(height, x_title="tokens read", y_title=title)
     figure.update_xaxes(tickformat="~s", showgrid=False)

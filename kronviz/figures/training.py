@@ -1,10 +1,10 @@
-"""The training of a pair as Plotly figures: losses, their gap, norms.
+"""Draw the training of a pair: losses, their gap, norms.
 
 Notable:
 
-- Everything is drawn in the palette's light colours; the page repaints each in its dark one.
-- Long logs are thinned to `POINTS` a line, which is what a screen can show; the page stays small.
-- The paper's figures appear as what they are: a labelled band, never a line of ours.
+- Long logs are thinned to `POINTS` points per line, as many as a screen can show, which keeps the
+  page small.
+- The paper's gap is a labelled band, so that it is never mistaken for a curve of ours.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ HEIGHT = 300
 
 
 def losses(evidence: TrainingEvidence) -> go.Figure:
-    """Return the validation loss of each arm by tokens read, over the loss of each training
-    batch.
-    """
-    figure = _figure("loss, nats a token")
+    """Draw each arm's validation loss by tokens read, over the loss of each training batch."""
+    figure = _figure("loss, nats per token")
     for curve in evidence.curves:
         thin = _thinned(len(curve.tokens))
         figure.add_trace(
@@ -60,7 +58,7 @@ def losses(evidence: TrainingEvidence) -> go.Figure:
 
 
 def gap(evidence: TrainingEvidence) -> go.Figure:
-    """Return how much lower kron's validation loss is, with the paper's final gap as a band."""
+    """Draw how much lower kron's validation loss is, with the paper's final gap as a band."""
     figure = _figure("loss, bpe − kron, nats")
     low, high = GAP_NATS.value - GAP_NATS.spread, GAP_NATS.value + GAP_NATS.spread  # type: ignore[operator]
     figure.add_hrect(
@@ -113,7 +111,7 @@ def norms(evidence: TrainingEvidence) -> go.Figure:
 
 
 def by_rarity(evidence: TrainingEvidence) -> go.Figure:
-    """Return the gap by how often the token just read, or to be predicted, was read in training."""
+    """Draw the gap by how often the token just read, or to be predicted, was read in training."""
     if evidence.rarity is None:
         return not_yet(plain_chart(HEIGHT), "Not measured for this pair.")
     figure = plain_chart(HEIGHT, x_title="times read in training", y_title="loss, bpe − kron, nats")
@@ -172,7 +170,7 @@ def _line(
 
 
 def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> None:
-    """Write each arm's name behind the end of its line, the highest one above it."""
+    """Write each arm's name at the end of its line, shifted apart at the top and the bottom."""
     order = sorted(ends, key=lambda end: -end[2])
     figure.update_layout(margin_r=20 + 8 * max((len(arm) for arm, _, _ in ends), default=3))
     anchors = ["bottom", *["middle"] * (len(order) - 2), "top"]
@@ -191,12 +189,12 @@ def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> N
 
 
 def _dash(curve: TrainingCurve) -> str:
-    """Return an arm's dash: colour alone must not carry a meaning."""
+    """Return the dash of an arm's line; colour alone must not carry a meaning."""
     return "7px,3px" if curve.arm == "bpe" else "solid"
 
 
 def _thinned(length: int) -> list[int]:
-    """Return at most `POINTS` + 1 indices over a length, the last one among them."""
+    """Return at most `POINTS` + 1 indices spread over a length, including the last."""
     step = max(1, -(-length // POINTS))
     chosen = list(range(0, length, step))
     if length and chosen[-1] != length - 1:

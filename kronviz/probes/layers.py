@@ -1,19 +1,19 @@
-"""What is near a word at every depth of both arms, and where likeness of spelling ends (6.8).
+"""Find the nearest tokens of words at every depth, and where spelling stops mattering (6.8).
 
 Notable:
 
 - Each token of the vocabulary is read alone, as a text of one token; its vector at a depth is the
-  residual stream there. The mean over the vocabulary is taken off before cosines are compared, and
-  with it the position, which all of these texts share.
-- Three shares of the ten nearest tokens, as in the paper's table 10: ``L`` is another canonical
-  form than the word's, ``M`` holds the root of its family, ``S`` belongs to the family.
-- Asked are the words of the families that are one token, bare or with a leading space. The paper
-  takes the first token of each word, which for “nations” is “n”: those words are left out here.
-- Three kinds of pairs answer where the reading is done: a word and its misspelling in the
+  residual stream there. The mean over the vocabulary is subtracted before cosines are computed,
+  which also removes what the position adds, as it is the same for all of these texts.
+- Three shares of the ten nearest tokens, as in the paper's table 10: ``L`` have another canonical
+  form than the word, ``M`` contain the root of its family, ``S`` belong to the family.
+- The words are those members of the families that are one token, bare or with a leading space. The
+  paper takes the first token of each word, which for “nations” is “n”; we leave such words out.
+- Three kinds of pairs show at which depth a word is recognised: a word and its misspelling in the
   same sentence, the ends of these two sentences, and two words one letter apart.
-- Sentences come first, then the vocabulary depth by depth: no token sees another, so that each
-  block is passed by all of them before the next, and one depth at a time is held. A run that is
-  stopped has the first depths, the same for both arms, each over the whole vocabulary.
+- Sentences come first, then the vocabulary depth by depth: as no token sees another, all tokens
+  pass a block before the next one, and only one depth is in memory at a time. A stopped run has
+  the first depths, the same ones for both arms, each over the whole vocabulary.
 
 Run it: ``python -m kronviz.probes layers --pair tiny``.
 """
@@ -38,18 +38,18 @@ from kronviz.progress import Progress, goes_on
 
 NEAREST = 10
 CHUNK = 1024
-"""Most tokens that pass a block at once; a wish to stop is heard between two of these."""
+"""Most tokens that pass a block at once; a run can be stopped between two chunks."""
 KINDS = ("typo", "ending", "lookalike")
 
 
 @dataclass(frozen=True)
 class FamilyShares:
-    """The shares of one family at one depth, means over its words.
+    """The shares of one family at one depth, averaged over its words.
 
     Attributes:
         other_form, holds_root, in_family: L, M and S, each from 0 to 1.
-        example: one of its words, as the vocabulary has it.
-        nearest: the tokens nearest to the example, nearest first, readable.
+        example: one of its words, as spelled in the vocabulary.
+        nearest: the texts of the tokens nearest to the example, nearest first.
     """
 
     family: str
@@ -62,12 +62,12 @@ class FamilyShares:
 
 @dataclass(frozen=True)
 class DepthShares:
-    """What is near at one depth of an arm.
+    """The shares at one depth of an arm.
 
     Attributes:
-        depth: 0 entering the first block, then the number of the block that has been passed.
-        other_form, holds_root, in_family: L, M and S, means over the families.
-        norm: mean length of the vectors after centring.
+        depth: 0 before the first block, then the number of blocks passed.
+        other_form, holds_root, in_family: L, M and S, averaged over the families.
+        norm: mean norm of the vectors after centring.
     """
 
     depth: int
@@ -86,11 +86,11 @@ class PairCosines:
         kind: ``typo`` (a word and its misspelling, at their last token, in the same sentence),
             ``ending`` (the last position of the two sentences) or ``lookalike`` (two words one
             letter apart, each read alone).
-        pairs: how many.
+        pairs: how many there are.
         cosines: by depth; ``margins`` are the half widths of their 95% intervals.
-        controls: the same for pairs that were put together at random.
-        largest_fall: the block in which the cosine falls most, counted from 1; 0 where none takes
-            0.01 off it.
+        controls: the same for random pairs.
+        largest_fall: the block in which the cosine falls most, counted from 1; 0 if no block
+            lowers it by 0.01.
     """
 
     kind: str
@@ -115,12 +115,12 @@ class LayerReport:
     """The layered probe of a pair.
 
     Attributes:
-        words: the tokens that were asked, readable, in order of family.
+        words: the texts of the words' tokens, in order of family.
         tokens: size of the vocabulary.
-        read: how many of its tokens were read at every depth: all, or none of a stopped run, which
-            has the neighbours of its first depths.
-        nearest: how many of the nearest tokens were looked at.
-        seconds: time that it took.
+        read: how many of its tokens were read at every depth: all, or 0 for a stopped run, which
+            has the neighbours at its first depths only.
+        nearest: how many nearest tokens were examined.
+        seconds: time the run took.
     """
 
     pair: str
@@ -134,11 +134,11 @@ class LayerReport:
 
     @property
     def depths(self) -> int:
-        """How many depths were looked at: the input, and after each block."""
-        found = [
+        """How many depths were read: the input, and after each block."""
+        series = [
             part for arm in self.arms for part in (arm.depths, *(p.cosines for p in arm.pairs))
         ]
-        return max(map(len, found), default=0)
+        return max(map(len, series), default=0)
 
     def arm(self, name: str) -> ArmLayers | None:
         """Return one arm's layers, if the pair has it."""
@@ -157,7 +157,7 @@ def layers(predictor: Predictor, progress: Progress | None = None) -> LayerRepor
     """Run the layered probe on every arm of a pair.
 
     Args:
-        progress: told the share that is done; a stopped run returns what was read.
+        progress: called with the share done so far; a stopped run returns what was read.
     """
     if known := known_layers(predictor):
         return known
@@ -175,7 +175,7 @@ def layers(predictor: Predictor, progress: Progress | None = None) -> LayerRepor
 
 
 class _Reading:
-    """All arms of a pair while they read the sentences, and then the vocabulary, depth by depth."""
+    """Read the sentences with all arms of a pair, and then the vocabulary, depth by depth."""
 
     def __init__(self, predictor: Predictor):
         self._predictor, self._tokenizer = predictor, predictor.tokenizer
@@ -191,7 +191,7 @@ class _Reading:
 
     @torch.inference_mode()
     def steps(self) -> Iterator[float]:
-        """Read, telling the share that is done."""
+        """Read step by step and yield the share done so far."""
         costs = [sum(len(ids) for ids, _ in sides) for sides in self._sentences]
         blocks = self._blocks
         vocabulary = self._tokenizer.n_vocab * sum(count + 1 for count in blocks.values())
@@ -239,7 +239,7 @@ class _Reading:
                 twins = torch.stack(self._twins[arm])
                 pairs.append(_cosines("lookalike", twins[:, :, 0], twins[:, :, 1]))
             depths = self._depths[arm][: self._depths_read]
-            arms.append(ArmLayers(arm, tuple(depths), tuple(found for found in pairs if found)))
+            arms.append(ArmLayers(arm, tuple(depths), tuple(filter(None, pairs))))
         table, tokens = spellings(self._tokenizer.name), self._tokenizer.n_vocab
         return LayerReport(
             pair=self._predictor.pair,
@@ -254,10 +254,10 @@ class _Reading:
 
 
 def _pass_block(model: GPT, depth: int, streams: dict[str, Tensor], arm: str) -> Iterator[int]:
-    """Bring every token to a depth, in place, telling how many have come there.
+    """Pass every token through a block, in place, and yield the size of each chunk when done.
 
     Args:
-        streams: what entered the block, by arm, ``(tokens, d_model)``; nothing yet for depth 0.
+        streams: by arm, the input of the block, ``(tokens, d_model)``; none yet at depth 0.
     """
     chunk = CHUNK
     if depth:
@@ -276,7 +276,7 @@ def _pass_block(model: GPT, depth: int, streams: dict[str, Tensor], arm: str) ->
 
 
 def _shares(depth: int, vectors: Tensor, table: Spellings) -> DepthShares:
-    """L, M and S of centred vectors ``(tokens, d_model)``, whose lengths become 1 in place."""
+    """Return L, M and S of centred vectors ``(tokens, d_model)``, which are normalised in place."""
     lengths = vectors.norm(dim=1, keepdim=True)
     norm, units = float(lengths.mean()), vectors.div_(lengths.clamp(min=1e-12))
     own_words, own_families = table.words, table.families
@@ -307,7 +307,7 @@ def _shares(depth: int, vectors: Tensor, table: Spellings) -> DepthShares:
 
 
 class _Ends:
-    """The streams of one arm at two places of the sentences: the word's last token, and the end."""
+    """One arm's residual streams at the word's last token and at the end of each sentence."""
 
     def __init__(self, model: GPT, sentences: Sequence[Cut]):
         self._model, self._sentences = model, sentences
@@ -315,7 +315,7 @@ class _Ends:
         self._streams = torch.empty(shape, device=model.device)
 
     def read(self, start: int, end: int) -> None:
-        """Read some more of the sentences, the clean and the misspelled side of each."""
+        """Read sentences ``start`` to ``end``, clean and misspelled."""
         for side in (0, 1):
             texts = [sentence[side] for sentence in self._sentences[start:end]]
             ids = torch.zeros(len(texts), max(len(text) for text, _ in texts), dtype=torch.long)
@@ -329,11 +329,11 @@ class _Ends:
                     self._streams[which, side, depth, start:end] = stream[rows, places].float()
 
     def centred(self, which: int, read: int) -> tuple[Tensor, Tensor]:
-        """Return centred streams of both sides, ``(depth, sentences, d_model)``.
+        """Return the centred streams of both sides, ``(depth, sentences, d_model)``.
 
         Args:
-            which: 0 at the last token of the word that differs, 1 at the end of the sentence.
-            read: how many sentences were.
+            which: 0 for the last token of the word that differs, 1 for the end of the sentence.
+            read: how many sentences were read.
         """
         first, second = self._streams[which, :, :, :read]
         mean = torch.cat((first, second), 1).mean(1, keepdim=True)
@@ -341,14 +341,15 @@ class _Ends:
 
 
 def _cosines(kind: str, first: Tensor, second: Tensor) -> PairCosines | None:
-    """Return the mean cosine by depth of vectors ``(depth, pairs, d_model)``; nothing of fewer than
-    two.
+    """Return the mean cosine by depth of vectors ``(depth, pairs, d_model)``.
+
+    ``None`` for fewer than two pairs.
     """
     count = first.shape[1]
     if count < 2:
         return None
     cosines = F.cosine_similarity(first, second, dim=-1).double()
-    # Each first of a pair with the second of another: the same words, put together at random.
+    # The first of each pair with the second of another: the same words, paired at random.
     shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(first.device)
     others = torch.empty_like(shuffled)
     others[shuffled] = shuffled.roll(1)
@@ -370,10 +371,10 @@ def lines(report: LayerReport) -> Iterator[str]:
     kinds = "".join(f"{kind:>11}" for kind in KINDS)
     yield f"{'arm':5} {'depth':>5} {'L':>6} {'M':>6} {'S':>6} {'norm':>7}{kinds}"
     for arm in report.arms:
-        found = {pairs.kind: pairs for pairs in arm.pairs}
+        by_kind = {pairs.kind: pairs for pairs in arm.pairs}
         for at in arm.depths:
             shares = f"{at.other_form:6.3f} {at.holds_root:6.3f} {at.in_family:6.3f} {at.norm:7.2f}"
-            means = [f"{found[k].cosines[at.depth]:11.3f}" if k in found else "" for k in KINDS]
+            means = [f"{by_kind[k].cosines[at.depth]:11.3f}" if k in by_kind else "" for k in KINDS]
             yield f"{arm.arm:5} {at.depth:5} {shares}{''.join(means)}"
     for pairs in report.arms[0].pairs:
         yield f"{pairs.kind}: {pairs.pairs} pairs"

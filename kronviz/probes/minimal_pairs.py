@@ -1,18 +1,17 @@
-"""Minimal pairs: does a model give the grammatical sentence more probability than the other one?
+"""Score minimal pairs: is the grammatical sentence more probable than the ungrammatical one?
 
     python -m kronviz.probes minimal-pairs --pair tiny --file adjunct_island.jsonl
 
 Notable:
 
 - The file is BLiMP's (arXiv 1912.00582): JSON Lines with ``sentence_good`` and ``sentence_bad``,
-  and ``field``, ``linguistics_term`` or ``UID`` where they are known. ``good | bad`` on a line will
-  do as well.
-- Sentences are scored as lm-evaluation-harness scores them: a space before the first word, after an
-  end-of-text token, the sum of log-probabilities of all tokens; `kronviz.probes.harness` lets the
-  harness itself ask.
-- A perturbation falls on what the two sentences have in common, alike in both; the words that
-  differ, which are what is judged, stay as they are.
-- The score is H-Net's (arXiv 2507.07955) with chance at one half:
+  and optionally ``field``, ``linguistics_term`` or ``UID``. A line may also be ``good | bad``.
+- Sentences are scored as lm-evaluation-harness scores them: an end-of-text token, a space before
+  the first word, and the sum of the log-probabilities of all tokens. `kronviz.probes.harness` runs
+  the harness itself.
+- Perturbations change only what the two sentences have in common, in the same way in both; the
+  words that differ, which are what is judged, stay.
+- The score is H-Net's (arXiv 2507.07955) with a chance level of one half:
   100 · (perturbed − 0.5) / max(clean − 0.5, 0).
 """
 
@@ -51,14 +50,14 @@ from kronviz.typos.noise import PERTURBATIONS, perturb
 MAX_BYTES, MAX_PAIRS, MAX_CHARS = 40_000_000, 100_000, 2_000
 CONDITIONS = (CLEAN, Condition("synthetic", 0.3), Condition("human", 0.3), *PERTURBED)
 MAX_ASKED = 1_000
-"""Pairs that a program asks about at a time."""
+"""Most pairs in one call of the API."""
 CHANCE = 0.5
 _PHENOMENON = ("UID", "linguistics_term", "field")
 
 
 @dataclass(frozen=True)
 class MinimalPair:
-    """Two sentences that differ in what makes one of them ungrammatical."""
+    """Two sentences that differ only in what makes one of them ungrammatical."""
 
     good: str
     bad: str
@@ -70,9 +69,9 @@ class MinimalArm:
     """One arm in one condition.
 
     Attributes:
-        accuracy: share of the pairs, 0 to 1, whose good sentence is the more probable.
-        score: percentage of what is above chance that is left, see the module's notes; ``None``
-            for the clean sentences, and where those are not above chance.
+        accuracy: share of the pairs, 0 to 1, whose good sentence is more probable.
+        score: percentage of the clean accuracy above chance that remains, see the module's notes;
+            ``None`` for the clean sentences, and if their accuracy is not above chance.
     """
 
     arm: str
@@ -119,7 +118,7 @@ def read_pairs(path: Path) -> tuple[MinimalPair, ...]:
     """Read minimal pairs from a file in BLiMP's format.
 
     Raises:
-        InputError: the file cannot be read, a line of it is none, or it is too large.
+        InputError: the file cannot be read or is too large, or a line is not a pair.
     """
     return parse_pairs(decode_text(read_bytes(path, MAX_BYTES), path.name), path.name)
 
@@ -128,8 +127,8 @@ def parse_pairs(text: str, name: str, most: int = MAX_PAIRS) -> tuple[MinimalPai
     """Read minimal pairs from text: BLiMP's JSON Lines, or ``good | bad`` on each line.
 
     Args:
-        name: of the text, for what is said of it.
-        most: pairs that are taken.
+        name: of the text, for error messages.
+        most: pairs allowed.
 
     Raises:
         InputError: a line is not a pair, or there are none or too many.
@@ -155,21 +154,23 @@ def minimal_pairs(
     Args:
         name: of the file, for the result.
         conditions: the first of them clean; see `kronviz.passages.Condition`.
-        progress: told after each block of pairs; a stopped run returns what was read.
+        progress: called after each block of pairs; a stopped run returns what was read.
 
     Raises:
-        InputError: no sentence fits the models, or human misspellings cannot be had.
+        InputError: no sentence fits the models, or the human misspellings are not available.
     """
     started = time.perf_counter()
     fitting, problems = [], list(predictor.problems)
     for number, pair in enumerate(asking(pairs, progress)):
-        made = {at: _perturbed(pair, at, seed + number) for at in conditions}
-        ids = [tuple(map(_Encode(predictor), both)) for both in made.values()]
+        ids = [
+            tuple(map(_Encode(predictor), _perturbed(pair, condition, seed + number)))
+            for condition in conditions
+        ]
         if max(len(one) for both in ids for one in both) <= predictor.n_ctx:
             fitting.append((pair, ids))
     if len(fitting) < len(pairs):
         left = len(pairs) - len(fitting)
-        problems.append(f"{left:,} pairs are left out: perturbed, they do not fit the models.")
+        problems.append(f"{left:,} pairs were left out: once perturbed, they are too long.")
     if not fitting:
         raise InputError("No pair of sentences fits the models; give shorter ones.")
     right: dict[str, list[NDArray[np.float64]]] = {arm: [] for arm in predictor.arms}
@@ -204,7 +205,7 @@ def _tokens(ids: Sequence[tuple[Ids, ...]]) -> int:
 
 
 class _Encode:
-    """Encodes sentences as the harness does, with a space before the first word."""
+    """Encode sentences as the harness does, with a space before the first word."""
 
     def __init__(self, predictor: Predictor):
         self.tokenizer = predictor.tokenizer
@@ -219,13 +220,13 @@ def _judged(
     block: Sequence[Sequence[tuple[Ids, ...]]],
     progress: Progress | None,
 ) -> NDArray[np.float64]:
-    """Return 1 where the good sentence is the more probable, else 0: ``(pairs, conditions)``."""
+    """Return 1 where the good sentence is more probable, else 0: ``(pairs, conditions)``."""
     start = (predictor.tokenizer.eot_id,)
     texts = [(start, one) for ids in block for both in ids for one in both]
     model = predictor.arms[arm]
     tokens = int(BATCH_FLOP / (2 * parameter_count(model)))
-    found = score(model, texts, tokens=tokens, progress=progress)
-    logprobs = found.logprobs.reshape(len(block), -1, 2)
+    scores = score(model, texts, tokens=tokens, progress=progress)
+    logprobs = scores.logprobs.reshape(len(block), -1, 2)
     return (logprobs[..., 0] > logprobs[..., 1]).astype(np.float64)
 
 
@@ -268,7 +269,7 @@ def _phenomena(
 
 
 def _perturbed(pair: MinimalPair, condition: Condition, seed: int) -> tuple[str, str]:
-    """Return both sentences with what they have in common perturbed alike."""
+    """Return both sentences, with what they have in common perturbed in the same way."""
     if condition == CLEAN:
         return pair.good, pair.bad
     good, bad = pair.good.split(" "), pair.bad.split(" ")
@@ -305,8 +306,8 @@ def _pair(line: str, place: str) -> MinimalPair:
             good, bad = row["sentence_good"], row["sentence_bad"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(
-                f'{place}: it is neither a JSON object with "sentence_good" and "sentence_bad" nor '
-                "two sentences with a | between them."
+                f'{place}: give a JSON object with "sentence_good" and "sentence_bad", or two '
+                "sentences with a | between them."
             ) from None
     for text in (good, bad):
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_CHARS:
@@ -317,12 +318,12 @@ def _pair(line: str, place: str) -> MinimalPair:
 
 @dataclass(frozen=True)
 class MinimalPairSettings:
-    """Which minimal pairs are judged."""
+    """The minimal pairs to judge."""
 
     sentences: tuple[str, ...] = setting(
         ...,
         f'Pairs, 1 to {MAX_ASKED:,}, each as "good | bad" or as a JSON object with '
-        '"sentence_good" and "sentence_bad", as BLiMP has them',
+        '"sentence_good" and "sentence_bad", as in BLiMP',
         link="pairs",
     )
     seed: int = setting(0, "Seed of the perturbations and of the bootstrap")
@@ -330,7 +331,8 @@ class MinimalPairSettings:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the probe's arguments to a command line."""
-    parser.add_argument("--file", type=Path, required=True, help="JSON Lines as BLiMP has them")
+    # Not from the settings: a BLiMP file is larger than any setting's text may be.
+    parser.add_argument("--file", type=Path, required=True, help="JSON Lines in BLiMP's format")
 
 
 def run(
@@ -342,7 +344,7 @@ def run(
 
 
 def lines(result: MinimalPairs) -> Iterator[str]:
-    """Return a result as lines to print."""
+    """Yield a result as lines to print."""
     yield from result.problems
     yield f"pair {result.pair}, {result.file}, {result.done} of {result.asked} pairs"
     for row in result.rows:

@@ -1,11 +1,13 @@
-"""Clean/typo prompt pairs for the robustness probe (section 6.11): ours, or a file of one's own.
+"""Read clean/typo prompt pairs for the robustness probe (section 6.11): ours or a user's file.
 
 Notable:
-- our set lies in `assets/pairs.jsonl`: one misspelled content word a pair, its edits reported;
-- a file may be JSON, JSON Lines, CSV or TSV, or the `robustness_results.json` that the paper's
-  reference repository publishes, whose pairs stand under `prompt_pairs`;
-- a file is never trusted: sizes are limited, archives refused, and whatever cannot be used is
-  named in a sentence, while the good rows still count. Nothing here raises over a file.
+
+- Our set is `assets/pairs.jsonl`: one content word of each pair is misspelled, and its edits are
+  listed.
+- A file may be JSON, JSON Lines, CSV or TSV, or the `robustness_results.json` that the paper's
+  reference repository publishes, whose pairs are under `prompt_pairs`.
+- Files are not trusted: sizes are limited, archives refused, and each row that cannot be used is
+  reported in a sentence while the others still count. No file makes this module raise.
 """
 
 from __future__ import annotations
@@ -52,8 +54,9 @@ _EDITS = TypeAdapter(tuple[Edit, ...])
 class Pair:
     """A prompt and its misspelled version.
 
-    expected: the next word that the writer of the pair had in mind. edits: what makes `typo` of
-    `clean`, where the file says so; empty otherwise.
+    Attributes:
+        expected: the next word that the pair's author had in mind.
+        edits: what turns `clean` into `typo`, if the file says so; empty otherwise.
     """
 
     id: str
@@ -66,7 +69,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairSet:
-    """The pairs that can be used, and a sentence for everything that cannot."""
+    """The usable pairs, and a sentence for everything that cannot be used."""
 
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...] = ()
@@ -77,23 +80,25 @@ class _Refusal(Exception):
 
 
 class _Row(NamedTuple):
-    """What a file holds in one place: an object, or a refusal where it could not be read.
+    """One row of a file: its value, or a refusal if it could not be read.
 
-    number: counted from 1; 0 stands for the file as a whole. line: of the file, where it has lines.
+    Attributes:
+        number: counted from 1; 0 stands for the file as a whole.
+        line: line number in the file, if its format has lines.
     """
 
     number: int
     line: int | None
-    found: Any
+    value: Any
 
     def says(self, refusal: _Refusal) -> str:
-        """Return the refusal with the place to which it belongs."""
+        """Return the refusal with the place it refers to."""
         place = f"Row {self.number}" + (f" (line {self.line})" if self.line else "")
         return f"{place}: {refusal}" if self.number else str(refusal)
 
 
 def load_pairs(path: str | Path | None = None) -> PairSet:
-    """Return the pairs of a file; without a path, the set that comes with the project."""
+    """Return the pairs of a file; without a path, the set that comes with kronviz."""
     path = OUR_PAIRS if path is None else Path(path)
     try:
         data = read_bytes(path, cut=True)
@@ -103,10 +108,10 @@ def load_pairs(path: str | Path | None = None) -> PairSet:
 
 
 def parse_pairs(data: bytes, filename: str) -> PairSet:
-    """Return the pairs in the bytes of a file, whose name tells its format.
+    """Return the pairs in the bytes of a file; the ending of its name gives the format.
 
-    Limits: `MAX_BYTES` a file, `MAX_ROWS` rows, `MAX_CHARS` characters a text. Of a longer file of
-    lines, the rows within the limits are taken.
+    Limits: `MAX_BYTES` per file, `MAX_ROWS` rows, `MAX_CHARS` characters per text. If a file of
+    lines is longer, the rows within the limits are used.
     """
     pairs: list[Pair] = []
     problems: list[str] = []
@@ -131,7 +136,7 @@ def parse_pairs(data: bytes, filename: str) -> PairSet:
 
 
 def _rows(data: bytes, filename: str) -> Iterator[_Row]:
-    """Yield everything the file holds, in order; raise _Refusal where there is no reading on."""
+    """Yield the rows of a file in order; raise `_Refusal` if the rest cannot be read."""
     name = _short(filename)
     for magic, kind in _ARCHIVES.items():
         if data.startswith(magic):
@@ -141,11 +146,11 @@ def _rows(data: bytes, filename: str) -> Iterator[_Row]:
             )
     ending = Path(filename).suffix.lower()
     if ending not in _FORMATS:
-        raise _Refusal(f"{name} is of no known format; it must end in {_either(_FORMATS)}.")
+        raise _Refusal(f"{name} has no known format; its name must end in {_either(_FORMATS)}.")
     if len(data) > MAX_BYTES:
         too_large = f"{name} is larger than the limit of {MAX_BYTES / 1e6:g} MB"
         if ending == ".json":
-            raise _Refusal(f"{too_large}; cut it into smaller files.")
+            raise _Refusal(f"{too_large}; split it into smaller files.")
         yield _Row(0, None, _Refusal(f"{too_large}; only the rows up to there are read."))
         data = data[: data.rfind(b"\n", 0, MAX_BYTES) + 1]
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -157,14 +162,14 @@ def _rows(data: bytes, filename: str) -> Iterator[_Row]:
 
 
 def _json_rows(text: str, name: str) -> Iterator[_Row]:
-    found = _parsed(text)
-    if isinstance(found, _Refusal):
-        raise _Refusal(f"{name} is {found}")
-    if isinstance(found, dict):
-        found = found.get("prompt_pairs", found.get("pairs"))
-    if not isinstance(found, list):
+    rows = _parsed(text)
+    if isinstance(rows, _Refusal):
+        raise _Refusal(f"{name} is {rows}")
+    if isinstance(rows, dict):
+        rows = rows.get("prompt_pairs", rows.get("pairs"))
+    if not isinstance(rows, list):
         raise _Refusal(f"{name} must hold a list of pairs, alone or under “prompt_pairs”.")
-    for number, row in enumerate(found, 1):
+    for number, row in enumerate(rows, 1):
         yield _Row(number, None, row)
 
 
@@ -175,7 +180,7 @@ def _json_lines(text: str, name: str) -> Iterator[_Row]:
 
 
 def _parsed(text: str) -> Any:
-    """Return what a JSON text holds, or a refusal."""
+    """Return the value of a JSON text, or a refusal."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -201,18 +206,18 @@ def _table_rows(text: str, name: str) -> Iterator[_Row]:
                 raise _Refusal(f"{name} has the columns {_listed(columns)}, but {_NEEDS}.")
             continue
         number += 1
-        found: Any = cells
+        value: Any = cells
         if isinstance(cells, list):
-            found = dict(zip(columns, cells, strict=False))
+            value = dict(zip(columns, cells, strict=False))
             if len(cells) != len(columns):
-                found = _Refusal(f"it has {len(cells)} cells where the header has {len(columns)}.")
-        yield _Row(number, start, found)
+                value = _Refusal(f"it has {len(cells)} cells where the header has {len(columns)}.")
+        yield _Row(number, start, value)
 
 
 def _table_row(lines: Sequence[str], separator: str) -> tuple[int, list[str] | _Refusal]:
-    """Return the cells of the first row of some lines, and how many lines it spans.
+    """Return how many lines the first row spans, and its cells.
 
-    A cell in quotes may span several; where its quote is never closed, the first line alone is
+    A cell in quotes may span several lines; if its quote is never closed, only the first line is
     refused.
     """
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True)
@@ -220,39 +225,37 @@ def _table_row(lines: Sequence[str], separator: str) -> tuple[int, list[str] | _
         cells = next(reader, [])
     except csv.Error as error:
         inside = "\r" in lines[0].removesuffix("\r")
-        what = "a carriage return stands inside it" if inside else error
+        what = "it contains a carriage return" if inside else error
         return 1, _Refusal(f"not a row of a table: {what}.")
     return reader.line_num, cells
 
 
 def _pair(row: _Row) -> Pair:
-    """Return a row as a pair; raises _Refusal when it is none."""
-    found = row.found
-    if isinstance(found, _Refusal):
-        raise found
-    if not isinstance(found, dict):
-        raise _Refusal(f"it is {_what(found)}, not an object with {_listed(_NEEDED)}.")
-    if not set(_NEEDED) <= set(found):
-        raise _Refusal(f"it has {_listed(found) or 'nothing'}, but {_NEEDS}.")
-    clean, typo = (_text(found, key) for key in _NEEDED)
+    """Return a row as a pair; raise `_Refusal` if it is not one."""
+    value = row.value
+    if isinstance(value, _Refusal):
+        raise value
+    if not isinstance(value, dict):
+        raise _Refusal(f"it is {_what(value)}, not an object with {_listed(_NEEDED)}.")
+    if not set(_NEEDED) <= set(value):
+        raise _Refusal(f"it has {_listed(value) or 'nothing'}, but {_NEEDS}.")
+    clean, typo = (_text(value, key) for key in _NEEDED)
     for key, text in zip(_NEEDED, (clean, typo), strict=True):
         if not text.strip():
             raise _Refusal(f"“{key}” is empty.")
     return Pair(
-        id=_text(found, "id").strip() or str(row.number),
-        category=_text(found, "category").strip() or "uncategorised",
+        id=_text(value, "id").strip() or str(row.number),
+        category=_text(value, "category").strip() or "uncategorised",
         clean=clean,
         typo=typo,
-        expected=_text(found, "expected").strip() or None,
-        edits=_edits(found.get("edits") or (), clean, typo),
+        expected=_text(value, "expected").strip() or None,
+        edits=_edits(value.get("edits") or (), clean, typo),
     )
 
 
-def _text(found: dict[str, Any], key: str) -> str:
-    """Return a cell as text, empty when it is absent; raises _Refusal when it is not fit to be
-    one.
-    """
-    value = found.get(key)
+def _text(cells: dict[str, Any], key: str) -> str:
+    """Return a cell as text, empty if it is absent; raise `_Refusal` if it is not valid text."""
+    value = cells.get(key)
     if value is None and key not in _NEEDED:
         return ""
     if isinstance(value, int) and key == "id":
@@ -266,12 +269,12 @@ def _text(found: dict[str, Any], key: str) -> str:
     return value
 
 
-def _edits(found: Any, clean: str, typo: str) -> tuple[Edit, ...]:
-    """Return the reported edits; a table has no way to hold them, so text there is passed over."""
-    if isinstance(found, str):
+def _edits(value: Any, clean: str, typo: str) -> tuple[Edit, ...]:
+    """Return the listed edits; text, which is all that a table can hold, is ignored."""
+    if isinstance(value, str):
         return ()
     try:
-        edits = _EDITS.validate_python(found)
+        edits = _EDITS.validate_python(value)
     except ValidationError:
         raise _Refusal("“edits” must list kind, start, end, before and after.") from None
     if edits and apply_edits(clean, edits) != typo:
@@ -280,7 +283,7 @@ def _edits(found: Any, clean: str, typo: str) -> tuple[Edit, ...]:
 
 
 def _what(value: object) -> str:
-    """Return the kind of a JSON value, never the value: that may be deep, long or both."""
+    """Return the kind of a JSON value, not the value itself, which may be deeply nested or long."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     return "null" if value is None else names.get(type(value), "a number")
 

@@ -1,4 +1,4 @@
-"""The paper's own spelling test, with the intervals that its published rows allow.
+"""Compute intervals for the paper's own spelling test from its published rows.
 
     python -m kronviz.probes paper
 
@@ -6,8 +6,8 @@ Notable:
 
 - The paper gives means over 110 pairs (section 6.11). Its repository publishes each pair's figures
   (`theschoolofai/kronecker-embeddings`, ``probes/data/robustness_results.json``, Apache-2.0); those
-  numbers, to five decimals and without any text, lie in ``assets/published_robustness.csv``.
-- Nothing in here was measured by this project; only the intervals and the test are computed.
+  numbers, to five decimals and without any text, are in ``assets/published_robustness.csv``.
+- We measured none of these figures; we only compute the intervals and the test.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class PaperRobustness:
-    """The paper's rows, summed up as ours are: means, paired differences and intervals."""
+    """The paper's rows, summarised like ours: means, paired differences and intervals."""
 
     pairs: int
     seed: int
@@ -45,7 +45,7 @@ class PaperRobustness:
 
 @functools.cache
 def paper_robustness(seed: int = SEED) -> PaperRobustness:
-    """Return the intervals of the paper's published rows; the same seed, the same figures."""
+    """Return the intervals of the paper's published rows; the same seed gives the same figures."""
     with ROWS.open(newline="", encoding="utf-8") as file:
         read = [[_outcome(row, arm) for arm in ARMS] for row in csv.DictReader(file)]
     kept = [[arm.metrics.top1_kept for arm in arms] for arms in read]
@@ -71,7 +71,7 @@ def _outcome(row: dict[str, str], arm: str) -> ArmOutcome:
 
 
 def lines(result: PaperRobustness) -> Iterator[str]:
-    """Return a result as lines to print."""
+    """Yield a result as lines to print."""
     yield f"the paper's {result.pairs} pairs, seed {result.seed}"
     for row in result.metrics:
         arms = "  ".join(f"{arm.arm} {arm.value}" for arm in row.arms)
@@ -86,7 +86,7 @@ def lines(result: PaperRobustness) -> Iterator[str]:
 
 
 def table(result: PaperRobustness) -> list[dict[str, object]]:
-    """Return a result as flat rows, one for each metric and arm, and one for each difference."""
+    """Return a result as flat rows: one per metric and arm, and one per difference."""
     return [
         {"metric": row.metric, "arm": name, "mean": v.mean, "low": v.low, "high": v.high}
         for row in result.metrics

@@ -1,9 +1,9 @@
-"""How long a model remembers a typo: KL between clean and misspelled runs at every later token.
+"""Measure how long a model remembers a typo: KL(clean ‖ misspelled) at every later token.
 
 Notable:
 
-- Both runs are compared where both have read up to the same character: a place counts if a token
-  ends there in the clean text and in the misspelled one, so differently cut words do no harm.
+- The two runs are compared where both have read up to the same character: a place counts if a
+  token ends there in both texts, so it does not matter how the words between are tokenized.
 - The curve is an average over passages, several misspellings in each. Intervals resample passages,
   because misspellings in one passage are not independent of each other.
 - `recovery_strip` is the same for one text, place by place.
@@ -59,7 +59,7 @@ class ArmInterval:
 
 @dataclass(frozen=True)
 class RecoveryPoint:
-    """All runs, so many tokens after the misspelled word; ``runs`` of them reach so far."""
+    """All runs ``later`` tokens after the misspelled word; ``runs`` is how many reach that far."""
 
     later: int
     runs: int
@@ -71,9 +71,9 @@ class RecoveryArm:
     """How long one arm remembers.
 
     Attributes:
-        half_after, tenth_after: tokens until the mean KL is at most a half, a tenth of what it was
-            right after the misspelled word; ``None`` where it is not within the tokens looked at.
-        summed_nats: mean KL added up over all tokens looked at.
+        half_after, tenth_after: tokens until the mean KL is at most a half, a tenth of its value
+            right after the misspelled word; ``None`` if that is not within the tokens compared.
+        summed_nats: sum of the mean KL over all tokens compared.
     """
 
     arm: str
@@ -84,7 +84,7 @@ class RecoveryArm:
 
 @dataclass(frozen=True)
 class Recovery:
-    """Curves of forgetting. ``asked`` and ``done`` count passages."""
+    """The recovery curves; ``asked`` and ``done`` count passages."""
 
     pair: str
     seed: int
@@ -104,9 +104,9 @@ class StripToken:
     """A token of the misspelled text and how far the prediction after it has moved.
 
     Attributes:
-        token: as it is shown; ``changed`` are the bytes that the clean text has not.
-        later: tokens since the last misspelled one; ``None`` before the first and inside one.
-        arms: empty where the clean text has no token that ends here.
+        token: as shown; its ``changed`` marks the bytes that are not in the clean text.
+        later: tokens since the last misspelled word; ``None`` before the first and inside one.
+        arms: empty if no token of the clean text ends here.
     """
 
     token: TokenView
@@ -127,21 +127,21 @@ class RecoveryStrip:
 
 @dataclass(frozen=True)
 class PassageRuns:
-    """KLs of one passage: arm → one list a misspelling, from right after the misspelled word."""
+    """KLs of one passage: arm → one list per misspelling, from right after the misspelled word."""
 
     kls: dict[str, list[list[float]]]
 
 
 @dataclass(frozen=True)
 class RecoverySettings:
-    """What the recovery probe can be asked for."""
+    """The settings of the recovery probe."""
 
     passages: tuple[str, ...] = setting(
-        (), "Clean texts of some fifty words; empty for our own", lines=True
+        (), "Clean texts of about fifty words; empty for our own", lines=True
     )
     kinds: tuple[str, ...] = setting(KINDS, "Kinds of misspelling", choices=ALL_KINDS)
     repeats: int = setting(REPEATS, "Misspellings tried in each passage", low=1, high=MAX_REPEATS)
-    later: int = setting(LATER, "Tokens looked at after the misspelling", low=1, high=MAX_LATER)
+    later: int = setting(LATER, "Tokens compared after the misspelling", low=1, high=MAX_LATER)
     seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
 
 
@@ -170,14 +170,14 @@ def recovery(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Recovery:
-    """Misspell one word in the first half of each passage and follow both arms through the rest.
+    """Misspell one word in the first half of each passage and compare the runs over the rest.
 
     Args:
         passages: clean texts; `our_passages` if ``None``.
         kinds: names in `typos.KINDS`, one of them drawn for each misspelling.
         repeats: misspellings tried in each passage, 1 to `MAX_REPEATS`.
-        later: tokens looked at after the misspelled word, 1 to `MAX_LATER`.
-        progress: told after each passage; a stopped run returns what was read.
+        later: tokens compared after the misspelled word, 1 to `MAX_LATER`.
+        progress: called after each passage; a stopped run returns what was read.
 
     Raises:
         InputError: an argument is invalid.
@@ -201,23 +201,19 @@ def recovery(
 
 
 def our_passages() -> tuple[str, ...]:
-    """Return the passages that come with the project: prose of about fifty words each, one a
-    line.
-    """
+    """Return the passages that come with kronviz: prose of about fifty words each."""
     return tuple(PASSAGES.read_text(encoding="utf-8").splitlines())
 
 
 def fitting_passages(
     predictor: Predictor, passages: Iterable[str] | None
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return the passages that the models can read whole, and a sentence for each that they
-    cannot.
-    """
+    """Return the passages that fit the models, and a sentence for each that does not."""
     lines = our_passages() if passages is None else [p.strip() for p in passages if p.strip()]
     if not lines:
         raise InputError("There are no passages; type at least one.")
     if len(lines) > MAX_SENTENCES:
-        raise InputError(f"There are {len(lines):,} passages; the limit is {MAX_SENTENCES:,}.")
+        raise InputError(f"There are {len(lines):,} passages; give at most {MAX_SENTENCES:,}.")
     fitting, problems = [], []
     for number, line in enumerate(map(clean_text, lines), 1):
         try:
@@ -241,7 +237,7 @@ def passage_runs(
     """Read passage after passage, each clean and misspelled ``repeats`` times.
 
     Yields:
-        One passage that was read, or nothing where one is under way and a stop may be heard.
+        One passage that was read, or an empty tuple in between, so that the run can be stopped.
     """
     for name, value, most in (("repeats", repeats, MAX_REPEATS), ("later", later, MAX_LATER)):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
@@ -252,11 +248,11 @@ def passage_runs(
         for repeat in range(repeats):
             draw = seed + number * MAX_REPEATS + repeat
             try:
-                made = misspell(clean[:half], kinds=tuple(kinds), edits=1, seed=draw)
+                misspelled = misspell(clean[:half], kinds=tuple(kinds), edits=1, seed=draw)
             except (TypeError, ValueError) as error:
                 raise InputError(str(error)) from None
-            if made.edits:
-                typos.append(made.text + clean[half:])
+            if misspelled.edits:
+                typos.append(misspelled.text + clean[half:])
         yield from _read_passage(predictor, clean, typos, later)
 
 
@@ -265,8 +261,8 @@ def _read_passage(
 ) -> Iterator[Sequence[PassageRuns]]:
     ids, *whole = (predictor.tokenizer.encode(text) for text in (clean, *typos))
     first, *others = ([predictor.tokenizer.token_bytes(i) for i in text] for text in (ids, *whole))
-    # A misspelling may need more tokens than there is room for; its end is what is cut, and only
-    # once it is aligned: the end of a cut text is not where the clean one ends.
+    # A misspelling may need more tokens than the model can read; its end is cut, but only after
+    # alignment, because the end of a cut text does not match the end of the clean one.
     runs = [text[: predictor.n_ctx] for text in whole]
     after = [
         [
@@ -283,16 +279,16 @@ def _read_passage(
             finals += states
             yield ()
         kls[arm] = []
-        for final, found in zip(finals[1:], after, strict=True):
-            if found:
-                kls[arm].append(_kls(model, finals[0], final, found))
+        for final, places in zip(finals[1:], after, strict=True):
+            if places:
+                kls[arm].append(_kls(model, finals[0], final, places))
                 yield ()
     yield (PassageRuns(kls),)
 
 
 @torch.inference_mode()
 def _final_states(model: GPT, texts: Sequence[Sequence[int]]) -> Iterator[list[torch.Tensor]]:
-    """Final hidden states ``(tokens, d_model)`` of each text, a batch at a time."""
+    """Yield the final hidden states ``(tokens, d_model)`` of each text, batch by batch."""
     longest = max(map(len, texts))
     size = max(1, int(BATCH_FLOP / (2 * parameter_count(model) * longest)))
     for start in range(0, len(texts), size):
@@ -365,7 +361,7 @@ def _arm(arm: str, means: Sequence[float]) -> RecoveryArm:
 
 
 def recovery_strip(predictor: Predictor, clean: str, typo: str) -> RecoveryStrip:
-    """Follow both arms through one misspelled text, token by token.
+    """Compare one misspelled text with its clean form, token by token, with every arm.
 
     Raises:
         InputError: a text is empty or too long.

@@ -1,9 +1,9 @@
-"""Clean and misspelled prompts through both arms: the paper's robustness table (section 6.11).
+"""Read clean and misspelled prompts with both arms: the paper's robustness table (section 6.11).
 
 Notable:
 
-- `outcomes.outcomes` reads batch after batch, so whoever asks can show progress and stop;
-  `summarise` turns whatever was read by then into the result.
+- `outcomes.outcomes` reads batch after batch, so a caller can show progress and stop; `summarise`
+  turns what was read by then into the result.
 - Intervals are paired: every arm and every difference is resampled over the same pairs.
 
     python -m kronviz.probes robustness --pair tiny --seed 1 --json robustness.json
@@ -32,8 +32,8 @@ from kronviz.typos import KEYBOARDS, KINDS, misspell
 
 TIE = 1e-6
 FEWEST = 6
-"""Pairs below which an interval decides nothing: of five, all fall on one side by chance in one of
-16 draws, which is more than a 95% interval may be wrong."""
+"""Fewest pairs for an interval to decide anything: five pairs all fall on one side by chance in one
+of 16 draws, which is more than the 5% by which a 95% interval may be wrong."""
 MAX_SENTENCES = 500
 METRICS = ("top1_kept", "kl_nats", "hidden_cosine", "logprob_drop_nats")
 LARGER_IS_STEADIER = frozenset({"top1_kept", "hidden_cosine"})
@@ -41,12 +41,12 @@ LARGER_IS_STEADIER = frozenset({"top1_kept", "hidden_cosine"})
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One of the four metrics over many pairs, in the unit that its name says.
+    """One of the four metrics over many pairs, in the unit its name ends with.
 
     Attributes:
         metric: ``top1_kept`` (its mean is a share, 0 to 1), ``kl_nats``, ``hidden_cosine`` or
             ``logprob_drop_nats``.
-        difference: kron − bpe, pair by pair; ``None`` where an arm is missing.
+        difference: kron − bpe, pair by pair; ``None`` if an arm is missing.
         kron_wins, ties, bpe_wins: pairs on which the arm is steadier by more than `TIE`.
     """
 
@@ -64,9 +64,10 @@ class MetricRow:
 
     @property
     def steadier(self) -> str | None:
-        """The arm that the interval of the difference speaks for.
+        """The steadier arm according to the interval of the difference.
 
-        ``None`` where the interval holds 0, where an arm is missing, and below `FEWEST` pairs.
+        ``None`` if the interval contains 0, an arm is missing or there are fewer than `FEWEST`
+        pairs.
         """
         if self.difference is None or self.pairs < FEWEST:
             return None
@@ -78,7 +79,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Pairs by which arm kept its first choice, and the exact two-sided p-value."""
+    """How many pairs each arm kept its first choice on, and the exact two-sided p-value."""
 
     both_kept: int
     only_bpe: int
@@ -89,11 +90,11 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Inflation:
-    """What misspelling does to the number of tokens, which both arms share.
+    """How misspelling changes the number of tokens, which is the same for both arms.
 
     Attributes:
         ratio: tokens of all misspelled texts over tokens of all clean ones.
-        added: tokens that misspelling adds to a text.
+        added: mean number of tokens that misspelling adds to a text.
         inflated_pairs: pairs whose misspelled text has more tokens.
     """
 
@@ -124,14 +125,14 @@ class CategoryArm:
 
 @dataclass(frozen=True)
 class Robustness:
-    """What a run over pairs found, finished or stopped.
+    """The result of a run over pairs, finished or stopped.
 
     Attributes:
         pair: name of the pair of models.
-        asked, done: pairs that were to be read, and that were.
+        asked, done: pairs to read, and pairs read.
         problems: a sentence for each thing that could not be used.
-        seconds: time that the run took.
-        answers: how the right answers were rated, where pairs have one.
+        seconds: time the run took.
+        answers: how the right answers were rated, if any pair has one.
     """
 
     pair: str
@@ -156,12 +157,12 @@ class Robustness:
 def robustness(
     predictor: Predictor, pairs: PairSet, *, seed: int = 0, progress: Progress | None = None
 ) -> Robustness:
-    """Read every pair with every arm and sum up.
+    """Read every pair with every arm and summarise.
 
     Args:
         pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `misspelled_pairs`.
         seed: of the bootstrap; the same pairs and seed give the same figures.
-        progress: told after each batch; a stopped run returns what was read.
+        progress: called after each batch; a stopped run returns what was read.
     """
     fitting = fitted(predictor, pairs, progress)
     return gather(
@@ -186,8 +187,8 @@ class MisspellingSettings:
     seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
     share: float = setting(
         0.0,
-        "Share of each sentence's words to misspell, each with as many misspellings as edits says; "
-        "0 for so many in the whole sentence",
+        "Share of each sentence's words to misspell; edits then counts per word. With 0, edits "
+        "counts for the whole sentence",
         low=0,
         high=1,
         percent=True,
@@ -218,22 +219,21 @@ def misspelled_pairs(
     protect_first: bool = True,
     keyboard: str = "qwerty",
 ) -> PairSet:
-    """Return the pairs made of clean sentences by the misspelling engine; a pair's category is its
-    kind.
+    """Misspell clean sentences and return the pairs; a pair's category is the kind of misspelling.
 
     Args:
         edits: misspellings in each sentence.
-        share: of its words that are misspelled, 0 to 1; ``edits`` then counts in each of them.
+        share: share of the words to misspell, 0 to 1; ``edits`` is then per word.
         protect_first: the first letter of every word stays.
-        keyboard: ``qwerty``, ``qwertz`` or ``azerty``, for hits on the key beside.
+        keyboard: ``qwerty``, ``qwertz`` or ``azerty``, for hits on a neighbouring key.
 
     Raises:
-        InputError: an argument is invalid to the engine, or there are too many sentences.
+        InputError: an argument is invalid, or there are too many sentences.
     """
     pairs, problems = [], []
     lines = [line for given in sentences if (line := clean_text(given).strip())]
     if len(lines) > MAX_SENTENCES:
-        raise InputError(f"There are {len(lines):,} sentences; the limit is {MAX_SENTENCES:,}.")
+        raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
     for number, clean in enumerate(lines, 1):
         if len(clean) > MAX_CHARS:
             problems.append(
@@ -241,8 +241,8 @@ def misspelled_pairs(
             )
             continue
         try:
-            # Another seed for each line, or one draw would fall on the same place in all of them.
-            made = misspell(
+            # Each sentence has its own seed, or the same place would be misspelled in all of them.
+            misspelled = misspell(
                 clean,
                 kinds=tuple(kinds),
                 edits=edits,
@@ -253,11 +253,11 @@ def misspelled_pairs(
             )
         except (TypeError, ValueError) as error:
             raise InputError(str(error)) from None
-        if not made.edits:
+        if not misspelled.edits:
             problems.append(f"Sentence {number} could not be misspelled that way.")
             continue
-        names = dict.fromkeys(KINDS[edit.kind].label for edit in made.edits)
-        pairs.append(Pair(str(number), " + ".join(names), clean, made.text, None, made.edits))
+        names = " + ".join(dict.fromkeys(KINDS[edit.kind].label for edit in misspelled.edits))
+        pairs.append(Pair(str(number), names, clean, misspelled.text, None, misspelled.edits))
     return PairSet(tuple(pairs), tuple(problems))
 
 
@@ -288,7 +288,7 @@ def summarise(
 
 
 def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[MetricRow, ...]:
-    """Return the four metrics over pairs, each an entry of the arms' outcomes in the same order."""
+    """Return the four metrics over pairs; each entry has the arms' outcomes in the same order."""
     if not read:
         return ()
     names = [outcome.arm for outcome in read[0]]

@@ -1,13 +1,13 @@
-"""The gap with a spread: what several seeds at a smaller size came to, and a control beside them.
+"""Read the gap between the arms over several seeds at a smaller size, with a control.
 
 Notable:
 
 - Everything is read from ``seeds.json``, which `kronviz.training.seeds` writes beside a pair, and
-  from ``rates.json``, which `kronviz.training.rates` does: such a spread for each learning rate.
-- Differences are taken seed by seed, for runs of one seed read the same batches in the same order;
-  the spread is the sample standard deviation over the seeds.
-- ``bpe-untied`` is a learned table with a head of its own, as kron's is. The difference of the two
-  published arms is thereby two: what the untied head does, and what the code does.
+  from ``rates.json`` of `kronviz.training.rates`, which has such a spread per learning rate.
+- Differences are taken seed by seed, because runs with one seed read the same batches in the same
+  order; the spread is the sample standard deviation over the seeds.
+- ``bpe-untied`` is a learned table with a separate head, like kron's. It splits the difference of
+  the two published arms into two parts: the effect of the untied head and that of the code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NANOGPT_RATE = 6e-4
 
 @dataclass(frozen=True)
 class Spread:
-    """Several numbers in nats a token: their mean and sample standard deviation."""
+    """Several values in nats per token, with their mean and sample standard deviation."""
 
     values: tuple[float, ...]
     mean: float
@@ -39,11 +39,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class SeedClass:
-    """The gap and its parts over the validation tokens of one class, means over the seeds in nats.
+    """The gap and its parts over the validation tokens of one class, in nats, over all seeds.
 
     Attributes:
         low, tokens: as for `rarity.RarityClass`.
-        gap, head, code: as for `SeedSpread`, with 95% bootstrap intervals, drawn by windows.
+        gap, head, code: as for `SeedSpread`, with 95% intervals from resampled windows.
     """
 
     low: int
@@ -55,7 +55,7 @@ class SeedClass:
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """Validation losses over several seeds, in nats a token.
+    """Validation losses over several seeds, in nats per token.
 
     Attributes:
         config: name of the smaller configuration.
@@ -63,11 +63,11 @@ class SeedSpread:
         rate: AdamW's peak learning rate.
         seeds: the seeds, in the order of all values below.
         losses: final validation losses of ``bpe``, ``kron`` and the control ``bpe-untied``.
-        gap: bpe's loss − kron's; above zero, kron is better.
-        head: bpe's − the control's: what a head of its own gains.
-        code: the control's − kron's: what the code gains where the heads are alike.
+        gap: bpe's loss − kron's; positive if kron is better.
+        head: bpe's − the control's: what a separate head gains.
+        code: the control's − kron's: what the code gains with the same kind of head.
         read, predicted: the same by how often training read the token just read, and the token to
-            be predicted; empty where that was not measured.
+            be predicted; empty if that was not measured.
     """
 
     config: str
@@ -85,29 +85,29 @@ class SeedSpread:
 
 
 def seed_spread(pair_dir: Path) -> SeedSpread | None:
-    """Read ``seeds.json`` of a pair's folder; ``None`` where there is none.
+    """Read ``seeds.json`` of a pair's folder; ``None`` if there is none.
 
     Raises:
         CheckpointError: it is damaged.
     """
-    found = _read(pair_dir / SEEDS)
-    return found[0] if found else None
+    spreads = _read(pair_dir / SEEDS)
+    return spreads[0] if spreads else None
 
 
 def rate_sweep(pair_dir: Path) -> tuple[SeedSpread, ...]:
-    """Read ``rates.json`` of a pair's folder, slowest rate first; empty where there is none.
+    """Read ``rates.json`` of a pair's folder, lowest rate first; empty if there is none.
 
     Raises:
         CheckpointError: it is damaged.
     """
-    return tuple(sorted(_read(pair_dir / RATES), key=lambda found: found.rate))
+    return tuple(sorted(_read(pair_dir / RATES), key=lambda spread: spread.rate))
 
 
 def best_gap(sweep: Sequence[SeedSpread]) -> float | None:
-    """Return bpe's mean loss at its best rate − kron's at its own, in nats; ``None`` of no rate."""
+    """Return bpe's mean loss at its best rate − kron's at its own, in nats; ``None`` if empty."""
     if not sweep:
         return None
-    bpe, kron = (min(found.losses[name].mean for found in sweep) for name in (BPE, KRON))
+    bpe, kron = (min(spread.losses[name].mean for spread in sweep) for name in (BPE, KRON))
     return bpe - kron
 
 
@@ -116,7 +116,7 @@ def _read(path: Path) -> list[SeedSpread]:
         return []
     try:
         stored = json.loads(read_bytes(path))
-        return [_found(one) for one in (stored if path.name == RATES else [stored])]
+        return [_seed_spread(one) for one in (stored if path.name == RATES else [stored])]
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise CheckpointError(
             f"The file {path.name} of {path.parent.name} is damaged; restore it from the "
@@ -124,7 +124,7 @@ def _read(path: Path) -> list[SeedSpread]:
         ) from None
 
 
-def _found(stored: dict[str, Any]) -> SeedSpread:
+def _seed_spread(stored: dict[str, Any]) -> SeedSpread:
     config, runs = stored["config"], stored["runs"]
     by_run = {(run["variant"], run["seed"]): float(run["val_loss"]) for run in runs}
     seeds = tuple(sorted({int(run["seed"]) for run in runs}))

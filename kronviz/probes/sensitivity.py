@@ -1,11 +1,10 @@
-"""Where it hurts: every word of a text misspelled in turn, and how far the prediction moves.
+"""Misspell every word of a text in turn and measure how far the prediction moves.
 
 Notable:
 
-- Only one word is misspelled at a time, a few times each with different draws; what is reported is
-  the mean. A word in which nothing could be misspelled has no figures.
-- Words are read from the first to the last, so a run that is stopped has the beginning of the
-  text.
+- One word is misspelled at a time, a few times with different draws; the mean is reported. A word
+  that could not be misspelled has no figures.
+- Words are read from first to last, so a stopped run has the beginning of the text.
 
     python -m kronviz.probes sensitivity --pair tiny --text "The capital of France is"
 """
@@ -32,11 +31,11 @@ MAX_WORDS = 60
 
 @dataclass(frozen=True)
 class ArmHurt:
-    """One arm, when this word is misspelled: means over the variants.
+    """One arm's change when this word is misspelled, averaged over the variants.
 
     Attributes:
         kl_nats: KL(clean ‖ misspelled) at the end of the text.
-        top1_kept: share of the variants, 0 to 1, after which the first choice is the same.
+        top1_kept: share of the variants, 0 to 1, that leave the first choice unchanged.
     """
 
     arm: str
@@ -46,7 +45,7 @@ class ArmHurt:
 
 @dataclass(frozen=True)
 class WordHurt:
-    """One word: characters ``start`` to ``end`` of the text, and what it was turned into."""
+    """One word, characters ``start`` to ``end`` of the text, and its misspelled variants."""
 
     word: str
     start: int
@@ -57,7 +56,7 @@ class WordHurt:
 
 @dataclass(frozen=True)
 class ArmChoice:
-    """The first choice of one arm after the clean text, readable."""
+    """The text of one arm's first choice after the clean text."""
 
     arm: str
     clean_top: str
@@ -65,10 +64,10 @@ class ArmChoice:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A text and what each of its words is worth to each arm's prediction.
+    """A text, and how much each arm's prediction depends on the spelling of each word.
 
     Attributes:
-        measured: how many words, from the first on, the run came to: all, unless it was stopped.
+        measured: how many words were measured, from the first on: all, unless it was stopped.
     """
 
     pair: str
@@ -86,8 +85,8 @@ class Jobs:
     """What a run will read.
 
     Attributes:
-        variants: of each word.
-        pairs: the text against itself, then with each variant; the id is the word's index.
+        variants: the misspellings of each word.
+        pairs: the text with itself, then with each variant; the id is the word's index.
     """
 
     text: str
@@ -100,7 +99,7 @@ class Jobs:
 
 @dataclass(frozen=True)
 class SensitivitySettings:
-    """What the sensitivity probe can be asked for."""
+    """The settings of the sensitivity probe."""
 
     text: str = setting(..., f"A text of at most {MAX_WORDS} words")
     kinds: tuple[str, ...] = setting(KINDS, "Kinds of misspelling", choices=ALL_KINDS)
@@ -137,7 +136,7 @@ def sensitivity(
         text: at most `MAX_WORDS` words.
         kinds: names in `typos.KINDS`, one of them drawn for each variant.
         tries: variants of each word, 1 to `MAX_TRIES`; equal ones count once.
-        progress: told after each batch of texts; a stopped run returns what was read.
+        progress: called after each batch of texts; a stopped run returns what was read.
 
     Raises:
         InputError: the text is empty or too long, or an argument is invalid.
@@ -149,7 +148,7 @@ def sensitivity(
 def sensitivity_of(
     predictor: Predictor, jobs: Jobs, progress: Progress | None = None
 ) -> Sensitivity:
-    """Read what `sensitivity_jobs` returned with every arm."""
+    """Read the texts of `sensitivity_jobs` with every arm."""
     return gather(
         outcomes(predictor, jobs.pairs),
         len(jobs.pairs),
@@ -166,7 +165,7 @@ def sensitivity_jobs(
     tries: int = TRIES,
     seed: int = 0,
 ) -> Jobs:
-    """Return what `sensitivity` will read; its arguments and errors."""
+    """Return what `sensitivity` will read; arguments and errors are the same."""
     text = clean_text(text)
     predictor.encode(text, "text")
     if not isinstance(tries, int) or isinstance(tries, bool) or not 1 <= tries <= MAX_TRIES:
@@ -179,8 +178,8 @@ def sensitivity_jobs(
     variants = [word_variants(word.text, kinds, tries, seed) for word in words]
     # The clean text against itself gives the first choices, even where no word can be misspelled.
     pairs = [Pair("", "", text, text)]
-    for number, (word, made) in enumerate(zip(words, variants, strict=True)):
-        for variant in made:
+    for number, (word, own) in enumerate(zip(words, variants, strict=True)):
+        for variant in own:
             typo = text[: word.start] + variant + text[word.end :]
             if len(predictor.tokenizer.encode(typo)) <= predictor.n_ctx:
                 pairs.append(Pair(str(number), "", text, typo))
@@ -190,11 +189,11 @@ def sensitivity_jobs(
 def summarise_sensitivity(
     predictor: Predictor, jobs: Jobs, read: Sequence[PairOutcome], seconds: float = 0.0
 ) -> Sensitivity:
-    """Return what was found by what was read of the jobs so far; at least the first of them was."""
+    """Return the result of what was read of the jobs so far, at least the first of them."""
     by_word: dict[str, list[PairOutcome]] = {}
     for outcome in read[1:]:
         by_word.setdefault(outcome.id, []).append(outcome)
-    # The word that the next text is about counts as not measured, though some of it was read.
+    # The word of the next text counts as not measured, even if some of its variants were read.
     left = jobs.pairs[len(read) :]
     measured = int(left[0].id or 0) if left else len(jobs.words)
     return Sensitivity(
@@ -207,10 +206,10 @@ def summarise_sensitivity(
                 word.text,
                 word.start,
                 word.end,
-                made,
+                variants,
                 _arms(by_word.get(str(number), [])) if number < measured else (),
             )
-            for number, (word, made) in enumerate(zip(jobs.words, jobs.variants, strict=True))
+            for number, (word, variants) in enumerate(zip(jobs.words, jobs.variants, strict=True))
         ),
         arms=tuple(ArmChoice(arm.arm, arm.clean_top) for arm in read[0].arms) if read else (),
         seconds=seconds,
@@ -219,34 +218,33 @@ def summarise_sensitivity(
 
 
 def word_variants(word: str, kinds: Sequence[str], tries: int, seed: int) -> tuple[str, ...]:
-    """Return different misspellings of one word, at most ``tries``; none where it cannot be
-    misspelled so.
+    """Return at most ``tries`` different misspellings of a word; none if it cannot be misspelled.
 
     Raises:
-        InputError: an argument is invalid to the engine.
+        InputError: an argument is invalid.
     """
-    made = []
+    variants = []
     for draw in range(tries):
         try:
-            found = misspell(word, kinds=tuple(kinds), edits=1, seed=seed * MAX_TRIES + draw)
+            misspelled = misspell(word, kinds=tuple(kinds), edits=1, seed=seed * MAX_TRIES + draw)
         except (TypeError, ValueError) as error:
             raise InputError(str(error)) from None
-        if found.edits:
-            made.append(found.text)
-    return tuple(dict.fromkeys(made))
+        if misspelled.edits:
+            variants.append(misspelled.text)
+    return tuple(dict.fromkeys(variants))
 
 
 def _arms(read: Sequence[PairOutcome]) -> tuple[ArmHurt, ...]:
     if not read:
         return ()
-    found = []
+    arms = []
     for i, first in enumerate(read[0].arms):
         metrics = [outcome.arms[i].metrics for outcome in read]
-        found.append(
+        arms.append(
             ArmHurt(
                 first.arm,
                 sum(m.kl_nats for m in metrics) / len(metrics),
                 sum(m.top1_kept for m in metrics) / len(metrics),
             )
         )
-    return tuple(found)
+    return tuple(arms)

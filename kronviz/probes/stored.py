@@ -1,4 +1,4 @@
-"""Results that are stored beside the weights they were measured on."""
+"""Read results that are stored beside the weights they were measured on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kronviz.results import from_json
 
 
 class OfWeights(Protocol):
-    """What says which weights it was measured on: a fingerprint by arm."""
+    """A result that names the weights it was measured on: one fingerprint per arm."""
 
     @property
     def weights(self) -> dict[str, str]: ...
@@ -24,10 +24,10 @@ Stored = TypeVar("Stored", bound=OfWeights)
 
 
 def read_stored(cls: type[Stored] | Any, path: Path, pair_dir: Path, again: str) -> Stored | None:
-    """Return what a file holds; ``None`` where there is none, or for other weights.
+    """Return a stored result; ``None`` if there is none or it was measured on other weights.
 
     Args:
-        again: the module that measures it again, such as ``kept_table``.
+        again: the module of `kronviz.probes` that measures it again, such as ``kept_table``.
 
     Raises:
         CheckpointError: the file is damaged.

@@ -1,10 +1,10 @@
-"""Two strings, byte by byte: which cells they share, and how alike each arm finds them.
+"""Compare two strings byte by byte: the cells they share, and their similarity in each arm.
 
 Notable:
 
 - A byte is shared (same value, same position), moved (same value elsewhere), lost or new. Only
   shared bytes count for the code: their number over √(L₁ L₂) is its similarity.
-- The bpe arm can compare strings that are one token each, and has no vector for any other.
+- The bpe arm can only compare strings that are one token each; it has no vector for any other.
 
 >>> round(compare_strings("compute", "commute", pos_dim=16).code_cosine, 3)
 0.857
@@ -33,7 +33,7 @@ from kronviz.strings import (
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(CodeSettings):
-    """Which two strings are compared."""
+    """The two strings to compare."""
 
     first: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
     second: str = setting(..., "Another one")
@@ -41,7 +41,7 @@ class PairSettings(CodeSettings):
 
 @dataclass(frozen=True)
 class MarkedByte:
-    """A byte of one of two strings, and what became of it in the other.
+    """A byte of one of two strings, and its counterpart in the other.
 
     Attributes:
         mark: ``shared`` (same byte, same position), ``moved`` (same byte elsewhere), ``lost`` (in
@@ -60,17 +60,17 @@ class MarkedByte:
 
 @dataclass(frozen=True)
 class Similarity:
-    """How alike two strings are to the code and to both trained arms.
+    """The similarity of two strings in the code and in both trained arms.
 
     Attributes:
-        shared, moved, lost, new: how many bytes carry each mark; moved ones count once.
+        shared, moved, lost, new: how many bytes have each mark; a moved byte counts once.
         code_cosine: of the codes, ``shared / √(L₁ L₂)``.
         z_cosine: of the z-normalised codes.
         kron_cosine: of the kron arm's embeddings; ``None`` without an arm trained at ``pos_dim``.
         bpe_cosine: of the rows of the bpe arm's table; ``None`` unless each string is one token.
-        kron_centred, bpe_centred: the same after the mean vector of all tokens is taken away, so
-            that what all vectors of an arm have in common counts no longer.
-        first_tokens, second_tokens: how the pair's tokenizer cuts the strings.
+        kron_centred, bpe_centred: the same after subtracting the mean vector of all tokens, which
+            removes what all vectors of an arm have in common.
+        first_tokens, second_tokens: the strings' tokens in the pair's vocabulary.
     """
 
     first: str
@@ -139,12 +139,12 @@ def compare_strings(
 
 
 def _partners(first: bytes, second: bytes) -> dict[int, int]:
-    """Return which byte of the second string each byte of the first one became, by index."""
+    """Return, by index, the byte of the second string that matches each byte of the first."""
     partners = {i: i for i in range(min(len(first), len(second))) if first[i] == second[i]}
     taken = set(partners)
     blocks = difflib.SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
     aligned = [(i + k, j + k) for i, j, size in blocks for k in range(size)]
-    # What the alignment leaves over, as in a swap, goes to the nearest byte of the same value.
+    # Bytes that the alignment leaves over, as in a swap, match the nearest byte of the same value.
     rest = sorted(
         ((i, j) for i, a in enumerate(first) for j, b in enumerate(second) if a == b),
         key=lambda pair: (abs(pair[0] - pair[1]), pair),

@@ -1,4 +1,4 @@
-"""Which input embedding? What a study of many arms came to, from its result files.
+"""Summarise a study of many input embeddings from its result files.
 
     python -m kronviz.probes.study
 
@@ -10,7 +10,7 @@ Notable:
   mean validation loss are shown; passages are read from a text on which nothing was chosen.
 - Every arm is compared with the better of the two learned tables, run by run over the seeds and
   passage by passage over the text, so that what both share cancels out.
-- A verdict needs three seeds and intervals clear of 0. With fewer the sentence says so.
+- A verdict needs three seeds and intervals that exclude 0; the sentence says if they are missing.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ CLEAN, MISSPELLED = "clean", ("synthetic 15%", "human 15%")
 PERTURBED = MEAN
 """The mean loss over the five perturbations, passage by passage."""
 SHOWN = (CLEAN, *MISSPELLED, PERTURBED)
-"""Conditions that stand in tables, in this order."""
+"""Conditions shown in tables, in this order."""
 COSTS = "costs.json"
 SEEDS = 3
 """Runs of an arm that a verdict needs."""
 BUDGETS = 3
-"""Numbers of tokens a run that a fit over them needs."""
+"""Different numbers of training tokens that a fit needs."""
 PAPER_TOKENS = 2_500_000_000
-"""What the paper's models read."""
+"""Training tokens of the paper's models."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The loss on true continuations in one condition, in nats a token.
+    """The loss on true continuations in one condition, in nats per token.
 
     Attributes:
         condition: as `kronviz.passages.Condition` writes itself.
@@ -68,12 +68,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an input embedding costs, by ``benchmarks/arms.py``.
+    """What an input embedding costs, measured by ``benchmarks/arms.py``.
 
     Attributes:
-        stored_bytes: of its checkpoint: int8, with a float32 scale a row.
-        embed_ms, embed_ratio: time to embed ids of text, and that over a learned table's.
-        step_ms, step_ratio: the same of a training step.
+        stored_bytes: size of its checkpoint: int8, with one float32 scale per row.
+        embed_ms, embed_ratio: time to embed the ids of a text, and its ratio to a learned table's.
+        step_ms, step_ratio: the same for a training step.
     """
 
     stored_bytes: int
@@ -85,7 +85,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class CostsAbout:
-    """How the costs were measured: ids embedded at once, tokens of a step, whose time is 1."""
+    """How the costs were measured: ids embedded at once, tokens per step, the arm that counts 1."""
 
     machine: str
     command: str
@@ -109,20 +109,20 @@ class Tuning:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What the runs of one arm came to.
+    """The result of one arm's runs.
 
     Attributes:
         seeds: of its runs.
-        val_nats: validation loss in nats a token, mean over the seeds.
-        deviation: its standard deviation over the seeds; ``None`` for one.
+        val_nats: validation loss in nats per token, averaged over the seeds.
+        deviation: its standard deviation over the seeds; ``None`` with one seed.
         difference: arm − table over the seeds that both have, with a 95% t-interval if there are
             two or more; ``None`` for the table itself.
         gaps: the same, seed by seed.
-        parameters: trained numbers, in all and of the input embedding.
-        share: input parameters in terms of the learned table's.
+        parameters, input_parameters: trained parameters of the model and of its input embedding.
+        share: input parameters over the learned table's.
         curve: tokens read and mean validation loss.
-        measured: by condition; empty where nothing was measured yet.
-        cost: ``None`` where it was not measured.
+        measured: by condition; empty if nothing was measured.
+        cost: ``None`` if it was not measured.
         tuning: of several, the one with the lowest validation loss.
     """
 
@@ -147,13 +147,14 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class BudgetGaps:
-    """How an arm's validation loss minus the better table's changes with the tokens a run reads.
+    """How the difference between an arm and the better table changes with the training tokens.
 
     Attributes:
-        points: tokens, and the difference in nats a token, in the order of the tokens.
-        extrapolated: the difference at `PAPER_TOKENS` by a line through every seed's difference, in
-            the logarithm of the tokens, with its 95% prediction interval; ``None`` with fewer than
-            `BUDGETS` numbers of tokens.
+        points: tokens, and the difference in validation loss in nats per token, fewest tokens
+            first.
+        extrapolated: the difference at `PAPER_TOKENS` from a line through every seed's difference
+            over the logarithm of the tokens, with its 95% prediction interval; ``None`` with fewer
+            than `BUDGETS` numbers of tokens.
     """
 
     arm: str
@@ -166,15 +167,15 @@ class Study:
     """A study of several arms with one configuration.
 
     Attributes:
-        name: of the configuration.
-        table: the better of the learned tables, which arms are compared with.
-        tokens: that each run read.
-        text, documents, passages: what continuations were cut from, and how many; empty, ``None``
-            and 0 where nothing was measured.
-        arms: the arms, the lowest validation loss first.
+        name: name of the configuration.
+        table: the better of the learned tables, with which the arms are compared.
+        tokens: training tokens of each run.
+        text, documents, passages: the text that the passages were cut from, and how many of each;
+            empty, ``None`` and 0 if nothing was measured.
+        arms: the arms, lowest validation loss first.
         costs: how the costs were measured, if they were.
-        gaps: how the arms' differences change with the tokens a run reads; empty where all runs of
-            this configuration, optimizer and rate read as many.
+        gaps: how the arms' differences change with the training tokens; empty if all runs of this
+            configuration, optimizer and rate read equally many.
     """
 
     name: str
@@ -194,7 +195,7 @@ class Study:
 
     @property
     def seeds(self) -> int:
-        """The least number of seeds of an arm."""
+        """The smallest number of seeds of any arm."""
         return min(len(arm.seeds) for arm in self.arms)
 
     def arm(self, name: str) -> ArmResult | None:
@@ -203,15 +204,15 @@ class Study:
 
     def best(self, condition: str) -> ArmResult | None:
         """Return the arm with the lowest loss in a condition, if all were measured."""
-        found = [(m.nats.mean, arm) for arm in self.arms if (m := arm.at(condition))]
-        return min(found, key=lambda one: one[0])[1] if len(found) == len(self.arms) else None
+        losses = [(m.nats.mean, arm) for arm in self.arms if (m := arm.at(condition))]
+        return min(losses, key=lambda one: one[0])[1] if len(losses) == len(self.arms) else None
 
 
 def studies(folder: Path = STUDIES) -> list[Study]:
-    """Read the studies below a folder, the one that read most tokens first.
+    """Read the studies in a folder, the one with most training tokens first.
 
-    Runs that differ in the tokens they read alone are one study, of those that read most; the
-    others are its `Study.gaps`.
+    Runs that differ only in their number of training tokens are one study: it shows those with
+    most tokens, and the others are in its `Study.gaps`.
 
     Raises:
         InputError: a result file is damaged.
@@ -229,17 +230,17 @@ def studies(folder: Path = STUDIES) -> list[Study]:
     for key, runs in groups.items():
         if (study := _study(key[0], runs)) is not None:
             by_budget[key[:-1]].append(study)
-    found = []
+    largest = []
     for budgets in by_budget.values():
         budgets.sort(key=lambda study: study.tokens)
         gaps = _gaps(budgets) if len(budgets) > 1 else ()
-        found.append(replace(budgets[-1], gaps=gaps))
-    return sorted(found, key=lambda study: -study.tokens)
+        largest.append(replace(budgets[-1], gaps=gaps))
+    return sorted(largest, key=lambda study: -study.tokens)
 
 
 def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
-    """Return how the differences of the arms that ran at every budget change with the tokens."""
-    found = []
+    """Return how the differences change with the tokens, for arms that ran at every budget."""
+    by_arm = []
     for arm in budgets[-1].arms:
         results = [study.arm(arm.arm) for study in budgets]
         if arm.arm in TABLES or not all(r and r.difference for r in results):
@@ -256,12 +257,12 @@ def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
             for gap in r.gaps
         ]
         fitted = _extrapolated(runs) if len(points) >= BUDGETS else None
-        found.append(BudgetGaps(arm.arm, points, fitted))
-    return tuple(found)
+        by_arm.append(BudgetGaps(arm.arm, points, fitted))
+    return tuple(by_arm)
 
 
 def _extrapolated(runs: Sequence[tuple[int, float]]) -> Interval:
-    """Return a line's prediction at `PAPER_TOKENS` from tokens and differences of single runs."""
+    """Fit a line to the tokens and differences of single runs and predict at `PAPER_TOKENS`."""
     x, y = np.log10([tokens for tokens, _ in runs]), np.array([gap for _, gap in runs])
     slope, intercept, *_ = stats.linregress(x, y)
     at, freedom = np.log10(PAPER_TOKENS), len(runs) - 2
@@ -309,7 +310,7 @@ def verdict(study: Study) -> str:
 
 
 def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study | None:
-    """Put the runs of a study together; ``None`` where no table has run yet."""
+    """Return the study of some runs; ``None`` if no table has run yet."""
     tuned: dict[str, dict[Tuning, dict[int, tuple[Path, dict[str, Any]]]]]
     tuned = defaultdict(lambda: defaultdict(dict))
     for path, run in runs:
@@ -363,14 +364,14 @@ def _mean_loss(runs: dict[int, tuple[Path, dict[str, Any]]]) -> float:
 
 
 def _costs(folder: Path) -> tuple[dict[str, Cost], CostsAbout | None]:
-    """Read what ``benchmarks/arms.py`` wrote for a study, by arm."""
+    """Read the costs that ``benchmarks/arms.py`` wrote for a study, by arm."""
     path = folder / COSTS
     if not path.exists():
         return {}, None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        by_arm = {arm: Cost(**cost) for arm, cost in found.pop("arms").items()}
-        return by_arm, CostsAbout(**found)
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        by_arm = {arm: Cost(**cost) for arm, cost in stored.pop("arms").items()}
+        return by_arm, CostsAbout(**stored)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"The file {folder.name}/{COSTS} is damaged; restore it.") from None
 
@@ -388,7 +389,7 @@ def _arm(
     both = sorted(own.keys() & losses[table].keys()) if arm != table else []
     gaps = tuple(own[seed] - losses[table][seed] for seed in both)
     run = next(iter(found.values()))[1]
-    # A tied table is the head as well: its rows are counted once, as input.
+    # A tied table is also the head: its rows are counted once, as input.
     curves = [dict(map(tuple, run["curve"])) for _, run in found.values()]  # type: ignore[arg-type]
     steps = sorted(set.intersection(*(set(curve) for curve in curves)))
     return ArmResult(
@@ -438,7 +439,7 @@ def _conditions(
         rows[PERTURBED] = [rows[name] for name in PERTURBATIONS]
 
     def intervals(losses: NDArray[np.float64]) -> tuple[Interval, ...]:
-        """Return all conditions at once: to draw the passages takes longer than all the rest."""
+        """Return all conditions from one call, as drawing the passages takes longest."""
         means = [np.atleast_2d(losses[row]).mean(0) for row in rows.values()]
         return bootstrap_intervals(np.stack(means, 1), seed=0)
 
@@ -463,11 +464,11 @@ def _passages(folder: Path) -> dict[str, Any]:
 
 
 def lines(study: Study) -> Iterator[str]:
-    """Yield a study as text, a line an arm."""
+    """Yield a study as text, one line per arm."""
     yield (
         f"{study.name}: {study.vocabulary}, width {study.d_model}, {study.n_layer} layers, "
-        f"{study.tokens:,} tokens a run, {study.optimizer} at {study.rate:g}; differences are "
-        f"arm − {study.table}, nats a token"
+        f"{study.tokens:,} tokens per run, {study.optimizer} at {study.rate:g}; differences are "
+        f"arm − {study.table}, nats per token"
     )
     yield verdict(study)
     for arm in study.arms:
@@ -489,7 +490,7 @@ def lines(study: Study) -> Iterator[str]:
         said = ", ".join(f"{_signed(d, d.low < d.high)} at {t:,}" for t, d in gap.points)
         if gap.extrapolated:
             said += f"; extrapolated to {PAPER_TOKENS:,}: {_signed(gap.extrapolated)}"
-        yield f"{gap.arm:15} validation, by tokens a run: {said}"
+        yield f"{gap.arm:15} validation, by tokens per run: {said}"
 
 
 def _signed(value: Interval, bounds: bool = True) -> str:

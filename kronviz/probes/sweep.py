@@ -1,11 +1,11 @@
-"""Every kind of misspelling at every strength: where does the byte code help, where does it hurt?
+"""Measure every kind of misspelling at every strength: where does the byte code help or hurt?
 
 Notable:
 
-- Sentence by sentence, all kinds and strengths of each, so that a run that is stopped has every
-  curve, from fewer sentences.
-- A text in which fewer edits could be made than asked for does not count: each point says how
-  many texts it stands on.
+- Sentences are read one by one with all kinds and strengths, so a stopped run has every curve,
+  from fewer sentences.
+- A text that allows fewer edits than requested is left out: each point says how many texts it is
+  based on.
 
     python -m kronviz.probes sweep --pair tiny --sentences 40 --json sweep.json
 """
@@ -34,7 +34,7 @@ class SweepPoint:
 
     Attributes:
         strength: misspellings in a text, all of this kind.
-        texts: sentences that could be misspelled so often in this way.
+        texts: sentences that allow so many misspellings of this kind.
         metrics: the four metrics over those texts, with 95% intervals.
     """
 
@@ -50,7 +50,7 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Curves over strength, one a kind. ``asked`` and ``done`` count misspelled texts."""
+    """Curves over strength, one per kind. ``asked`` and ``done`` count misspelled texts."""
 
     pair: str
     seed: int
@@ -70,7 +70,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What a sweep can be asked for."""
+    """The settings of the sweep."""
 
     sentences: tuple[str, ...] = setting((), "Clean sentences; empty for our own", lines=True)
     kinds: tuple[str, ...] = setting(tuple(KINDS), "Kinds of misspelling", choices=KINDS)
@@ -102,13 +102,13 @@ def sweep(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Sweep:
-    """Misspell sentences in every way asked for and read them with every arm.
+    """Misspell sentences with every kind and strength and read them with every arm.
 
     Args:
         sentences: clean texts; `our_sentences` if ``None``.
         kinds: names in `typos.KINDS`.
         strengths: misspellings in a text, each 1 to `MAX_STRENGTH`.
-        progress: told after each batch; a stopped run returns what was read.
+        progress: called after each batch; a stopped run returns what was read.
 
     Raises:
         InputError: an argument is invalid.
@@ -137,10 +137,10 @@ def sweep_of(
 
 
 def our_sentences(count: int = SENTENCES) -> tuple[str, ...]:
-    """Return so many clean sentences of our own set of pairs, taken evenly from its categories.
+    """Return ``count`` clean sentences of our own pairs, spread evenly over the categories.
 
     Raises:
-        InputError: there are not so many.
+        InputError: there are fewer than that.
     """
     pairs = load_pairs().pairs
     if not 1 <= count <= len(pairs):
@@ -157,8 +157,7 @@ def sweep_jobs(
     seed: int,
     progress: Progress | None = None,
 ) -> PairSet:
-    """Return every text of a sweep, as pairs whose category is the kind and whose id ends in the
-    strength.
+    """Return every text of a sweep as a pair: category is the kind, the id ends in the strength.
 
     Args:
         progress: as for `kronviz.progress.asking`.
@@ -170,7 +169,7 @@ def sweep_jobs(
     if not lines:
         raise InputError("There are no sentences; type at least one.")
     if len(lines) > MAX_SENTENCES:
-        raise InputError(f"There are {len(lines):,} sentences; the limit is {MAX_SENTENCES:,}.")
+        raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
     wrong = [s for s in strengths if not isinstance(s, int) or not 1 <= s <= MAX_STRENGTH]
     if wrong or not strengths:
         raise InputError(
@@ -182,10 +181,10 @@ def sweep_jobs(
         predictor,
         PairSet(tuple(Pair(str(i), "", line, line) for i, line in enumerate(lines, 1))),
     )
-    found: list[Pair] = []
+    variants: list[Pair] = []
     for clean in asking(whole.pairs, progress, 4):
-        found += _variants(clean, kinds, strengths, seed)
-    return replace(fitted(predictor, PairSet(tuple(found)), progress), problems=whole.problems)
+        variants += _variants(clean, kinds, strengths, seed)
+    return replace(fitted(predictor, PairSet(tuple(variants)), progress), problems=whole.problems)
 
 
 def _variants(
@@ -194,13 +193,14 @@ def _variants(
     for kind in dict.fromkeys(kinds):
         for strength in dict.fromkeys(strengths):
             try:
-                made = misspell(
+                misspelled = misspell(
                     clean.clean, kinds=(kind,), edits=strength, seed=seed + int(clean.id) - 1
                 )
             except (TypeError, ValueError) as error:
                 raise InputError(str(error)) from None
-            if len(made.edits) == strength:
-                yield replace(clean, id=f"{clean.id}/{strength}", category=kind, typo=made.text)
+            if len(misspelled.edits) == strength:
+                at = f"{clean.id}/{strength}"
+                yield replace(clean, id=at, category=kind, typo=misspelled.text)
 
 
 def summarise_sweep(

@@ -1,9 +1,9 @@
-"""Results of the lab as flat tables: one dict a row, the same keys in every row.
+"""Turn results into flat tables: one dict per row, with the same keys in every row.
 
 Notable:
 
-- The command line, the page and the API write CSV from these and from nothing else.
-- Cells that a spreadsheet would take for a formula get a leading apostrophe.
+- The command line, the page and the API all write their CSV from these.
+- Cells that a spreadsheet would read as a formula get a leading apostrophe.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Return the rows as CSV with a header; nothing where there are no rows."""
+    """Return the rows as CSV with a header; empty text if there are no rows."""
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]))
@@ -36,9 +36,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def robustness_rows(result: Robustness) -> list[Row]:
-    """Return one row a pair, with the four metrics of each arm and how it rates the right
-    answer.
-    """
+    """Return one row per pair: the four metrics of each arm, and how it rates the right answer."""
     rows = []
     for outcome in result.outcomes:
         row: Row = {
@@ -69,7 +67,7 @@ def robustness_rows(result: Robustness) -> list[Row]:
 
 
 def sweep_rows(result: Sweep) -> list[Row]:
-    """Return one row a kind, strength and metric, with means and intervals of each arm."""
+    """Return one row per kind, strength and metric, with the mean and interval of each arm."""
     return [
         {"kind": point.kind, "strength": point.strength, "texts": point.texts, **_metric(metric)}
         for point in result.points
@@ -78,7 +76,7 @@ def sweep_rows(result: Sweep) -> list[Row]:
 
 
 def recovery_rows(result: Recovery) -> list[Row]:
-    """Return one row a number of tokens after the misspelling."""
+    """Return one row per number of tokens after the misspelling."""
     rows = []
     for point in result.points:
         row: Row = {"later": point.later, "runs": point.runs}
@@ -93,7 +91,7 @@ def recovery_rows(result: Recovery) -> list[Row]:
 
 
 def sensitivity_rows(result: Sensitivity) -> list[Row]:
-    """Return one row a word; figures are empty where a word could not be misspelled."""
+    """Return one row per word; figures are empty if a word could not be misspelled."""
     rows = []
     for word in result.words:
         row: Row = {
@@ -102,64 +100,62 @@ def sensitivity_rows(result: Sensitivity) -> list[Row]:
             "end": word.end,
             "variants": " ".join(word.variants),
         }
-        hurt = {arm.arm: arm for arm in word.arms}
+        by_arm = {arm.arm: arm for arm in word.arms}
         for choice in result.arms:
-            found = hurt.get(choice.arm)
-            row[f"{choice.arm}_kl_nats"] = found.kl_nats if found else None
-            row[f"{choice.arm}_top1_kept"] = found.top1_kept if found else None
+            arm = by_arm.get(choice.arm)
+            row[f"{choice.arm}_kl_nats"] = arm.kl_nats if arm else None
+            row[f"{choice.arm}_top1_kept"] = arm.top1_kept if arm else None
         rows.append(row)
     return rows
 
 
 def strip_rows(result: RecoveryStrip) -> list[Row]:
-    """Return one row a token of the misspelled text; figures are empty where there is no
-    counterpart.
-    """
+    """Return one row per token of the misspelled text; figures are empty without a counterpart."""
     arms = next(([arm.arm for arm in token.arms] for token in result.tokens if token.arms), [])
     rows = []
     for token in result.tokens:
-        felt = {arm.arm: arm.kl_nats for arm in token.arms}
+        kls = {arm.arm: arm.kl_nats for arm in token.arms}
         row: Row = {"token": token.token.text, "hex": token.token.hex, "later": token.later}
-        rows.append(row | {f"{arm}_kl_nats": felt.get(arm) for arm in arms})
+        rows.append(row | {f"{arm}_kl_nats": kls.get(arm) for arm in arms})
     return rows
 
 
 def generation_rows(result: Generation) -> list[Row]:
-    """Return one row a generated token, with its probability before top-p."""
+    """Return one row per generated token, with its probability before top-p."""
     return [
         {
-            "arm": made.arm,
-            "prompt": made.prompt,
-            "forced": made.forced,
+            "arm": continuation.arm,
+            "prompt": continuation.prompt,
+            "forced": continuation.forced,
             "place": place,
             "id": token.id,
             "token": token.text,
             "hex": token.hex,
             "probability": token.prob,
         }
-        for made in result.continuations
-        for place, token in enumerate(made.tokens, 1)
+        for continuation in result.continuations
+        for place, token in enumerate(continuation.tokens, 1)
     ]
 
 
 def cross_model_rows(result: CrossModelReport) -> list[Row]:
-    """Return one row a kind of pairs, with the means and intervals of table and code."""
+    """Return one row per kind of pairs, with the means and intervals of table and code."""
     rows = []
     for bucket in result.buckets:
         row: Row = {"bucket": bucket.bucket, "pairs": bucket.pairs, "same_bytes": bucket.same_bytes}
         for name in ("table", "centred", "code"):
-            found = getattr(bucket, name)
+            value = getattr(bucket, name)
             row |= {
-                f"{name}_cosine": found.mean if found else None,
-                f"{name}_low": found.low if found else None,
-                f"{name}_high": found.high if found else None,
+                f"{name}_cosine": value.mean if value else None,
+                f"{name}_low": value.low if value else None,
+                f"{name}_high": value.high if value else None,
             }
         rows.append(row)
     return rows
 
 
 def echo_rows(result: EchoReport) -> list[Row]:
-    """Return one row a continuation."""
+    """Return one row per continuation."""
     return [
         {
             "arm": run.arm,
@@ -178,9 +174,7 @@ def echo_rows(result: EchoReport) -> list[Row]:
 
 
 def layer_rows(result: LayerReport) -> list[Row]:
-    """Return one row an arm and depth, with the three shares and the cosines of each kind of
-    pairs.
-    """
+    """Return one row per arm and depth: the three shares and the cosines of each kind of pairs."""
     rows = []
     for arm in result.arms:
         for at in arm.depths:
@@ -193,35 +187,33 @@ def layer_rows(result: LayerReport) -> list[Row]:
                 "norm": at.norm,
             }
             for kind in KINDS:
-                found = next((pairs for pairs in arm.pairs if pairs.kind == kind), None)
+                pairs = next((pairs for pairs in arm.pairs if pairs.kind == kind), None)
                 row |= {
-                    f"{kind}_cosine": found.cosines[at.depth] if found else None,
-                    f"{kind}_margin": found.margins[at.depth] if found else None,
-                    f"{kind}_chance": found.controls[at.depth] if found else None,
+                    f"{kind}_cosine": pairs.cosines[at.depth] if pairs else None,
+                    f"{kind}_margin": pairs.margins[at.depth] if pairs else None,
+                    f"{kind}_chance": pairs.controls[at.depth] if pairs else None,
                 }
             rows.append(row)
     return rows
 
 
 def _metric(row: MetricRow) -> Row:
-    found: Row = {"metric": row.metric}
+    cells: Row = {"metric": row.metric}
     for arm in row.arms:
-        found |= {
+        cells |= {
             f"{arm.arm}_mean": arm.value.mean,
             f"{arm.arm}_low": arm.value.low,
             f"{arm.arm}_high": arm.value.high,
         }
     if row.difference:
-        found |= {
+        cells |= {
             "kron_less_bpe": row.difference.mean,
             "difference_low": row.difference.low,
             "difference_high": row.difference.high,
         }
-    return found | {"kron_wins": row.kron_wins, "ties": row.ties, "bpe_wins": row.bpe_wins}
+    return cells | {"kron_wins": row.kron_wins, "ties": row.ties, "bpe_wins": row.bpe_wins}
 
 
 def inert(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula: such a text gets a leading
-    apostrophe.
-    """
+    """Return a cell that no spreadsheet reads as a formula: such texts get a leading apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

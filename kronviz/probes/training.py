@@ -1,12 +1,12 @@
-"""What a pair's training logs show: losses, their gap, steps saved, norms, step time.
+"""Read a pair's training logs: losses, their gap, steps saved, norms, step time.
 
 Notable:
 
-- Everything is read from ``log.jsonl`` and ``config.json`` of the arms; no weight is loaded.
-- ``tiny+ngram-word`` is a pair with a further arm, whose loss is set against both.
+- Everything is read from ``log.jsonl`` and ``config.json`` of the arms; no weights are loaded.
+- ``tiny+ngram-word`` is a pair with a further arm, whose loss is compared with both.
 - “Steps saved” is the paper's measure: the bpe arm's last step over the step at which the kron arm
   first reached the bpe arm's final loss, interpolated between the two validations around it.
-- Whatever a log does not hold is ``None`` or empty, never a guess.
+- Whatever a log lacks is ``None`` or empty, never a guess.
 
     python -m kronviz.probes.training checkpoints/tiny
 """
@@ -29,23 +29,23 @@ from kronviz.probes.seeds import SeedSpread, rate_sweep, seed_spread
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """One arm's log. Sequences of the same prefix have the same length.
+    """One arm's log. Sequences with the same prefix have the same length.
 
     Attributes:
-        arm: a name of `kronviz.arms.ARMS`.
+        arm: a name in `kronviz.arms.ARMS`.
         steps, tokens, train_nats: each logged step, tokens read until then, loss of its batch.
         norms: Frobenius norm of the input embedding's main matrix at each logged step: the table
             (bpe), the projection (kron), the rows (others).
         norm_ratios: ``norms`` over the first of them.
-        eval_steps, eval_tokens, eval_nats: each validation on the way.
-        final_nats: loss of the stored weights on the whole validation text; where the checkpoint
-            does not say it, the last validation on the way.
-        parameters, input_parameters: trainable numbers of the model, and of its input embedding.
+        eval_steps, eval_tokens, eval_nats: each validation during training.
+        final_nats: loss of the stored weights on the whole validation text; if the checkpoint does
+            not have it, the last validation during training.
+        parameters, input_parameters: trained parameters of the model and of its input embedding.
         step_seconds: median time of a step.
-        total_seconds: training time, validations left out.
-        scored: how many tokens of the vocabulary a training step scored, from which its loss was
-            estimated; ``None`` where every step scored all. Validations always do.
-        exact: share of the steps, the last ones, that scored all in any case.
+        total_seconds: training time without validations.
+        scored: how many tokens of the vocabulary a training step scored to estimate its loss;
+            ``None`` if every step scored all. Validations always score all.
+        exact: share of the steps, the last ones, that scored all tokens.
     """
 
     arm: str
@@ -68,7 +68,7 @@ class TrainingCurve:
 
 @dataclass(frozen=True)
 class GapPoint:
-    """How much lower kron's validation loss is than bpe's at one step; negative where higher."""
+    """How much lower kron's validation loss is than bpe's at one step; negative if higher."""
 
     step: int
     tokens: int
@@ -78,7 +78,7 @@ class GapPoint:
 
 @dataclass(frozen=True)
 class TrainingEvidence:
-    """What the logs of a pair say. Comparisons are ``None`` where an arm or a log is missing.
+    """The figures from a pair's logs. Comparisons are ``None`` if an arm or a log is missing.
 
     Attributes:
         pair: the pair's name.
@@ -86,15 +86,15 @@ class TrainingEvidence:
         gaps: at every step at which both arms were validated.
         gap_nats, gap_percent: bpe's final loss − kron's, and that as a share of bpe's.
         matched_step: the step, interpolated, at which kron first reached bpe's last logged
-            validation loss; ``None`` where it never did.
+            validation loss; ``None`` if it never did.
         step_factor: bpe's last step over ``matched_step``.
-        reverse_factor: the same with the arms' parts exchanged: how many × fewer steps bpe
-            needed to reach kron's last logged validation loss.
+        reverse_factor: the same with the arms exchanged: how many × fewer steps bpe needed to
+            reach kron's last logged validation loss.
         step_time_percent: how much longer kron's median step takes than bpe's.
-        input_saving_percent: how much fewer trainable numbers kron's input embedding has.
-        seeds: the gap over several seeds at a smaller size, where it was measured.
-        rates: the same with nanoGPT's optimizer and schedule, slowest learning rate first.
-        rarity: the gap by how often a token was read in training, where it was measured.
+        input_saving_percent: how many fewer trained parameters kron's input embedding has.
+        seeds: the gap over several seeds at a smaller size, if it was measured.
+        rates: the same with nanoGPT's optimizer and schedule, lowest learning rate first.
+        rarity: the gap by how often a token was read in training, if it was measured.
     """
 
     pair: str
@@ -113,7 +113,7 @@ class TrainingEvidence:
 
     @property
     def further(self) -> tuple[TrainingCurve, ...]:
-        """The curves of arms beside the pair's two."""
+        """The curves of arms other than the pair's two."""
         return tuple(curve for curve in self.curves if curve.arm not in PAIR)
 
     def curve(self, arm: str) -> TrainingCurve | None:
@@ -122,9 +122,9 @@ class TrainingEvidence:
 
 
 def lead_lost(curve: TrainingCurve, other: TrainingCurve) -> int | None:
-    """Return how many tokens a curve had read when it last led another that ends below it.
+    """Return the tokens read when a curve was last below another, if it ends above it.
 
-    ``None`` where it never led, or leads to the end.
+    ``None`` if it was never below, or is below at the end.
     """
     both = dict(zip(other.eval_tokens, other.eval_nats, strict=True))
     leads = [
@@ -137,10 +137,10 @@ def lead_lost(curve: TrainingCurve, other: TrainingCurve) -> int | None:
 
 
 def training_evidence(pair_dir: Path) -> TrainingEvidence:
-    """Read what a pair's folder says about its training (paper, section 6.9).
+    """Read the training logs in a pair's folder (paper, section 6.9).
 
     Args:
-        pair_dir: folder with ``bpe/`` and ``kron/``; ``+arm`` behind its name adds a further arm.
+        pair_dir: folder with ``bpe/`` and ``kron/``; ``+arm`` after its name adds a further arm.
 
     Raises:
         CheckpointError: a log is damaged.
@@ -149,8 +149,8 @@ def training_evidence(pair_dir: Path) -> TrainingEvidence:
         return _evidence(pair_dir)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise CheckpointError(
-            f"The training log of {pair_dir.name} lacks entries that a log of kronviz has; restore "
-            "log.jsonl and config.json from the repository."
+            f"The training log of {pair_dir.name} lacks required entries; restore log.jsonl and "
+            "config.json from the repository."
         ) from None
 
 
@@ -197,7 +197,7 @@ def _curve(folder: Path) -> TrainingCurve | None:
     evaluated = [record for record in log if record.get("val_loss") is not None]
     norms = tuple(float(record["norm"]) for record in log)
     seconds = [float(record["seconds"]) for record in log]
-    # A run that was killed and resumed has one long gap; a median does not see it.
+    # A run that was killed and resumed has one long gap, which does not affect the median.
     durations = [
         (after["seconds"] - before["seconds"]) / (after["step"] - before["step"])
         for before, after in pairwise(log)
@@ -228,7 +228,7 @@ def _curve(folder: Path) -> TrainingCurve | None:
 
 
 def _number(value: Any) -> Any:
-    """Return a number, or ``None``, as a file has it. `TypeError` for anything else."""
+    """Return a number or ``None`` unchanged; raise `TypeError` for anything else."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError
     return value
@@ -244,13 +244,13 @@ def _gaps(bpe: TrainingCurve, kron: TrainingCurve) -> tuple[GapPoint, ...]:
 
 
 def _steps_saved(fast: TrainingCurve, slow: TrainingCurve) -> tuple[float | None, float | None]:
-    """Return where one arm reached the other's last loss, and the other's last step over that."""
+    """Return the step at which ``fast`` reached the last loss of ``slow``, and the step factor."""
     reached = _first_reached(fast, slow.eval_nats[-1]) if slow.eval_nats else None
     return reached, slow.eval_steps[-1] / reached if reached else None
 
 
 def _first_reached(curve: TrainingCurve, loss: float) -> float | None:
-    """Return the step at which a curve first comes down to a loss, linear between validations."""
+    """Return the step at which a curve first reaches a loss, linear between validations."""
     points: Sequence[tuple[int, float]] = list(zip(curve.eval_steps, curve.eval_nats, strict=True))
     if points and points[0][1] <= loss:
         return float(points[0][0])
@@ -295,9 +295,9 @@ def main() -> None:
         print(f"{name}: {_shown(value, form)}")
     if evidence.seeds:
         _print_seeds(evidence.seeds)
-    for found in evidence.rates:
-        print(f"AdamW alone, on a cosine, at {found.rate:g}:", end=" ")
-        _print_seeds(found)
+    for spread in evidence.rates:
+        print(f"AdamW alone, cosine schedule, at {spread.rate:g}:", end=" ")
+        _print_seeds(spread)
     if evidence.rarity:
         _print_rarity(evidence.rarity)
 
@@ -307,7 +307,7 @@ def _print_seeds(found: SeedSpread) -> None:
     for name, spread in (
         *((f"loss of {variant}", losses) for variant, losses in found.losses.items()),
         ("gap, bpe − kron", found.gap),
-        ("of which the head of its own", found.head),
+        ("of which the separate head", found.head),
         ("of which the code", found.code),
     ):
         about = f" ± {spread.deviation:.4f}" if len(spread.values) > 1 else ""

@@ -88,7 +88,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
         "",
         "## Validation loss",
         "",
-        "| arm | nats a token | bits a byte | before int8, nats |",
+        "| arm | nats per token | bits per byte | before int8, nats |",
         "| --- | --- | --- | --- |",
         *(_loss_row(name, config) for name, config in configs.items()),
         "",

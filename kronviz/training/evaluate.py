@@ -38,8 +38,8 @@ class Validation:
     """A validation loss.
 
     Attributes:
-        loss: nats a token.
-        bits_per_byte: the same in bits a byte of text, comparable between vocabularies. The end of
+        loss: nats per token.
+        bits_per_byte: the same in bits per byte of text, comparable between vocabularies. The end of
             a text is predicted, and so costs bits, but has no bytes.
         tokens: predicted tokens.
     """

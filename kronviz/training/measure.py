@@ -6,7 +6,7 @@
 Notable:
 
 - Every run that `study` finished gets a file ``<run>.npy`` beside its result: float16, one row a
-  condition, one column a passage, nats a token. All runs read the same passages, so differences
+  condition, one column a passage, nats per token. All runs read the same passages, so differences
   between arms are paired; ``passages.json`` says which they are.
 - Precision is that of training's own validation: bfloat16 on CPUs that multiply fast in it, where
   it moves a mean by less than 0.001 nats and takes a fifth of the time.

@@ -91,9 +91,9 @@ def summary(run: Run, folder: Path) -> dict[str, Any]:
     """Collect what a finished run came to, from its log and its state.
 
     Returns:
-        ``arm``, ``seed``, ``config``, ``parameters`` and ``input_parameters`` (trained numbers, in
-        all and of the input embedding), ``val_loss`` in nats a token, ``tokens``, ``seconds``, and
-        ``curve``: ``[tokens, val_loss]`` wherever the run validated.
+        ``arm``, ``seed``, ``config``, ``parameters`` and ``input_parameters`` (trained parameters
+        of the model and of its input embedding), ``val_loss`` in nats per token, ``tokens``,
+        ``seconds``, and ``curve``: ``[tokens, val_loss]`` at every validation.
     """
     log = read_log(folder)
     with safe_open(folder / STATE, "pt") as file:

@@ -11,7 +11,7 @@ Notable:
   batches of a step depend on its number alone, and model, optimizers and log are saved together.
 - What a run's folder holds is in `training.runs`.
 - The log is JSON Lines: ``step, tokens, seconds, train_loss, lr, norm`` and now and then
-  ``val_loss``; losses in nats a token, ``norm`` the Frobenius norm of table or projection.
+  ``val_loss``; losses in nats per token, ``norm`` the Frobenius norm of table or projection.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self) -> float:
-        """Return the mean validation loss in nats a token, over the configuration's sequences."""
+        """Return the mean validation loss in nats per token, over the configuration's sequences."""
         rows = self.files.val_rows(self.config.eval_sequences)[self.rank :: self.world]
         total = torch.zeros(2, dtype=torch.float64)
         for start in range(0, len(rows), self.config.micro_batch):
