@@ -129,7 +129,7 @@ def test_a_stopped_run_keeps_what_was_read_and_is_not_taken_for_a_whole_one(
     assert begun.depths == 3
     assert layer_rows(begun) == []
     (words,) = figures.cosines(begun, "lookalike").layout.annotations
-    assert "stopped before it came to these pairs" in words.text
+    assert "stopped before it reached these pairs" in words.text
     assert figures.cosines(begun, "typo").data
     until = 0.9
     partly = layers(other, progress)

@@ -90,8 +90,8 @@ def test_what_is_judged_stays_and_the_rest_is_perturbed_alike() -> None:
 def test_files_of_no_use_are_refused_by_line(tmp_path: Path) -> None:
     for text, words in (
         ("", "has 0 pairs"),
-        ('\n{"sentence_good": "a"}', "line 2: it is neither a JSON object"),
-        ("[1]", "line 1: it is neither a JSON object"),
+        ('\n{"sentence_good": "a"}', "line 2: give a JSON object"),
+        ("[1]", "line 1: give a JSON object"),
         ("one sentence", "line 1: it is neither"),
         ("a | b | c", "line 1: it is neither"),
         ("a |", "must be text"),

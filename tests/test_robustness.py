@@ -268,7 +268,7 @@ def test_sentences_are_misspelled_with_kinds_as_categories() -> None:
     for arguments in ({"kinds": ("nothing",)}, {"kinds": ()}, {"kinds": ("swap",), "edits": -1}):
         with pytest.raises(InputError):
             misspelled_pairs(TEXTS, **arguments)
-    with pytest.raises(InputError, match="the limit is 500"):
+    with pytest.raises(InputError, match="give at most 500"):
         misspelled_pairs(["a word"] * 501, kinds=("swap",))
 
 
