@@ -39,8 +39,8 @@ class Validation:
 
     Attributes:
         loss: nats per token.
-        bits_per_byte: the same in bits per byte of text, comparable between vocabularies. The end of
-            a text is predicted, and so costs bits, but has no bytes.
+        bits_per_byte: the same in bits per byte of text, comparable between vocabularies. The
+            end-of-text token is predicted, and so costs bits, but has no bytes.
         tokens: predicted tokens.
     """
 
