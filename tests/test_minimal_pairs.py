@@ -92,8 +92,8 @@ def test_files_of_no_use_are_refused_by_line(tmp_path: Path) -> None:
         ("", "has 0 pairs"),
         ('\n{"sentence_good": "a"}', "line 2: give a JSON object"),
         ("[1]", "line 1: give a JSON object"),
-        ("one sentence", "line 1: it is neither"),
-        ("a | b | c", "line 1: it is neither"),
+        ("one sentence", "line 1: give a JSON object"),
+        ("a | b | c", "line 1: give a JSON object"),
         ("a |", "must be text"),
         ('{"sentence_good": "a", "sentence_bad": 3}', "must be text"),
     ):
