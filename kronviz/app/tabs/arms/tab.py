@@ -27,14 +27,13 @@ def build(context: Context) -> None:
         html_part(element("p", "No study of arms was run yet.", class_="kv-caption"))
     for place, study in enumerate(found):
         html_part(view.finding(study))
-        if not place:
-            _longer_runs(context)
+        _longer_runs(context, study.vocabulary)
         _study(study, place)
 
 
-def _longer_runs(context: Context) -> None:
-    for name in context.predictors:
-        if FURTHER not in name:
+def _longer_runs(context: Context, vocabulary: str) -> None:
+    for name, predictor in context.predictors.items():
+        if FURTHER not in name or predictor.tokenizer.name != vocabulary:
             continue
         try:
             evidence = training_evidence(context.folder(name))

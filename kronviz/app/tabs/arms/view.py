@@ -34,6 +34,7 @@ def finding(study: Study) -> Markup:
     """Return the verdict in a sentence or two, and what was trained."""
     return element(
         "div",
+        element("h2", marked(_capital(_vocabulary(study.vocabulary))), class_="kv-title"),
         element("p", _with_names(verdict(study)), class_="kv-finding"),
         element(
             "p",
@@ -83,7 +84,7 @@ def longer_run(evidence: TrainingEvidence) -> Markup:
                 beside += f", {abs(gap):.3f} {'above' if gap > 0 else 'below'} {other.arm}"
                 if (tokens := lead_lost(curve, other)) is not None:
                     beside += f" (which it led up to {tokens / 1e6:.1f} million tokens)"
-                    moral = " Short runs flatter an embedding whose rows are shared."
+                    moral = " The lead of a short run need not last."
         said.append(f"{curve.arm} ends at {curve.final_nats:.3f} nats of validation loss{beside}.")
     longest = max(curve.tokens[-1] for curve in evidence.curves)
     words = (
@@ -177,6 +178,10 @@ def _vocabulary(name: str) -> str:
     base, _, ranks = name.partition(":")
     whole = "GPT-2’s vocabulary" if base == "r50k_base" else base
     return f"the first {int(ranks):,} merges of {whole}" if ranks else whole
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _with_names(said: str) -> Markup:
