@@ -97,7 +97,7 @@ def longer_run(evidence: TrainingEvidence) -> Markup:
 
 
 def gaps_caption(study: Study) -> str:
-    """Return what the chart of the differences by tokens a run shows, and what a fit says."""
+    """Return what the chart of the differences by tokens per run shows, and what a fit says."""
     said = (
         "Each arm’s validation loss at the end of a run minus the better table’s, for runs of "
         "several lengths. Below the line, an arm beats the table."

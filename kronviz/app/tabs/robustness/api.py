@@ -41,9 +41,9 @@ an average over passages, with 95% intervals."""
 
 CONTINUED = """Measure the loss on how texts truly go on after their beginning was misspelled.
 
-For each model the loss of the true continuation in nats a token and bits a byte, with 95% bootstrap
-intervals and paired differences, after a clean context and after contexts of which 5, 15 or 30% of
-the words are misspelled, by slips of the keyboard and as people do."""
+For each model the loss of the true continuation in nats per token and bits per byte, with 95%
+bootstrap intervals and paired differences, after a clean context and after contexts of which 5, 15
+or 30% of the words are misspelled, by slips of the keyboard and as people do."""
 
 JUDGED = """Judge minimal pairs: is the grammatical sentence the more probable one?
 

@@ -158,7 +158,7 @@ def _continuation_finding(run: Continuation) -> Markup:
         ),
         ". The misspellings cost ",
         listing(cost),
-        " nats a token.",
+        " nats per token.",
     ]
     return sentence(parts)
 
@@ -221,12 +221,12 @@ def _minimal_row(row: MinimalRow) -> Markup:
 def _losses(run: Continuation) -> Markup:
     arms = [arm.arm for arm in run.rows[0].arms]
     return table(
-        "Loss of the true continuation, nats a token; smaller is better. The tokens that are "
+        "Loss of the true continuation, nats per token; smaller is better. The tokens that are "
         "scored are the same clean ones in every row.",
         [
             "Words misspelled",
             *_arm_titles(arms, run.rows[0].differences),
-            *[(arm_name(arm), "bits a byte") for arm in arms],
+            *[(arm_name(arm), "bits per byte") for arm in arms],
         ],
         [_loss_row(row) for row in run.rows],
         name="continuation",
@@ -248,8 +248,8 @@ def _perturbed(run: Continuation) -> Markup:
         element("summary", "Under the five perturbations of the byte-model papers"),
         box(
             table(
-                "Loss of the true continuation, nats a token, and how much of what the context is "
-                "worth is left: 100 is all of it, 0 is as if there were no context. Normalised as "
+                "Loss of the true continuation, nats per token, and how much of what the context "
+                "is worth is left: 100 is all of it, 0 is as if there were no context. Normalised as "
                 "H-Net’s robustness score (arXiv 2507.07955), with the loss after no context for "
                 f"chance. {run.done:,} passages."
                 + (f" Of {cut:,} contexts only the end fits the models." if cut else ""),

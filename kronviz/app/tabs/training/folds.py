@@ -129,11 +129,11 @@ def seeds(found: SeedSpread) -> Markup:
             "with a head of its own, so that the two can be told apart. Width "
             f"{found.d_model}, {found.n_layer} layers, ",
             millions(found.tokens),
-            " tokens a run.",
+            " tokens per run.",
         ),
         box(
             table(
-                "Validation loss, nats a token",
+                "Validation loss, nats per token",
                 titles,
                 body,
                 name="seeds",
@@ -205,11 +205,11 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             f", on a cosine. Here both models and the control learned so, at {at}: "
             f"width {found[0].d_model}, {found[0].n_layer} layers, ",
             millions(found[0].tokens),
-            f" tokens a run, {seeds}. Bold: the best rate of each. "
+            f" tokens per run, {seeds}. Bold: the best rate of each. "
             "Gap, head and code as with the seeds.",
         ),
         box(
-            table("Validation loss by learning rate, nats a token", titles, body, name="rates"),
+            table("Validation loss by learning rate, nats per token", titles, body, name="rates"),
             label="Validation loss by learning rate",
         ),
     )
