@@ -249,9 +249,9 @@ def _perturbed(run: Continuation) -> Markup:
         box(
             table(
                 "Loss of the true continuation, nats per token, and how much of what the context "
-                "is worth is left: 100 is all of it, 0 is as if there were no context. Normalised as "
-                "H-Net’s robustness score (arXiv 2507.07955), with the loss after no context for "
-                f"chance. {run.done:,} passages."
+                "is worth is left: 100 is all of it, 0 is as if there were no context. Normalised "
+                "as H-Net’s robustness score (arXiv 2507.07955), with the loss after no context "
+                f"for chance. {run.done:,} passages."
                 + (f" Of {cut:,} contexts only the end fits the models." if cut else ""),
                 [
                     "Context",
