@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import plotly.graph_objects as go
 
 from kronviz.figures.axes import not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
-from kronviz.probes.study import CLEAN, MISSPELLED, ArmResult, Study
+from kronviz.probes.intervals import Interval
+from kronviz.probes.study import CLEAN, MISSPELLED, Study
 
 ROW, HEIGHT = 32, 380
 SYMBOLS = {CLEAN: "circle-open", MISSPELLED[0]: "circle", MISSPELLED[1]: "diamond"}
@@ -34,15 +38,7 @@ def differences(study: Study) -> go.Figure:
             go.Scatter(
                 x=[d.mean for _, d in shown],
                 y=[order.index(arm.arm) + shift for arm, _ in shown],
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [d.high - d.mean for _, d in shown],
-                    "arrayminus": [d.mean - d.low for _, d in shown],
-                    "thickness": 1,
-                    "width": 0,
-                    "color": NEUTRALS["edge"].light,
-                },
+                error_x=_bars([d for _, d in shown], NEUTRALS["edge"].light),
                 mode="markers",
                 name=NAMES[condition],
                 marker={
@@ -71,26 +67,9 @@ def gaps(study: Study) -> go.Figure:
     title = f"validation loss − {study.table}’s, nats per token"
     figure = plain_chart(HEIGHT, x_title="tokens per run", y_title=title)
     for arm in study.gaps:
-        colour = arm_colour(arm.arm).light
-        figure.add_trace(
-            go.Scatter(
-                x=[tokens for tokens, _ in arm.points],
-                y=[d.mean for _, d in arm.points],
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [d.high - d.mean for _, d in arm.points],
-                    "arrayminus": [d.mean - d.low for _, d in arm.points],
-                    "thickness": 1,
-                    "width": 0,
-                    "color": colour,
-                },
-                name=arm.arm,
-                mode="lines+markers",
-                line={"color": colour, "width": 2},
-                hovertemplate=f"{arm.arm}, " + "%{x:,} tokens: %{y:+.3f} nats<extra></extra>",
-            )
-        )
+        line = _line(arm.arm, [(tokens, d.mean) for tokens, d in arm.points])
+        line.error_y = _bars([d for _, d in arm.points], arm_colour(arm.arm).light)
+        figure.add_trace(line)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     budgets = sorted({tokens for arm in study.gaps for tokens, _ in arm.points})
     figure.update_xaxes(type="log", tickvals=budgets, tickformat=".2s", showgrid=False)
@@ -104,23 +83,36 @@ def curves(study: Study) -> go.Figure:
     height = max(HEIGHT, 110 + ROW * len(study.arms))
     figure = plain_chart(height, x_title="tokens read", y_title=title)
     figure.update_xaxes(tickformat="~s", showgrid=False)
-    table = study.arm(study.table)
+    table = dict(arm.curve) if (arm := study.arm(study.table)) else {}
     for arm in study.arms:
-        if table and arm is not table:
-            figure.add_trace(_curve(arm, dict(table.curve)))
+        if arm.arm != study.table:
+            gaps = [(tokens, nats - table[tokens]) for tokens, nats in arm.curve if tokens in table]
+            figure.add_trace(_line(arm.arm, gaps))
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     figure.update_layout(hovermode="closest")
     return with_legend(figure)
 
 
-def _curve(arm: ArmResult, table: dict[int, float]) -> go.Scatter:
-    points = [(tokens, loss - table[tokens]) for tokens, loss in arm.curve if tokens in table]
+def _line(arm: str, points: Sequence[tuple[int, float]]) -> go.Scatter:
+    """Return an arm's differences by tokens."""
     return go.Scatter(
         x=[tokens for tokens, _ in points],
         y=[gap for _, gap in points],
-        name=arm.arm,
+        name=arm,
         mode="lines+markers",
-        line={"color": arm_colour(arm.arm).light, "width": 2},
+        line={"color": arm_colour(arm).light, "width": 2},
         marker={"size": 5},
-        hovertemplate=f"{arm.arm}, " + "%{x:,} tokens: %{y:+.3f} nats<extra></extra>",
+        hovertemplate=f"{arm}, " + "%{x:,} tokens: %{y:+.3f} nats<extra></extra>",
     )
+
+
+def _bars(values: Sequence[Interval], colour: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [value.high - value.mean for value in values],
+        "arrayminus": [value.mean - value.low for value in values],
+        "thickness": 1,
+        "width": 0,
+        "color": colour,
+    }

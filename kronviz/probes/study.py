@@ -20,12 +20,12 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from kronviz import cli
 from kronviz.arms import ARMS
@@ -115,9 +115,7 @@ class ArmResult:
         seeds: of its runs.
         val_nats: validation loss in nats per token, averaged over the seeds.
         deviation: its standard deviation over the seeds; ``None`` with one seed.
-        difference: arm − table over the seeds that both have, with a 95% t-interval if there are
-            two or more; ``None`` for the table itself.
-        gaps: the same, seed by seed.
+        gaps: arm − table for each seed that both have; none for the table itself.
         parameters, input_parameters: trained parameters of the model and of its input embedding.
         share: input parameters over the learned table's.
         curve: tokens read and mean validation loss.
@@ -130,7 +128,6 @@ class ArmResult:
     seeds: tuple[int, ...]
     val_nats: float
     deviation: float | None
-    difference: Interval | None
     gaps: tuple[float, ...]
     parameters: int
     input_parameters: int
@@ -139,6 +136,11 @@ class ArmResult:
     measured: tuple[Measured, ...]
     cost: Cost | None = None
     tuning: Tuning = Tuning()
+
+    @property
+    def difference(self) -> Interval | None:
+        """The mean of `gaps`, with its 95% t-interval if there are two or more."""
+        return _over_seeds(self.gaps)
 
     def at(self, condition: str) -> Measured | None:
         """Return what was measured in a condition, if it was."""
@@ -242,20 +244,11 @@ def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
     """Return how the differences change with the tokens, for arms that ran at every budget."""
     by_arm = []
     for arm in budgets[-1].arms:
-        results = [study.arm(arm.arm) for study in budgets]
-        if arm.arm in TABLES or not all(r and r.difference for r in results):
+        ran = [(study.tokens, r) for study in budgets if (r := study.arm(arm.arm))]
+        points = tuple((tokens, r.difference) for tokens, r in ran if r.difference)
+        if arm.arm in TABLES or len(points) < len(budgets):
             continue
-        points = tuple(
-            (study.tokens, r.difference)
-            for study, r in zip(budgets, results, strict=True)
-            if r and r.difference
-        )
-        runs = [
-            (study.tokens, gap)
-            for study, r in zip(budgets, results, strict=True)
-            if r
-            for gap in r.gaps
-        ]
+        runs = [(tokens, gap) for tokens, r in ran for gap in r.gaps]
         fitted = _extrapolated(runs) if len(points) >= BUDGETS else None
         by_arm.append(BudgetGaps(arm.arm, points, fitted))
     return tuple(by_arm)
@@ -263,6 +256,8 @@ def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
 
 def _extrapolated(runs: Sequence[tuple[int, float]]) -> Interval:
     """Fit a line to the tokens and differences of single runs and predict at `PAPER_TOKENS`."""
+    from scipy import stats  # As below.
+
     x, y = np.log10([tokens for tokens, _ in runs]), np.array([gap for _, gap in runs])
     slope, intercept, *_ = stats.linregress(x, y)
     at, freedom = np.log10(PAPER_TOKENS), len(runs) - 2
@@ -332,11 +327,15 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     one = runs[0][1]
     config = one["config"]
     full = by_arm[tables[0]][min(by_arm[tables[0]])][1]["input_parameters"]
-    measured = {arm: _measured(found) for arm, found in by_arm.items()}
+    measured = _conditions(
+        table,
+        {arm: _measured(found) for arm, found in by_arm.items()},
+        about.get("conditions", []),
+    )
     costs, costs_about = _costs(folder)
     arms = tuple(
         replace(
-            _arm(arm, by_arm[arm], losses, table, full, measured, about.get("conditions", [])),
+            _arm(arm, by_arm[arm], losses, table, full, measured.get(arm, ())),
             cost=costs.get(arm),
             tuning=best[arm],
         )
@@ -382,8 +381,7 @@ def _arm(
     losses: dict[str, dict[int, float]],
     table: str,
     full: int,
-    measured: dict[str, dict[int, NDArray[np.float64]]],
-    conditions: Sequence[str],
+    measured: tuple[Measured, ...],
 ) -> ArmResult:
     values, own = list(losses[arm].values()), losses[arm]
     both = sorted(own.keys() & losses[table].keys()) if arm != table else []
@@ -397,13 +395,12 @@ def _arm(
         seeds=tuple(sorted(found)),
         val_nats=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        difference=_over_seeds(gaps),
         gaps=gaps,
         parameters=run["parameters"],
         input_parameters=run["input_parameters"],
         share=run["input_parameters"] / full,
         curve=tuple((s, float(np.mean([curve[s] for curve in curves]))) for s in steps),
-        measured=tuple(_conditions(arm, table, measured, conditions)),
+        measured=measured,
     )
 
 
@@ -414,38 +411,39 @@ def _over_seeds(gaps: Sequence[float]) -> Interval | None:
     mean = float(np.mean(gaps))
     if len(gaps) < 2 or np.ptp(gaps) == 0:
         return Interval(mean, mean, mean)
+    # Imported here, because scipy.stats takes a second and the app should start quickly.
+    from scipy import stats
+
     low, high = stats.t.interval(0.95, len(gaps) - 1, mean, stats.sem(gaps))
     return Interval(mean, float(low), float(high))
 
 
 def _conditions(
-    arm: str,
     table: str,
     measured: dict[str, dict[int, NDArray[np.float64]]],
     conditions: Sequence[str],
-) -> Iterator[Measured]:
-    """Yield the losses by condition; passages are resampled, seeds are averaged."""
-    if not measured[arm]:
-        return
-    own = np.mean(list(measured[arm].values()), axis=0)
-    both = sorted(set(measured[arm]) & set(measured.get(table, {})))
-    gaps = (
-        np.mean([measured[arm][seed] - measured[table][seed] for seed in both], axis=0)
-        if both and arm != table
-        else None
-    )
+) -> dict[str, tuple[Measured, ...]]:
+    """Return each arm's losses by condition; passages are resampled, seeds are averaged."""
     rows: dict[str, Any] = {condition: row for row, condition in enumerate(conditions)}
     if set(PERTURBATIONS) <= rows.keys():
         rows[PERTURBED] = [rows[name] for name in PERTURBATIONS]
 
-    def intervals(losses: NDArray[np.float64]) -> tuple[Interval, ...]:
-        """Return all conditions from one call, as drawing the passages takes longest."""
-        means = [np.atleast_2d(losses[row]).mean(0) for row in rows.values()]
-        return bootstrap_intervals(np.stack(means, 1), seed=0)
+    def columns(runs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        losses = np.mean(runs, axis=0)
+        return np.stack([np.atleast_2d(losses[row]).mean(0) for row in rows.values()], 1)
 
-    nats = intervals(own)
-    apart = [None] * len(rows) if gaps is None else intervals(gaps)
-    yield from map(Measured, rows, nats, apart)
+    own = {arm: columns(list(runs.values())) for arm, runs in measured.items() if runs}
+    apart = {}
+    for arm in own.keys() - {table}:
+        if both := sorted(measured[arm].keys() & measured.get(table, {}).keys()):
+            apart[arm] = columns([measured[arm][seed] - measured[table][seed] for seed in both])
+    if not own:
+        return {}
+    # From one call for all arms, because drawing the passages takes longest.
+    drawn = iter(bootstrap_intervals(np.hstack([*own.values(), *apart.values()]), seed=0))
+    nats, gaps = ({arm: tuple(islice(drawn, len(rows))) for arm in part} for part in (own, apart))
+    none = (None,) * len(rows)
+    return {arm: tuple(map(Measured, rows, nats[arm], gaps.get(arm, none))) for arm in own}
 
 
 def _measured(found: dict[int, tuple[Path, dict[str, Any]]]) -> dict[int, NDArray[np.float64]]:
@@ -475,7 +473,7 @@ def lines(study: Study) -> Iterator[str]:
         cells = [f"{arm.arm:15} seeds {len(arm.seeds)}  input {arm.input_parameters:>11,}"]
         cells.append(f"validation {arm.val_nats:.4f}")
         if arm.difference:
-            cells.append(f"({_signed(arm.difference, len(arm.seeds) > 1)})")
+            cells.append(f"({signed(arm.difference, len(arm.seeds) > 1)})")
         if arm.cost:
             c = arm.cost
             cells.append(f"stored {c.stored_bytes / 1e6:.2f} MB, embedding ×{c.embed_ratio:.2f}")
@@ -484,18 +482,19 @@ def lines(study: Study) -> Iterator[str]:
             if (found := arm.at(condition)) is not None:
                 cells.append(f"{condition} {found.nats.mean:.4f}")
                 if found.difference:
-                    cells.append(f"({_signed(found.difference)})")
+                    cells.append(f"({signed(found.difference)})")
         yield "  ".join(cells + ([f"({arm.tuning})"] if str(arm.tuning) else []))
     for gap in study.gaps:
-        said = ", ".join(f"{_signed(d, d.low < d.high)} at {t:,}" for t, d in gap.points)
+        said = ", ".join(f"{signed(d, d.low < d.high)} at {t:,}" for t, d in gap.points)
         if gap.extrapolated:
-            said += f"; extrapolated to {PAPER_TOKENS:,}: {_signed(gap.extrapolated)}"
+            said += f"; extrapolated to {PAPER_TOKENS:,}: {signed(gap.extrapolated)}"
         yield f"{gap.arm:15} validation, by tokens per run: {said}"
 
 
-def _signed(value: Interval, bounds: bool = True) -> str:
-    limits = f" [{value.low:+.3f}, {value.high:+.3f}]" if bounds else ""
-    return f"{value.mean:+.3f}{limits}"
+def signed(value: Interval, bounds: bool = True, digits: int = 3) -> str:
+    """Return a difference as text, with its interval if there is one to show."""
+    limits = f" [{value.low:+.{digits}f}, {value.high:+.{digits}f}]" if bounds else ""
+    return f"{value.mean:+.{digits}f}{limits}"
 
 
 def main() -> None:

@@ -16,7 +16,15 @@ from kronviz.app.components import (
 from kronviz.arms import ARMS
 from kronviz.checkpoint import PAIR
 from kronviz.probes.intervals import Interval
-from kronviz.probes.study import PAPER_TOKENS, SHOWN, ArmResult, CostsAbout, Study, verdict
+from kronviz.probes.study import (
+    PAPER_TOKENS,
+    SHOWN,
+    ArmResult,
+    CostsAbout,
+    Study,
+    signed,
+    verdict,
+)
 from kronviz.probes.training import TrainingEvidence, lead_lost
 
 DIFFERENCES = (
@@ -102,7 +110,11 @@ def gaps_caption(study: Study) -> str:
         "Each arm’s validation loss at the end of a run minus the better table’s, for runs of "
         "several lengths. Below the line, an arm beats the table."
     )
-    fitted = [f"{gap.arm} {_signed(gap.extrapolated, 2)}" for gap in study.gaps if gap.extrapolated]
+    fitted = [
+        f"{gap.arm} {_with_minus(signed(gap.extrapolated, digits=2))}"
+        for gap in study.gaps
+        if gap.extrapolated
+    ]
     if not fitted:
         return said
     return (
@@ -162,12 +174,11 @@ def _about(arm: ArmResult) -> str:
 def _difference(value: Interval | None, bounds: bool = True) -> Markup:
     if value is None:
         return Markup("")
-    return _small(_signed(value) if bounds else _signed(value).partition(" ")[0])
+    return _small(_with_minus(signed(value, bounds)))
 
 
-def _signed(value: Interval, digits: int = 3) -> str:
-    mean, low, high = (f"{v:+.{digits}f}" for v in (value.mean, value.low, value.high))
-    return f"{mean} [{low}, {high}]".replace("-", "−")
+def _with_minus(figures: str) -> str:
+    return figures.replace("-", "−")
 
 
 def _small(text: str) -> Markup:
