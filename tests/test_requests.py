@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,9 @@ def test_an_agent_can_call_every_tool(
 
             assert refused == {}
 
-    asyncio.run(ask())
+    # In a thread of its own: a browser test in this process may have left an event loop here.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, ask()).result()
 
 
 NESTED = {
