@@ -1,4 +1,4 @@
-"""The model card of an arm, written from its ``config.json``, its log and its answers."""
+"""Write the model card of an arm from its ``config.json``, its log and its predictions."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ PROMPTS = (
     "The price of a good rises when",
 )
 
-ABOUT = {name: f"{arm.about}; its output head is its own" for name, arm in ARMS.items()} | {
-    "bpe": "a learned table of one row a token, tied to the output head",
+ABOUT = {name: f"{arm.about}; its output head is separate" for name, arm in ARMS.items()} | {
+    "bpe": "a learned table with one row per token, tied to the output head",
     "kron": "the fixed Kronecker code of a token's bytes and one learned projection; "
-    "its output head is its own",
+    "its output head is separate",
 }
 
 
@@ -50,7 +50,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
 
     Args:
         pair: the pair's folder.
-        sources: Markdown on the training text.
+        sources: a description of the training text, in Markdown.
     """
     configs = {name: read_config(pair / name) for name in dict.fromkeys((*PAIR, arm))}
     config = configs[arm]
@@ -78,9 +78,8 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
     lines = [
         f"# kronviz {pair.name}, arm `{arm}`",
         "",
-        "A small English GPT made to be compared with its twin, which differs in the input "
-        "embedding alone. It continues text; it was not tuned to follow instructions, and what it "
-        "says is often wrong.",
+        "A small English GPT to compare with its twin, which differs only in the input embedding. "
+        "It continues text; it is not tuned to follow instructions and is often wrong.",
         "",
         "| | |",
         "| --- | --- |",
@@ -97,7 +96,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
         f"Reproduce with `python -m kronviz.training.evaluate checkpoints/{pair.name} "
         "--text val.jsonl.xz`.",
         "",
-        "## What it answers",
+        "## Predictions",
         "",
         "Its five most probable next tokens, good or bad.",
         "",
@@ -139,9 +138,9 @@ def _loss_in_training(training: dict[str, Any]) -> str:
     if not training.get("scored"):
         return "cross-entropy over the whole vocabulary"
     return (
-        f"cross-entropy over {training['scored']:,} tokens a step (the {training['frequent']:,} "
-        "most frequent, the batch's targets, and others drawn, weighted to stand for all); over "
-        f"the whole vocabulary in the last {training['exact']:.1%} of the steps"
+        f"cross-entropy over {training['scored']:,} tokens per step (the "
+        f"{training['frequent']:,} most frequent, the batch's targets and a weighted random "
+        f"sample); over the whole vocabulary in the last {training['exact']:.1%} of the steps"
     )
 
 
@@ -156,7 +155,7 @@ def _loss_row(arm: str, config: dict[str, Any]) -> str:
 
 
 def _beside(arm: str, configs: dict[str, dict[str, Any]]) -> str:
-    """Say how much lower a further arm's loss is than those of the pair's two."""
+    """Compare the loss of a further arm with those of bpe and kron."""
     own = configs[arm]["validation"]["loss"]
     gaps = [(name, configs[name]["validation"]["loss"] - own) for name in PAIR]
     return (
@@ -175,10 +174,10 @@ def _verdict(configs: dict[str, dict[str, Any]]) -> str:
     if gap > 0:
         return f"kron's loss is lower by {gap:.4f} nats ({gap / bpe:.2%})."
     return (
-        f"kron's loss is not lower: it is higher by {-gap:.4f} nats ({-gap / bpe:.2%}). What the "
-        "project tried against that, at this size or a smaller one: other learning rates, a lower "
+        f"kron's loss is not lower: it is higher by {-gap:.4f} nats ({-gap / bpe:.2%}). What we "
+        "tried to close the gap, at this size or a smaller one: other learning rates, a lower "
         "one for the projection alone, a rate that falls over half of the run, more text, and, as "
-        "a control, bpe with an output head of its own. With AdamW in place of Muon, as in "
-        "nanoGPT, small models with 8,193 tokens have it the other way round: kron is ahead. The "
-        "figures stand in `kronviz/training/LOG.md`."
+        "a control, bpe with a separate output head. With AdamW instead of Muon, as in nanoGPT, "
+        "it is the other way round for small models with 8,193 tokens: kron is ahead. The figures "
+        "are in `kronviz/training/LOG.md`."
     )

@@ -1,4 +1,4 @@
-"""Named training runs. A run is one data class; both arms of a pair share it to the last field."""
+"""Named training runs. A run is one data class, and both arms of a pair share every field."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class TrainConfig:
     """Everything that decides what a run computes.
 
     Attributes:
-        name: names the pair's folders.
-        mixture: token files in the order in which sequences are drawn from them, over and over:
+        name: name of the pair's folders.
+        mixture: token files; sequences are drawn from them in this order, again and again:
             ``("textbooks", "textbooks", "books-1")`` is two thirds textbooks.
-        batch_size: sequences a step, over all processes.
-        micro_batch: sequences a process holds in memory at once.
+        batch_size: sequences per step, over all processes.
+        micro_batch: sequences that a process holds in memory at once.
         steps: optimizer steps.
         warmup: steps of linear growth of the learning rate.
         schedule: ``trapezoid`` (constant, then linear to zero over the last ``decay`` share of the
@@ -33,19 +33,19 @@ class TrainConfig:
         muon_lr: peak learning rate of Muon, scaled to AdamW's update size.
         grad_clip: largest global gradient norm.
         eval_every: steps between validation losses.
-        eval_sequences: sequences of each, spread evenly over the validation text; 0 takes all.
+        eval_sequences: sequences per validation, spread evenly over the text; 0 takes all.
         save_every: steps between resumable states.
-        seed: of initialisation and of the order of batches.
-        bf16: autocast to bfloat16, but on a CPU that only emulates it.
+        seed: seed of the initialisation and of the order of batches.
+        bf16: autocast to bfloat16, except on a CPU that only emulates it.
         compile: `torch.compile` the blocks and the head (on CUDA).
-        untied: the bpe arm's head is not tied to its table: the control of `training.seeds`.
-        init_std: standard deviation that the input embedding's matrix begins with, the arm's own
-            draw scaled to it; 0 leaves it as drawn.
-        input_rate: AdamW's rate for the input embedding, as a share of ``adam_lr``; a table that is
-            the head as well keeps ``adam_lr``.
+        untied: give the bpe arm a head separate from its table, the control of `training.seeds`.
+        init_std: initial standard deviation of the input embedding's matrix, to which the arm's
+            own draw is scaled; 0 leaves it as drawn.
+        input_rate: AdamW's rate for the input embedding, as a share of ``adam_lr``; a table that
+            is also the head keeps ``adam_lr``.
         frequent, scored: tokens that the head scores in a training step, see
             `sampled.sampled_cross_entropy`; ``scored`` 0 scores all. Validation always scores all.
-        exact: share of the steps, the last ones, in which training scores all too.
+        exact: share of the steps at the end in which training also scores all tokens.
     """
 
     name: str
@@ -82,7 +82,7 @@ class TrainConfig:
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens that one optimizer step reads."""
+        """Number of tokens that one optimizer step reads."""
         return self.batch_size * self.n_ctx
 
     def model(self, arm: str) -> ModelConfig:
@@ -99,7 +99,7 @@ class TrainConfig:
         )
 
 
-# Two CPU cores, an arm on each, about an hour and a half.
+# Two CPU cores, one arm on each, about an hour and a half.
 TINY = TrainConfig(
     name="tiny",
     vocabulary="r50k_base:8192",
@@ -113,8 +113,8 @@ TINY = TrainConfig(
     micro_batch=16,
     adam_lr=2e-3,
 )
-# The same with the whole of GPT-2's vocabulary, two to three hours. A step that scores all of it
-# takes five times as long as one that scores a part, and validation scores all.
+# The same with GPT-2's whole vocabulary, two to three hours. A step that scores all tokens takes
+# five times as long as one that scores a part; validation scores all.
 SMALL = replace(
     TINY,
     name="small",
@@ -126,7 +126,7 @@ SMALL = replace(
     exact=0.002,
     eval_every=400,
 )
-# The tiny pair made smaller, for several seeds: minutes a run on one CPU core.
+# A smaller tiny pair, for several seeds: minutes per run on one CPU core.
 TINY_SEEDS = replace(
     TINY,
     name="tiny-seeds",
@@ -137,7 +137,7 @@ TINY_SEEDS = replace(
     steps=600,
     eval_sequences=512,
 )
-# One large CUDA GPU, about four minutes an arm.
+# One large CUDA GPU, about four minutes per arm.
 GPT2 = TrainConfig(
     name="gpt2",
     vocabulary="r50k_base",
@@ -156,7 +156,7 @@ GPT2 = TrainConfig(
     save_every=500,
     compile=True,
 )
-# The same made smaller, for several seeds: about half a minute a run on such a GPU.
+# A smaller version, for several seeds: about half a minute per run on such a GPU.
 GPT2_SEEDS = replace(
     GPT2,
     name="gpt2-seeds",
@@ -172,7 +172,7 @@ GPT2_SEEDS = replace(
     save_every=200,
 )
 # The small pair's sampled head with the gpt2 pair's text, for several seeds on CPUs that multiply
-# in bfloat16: a quarter of an hour a run on one core.
+# in bfloat16: a quarter of an hour per run on one core.
 SMALL_SEEDS = replace(
     SMALL,
     name="small-seeds",
@@ -208,7 +208,7 @@ PAPER = TrainConfig(
     save_every=250,
     compile=True,
 )
-# Seconds on a CPU: shows that a machine can do the whole job.
+# Seconds on a CPU: shows that the whole pipeline works on a machine.
 SMOKE = TrainConfig(
     name="smoke",
     vocabulary="r50k_base:512",
@@ -233,10 +233,10 @@ CONFIGS = {
 
 
 def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfig:
-    """Return a named configuration, or that of a JSON file, with ``field=value`` overrides.
+    """Return a named configuration, or one from a JSON file, with ``field=value`` overrides.
 
     Args:
-        overrides: values are JSON, or else strings; ``mixture=mine`` is one source.
+        overrides: each value is JSON or else a string; ``mixture=mine`` is one source.
 
     Raises:
         InputError: the name, a field or a value is invalid.
@@ -249,7 +249,7 @@ def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfi
             fields = json.loads(decode_text(read_bytes(path), path.name))
         except (json.JSONDecodeError, RecursionError):
             raise InputError(
-                f"{short_name(path.name)} is not JSON; give a configuration."
+                f"{short_name(path.name)} is not JSON; give a configuration file."
             ) from None
     else:
         raise InputError(
@@ -297,7 +297,7 @@ _SHARES = ("decay", "exact")
 
 
 def _checked(key: str, kind: str, value: Any) -> Any:
-    """Return a field's value as its type has it; `InputError` if it is invalid."""
+    """Return a field's value in the field's type; `InputError` if it is invalid."""
     shown = short_name(json.dumps(value))
     if kind.startswith("tuple"):
         sources = [value] if isinstance(value, str) else value
@@ -307,7 +307,7 @@ def _checked(key: str, kind: str, value: Any) -> Any:
             raise InputError(f"{key} is {shown}; each source is a name.")
         return tuple(sources)
     if kind == "str":
-        # A name of digits, such as a source called 1984, was read as a number.
+        # JSON reads a name made of digits, such as a source called 1984, as a number.
         value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if not isinstance(value, str) or not value:
             raise InputError(f"{key} is {shown}; it must be text.")

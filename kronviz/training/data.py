@@ -1,14 +1,14 @@
-"""Token files, and which of their windows a step reads.
+"""Token files, and the windows of them that each step reads.
 
 Notable:
 
-- The rows of a step are a pure function of (configuration, step): there is no position to save,
+- The rows of a step depend only on (configuration, step): there is no position to save,
   a resumed run reads what an uninterrupted one would have read, and both arms read the same.
-- A source is read in windows without overlap, reshuffled and shifted again in each epoch.
-- A folder without ``val.npy`` holds validation text all the same: the last tenth of each source,
-  which is then left out of training.
-- A folder knows its vocabulary (``data.json``, written by `prepare`), and `run_config` takes it and
-  the sources from there: your own text needs no setting of its own.
+- A source is read in windows without overlap, shifted and reshuffled in each epoch.
+- Without ``val.npy``, the last tenth of each source is the validation text and is left out of
+  training.
+- A folder records its vocabulary (``data.json``, written by `prepare`). `run_config` takes the
+  vocabulary and the sources from there, so your own text needs no extra settings.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig, load_config
 
 VALIDATION = "val"
-"""Name of the source that is read for validation alone."""
+"""Name of the source that is read only for validation."""
 MANIFEST = "data.json"
 HELD_OUT = 0.1
-"""Share of each source that is held out for validation where there is no such source."""
+"""Share of each source that is held out for validation if there is no such source."""
 
 
 class TokenFiles:
-    """The token files of a folder, as `prepare` wrote them: ``<source>.npy``, one row of ids.
+    """The token files of a folder as written by `prepare`: ``<source>.npy``, one row of ids each.
 
     Attributes:
         sources: ids of each training source of the configuration.
@@ -56,7 +56,7 @@ class TokenFiles:
         if not (folder / f"{VALIDATION}.npy").is_file():
             self.sources = {name: _parted(ids)[0] for name, ids in self.sources.items()}
         shortest = min(self.sources, key=lambda name: len(self.sources[name]))
-        # A window more than is read, for the windows of an epoch are shifted.
+        # One window more than an epoch reads, because the windows are shifted.
         for name, ids, windows in (
             (shortest, self.sources[shortest], 2),
             ("the validation text", self.val, 1),
@@ -89,7 +89,7 @@ class TokenFiles:
         return tokens[start : start + length + 1]
 
     def counts(self, ids: int) -> NDArray[np.int64]:
-        """Return how often a pass over the mixture holds each of so many ids: ``(ids,)``."""
+        """Count each of the first ``ids`` ids in one pass over the mixture: int64, ``(ids,)``."""
         found = np.zeros(ids)
         for source in self.config.mixture:
             tokens = self.sources[source]
@@ -97,8 +97,8 @@ class TokenFiles:
         return found.round().astype(np.int64)
 
     def val_rows(self, count: int) -> NDArray[np.int64]:
-        """Return the validation windows without overlap: the first ``count`` spread evenly, or all
-        (0).
+        """Return ``count`` validation windows without overlap, spread evenly over the text, or all
+        if ``count`` is 0.
         """
         length = self.config.n_ctx
         windows = (len(self.val) - 1) // length
@@ -119,10 +119,10 @@ def _epoch(
 
 
 def validation_ids(folder: Path, names: Sequence[str] = ()) -> NDArray[np.integer]:
-    """Return the ids of a folder's validation text: ``val.npy``, or what is held out of sources.
+    """Return the ids of a folder's validation text: ``val.npy``, or the held-out part of sources.
 
     Args:
-        names: the sources that something is held out of; all of the folder if empty.
+        names: the sources with a held-out part; every source of the folder if empty.
     """
     if (folder / f"{VALIDATION}.npy").is_file():
         return _open(folder, VALIDATION)
@@ -131,7 +131,7 @@ def validation_ids(folder: Path, names: Sequence[str] = ()) -> NDArray[np.intege
 
 
 def sources(folder: Path) -> list[str]:
-    """Return the names of a folder's training sources. `InputError` if it has none."""
+    """Return the names of a folder's training sources; `InputError` if it has none."""
     found = sorted(path.stem for path in folder.glob("*.npy") if path.stem != VALIDATION)
     if not found:
         raise InputError(
@@ -142,9 +142,9 @@ def sources(folder: Path) -> list[str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what `prepare` noted about a folder: ``vocabulary`` and, for each source, ``texts``.
+    """Return the ``vocabulary`` and the ``texts`` of a folder, as `prepare` recorded them.
 
-    A folder without a note, or with one that is not JSON object, gives an empty dict.
+    Without a record, or if it is not a JSON object, the result is an empty dict.
     """
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -154,14 +154,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def run_config(name: str, overrides: Sequence[str], folder: Path) -> TrainConfig:
-    """Return a configuration as it is run on a folder of token files.
+    """Return a configuration adapted to a folder of token files, and print what was adapted.
 
     The vocabulary is the one that the folder was prepared with. The mixture is the configuration's
-    where all its sources are there, else every source of the folder, each as often as another;
-    what ``overrides`` set stays. What differs from the configuration is printed.
+    if the folder has all its sources, else every source of the folder equally often. What
+    ``overrides`` set stays.
 
     Raises:
-        InputError: as `load_config`; the folder has no source, or another vocabulary than asked.
+        InputError: as in `load_config`, or the folder has no source or not the requested
+            vocabulary.
     """
     config = load_config(name, overrides)
     asked = {override.partition("=")[0] for override in overrides}
@@ -173,7 +174,7 @@ def run_config(name: str, overrides: Sequence[str], folder: Path) -> TrainConfig
                 f"{short_name(str(folder))} was prepared with {vocabulary}; prepare another folder "
                 f"with --vocabulary {config.vocabulary}."
             )
-        _note(f"vocabulary {vocabulary}, with which {folder} was prepared")
+        _note(f"vocabulary {vocabulary}, used when {folder} was prepared")
         config = dataclasses.replace(config, vocabulary=vocabulary)
         if config.scored >= load_tokenizer(vocabulary).n_vocab:
             config = dataclasses.replace(config, frequent=0, scored=0)
@@ -184,11 +185,11 @@ def run_config(name: str, overrides: Sequence[str], folder: Path) -> TrainConfig
 
 
 def _note(what: str) -> None:
-    print(f"Taken in place of the configuration's: {what}.", file=sys.stderr)
+    print(f"Instead of the configuration's: {what}.", file=sys.stderr)
 
 
 def _parted(ids: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Return a source's ids for training and for validation, where it serves for both."""
+    """Split a source that serves for both into its ids for training and for validation."""
     cut = len(ids) - int(len(ids) * HELD_OUT)
     return ids[:cut], ids[cut:]
 
@@ -212,6 +213,6 @@ def _open(folder: Path, name: str) -> NDArray[np.integer]:
 
 
 def split(rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the rows as inputs and targets, each ``(batch, n_ctx)``, on a device."""
+    """Return the inputs and the targets of rows, each ``(batch, n_ctx)``, on a device."""
     tensor = torch.from_numpy(rows).to(device, non_blocking=True)
     return tensor[:, :-1], tensor[:, 1:]

@@ -1,11 +1,11 @@
-"""Validation loss of a checkpoint, over every token of a validation text.
+"""Compute the validation loss of a checkpoint over every token of a validation text.
 
     python -m kronviz.training.evaluate checkpoints/tiny --text val.jsonl.xz
     python -m kronviz.training.evaluate checkpoints/mine --data data/mine
 
-The second reads the validation text of a folder of token files. Printed is what the model cards and
-``config.json`` quote, from the very files that the app loads. The text is read in windows of
-``n_ctx`` tokens without overlap; losses are in float32 on the CPU.
+The second command reads the validation text of a folder of token files. The model cards and
+``config.json`` quote the printed losses, which are those of the files that the app loads. The text
+is read in windows of ``n_ctx`` tokens without overlap; losses are in float32 on the CPU.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kronviz.training.data import read_manifest, validation_ids
 from kronviz.training.prepare import encode, no_ids
 
 TOKENS_AT_ONCE = 2048
-"""Of a batch: its logits, 400 MB with GPT-2's vocabulary, are held several times."""
+"""Tokens in a batch: its logits, 400 MB with GPT-2's vocabulary, are in memory several times."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Validation:
     Attributes:
         loss: nats per token.
         bits_per_byte: the same in bits per byte of text, comparable between vocabularies. The
-            end-of-text token is predicted, and so costs bits, but has no bytes.
-        tokens: predicted tokens.
+            end-of-text token is predicted, so it costs bits, but it has no bytes.
+        tokens: number of predicted tokens.
     """
 
     loss: float
@@ -50,16 +50,14 @@ class Validation:
 
 
 def validation_tokens(text: Path, vocabulary: str) -> NDArray[np.integer]:
-    """Return the ids of a text, one document after the other. `InputError` if it is none."""
+    """Return the ids of a text, document after document; `InputError` if it cannot be read."""
     tokenizer = load_tokenizer(vocabulary)
     return np.concatenate([*encode(documents(text), tokenizer, text.name), no_ids(tokenizer)])
 
 
 @torch.inference_mode()
 def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
-    """Return the validation loss of a model over ids: as many whole windows of ``n_ctx`` as there
-    are.
-    """
+    """Return the validation loss of a model over all whole windows of ``n_ctx`` ids."""
     windows = validation_windows(tokens, model.config.n_ctx)
     total = 0.0
     for rows in batches(windows):
@@ -75,8 +73,8 @@ def validate(model: GPT, tokens: NDArray[np.integer]) -> Validation:
 
 
 def validation_windows(tokens: NDArray[np.integer], length: int) -> NDArray[np.int64]:
-    """Return as many whole windows as there are: int64, ``(windows, length + 1)``, the last id of
-    one being the first of the next. `InputError` if the ids do not fill one.
+    """Return all whole windows: int64, ``(windows, length + 1)``. The last id of a window is the
+    first of the next. `InputError` if the ids do not fill one.
     """
     if len(tokens) <= length:
         raise InputError(

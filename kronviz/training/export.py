@@ -1,11 +1,11 @@
-"""From a finished run to what the app loads: int8 shards, log, losses and a model card.
+"""Export a finished run to what the app loads: int8 shards, log, losses and a model card.
 
     python -m kronviz.training.export --runs runs/tiny --out checkpoints/tiny
 
-The runs hold their configuration. The validation text is that of the token files that they read;
+The configuration comes from the runs. The validation text is that of the runs' token files;
 ``--text`` names another.
-Matrices become int8 where that moves the validation loss by less than 0.005 nats, and stay
-float32 where it does not; which it was stands in ``config.json`` and in the card.
+Matrices become int8 if that changes the validation loss by less than 0.005 nats, and otherwise stay
+float32; ``config.json`` and the card say which.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def trained_model(config: TrainConfig, arm: str, run: Path) -> GPT:
     """Return the model of a run's state, in evaluation mode.
 
     Raises:
-        InputError: there is no such state, or it is damaged or of another configuration.
+        InputError: the state is missing, damaged, or of another configuration.
     """
     tensors = read_state(run)[1]
     model = GPT(config.model(arm)).eval()
@@ -50,8 +50,8 @@ def trained_model(config: TrainConfig, arm: str, run: Path) -> GPT:
         load_exported(model, tensors)
     except (KeyError, RuntimeError):
         raise InputError(
-            f"The state of the run {short_name(str(run))} is of another configuration than its "
-            "config.json; train it again."
+            f"The state of the run {short_name(str(run))} does not match its config.json; train "
+            "it again."
         ) from None
     return model
 
@@ -62,7 +62,7 @@ def export_arm(run: Path, text: Path | None, folder: Path) -> None:
     Args:
         run: the run's folder.
         text: validation text; that of the run's token files if ``None``.
-        folder: to write.
+        folder: the folder to write.
 
     Raises:
         InputError: the run or the text cannot be used.
@@ -102,13 +102,13 @@ def export_arm(run: Path, text: Path | None, folder: Path) -> None:
 def export_arms(
     runs: Path, text: Path | None, out: Path, sources: str, arms: Sequence[str] = PAIR
 ) -> None:
-    """Write the checkpoint folders of arms, and their cards.
+    """Write the checkpoint folders of arms with their cards.
 
     Args:
         runs: folder with the training runs, such as ``bpe/`` and ``kron/``.
         text: validation text; that of the runs' token files if ``None``.
-        out: the pair's folder; for arms other than the pair's two, these are there already.
-        sources: what the training text is and its licences, as Markdown for the cards.
+        out: the pair's folder; for other arms, bpe and kron must be in it already.
+        sources: the training text and its licences, as Markdown for the cards.
 
     Raises:
         InputError: a run is missing or damaged, or the text cannot be used.
@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def card_sources(run: Path) -> str:
-    """Return what a card says about the training text: ours, or the names of other files."""
+    """Describe the training text for a card: ours, or the names of other files."""
     config = read_run(run).config
     ours = CONFIGS.get(config.name)
     if ours is not None and config.mixture == ours.mixture:

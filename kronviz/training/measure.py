@@ -1,17 +1,17 @@
-"""Measure the models of a study: the loss on how texts truly go on after misspelled contexts.
+"""Measure the models of a study: the loss on the true continuations of misspelled contexts.
 
     python -m kronviz.training.measure --config tiny-seeds --runs runs --out checkpoints/arms \
         --text books-2.jsonl.xz --documents 60
 
 Notable:
 
-- Every run that `study` finished gets a file ``<run>.npy`` beside its result: float16, one row a
-  condition, one column a passage, nats per token. All runs read the same passages, so differences
-  between arms are paired; ``passages.json`` says which they are.
-- Precision is that of training's own validation: bfloat16 on CPUs that multiply fast in it, where
-  it moves a mean by less than 0.001 nats and takes a fifth of the time.
-- Choose a text that the runs were neither trained nor compared on. What is measured is not
-  measured again: the same command goes on.
+- Every finished run of `study` gets a file ``<run>.npy`` beside its result: float16, one row per
+  condition, one column per passage, nats per token. All runs read the same passages, so differences
+  between arms are paired; ``passages.json`` describes the passages.
+- The precision is that of the validation in training: bfloat16 on CPUs with fast bfloat16, where
+  it changes a mean by less than 0.001 nats and takes a fifth of the time.
+- Choose a text that the runs were neither trained nor compared on. Runs that are measured already
+  are skipped, so the same command continues.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from kronviz.training.train import has_fast_bfloat16
 
 PASSAGES = "passages.json"
 CONDITIONS = (CLEAN, *MISSPELLED, *PERTURBED)
-"""In the order of the rows of a file."""
+"""The conditions in the order of a file's rows."""
 
 
 def describe(made: Passages, text: Path, count: int | None) -> dict[str, object]:
-    """Describe passages as ``passages.json`` does: equal descriptions, equal passages."""
+    """Describe passages for ``passages.json``; equal descriptions mean equal passages."""
     return {
         "text": text.name,
         "documents": count,
@@ -53,10 +53,10 @@ def describe(made: Passages, text: Path, count: int | None) -> dict[str, object]
 
 
 def measure(config: str, runs: Path, out: Path, text: Path, count: int | None, limit: int) -> None:
-    """Measure every finished run of a configuration that is not measured yet.
+    """Measure every finished run of a configuration that has not been measured yet.
 
     Raises:
-        InputError: the files there were measured on other passages.
+        InputError: the existing files were measured on other passages.
     """
     folder = out / config
     waiting = [
@@ -74,7 +74,9 @@ def measure(config: str, runs: Path, out: Path, text: Path, count: int | None, l
     )
     about = json.dumps(describe(made, text, count), indent=1) + "\n"
     if (folder / PASSAGES).exists() and (folder / PASSAGES).read_text() != about:
-        raise InputError(f"{PASSAGES} is of other passages; remove the .npy files to start again.")
+        raise InputError(
+            f"{PASSAGES} describes other passages; remove the .npy files to start again."
+        )
     (folder / PASSAGES).write_text(about)
     for path in waiting:
         result = json.loads(path.read_text())
@@ -89,11 +91,11 @@ def measure(config: str, runs: Path, out: Path, text: Path, count: int | None, l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a name of configs.py")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the states")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--config", required=True, help="a name in configs.py")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the states")
+    parser.add_argument("--out", type=Path, required=True, help="folder with the results")
     parser.add_argument("--text", type=Path, required=True, help="text that no run has read")
-    parser.add_argument("--documents", type=int, help="read only so many of its documents")
+    parser.add_argument("--documents", type=int, help="read only this many of its documents")
     parser.add_argument("--passages", type=int, default=2_000)
     arguments = parser.parse_args()
     measure(

@@ -1,15 +1,15 @@
-"""One command for a whole pair: prepare, train both arms, evaluate, export, find where the gap is.
+"""Make a whole pair with one command: prepare, train, evaluate, export, and locate the gap.
 
     python -m kronviz.training.pair --config tiny --text FOLDER
     python -m kronviz.training.pair --config tiny --text FOLDER --arms ngram-word
 
-``FOLDER`` holds the text files that the configuration's mixture names, or your own text, and
-``val.jsonl.xz``, or else a tenth of the text is kept for validation.
-Whatever is done already is not done again: killed at any point, the same command goes on.
-``--arms`` names others of `kronviz.arms`: each is trained as the pair was, and exported beside it.
+``FOLDER`` holds the text files that the configuration's mixture names, or your own text. It also
+holds ``val.jsonl.xz``; without it, a tenth of the text is kept for validation.
+Finished work is not repeated: if the command is killed, run it again and it continues.
+``--arms`` names others of `kronviz.arms`; each is trained like the pair and exported beside it.
 
-On CPUs the arms train side by side, each on its share of the cores, for two small models on one
-core each are faster than one on two. On a GPU they train in turn.
+On CPUs the arms train side by side, each on its share of the cores, because two small models on
+one core each are faster than one on two. On a GPU they train one after the other.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from kronviz.training.prepare import prepare, source_name
 from kronviz.training.rarity import write_rarity
 from kronviz.training.runs import read_run
 
-# glibc hands large buffers back to the system after each use and pays for fresh pages each time;
-# keeping them makes a step on a CPU a third faster.
+# glibc returns large buffers to the system after each use and maps fresh pages each time; keeping
+# them makes a step on a CPU a third faster.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
@@ -45,7 +45,7 @@ KEEP_MEMORY = {
 
 
 def text_files(folder: Path, mixture: tuple[str, ...]) -> list[Path]:
-    """Return the text files of a mixture in a folder, or all of them, and the validation text.
+    """Return a folder's text files of a mixture, or else all of them, and its validation text.
 
     Raises:
         InputError: there is no text.
@@ -67,7 +67,7 @@ def text_files(folder: Path, mixture: tuple[str, ...]) -> list[Path]:
 def train_arms(
     name: str, overrides: list[str], data: Path, runs: Path, arms: Sequence[str] = PAIR
 ) -> None:
-    """Train arms, each in a process of its own. `InputError` if one fails."""
+    """Train arms, each in its own process; `InputError` if one fails."""
     on_cpu = not torch.cuda.is_available()
     threads = max(1, (os.cpu_count() or 2) // len(arms))
     environment = os.environ | (KEEP_MEMORY | {"OMP_NUM_THREADS": str(threads)} if on_cpu else {})

@@ -1,13 +1,13 @@
-r"""Text to token files: JSONL, JSONL.xz, plain text, or FineWeb-Edu streamed from the Hub.
+r"""Turn text into token files: JSONL, JSONL.xz, plain text, or FineWeb-Edu from the Hub.
 
     python -m kronviz.training.prepare --vocabulary r50k_base:8192 --out data/tiny \
         textbooks.jsonl.xz books-1.jsonl.xz val.jsonl.xz
 
-writes ``data/tiny/textbooks.npy`` and so on: one row of ids, uint16 or uint32, every document
-followed by the end-of-text token. Files may have any name; one called ``val`` is read for
-validation alone. A file that was prepared already is not read again unless it has changed.
-``--fineweb-edu MILLIONS`` streams that many million tokens through the optional package
-``datasets``, the first of them as validation text.
+writes ``data/tiny/textbooks.npy`` and so on: one row of ids, uint16 or uint32, with the end-of-text
+token after every document. Files may have any name; one called ``val`` is read only for
+validation. Files that have not changed since they were prepared are skipped.
+``--fineweb-edu MILLIONS`` streams that many million tokens with the optional package
+``datasets``, after those of the validation text.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ DOCUMENTS_AT_ONCE = 256
 
 
 def fineweb_edu() -> Iterator[str]:
-    """Return FineWeb-Edu's 10-billion-token sample, streamed. Needs the network and
-    ``datasets``.
-    """
+    """Stream the texts of FineWeb-Edu's 10-billion-token sample; needs a network."""
     from datasets import load_dataset  # an optional extra
 
     rows = load_dataset("HuggingFaceFW/fineweb-edu", "sample-10BT", split="train", streaming=True)
@@ -44,7 +42,7 @@ def fineweb_edu() -> Iterator[str]:
 
 
 def encode(texts: Iterable[str], tokenizer: Tokenizer, label: str) -> Iterator[NDArray]:
-    """Yield the ids of each text and the end-of-text id, as uint16 where the vocabulary allows."""
+    """Yield the ids of each text and the end-of-text id, as uint16 if the vocabulary allows it."""
     dtype = no_ids(tokenizer).dtype
     texts = iter(texts)
     with tqdm(desc=label, unit=" tokens", unit_scale=True) as bar, ThreadPoolExecutor() as pool:
@@ -55,17 +53,17 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, label: str) -> Iterator[N
 
 
 def source_name(path: Path) -> str:
-    """Return the name of a file's source: its own, without endings such as ``.jsonl.xz``."""
+    """Return the name of a file's source: the file name without endings such as ``.jsonl.xz``."""
     return Path(path.name.removesuffix(".xz")).stem
 
 
 def prepare(paths: Iterable[Path], vocabulary: str, out: Path) -> None:
-    """Write one token file for each text file, and what they were made of to ``data.json``.
+    """Write one token file for each text file, and a record of the texts to ``data.json``.
 
-    A token file that was made of the same text is kept.
+    A token file made from the same text is kept.
 
     Raises:
-        InputError: a file cannot be used, two have one name, or ``out`` holds token files of
+        InputError: a file cannot be used, two have the same name, or ``out`` holds token files of
             another vocabulary.
     """
     tokenizer = load_tokenizer(vocabulary)
@@ -105,7 +103,7 @@ def prepare(paths: Iterable[Path], vocabulary: str, out: Path) -> None:
 
 
 def no_ids(tokenizer: Tokenizer) -> NDArray:
-    """Return no ids, in the type in which a vocabulary's ids are stored."""
+    """Return an empty array of the type that stores a vocabulary's ids."""
     return np.empty(0, np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32)
 
 
@@ -115,7 +113,7 @@ def _write_manifest(out: Path, vocabulary: str, texts: dict[str, str]) -> None:
 
 
 def prepare_fineweb_edu(millions: int, vocabulary: str, out: Path, val_millions: int = 4) -> None:
-    """Stream ``val_millions`` and then ``millions`` million tokens of FineWeb-Edu."""
+    """Write ``val_millions``, then ``millions`` million tokens of FineWeb-Edu to token files."""
     tokenizer = load_tokenizer(vocabulary)
     out.mkdir(parents=True, exist_ok=True)
     stream = encode(fineweb_edu(), tokenizer, "fineweb-edu")

@@ -1,17 +1,17 @@
-"""Where the gap lies: validation loss by how often a token was read in training.
+"""Locate the gap: the validation loss by how often training has seen a token.
 
     python -m kronviz.training.rarity --config small --data data/small \
         --text val.jsonl.xz --pair checkpoints/small
 
-A learned table has a row for each token and learns it only when the token comes by; a byte code
-shares its projection among all tokens. Is that worth most after a rare token? Losses of all
-validation tokens are sorted twice: by the token just read, and by the token to be predicted.
+A learned table has a row for each token and learns it only when the token occurs; a byte code
+shares its projection among all tokens. Does sharing help most after a rare token? The losses of all
+validation tokens are grouped twice: by the token just read, and by the token to be predicted.
 
 Notable:
 
-- The counts are exact: which rows a step reads follows from its number, so the training text is
-  counted again as the run read it.
-- Intervals come from drawing whole windows again, for the losses of one window are not independent.
+- The counts are exact: a step's number determines its rows, so the training text is counted as
+  the run read it.
+- Intervals resample whole windows, because the losses within a window are not independent.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from kronviz.training.data import TokenFiles, run_config
 from kronviz.training.evaluate import batches, validation_tokens, validation_windows
 
 LEAST_TOKENS = 100
-"""Classes with fewer validation tokens say nothing and are left out."""
+"""Classes with fewer validation tokens are left out, because they tell nothing."""
 RESAMPLES = 2_000
 
 
 def times_read(config: TrainConfig, data: Path) -> NDArray[np.int64]:
-    """Return how often a whole run reads each token as input: int64, shape ``(n_vocab,)``."""
+    """Count how often a whole run reads each token as input: int64, shape ``(n_vocab,)``."""
     files = TokenFiles(data, config)
     counts = np.zeros(load_tokenizer(config.vocabulary).n_vocab, np.int64)
     for step in range(config.steps):
@@ -51,8 +51,8 @@ def times_read(config: TrainConfig, data: Path) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the loss in nats of each next token, ``(windows, n_ctx)``; windows are ``(…, n_ctx +
-    1)``.
+    """Return the loss in nats of each next token: ``(windows, n_ctx)`` for windows of
+    ``n_ctx + 1`` ids.
     """
     found = []
     for rows in batches(windows):
@@ -66,16 +66,15 @@ def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
 def by_count(
     counts: NDArray[np.int64], bpe: NDArray[np.floating], kron: NDArray[np.floating], seed: int = 1
 ) -> list[dict[str, float]]:
-    """Return the mean losses of both arms in classes of a count, and their difference with its
-    interval.
+    """Return the mean losses of both arms in each class of counts, and their difference.
 
     Args:
         counts: the count that decides a loss's class; all three of shape ``(windows, n_ctx)``.
 
     Returns:
-        For each class with `LEAST_TOKENS` or more: ``low`` (its least count), ``tokens``, mean
+        For each class with `LEAST_TOKENS` or more: ``low`` (its smallest count), ``tokens``, mean
         losses ``bpe`` and ``kron``, ``gap`` (bpe's − kron's) and its 95% bootstrap interval
-        ``gap_low``, ``gap_high``, and ``share``: what the class adds to the gap over all tokens.
+        ``gap_low``, ``gap_high``, and ``share``: the class's part of the gap over all tokens.
     """
     random = np.random.default_rng(seed)
     weights = random.multinomial(len(counts), [1 / len(counts)] * len(counts), RESAMPLES)
@@ -107,8 +106,8 @@ def by_count(
 def measure(
     config: TrainConfig, data: Path, tokens: NDArray[np.integer], pair: Path
 ) -> dict[str, Any]:
-    """Return what `RARITY` holds for a pair: the run's size, and the classes by token read and
-    predicted.
+    """Return the contents of `RARITY` for a pair: the run's size, and the classes by the token read
+    and by the token predicted.
 
     Args:
         tokens: ids of the validation text.
@@ -129,7 +128,7 @@ def measure(
 def write_rarity(
     config: TrainConfig, data: Path, tokens: NDArray[np.integer], pair: Path
 ) -> dict[str, Any]:
-    """Measure a pair, write ``rarity.json`` beside it and return what was written."""
+    """Measure a pair, write ``rarity.json`` to its folder and return what was written."""
     found = measure(config, data, tokens, pair)
     (pair / RARITY).write_text(json.dumps(found, indent=2) + "\n")
     return found
@@ -144,7 +143,7 @@ def main() -> None:
     parser.add_argument("--pair", type=Path, required=True, help=f"{RARITY} is written here")
     arguments = parser.parse_args()
     config = run_config(arguments.config, arguments.set, arguments.data)
-    # The run that made the pair may have had other steps than the configuration has today.
+    # The run that made the pair may have had other steps than the configuration has now.
     trained = read_config(arguments.pair / PAIR[0])["training"]
     config = dataclasses.replace(config, steps=trained["steps"], seed=trained["seed"])
     tokens = validation_tokens(arguments.text, config.vocabulary)

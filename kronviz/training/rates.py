@@ -1,11 +1,11 @@
-"""Is the gap the optimizer's doing? Several seeds of each arm, and the control, at several rates.
+"""Does the optimizer cause the gap? Train each arm and the control at several rates and seeds.
 
     python -m kronviz.training.rates --config tiny-seeds --data data/tiny \
         --out checkpoints/tiny/rates.json
 
-The pairs that ship are trained with Muon and AdamW, at rates that were tried for both arms.
-nanoGPT, with which the paper trained, has AdamW alone, at 0.0006, on a cosine. Here the models of
-`seeds` learn with nanoGPT's optimizer and schedule, at its rate and beyond.
+The shipped pairs are trained with Muon and AdamW, at rates that were tried for both arms.
+nanoGPT, which the paper used for training, has only AdamW, at 0.0006 with a cosine schedule. This
+trains the models of `seeds` with nanoGPT's optimizer and schedule, at its rate and higher ones.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Notable:
 
-- The configuration is in ``config.json``: a run is resumed and exported without giving any setting
-  again, and never with another one.
-- States are safetensors, like everything else that the project writes.
+- The configuration is in ``config.json``, so a run is resumed and exported without repeating any
+  setting, and never with a different one.
+- States are safetensors.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from kronviz.training.configs import TrainConfig, config_of
 
 STATE, RUN = "state.safetensors", "config.json"
 FOLDED = "folded.wte.weight"
-"""In a state: the input matrix to export, where another one is trained (`arms.whitened`)."""
+"""Key in a state: the input matrix to export, if a different one is trained (`arms.whitened`)."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder describes it: the arm, its configuration, the folder of token files."""
+    """A run: the arm, its configuration, and the folder of token files."""
 
     arm: str
     config: TrainConfig
@@ -38,7 +38,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Return what a run's folder says about it.
+    """Read the description of a run from its folder.
 
     Raises:
         InputError: there is no run in the folder, or its ``config.json`` is damaged.
@@ -47,7 +47,7 @@ def read_run(folder: Path) -> Run:
     name = short_name(str(folder))
     if not path.is_file() and not (folder / STATE).is_file():
         raise InputError(f"There is no training run in {name}; check the path, or train it.")
-    # A run of version 0.1 has its configuration in its state alone.
+    # Version 0.1 stored a run's configuration only in its state.
     about = {} if path.is_file() else read_state(folder)[0]
     try:
         if about:
@@ -59,7 +59,7 @@ def read_run(folder: Path) -> Run:
 
 
 def read_state(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return the notes and the tensors of a run's state.
+    """Return the metadata and the tensors of a run's state.
 
     Raises:
         InputError: the run has saved no state yet, or the state is damaged.
@@ -76,7 +76,7 @@ def read_state(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def check_same_run(folder: Path, config: TrainConfig, arm: str) -> None:
-    """Refuse to resume a run with another arm or configuration than it began with."""
+    """Raise `InputError` if a run began with another arm or configuration."""
     if not (folder / RUN).is_file():
         return
     there = read_run(folder)
@@ -86,7 +86,7 @@ def check_same_run(folder: Path, config: TrainConfig, arm: str) -> None:
         raise InputError(
             f"The run in {short_name(str(folder))} began with {changed[0]} = "
             f"{json.dumps(old[changed[0]])}, not {json.dumps(new[changed[0]])}; give another "
-            "--out, or go on with it without settings."
+            "--out, or resume it without settings."
         )
 
 
@@ -98,7 +98,7 @@ def load_weights(model: GPT, tensors: dict[str, Tensor]) -> None:
 
 
 def load_exported(model: GPT, tensors: dict[str, Tensor]) -> None:
-    """Copy a training state into a model as it is exported."""
+    """Copy a training state into a model that is to be exported."""
     load_weights(model, tensors)
     if FOLDED in tensors:
         with torch.no_grad():

@@ -1,14 +1,14 @@
-"""The gap with a spread: several seeds of each arm at a smaller size, and a control.
+"""Measure the gap and its spread: several seeds of each arm at a smaller size, and a control.
 
     python -m kronviz.training.seeds --config tiny-seeds --data data/tiny \
         --text val.jsonl.xz --out checkpoints/tiny/seeds.json
 
-The paper ties bpe's head to its table and leaves kron's alone, so its two arms differ in two
-things. The control, ``bpe-untied``, is a learned table with a head of its own: what of the gap is
-the code's, and what is the untied head's? With ``--text`` the same is asked of rare and of frequent
-tokens (`rarity`). Runs of one seed read the same batches in the same order.
-A run that is done is not done again; on CPUs as many run at once as there are cores, on a GPU
-three. With GPT-2's vocabulary each takes about 12 GB.
+The paper ties bpe's head to its table but not kron's, so its two arms differ in two things. The
+control, ``bpe-untied``, is a learned table with a separate head; it splits the gap into the part of
+the code and the part of the untied head. ``--text`` does the same for rare and frequent tokens
+(`rarity`). Runs of one seed read the same batches in the same order.
+Finished runs are not repeated. On CPUs one run per core trains at once, on a GPU three. With
+GPT-2's vocabulary each takes about 12 GB.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from kronviz.training.pair import KEEP_MEMORY
 from kronviz.training.rarity import by_count, times_read, token_losses
 
 AT_ONCE = 3
-"""Runs that share a GPU: one model of this size does not fill it."""
+"""Number of runs that share a GPU: one model of this size does not fill it."""
 VARIANTS = {
     "bpe": ("bpe", []),
     "kron": ("kron", []),
     "bpe-untied": ("bpe", ["untied=true"]),
 }
-"""For each variant: the arm that it is, and what it changes in the configuration."""
+"""For each variant: its arm, and its overrides of the configuration."""
 PARTS = {"gap": ("bpe", "kron"), "head": ("bpe", "bpe-untied"), "code": ("bpe-untied", "kron")}
-"""The gap and what it consists of, each the first variant's loss − the second's."""
+"""The gap and its parts, each the first variant's loss − the second's."""
 EVERY = 3
-"""Of how many windows of the validation text one is read for the losses by rarity."""
+"""The losses by rarity read one of this many windows of the validation text."""
 
 
 def train_seeds(
     config: str, overrides: list[str], seeds: list[int], data: Path, runs: Path
 ) -> None:
-    """Train every variant with every seed, each run in a process and a folder of its own.
+    """Train every variant with every seed, each run in its own process and folder.
 
     Raises:
         InputError: a run failed; its message is on the terminal, unless it was killed.
@@ -62,7 +62,7 @@ def train_seeds(
     environment = os.environ | (KEEP_MEMORY | {"OMP_NUM_THREADS": "1"} if on_cpu else {})
 
     def train(job: tuple[str, int]) -> str | None:
-        """Return the name of the run, if it failed."""
+        """Train one run; return its name if it failed."""
         variant, seed = job
         name, (arm, changes) = f"{variant}-{seed}", VARIANTS[variant]
         command = [sys.executable, "-m", "kronviz.training.train", "--config", config]
@@ -76,12 +76,12 @@ def train_seeds(
     if failed:
         raise InputError(
             f"Training of {', '.join(failed)} failed. Its message is above, or the system ended it "
-            "because memory ran out; the same command goes on where it stopped."
+            "because memory ran out. Run the same command to continue."
         )
 
 
 def collect(config: TrainConfig, seeds: list[int], runs: Path) -> dict:
-    """Return what the runs came to, as ``seeds.json`` holds it."""
+    """Collect the results of the runs in the form of ``seeds.json``."""
     found = []
     for variant in VARIANTS:
         for seed in seeds:
@@ -101,12 +101,12 @@ def collect(config: TrainConfig, seeds: list[int], runs: Path) -> dict:
 def by_rarity(
     config: str, overrides: list[str], seeds: list[int], data: Path, text: Path, runs: Path
 ) -> dict[str, list[dict]]:
-    """Return the gap and its parts by how often a token was read in training, means over the seeds.
+    """Return the gap and its parts by how often training has read a token, averaged over the seeds.
 
     Returns:
-        ``read``, by the token just read, and ``predicted``, by the token to come: for each class
-        of `by_count` its least count ``low``, its ``tokens``, and for each of `PARTS` the mean in
-        nats and its 95% interval.
+        ``read``, by the token just read, and ``predicted``, by the next token: for each class
+        of `by_count` its smallest count ``low``, its ``tokens``, and for each of `PARTS` the mean
+        in nats and its 95% interval.
     """
 
     def mean(values: list[NDArray]) -> NDArray[np.float64]:

@@ -1,13 +1,13 @@
-"""Train many arms with several seeds, and keep one small file of results for each run.
+"""Train many arms with several seeds, and keep one small result file for each run.
 
     python -m kronviz.training.study --config tiny-seeds --data data/tiny --out checkpoints/arms
 
 Notable:
 
-- Runs are done in the order of seeds, then of arms: after the first seed every arm can be compared.
-- A run that has its result file is not done again, and one that was stopped goes on from its last
-  state: the same command resumes a study, on whatever machine the files are.
-- On CPUs as many runs at once as there are cores, one thread each; on a GPU several.
+- Runs are ordered by seed, then by arm: after the first seed every arm can be compared.
+- A run with a result file is not repeated, and an interrupted run continues from its last state:
+  the same command resumes a study on any machine that has the files.
+- On CPUs one run per core trains at once, with one thread each; on a GPU several share it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from kronviz.training.pair import KEEP_MEMORY
 from kronviz.training.runs import STATE
 
 AT_ONCE = 4
-"""Runs that share a GPU: one model of seed size does not fill it."""
+"""Number of runs that share a GPU: one model of this size does not fill it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a study: an arm and the overrides of its configuration.
+    """One run of a study: an arm, and overrides of a configuration.
 
     Attributes:
-        config: a name of `configs.CONFIGS`.
-        overrides: ``field=value``, the seed among them.
+        config: a name in `configs.CONFIGS`.
+        overrides: ``field=value``, including the seed.
     """
 
     config: str
@@ -52,12 +52,12 @@ class Run:
 
     @property
     def settings(self) -> TrainConfig:
-        """The whole configuration."""
+        """The configuration with its overrides."""
         return load_config(self.config, list(self.overrides))
 
     @property
     def name(self) -> str:
-        """The names of its folder and its file: arm, optimizer, rates, steps, start and seed."""
+        """Name of its folder and its file: arm, optimizer, rates, steps, start and seed."""
         s = self.settings
         start = f"-init{s.init_std:g}" if s.init_std else ""
         share = f"-in{s.input_rate:g}" if s.input_rate != 1 else ""
@@ -72,7 +72,7 @@ def planned(
 
 
 def train(run: Run, data: Path, runs: Path, out: Path) -> bool:
-    """Train one run in a process of its own and write its result file; False if it failed."""
+    """Train one run in its own process and write its result file; return False if it failed."""
     result, folder = out / run.config / f"{run.name}.json", runs / run.config / run.name
     if result.exists():
         return True
@@ -88,7 +88,7 @@ def train(run: Run, data: Path, runs: Path, out: Path) -> bool:
 
 
 def summary(run: Run, folder: Path) -> dict[str, Any]:
-    """Collect what a finished run came to, from its log and its state.
+    """Collect the results of a finished run from its log and its state.
 
     Returns:
         ``arm``, ``seed``, ``config``, ``parameters`` and ``input_parameters`` (trained parameters
@@ -119,14 +119,14 @@ def summary(run: Run, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a name of configs.py")
+    parser.add_argument("--config", required=True, help="a name in configs.py")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS), metavar="ARM")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--data", type=Path, required=True, help="folder of token files")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for states")
     parser.add_argument("--out", type=Path, required=True, help="folder for results")
-    parser.add_argument("--workers", type=int, help="runs at once")
+    parser.add_argument("--workers", type=int, help="number of runs at once")
     arguments = parser.parse_args()
     runs = planned(arguments.config, arguments.arms, arguments.seeds, arguments.set)
     on_cpu = not torch.cuda.is_available()
@@ -135,7 +135,7 @@ def main() -> None:
         done = pool.map(lambda run: train(run, arguments.data, arguments.runs, arguments.out), runs)
         failed = [run.name for run, right in zip(runs, done, strict=True) if not right]
     if failed:
-        sys.exit(f"These runs failed: {', '.join(failed)}. The same command goes on with them.")
+        sys.exit(f"These runs failed: {', '.join(failed)}. Run the same command again.")
 
 
 if __name__ == "__main__":

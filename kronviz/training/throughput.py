@@ -1,13 +1,13 @@
-"""How fast a machine trains a configuration, and how near that is to what it could do.
+"""Measure how fast a machine trains a configuration, and how close that is to its peak.
 
     python -m kronviz.training.throughput --config gpt2 [--seconds 20] [--minutes 12] [--even]
 
-For each arm: tokens a second, median step, memory, and model-FLOP utilisation: the operations that
-the model needs (6 for each weight of a matrix product and token, and 12 · layers · width · context
-for attention; a table look-up needs none) over what the same machine does in one large matrix
-product, measured in the same run. ``--minutes`` says how many steps fit into that time.
-The text is the manual that comes with every Python, so that nothing has to be prepared; with
-``--even``, ids drawn evenly from the vocabulary, which no text looks like.
+For each arm: tokens per second, median step time, memory, and model-FLOP utilisation. The last is
+the number of operations that the model needs (per token, 6 for each weight of a matrix product and
+12 · layers · width · context for attention; a table look-up needs none), divided by what the same
+machine does in one large matrix product in the same run. ``--minutes`` prints how many steps fit
+into that time. The text is the manual that comes with Python, so nothing has to be prepared;
+``--even`` draws ids uniformly from the vocabulary instead, which is unlike any text.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.train import Trainer
 
 WARM_UP = 3
-"""Steps that are not timed: compilation, the allocator, first touches."""
+"""Steps before timing starts, for compilation, the allocator and first memory accesses."""
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """How fast one arm trains.
+    """The training speed of one arm.
 
     Attributes:
         step_seconds: median time of an optimizer step.
-        tokens_per_second: tokens of a step over that time.
-        utilisation: model FLOPs a second over ``peak_flops``.
-        peak_flops: operations a second of one large product on the same machine.
-        memory_bytes: most that was allocated on the GPU; ``None`` on a CPU.
+        tokens_per_second: tokens of a step divided by that time.
+        utilisation: model FLOPs per second divided by ``peak_flops``.
+        peak_flops: operations per second of one large product on the same machine.
+        memory_bytes: peak memory allocated on the GPU; ``None`` on a CPU.
     """
 
     arm: str
@@ -54,11 +54,10 @@ class Throughput:
 
 
 def flops_per_token(model: GPT, scored: int = 0) -> int:
-    """Return the operations of forward and backward for one token, by the usual count (PaLM,
-    appendix B).
+    """Return the operations of the forward and backward pass for one token (PaLM, appendix B).
 
     Args:
-        scored: tokens of the vocabulary that the head scores; 0 for all.
+        scored: number of tokens that the head scores; 0 for all.
     """
     config = model.config
     matrices = sum(p.numel() for p in model.blocks.parameters() if p.dim() == 2)
@@ -67,9 +66,9 @@ def flops_per_token(model: GPT, scored: int = 0) -> int:
 
 
 def peak_flops(device: torch.device) -> float:
-    """Return the operations a second of a square matrix product: the median of ten.
+    """Return the operations per second of a square matrix product, the median of ten.
 
-    In bfloat16; on a CPU in float32 where that is faster, for many have no instructions for it.
+    It is in bfloat16, or in float32 on a CPU where that is faster, as many lack bfloat16.
     """
     if device.type == "cuda":
         return _product_flops(8192, torch.bfloat16, device)
@@ -88,12 +87,12 @@ def _product_flops(size: int, dtype: torch.dtype, device: torch.device) -> float
 
 
 def manual() -> str:
-    """Return a text that every machine has: the manual that comes with Python, half a megabyte."""
+    """Return the manual that comes with Python: half a megabyte of text on every machine."""
     return "\n".join(topics.values())
 
 
 class ManualTrainer(Trainer):
-    """A trainer that reads windows of the Python manual, or ids drawn evenly; it writes nothing."""
+    """A trainer that reads the Python manual, or uniformly drawn ids, and writes nothing."""
 
     def __init__(self, config: TrainConfig, arm: str, even: bool):
         tokenizer = load_tokenizer(config.vocabulary)
@@ -121,7 +120,7 @@ def throughput(
     """Train for a while and time the steps.
 
     Args:
-        even: on ids drawn evenly from the vocabulary, instead of on text.
+        even: draw ids uniformly from the vocabulary instead of reading text.
     """
     trainer = ManualTrainer(config, arm, even)
     device = trainer.device
@@ -159,9 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", required=True)
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
-    parser.add_argument("--seconds", type=float, default=20.0, help="timed for each arm")
-    parser.add_argument("--even", action="store_true", help="ids drawn evenly instead of text")
-    parser.add_argument("--minutes", type=float, help="say how many steps fit into this time")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds to time each arm")
+    parser.add_argument("--even", action="store_true", help="uniformly drawn ids instead of text")
+    parser.add_argument("--minutes", type=float, help="print how many steps fit into this time")
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
     found = [throughput(config, arm, arguments.seconds, arguments.even) for arm in PAIR]

@@ -1,16 +1,16 @@
-"""Train one arm: on a CPU, on one GPU, or on several through ``torchrun``.
+"""Train one arm on a CPU, on one GPU, or on several through ``torchrun``.
 
     python -m kronviz.training.train --config tiny --data data/tiny --out runs/tiny
     python -m kronviz.training.train --config tiny --arm kron --data data/tiny --out runs/tiny/kron
 
-Without ``--arm``, bpe and kron are trained, each in a folder of its name.
+Without ``--arm``, bpe and kron are trained, each in a folder with its name.
 
 Notable:
 
-- A killed run resumes where it was and, on a CPU, prints the same losses to the last digit: the
-  batches of a step depend on its number alone, and model, optimizers and log are saved together.
-- What a run's folder holds is in `training.runs`.
-- The log is JSON Lines: ``step, tokens, seconds, train_loss, lr, norm`` and now and then
+- A killed run resumes where it stopped and, on a CPU, gives the same losses to the last digit: a
+  step's batch depends only on its number, and model, optimizers and log are saved together.
+- `training.runs` describes a run's folder.
+- The log is JSON Lines: ``step, tokens, seconds, train_loss, lr, norm`` and sometimes
   ``val_loss``; losses in nats per token, ``norm`` the Frobenius norm of table or projection.
 """
 
@@ -56,13 +56,13 @@ from kronviz.training.sampled import sampled_cross_entropy
 
 
 class Trainer:
-    """One arm in training. `run` is the loop; all else is what it needs.
+    """Trains one arm; `run` is the loop.
 
     Args:
         config: the run.
-        arm: a name of `arms.ARMS`.
+        arm: a name in `arms.ARMS`.
         data: folder of token files.
-        out: folder for the configuration, the state and the log; a state found there is resumed.
+        out: folder for the configuration, the state and the log; an existing state is resumed.
 
     Raises:
         InputError: the token files or the configuration cannot be used, or ``out`` holds a run of
@@ -76,7 +76,7 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         if self.rank == 0:
             about = {"arm": arm, "data": str(data), "config": dataclasses.asdict(config)}
-            # Replaced as a whole, for other processes of the run read it at this moment.
+            # Replaced as a whole, because the run's other processes read it at the same time.
             partial = self.out / f"{RUN}.partial"
             partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
             partial.replace(self.out / RUN)
@@ -108,14 +108,14 @@ class Trainer:
         self._ready: tuple[int, NDArray[np.int64]] | None = None
 
     def _counts(self) -> Counts | None:
-        """Return how often the training text holds each id, if the arm is trained through that."""
+        """Count the ids of the training text, if the arm needs that for training."""
         if not ARMS[self.arm].counted:
             return None
         tokenizer = load_tokenizer(self.config.vocabulary)
         return self.files.counts(len(padded_vocabulary(tokenizer)))
 
     def run(self, stop_at: int | None = None) -> None:
-        """Train to the last step, or until ``stop_at`` steps are done (and saved)."""
+        """Train to the last step, or until ``stop_at`` steps are done, and save."""
         config = self.config
         last = min(stop_at or config.steps, config.steps)
         bar = tqdm(total=last, initial=self.step, desc=self.arm, disable=self.rank > 0)
@@ -152,7 +152,7 @@ class Trainer:
         total = torch.zeros(2, dtype=torch.float64)
         for start in range(0, len(rows), self.config.micro_batch):
             part = rows[start : start + self.config.micro_batch]
-            # Compiling once more, for passes without gradients, would take longer than they do.
+            # Compiling again for passes without gradients would take longer than the passes.
             with self._precision(), torch.compiler.set_stance("force_eager"):
                 loss = self.model.loss(*split(part, self.device))
             total += torch.tensor([loss.double().item() * len(part), len(part)])
@@ -165,9 +165,7 @@ class Trainer:
         return self.files.rows(step)
 
     def optimize(self, rate: float) -> float:
-        """Return one step at a share of the peak learning rates; the mean loss of its rows, in
-        nats.
-        """
+        """Take one step at ``rate`` times the peak learning rates; return its mean loss in nats."""
         config = self.config
         rows = self._rows_of(self.step)[self.rank :: self.world]
         parts = len(rows) // config.micro_batch
@@ -191,7 +189,7 @@ class Trainer:
                     group["lr"] = group["peak_lr"] * rate
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-        # A GPU is still at work here: time to gather what it reads next.
+        # The GPU is still busy here, so gather what it reads next.
         self._rows_of(self.step + 1)
         return total.item()
 
@@ -201,9 +199,7 @@ class Trainer:
         return self._ready[1]
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """Return what a training step minimises: the mean cross-entropy, or its estimate
-        (`sampled`).
-        """
+        """Return the training loss: the mean cross-entropy in nats, or its estimate (`sampled`)."""
         config = self.config
         if not config.scored or self.step >= config.steps * (1 - config.exact):
             return self.model.loss(ids, targets)
@@ -268,7 +264,7 @@ class Trainer:
             if kind == "optimizer":
                 key, _, parameter_name = rest.partition(".")
                 parameter = parameters[parameter_name]
-                # AdamW keeps its step count on the CPU whatever the parameters' device.
+                # AdamW keeps its step count on the CPU whatever device the parameters are on.
                 place = tensor if key == "step" else tensor.to(parameter.device)
                 owner[id(parameter)].state[parameter][key] = place
         # Lines that were logged after the state was saved will be logged again.
@@ -278,7 +274,7 @@ class Trainer:
 
 
 class _Float32(TorchFunctionMode):
-    """Muon orthogonalises in bfloat16; under this mode it does so in float32."""
+    """Make Muon orthogonalise in float32 instead of bfloat16."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
@@ -289,7 +285,7 @@ class _Float32(TorchFunctionMode):
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the share of the peak learning rate at a step (from 0)."""
+    """Return the learning rate at a step (from 0) as a share of the peak rate."""
     if step < config.warmup:
         return (step + 1) / config.warmup
     progress = (step - config.warmup) / max(config.steps - config.warmup, 1)
@@ -301,7 +297,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 def has_fast_bfloat16() -> bool:
     """Return whether this CPU multiplies in bfloat16 faster than in float32.
 
-    Without AVX-512 it is emulated, and takes fifty times as long.
+    Without AVX-512 bfloat16 is emulated and takes fifty times as long.
     """
     return torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
 
@@ -365,7 +361,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", help="a name of configs.py or a JSON file; to begin a run")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
-    parser.add_argument("--arm", choices=ARMS, help="bpe and kron, if left out")
+    parser.add_argument("--arm", choices=ARMS, help="default: bpe and kron")
     parser.add_argument("--data", type=Path, help="folder of token files; to begin a run")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--stop-at", type=int, help="stop and save after this many steps")
@@ -383,7 +379,7 @@ def main() -> None:
 
 
 def _asked(arguments: argparse.Namespace, arm: str, folder: Path) -> tuple[TrainConfig, str, Path]:
-    """Return configuration, arm and token files: the arguments', else those of a run begun."""
+    """Return configuration, arm and token files, from the arguments or from an existing run."""
     if arguments.config and arguments.data:
         return run_config(arguments.config, arguments.set, arguments.data), arm, arguments.data
     if arguments.config or arguments.set or not (folder / RUN).is_file():
