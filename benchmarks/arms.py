@@ -1,10 +1,10 @@
-"""What each input embedding costs: bytes stored, time of an embedding, time of a training step.
+"""Measure what each input embedding costs: bytes stored, time to embed, time of a training step.
 
     python benchmarks/arms.py --config tiny-seeds --write assets/studies/tiny-seeds/costs.json
 
-All arms are timed in turn, round after round, in the same run; ratios are to a learned table with a
-head of its own. Ids are those of the manual that comes with Python. A table's embedding is a
-look-up; the others compute theirs from the bytes of the tokens.
+All arms are timed in the same run, interleaved; ratios are to a learned table with a separate head.
+The ids are those of the manual that comes with Python. A table looks its vectors up; the other arms
+compute them from the bytes of the tokens.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BATCHES = 8
 
 
 def stored_bytes(embedding: nn.Module) -> int:
-    """Return the bytes of an embedding in a checkpoint: matrices as int8 with a scale a row."""
+    """Return the bytes of an embedding in a checkpoint: int8 matrices with one scale per row."""
     return sum(
         sum(part.nbytes for part in quantise(parameter.detach().cpu()))
         if parameter.dim() == 2
@@ -50,9 +50,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", default="tiny-seeds")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
-    parser.add_argument("--tokens", type=int, default=8192, help="ids of an embedding")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each of both timings")
-    parser.add_argument("--threads", type=int, help="default: torch's own choice")
+    parser.add_argument("--tokens", type=int, default=8192, help="number of ids to embed")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="seconds for each of the two timings"
+    )
+    parser.add_argument("--threads", type=int, help="default: PyTorch's choice")
     parser.add_argument("--write", type=Path, help="a JSON file for the page")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""What the test of `kronviz.probes.cross_model.belonging` says when tokens are shuffled.
+"""Check the test of `kronviz.probes.cross_model.belonging` on shuffled tokens.
 
     python benchmarks/belonging.py --vectors model.safetensors --tokens tokenizer.json
 
-The first line is the table with its own tokens. The second sums up 200 seeded permutations of them,
-which do not belong to it: standard errors should have mean 0 and deviation 1, and hardly one above
-the threshold. The third shifts the tokens by some ids, as a list of another version does.
+The first line is the table with its own tokens. The second summarises 200 seeded permutations,
+which do not belong to the table: standard errors should have mean 0 and deviation 1, with hardly
+any above the threshold. The third shifts the tokens by a few ids, as in a list of another version.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How fast the byte view is: its parts from Python, and a page that follows typing.
+"""Time the byte view: its parts from Python, and a page that follows typing.
 
     python benchmarks/byteview.py [--pair tiny] [--url http://127.0.0.1:7860]
 
-A headless Chromium then types into the app at ``--url``, or into one started for it, and times each
-keystroke until the sheet, and the nearest tokens, on the page are those of the text typed so far.
+A headless Chromium then types into the app at ``--url``, or into one that it starts. Each keystroke
+is timed until the sheet, and the nearest tokens, on the page are those of the text typed so far.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def type_into(url: str, pair: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pair", default="tiny")
-    parser.add_argument("--url", help="of a running app; else one is started")
+    parser.add_argument("--url", help="a running app; default: start one")
     arguments = parser.parse_args()
     predictor = Predictor.load(arguments.pair, device="cpu")
     print(f"pair {predictor.pair}, {torch.get_num_threads()} threads, {RUNS} runs")

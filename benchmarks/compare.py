@@ -1,10 +1,10 @@
-"""How long an answer takes: `Predictor.compare`, the endpoint ``/compare``, a key on the page.
+"""Time answers: `Predictor.compare`, the endpoint ``/compare``, a keystroke on the page.
 
     python benchmarks/compare.py [--pair tiny] [--url http://127.0.0.1:7860]
 
-Prints medians (p50) and 95th percentiles in milliseconds, each text different so that no cache
-answers, and the ratio to the bare forward passes of both arms in the same run. Without ``--url`` it
-starts an app of its own for the endpoint and for the page, on which a headless Chromium types.
+Prints medians (p50) and 95th percentiles in milliseconds, and ratios to the bare forward passes of
+both arms in the same run. Every text is different, so that no cache answers. Without ``--url`` it
+starts an app for the endpoint and for the page, on which a headless Chromium types.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PAGE = Typing(
 
 
 def milliseconds(call: Callable[[int], object], runs: int) -> list[float]:
-    """Return the sorted times of ``runs`` calls, after ten to warm up."""
+    """Return the sorted times of ``runs`` calls in milliseconds, after ten to warm up."""
     times = []
     for number in range(runs + 10):
         started = time.perf_counter()
@@ -60,7 +60,7 @@ def report(label: str, times: list[float], peer: float | None = None) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pair", default="tiny")
-    parser.add_argument("--url", help="of a running app; else one is started")
+    parser.add_argument("--url", help="a running app; default: start one")
     arguments = parser.parse_args()
     predictor = Predictor.load(arguments.pair, device="cpu")
     print(

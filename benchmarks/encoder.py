@@ -1,20 +1,20 @@
-"""How fast and how large: kron's encoders, the reference implementation, tables of PyTorch.
+"""Compare speed and memory of kron's encoders, the reference implementation and PyTorch's tables.
 
     python benchmarks/encoder.py [--quick] [--tables text even widths vocabularies arms memory]
         [--text FILE] [--markdown] [--device cpu|cuda] [--seconds 3]
 
-Each table varies one thing around a centre (8,192 tokens, d = 768, GPT-2's vocabulary, P = 16),
-forward alone and forward with backward. A cell is the median time of a call in milliseconds and
-its ratio to `nn.Embedding` in the same run; contestants take turns, so that what else the machine
-does slows them all. Every contestant's numbers are checked against float64 before it is timed.
-On a GPU it also prints the physical floors, and the time of a training step of both arms.
+Each table varies one thing around a base case (8,192 tokens, d = 768, GPT-2's vocabulary, P = 16),
+forward only and forward with backward. A cell is the median time of a call in milliseconds and its
+ratio to `nn.Embedding` in the same run. Calls are interleaved, so that other load on the machine
+slows all of them. Every implementation is checked against float64 before it is timed. On a GPU it
+also prints the physical limits, and the time of a training step of both arms.
 
-Tokens are those of English text, in the order in which they stand there: of a file, or of the
-Python manual that comes with every Python. Beside that, ids drawn evenly from the vocabulary,
-which no text looks like. Calls go through several batches, as no server embeds one batch twice.
+Tokens are those of English text in its own order: a file, or the manual that comes with Python.
+Other columns draw ids uniformly from the vocabulary, which is unlike any text. Calls go through
+several batches, because no server embeds the same batch twice.
 
-Needs torch, numpy, tiktoken and safetensors. What needs numba, Triton or the package
-``kronecker-embeddings`` is left out with a line where these are missing.
+Needs torch, numpy, tiktoken and safetensors. Without numba, Triton or the package
+``kronecker-embeddings``, the parts that need them are left out with a message.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from kronviz.training.throughput import manual
 NAMES = {"r50k_base": "50 k", "cl100k_base": "100 k", "o200k_base": "200 k"}
 HEADING = {False: "", True: "### "}
 MAX_DENSE = 1_500_000_000
-"""Bytes of dense codes beyond which the reference is not asked: it holds several copies."""
+"""Most bytes of dense codes for which the reference is run: it holds several copies."""
 MAX_MODULE = 6_000_000_000
 MANUAL, EVEN = "the Python manual", ""
 TABLES = ("text", "even", "widths", "vocabularies", "arms", "memory")
@@ -63,7 +63,7 @@ Module = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """What one column measures; ``text`` is a file, `MANUAL`, or `EVEN` for no text at all."""
+    """One column's case; ``text`` is a file, `MANUAL`, or `EVEN` for uniformly drawn ids."""
 
     tokens: int = 8192
     d_model: int = 768
@@ -74,10 +74,10 @@ class Case:
     text: str = MANUAL
 
     def ids(self, number: int = 0) -> Tensor:
-        """Return a batch of ids; with another number, another one."""
+        """Return batch ``number`` of ids, int64."""
         if self.text:
             written = read(self.text, self.vocabulary)
-            # Where the text ends, it starts again.
+            # The text repeats from its start when it ends.
             places = torch.arange(self.tokens) + number * self.tokens
             return written[places % len(written)].to(self.device)
         generator = torch.Generator().manual_seed(number)
@@ -102,7 +102,7 @@ def words(name: str) -> TokenBytes:
 
 @functools.lru_cache(maxsize=2)
 def padded(name: str, pos_dim: int) -> tuple[Tensor, Tensor]:
-    """Return a vocabulary's true bytes as the reference stores them."""
+    """Return a vocabulary's true bytes in the form that the reference stores."""
     vocabulary = words(name)
     rows = np.zeros((len(vocabulary), pos_dim), np.uint8)
     lengths = np.zeros(len(vocabulary), np.int16)
@@ -114,8 +114,8 @@ def padded(name: str, pos_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def contestants(case: Case, *, training: bool) -> tuple[dict[str, nn.Module], list[str]]:
-    """Return the modules to time at a case, all with the same projection, and a line for each left
-    out.
+    """Return the modules to time at a case, all with the same projection, and a message for each
+    that is left out.
     """
     vocabulary, notes = words(case.vocabulary), []
     torch.manual_seed(0)
@@ -173,7 +173,7 @@ def reference(case: Case, mode: str) -> nn.Module:
 
 
 class Bag(nn.EmbeddingBag):
-    """`nn.EmbeddingBag` with one id in each bag."""
+    """An `nn.EmbeddingBag` with one id in each bag."""
 
     def __init__(self, count: int, width: int):
         super().__init__(count, width, mode="sum")
@@ -183,7 +183,7 @@ class Bag(nn.EmbeddingBag):
 
 
 def check(case: Case, made: dict[str, nn.Module]) -> None:
-    """Stop unless everything that computes kron gives float64's numbers for fresh ids."""
+    """Exit unless every implementation of kron agrees with float64 on fresh ids."""
     ids = replace(case, tokens=min(case.tokens, 64)).ids(int(time.time()))
     vocabulary = words(case.vocabulary)
     dense = np.stack([codec.z_code(vocabulary[i], case.pos_dim) for i in ids.tolist()])
@@ -203,7 +203,7 @@ def check(case: Case, made: dict[str, nn.Module]) -> None:
 
 
 def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timing], list[str]]:
-    """Return the median of a call of each contestant."""
+    """Return the median time of a call of each module."""
     made, notes = contestants(case, training=training)
     check(case, made)
     batches = case.batches()
@@ -226,9 +226,7 @@ def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timi
 
 
 def peak_bytes(case: Case, *, training: bool) -> dict[str, int]:
-    """Return the most memory that one call of each contestant takes beyond what stands before
-    it.
-    """
+    """Return the peak memory in bytes that one call of each module takes beyond what is in use."""
     made, _ = contestants(case, training=training)
     ids = case.ids()
     found = {}
@@ -258,7 +256,7 @@ def _peak(call: Callable[[], None], device: torch.device) -> int:
         call()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    # The allocator's own record: what the process holds also counts pages that it merely keeps.
+    # From the allocator's own record: the process's size also counts pages that it only keeps.
     with _silence(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         call()
     held = most = 0
@@ -271,7 +269,7 @@ def _peak(call: Callable[[], None], device: torch.device) -> int:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the profiler's own messages, which do not go through Python, off the terminal."""
+    """Keep the profiler's messages, which bypass Python, off the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
@@ -297,7 +295,7 @@ def cell(timing: Timing | None, peer: Timing | None) -> str:
 def sweep(
     title: str, cases: dict[str, Case], arguments: argparse.Namespace
 ) -> dict[tuple[str, bool], dict[str, Timing]]:
-    """Print a table of cases, forward and with backward."""
+    """Print a table of cases: forward only, and forward with backward."""
     every, all_notes = {}, []
     for training in (False, True):
         for label, case in cases.items():
@@ -319,7 +317,7 @@ def sweep(
 
 
 def verdict(drawn: str, every: dict[tuple[str, bool], dict[str, Timing]]) -> None:
-    """Print what the fused encoder has to show on a CPU; `encoder_gpu` has a GPU's figures."""
+    """Print the fused encoder's headline figures on a CPU; those of a GPU are in `encoder_gpu`."""
     centre, typing = every["8,192", False], every.get(("16", False))
     lines: list[tuple[str, Any]] = []
     if OURS in centre and DYNAMIC in centre:
@@ -336,7 +334,7 @@ def verdict(drawn: str, every: dict[tuple[str, bool], dict[str, Timing]]) -> Non
 
 
 def report(name: str, base: Case, arguments: argparse.Namespace) -> None:
-    """Print one of `TABLES`, forward and with backward."""
+    """Print one of `TABLES`: forward only, and forward with backward."""
     if name == "memory":
         return memory(base, arguments.markdown)
     if name == "arms":
@@ -366,7 +364,7 @@ def report(name: str, base: Case, arguments: argparse.Namespace) -> None:
 
 
 def memory(base: Case, markdown: bool) -> None:
-    """Print how much memory a call at the centre takes."""
+    """Print how much memory a call of the base case takes."""
     peaks = [peak_bytes(base, training=training) for training in (False, True)]
     rows = [
         [name, *(f"{peak[name] / 1e6:.1f}" if name in peak else "–" for peak in peaks)]
@@ -378,13 +376,13 @@ def memory(base: Case, markdown: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the centre and 16 tokens alone")
+    parser.add_argument("--quick", action="store_true", help="only the base case and 16 tokens")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all")
     parser.add_argument("--text", default=MANUAL, help=f"a text file; default: {MANUAL}")
-    parser.add_argument("--markdown", action="store_true", help="tables for a README")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: by device")
-    parser.add_argument("--seconds", type=float, default=3.0, help="time for each column")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds for each column")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     dtype = getattr(torch, arguments.dtype or ("bfloat16" if device.type == "cuda" else "float32"))

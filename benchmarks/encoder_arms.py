@@ -1,7 +1,7 @@
-"""How fast bags of n-grams are computed, a part of ``encoder.py``: the table ``arms``.
+"""Time bags of n-grams: the table ``arms`` of ``encoder.py``.
 
-Beside the fused encoder stands `torch.nn.functional.embedding_bag` over rows that were listed for
-every token beforehand, which is the fastest way without a loop written for it.
+The fused encoder is compared with `torch.nn.functional.embedding_bag` over rows listed for every
+token beforehand, the fastest way without a custom loop.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LISTED = "embedding_bag"
 
 
 class Listed(nn.Module):
-    """A bag of n-grams by `F.embedding_bag`, the rows of all tokens listed beforehand."""
+    """A bag of n-grams by `F.embedding_bag`, with the rows of all tokens listed beforehand."""
 
     cells: Tensor
     bounds: Tensor
@@ -72,7 +72,7 @@ def contestants(vocabulary: TokenBytes, case: Any, *, training: bool) -> dict[st
 
 
 def report(vocabulary: TokenBytes, cases: dict[str, Any], seconds: float, markdown: bool) -> None:
-    """Print times of the arms, forward and with backward, and the time of each row summed."""
+    """Print the arms' times, forward and with backward, and the time per summed row."""
     for training in (False, True):
         columns, rows_summed = {}, {}
         for label, case in cases.items():

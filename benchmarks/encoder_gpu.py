@@ -1,6 +1,6 @@
-"""What only a GPU is asked: the physical floors, calls without launch gaps, and a training step.
+"""Measure what applies only to a GPU: physical limits, calls without launch gaps, a training step.
 
-Part of ``benchmarks/encoder.py``, which runs it where there is a GPU.
+``benchmarks/encoder.py`` runs this if there is a GPU.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from kronviz.model import GPT, ModelConfig
 
 REPEATS, ROUNDS = 50, 6
 OURS, TABLE, DYNAMIC = "kron, fused", "nn.Embedding", "reference, dynamic"
-"""Names of contestants, in tables."""
+"""Names of the implementations in tables."""
 ROWS = 16, 1025
-"""Sequences of a training step, and their ids: one more than the model reads."""
+"""Sequences of a training step, and ids per sequence: one more than the model reads."""
 SETS = 8
-"""Batches of ids that a graph goes through, so that it does not read what it has just read."""
+"""Number of batches that a graph cycles through, so that it does not reread the last one."""
 
 
 def milliseconds(call: Callable[[], object], repeats: int = REPEATS) -> float:
@@ -47,16 +47,14 @@ def milliseconds(call: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def copy_bytes_per_ms() -> float:
-    """Return the bytes read and written in a millisecond by a large copy."""
+    """Return the bytes that a large copy reads and writes per millisecond."""
     source = torch.randn(2**28, device="cuda")
     target = torch.empty_like(source)
     return 2 * source.nbytes / milliseconds(lambda: target.copy_(source))
 
 
 def additions_per_ms() -> float:
-    """Return the float32 additions of a millisecond, by a large matrix product without tensor
-    cores.
-    """
+    """Return float32 additions per millisecond in a large matrix product without tensor cores."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -83,10 +81,10 @@ def replayed(module: nn.Module, batches: list[Tensor]) -> float:
 
 
 def report(cases: dict[str, Any], made: dict[str, nn.Module], markdown: bool) -> None:
-    """Print floors, times from graphs, and the step of both arms.
+    """Print the limits, the times from graphs, and the training step of both arms.
 
     Args:
-        cases: the first of them is the centre, for which ``made`` was made; others differ in ids.
+        cases: the first is the base case, for which ``made`` was made; the others differ in ids.
     """
     memory, rate = copy_bytes_per_ms(), additions_per_ms()
     print(f"\nA copy moves {memory / 1e9:.2f} TB/s; float32 adds at {rate / 1e9:.1f} T/s.")
@@ -122,7 +120,7 @@ def report(cases: dict[str, Any], made: dict[str, nn.Module], markdown: bool) ->
 
 
 def floors(kron: KroneckerEmbedding, ids: Tensor) -> tuple[int, int]:
-    """Return the fewest bytes that a forward pass moves, and additions that it makes."""
+    """Return the minimum bytes that a forward pass moves and additions that it makes."""
     lengths = (kron.offsets[1:] - kron.offsets[:-1]).long()
     bytes_read, width = int(lengths[ids].sum()), kron.embedding_dim
     # Read once: ids, two offsets and the bytes of each token, the rows in use. Written: the result.
@@ -133,7 +131,7 @@ def floors(kron: KroneckerEmbedding, ids: Tensor) -> tuple[int, int]:
 
 
 def graphed(module: nn.Module, batches: list[Tensor]) -> float:
-    """Return the milliseconds of a forward pass: from a CUDA graph, or as it is where none can be
+    """Return the milliseconds of a forward pass: from a CUDA graph, or without one if none can be
     recorded.
     """
     can = isinstance(module, nn.Embedding | nn.EmbeddingBag | KroneckerEmbedding)
@@ -146,7 +144,7 @@ def graphed(module: nn.Module, batches: list[Tensor]) -> float:
 def step_milliseconds(ids: Tensor) -> dict[str, float]:
     """Return the milliseconds of an optimizer step of each arm, on ids of shape `ROWS`.
 
-    The arms take turns of a few steps: a GPU's clock moves by more than what they differ by.
+    The arms' steps are interleaved, because a GPU's clock varies by more than their difference.
     """
     steps = {arm: _step(arm, ids) for arm in ("bpe", "kron")}
     times: dict[str, list[float]] = {arm: [] for arm in steps}

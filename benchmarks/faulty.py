@@ -1,4 +1,4 @@
-"""The app with errors inside: one batch of ten of its long runs raises. For `fuzz.py --faults`."""
+"""Run the app with injected errors for `fuzz.py --faults`: one batch in ten of long runs raises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = (MemoryError, RuntimeError, KeyboardInterrupt, SystemExit)
 
 
 def broken(function: Callable[..., Any], chance: random.Random) -> Callable[..., Any]:
-    """Return a function that raises in place of one of ten answers."""
+    """Return a function that raises instead of returning in one of ten calls."""
     turn = itertools.cycle(KINDS)
 
     def answer(*arguments: Any, **named: Any) -> Any:
@@ -31,7 +31,7 @@ def broken(function: Callable[..., Any], chance: random.Random) -> Callable[...,
 
 
 def break_probes(seed: int = 1) -> None:
-    """Let the steps of the long runs raise now and then."""
+    """Make the steps of the long runs raise sometimes."""
     chance = random.Random(seed)
     for module, name in (
         (outcomes, "_read_batch"),

@@ -1,11 +1,11 @@
-"""What a first visit transfers, and when it shows its first picture, on a phone's profile.
+"""Measure what a first visit transfers and when its first picture shows, on a slow phone.
 
     python app.py &
     python benchmarks/first_visit.py [--url http://127.0.0.1:7860] [--visits 5]
 
-Chromium's own throttling: 1.6 Mbit/s down, 750 kbit/s up, 150 ms of latency, and a processor four
-times slower, in a window of 390 × 844 with an empty cache. Times count from the server's answer.
-The picture comes with the page; the app takes its place, and what is typed is answered, later.
+Chromium throttles to 1.6 Mbit/s down, 750 kbit/s up, 150 ms of latency and a processor four times
+slower, in a window of 390 × 844 with an empty cache. Times count from the server's answer.
+The picture comes with the page; later the app replaces it and answers what is typed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ APP = "gradio-app .kv-now-sides svg"
 
 
 def visit(browser: Any, url: str) -> tuple[float, float, float, float, int]:
-    """Return kilobytes transferred, seconds to first paint, picture and app, and requests."""
+    """Return kilobytes transferred, seconds to first paint, picture and app, and request count."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True)
     page = context.new_page()
     page.set_default_timeout(240_000)

@@ -1,15 +1,15 @@
-"""Random calls to every endpoint of a running app: none may end in a 500 or show a traceback.
+"""Call every endpoint of a running app at random: none may return a 500 or show a traceback.
 
     python benchmarks/fuzz.py [--calls 600] [--seconds 200] [--seed 1] [--url http://127.0.0.1:7860/]
 
-Without ``--url`` it starts the app on a port of its own. A call is a named endpoint, by both of
-Gradio's ways, with values of the right kind, of the wrong kind, too long, missing or unknown; now
-and then a body that is not JSON, or a listener of the page by its number; and now and then what
-`hostile.py` knows: nested bodies, uploads without an end, broken ranges, runs that are left. Long
-probes are asked for little, and a call that is not answered within seconds is left, as an
-impatient visitor leaves it. After ``--seconds`` no further call is made, and the figures are of
-those that were. ``--faults`` starts an app in which one batch of ten raises an error of memory, of
-the program, or of the terminal.
+Without ``--url`` it starts the app on a free port. A call goes to a named endpoint, in one of
+Gradio's two ways, with values of the right kind, of the wrong kind, too long, missing or unknown.
+Some calls send a body that is not JSON, or address a listener of the page by its number, and some
+are those of `hostile.py`: nested bodies, endless uploads, broken ranges, abandoned runs. Long
+probes get small inputs, and a call without an answer within seconds is abandoned, as by an
+impatient visitor. After ``--seconds`` no further call is made; the figures cover the calls made so
+far. ``--faults`` starts an app in which one batch in ten raises an error of memory, of the program,
+or of the terminal.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from odd_inputs import ODD
 
 AT_ONCE = 8
 PATIENCE_S, TELL_S = 5.0, 10.0
-"""How long a visitor waits for an answer, and how often it is said how far the calls are."""
+"""Seconds that a visitor waits for an answer, and seconds between progress messages."""
 SMALL: dict[str, Any] = {
     "count": 10, "repeats": 1, "seeds": 1, "max_tokens": 4, "tries": 1, "later": 2, "tokens": 16,
     "strengths": [1], "strings": ["zorb"], "prompts": ["The {} is"], "sentences": ["The sun rises"],
@@ -45,7 +45,7 @@ SLOW = {
     "layers", "measure", "robustness", "sweep", "recovery", "echo", "inside_pairs", "continuation",
     "minimal_pairs", "table", "lay_out",
 }  # fmt: skip
-"""Endpoints that take seconds however little is asked; one call in forty is let through."""
+"""Endpoints that take seconds even for small inputs; only one call in forty is made."""
 TELLTALES = ("Traceback", "site-packages", "/kronviz/", str(ROOT), 'File "')
 ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 7, 10**9, 10**30, -0.5, 1e308, "", "0", [], [[]], {}, {"a": 1},
@@ -56,7 +56,7 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 class Fuzzer:
-    """Random calls, from a seed, to the endpoints that an app says it has."""
+    """Random calls, from a seed, to the endpoints that an app lists."""
 
     def __init__(self, info: dict[str, Any], listeners: int, seed: int):
         self.endpoints = {
@@ -116,7 +116,7 @@ class Fuzzer:
 
 
 async def answered(client: httpx.AsyncClient, url: str, path: str, body: bytes) -> tuple[str, str]:
-    """Return what kind of answer a call got, and its text."""
+    """Make a call; return the kind of its answer, and its text."""
     headers = {"content-type": "application/json"}
     answer = await client.post(f"{url}gradio_api/{path}", content=body, headers=headers)
     if answer.status_code != 200 or not path.startswith("call/"):
@@ -127,7 +127,7 @@ async def answered(client: httpx.AsyncClient, url: str, path: str, body: bytes) 
             told = (await client.get(f"{url}gradio_api/{path}/{event}")).text
     except TimeoutError:
         return "left", ""
-    # A busy app says now and then that it lives; its answer comes after that.
+    # A busy app sends heartbeats before its answer.
     said = "\n\n".join(part for part in told.split("\n\n") if "event: heartbeat" not in part)
     return ("answered" if "event: complete" in said else "refused"), said
 
@@ -135,10 +135,10 @@ async def answered(client: httpx.AsyncClient, url: str, path: str, body: bytes) 
 async def fuzz(
     url: str, calls: int, seed: int, seconds: float = 3600.0
 ) -> tuple[Counter[str], list[str]]:
-    """Make random calls, a few at a time; kinds of answers, and what should not have been.
+    """Make random calls, a few at a time; return counts of kinds of answers, and the faults.
 
     Args:
-        seconds: after which no further call is made.
+        seconds: time after which no further call is made.
     """
     began = told = time.monotonic()
     kinds: Counter[str] = Counter()
@@ -185,7 +185,7 @@ async def fuzz(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--calls", type=int, default=600)
-    parser.add_argument("--seconds", type=float, default=200.0, help="make no call after so long")
+    parser.add_argument("--seconds", type=float, default=200.0, help="make no call after this long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--url")
     parser.add_argument("--faults", action="store_true", help="errors inside the app's probes")
@@ -206,7 +206,7 @@ def main() -> int:
     print(f"500s, broken answers, tracebacks, paths: {len(faults)}")
     for fault in faults[:10]:
         print(" ", fault)
-    # Injected errors are logged; anything that a request itself ran into is not among them.
+    # Injected errors are logged; errors of the requests themselves must not be.
     if "could not be answered" in log:
         print("the log of the app:", log[-3000:])
     return int(bool(faults))

@@ -1,11 +1,11 @@
-"""Make a test text out of the Debian Administrator's Handbook, which no model here has read.
+"""Make a test text from the Debian Administrator's Handbook, which no model here has read.
 
     apt-get download debian-handbook && dpkg -x debian-handbook_*.deb handbook
     python benchmarks/handbook.py handbook handbook.jsonl
 
-writes its English paragraphs as JSON Lines, a section a line, with plain quotes and dashes as the
-training texts have them; code, tables and lists of links are left out. The book, by Raphaël Hertzog
-and Roland Mas, is under GPL-2.0+ or CC BY-SA 3.0; its text is not a part of this project.
+writes its English paragraphs as JSON Lines, one section per line, with plain quotes and dashes as
+in the training texts. Code, tables and lists of links are left out. The book, by Raphaël Hertzog
+and Roland Mas, is under GPL-2.0+ or CC BY-SA 3.0; its text is not part of this project.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 
 PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "\u00a0": " "})
 FEWEST_WORDS = 12
-"""A shorter paragraph is a label or leads to a listing."""
+"""Shorter paragraphs are labels or introduce listings."""
 
 
 class _Paragraphs(HTMLParser):
-    """Collects the text of each paragraph that stands outside listings and tables."""
+    """Collects the text of each paragraph outside listings and tables."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _Paragraphs(HTMLParser):
         self.open, self.skipped, self.text = False, 0, ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin a paragraph, or what is left out of it."""
+        """Begin a paragraph, or a part to leave out."""
         classes = dict(attrs).get("class") or ""
         if tag in ("pre", "table", "script") or "navigation" in classes or "docnav" in classes:
             self.skipped += tag in ("pre", "table", "script")
@@ -39,14 +39,14 @@ class _Paragraphs(HTMLParser):
             self.open = True
 
     def handle_endtag(self, tag: str) -> None:
-        """End what `handle_starttag` began."""
+        """End a paragraph, or a part to leave out."""
         if tag in ("pre", "table", "script"):
             self.skipped = max(0, self.skipped - 1)
         elif tag in ("p", "div"):
             self._finish()
 
     def handle_data(self, data: str) -> None:
-        """Take text of an open paragraph."""
+        """Collect the text of an open paragraph."""
         if self.open and not self.skipped:
             self.text += data
 
@@ -60,7 +60,7 @@ class _Paragraphs(HTMLParser):
 def main() -> None:
     """Write the text and print how much there is."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="where the package was unpacked")
+    parser.add_argument("folder", type=Path, help="folder of the unpacked package")
     parser.add_argument("out", type=Path, help="the file to write, .jsonl")
     options = parser.parse_args()
     pages = sorted((options.folder / "usr/share/doc/debian-handbook/html/en-US").glob("*.html"))

@@ -1,7 +1,7 @@
-"""What one visitor can send who means harm: kinds of requests, each with what must come of it.
+"""Send the requests of a malicious visitor, each with a check of the answer.
 
-`fuzz.py` draws from them, and `load.py --hostile` has one visitor send them while others compare.
-Every kind raises `Fault` where the app answered in another way than with a sentence.
+`fuzz.py` draws from these, and in `load.py --hostile` one visitor sends them while others compare.
+Each raises `Fault` if the app answers with anything but a sentence.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ PATHS = ("call/compare", "call/v2/table", "call/nowhere", "queue/join", "mcp/", 
 
 
 class Fault(AssertionError):
-    """An answer that should not have been."""
+    """An answer that the app should not give."""
 
 
 async def nested_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Send four megabytes of lists, or a hundred thousand brackets, to any endpoint."""
+    """Send four megabytes of lists, or a hundred thousand brackets, to a random endpoint."""
     body = chance.choice(
         (
             b'{"data": [[' + b"[]," * 1_300_000 + b'[]], "x", ""]}',
@@ -37,7 +37,7 @@ async def nested_body(client: httpx.AsyncClient, url: str, chance: random.Random
 
 
 async def large_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Send twenty megabytes of text, announced or in chunks."""
+    """Send twenty megabytes of text, with its length announced or in chunks."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
@@ -49,16 +49,16 @@ async def large_body(client: httpx.AsyncClient, url: str, chance: random.Random)
 
 
 async def refused(client: httpx.AsyncClient, address: str, body: Any) -> None:
-    """Send a body that must be refused with a sentence."""
+    """Send a body that the app must refuse with a sentence."""
     try:
         answer = await client.post(address, content=body, headers=JSON)
     except (httpx.WriteError, httpx.RemoteProtocolError, httpx.ReadError):
-        return  # The app refused and closed the line while it was still being sent to.
+        return  # The app refused and closed the connection during the upload.
     check(answer, (400, 404, 405, 413, 422))
 
 
 def check(answer: httpx.Response, statuses: tuple[int, ...]) -> None:
-    """Raise `Fault` unless an answer has one of these statuses and no insides."""
+    """Raise `Fault` unless an answer has one of the statuses and shows no internals."""
     if answer.status_code not in statuses:
         raise Fault(f"{answer.request.url.path}: {answer.status_code} {answer.text[:200]}")
     if "Traceback" in answer.text or "site-packages" in answer.text:
@@ -66,20 +66,20 @@ def check(answer: httpx.Response, statuses: tuple[int, ...]) -> None:
 
 
 async def long_address(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Send sixty kilobytes behind a question mark."""
+    """Send sixty kilobytes of query string."""
     path = chance.choice(("gradio_api/upload_progress?upload_id=", "gradio_api/info?", "?text="))
     check(await client.get(f"{url}{path}{'x' * 60_000}"), (400, 414))
 
 
 async def broken_range(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Ask for a range of bytes that is none."""
+    """Request an invalid range of bytes."""
     asked = chance.choice(("--5", "0-1,2-3", "5-2", "-", "a-b"))
     answer = await client.get(f"{url}favicon.ico", headers={"range": f"bytes={asked}"})
     check(answer, (416,))
 
 
 async def upload(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Send an upload without an end, or one that announces more than there is room for."""
+    """Send an upload that never ends, or one whose announced size is too large."""
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r\n\r\n'
     headers = {"content-type": "multipart/form-data; boundary=x"}
     kind = chance.random()
@@ -136,14 +136,14 @@ async def left_run(client: httpx.AsyncClient, url: str, chance: random.Random) -
 
 
 async def silent_calls(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Make many calls and open no stream for their answers."""
+    """Make many calls without opening a stream for their answers."""
     name, values = chance.choice((("sweep", {}), ("encode", {"text": "house"})))
     for _ in range(48):
         check(await client.post(f"{url}gradio_api/call/v2/{name}", json=values), (200, 503))
 
 
 async def slow_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Begin a request of half a megabyte, and leave in the middle."""
+    """Begin a request of half a megabyte, and leave halfway."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(9):
@@ -170,13 +170,13 @@ KINDS: tuple[Kind, ...] = (
     slow_body,
 )
 QUICK = KINDS[:5]
-"""Those that are answered at once."""
+"""The kinds that are answered at once."""
 
 
 async def attack(
     client: httpx.AsyncClient, url: str, over: asyncio.Event, seed: int
 ) -> tuple[int, list[str]]:
-    """Send kind after kind until it is over; how many were sent, and what should not have been."""
+    """Send one kind after another until ``over``; return how many were sent, and the faults."""
     chance, sent = random.Random(seed), 0
     faults: list[str] = []
     while not over.is_set():

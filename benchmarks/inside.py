@@ -1,13 +1,13 @@
-"""How long it takes to follow a misspelling through both networks, beside a plain loop.
+"""Time the tracing of a misspelling through both networks, compared with a plain loop.
 
     python benchmarks/inside.py [--pair gpt2] [--texts 10] [--first]
 
-Texts are pairs of ours with at most 16 tokens, and then longer ones of 14 to 16, misspelled near
-their beginning, where most has to be computed. Prints the median time until the first picture (both
-texts read by every arm, the residual stream patched at every block and word), until everything is
-there, and of a plain loop in the same run: a whole forward pass for each cell of the first picture.
-Seconds are given twice: as they passed, and as the processors worked, which other work on the
-machine changes less. ``--first`` leaves everything but the first picture out.
+Texts are our pairs with at most 16 tokens, and then longer ones of 14 to 16 tokens, misspelled near
+their beginning, where most has to be computed. Prints the median time to the first picture (both
+texts read by every arm, the residual stream patched at every block and word), to the full result,
+and of a plain loop in the same run, with a whole forward pass for each cell of the first picture.
+Seconds are given as wall time and as processor time, which other work on the machine affects less.
+``--first`` measures only the first picture.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LONGEST = 16
 
 @torch.inference_mode()
 def plain_loop(model: GPT, clean: list[int], typo: list[int], report: Inside) -> list[float]:
-    """Return KL of every cell, each by a forward pass of its own with one hook."""
+    """Return the KL of every cell in nats, each from its own forward pass with one hook."""
     states = model(torch.tensor([clean]), hidden=True)
     base = states.logits[0, -1]
     found = []
@@ -62,7 +62,7 @@ def plain_loop(model: GPT, clean: list[int], typo: list[int], report: Inside) ->
 
 
 def joined(pairs: Sequence[Pair], encode: Callable[[str], list[int]]) -> list[Pair]:
-    """Return pairs of 14 to 16 tokens: a pair of ours with the words of the next behind it."""
+    """Return pairs of 14 to 16 tokens: one of our pairs followed by words of the next."""
     found = []
     for pair, behind in pairwise(pairs):
         words = behind.clean.split()
@@ -77,7 +77,7 @@ def joined(pairs: Sequence[Pair], encode: Callable[[str], list[int]]) -> list[Pa
 
 
 def measure(predictor: Predictor, chosen: Sequence[Pair], whole: bool) -> None:
-    """Measure and print for some pairs."""
+    """Measure some pairs and print the times."""
     encode = predictor.tokenizer.encode
     first, worked, complete, plain, errors = [], [], [], [], []
     for pair in chosen:
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pair", default="gpt2")
     parser.add_argument("--texts", type=int, default=10)
-    parser.add_argument("--first", action="store_true", help="the first picture alone")
+    parser.add_argument("--first", action="store_true", help="measure only the first picture")
     options = parser.parse_args()
     share_cores()
     predictor = Predictor.load(options.pair, device="cpu")

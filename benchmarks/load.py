@@ -1,18 +1,18 @@
-"""Many visitors at once, as their browsers would ask: what fails, how late answers are, memory.
+"""Simulate many visitors and their browsers: measure failures, response times and memory.
 
     python benchmarks/load.py [--visitors 50] [--every 2] [--minutes 10] [--via page|queue]
                               [--processes 1] [--flood 500] [--hostile]
 
-Starts the app (or several processes of it behind a proxy that sends each request to the next one,
-those who asked before), and lets every visitor open the page and compare a text of their own every
-two seconds. ``page`` asks as the page does, ``queue`` as programs do, through Gradio's queue. All
-of it stays on 127.0.0.1 and ends by itself.
+Starts the app, or several processes of it behind a proxy that sends each request to the next one.
+Every visitor opens the page and compares a different text every two seconds. ``page`` sends the
+requests of the page, ``queue`` those of programs, through Gradio's queue. Everything stays on
+127.0.0.1 and ends by itself.
 
-``--hostile`` lets the visitors compare for half of the time, and for the other half beside one more
-who sends all that `hostile.py` knows; p95 must not double.
+``--hostile`` adds, for the second half of the time, a visitor who sends the requests of
+`hostile.py`; p95 must not double.
 
-``--flood`` sends so many different comparisons at the same moment instead, while one visitor types
-in the byte view and another lets the models write, and says what each of them was told.
+``--flood`` instead sends many different comparisons at once, while one visitor types in the byte
+view and another lets the models write, and prints the answer of each.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ TIMEOUT_S = 60.0
 
 @dataclass
 class Tally:
-    """What visitors went through.
+    """The results of visitors' requests.
 
     Attributes:
-        seconds: that right answers took; neither refusals, which are quick, nor failures are here.
-        failures: what went wrong, each in words.
-        busy: the sentences of those who were told to wait.
+        seconds: times of right answers, without refusals, which are quick, and failures.
+        failures: a description of each failure.
+        busy: the messages of those who were told to wait.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Tally:
     busy: list[str] = field(default_factory=list)
 
     def p95(self) -> float:
-        """Return the seconds within which nineteen of twenty were answered."""
+        """Return the 95th percentile of the seconds."""
         late = sorted(self.seconds) or [float("nan")]
         return late[min(int(len(late) * 0.95), len(late) - 1)]
 
@@ -71,7 +71,7 @@ class Tally:
 
 
 class Page:
-    """What a browser knows of the app once it has opened it."""
+    """The configuration that a browser has after opening the app."""
 
     def __init__(self, url: str, config: dict[str, Any]):
         self.url, self.config = url, config
@@ -82,7 +82,7 @@ class Page:
         }
 
     def listener(self, part: str, event: str) -> dict[str, Any]:
-        """Return the listener to an event of the component with that element id."""
+        """Return the listener to an event of the component with an element id."""
         wanted = [self._parts[part], event]
         return next(d for d in self.config["dependencies"] if wanted in map(list, d["targets"]))
 
@@ -90,7 +90,7 @@ class Page:
         return next(d for d in self.config["dependencies"] if d["api_name"] == name)
 
     def values(self, listener: dict[str, Any]) -> list[Any]:
-        """Return what its fields hold when the page opens."""
+        """Return the initial values of a listener's fields."""
         held = {part["id"]: part["props"].get("value") for part in self.config["components"]}
         return [held.get(part) for part in listener["inputs"]]
 
@@ -98,7 +98,7 @@ class Page:
 async def ask(
     client: httpx.AsyncClient, page: Page, listener: dict[str, Any], data: list[Any], visitor: str
 ) -> Any:
-    """Send a listener its data as Gradio's page does; the outputs, or an exception."""
+    """Send data to a listener as Gradio's page does; return its outputs or raise."""
     body = {
         "data": data,
         "event_data": None,
@@ -130,7 +130,7 @@ async def ask(
 
 
 class Texts:
-    """Clean texts and misspelled ones that no two visitors have in common."""
+    """Clean and misspelled texts, different for every visitor."""
 
     def __init__(self) -> None:
         lines = (ROOT / "assets" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
@@ -144,7 +144,7 @@ class Texts:
 
 
 class Visitors:
-    """Visitors of one page, and what they went through."""
+    """Visitors of one page."""
 
     def __init__(self, client: httpx.AsyncClient, page: Page, via: str):
         self.client, self.page, self.texts = client, page, Texts()
@@ -155,10 +155,10 @@ class Visitors:
         self.numbers = itertools.count(1)
 
     async def compare(self, visitor: str, tally: Tally) -> None:
-        """Send one comparison, and count it."""
+        """Send one comparison and record its result."""
         clean, typo = self.texts.next()
         number = next(self.numbers)
-        # Behind the texts: the right answer and the pair, left out, and on the page a number.
+        # After the texts: the right answer and the pair, left out, and on the page a number.
         more: list[Any] = [""] * (len(self.typed["inputs"]) - 2)
         if self.via == "page":
             more = ["", None, number]
@@ -183,7 +183,7 @@ class Visitors:
             tally.failures.append(f"a wrong answer to {typo!r}")
 
     async def stay(self, every: float, until: float, tally: Tally) -> None:
-        """Type as a visitor does until it is time to go."""
+        """Type like a visitor until it is time to leave."""
         visitor = uuid.uuid4().hex[:11]
         await asyncio.sleep(random.random() * every)
         (await self.client.get(self.page.url)).raise_for_status()
@@ -191,12 +191,12 @@ class Visitors:
         while due < until:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self.compare(visitor, tally)
-            # The next keystroke comes when its time has come, or as soon as this one is answered.
+            # The next keystroke comes at its time, or as soon as this one is answered if later.
             due = max(due + every, time.monotonic())
 
 
 async def hold(arguments: argparse.Namespace, visitors: Visitors, apps: list[App]) -> Tally:
-    """Send visitors at human speed; prints memory as it goes."""
+    """Send visitors at human speed and print the app's memory."""
     tally = Tally()
     until = time.monotonic() + arguments.minutes * 60
     staying = [
@@ -210,7 +210,7 @@ async def hold(arguments: argparse.Namespace, visitors: Visitors, apps: list[App
         memory.append(sum(app.memory_mb() for app in apps))
     await asyncio.gather(*staying)
     print(tally.row(f"{arguments.visitors} visitors, via {arguments.via}"))
-    # The first tenth is the time in which caches fill.
+    # Caches fill during the first tenth.
     settled = memory[len(memory) // 10 :]
     step = max(1, len(memory) // 10)
     print(
@@ -222,7 +222,7 @@ async def hold(arguments: argparse.Namespace, visitors: Visitors, apps: list[App
 
 
 async def hostile(arguments: argparse.Namespace, visitors: Visitors, apps: list[App]) -> Tally:
-    """Send visitors at human speed, alone and then beside one who means harm."""
+    """Send visitors at human speed, first alone, then together with a malicious one."""
     arguments.minutes /= 2
     alone = await hold(arguments, visitors, apps)
     over = asyncio.Event()
@@ -243,9 +243,7 @@ async def hostile(arguments: argparse.Namespace, visitors: Visitors, apps: list[
 
 
 async def flood(arguments: argparse.Namespace, visitors: Visitors) -> Tally:
-    """Send comparisons all at once, beside somebody who types and somebody who lets models
-    write.
-    """
+    """Send comparisons all at once, while one visitor types and another lets the models write."""
     client, page = visitors.client, visitors.page
     bytes_typed, written = page.listener("kv-byte-text", "change"), page.endpoint("generate")
     comparing, typing, writing = Tally(), Tally(), Tally()
@@ -296,7 +294,7 @@ async def flood(arguments: argparse.Namespace, visitors: Visitors) -> Tally:
 
 
 def proxy(port: int, targets: list[str]) -> None:
-    """Serve a port by sending each request to the next process in turn."""
+    """Serve a port by sending requests to the processes in turn."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -336,8 +334,10 @@ async def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--via", choices=["page", "queue"], default="page")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--flood", type=int, default=0, help="comparisons at one moment instead")
-    parser.add_argument("--hostile", action="store_true", help="beside one who means harm")
+    parser.add_argument(
+        "--flood", type=int, default=0, help="instead send this many comparisons at once"
+    )
+    parser.add_argument("--hostile", action="store_true", help="add a malicious visitor")
     parser.add_argument("--proxy", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.proxy:

@@ -1,10 +1,10 @@
-"""What the long runs need, and how soon they end when their visitor leaves, on the running app.
+"""Measure the memory of long runs, and how soon they end after their visitor leaves.
 
     python benchmarks/long_runs.py [--seconds 8] [--runs sweep table …]
 
-Starts the app, and each kind of run once by its endpoint. After some seconds the visitor leaves in
-the middle of the answer. Prints how much memory the app had above its idle state, and how long it
-worked on after that; the limits are 1 GB and two seconds.
+Starts the app, and each kind of run once through its endpoint. After some seconds the visitor
+leaves in the middle of the answer. Prints how much memory the app used above its idle state, and
+how long it kept working after that; the limits are 1 GB and two seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ QUIET_SHARE, BEAT_S, LONGEST_S = 0.1, 0.25, 60.0
 
 
 class Watch:
-    """Memory and processor time of the app, looked at four times a second."""
+    """Samples the memory of the app four times a second."""
 
     def __init__(self, app: App):
         self._app, self._over = app, threading.Event()
@@ -53,7 +53,7 @@ class Watch:
             self.most = max(self.most, self._app.memory_mb())
 
     def end(self) -> float:
-        """Stop looking; the most memory that was seen, in MB."""
+        """Stop sampling; return the peak memory in MB."""
         self._over.set()
         return self.most
 
@@ -65,7 +65,7 @@ def worked_s(app: App) -> float:
 
 
 def until_quiet(app: App) -> float:
-    """Return the seconds until the app does next to nothing."""
+    """Return the seconds until the app is almost idle."""
     began, before, quiet = time.monotonic(), worked_s(app), 0
     while time.monotonic() - began < LONGEST_S:
         time.sleep(BEAT_S)
@@ -78,13 +78,13 @@ def until_quiet(app: App) -> float:
 
 
 def measure(app: App, name: str, seconds: float) -> None:
-    """Begin a run, leave it, and print a line."""
+    """Start a run, leave it, and print a line."""
     idle, watch = app.memory_mb(), Watch(app)
     url = f"{app.url}gradio_api/call/v2/{name}"
     answer = httpx.post(url, json=RUNS[name], trust_env=False, timeout=60)
     answer.raise_for_status()
     began, said = time.monotonic(), "left"
-    # A time out of its own: while a run computes, the line is silent for up to fifteen seconds.
+    # A separate timeout, because a computing run sends nothing for up to fifteen seconds.
     with httpx.Client(trust_env=False, timeout=httpx.Timeout(5, read=seconds)) as client:
         try:
             with client.stream("GET", f"{url}/{answer.json()['event_id']}") as told:

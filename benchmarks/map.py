@@ -1,10 +1,10 @@
-"""What the tab “Map” takes: bytes, memory, seconds until both maps answer, frames, words placed.
+"""Measure the tab “Map”: bytes, memory, seconds until both maps respond, frame times, placed words.
 
     python benchmarks/map.py                    # a random pair over GPT-2's 50,257 tokens
     python benchmarks/map.py --pair tiny        # a shipped pair
 
-Headless Chromium, without a graphics card. The random pair has the shape of “small” (width 256, 6
-layers); its maps lie by their main axes, as only the number of points counts here.
+Uses headless Chromium without a graphics card. The random pair has the shape of “small” (width 256,
+6 layers). Its maps are laid out by principal axes, as only the number of points matters here.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ FRAMES = """async () => {
 
 
 def main() -> None:
-    """Print every figure, one a line."""
+    """Print every figure, one per line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pair", help="a pair in checkpoints; else a random one")
+    parser.add_argument("--pair", help="a pair in checkpoints; default: a random one")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -103,9 +103,7 @@ def _random(folder: Path) -> Context:
 
 
 def _stored(predictor: Predictor, folder: Path) -> None:
-    """Print the files of all maps, what reading one takes, and the first question to every
-    space.
-    """
+    """Print the files of all maps, the time to read one, and that of first queries to spaces."""
     names = [space.name for space in spaces(predictor) if not space.whole]
     files = [store.write_map(predictor, store.read_map(predictor, n), folder) for n in names]
     sizes = [file.stat().st_size for file in files]
@@ -193,7 +191,7 @@ def _note(sizes: dict[str, int], response: Any) -> None:
 
 
 def _answered(page: Any, box: str, text: str, answer: str) -> float:
-    """Return the seconds from a text in a field to a changed answer that stands on the maps."""
+    """Return the seconds from a text in a field to its answer on the maps."""
     before = page.evaluate(f"document.querySelector(`{answer}`)?.outerHTML ?? ''")
     started = time.perf_counter()
     page.locator(box).fill(text)

@@ -1,4 +1,4 @@
-"""The app as a process of its own, for benchmarks that ask it as a browser would."""
+"""Run the app as a separate process, for benchmarks that act like a browser."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LONGEST_S = 300.0
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that is not in use."""
     with socket.socket() as found:
         found.bind((HOST, 0))
         return found.getsockname()[1]
 
 
 class App:
-    """``python app.py``, or another script, on a port of its own, started at once."""
+    """``python app.py``, or another script, started at once on a free port."""
 
     def __init__(self, script: str = "app.py") -> None:
         self.port = free_port()
@@ -36,7 +36,7 @@ class App:
             "GRADIO_SERVER_PORT": str(self.port),
             "GRADIO_SERVER_NAME": HOST,
         }
-        # A file and no pipe: nobody reads before the end, and a full pipe would hold the app up.
+        # A file, because nothing reads a pipe before the end, and a full one would block the app.
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.process = subprocess.Popen(
             [sys.executable, script],
@@ -47,7 +47,7 @@ class App:
         )
 
     def wait(self) -> None:
-        """Return when it serves its page; `SystemExit` if it stopped or takes five minutes."""
+        """Wait until it serves its page; `SystemExit` if it stops or takes five minutes."""
         deadline = time.monotonic() + LONGEST_S
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while time.monotonic() < deadline:
@@ -64,12 +64,12 @@ class App:
         raise SystemExit("app.py served no page within five minutes")
 
     def memory_mb(self) -> float:
-        """Return what it holds in memory now."""
+        """Return the memory in MB that it uses now."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def stop(self) -> str:
-        """End it; what it wrote to its log."""
+        """Stop it and return its log."""
         self.process.terminate()
         self.process.wait()
         self.said.seek(0)
@@ -78,7 +78,7 @@ class App:
 
 @contextlib.contextmanager
 def address(url: str | None) -> Iterator[str]:
-    """Yield the address of a running app: the given one, or that of an app started meanwhile."""
+    """Yield the address of a running app: the given one, or one that is started for the block."""
     if url is not None:
         yield url.rstrip("/")
         return

@@ -1,13 +1,13 @@
-"""How many comparisons a second a pair answers, how late, and how far bfloat16 strays from float32.
+"""Measure comparisons per second, their latency, and the deviation of bfloat16 from float32.
 
     python benchmarks/serve.py [--pair tiny] [--device cpu|cuda] [--markdown]
 
-A comparison is a clean text and a misspelled one, read by both arms, with the four metrics; texts
-are the project's own pairs. “Answer” is `Predictor.compare`, everything that the first page shows;
-“batch” reads several comparisons at once: as the app does, on a GPU by CUDA graphs and on a CPU
-with common prefixes read once, and beside that plainly, padded to one length.
-Without ``--device`` it goes through the CPU and, where there is one, the GPU; each in float32 and,
-but on a CPU that only emulates it, in bfloat16.
+A comparison is a clean text and a misspelled one, read by both arms, with the four metrics; the
+texts are our own pairs. “Answer” is `Predictor.compare`, which is everything that the first page
+shows. “Batch” reads several comparisons at once as the app does: by CUDA graphs on a GPU, and with
+common prefixes read once on a CPU. “Plainly” pads them to one length instead. Without ``--device``
+it measures the CPU and, if there is one, the GPU, each in float32 and bfloat16 (bfloat16 not on a
+CPU that only emulates it).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def timed(call: Callable[[int], object], seconds: float) -> list[float]:
 
 
 def read_batch(predictor: Predictor, readers: Iterable[Reader], pairs: list[Pair]) -> None:
-    """Compute the metrics of several comparisons, both arms, as one batch an arm."""
+    """Compute the metrics of several comparisons with one batch per arm."""
     texts = [predictor.encode(pair.clean) for pair in pairs]
     texts += [predictor.encode(pair.typo) for pair in pairs]
     for reader in readers:
@@ -73,7 +73,7 @@ def read_batch(predictor: Predictor, readers: Iterable[Reader], pairs: list[Pair
 
 
 def speed(predictor: Predictor, pairs: list[Pair], seconds: float) -> list[Row]:
-    """Return a row for whole answers and one for each batch size, as the app reads and plainly."""
+    """Return a row for whole answers and two for each batch size: as in the app, and plainly."""
     rows = []
 
     def answer(number: int) -> None:
@@ -113,7 +113,7 @@ def logits(predictor: Predictor, arm: str, pairs: list[Pair]) -> Tensor:
 
 
 def straying(exact: Predictor, rounded: Predictor, pairs: list[Pair]) -> list[Row]:
-    """Return how far an arm's answers in bfloat16 are from those in float32."""
+    """Return rows that compare an arm's results in bfloat16 with those in float32."""
     rows = []
     for arm in exact.arms:
         one, other = (logits(predictor, arm, pairs) for predictor in (exact, rounded))
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pair", default="tiny")
     parser.add_argument("--device", choices=["cpu", "cuda"])
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="time for each row")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds for each row")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     pairs = list(load_pairs().pairs)

@@ -1,8 +1,8 @@
-"""Seconds from ``python app.py`` to the first page served, in a fresh process.
+"""Time from ``python app.py`` to the first served page, in a fresh process.
 
     python benchmarks/start.py [--runs 3]
 
-The peer in the same run is ``import gradio, torch``, below which no such app can start.
+The baseline in the same run is ``import gradio, torch``; no such app can start faster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from running import App
 
 
 def first_page() -> float:
-    """Start the app, wait for its page, stop it; seconds."""
+    """Start the app, wait for its page and stop it; return the seconds to the page."""
     started = time.perf_counter()
     app = App()
     try:

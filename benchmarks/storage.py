@@ -1,9 +1,9 @@
-"""What a vocabulary's bytes take in memory: ours, and padded as the reference implementation does.
+"""Compare the memory of a vocabulary's bytes: ours, and padded as in the reference implementation.
 
     python benchmarks/storage.py [--markdown]
 
-“Ours” is what the tensors of a `KroneckerEmbedding` really hold: the bytes of all tokens end to
-end, and a 4-byte offset each. Megabytes are 10^6 bytes.
+“Ours” is the size of a `KroneckerEmbedding`'s tensors: the bytes of all tokens end to end, and a
+4-byte offset for each. Megabytes are 10^6 bytes.
 """
 
 from __future__ import annotations

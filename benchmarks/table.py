@@ -1,4 +1,4 @@
-"""Tables on a terminal, or in Markdown, for all benchmarks."""
+"""Print tables for all benchmarks, as plain text or Markdown."""
 
 from __future__ import annotations
 

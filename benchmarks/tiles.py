@@ -1,8 +1,8 @@
-"""Which tile suits the fused encoder's forward kernel on this GPU: each sensible one, timed.
+"""Time every sensible tile of the fused encoder's forward kernel on this GPU.
 
     python benchmarks/tiles.py [--d-model 768] [--tokens 8192 65536]
 
-Times are those of a CUDA graph's replay, so that no launch is counted, beside `nn.Embedding`'s.
+Times are of a CUDA graph's replay, without launches, and are compared with `nn.Embedding`.
 `kronviz.encoders.gpu` holds the tile that is used.
 """
 
@@ -25,9 +25,9 @@ from table import show
 from kronviz.encoders import gpu
 
 Tile = tuple[int, int, int, int]
-"""Columns of a block, blocks of a warp, bytes read at once, warps of a multiprocessor."""
+"""Columns per block, blocks per warp, bytes read at once, warps per multiprocessor."""
 BEST = 12
-"""Rows that are shown, and tiles that are timed at the other sizes."""
+"""Number of rows shown, and of tiles that are timed at the other sizes."""
 
 
 def tiles(width: int) -> Iterator[Tile]:

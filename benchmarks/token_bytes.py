@@ -1,10 +1,10 @@
-"""Compare our bytes of token ids with what each tokenizer's own library decodes, on 1,000 texts.
+"""Compare our bytes of token ids with what each tokenizer's library decodes, on 1,000 texts.
 
-    python benchmarks/token_bytes.py            # what is installed and in this repository
-    python benchmarks/token_bytes.py --fetch    # and what registry packages ship (75 MB, cached)
+    python benchmarks/token_bytes.py            # installed tokenizers and those in this repository
+    python benchmarks/token_bytes.py --fetch    # also those of registry packages (75 MB, cached)
 
-The texts are drawn by a seed from sentences in ten scripts, with digits, emoji and odd spaces
-between them. Each line of the output says how many of the texts agree byte for byte.
+The texts are drawn with a seed from sentences in ten scripts, with digits, emoji and odd spaces
+between them. Each line of output says how many texts agree byte for byte.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Case:
     """A tokenizer: our reading of its file, and its own library.
 
     Attributes:
-        blank: what the library writes where our list says that a word begins or ends; empty for
-            vocabularies whose tokens hold their own spaces.
+        blank: the text that the library writes where our list marks the start or end of a word;
+            empty for vocabularies whose tokens contain their spaces.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Case:
     blank: str = ""
 
     def ours(self, ids: list[int]) -> str:
-        """Join our bytes of some ids."""
+        """Join our bytes of the ids."""
         found = bytearray()
         for token in ids:
             mark = self.blank.encode() if self.tokens.starts[token] else b""
@@ -93,9 +93,9 @@ class Case:
         return found.decode("utf-8", "replace")
 
     def agrees(self, text: str) -> bool:
-        """Return whether both read the ids of a text alike.
+        """Return whether both decode the ids of a text to the same bytes.
 
-        A space that a scheme puts in front of every text belongs to neither.
+        A space that a scheme adds in front of every text is ignored.
         """
         ids = self.encode(text)
         ours, theirs = self.ours(ids), self.decode(ids)
@@ -103,7 +103,7 @@ class Case:
 
 
 def texts(count: int = 1000, seed: int = 1) -> list[str]:
-    """Return texts of one to six pieces, a tenth of them in each script, mixed now and then."""
+    """Return texts of one to six pieces, a tenth of them in each script, sometimes mixed."""
     rng = np.random.default_rng(seed)
     scripts = list(SCRIPTS.values())
     found = []
@@ -132,7 +132,7 @@ def library(name: str, data: bytes, blank: str = "") -> Case:
 
 
 def installed() -> Iterator[Case]:
-    """Give what stands in this repository or in its environment."""
+    """Yield the tokenizers in this repository and in its environment."""
     characters = {byte: char for char, byte in byte_characters().items()}
     for name in ("r50k_base", "cl100k_base", "o200k_base"):
         own = load_tokenizer(name)
@@ -150,7 +150,7 @@ def installed() -> Iterator[Case]:
 
 
 def fetched() -> Iterator[Case]:
-    """Give what registry packages ship."""
+    """Yield the tokenizers that registry packages ship."""
     yield library("Llama 2 (wordllama)", _file("wordllama", "l2_supercat_tokenizer_config.json"))
     yield library("DeepSeek V4", _file("deepseek", "tokenizer.json"))
     yield library("Claude", _file("claude", "models/tokenizer.json"))
@@ -171,9 +171,7 @@ def _qwen() -> Case:
 
 
 def _clip() -> Iterator[Case]:
-    """Yield CLIP's merges as its own code reads them, as tokenizer.json and as a bare
-    vocabulary.
-    """
+    """Yield CLIP's merges, read by its own code, as tokenizer.json and as a bare vocabulary."""
     lines = gzip.decompress(_file("clip", "bpe_simple_vocab_16e6.txt.gz")).decode().split("\n")
     merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
     alphabet = [char for char, _ in sorted(byte_characters().items(), key=lambda pair: pair[1])]
@@ -190,7 +188,7 @@ def _clip() -> Iterator[Case]:
     made.decoder = decoders.ByteLevel()
 
     def decode(ids: list[int]) -> str:
-        # As CLIP does it: the characters' bytes, and a space for each mark.
+        # Like CLIP: the characters' bytes, and a space for each mark.
         text = "".join(strings[token] for token in ids)
         marked = text.replace("</w>", "\0")
         table = byte_characters()
@@ -233,7 +231,7 @@ def _mistral() -> Iterator[Case]:
 
 
 def _file(package: str, ending: str) -> bytes:
-    """Return a file of a package, fetched by its registry's own client into a cache."""
+    """Return a file of a package, downloaded by its registry's client into a cache."""
     folder = CACHE / package
     if not folder.is_dir() or not any(folder.iterdir()):
         folder.mkdir(parents=True, exist_ok=True)
@@ -263,7 +261,7 @@ def _clip_pattern() -> Regex:
 def main() -> None:
     """Print a line for each tokenizer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fetch", action="store_true", help="what registry packages ship, too")
+    parser.add_argument("--fetch", action="store_true", help="also those of registry packages")
     parser.add_argument("--texts", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 TYPED = "the magnetic nation computes its run"
 PAUSE = 400
-"""Milliseconds between two keystrokes: each has its answer before the next."""
+"""Milliseconds between two keystrokes; each is answered before the next."""
 LISTEN = """([box, places, shown]) => {
     const field = document.querySelector(box);
     const current = new Function(`return ${shown}`);
@@ -28,13 +28,13 @@ LISTEN = """([box, places, shown]) => {
 
 @dataclass(frozen=True)
 class Typing:
-    """What to type into, and where the answer shows.
+    """A field to type into, and the places that show its answers.
 
     Attributes:
-        query: of the page's address.
+        query: query string of the page's address.
         box: selector of the field.
-        places: selectors of what follows the field; each is timed on its own.
-        shown: JavaScript for the text that the page answers right now.
+        places: selectors of the answers; each is timed separately.
+        shown: JavaScript that returns the text to which the page's answer belongs.
     """
 
     query: str
@@ -44,11 +44,11 @@ class Typing:
 
 
 def keystrokes(url: str, typing: Typing, pair: str) -> list[list[float]]:
-    """Return the milliseconds from each key to its answer in the document, a list for each place.
+    """Return the milliseconds from each key to its answer on the page, a list for each place.
 
     Args:
-        url: of the running app.
-        pair: of models that answer.
+        url: address of the running app.
+        pair: pair of models that answers.
     """
     from playwright.sync_api import sync_playwright
 

@@ -1,11 +1,11 @@
-"""Time and memory of the cross-model probe on a tall and on a wide table of random numbers.
+"""Measure time and memory of the cross-model probe on a tall and a wide table of random numbers.
 
     python benchmarks/wide_tables.py tall     # 262,144 × 640 in bfloat16, 335 MB
     python benchmarks/wide_tables.py wide     # 4,000 × 16,384
     python benchmarks/wide_tables.py layout   # a point's time at d = 768 and d = 4,096
 
-Seconds are given twice: as they passed, and as processors worked, which other work on the machine
-changes less. Memory is the largest that the process had, Python and its libraries included.
+Seconds are given as wall time and as processor time, which other work on the machine affects less.
+Memory is the process's peak, including Python and its libraries.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SHAPES = {"tall": (262_144, 640, 1_500), "wide": (4_000, 16_384, 4_000)}
 
 
 def made(folder: Path, rows: int, dims: int) -> tuple[Path, Path]:
-    """Write a table of random numbers and as many tokens: syllables, with and without endings."""
+    """Write a table of random numbers and its tokens: syllables, with and without endings."""
     syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
     stems = ("".join(parts) for n in (2, 3) for parts in itertools.product(syllables, repeat=n))
     words = (stem + ending for stem in stems for ending in ("", "s", "ing"))
@@ -71,7 +71,7 @@ def stages(name: str) -> None:
 
 
 def layouts() -> None:
-    """Print what a point costs at two widths, once umap-learn is compiled."""
+    """Print the cost of a point at two widths, after umap-learn has compiled."""
     rng = np.random.default_rng(0)
     layout(rng.normal(size=(100, 32)))
     took = {}
@@ -90,7 +90,7 @@ def layouts() -> None:
 
 
 def main() -> None:
-    """Run one of the three."""
+    """Run the chosen measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=[*SHAPES, "layout"])
     what = parser.parse_args().what
