@@ -1,4 +1,4 @@
-"""The app: one file a tab, a theme, shared components. Nothing is computed here."""
+"""The app: one folder per tab, a theme, shared components. Nothing is computed here."""
 
 from kronviz.app.server.uploads import use_own_folder
 

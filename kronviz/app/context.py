@@ -1,9 +1,9 @@
-"""What every tab is given: the pairs that answer, which one by default, and what went wrong.
+"""The context of every tab: the loaded pairs, the default one, and problems while loading.
 
 Notable:
 
 - Pairs are loaded once, before the first page is served, and never written to afterwards.
-- A damaged pair is a sentence in `Context.problems`; the app opens with what is left.
+- A damaged pair becomes a sentence in `Context.problems`; the app opens with the others.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _log = logging.getLogger("kronviz")
 
 @dataclass(frozen=True)
 class Context:
-    """The state of the app, all of it read-only but for what visitors brought.
+    """The state of the app, all of it read-only except for visitors' tables.
 
     Attributes:
-        predictors: a loaded pair by its name, the default one first.
+        predictors: the loaded pairs by name, the default one first.
         problems: one sentence for each thing that could not be loaded.
-        root: the folder that the pairs came from.
-        selector: the control that names the pair on screen, once the page has one.
+        root: the folder that the pairs were loaded from.
+        selector: the control that chooses the pair on screen, once the page has one.
         tab: the view that is being laid out.
-        shelf: the tables that visitors brought, for as long as their files would stay.
-        shared: controls of Compare that others follow: ``clean``, ``typo`` and ``right``.
-        warming: what tabs would like to have done once before their first visitor asks for it.
+        shelf: the tables that visitors uploaded, kept as long as their files would be.
+        shared: controls of Compare that other tabs follow: ``clean``, ``typo`` and ``right``.
+        warming: functions that tabs want called once before their first visitor.
     """
 
     predictors: Mapping[str, Predictor]
@@ -56,25 +56,25 @@ class Context:
 
     @property
     def default(self) -> str | None:
-        """The pair that the page opens with; ``None`` where no pair could be loaded."""
+        """Name of the pair that the page opens with; ``None`` if no pair could be loaded."""
         return next(iter(self.predictors), None)
 
     @functools.cached_property
     def sizes(self) -> Mapping[str, str]:
-        """How large each pair's models are: ``51M``, the parameters of the smallest arm."""
+        """Size of each pair's models, such as ``51M``: the parameters of its smallest arm."""
         return {
             name: f"{min(map(_parameters, predictor.arms.values())) / 1e6:.0f}M"
             for name, predictor in self.predictors.items()
         }
 
     def pair_field(self) -> gr.Radio:
-        """Return the control that names the pair on screen; one out of sight where none is."""
+        """Return the control that chooses the pair on screen; a hidden one if there is none."""
         return self.selector or gr.Radio(
             list(self.predictors), value=self.default, label="Pair of models", visible=False
         )
 
     def predictor(self, pair: str | None = None) -> Predictor:
-        """Return the predictor of a pair, of the default one if none is named.
+        """Return the predictor of a pair, or of the default pair if ``pair`` is empty.
 
         Raises:
             InputError: there is no such pair.
@@ -89,14 +89,14 @@ class Context:
         )
 
     def folder(self, pair: str | None = None) -> Path:
-        """Return the path of a pair, of the default one if none is named.
+        """Return the path of a pair, or of the default pair if ``pair`` is empty.
 
-        ``+arm`` stays behind its name, see `kronviz.checkpoint.beside`.
+        ``+arm`` stays at the end of the name, see `kronviz.checkpoint.beside`.
         """
         return self.root / (pair or self.default or "")
 
     def comparisons(self, pair: str | None = None) -> Comparisons:
-        """Return the comparisons of a pair, which all visitors share; arguments as `predictor`."""
+        """Return the comparisons of a pair, shared by all visitors; arguments as in `predictor`."""
         return _comparisons(self.predictor(pair))
 
 
@@ -106,10 +106,10 @@ def _comparisons(predictor: Predictor) -> Comparisons:
 
 
 def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -> Context:
-    """Load every pair below a folder and let each answer once, so that no visitor waits for it.
+    """Load every pair in a folder and let each answer once, so that no visitor waits for that.
 
     Args:
-        root: the folder that holds the pairs.
+        root: the folder of the pairs.
         device: as for `Predictor.load`.
     """
     predictors: dict[str, Predictor] = {}
@@ -143,7 +143,7 @@ def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -
 
 
 def warm(context: Context) -> None:
-    """Do what tabs asked for, one after another; what fails says so when a visitor asks for it."""
+    """Call the functions in ``warming`` one after another; a visitor's request shows failures."""
     for first in context.warming:
         try:
             first()
@@ -161,11 +161,11 @@ def _parameters(model: torch.nn.Module) -> int:
 
 
 def device() -> torch.device:
-    """Return the device for all pairs: CUDA where there is a permanent GPU, else the CPU.
+    """Return the device for all pairs: CUDA if there is a permanent GPU, else the CPU.
 
-    ZeroGPU lends a GPU for the length of one call, after a wait: longer than these models take on a
-    CPU, and never for a batch of many visitors. There the app answers on the CPU, and names the one
-    function that a Space of that kind has to name; ``spaces`` is imported nowhere else.
+    ZeroGPU lends a GPU for one call, after a wait that is longer than these models take on a CPU,
+    and never for a batch of many visitors. There the app answers on the CPU, and declares the one
+    function that such a Space requires; ``spaces`` is imported nowhere else.
     """
     if lent_by_the_call():
         _name_a_function()
@@ -174,7 +174,7 @@ def device() -> torch.device:
 
 
 def lent_by_the_call() -> bool:
-    """Return whether this is a Space whose GPU is lent call by call."""
+    """Return whether this is a Space that lends its GPU for single calls."""
     return bool(os.environ.get("SPACES_ZERO_GPU")) and bool(importlib.util.find_spec("spaces"))
 
 
@@ -183,5 +183,5 @@ def _name_a_function() -> None:
 
     @spaces.GPU
     def gpu_name() -> str:
-        """Return what the lent GPU is called."""
+        """Return the name of the lent GPU."""
         return torch.cuda.get_device_name()

@@ -1,7 +1,6 @@
-"""What each tab shows, how to read it, what it does not show: one component, one place for words.
+"""The explanations of all tabs: what a tab shows, how to read it, and what it does not show.
 
-`explained` stands at the head of every tab: one sentence that is always there, and the rest behind
-it for whoever asks.
+`explained` heads every tab: one sentence that is always visible, and the rest in a fold.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from kronviz.app.components import Markup, element
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a visitor has to know about a view, each in one to three short sentences."""
+    """The explanation of a view, each part in one to three short sentences."""
 
     shows: str
     reading: str

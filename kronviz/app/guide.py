@@ -1,12 +1,12 @@
-"""The guided path: five steps through the tabs, which anybody can leave at any point.
+"""The guided tour: five steps through the tabs, which a visitor can leave at any point.
 
 Notable:
 
 - Every step is on the page from the start; ``assets/guide.js`` shows one, opens its tab, and
   keeps its number in the link (``?step=2``).
-- A visitor who leaves half way can return where the tour began: the button names the step.
-- What a step offers to do is pressing something that stands on its tab anyway, named by a
-  selector; a browser test walks the path and presses each.
+- A visitor who leaves halfway can resume with the button that started the tour; it names the step.
+- A step's button presses an existing control of its tab, given by a selector; a browser test
+  takes the tour and presses each.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from kronviz.app.components import Markup, element
 
 @dataclass(frozen=True)
 class Step:
-    """One step: the tab that it opens, what to look at there, and one thing to press.
+    """One step: the tab that it opens, what to look at there, and one button.
 
     Attributes:
         tab: name of the tab in links.
-        title, words: what is said.
-        label: what the step's own button says.
-        press: CSS selector of what that button presses.
-        show: CSS selector of what is brought into sight after it.
+        title, words: the step's text.
+        label: label of the step's button.
+        press: CSS selector of the control that the button presses.
+        show: CSS selector of the element to scroll to afterwards.
     """
 
     tab: str
@@ -86,7 +86,7 @@ STEPS = (
 
 
 def guide() -> Markup:
-    """Return the path, out of sight until somebody takes it."""
+    """Return the tour, hidden until a visitor starts it."""
     steps = [
         element(
             "div",

@@ -1,10 +1,10 @@
-"""The bar that leads through the page: groups in the order of a visit, each with its views.
+"""The navigation bar: groups in the order of a visit, each with its views.
 
 Notable:
 
-- A view is one line in a `Group`; its name is what links call it, and stays when it is moved.
-- The bar's tabs are links: with a key held down they open in a new window like any other link.
-- Gradio keeps the panels; its own bar is out of sight, and ``assets/views.js`` presses it.
+- A view is one line in a `Group`; links use its name, which stays when the view is moved.
+- The bar's tabs are links: with a modifier key they open in a new window like any other link.
+- Gradio keeps the panels; its own bar is hidden, and ``assets/views.js`` presses it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kronviz.app.context import Context
 
 @dataclass(frozen=True)
 class View:
-    """A view: its name in links, its title, and what lays it out."""
+    """A view: its name in links, its title, and the function that lays it out."""
 
     name: str
     title: str
@@ -27,7 +27,7 @@ class View:
 
 @dataclass(frozen=True)
 class Group:
-    """A tab of the bar. One without a title has none: its views are reached from elsewhere."""
+    """A tab of the bar. Without a title it is not shown; its views are reached from elsewhere."""
 
     title: str
     views: tuple[View, ...]
@@ -39,7 +39,7 @@ def views(groups: Iterable[Group]) -> tuple[View, ...]:
 
 
 def skip_link() -> Markup:
-    """Return the link that leads past the head of the page."""
+    """Return the link that skips the head of the page."""
     return element("a", "Skip to the content", href="#kv-tabs", class_="kv-skip")
 
 
@@ -47,7 +47,7 @@ def bar(groups: Sequence[Group], moved: Mapping[str, str]) -> Markup:
     """Return the bar, with the first view selected.
 
     Args:
-        moved: views by a name that older links have for them.
+        moved: views by the names that older links use.
     """
     shown = [group for group in groups if group.title]
     heads = [_tab(group.title, group.views[0], group is shown[0]) for group in shown]

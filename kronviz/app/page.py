@@ -3,8 +3,8 @@
 Notable:
 
 - A view is one file with ``build(context)``; `GROUPS` is the only list of them.
-- Nothing outside this machine is asked for: fonts are local, analytics are off, and beyond Gradio's
-  own files and the icon only the maps are served, out of memory.
+- Nothing is requested from other machines: fonts are local and analytics are off. Besides Gradio's
+  own files and the icon, only the maps are served, from memory.
 - Every request passes the `guard` first.
 """
 
@@ -62,10 +62,10 @@ SENTENCE = (
 START = "Tour"
 PAPER = "https://arxiv.org/abs/2605.29459"
 UPLOADS_KEPT_S = KEPT_S
-"""How long an uploaded file stays, so that its run can be repeated; all go when the app stops."""
+"""Seconds that an uploaded file is kept, to repeat its run; all are deleted when the app stops."""
 KEEP_ALIVE_S = 75
-"""How long an idle connection stays open: longer than proxies keep theirs, which would otherwise
-send a request down one that is being closed."""
+"""Seconds that an idle connection stays open: longer than proxies keep theirs, which might
+otherwise send a request over one that is being closed."""
 
 
 GROUPS = (
@@ -95,17 +95,17 @@ GROUPS = (
     Group("Your model", (View("your-model", "Your model", your_model.build),)),
     Group("", (View("about", "About", about.build),)),
 )
-"""The tabs of the bar in the order of a visit; a view is one line here. About is in the header."""
+"""The tabs of the bar in the order of a visit, one line per view. About is in the header."""
 TABS = views(GROUPS)
 MOVED = {
     "try": "compare", "encode": "bytes", "how": "bytes",
     "evidence": "robustness", "lab": "robustness", "table": "your-model",
 }  # fmt: skip
-"""Views by other names that links may have for them."""
+"""Views by the other names that links may use."""
 
 
 def build_app(context: Context) -> gr.Blocks:
-    """Return the whole app. It opens with an explanation where no pair could be loaded."""
+    """Return the whole app. If no pair could be loaded, it opens with an explanation."""
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(60, UPLOADS_KEPT_S)
     ) as app:
@@ -127,7 +127,7 @@ def build_app(context: Context) -> gr.Blocks:
                             html_part(words)
                         page.build(replace(context, tab=tab))
             selector.render()
-            # Last: it takes ten seconds, and nobody waits for it who lays nothing out.
+            # Last: it takes ten seconds, and only visitors who recompute a layout need it.
             context.warming.append(lambda: compile_ahead().result())
             app.kronviz_first = _first(context)  # type: ignore[attr-defined]
         else:
@@ -137,7 +137,7 @@ def build_app(context: Context) -> gr.Blocks:
 
 
 def _first(context: Context) -> Markup:
-    """Return what the page shows until the app is there: its head, and the first example."""
+    """Return what the page shows until the app has loaded: its head and the first example."""
     scripts = [theme.APP / "tabs/compare/picture.js", theme.APP / "first.js"]
     main = element(
         "main", _masthead(), bar(GROUPS, MOVED), compare.first_view(context), class_="contain"
@@ -160,7 +160,7 @@ def _first(context: Context) -> Markup:
 
 
 def _absent(*packages: str) -> None:
-    """Say once that packages are not there, which Gradio would look for on disk at each request."""
+    """Mark packages as missing, because Gradio would look for them on disk at every request."""
     for name in packages:
         if name not in sys.modules and importlib.util.find_spec(name) is None:
             sys.modules[name] = None  # type: ignore[assignment]
@@ -170,7 +170,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     """Serve the app.
 
     Args:
-        app: what `build_app` made.
+        app: the app from `build_app`.
         changes: arguments of `gr.Blocks.launch` that replace the ones used here.
     """
     uploads.delete_old()
@@ -182,7 +182,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     app_settings["middleware"].insert(
         0, Middleware(Guard, blocks=app, largest=MAX_UPLOAD_BYTES, name=name)
     )
-    # Outside of all others: the page itself is the largest part of a first visit.
+    # Outermost, because the page itself is the largest part of a first visit.
     app_settings["middleware"].insert(0, Middleware(Compression))
     settings: dict[str, Any] = {
         "theme": theme.theme(),
@@ -204,13 +204,13 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     }
     _absent("bokeh", "matplotlib")
     wanted = {"prevent_thread_lock": False, **changes}
-    # The guard counts what waits, each kind by itself; calls that pass the queue by are closed.
+    # The guard limits each queue separately; calls that bypass the queue are closed.
     app.queue(max_size=None, api_open=False)
     served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
     if app.server is not None:
         app.server.config.timeout_keep_alive = KEEP_ALIVE_S
     if not wanted["prevent_thread_lock"]:
-        # To be stopped is to be interrupted: the files that visitors sent are deleted.
+        # SIGTERM acts like an interrupt, so that visitors' files are deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         ready = getattr(app, "kronviz_warm", None)
         threading.Thread(target=ready, name="kronviz first answers", daemon=True).start()
@@ -223,7 +223,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
 
 
 def _selector(context: Context) -> gr.Radio:
-    """Return the choice of models, which stands below the views."""
+    """Return the choice of models, which is below the views."""
     return gr.Radio(
         [(_described(context, name), name) for name in context.predictors],
         value=context.default,
@@ -235,7 +235,7 @@ def _selector(context: Context) -> gr.Radio:
 
 
 def _described(context: Context, name: str) -> str:
-    """Return what a pair of models is: size, tokenizer, where it was trained."""
+    """Describe a pair of models: size, tokenizer, where it was trained."""
     predictor = context.predictors[name]
     first = predictor.tokenizer.name.partition(":")[2]
     of = f"the first {int(first):,} tokens of GPT-2’s" if first else "GPT-2’s tokenizer"
@@ -265,13 +265,13 @@ def _masthead() -> Markup:
 
 
 def _with_arms(sentence: str) -> list[object]:
-    """Return a sentence with the models' names in their colours."""
+    """Return a sentence with the arms' names in their colours."""
     parts = re.split(rf"\b({'|'.join(PAIR)})\b", sentence)
     return [arm_name(part) if part in PAIR else part for part in parts]
 
 
 def _mark() -> Markup:
-    """Return the sign of the Kronecker product, a stroke for each model."""
+    """Return the logo, the sign of the Kronecker product with a stroke for each model."""
     return element(
         "svg",
         element("circle", cx="12", cy="12", r="10", class_="kv-mark-ring"),

@@ -1,9 +1,8 @@
 """Start kronviz: ``kronviz`` or ``python app.py`` serves it on http://127.0.0.1:7860.
 
 On Hugging Face Spaces it listens on all addresses. ``GRADIO_SERVER_NAME`` and
-``GRADIO_SERVER_PORT`` change where; a port that was asked for and is taken ends the app.
-``KRONVIZ_FRAME_ANCESTORS`` names the sites that may embed it. Nothing is downloaded, nothing is
-reported anywhere.
+``GRADIO_SERVER_PORT`` change the address; if a requested port is taken, the app exits.
+``KRONVIZ_FRAME_ANCESTORS`` names the sites that may embed it. Nothing is downloaded or reported.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 # Read by Gradio and its client library when they are imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Gradio's queue sums up its last 10,000 requests after each one: more work than an answer.
+# Gradio's queue summarises its last 10,000 requests after each one: more work than an answer.
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 
@@ -30,9 +29,9 @@ def main() -> None:
 
 def _serve() -> None:
     parser = argparse.ArgumentParser(prog="kronviz", description=__doc__)
-    parser.add_argument("--checkpoints", type=Path, help="folder that holds the pairs")
+    parser.add_argument("--checkpoints", type=Path, help="folder of the pairs")
     folder = parser.parse_args().checkpoints
-    # Asked first, and what takes seconds imported only then: a taken port is said at once.
+    # Checked before the slow imports, so that a taken port is reported at once.
     port = address.port()
     from kronviz.app.context import device, load_context
     from kronviz.app.page import build_app, launch

@@ -1,13 +1,13 @@
-"""The look of the app: a Gradio theme and one style sheet, both drawn from one palette.
+"""The look of the app: a Gradio theme and one style sheet, both made from one palette.
 
 Notable:
 
-- Light and dark values come from `kronviz.figures.palette`; the style sheet sees them as
+- Light and dark values come from `kronviz.figures.palette`; the style sheet uses them as
   ``--kv-<name>``, so that no colour is written twice.
-- Type is IBM Plex from Gradio's own static files, with the system's fonts behind it: no page of
-  this app asks another host for anything.
-- `Theme.custom_css` carries the sheet, which makes it part of ``theme.css``: cached by the browser
-  and loaded before the first component is drawn.
+- The font is IBM Plex from Gradio's static files, with the system's fonts as a fallback, so that no
+  page requests anything from another host.
+- `Theme.custom_css` holds the sheet, so it is part of ``theme.css``: cached by the browser and
+  loaded before the first component is drawn.
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ _FONTS = (
 
 
 def style_sheet() -> str:
-    """Return the whole style sheet: fonts, the palette as custom properties, then every
-    ``*.css``.
-    """
+    """Return the whole style sheet: fonts, the palette as custom properties, every ``*.css``."""
     fonts = "\n".join(
         f"@font-face {{ font-family: '{family}'; font-weight: {weight}; font-style: normal; "
         f"font-display: swap; src: url('static/fonts/{file}.woff2') format('woff2'); }}"
         for family, weight, file in _FONTS
     )
-    # Plotly writes a figure's colours into its elements; each is handed back to its property here.
+    # Plotly writes colours into a figure's elements; these rules restore the custom properties.
     repainted = "\n".join(
         f'.kv-plot [style*="{part}: {_rgb(colour.light)}"] '
         f"{{ {part}: var(--kv-{name}) !important; }}"
@@ -57,7 +55,7 @@ def style_sheet() -> str:
 
 
 def first_sheet() -> str:
-    """Return the part of the style sheet that is needed before the app is there, without fonts."""
+    """Return the part of the style sheet needed before the app has loaded, without fonts."""
     return "\n".join((_palette(), _parts("css")[0]))
 
 
@@ -77,23 +75,19 @@ def _palette() -> str:
 
 
 def _rgb(colour: str) -> str:
-    """Return ``#0072B2`` as browsers write it back: ``rgb(0, 114, 178)``."""
+    """Return ``#0072B2`` in the form that browsers write: ``rgb(0, 114, 178)``."""
     return f"rgb({', '.join(str(channel) for channel in bytes.fromhex(colour[1:]))})"
 
 
 def script() -> str:
-    """Return the script that runs once the page is there, and knows each light colour's dark
-    one.
-    """
+    """Return the script for the loaded page, which knows the dark twin of each light colour."""
     dark = json.dumps({c.light: c.dark for c in (*NEUTRALS.values(), *ARMS.values())})
     parts = " ".join(f"({part})();" for part in _parts("js"))
     return f"() => {{ window.kronvizDark = {dark}; {parts} }}"
 
 
 def _parts(kind: str) -> list[str]:
-    """Return the files of a kind: the page's own in ``assets`` first, then each tab's beside its
-    tab.
-    """
+    """Return the files of a kind: first those in ``assets``, then those in the tabs' folders."""
     own = ASSETS / f"kronviz.{kind}"
     page = sorted(path for path in ASSETS.glob(f"*.{kind}") if path != own)
     tabs = sorted(APP.glob(f"tabs/*/*.{kind}"), key=lambda path: path.name)
@@ -121,9 +115,7 @@ def head(description: str) -> Markup:
 
 
 def theme() -> gr.themes.Base:
-    """Return the Gradio theme: ink on paper, no shadows, one corner radius, one scale of
-    spacing.
-    """
+    """Return the Gradio theme: ink on paper, no shadows, one corner radius, one spacing scale."""
     made = gr.themes.Base(
         primary_hue=gr.themes.colors.stone,
         secondary_hue=gr.themes.colors.stone,
@@ -140,7 +132,7 @@ def theme() -> gr.themes.Base:
     def both(name: str, colour: str) -> None:
         values[name] = values[f"{name}_dark"] = f"var(--kv-{colour})"
 
-    # Written out, because Gradio paints the empty page with these before any style sheet is there.
+    # Literal colours, because Gradio paints the empty page with them before any style sheet loads.
     for name, colour in (("body_background_fill", "paper"), ("body_text_color", "ink")):
         values[name], values[f"{name}_dark"] = NEUTRALS[colour].light, NEUTRALS[colour].dark
     both("background_fill_secondary", "paper")

@@ -1,4 +1,4 @@
-"""What pages are put together from. Tabs import from here, never from the files of this folder."""
+"""The components of pages. Tabs import from here, never from the files in this folder."""
 
 from __future__ import annotations
 

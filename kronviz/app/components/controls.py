@@ -15,11 +15,11 @@ Settings = TypeVar("Settings")
 
 
 def control(cls: type, name: str, label: str, **changes: Any) -> Any:
-    """Return the field for a setting: its default, limits and choices are those declared.
+    """Return the field for a setting, with its declared default, limits and choices.
 
     Args:
-        cls: the probe's settings.
-        label: what stands above the field.
+        cls: the probe's settings class.
+        label: label of the field.
         changes: arguments of the Gradio component that replace the ones used here.
     """
     field, type_, about = declared(cls)[name]
@@ -46,11 +46,11 @@ def control(cls: type, name: str, label: str, **changes: Any) -> Any:
 
 
 class Fields(Generic[Settings]):
-    """Makes the controls of a view from what a probe declares.
+    """Makes the controls of a view from the settings that a probe declares.
 
     Attributes:
-        controls: in the order in which they were made.
-        named: the same by the name that each has in the page's links.
+        controls: the controls in the order of their creation.
+        named: the controls by their names in the page's links.
     """
 
     def __init__(self, cls: type[Settings]):
@@ -60,23 +60,23 @@ class Fields(Generic[Settings]):
         self.named: dict[str, Any] = {}
 
     def __call__(self, name: str, label: str, **changes: Any) -> Any:
-        """Return the `control` for a setting, which links keep; arguments as there."""
+        """Return the `control` for a setting and keep it in links; arguments as in `control`."""
         return self.take(name, control(self._cls, name, label, **changes))
 
     def take(self, name: str, made: Any) -> Any:
-        """Return a control that was made elsewhere, for a setting, which links keep."""
+        """Use a control that was made elsewhere for a setting, and keep it in links."""
         self._names.append(name)
         self.controls.append(made)
         self.named[declared(self._cls)[name][2].link or name] = made
         return made
 
     def read(self, values: Sequence[Any]) -> Settings:
-        """Return the settings that the values of all `controls` make.
+        """Return the settings given by the values of all `controls`.
 
-        A field that was emptied asks for the value that it began with.
+        An emptied field means its initial value.
 
         Raises:
-            InputError: one of them is invalid; it names the setting.
+            InputError: a value is invalid; the message names the setting.
         """
         given = {
             name: made.value if value is None else value

@@ -1,5 +1,5 @@
-"""What all endpoints have in common: arguments of any JSON type are checked, a refusal is one
-sentence, an answer is plain dicts and lists.
+"""Shared parts of all endpoints: arguments of any JSON type are checked, a refusal is one sentence,
+and an answer is plain dicts and lists.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from kronviz.settings import endpoint
 Answer = dict[str, Any]
 MAX_SEED = 2**31 - 1
 PAIR = {"pair": (str, "", "Which pair of models is asked; empty for the default pair")}
-"""The argument that most endpoints have beside a probe's settings."""
+"""The argument that most endpoints take in addition to a probe's settings."""
 
 
 def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
-    """Ask a question and return the answer as an endpoint gives it, ready for JSON.
+    """Call ``ask`` and return its answer as an endpoint gives it, ready for JSON.
 
     Args:
-        queue: whose lane a long run holds; see `runs.Lane`.
+        queue: the queue whose lane a long run holds; see `runs.Lane`.
 
     Raises:
-        gr.Error: there is no answer; its message is one sentence that says why.
+        gr.Error: there is no answer; the message is one sentence that says why.
     """
     try:
         found = ask() if queue is None else lane(queue).alone(ask, still_there())
@@ -50,11 +50,11 @@ def publish(
     """Publish a probe for programs and agents. Call inside a `gr.Blocks`.
 
     Args:
-        models: from the name of a pair to its models, see `Context.predictor`.
-        settings: the probe's; the endpoint's arguments are made from it.
-        run: from models, settings and a progress to a result.
-        says: what the probe does and what its answer holds.
-        queue: whose lane a long run holds; ``None`` for a quick one.
+        models: maps the name of a pair to its models, see `Context.predictor`.
+        settings: the probe's settings class; the endpoint's arguments are made from it.
+        run: maps models, settings and a progress to a result.
+        says: a description of the probe and its answer.
+        queue: the queue whose lane a long run holds; ``None`` for a quick one.
     """
 
     def asked(checked: Callable[[], Any], pair: str = "") -> Any:
@@ -69,8 +69,8 @@ def add_endpoint(function: Callable[..., Any], queue: str, limit: int = 1) -> No
     """Publish a function of plain values under its own name. Call inside a `gr.Blocks`.
 
     Args:
-        queue: in which calls wait.
-        limit: how many are answered at a time.
+        queue: the queue in which calls wait.
+        limit: number of calls answered at a time.
     """
     name = function.__name__
     published = offer(function, name, queue)
@@ -78,7 +78,7 @@ def add_endpoint(function: Callable[..., Any], queue: str, limit: int = 1) -> No
 
 
 def typed(value: object, name: str) -> str:
-    """Return a checked text; `InputError` by its name if it is none."""
+    """Return a value if it is a text; else raise an `InputError` with its name."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text in quotes.")
     return clean_text(value)

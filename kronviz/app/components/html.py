@@ -1,9 +1,9 @@
-r"""From strings to HTML: the only place that escapes, and the only way to build markup.
+r"""Turn strings into HTML: the only place that escapes, and the only way to build markup.
 
 Notable:
 
-- `element` escapes every child and attribute that is not `Markup` already, so text typed by a
-  person cannot reach a page unescaped without somebody writing ``Markup(...)`` around it.
+- `element` escapes every child and attribute that is not `Markup` already, so text that a person
+  typed cannot reach a page unescaped unless the code wraps it in ``Markup(...)``.
 - `glyphs` makes any bytes readable: spaces, line ends and tabs get a sign, control characters,
   zero-width and direction marks get their code, and bytes that are not a whole character look like
   ``\xe2``. It keeps the byte range of each sign, so that a changed byte can be marked.
@@ -23,21 +23,21 @@ from markupsafe import Markup
 from kronviz.predictor import clean_text
 
 DOT = "\u00a0· "
-"""Between the members of a list: a line may end with it, but not begin."""
+"""Separator of list items, at which a line may break only after it."""
 _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "col"})
 _SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def escape(value: object) -> Markup:
-    """Escape any value: text that is inert in HTML, attributes included."""
+    """Escape any value to text that is inert in HTML, including attributes."""
     if isinstance(value, Markup):
         return value
     return markupsafe.escape(clean_text(str(value)).replace("\0", "\ufffd"))
 
 
 def join(parts: Iterable[object]) -> Markup:
-    """Return the parts one after another, each escaped unless it is markup."""
+    """Concatenate the parts, escaping each that is not markup."""
     return Markup("".join(escape(part) for part in parts))
 
 
@@ -48,7 +48,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
         tag: name of the element.
         children: markup, or anything else, which is escaped.
         attributes: ``class_`` and ``for_`` lose the underscore, other underscores become hyphens;
-            ``None`` and ``False`` leave an attribute out, ``True`` gives it without a value.
+            ``None`` and ``False`` omit an attribute, ``True`` writes it without a value.
     """
     written = []
     for name, value in attributes.items():
@@ -63,9 +63,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 
 
 def words(markup: Markup) -> str:
-    """Return what a piece of HTML says: its text without the elements, for an attribute or a
-    file.
-    """
+    """Return the text of a piece of HTML without its elements, for an attribute or a file."""
     return html.unescape(re.sub(r"<[^>]*>", "", str(markup)))
 
 
@@ -74,9 +72,10 @@ class Glyph:
     """One readable sign.
 
     Attributes:
-        text: what is shown.
-        kind: ``text``, ``space`` (a sign for a space) or ``code`` (an escape for what has no look).
-        start, end: the bytes that it stands for.
+        text: the visible text.
+        kind: ``text``, ``space`` (a sign for a space) or ``code`` (an escape for an invisible
+            character).
+        start, end: the range of bytes that it represents.
     """
 
     text: str
@@ -104,8 +103,8 @@ def glyphs(data: bytes) -> tuple[Glyph, ...]:
 def visible(data: bytes, changed: Container[int] = (), gaps: Container[int] = ()) -> Markup:
     """Return bytes as HTML, with spaces and codes set apart and the changed bytes in ``<mark>``.
 
-    Codes are isolated and run from left to right, whatever stands beside them. An empty
-    ``<mark>`` stands where the other text has bytes that this one lacks.
+    Codes are isolated and run from left to right, whatever is next to them. An empty ``<mark>``
+    shows where the other text has bytes that this one lacks.
     """
     runs: list[tuple[str, bool, list[str]]] = []
     for glyph in glyphs(data):

@@ -1,12 +1,12 @@
-"""Links that bring a view back: a tab's settings as the query of the page's address, and back.
+"""Links that restore a view: a tab's settings in the query of the page's address.
 
 Notable:
 
-- The browser writes: it is handed the values of the controls, those in closed folds too, and keeps
-  what differs from the values that the page opens with. Nothing is asked of the server for it.
-- The server reads: a value that a control could not have is left out, control by control.
-- Names carry their tab, such as ``robustness.seed``, so that tabs do not read each other's.
-- A run is named in the link when it was started by hand, and is started again from there.
+- The browser writes: it gets the values of the controls, including those in closed folds, and keeps
+  those that differ from the page's initial values, without asking the server.
+- The server reads: a value that is invalid for its control is ignored.
+- Names include their tab, such as ``robustness.seed``, so that tabs do not read each other's.
+- A run that was started by hand is named in the link, which starts it again.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def remember(
 
     Args:
         tab: name of the tab, see `layout.TABS`.
-        parts: controls by the name that they have in the address.
-        runs: buttons by the name that the run which they start has there.
-        by_hand: values, by name, with which a link restores its controls but starts no run.
-        highest: largest value of a control whose own maximum follows another control.
+        parts: controls by their names in the address.
+        runs: buttons by the names of their runs in the address.
+        by_hand: values, by name, with which a link restores the controls but starts no run.
+        highest: largest value of a control whose maximum depends on another control.
     """
     names, controls = [f"{tab}.{name}" for name in parts], list(parts.values())
     defaults = [_written(control.value) for control in controls]
@@ -57,7 +57,7 @@ def remember(
             **quiet,
         )
     search = gr.Textbox(visible=False)
-    gr.on(  # Of no trigger: when the page opens.
+    gr.on(  # Without a trigger it runs when the page opens.
         None,
         lambda query: restored(str(query or ""), tab, parts, highest or {}),
         search,
@@ -80,7 +80,7 @@ def restored(
     parts: Mapping[str, gr.components.Component],
     highest: Mapping[str, int],
 ) -> Any:
-    """Return what each control becomes by a link; nothing where the link is not about this tab."""
+    """Return each control's value from a link, or no changes if the link is for another tab."""
     values = {name: found[0] for name, found in parse_qs(query.lstrip("?")[:MAX_QUERY]).items()}
     if values.get("tab") != tab:
         made = [gr.skip()] * len(parts)
@@ -93,7 +93,7 @@ def restored(
 
 
 def _taken(control: gr.components.Component, text: str | None, highest: int | None) -> Any:
-    """Return the value that a text stands for; `gr.skip()` where the control could not have it."""
+    """Return the value that a text represents; `gr.skip()` if it is invalid for the control."""
     if text is None:
         return gr.skip()
     if isinstance(control, gr.CheckboxGroup):
@@ -118,7 +118,7 @@ def _taken(control: gr.components.Component, text: str | None, highest: int | No
 
 
 def _written(value: Any) -> str:
-    """Return a value as the address holds it; the same as ``write`` in links.js makes of it."""
+    """Return a value as written in the address, equal to the result of ``write`` in links.js."""
     if isinstance(value, list):
         return ",".join(map(str, value))
     if isinstance(value, bool):

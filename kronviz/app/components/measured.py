@@ -1,4 +1,4 @@
-"""A view that opens with what is stored with the weights, and measures it again at a button."""
+"""A view that opens with the stored result of a measurement and can repeat the measurement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Stopped = Callable[[], bool]
 
 
 class Again(NamedTuple):
-    """The controls: two buttons, what is said beside them, the place in the queue and its clock."""
+    """The controls: two buttons, the status, the place in the queue and its clock."""
 
     start: gr.Button
     stop: gr.Button
@@ -34,8 +34,8 @@ class Again(NamedTuple):
         """Lay the controls out; their ids begin with ``identifier``.
 
         Args:
-            said: what stands beside the buttons at first.
-            button: more arguments of the first one.
+            said: the initial status.
+            button: more arguments of the first button.
         """
         return cls(
             gr.Button(label, elem_id=f"{identifier}-start", **button),
@@ -52,14 +52,14 @@ class Again(NamedTuple):
         measure: Callable[[str | None, Stopped], Iterator[list[Any]]],
         opening: Callable[[str | None], list[Any]],
     ) -> None:
-        """Let the first button start what the second stops, and show another pair's results.
+        """Let the buttons start and stop a measurement, and show the results of a new pair.
 
         Args:
             view: its name in links.
-            parts: show what is measured, after the status.
-            measure: from a pair of models and whether it is to stop to what status and parts
-                become, as `measuring` yields it.
-            opening: from a pair of models to what status and parts show before anything is run.
+            parts: components that show the result, after the status.
+            measure: maps a pair of models and a stop flag to updates of the status and the parts,
+                see `measuring`.
+            opening: maps a pair of models to the initial status and parts.
         """
         runs, shown = Runs(), [self.status, *parts]
 
@@ -83,7 +83,7 @@ class Again(NamedTuple):
                 return gr.skip(), gr.skip(), gr.skip()
             return Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
 
-        # First: the page asks for one listener's answer after another's.
+        # First, because the page requests the answers of its listeners one after another.
         beside = [self.place, self.clock, self.stop]
         self.start.click(begin, None, beside, queue=False, **QUIET)
         self.start.click(
@@ -109,13 +109,13 @@ def measuring(
     parts: int,
     stopped: Stopped,
 ) -> Iterator[list[Any]]:
-    """Run a task and yield what the status and the parts become; these stay without a result.
+    """Run a task and yield updates of the status and the parts; without a result the parts stay.
 
     Args:
-        drawn: the last status and the parts of a result.
-        doing: what is under way, as a sentence without its end.
+        drawn: maps a result to the final status and the parts.
+        doing: the activity, as a sentence without its full stop.
         counted: what the progress bar counts.
-        parts: how many there are.
+        parts: number of parts.
     """
     still = [gr.skip()] * parts
     try:
@@ -135,7 +135,7 @@ def measuring(
 
 
 def status_line(said: str, share: float | None = None, counted: str = "") -> Markup:
-    """Return what is under way, with a bar where a share of it is done."""
+    """Return the status, with a progress bar if a share of the work is done."""
     if share is None:
         return element("p", marked(said), class_="kv-gen-status kv-quiet", role="status")
     line = element("p", marked(said), class_="kv-gen-status kv-quiet")

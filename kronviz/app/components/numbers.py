@@ -1,9 +1,9 @@
-"""Numbers that the browser may write the reader's way: ``0.193`` where English is read, ``0,193``
-where French is.
+"""Numbers that the browser can write in the reader's locale: ``0.193`` in English, ``0,193`` in
+French.
 
-The server writes English, which stands where no script runs; ``assets/numbers.js`` rewrites it
-in the reader's locale, on figures and in accessible names too. The exact value stays in the
-markup, for whoever copies or saves it.
+The server writes English, which stays if no script runs; ``assets/numbers.js`` rewrites it in the
+reader's locale, also on figures and in accessible names. The exact value stays in the markup, for
+copying and saving.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _QUOTED = re.compile(r"“.*”|'(?:\\.|[^'\\])*'" r'|"(?:\\.|[^"\\])*"', re.DOT
 
 
 def written(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
-    """Return a number as text with a true minus sign; a dash where there is none.
+    """Return a number as text with a true minus sign; a dash for ``None``.
 
-    A value that is rounded to zero has no sign.
+    A value that rounds to zero has no sign.
     """
     if value is None:
         return DASH
@@ -46,10 +46,10 @@ def number(
     """Return a number as an element.
 
     Args:
-        value: what is written; a share where ``percent`` is set.
-        digits: how many stand behind the decimal point.
-        percent: write hundredths, with the sign for it right after them.
-        sign: write a plus, too.
+        value: the number; a share if ``percent`` is set.
+        digits: digits after the decimal point.
+        percent: write the share in percent.
+        sign: also write a plus sign.
         tag: the element; ``tspan`` inside a drawing.
     """
     shown = written(value * 100 if percent else value, digits, sign=sign)
@@ -64,15 +64,15 @@ def number(
 
 
 def millions(count: float) -> Markup:
-    """Return how many, as ``38.6 M``: parameters and tokens look the same on every tab."""
+    """Return a number of parameters or tokens in the form ``38.6 M``, as on every tab."""
     return join([number(count / 1e6, 1), " M"])
 
 
 def marked(text: str) -> Markup:
     """Return a sentence or a figure with its numbers as elements.
 
-    Only numbers with a decimal point or a separator of thousands, which is what locales write each
-    in their own way; names such as ``GPT-2`` or ``o200k`` hold none. Markup is returned as it is.
+    This covers only numbers with a decimal point or a thousands separator, which locales write
+    differently; names such as ``GPT-2`` or ``o200k`` have neither. Markup is returned unchanged.
     """
     if isinstance(text, Markup):
         return text
@@ -89,7 +89,7 @@ def marked(text: str) -> Markup:
 
 
 def quoting(said: str) -> Markup:
-    """Return `marked` text of a sentence that quotes what somebody typed, which stays as it is."""
+    """Return `marked` text of a sentence, but leave what it quotes unchanged."""
     parts: list[object] = []
     end = 0
     for quoted in _QUOTED.finditer(said):
@@ -99,18 +99,16 @@ def quoting(said: str) -> Markup:
 
 
 def sentence(parts: Iterable[object]) -> Markup:
-    """Return the parts of a sentence one after another; numbers in those that are plain text are
-    marked.
-    """
+    """Concatenate the parts of a sentence, with the numbers in plain text as elements."""
     return join(marked(part if isinstance(part, str) else str(part)) for part in parts)
 
 
 def label(said: str) -> dict[str, object]:
-    """Return the attributes that give an element its accessible name, the numbers in it kept apart.
+    """Return the attributes that give an element its accessible name, with its numbers separate.
 
     Args:
-        said: the name; text that somebody typed has to be escaped in it, so that no number of
-            theirs is rewritten.
+        said: the name; text that a visitor typed must be escaped in it, so that numbers in that
+            text are not rewritten.
     """
     marks = marked(said)
     return {"aria_label": words(marks), "data_said": str(marks) if "<data" in marks else None}

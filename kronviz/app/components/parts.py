@@ -1,4 +1,4 @@
-"""What pages are put together from: pieces of HTML as components, fields, alerts and tables."""
+"""Building blocks of pages: pieces of HTML as components, fields, alerts and tables."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kronviz.app.components.numbers import quoting
 
 
 def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
-    """Return a piece of HTML in the page's own style, with no script of Gradio's."""
+    """Return a piece of HTML as a component, without Gradio's style and script."""
     return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=identifier)
 
 
 def plot(figure: Any, label: str, **more: Any) -> gr.Plot:
-    """Return a chart without a title of its own; ``label`` is for those who listen."""
+    """Return a chart without a title; ``label`` is its accessible name."""
     return gr.Plot(
         figure, **{"show_label": False, "label": label, "elem_classes": "kv-plot", **more}
     )
@@ -26,7 +26,7 @@ def plot(figure: Any, label: str, **more: Any) -> gr.Plot:
 def titled_plot(
     figure: Any, title: str, caption: str, label: str = "", heading: str = "h2"
 ) -> gr.Plot:
-    """Lay a chart out between its heading and its caption, in a column of a row."""
+    """Lay out a chart between its heading and its caption, in a column of a row."""
     with gr.Column(min_width=300):
         html_part(element(heading, title, class_="kv-heading"))
         made = plot(figure, label or title)
@@ -37,7 +37,7 @@ def titled_plot(
 def textbox(
     label: str, value: str, identifier: str, placeholder: str, *, lines: int = 1, most: int = 0
 ) -> gr.Textbox:
-    """Return a field for text that no browser corrects; it grows from ``lines`` to ``most``."""
+    """Return a text field without browser corrections that grows from ``lines`` to ``most``."""
     return gr.Textbox(
         value,
         label=label,
@@ -52,7 +52,7 @@ def textbox(
 
 
 def head(title: str, explanation: str, *, first: bool = False) -> None:
-    """Lay out the title and first sentence of a section."""
+    """Lay out the title and the explanation of a section."""
     html_part(
         element(
             "header",
@@ -63,9 +63,9 @@ def head(title: str, explanation: str, *, first: bool = False) -> None:
 
 
 def uploaded_file(**settings: Any) -> gr.File:
-    """Return a file of a visitor's, given to listeners as its path.
+    """Return a field for a visitor's file, which listeners get as a path.
 
-    Gradio's own way there leaves an empty file in the temporary folder for each call.
+    Gradio's own preprocessing leaves an empty file in the temporary folder for each call.
     """
     file = gr.File(type="filepath", **settings)
 
@@ -79,7 +79,7 @@ def uploaded_file(**settings: Any) -> gr.File:
 
 
 def alert(sentence: str, class_: str = "kv-finding kv-refused") -> Markup:
-    """Return one sentence that says what was wrong and what to do."""
+    """Return an alert: one sentence that says what was wrong and what to do."""
     return element("p", quoting(sentence), class_=class_, role="alert")
 
 
@@ -109,11 +109,10 @@ def table(
     """Return a table with one row of titles.
 
     Args:
-        caption: what the table shows; ``None`` where a heading says it.
-        titles: one for each column, empty for one that needs none; a pair is a title and a small
-            note below it.
-        name: of the file that the table is saved as, where its caption is not a name for one.
-        hidden: the caption is for those who listen; others see it elsewhere.
+        caption: what the table shows; ``None`` if a heading says it.
+        titles: one for each column, or empty; a pair is a title and a small note below it.
+        name: name of the file that the table is saved as, if the caption does not suit.
+        hidden: show the caption only to screen readers.
     """
     heads = [title if isinstance(title, tuple) else (title, "") for title in titles]
     return element(
@@ -142,11 +141,11 @@ def table(
 
 
 def box(*children: object, label: str, class_: str | None = None) -> Markup:
-    """Return a table in a box that scrolls, by keyboard too, where it is wider than the page.
+    """Return a box for a table that scrolls, also by keyboard, if it is wider than the page.
 
     Args:
-        label: what is in it.
-        class_: a further class.
+        label: accessible name of the box.
+        class_: an additional class.
     """
     return element(
         "div",

@@ -1,10 +1,10 @@
-"""Pieces that the sections of the byte view have in common.
+"""Small pieces of text and markup: names, bytes, tokens, counts, tooltips.
 
 Notable:
 
-- A thing that explains itself is `told`: its explanation is its accessible name, and the page
-  shows the same words in a float on hover, focus or tap, so that they are written once.
-- A group of such things is one stop for the Tab key; arrow keys move inside it.
+- `told` gives an element a tooltip: its explanation is the accessible name, and the page shows the
+  same words on hover, focus or tap, so that they are written once.
+- A group of such elements is one stop for the Tab key; arrow keys move inside it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ RELATIONS = {
 
 
 def told(content: object, explanation: str, role: str = "img", **attributes: object) -> Markup:
-    """Return something pictured that says what it is when it is pointed at, focused or tapped.
+    """Return a picture with a tooltip that shows on hover, focus or tap.
 
     Args:
-        explanation: what it says, see `label`.
+        explanation: text of the tooltip, see `label`.
     """
     return element(
         "span",
@@ -42,34 +42,34 @@ def told(content: object, explanation: str, role: str = "img", **attributes: obj
 
 
 def term(name: object, explanation: str, *, called: str = "") -> Markup:
-    """Return a word that explains itself, underlined with dots.
+    """Return a term with a tooltip, underlined with dots.
 
     Args:
-        called: the word as plain text, where ``name`` is markup.
+        called: the term as plain text, if ``name`` is markup.
     """
     said = f"{called or name}: {explanation}"
     return element("button", name, type="button", class_="kv-term", data_told=True, **label(said))
 
 
 def piece(data: bytes) -> Markup:
-    """Return a string inside a sentence: its bytes made readable."""
+    """Return a string for use in a sentence, with its bytes made readable."""
     return element("bdi", visible(data), class_="kv-piece")
 
 
 def short_piece(data: bytes) -> Markup:
-    """Return a string inside a headline: its beginning, where it is long."""
+    """Return a string for use in a headline, shortened to its beginning if it is long."""
     if len(data) <= HEADLINE_BYTES:
         return piece(data)
     return element("bdi", visible(codec.truncate(data, HEADLINE_BYTES)), "…", class_="kv-piece")
 
 
 def arm_name(arm: str) -> Markup:
-    """Return the name of an arm in its colour; the code itself has none."""
+    """Return the name of an arm in its colour; the byte code has no colour."""
     return element("span", arm, class_="kv-arm-name", data_arm=arm)
 
 
 def info(identifier: str, subject: str, explanation: str) -> Markup:
-    """Return a small button that explains what it stands beside, on hover, focus or tap."""
+    """Return a small button that explains what is next to it, on hover, focus or tap."""
     return element(
         "span",
         element(
@@ -86,31 +86,29 @@ def info(identifier: str, subject: str, explanation: str) -> Markup:
 
 
 def spoken(data: bytes) -> str:
-    """Return the bytes as words for an accessible name."""
+    """Return bytes in words, for an accessible name."""
     return "".join({"space": "space"}.get(glyph.kind, glyph.text) for glyph in glyphs(data))
 
 
 def sign(character: str, hex_: str, parts: int = 1) -> Markup:
-    """Return the sign of one byte: its character, or the byte itself where the character has
-    more.
-    """
+    """Return the sign of one byte: its character, or the byte if the character has several."""
     if parts > 1 or not character:
         return element("span", hex_, class_="kv-hexsign")
     return element("bdi", visible(character.encode()))
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Return a share in per cent."""
+    """Return a share in percent."""
     return f"{written(share * 100, digits)}%"
 
 
 def count(amount: int, noun: str) -> str:
-    """Return a number of things, with their noun in the right number."""
+    """Return a number with its noun in the singular or plural."""
     return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
 
 
 def token_list(views: Sequence[TokenView]) -> Markup:
-    """Return the tokens of a string, as pieces side by side."""
+    """Return the tokens of a string side by side."""
     return element(
         "span",
         *[
@@ -129,7 +127,7 @@ def token_list(views: Sequence[TokenView]) -> Markup:
 
 
 def section(title: str, explanation: str, *children: object, **attributes: object) -> Markup:
-    """Return a part of the page below the first one: its title, what it shows, and its content."""
+    """Return a section below the first one: its title, explanation and content."""
     return element(
         "section",
         element("h2", title, class_="kv-title"),
@@ -140,7 +138,7 @@ def section(title: str, explanation: str, *children: object, **attributes: objec
 
 
 def listing(parts: Sequence[Markup], last: str = " and ") -> Markup:
-    """Return the parts as an enumeration in a sentence."""
+    """Return the parts as a list in a sentence."""
     if len(parts) < 2:
         return join(parts)
     inner = join(part if i == 0 else join([", ", part]) for i, part in enumerate(parts[:-1]))

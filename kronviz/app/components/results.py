@@ -1,6 +1,6 @@
-"""Parts of a measured result on a page: how far the run is, its problems, intervals, downloads.
+"""Parts of a measured result on a page: progress, problems, intervals, downloads.
 
-Downloads are in the page itself, as data: no file is kept on the server for them.
+Downloads are data in the page itself, so the server keeps no files for them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ STEADIER = {True: "larger is steadier", False: "smaller is steadier"}
 
 
 def refused(sentence: str, class_: str = "kv-lab-result") -> Markup:
-    """Return the place of a result with one sentence that says what was wrong and what to do."""
+    """Return one sentence in place of a result, which says what was wrong and what to do."""
     return element("div", alert(sentence), class_=class_)
 
 
 def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup:
-    """Return how far a run is, as a bar and in words; stopped runs say so."""
+    """Return the progress of a run, as a bar and in words, and whether it was stopped."""
     words = f"{done:,} of {count(asked, noun)}"
     if not running and done < asked:
         words = f"Stopped: {words}. What was read is kept below."
@@ -55,7 +55,7 @@ def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup
 
 
 def problems(sentences: Sequence[str]) -> Markup:
-    """Return what could not be used, one sentence each."""
+    """Return the notes on what could not be used, one sentence each."""
     if not sentences:
         return Markup("")
     return element(
@@ -89,7 +89,7 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
     """Return the links that save a result as JSON and CSV."""
 
     def link(label: str, kind: str, text: str) -> Markup:
-        # Quoted and not in base 64, of which a compressed page would hardly be smaller.
+        # Percent-encoded, because base64 would hardly compress.
         data = quote(text, safe=":,;[]{}()/=+*")
         return element(
             "a",
@@ -109,7 +109,7 @@ def downloads(name: str, result: object, rows: list[Row]) -> Markup:
 
 
 def made_by(command: str, button: str) -> Markup:
-    """Say where a kept result comes from, and which button measures it again."""
+    """Return the origin of a stored result, and the button that repeats the measurement."""
     return element(
         "p",
         "Measured once and kept with the weights: ",
@@ -120,5 +120,5 @@ def made_by(command: str, button: str) -> Markup:
 
 
 def direction(metric: str) -> str:
-    """Return which way a metric is better, in words."""
+    """Return whether larger or smaller values of a metric are better, in words."""
     return STEADIER[metric in LARGER_IS_STEADIER]

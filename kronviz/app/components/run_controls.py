@@ -1,4 +1,4 @@
-"""What the sections of the lab have in common: heads, buttons, seeds, how a run starts."""
+"""Shared controls of long runs: buttons, seeds, the place in the queue, and how a run starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def running(stage: Stage[Any], noun: str) -> Markup:
-    """Return a run that has no result yet: how far it is."""
+    """Return the progress of a run that has no result yet."""
     return element(
         "div",
         progress(stage.done, stage.asked, True, noun),
@@ -34,7 +34,7 @@ def running(stage: Stage[Any], noun: str) -> Markup:
 
 
 def empty(sentence: str) -> Markup:
-    """Return what stands where nothing was run yet, or where a run waits for its turn."""
+    """Return the placeholder for a result before a run, or while it waits."""
     return element(
         "div",
         element("p", marked(sentence), class_="kv-lab-empty", role="status"),
@@ -43,7 +43,7 @@ def empty(sentence: str) -> Markup:
 
 
 class Controls(NamedTuple):
-    """The two buttons of a run, the line that tells its place in the queue, and its clock."""
+    """The two buttons of a run, the line with its place in the queue, and its clock."""
 
     run: gr.Button
     cancel: gr.Button
@@ -52,9 +52,7 @@ class Controls(NamedTuple):
 
 
 def buttons(label: str, identifier: str) -> Controls:
-    """Return the controls of a run; the buttons are named ``identifier`` and
-    ``identifier-cancel``.
-    """
+    """Return the controls of a run, with buttons ``identifier`` and ``identifier-cancel``."""
     with gr.Row(elem_classes="kv-lab-buttons"):
         run = gr.Button(label, variant="primary", elem_id=identifier)
         cancel = gr.Button(
@@ -65,7 +63,7 @@ def buttons(label: str, identifier: str) -> Controls:
 
 
 def place_part(identifier: str) -> tuple[gr.HTML, gr.Timer]:
-    """Return the line that tells a place in the queue, and the clock that keeps it up to date."""
+    """Return the line with a place in the queue, and the clock that keeps it up to date."""
     return html_part(Markup(""), identifier), gr.Timer(1.0, active=False)
 
 
@@ -75,7 +73,7 @@ def seed_part() -> gr.Number:
 
 
 def kinds_part(chosen: tuple[str, ...], label: str) -> gr.CheckboxGroup:
-    """Return every kind of misspelling, those of ``chosen`` ticked."""
+    """Return checkboxes for all kinds of misspelling, with those in ``chosen`` ticked."""
     return gr.CheckboxGroup(
         [
             (f"{kind.label}: {kind.example.rpartition(' → ')[2]}", name)
@@ -94,18 +92,18 @@ def tell_place(
     function: Callable[..., Any],
     expected: Callable[[str], bool] = lambda session: False,
 ) -> None:
-    """Let a clock keep a line up to date on where a visitor's run waits, until it no longer does.
+    """Let a clock keep the line with a waiting run's place up to date.
 
     Args:
-        function: of the listener that waits in the queue.
-        expected: whether a visitor's run, by session, is about to come into the queue.
+        function: function of the listener that waits in the queue.
+        expected: tells whether the run of a session is about to enter the queue.
     """
 
     def tell(request: gr.Request) -> tuple[Any, ...]:
         session = str(request.session_hash)
         number = place_in_queue(queue, session, function)
         if number is not None:
-            # Those far behind ask seldom, or hundreds of them would be a load themselves.
+            # Runs far back poll less often, because hundreds of them would be a load themselves.
             return in_queue(number), gr.Timer(1 + number / 8)
         if expected(session):
             return gr.skip(), gr.skip()
@@ -115,13 +113,13 @@ def tell_place(
 
 
 def next_number(queue: str) -> int:
-    """Return which number a run would have in a queue if it came now; 0 where it would start."""
+    """Return the place that a new run would have in a queue; 0 if it would start at once."""
     before = waiting(queue)
     return before + 1 if before or lane().taken else 0
 
 
 def in_queue(number: int) -> Markup:
-    """Return a place in the queue as a sentence; nothing for 0."""
+    """Return a place in the queue as a sentence, empty for 0."""
     if not number:
         return Markup("")
     said = f"Number {number:,} in the queue. It starts by itself."
@@ -139,7 +137,7 @@ def connect(
     inputs: list[Any],
     outputs: list[Any],
 ) -> None:
-    """Let a button start a run, another stop it; the last output is where sentences go."""
+    """Let one button start a run and the other stop it; the last output shows messages."""
     run, cancel, place, clock = controls
     name = str(run.elem_id)
     others = len(outputs) - 1
@@ -178,7 +176,7 @@ def connect(
         except BaseException as error:
             said = refused(failure(error))
             if shown and not isinstance(error, InputError):
-                # What was found so far stays on the page.
+                # The result so far stays on the page.
                 yield (*[gr.skip()] * (others + 1), said, *idle)
             else:
                 yield (*[gr.skip()] * others, said, Markup(""), *idle)

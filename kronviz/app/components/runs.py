@@ -1,16 +1,17 @@
-"""Long runs on a page: one protocol for how they wait, show what they have, stop, and fail.
+"""Long runs on a page: one protocol for waiting, progress, partial results, stopping and failure.
 
 Notable:
 
-- A run is a function that tells how far it is (`kronviz.progress`), in a thread of its own
-  (`watched`). At its next step it is told whether to stop. `Runs.stages` adds what was found so far
-  and a cache of results.
-- Each queue has one `Lane`, which a run holds until its work has ended. A stopped task that is deep
-  in a step holds it on, so that at most one of them is ever still finishing; the next visitor
-  waits, is told so, and can cancel.
-- A generator speaks at least once a second: Gradio ends one whose visitor has left when it speaks.
-- Whatever a run raises ends in one sentence (`failure`), and what it had done stays.
-- Finished results are kept in a bounded cache by what was asked. They depend on nothing else, so
+- A run is a function that reports its progress (`kronviz.progress`), in its own thread (`watched`).
+  Each report returns whether to continue. `Runs.stages` adds partial results and a cache.
+- Each queue has one `Lane`, which a run holds until its work has ended. A stopped task in the
+  middle
+  of a step keeps the lane, so at most one such task is ever finishing; the next visitor waits, is
+  told why, and can cancel.
+- A generator yields at least once a second, because Gradio ends a generator whose visitor has left
+  only when it yields.
+- Any exception of a run becomes one sentence (`failure`), and its partial result stays.
+- Finished results are kept in a bounded cache by their inputs. They depend on nothing else, so
   another process without that cache gives the same answer, only later.
 """
 
@@ -33,9 +34,9 @@ Result = TypeVar("Result")
 SHOW_EVERY_S = 0.8
 BEAT_S = 0.25
 SPEAK_S = 1.0
-"""How often a generator speaks, whether or not there is anything to say."""
+"""Seconds between two values of a generator, whether or not anything has changed."""
 GRACE_S = 1.4
-"""How long a stopped task may take to hand over what it has; a stop is heard after `BEAT_S`."""
+"""Seconds that a stopped task has to return its partial result."""
 KEPT = 24
 QUEUE = "lab"
 FINISHING = "A run that was stopped is finishing its last step. Yours starts by itself after it."
@@ -43,7 +44,7 @@ _log = logging.getLogger("kronviz")
 
 
 def failure(error: BaseException) -> str:
-    """Return what a visitor is told of a run or an answer that ended in an error, and log it."""
+    """Log the error of a run or an answer, and return a sentence about it for the visitor."""
     if isinstance(error, Sentence):
         return str(error)
     if isinstance(error, Stopped):
@@ -58,7 +59,7 @@ def failure(error: BaseException) -> str:
 
 
 class Lane:
-    """What one run of a queue at a time holds, from its first step until its work has ended."""
+    """A lock that one run of a queue holds from its first step until its work has ended."""
 
     def __init__(self) -> None:
         self._free = threading.Semaphore()
@@ -68,9 +69,9 @@ class Lane:
         """Whether the run that holds it was stopped, and is in its last step."""
 
     def enter(self, stopped: Callable[[], bool]) -> Iterator[bool]:
-        """Wait for the lane, speaking once a second: ``False`` while waiting, ``True`` inside.
+        """Wait for the lane; yield ``False`` once a second while waiting, then ``True`` inside.
 
-        It ends without ``True`` where the run was stopped before.
+        If the run is stopped before, it ends without ``True``.
         """
         spoke = time.monotonic()
         while not self._free.acquire(timeout=BEAT_S):
@@ -83,17 +84,17 @@ class Lane:
         yield True
 
     def leave(self) -> None:
-        """Let the next run in; once for each that entered, from any thread."""
+        """Let the next run in; called once for each run that entered, from any thread."""
         self.finishing = self.taken = False
         self._free.release()
 
     def alone(
         self, ask: Callable[[], Result], there: Callable[[], object] = lambda: None
     ) -> Result:
-        """Return what a function returns, once it has the lane to itself.
+        """Wait for the lane, call a function and return its result.
 
         Args:
-            there: asked while it waits; raises where nobody does any longer.
+            there: called while waiting; raises if the caller has left.
         """
         while not self._free.acquire(timeout=BEAT_S):
             there()
@@ -116,7 +117,7 @@ def lane(name: str = QUEUE) -> Lane:
 
 @dataclass(frozen=True)
 class Stage(Generic[Result]):
-    """A run at one moment: what was found so far, how far it is, and whether more is to come."""
+    """A run at one moment: the result so far, the progress, and whether the run continues."""
 
     result: Result | None
     done: int
@@ -126,7 +127,7 @@ class Stage(Generic[Result]):
 
 @dataclass
 class Runs:
-    """Whose run is about to come, who said stop, and what was found before."""
+    """Expected runs, requests to stop, and earlier results, by visitor."""
 
     _expected: set[str] = field(default_factory=set)
     _stopped: set[str] = field(default_factory=set)
@@ -134,21 +135,21 @@ class Runs:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, visitor: str) -> None:
-        """Note that a visitor's run was asked for, and is not in the queue yet."""
+        """Note that a visitor's run was requested and is not in the queue yet."""
         with self._lock:
             self._expected.add(visitor)
 
     def arrived(self, visitor: str) -> None:
-        """Note that the expected run has begun, or never will."""
+        """Note that the expected run has begun, or will not begin."""
         with self._lock:
             self._expected.discard(visitor)
 
     def expected(self, visitor: str) -> bool:
-        """Return whether a visitor's run was asked for and has not begun."""
+        """Return whether a visitor's run was requested and has not begun."""
         return visitor in self._expected
 
     def begin(self, visitor: str) -> None:
-        """Forget that a visitor said stop to an earlier run."""
+        """Forget that a visitor stopped an earlier run."""
         with self._lock:
             self._stopped.discard(visitor)
 
@@ -158,7 +159,7 @@ class Runs:
             self._stopped.add(visitor)
 
     def stopped(self, visitor: str) -> bool:
-        """Return whether the visitor said stop since the last `begin`."""
+        """Return whether the visitor has called `stop` since the last `begin`."""
         return visitor in self._stopped
 
     def found(self, key: Hashable) -> Any:
@@ -169,7 +170,7 @@ class Runs:
             return self._found.get(key)
 
     def keep(self, key: Hashable, result: object) -> None:
-        """Keep a finished result; the one asked for longest ago goes."""
+        """Keep a finished result; the least recently used one is dropped."""
         with self._lock:
             self._found[key] = result
             while len(self._found) > KEPT:
@@ -185,18 +186,18 @@ class Runs:
         partial: bool = True,
         queue: str = QUEUE,
     ) -> Iterator[Stage[Result]]:
-        """Run a probe, now and then showing how far it is and what it has found so far.
+        """Run a probe and yield its progress and its result so far.
 
         Args:
-            visitor: whose stop ends the run.
-            key: all that the result depends on.
-            task: the probe, called with what it tells its steps to.
-            asked: how many steps there will be, for as long as the probe has told nothing.
-            partial: whether a stage on the way carries a result.
-            queue: whose lane the run holds.
+            visitor: the visitor who can stop the run.
+            key: everything that the result depends on.
+            task: the probe, called with the function to which it reports its steps.
+            asked: expected number of steps, used until the probe reports it.
+            partial: whether intermediate stages carry a result.
+            queue: the queue whose lane the run holds.
 
         Raises:
-            BaseException: what the run raised, after a last stage with what was read by then.
+            BaseException: the exception of the run, after a last stage with its partial result.
         """
         known = self.found(key)
         if known is not None:
@@ -231,7 +232,7 @@ class Runs:
             result = last.so_far() if last.so_far else None
             yield Stage(result, int(last.done), int(last.total), False)
             raise
-        if result is None:  # Stopped before its turn: what a probe returns that reads nothing.
+        if result is None:  # Stopped before its turn: the result of a probe that has read nothing.
             result = task(lambda step: False)
         elif last.done == last.total:
             self.keep(key, result)
@@ -245,17 +246,17 @@ def watched(
     queue_name: str = QUEUE,
     grace: float | None = GRACE_S,
 ) -> Iterator[Step | Result | None]:
-    """Run a task that tells how far it is, in a thread of its own, and look on.
+    """Run a task in its own thread and yield its progress.
 
-    The thread holds its queue's lane until it has ended. As soon as ``stopped`` says so, the task's
-    next step is answered by ``False``, and it has ``grace`` seconds to hand over what it has, or as
-    long as it takes for ``None``. A task that continues nevertheless is ended at its next step but
-    one; where it is deep in a step, it finishes that alone, and leaves the lane. What it raises is
+    The thread holds its queue's lane until it has ended. Once ``stopped`` returns true, the task's
+    next report gets ``False``, and the task has ``grace`` seconds (``None``: no limit) to return
+    its partial result. A task that continues is ended at the report after that. A task in the
+    middle of a step finishes the step unobserved, and then leaves the lane. Its exceptions are
     raised here.
 
     Yields:
-        The step that the task told last, once a second and whenever there is a new one; at last the
-        result, or ``None`` if the task was stopped and handed nothing over.
+        The last reported step, once a second and whenever there is a new one; at the end the
+        result, or ``None`` if the task was stopped and returned nothing.
     """
     own = lane(queue_name)
     for inside in own.enter(stopped):
@@ -293,7 +294,7 @@ def watched(
 
     try:
         threading.Thread(target=work, daemon=True).start()
-    except RuntimeError:  # No thread can be started now.
+    except RuntimeError:  # The system cannot start another thread.
         own.leave()
         raise
     shown, step = time.monotonic(), Step(0, 1)

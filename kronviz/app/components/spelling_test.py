@@ -1,11 +1,11 @@
-"""What hundreds of texts say, under the answer to one: who is ahead, by how much, and by what.
+"""Show the results over hundreds of texts below the answer for one: which arm is ahead, and why.
 
 Notable:
 
-- The runs are those that `kronviz.probes.kept` and `kept_continuation` keep with a pair's weights;
-  nothing stands here for weights that they were not measured on.
-- Who is ahead needs paired intervals that exclude 0. Where they do not, nobody is.
-- A third arm that beats both others on what truly follows is named here, one click away.
+- The results are those that `kronviz.probes.kept` and `kept_continuation` store with a pair's
+  weights; they are shown only for the weights that they were measured on.
+- An arm is ahead only if paired intervals exclude 0.
+- A third arm that beats both others on the true continuation is named here, one click away.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kronviz.probes.kept import KeptRobustness, kept
 from kronviz.probes.kept_continuation import kept_continuation
 
 SHARE = 0.15
-"""Of the words of a passage that are misspelled."""
+"""Share of the words of a passage that are misspelled."""
 KINDS = ("synthetic", "human")
 
 
@@ -33,11 +33,11 @@ class Fact:
     """One measure over all texts.
 
     Attributes:
-        title: of the measure.
-        arms: mean of each arm, the base of the differences first.
-        differences: of every two arms.
-        larger: the larger value is ahead.
-        points: values are shares, written in percent.
+        title: title of the measure.
+        arms: mean of each arm; the differences subtract the first arm.
+        differences: the difference of every two arms.
+        larger: whether larger values are better.
+        points: whether values are shares, written in percent.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Fact:
 
     @property
     def ahead(self) -> str | None:
-        """The arm that is ahead of every other by an interval that excludes 0."""
+        """Name of the arm that is ahead of every other by an interval that excludes 0."""
         for arm in self.arms:
             own = [gap for gap in self.differences if arm.arm in (gap.arm, gap.base)]
             if own and all(_wins(arm.arm, gap, self.larger) for gap in own):
@@ -56,14 +56,14 @@ class Fact:
         return None
 
     def value(self, value: float, *, signed: bool = False) -> Markup:
-        """Return a value of the measure as it is written."""
+        """Return a value of the measure as text."""
         if self.points:
             return number(value * 100 if signed else value, 1, percent=not signed, sign=signed)
         return number(value, 3, sign=signed)
 
 
 def kept_run(pair_dir: Path) -> KeptRobustness | None:
-    """Return the kept spelling test of a pair; ``None`` where there is none that can be read."""
+    """Return the stored spelling test of a pair; ``None`` if none can be read."""
     try:
         return kept(pair_dir)
     except CheckpointError:
@@ -71,9 +71,7 @@ def kept_run(pair_dir: Path) -> KeptRobustness | None:
 
 
 def kept_losses(pair_dir: Path) -> Continuation | None:
-    """Return the kept losses on what truly follows; ``None`` where there are none that can be
-    read.
-    """
+    """Return the stored losses on true continuations; ``None`` if none can be read."""
     try:
         found = kept_continuation(pair_dir)
     except CheckpointError:
@@ -82,7 +80,7 @@ def kept_losses(pair_dir: Path) -> Continuation | None:
 
 
 def facts(pair_dir: Path) -> tuple[list[Fact], str]:
-    """Return what is kept of a pair, and over what it was measured."""
+    """Return the stored measures of a pair, and a description of the texts."""
     test, losses = kept_run(pair_dir), kept_losses(pair_dir)
     found: list[Fact] = []
     over: list[str] = []
@@ -104,10 +102,10 @@ def facts(pair_dir: Path) -> tuple[list[Fact], str]:
 
 
 def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = None) -> Markup:
-    """Return what is kept of all our texts, in a line a measure; nothing without a kept run.
+    """Return the stored results over all our texts, one line per measure; empty without a run.
 
     Args:
-        others: of the models that can be chosen, by name: the folder, and how large they are.
+        others: folder and size of the other models that can be chosen, by name.
     """
     found, over = facts(pair_dir)
     third = _third({n: other for n, other in (others or {}).items() if other[0] != pair_dir})
@@ -138,7 +136,7 @@ def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = No
 
 
 def _single(found: Sequence[Fact]) -> bool:
-    """Return whether each measure has one difference, which a narrow page names once."""
+    """Return whether each measure has one difference; a narrow page then names it once."""
     return all(len(fact.differences) == 1 for fact in found)
 
 
@@ -172,16 +170,16 @@ def _gap(fact: Fact, gap: Difference) -> Markup:
 
 
 def _wins(arm: str, gap: Difference, larger: bool) -> bool:
-    """Return whether an arm is ahead in a difference that it is part of."""
+    """Return whether an arm is ahead in a difference of which it is a part."""
     up = (gap.arm == arm) == larger
     return gap.value.low > 0 if up else gap.value.high < 0
 
 
 def _third(others: Mapping[str, tuple[Path, str]]) -> Markup:
-    """Return a sentence about a third arm that beats both others, with a button that shows it.
+    """Return a sentence about a third arm that beats both others, with a button to show it.
 
-    It has to lose less on what truly follows after slips of the keyboard and after misspellings
-    of people, each by paired intervals that exclude 0.
+    It must lose less on the true continuation after keyboard slips and after human misspellings,
+    each by paired intervals that exclude 0.
     """
     for name, (folder, size) in others.items():
         arm = name.partition(FURTHER)[2]

@@ -1,7 +1,7 @@
-"""Where the app listens: at the address that was asked for, or nowhere.
+"""Choose the address that the app listens on: the requested one, or none.
 
-Gradio goes on to the next port where one is taken. Who gave a port has told others of it, so the
-app ends in place of that; where no port was given, it takes another and says so.
+Gradio tries the next port if one is taken. Whoever requested a port has told others about it, so
+the app exits instead. Without a request it takes another port and says so.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _TRIED = 100
 
 
 def host(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the address to listen on: all of the machine's on Spaces, else its own alone."""
+    """Return the address to listen on: on Spaces all addresses, else only this machine."""
     fallback = "0.0.0.0" if environment.get("SPACE_ID") else "127.0.0.1"
     return environment.get("GRADIO_SERVER_NAME") or fallback
 
 
 def port(environment: Mapping[str, str] = os.environ) -> int:
-    """Return the port to listen on: ``GRADIO_SERVER_PORT``, or a free one where none was given.
+    """Return the port to listen on: ``GRADIO_SERVER_PORT``, or a free one if that is not set.
 
     Raises:
-        InputError: the port that was given is taken, or is not a port.
+        InputError: the requested port is taken, or is not a port.
     """
     given, address = environment.get("GRADIO_SERVER_PORT", "").strip(), host(environment)
     if given and given != "0":
@@ -54,7 +54,7 @@ def port(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def _problem(address: str, number: int) -> str:
-    """Return why nobody could listen there, or nothing."""
+    """Return why it is impossible to listen there; empty if it is possible."""
     try:
         found = socket.getaddrinfo(
             address.strip("[]"), number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

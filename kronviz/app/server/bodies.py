@@ -1,8 +1,8 @@
-"""Bodies of requests: how large one may be, and how much may stand in it.
+"""Limits on the bodies of requests, in bytes and in values.
 
-What a program sends is read, parsed and walked on the event loop, by this app and then by Gradio,
-which copies every value several times: a body of four megabytes of empty lists held everybody up
-for ten seconds. So a body has a limit of bytes and of values, and is counted before it is walked.
+This app and then Gradio read, parse and walk each body on the event loop, and Gradio copies every
+value several times: four megabytes of empty lists blocked all visitors for ten seconds. So bodies
+have a limit of bytes and of values, and are counted before they are walked.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 MAX_JSON = 600_000
-"""Bytes of a call. The largest that a page makes has 500 sentences of a thousand characters."""
+"""Largest call in bytes. The largest one of a page has 500 sentences of a thousand characters."""
 MAX_INLINE = 8_000_000
-"""Bytes of a call that holds files, written in base64."""
+"""Largest call with files in base64, in bytes."""
 MAX_OTHER = 16_000
-"""Bytes of any other request."""
+"""Largest body of any other request, in bytes."""
 MAX_VALUES, MAX_DEPTH = 20_000, 32
-"""Values of all kinds in a body, and how deep they may lie in one another."""
+"""Largest number of values in a body, and their deepest nesting."""
 MAX_BRACKETS = 12_000
-"""Opening brackets and braces of a body. Every list that is made may set off Python's collector of
-garbage, so they are counted before any is; the largest call has 5,000 pairs."""
+"""Most opening brackets and braces in a body. Each new list can trigger Python's garbage collector,
+so they are counted before parsing; the largest call has 5,000 pairs."""
 SMALL, MOST_HELD = 64_000, 48_000_000
-"""Bytes of a body that is read whatever else comes in, and of all others together while they do."""
+"""Size in bytes up to which a body is always read, and the total of all larger ones at a time."""
 IDLE_S, LONGEST_S = 10.0, 60.0
-"""How long a body may bring nothing, and take to come."""
+"""Seconds that a body may pause, and may take in all."""
 _FEW_COMMAS = 20_000
-"""Commas of a body with files; base64 has none, and the words beside it few."""
+"""Most commas in a body with files: base64 has none, and the other values few."""
 
 
 class Refused(HTTPException):
-    """A request that goes no further, with its status and one sentence."""
+    """A request that is rejected, with a status and one sentence."""
 
     def __init__(self, status: int, sentence: str):
         super().__init__(status, sentence)
@@ -46,7 +46,7 @@ class Refused(HTTPException):
 
 
 def limited(receive: Receive, limit: int) -> Receive:
-    """Return a body that may not grow beyond a limit, whatever its header says."""
+    """Return a body that cannot exceed a limit, whatever its header says."""
     size = 0
 
     async def counted() -> Message:
@@ -61,11 +61,11 @@ def limited(receive: Receive, limit: int) -> Receive:
 
 
 async def whole(receive: Receive, limit: int) -> bytes:
-    """Return a body once all of it is there.
+    """Read a whole body and return it.
 
     Raises:
-        Refused: it is larger than ``limit`` bytes, comes too slowly, or many large ones come.
-        ClientDisconnect: the line broke off.
+        Refused: it is larger than ``limit`` bytes, too slow, or one of too many large ones.
+        ClientDisconnect: the connection broke off.
     """
     parts: list[bytes] = []
     counted, size, until = limited(receive, limit), 0, time.monotonic() + LONGEST_S
@@ -88,7 +88,7 @@ async def whole(receive: Receive, limit: int) -> bytes:
 
 
 def _hold(parts: list[bytes], size: int) -> None:
-    """Note how much of a body has come; `Refused` where all large ones are too much."""
+    """Record the size of a body so far; `Refused` if all large bodies together are too large."""
     if size > SMALL:
         _held[id(parts)] = size
         if sum(_held.values()) > MOST_HELD:
@@ -99,7 +99,7 @@ _held: dict[int, int] = {}
 
 
 def again(body: bytes, receive: Receive) -> Receive:
-    """Return a body that was read already, as if it came only now."""
+    """Return a body that was already read as if it arrived now."""
     parts = [body]
 
     async def replay() -> Message:
@@ -111,10 +111,10 @@ def again(body: bytes, receive: Receive) -> Receive:
 
 
 def parsed(body: bytes) -> Any:
-    """Return the value that a JSON body holds.
+    """Parse a JSON body.
 
     Raises:
-        Refused: it is not JSON, or more stands in it than `MAX_VALUES` and `MAX_DEPTH` allow.
+        Refused: it is not JSON, or exceeds `MAX_VALUES` or `MAX_DEPTH`.
     """
     if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
         raise Refused(413, f"The body holds more than {MAX_BRACKETS:,} lists; send less.")

@@ -1,7 +1,7 @@
-"""Answers compressed on their way out: Brotli for browsers that read it, gzip for the rest.
+"""Compress answers: Brotli for browsers that accept it, gzip for the rest.
 
-The page and its style sheet repeat themselves over more than the 32 kB that gzip looks back on;
-Brotli makes them a quarter and two thirds smaller than gzip does.
+The page and its style sheet repeat themselves over more than gzip's window of 32 kB; Brotli makes
+them a quarter and two thirds smaller than gzip does.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SMALLEST = 1_000
-"""Bytes below which an answer goes out as it is."""
+"""Smaller answers, in bytes, are not compressed."""
 QUALITY = 6
-"""Of 0 to 11. The page takes 40 ms; above 9 it would be seconds."""
+"""Quality from 0 to 11. The page takes 40 ms; above 9 it would take seconds."""
 LARGE = 128 * 1024
-"""Bytes from which a thread compresses, so that others are answered meanwhile."""
+"""Larger answers, in bytes, are compressed in a thread, so that others are answered meanwhile."""
 
 
 class Compression:
-    """Middleware that compresses whole answers; streams of events pass as they are."""
+    """Middleware that compresses whole answers and leaves streams of events unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -35,7 +35,7 @@ class Compression:
 
 
 def _accepts_brotli(headers: Headers) -> bool:
-    """Return whether an answer may be written in Brotli; ``br;q=0`` says that it may not."""
+    """Return whether the client accepts Brotli; ``br;q=0`` means that it does not."""
     for part in headers.get("accept-encoding", "").split(","):
         name, _, quality = part.replace(" ", "").partition(";q=")
         if name == "br":
@@ -51,7 +51,7 @@ class _Brotli(IdentityResponder):
         self._compressor = brotli.Compressor(quality=QUALITY)
 
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
-        """Return a part of an answer, compressed; the last one ends the stream."""
+        """Return a compressed part of an answer; the last part ends the stream."""
         if len(body) >= LARGE:
             return await run_in_threadpool(self._compress, body, more_body)
         return self._compress(body, more_body)

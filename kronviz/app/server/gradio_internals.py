@@ -1,7 +1,7 @@
-"""Every name of Gradio that the app uses and that Gradio's documentation does not promise.
+"""Every undocumented name of Gradio that the app uses, each with its reason.
 
-Each has the reason why it is used. A name that is in use but not in `PRIVATE` fails a test, as does
-one that Gradio has renamed; see ``tests/test_gradio.py``. Known to pass: `PASSES`.
+A test fails if a name in use is not in `PRIVATE`, or if Gradio has renamed it; see
+``tests/test_gradio.py``. `PASSES` lists the known good versions.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""What every request passes before Gradio sees it: what is open, how large, and in which words.
+"""Check every request before Gradio sees it, and the headers and wording of every answer.
 
 Notable:
 
-- Named endpoints are checked here: an unknown name, a body of another shape or a value left out is
-  one sentence with status 4xx, and values that have a default may be left out.
-- Ways of Gradio's that this app has no use for are closed: fetching other addresses, custom
+- Named endpoints are checked here: an unknown name, a body of the wrong shape or a missing value
+  gets one sentence with status 4xx; values with a default may be left out.
+- Routes of Gradio that this app does not need are closed: fetching other addresses, custom
   components, editing, monitoring.
-- Every answer carries a Content-Security-Policy. Scripts of the page carry a number used once, so
-  that neither an inline script nor an ``on…`` attribute that got into a page would run. Gradio
-  compiles the page's own functions at run time, which asks for ``unsafe-eval``.
-- What nobody foresaw is a sentence without a path; the whole story goes to the log.
+- Every answer has a Content-Security-Policy. Scripts of the page have a nonce, so that an inline
+  script or an ``on…`` attribute that got into a page would not run. Gradio compiles the page's own
+  functions at run time, which needs ``unsafe-eval``.
+- An unexpected error becomes a sentence without paths; the details go to the log.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from kronviz.errors import InputError
 from kronviz.probes.cross_model.token_files import check_size
 
 MAX_PATH, MAX_QUERY, MAX_LINK = 2_000, 8_000, 20_000
-"""Bytes of an address, of what follows its question mark, and of that in a link to a view.
+"""Largest address, query string, and query string of a link to a view, in bytes.
 
-The page's own requests carry the query of its address, which ``views.js`` keeps below 6,000."""
+The page's own requests carry its query string, which ``views.js`` keeps below 6,000."""
 INLINE = frozenset({"table_of_bytes"})
-"""Endpoints whose values may hold whole files."""
+"""Endpoints whose values may contain whole files."""
 OF_FILES = frozenset({"table_of_files"})
-"""Endpoints whose values name files that were sent before."""
+"""Endpoints whose values name files that were uploaded before."""
 _IDENTIFIER = re.compile(r"[\w-]{1,64}")
 _RANGE = re.compile(rb"bytes=(\d{0,15})-(\d{0,15})")
 _API = "/gradio_api"
@@ -92,10 +92,10 @@ _SOURCE = re.compile(r"\*|'self'|'none'|https?://(\*\.)?[A-Za-z0-9.-]+(:(\d+|\*)
 
 
 def frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
-    """Return which sites may embed the app: what ``KRONVIZ_FRAME_ANCESTORS`` names.
+    """Return the sites that may embed the app, from ``KRONVIZ_FRAME_ANCESTORS``.
 
     Raises:
-        InputError: one of its words names no site.
+        InputError: one of its words is not a site.
     """
     given = environment.get(FRAME_ANCESTORS, "").split()
     for word in given:
@@ -112,12 +112,12 @@ def _policy(nonce: str) -> str:
 
 
 class Guard:
-    """The middleware.
+    """The middleware that checks requests and answers.
 
     Args:
         blocks: the app.
-        largest: bytes that a file may have.
-        name: of the app, for agents; without it there is nothing for them.
+        largest: largest size of a file in bytes.
+        name: name of the app for agents; without it there are no tools for them.
     """
 
     def __init__(self, app: ASGIApp, blocks: gr.Blocks, largest: int, name: str = ""):
@@ -145,7 +145,7 @@ class Guard:
             elif _brings(path) and scope["method"] == "POST":
                 await self._upload(scope, receive, answer.send)
             elif path == "/" and scope["method"] == "HEAD":
-                # Gradio asks this of itself before it serves: the whole page may take too long.
+                # Gradio requests this from itself before it serves; a page takes long.
                 await answer.say(200, "")
             elif scope["method"] == "GET" and (visitor := _visitor(scope)):
                 if self._listening.knows(visitor):
@@ -162,7 +162,7 @@ class Guard:
         except Refused as refused:
             await answer.say(refused.status_code, str(refused))
         except ClientDisconnect:
-            return  # Nobody is there to be answered.
+            return  # The client has left.
         except Exception as error:
             if answer.begun:
                 _log.warning("The answer to %s broke off: %s.", scope["path"], type(error).__name__)
@@ -173,7 +173,7 @@ class Guard:
             await answer.say(status, "This could not be answered; the log of the app says why.")
 
     def _holding(self, send: Send) -> Send:
-        """Return what sends the answer to a call, and notes by which name its result is asked."""
+        """Return a function that sends the answer to a call and records the call's event id."""
 
         async def sent(message: Message) -> None:
             if found := _EVENT_ID.search(message.get("body", b"")):
@@ -186,13 +186,13 @@ class Guard:
         upload = uploads.Upload(scope, self._largest)
         try:
             await upload.begin(_number(dict(scope["headers"]).get(b"content-length")))
-            # Without a name Gradio does not count how far it is, which `tell_progress` tells.
+            # Without a name Gradio does not track the progress; `tell_progress` does.
             await self._app({**scope, "query_string": b""}, upload.received(receive), send)
         finally:
             upload.end()
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
-        """Check what can be seen before the body comes, and then the body."""
+        """Check the headers before the body arrives, and then the body."""
         path = unquote(scope["path"])
         if _CLOSED.match(path) or not _may_be_served(path):
             raise Refused(404, "There is nothing here.")
@@ -215,12 +215,12 @@ class Guard:
         written = await whole(receive, limit)
         body = parsed(written)
         if agent:
-            # Gradio asks on with these headers, and with a body of another size.
+            # Gradio reuses these headers for a request with a body of another size.
             drop = (b"transfer-encoding", b"content-length")
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in drop]
             return again(written, receive)
         if cancels:
-            # What Gradio would say of a wrong body repeats it, and not all of it can be repeated.
+            # Gradio's answer to a wrong body quotes it, and not everything can be quoted.
             if not isinstance(body, dict) or any(
                 not isinstance(body.get(name), kind) for name, kind in _CANCEL.items()
             ):
@@ -245,7 +245,7 @@ class Guard:
         return again(written, receive)
 
     def _call(self, name: str, body: Any, parameters: list[dict[str, Any]], *, named: bool) -> Any:
-        """Return the checked body of a call to an endpoint, with defaults for what is left out."""
+        """Return the checked body of a call to an endpoint, with defaults for missing values."""
         if named:
             if not isinstance(body, dict):
                 raise Refused(422, f"{name} takes an object of its values by their names.")
@@ -298,7 +298,7 @@ class Guard:
         )
 
     async def _information(self, scope: Scope) -> dict[str, Any]:
-        """Return the named endpoints as the app itself lists them."""
+        """Return the named endpoints as the app lists them."""
         if not self._endpoints:
             _, said = await mcp.ask(self._app, scope, "GET", f"{_API}/info")
             self._endpoints = json.loads(said)["named_endpoints"]
@@ -314,7 +314,7 @@ class Guard:
 
 
 class _Answer:
-    """One answer on its way out: headers on all, a nonce on the scripts of a page."""
+    """Adds headers to an answer, and a nonce to the scripts of a page."""
 
     def __init__(self, scope: Scope, send: Send):
         self._send, self._scope = send, scope
@@ -348,9 +348,9 @@ class _Answer:
         await self._send(message)
 
     async def _whole(self, start: Message, body: bytes) -> None:
-        """Send an answer that was held back until it was whole."""
+        """Send an answer that was held back until it was complete."""
         if start["status"] == 500:
-            # Gradio's word for any exception; here it was sent what the page cannot send.
+            # Gradio's code for any exception; here the values cannot come from the page.
             start["status"] = 422
             try:
                 said = json.loads(body)
@@ -359,7 +359,7 @@ class _Answer:
             sentence = (said.get("error") if isinstance(said, dict) else None) or (
                 "These values cannot be answered; reload the page."
             )
-            # Gradio's page writes it as HTML, and it may quote what was sent.
+            # Gradio's page shows it as HTML, and it may quote the request.
             body = json.dumps({"error": html.escape(str(sentence))}).encode()
         else:
             body = re.sub(rb"<script(?=[\s>])", b'<script nonce="%s"' % self._nonce.encode(), body)
@@ -371,7 +371,7 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body})
 
     async def lost(self) -> None:
-        """Say in a stream that there is nothing to stream."""
+        """Tell the client in a stream that there is nothing to stream."""
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self.send({"type": "http.response.body", "body": _LOST})
@@ -382,7 +382,7 @@ class _Answer:
 
     async def say(self, status: int, sentence: str) -> None:
         """Send one sentence, as Gradio's own refusals are written."""
-        # Gradio's page shows an upload's refusal as it came.
+        # Gradio's page shows an upload's refusal unchanged.
         answer: Response = (
             PlainTextResponse(sentence, status)
             if _brings(self._scope["path"])
@@ -396,14 +396,12 @@ class _Answer:
 
 
 def _brings(path: str) -> bool:
-    """Return whether a path is that of uploads."""
+    """Return whether a path is one for uploads."""
     return path.rstrip("/") == f"{_API}/upload"
 
 
 def _may_be_served(path: str) -> bool:
-    """Return whether a path asks for no file, or for one that a visitor or the app put into the
-    cache.
-    """
+    """Return whether a path is not for files, or is for a file in the cache."""
     if not path.startswith(f"{_API}/file"):
         return True
     asked = os.path.normpath(path.removeprefix(f"{_API}/file").lstrip("=/").join(("/", "")))
@@ -411,22 +409,22 @@ def _may_be_served(path: str) -> bool:
 
 
 def _check_files(body: Any) -> None:
-    """Refuse a call that names a file in which far more stands than a vocabulary has."""
+    """Refuse a call that names a file with far more in it than a vocabulary."""
     for given in body["data"] if isinstance(body.get("data"), list) else body.values():
         path = given.get("path") if isinstance(given, dict) else None
         if isinstance(path, str) and _may_be_served(f"{_API}/file={path}"):
             try:
                 check_size(Path(path))
             except InputError as error:
-                # It is of use to nobody.
+                # Nobody needs it.
                 Path(path).unlink(missing_ok=True)
                 raise Refused(413, str(error)) from None
             except (OSError, ValueError):
-                continue  # The probe that reads it says what is wrong with it.
+                continue  # The probe that reads it reports what is wrong.
 
 
 def _names_an_address(body: Any) -> bool:
-    """Return whether a file in a body lies at an address, where Gradio would go and fetch it."""
+    """Return whether a file in a body is a web address, which Gradio would fetch."""
     waiting = [body]
     while waiting:
         one = waiting.pop()
@@ -441,7 +439,7 @@ def _names_an_address(body: Any) -> bool:
 
 
 def _visitor(scope: Scope) -> str:
-    """Return whose stream of messages is asked for, a session or a call; "" for other requests."""
+    """Return the session or call whose stream of messages is requested; "" for other requests."""
     if scope["path"] == f"{_API}/queue/data":
         return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
     event = _EVENT.match(scope["path"])
@@ -449,7 +447,7 @@ def _visitor(scope: Scope) -> str:
 
 
 def _check_head(scope: Scope, path: str) -> None:
-    """Refuse addresses and ranges that nobody needs, before anything is kept of them."""
+    """Refuse addresses and ranges that nobody needs, before anything of them is stored."""
     query = scope["query_string"]
     if len(scope["path"]) > MAX_PATH or len(query) > (MAX_LINK if path == "/" else MAX_QUERY):
         raise Refused(414, "The address is too long; leave its end out.")

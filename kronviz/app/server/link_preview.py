@@ -1,16 +1,16 @@
-"""The page on its way out: what a link to it looks like in a chat, and what stands there first.
+"""Change Gradio's page before it is sent: the preview of a link to it, and its first content.
 
 Notable:
 
 - The picture is one file in the repository, made from the real page by
   ``python assets/screenshots.py --preview``, and the only file that this serves.
-- The page that Gradio writes carries the tags of Gradio's own site first, and readers of such tags
-  take the first: they are replaced on the way out. Addresses in them must be whole, so they are
-  written for the host that was asked.
-- Gradio's page is empty until megabytes of scripts have come. What is given as ``first`` is shown
-  until then: it stands before the app's configuration, which is most of the page's bytes.
-- Gradio's ``<base href="./">`` says nothing, but makes Plotly clip a chart by the page's whole
-  address: once the link changed with a choice, charts ran over their axes or lost their curves.
+- Gradio's page begins with the tags of Gradio's own site, and readers of such tags use the first
+  ones, so they are replaced. Addresses in them must be absolute, so they use the requested host.
+- Gradio's page is empty until megabytes of scripts have loaded. Until then it shows ``first``,
+  which
+  comes before the app's configuration, the largest part of the page.
+- Gradio's ``<base href="./">`` has no effect except that Plotly clips a chart by the page's whole
+  address: when the link changed with a choice, charts ran over their axes or lost their curves.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _CONFIG = re.compile(
 
 
 def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> dict[str, Any]:
-    """Return arguments of the web application that `gr.Blocks.launch` makes: a route and a filter.
+    """Return a route and a middleware as arguments of the web application of `gr.Blocks.launch`.
 
     Args:
-        title, sentence: what the link says.
+        title, sentence: text of the link preview.
         picture: a PNG of `SIZE` pixels; without the file the link has no picture.
-        first: HTML that is shown until the app is there.
+        first: HTML that is shown until the app has loaded.
     """
 
     async def send_picture(request: Request) -> FileResponse:
@@ -58,7 +58,7 @@ def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> d
 
 
 def link_tags(title: str, sentence: str, address: str, picture: str | None) -> Markup:
-    """Return the tags for a page at an address, with the address of its picture."""
+    """Return the preview tags for a page at an address."""
     properties = {
         "og:type": "website",
         "og:site_name": "kronviz",
@@ -85,7 +85,7 @@ def link_tags(title: str, sentence: str, address: str, picture: str | None) -> M
 
 
 class LinkTags:
-    """Puts the tags of this app into the page in place of those that Gradio writes, and `first`."""
+    """Middleware that replaces Gradio's tags in the page and adds ``first``."""
 
     def __init__(
         self, app: ASGIApp, title: str, sentence: str, picture: bool, first: str = ""

@@ -1,13 +1,13 @@
-"""Who has asked for something, and whether anybody listens for the answer.
+"""Keep track of callers, and of whether they listen for their answers.
 
 Notable:
 
-- Gradio takes a call in one request and answers in another, a stream of messages. It works for a
-  caller who never opens that stream, keeps the messages, and drops those of whoever asked first
-  once 2,000 callers are known: many calls without a stream would end other visitors' runs. Here a
-  call that nobody listens to is dropped in place of that, and whoever listens is never forgotten.
-- A line that breaks off ends the visitor's runs at once. Gradio looks whether anybody is there
-  before each message, up to fifteen seconds late.
+- Gradio takes a call in one request and answers in another, a stream of messages. It also works for
+  callers who never open that stream, and keeps their messages. Beyond 2,000 callers it drops the
+  oldest ones, so many calls without a stream would end other visitors' runs. Here the calls that
+  nobody listens to are dropped instead; callers who listen are never dropped.
+- A broken connection ends the visitor's runs at once. Gradio checks the connection only before each
+  message, up to fifteen seconds late.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from kronviz.app.server import queueing
 from kronviz.app.server.bodies import Refused
 
 KEPT_S = 30.0
-"""How long a call waits, runs and is kept for a caller who does not open the stream."""
+"""Seconds that a call waits, runs and is kept if its caller does not open the stream."""
 MOST = 1_000
-"""Calls without a stream; beyond that the oldest is dropped."""
+"""Most calls without a stream; beyond that the oldest is dropped."""
 WAITING = 500
-"""Calls that wait in one queue."""
+"""Most calls that wait in one queue."""
 CROWD, YOUNG_S = 100, 3.0
-"""A queue is crowded from so many on: each that comes then takes the place of one that nobody has
-listened to for so many seconds."""
+"""Number of calls from which a queue is crowded, and the seconds after which a call that nobody
+listens to then loses its place to a new one."""
 MOST_OF_ONE = 16
-"""Long runs of one visitor that wait."""
+"""Most waiting long runs of one visitor."""
 MOST_INLINE = 8
-"""Calls with files inside that wait: each holds megabytes."""
+"""Most waiting calls that contain files, each of several megabytes."""
 
 
 class _Messages(dict[str, "asyncio.Queue[Any]"]):
-    """Messages by visitor, for Gradio; what is sent to somebody forgotten goes nowhere."""
+    """Messages by visitor, for Gradio; those for a dropped visitor are discarded."""
 
     def __missing__(self, visitor: str) -> asyncio.Queue[Any]:
         return asyncio.Queue()
@@ -57,18 +57,18 @@ class Listening:
 
     def __init__(self, blocks: gr.Blocks):
         self._queue: Any = blocks._queue
-        # Bounded here; Gradio's own would drop whoever came first, listening or not.
+        # Bounded here; Gradio's own would drop the oldest caller, listening or not.
         self._queue.pending_messages_per_session = _Messages()  # type: ignore[assignment]
         self._silent: OrderedDict[str, float] = OrderedDict()
         self._streams: Counter[str] = Counter()
         self._dropping: set[asyncio.Task[None]] = set()
 
     def knows(self, visitor: str) -> bool:
-        """Return whether there are, or will be, messages for a visitor."""
+        """Return whether there are or will be messages for a visitor."""
         return visitor in self._queue.pending_messages_per_session
 
     def asked(self, visitor: str) -> None:
-        """Note that a visitor has asked for something, and should listen soon."""
+        """Note that a visitor has made a call and should listen soon."""
         queueing.come_back(visitor)
         if visitor in self._streams or visitor in self._silent:
             return
@@ -78,13 +78,13 @@ class Listening:
             self._drop(*next(iter(self._silent.items())))
 
     def _drop(self, visitor: str, since: float) -> None:
-        """Forget a visitor who has been silent since a moment."""
+        """Drop a visitor who has not listened since a moment."""
         if self._silent.get(visitor) == since:
             del self._silent[visitor]
             self._forget(visitor)
 
     def _forget(self, visitor: str) -> None:
-        """End the runs of a visitor, and keep no message."""
+        """End the runs of a visitor and discard the messages."""
 
         async def clean() -> None:
             await self._queue.clean_events(session_hash=visitor)
@@ -92,7 +92,7 @@ class Listening:
                 self._let_go(visitor)
 
         queueing.leave(visitor)
-        # Not awaited: the stream that broke off may be ended at any moment.
+        # Not awaited, because a broken stream can be cancelled at any moment.
         task = asyncio.get_running_loop().create_task(clean())
         self._dropping.add(task)
         task.add_done_callback(self._dropping.discard)
@@ -102,13 +102,13 @@ class Listening:
         self._queue.pending_event_ids_session.pop(visitor, None)
 
     def check_room(self, queue: str, visitor: str = "", inline: str = "") -> None:
-        """Refuse what would wait behind too many others of its own kind, or of its own.
+        """Refuse a call if too many of its kind, or of its visitor, are waiting.
 
         Args:
-            inline: the endpoint, where its values hold whole files.
+            inline: the endpoint, if its values contain whole files.
 
         Raises:
-            Refused: the queue is full, or the visitor has many runs in it.
+            Refused: the queue is full, or the visitor has too many runs in it.
         """
         found = self._queue.event_queue_per_concurrency_id.get(queue)
         waiting = list(found.queue) if found else []
@@ -123,7 +123,7 @@ class Listening:
             self._make_room(alike, MOST_INLINE, MOST_INLINE)
 
     def _make_room(self, waiting: list[Any], crowd: int, most: int) -> None:
-        """Drop one of a crowd that nobody listens to; `Refused` where there is none of too many."""
+        """Drop a waiting call without a listener; `Refused` if there is none and too many wait."""
         if len(waiting) < crowd:
             return
         before = time.monotonic() - YOUNG_S
@@ -142,7 +142,7 @@ class Listening:
     async def stream(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, visitor: str
     ) -> None:
-        """Answer with a visitor's messages, and end its runs at once when the line does."""
+        """Answer with a visitor's messages, and end its runs as soon as the connection breaks."""
         left, complete, listens = asyncio.Event(), False, True
         begun = [await receive()]
         self._streams[visitor] += 1
@@ -160,7 +160,7 @@ class Listening:
             while (await receive())["type"] != "http.disconnect":
                 pass
             left.set()
-            # An answer that is complete ends the line, too; other runs of the visitor go on.
+            # A complete answer also ends the connection; other runs of the visitor continue.
             if not complete:
                 end()
                 self._forget(visitor)
@@ -184,6 +184,6 @@ class Listening:
             if listens:
                 end()
                 if self._queue.pending_event_ids_session.get(visitor):
-                    self.asked(visitor)  # For more, while the stream came to its end.
+                    self.asked(visitor)  # For a new call that came while the stream ended.
                 elif visitor not in self._streams and visitor not in self._silent:
                     self._let_go(visitor)

@@ -1,14 +1,13 @@
-"""The endpoints as tools for agents, over MCP: listed from what the app says of itself, called as
-any program calls them.
+"""The endpoints as MCP tools for agents, listed from the app's API and called like any endpoint.
 
 Notable:
 
-- The server is that of the `mcp` package. A call is a request to this app, in the same process: it
-  is checked, waits and is answered like one that came over HTTP.
-- An agent that leaves closes its line, as any other visitor does.
-- A tool is called what its endpoint is. An endpoint that takes uploaded files is none: an agent has
-  no way to upload.
-- Gradio's own server stays, for it tells the page that there is one, and people what it is.
+- The server is that of the `mcp` package. A call is a request to this app in the same process: it
+  is checked, queued and answered like one over HTTP.
+- An agent that leaves closes its connection, like any other visitor.
+- A tool has the name of its endpoint. Endpoints that take uploaded files are not tools, because
+  agents cannot upload.
+- Gradio's own server stays, because the page uses it to tell visitors about MCP.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from kronviz.app.server.queueing import endpoints
 
 PATH = "/gradio_api/mcp"
 _LOOK_S = 0.5
-"""How often it is looked whether an agent is gone."""
+"""Seconds between checks whether an agent has left."""
 _ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 _PASSED_ON = (b"host", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for")
 
 Information = Callable[[Scope], Awaitable[dict[str, Any]]]
-"""Gives the named endpoints as ``/gradio_api/info`` lists them, asked on behalf of a request."""
+"""Returns the named endpoints as in ``/gradio_api/info``, on behalf of a request."""
 
 
 def available() -> bool:
-    """Return whether the package is installed that speaks MCP."""
+    """Return whether the ``mcp`` package is installed."""
     return importlib.util.find_spec("mcp") is not None
 
 
@@ -51,11 +50,11 @@ async def ask(
     sent: object = None,
     gone: asyncio.Event | None = None,
 ) -> tuple[int, bytes]:
-    """Return the status and the body of this app's own answer to a request.
+    """Send a request to this app; return the status and the body of its answer.
 
     Args:
-        scope: of the request on whose behalf it is asked.
-        sent: what is sent as JSON.
+        scope: scope of the request on whose behalf this one is sent.
+        sent: the body, sent as JSON.
         gone: set once nobody waits for the answer any more.
     """
     body = b"" if sent is None else json.dumps(sent).encode()
@@ -82,13 +81,13 @@ async def ask(
 
 
 class Tools:
-    """The MCP server: a web application that knows some paths below `PATH`, and leaves the rest.
+    """The MCP server: a web application for some paths below `PATH`, which passes on the rest.
 
     Args:
-        app: answers the calls to endpoints.
-        rest: answers what is not a matter of MCP.
+        app: application that answers the calls to endpoints.
+        rest: application that answers all other requests.
         information: the endpoints.
-        name: of the server.
+        name: name of the server.
     """
 
     def __init__(self, app: ASGIApp, rest: ASGIApp, information: Information, name: str):
@@ -99,13 +98,13 @@ class Tools:
         self._app, self._rest, self._information = app, rest, information
         self._server: Any = Server(name)
         self._server.list_tools()(self._tools)
-        # The endpoint checks its values; a schema would be checked on the event loop, for seconds.
+        # The endpoint checks its values; checking a schema would block the event loop for seconds.
         self._server.call_tool(validate_input=False)(self._call)
         self._lines = StreamableHTTPSessionManager(self._server, stateless=True)
         self._events = SseServerTransport(f"{PATH}/messages/")
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Return what the app runs in, once."""
+        """Return the context in which the app runs; can be entered once."""
         return self._lines.run()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +126,7 @@ class Tools:
             await self._rest(scope, receive, send)
 
     async def _chosen(self, request: Request) -> list[Any]:
-        """Return the tools that the address names, comma-separated; else all."""
+        """Return the tools named in the address, comma-separated, or all of them."""
         asked = request.query_params.get("tools", "")
         names = [_prefix() + name for name in asked.split(",")]
         tools = _described(await self._information(request.scope))
@@ -137,7 +136,7 @@ class Tools:
         return await self._chosen(self._server.request_context.request)
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> list[Any]:
-        """Call an endpoint as a program does, for as long as the agent waits."""
+        """Call an endpoint like a program, for as long as the agent waits."""
         from mcp.types import TextContent
 
         if name not in {tool.name for tool in await self._tools()}:
@@ -147,7 +146,7 @@ class Tools:
         endpoint = name.removeprefix(_prefix())
         asking = asyncio.create_task(self._answer(request.scope, endpoint, arguments, gone))
         try:
-            # The answer to a message is another request than the message, which ends at once.
+            # The request of the message ends at once; its answer goes out in another request.
             watched = not request.url.path.startswith(f"{PATH}/messages")
             while not (await asyncio.wait([asking], timeout=_LOOK_S))[0]:
                 if watched and await request.is_disconnected():
@@ -175,13 +174,13 @@ class Tools:
 
 
 def _prefix() -> str:
-    """Return what tools of a Space are called by before their endpoints' names, as Gradio does."""
+    """Return the prefix of tool names in a Space, the same as Gradio's."""
     space = os.environ.get("SPACE_ID", "").rpartition("/")[2]
     return f"{space}_" if space else ""
 
 
 def _described(named: dict[str, Any]) -> list[Any]:
-    """Return the endpoints that an agent can call as tools."""
+    """Return the endpoints that an agent can call, as tools."""
     from mcp.types import Tool
 
     tools = []
@@ -213,7 +212,7 @@ def _if_any(**given: Any) -> dict[str, Any]:
 
 
 def _written(tool: Any) -> dict[str, Any]:
-    """Return a tool as ``/gradio_api/mcp/schema`` lists it."""
+    """Return a tool in the form of ``/gradio_api/mcp/schema``."""
     endpoint = tool.name.removeprefix(_prefix())
     meta = {"file_data_present": False, "mcp_type": "tool", "endpoint_name": endpoint}
     said = tool.model_dump(include={"name", "description", "inputSchema"})

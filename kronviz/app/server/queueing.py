@@ -1,16 +1,16 @@
-"""Listeners that answer in one request, whichever process of the app it reaches.
+"""Queues and threads for the app's work, and the sessions of its visitors.
 
 Notable:
 
-- Gradio's queue hands an answer out in a second request, which has to reach the process that got
-  the first. What follows typing must not depend on that, so it bypasses the queue.
-- Long runs do wait in Gradio's queue. A visitor's place there can be asked, and it can be left.
-- Gradio writes the whole page down for every visitor and every call to an endpoint, so that it can
-  make a deep link of it. This app has no such links: `session` copies one pattern instead, and a
-  thousand visitors take little time and memory.
-- `leave` notes a visitor who has closed the line, and a run asks `still_there` at each step.
-- Each kind of work has a few threads of its own, where its requests wait in line: a request in one
-  tab never holds up another tab.
+- Gradio's queue delivers an answer in a second request, which must reach the same process as the
+  first. Answers that follow typing must not depend on that, so they bypass the queue.
+- Long runs wait in Gradio's queue. A visitor can ask for the place there, and leave.
+- Gradio copies the whole page for every visitor and every call to an endpoint, to make deep links.
+  This app has no deep links: `session` copies one pattern instead, so that a thousand visitors take
+  little time and memory.
+- `leave` notes that a visitor has disconnected, and a run checks `still_there` at each step.
+- Each kind of work has a few threads, on which its requests wait: a request in one tab never
+  blocks another tab.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from kronviz.progress import Stopped
 
 MOST_KNOWN = 10_000
 LONG = frozenset({"lab", "map"})
-"""Queues of runs that take long."""
+"""Queues of long runs."""
 CAPACITY = 1_000
-"""Visitors whose state is kept."""
+"""Number of visitors whose state is kept."""
 _Session = state_holder.SessionState
 _UNCHANGED = {"__type__": "update"}
 _apps: WeakSet[gr.Blocks] = WeakSet()
@@ -48,7 +48,7 @@ _visitor: ContextVar[str] = ContextVar("visitor", default="")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What is known of a named endpoint: the queue it waits in, and its docstring."""
+    """A named endpoint: its queue and its docstring."""
 
     queue: str
     doc: str
@@ -59,12 +59,12 @@ endpoints: dict[str, Endpoint] = {}
 
 
 def offer(function: Callable[..., Any], name: str, queue: str) -> Callable[..., Any]:
-    """Return a function to be published as an endpoint, in which `still_there` knows its visitor.
+    """Return a function to publish as an endpoint, in which `still_there` knows the visitor.
 
     Args:
-        function: of annotated arguments.
-        name: of the endpoint.
-        queue: the concurrency id of the queue it waits in.
+        function: a function with annotated arguments.
+        name: name of the endpoint.
+        queue: concurrency id of the queue in which calls wait.
     """
     endpoints[name] = Endpoint(queue, inspect.getdoc(function) or "")
     signature = inspect.signature(function)
@@ -94,7 +94,7 @@ def offer(function: Callable[..., Any], name: str, queue: str) -> Callable[..., 
 
 
 def watch(app: gr.Blocks) -> None:
-    """Have an app's queue asked where somebody waits, and its visitors' states made here."""
+    """Use an app's queue in this module, and make its visitors' states here."""
     _apps.add(app)
     state_holder.SessionState = session  # type: ignore[assignment,misc]
 
@@ -105,23 +105,23 @@ def _pattern(blocks: gr.Blocks) -> object:
 
 
 def session(blocks: gr.Blocks) -> object:
-    """Return the state of a new visitor, made from one pattern."""
+    """Return the state of a new visitor, copied from one pattern."""
     made = copy.copy(_pattern(blocks))
-    # What it holds is the visitor's own; of the page nothing is written down yet.
+    # Its values belong to the visitor; nothing of the page is copied yet.
     for name, value in vars(made).items():
         vars(made)[name] = {} if isinstance(value, dict) else copy.copy(value)
     return made
 
 
 def place_in_queue(concurrency_id: str, session: str, function: Callable[..., Any]) -> int | None:
-    """Return where a visitor's run stands in Gradio's queue: 1 is the next to start.
+    """Return the place of a visitor's run in Gradio's queue: 1 is the next to start.
 
     Args:
-        session: the visitor's, from `gr.Request`.
-        function: of the listener that waits.
+        session: the visitor's session, from `gr.Request`.
+        function: function of the waiting listener.
 
     Returns:
-        ``None`` where no such run waits.
+        The place, or ``None`` if no such run waits.
     """
     for place, (_, event) in enumerate(_waiting(concurrency_id), start=1):
         if _is(event, session, function):
@@ -130,17 +130,17 @@ def place_in_queue(concurrency_id: str, session: str, function: Callable[..., An
 
 
 def waiting(concurrency_id: str) -> int:
-    """Return how many runs wait in one of Gradio's queues, those under way not counted."""
+    """Return the number of runs that wait in one of Gradio's queues, without the active ones."""
     return sum(1 for _ in _waiting(concurrency_id))
 
 
 async def leave_queue(
     concurrency_id: str, session: str, function: Callable[..., Any], outputs: int
 ) -> bool:
-    """Take a visitor's run out of Gradio's queue, where it waits there; its page is told so.
+    """Take a visitor's waiting run out of Gradio's queue and tell its page.
 
     Args:
-        outputs: how many the listener has; they stay as they are.
+        outputs: number of the listener's outputs, which stay unchanged.
     """
     for app, event in _waiting(concurrency_id):
         if _is(event, session, function):
@@ -152,14 +152,14 @@ async def leave_queue(
 
 
 def leave(visitor: str) -> None:
-    """Note that nobody waits any more for what a visitor has asked."""
+    """Note that nobody waits for a visitor's answers any more."""
     _gone[visitor] = None
     while len(_gone) > MOST_KNOWN:
         _gone.popitem(last=False)
 
 
 def come_back(visitor: str) -> None:
-    """Note that a visitor asks for something again."""
+    """Note that a visitor makes calls again."""
     _gone.pop(visitor, None)
 
 
@@ -167,11 +167,11 @@ def still_there(visitor: str = "") -> Callable[..., bool]:
     """Return a `Progress` that ends a run at its next step once its visitor has left.
 
     Args:
-        visitor: the session; an endpoint's own (see `offer`) where none is named.
+        visitor: the session; by default that of the current endpoint call (see `offer`).
 
     Returns:
-        A function that returns True, and raises `Stopped` where nobody waits for the answer: what
-        a probe sums up of a stopped run would be computed for nobody.
+        A function that returns True, or raises `Stopped` if nobody waits for the answer, because
+        nobody would see a partial result.
     """
     asked = visitor or _visitor.get()
 
@@ -195,18 +195,18 @@ def _is(event: Any, session: str, function: Callable[..., Any]) -> bool:
 
 
 class Line:
-    """A few threads for one kind of work; wraps the functions that do it.
+    """A few threads for one kind of work, which wraps the functions that do it.
 
     Args:
-        name: what the threads are called.
-        places: how many requests are worked on at a time.
+        name: name of the threads.
+        places: number of requests that run at a time.
     """
 
     def __init__(self, name: str, places: int = 2):
         self._threads = ThreadPoolExecutor(places, thread_name_prefix=name)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        """Return the function as one that waits in this line; its listener has ``queue=False``."""
+        """Return a function that runs on these threads, for listeners with ``queue=False``."""
 
         @functools.wraps(function)
         async def answer(*arguments: Any) -> Any:
@@ -217,7 +217,7 @@ class Line:
             try:
                 return function(*arguments)
             except (KeyboardInterrupt, SystemExit) as error:
-                # It would end the event loop, and so the app.
+                # It would end the event loop and thus the app.
                 raise RuntimeError(type(error).__name__) from error
 
         return answer

@@ -1,13 +1,13 @@
-"""Where uploaded files lie: a folder of our own, of bounded size, with nothing old in it.
+"""Keep uploaded files in a separate folder of bounded size, and delete old ones.
 
 Notable:
 
-- An upload reserves what it announces before its first byte is read; one that announces nothing
-  reserves as it comes. So many at once cannot pass the limit on all of them together.
-- Gradio deletes a file that came in whole once its time is up, and one whose form is wrong at once.
-  What breaks off, grows too large or has no end is made such a form here.
-- How far an upload is, is counted and told here: Gradio would keep each name that somebody asks
-  about for ever.
+- An upload reserves its announced size before its first byte is read; without an announced size it
+  reserves as it arrives. So simultaneous uploads cannot exceed their common limit.
+- Gradio deletes a complete file when its time is up, and a file with an invalid form at once.
+  Uploads that break off, grow too large or never end are turned into such forms here.
+- The progress of an upload is tracked and reported here, because Gradio would keep every name that
+  is asked for, forever.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from starlette.types import Message, Receive, Scope, Send
 from kronviz.app.server.bodies import Refused
 
 KEPT_S = 1800.0
-"""How long a file stays that nobody writes to, as `own_model.KEPT_S` is of what was read."""
+"""Seconds that a file is kept after the last write; `own_model.KEPT_S` is for what was read."""
 MOST_BYTES = 3_200_000_000
-"""All files together."""
+"""Largest size of all files together, in bytes."""
 MORE = 200_000
-"""Bytes that an upload may have beside its file."""
+"""Bytes that an upload may have in addition to its file."""
 _FOLDER, _BLOCK = "GRADIO_TEMP_DIR", 4096
 _STEP = 8_000_000
 _IDLE_S, _LONGEST_S, _WAIT_S, _BEAT_S = 60.0, 1800.0, 3.0, 0.2
@@ -43,22 +43,22 @@ _TOO_LARGE = "The upload is larger than the maximum allowed size of {:,} bytes; 
 
 
 def use_own_folder() -> None:
-    """Have Gradio put files into a folder of ours within its own, shared by all our processes."""
+    """Make Gradio put files into a subfolder of its own, which all our processes share."""
     gradio = Path(os.environ.get(_FOLDER) or Path(tempfile.gettempdir(), "gradio"))
     own = gradio if gradio.name == "kronviz" else gradio / "kronviz"
     os.environ[_FOLDER] = str(own.resolve())
 
 
 def folder() -> Path:
-    """Return the folder that files may be served from."""
+    """Return the folder from which files may be served."""
     return Path(os.environ[_FOLDER]).resolve()
 
 
 def delete_old(kept_s: float = KEPT_S) -> int:
-    """Delete the files that nobody has written to for ``kept_s`` seconds, and empty folders.
+    """Delete files that were not written to for ``kept_s`` seconds, and empty folders.
 
     Returns:
-        The bytes that the others take on the disk.
+        The size of the other files in bytes.
     """
     now, total, own = time.time(), 0, os.environ[_FOLDER]
     for folder, _, names in os.walk(own, topdown=False):
@@ -72,25 +72,23 @@ def delete_old(kept_s: float = KEPT_S) -> int:
                     total += max(found.st_size, _BLOCK)
             except FileNotFoundError:  # Another process was there first.
                 continue
-        with contextlib.suppress(OSError):  # As for a folder that is not empty.
+        with contextlib.suppress(OSError):  # A folder that is not empty, for example.
             if folder != own and now - os.stat(folder).st_mtime > kept_s:
                 os.rmdir(folder)
     return total
 
 
 def have_room() -> bool:
-    """Return whether all that is here and all that was reserved fits, once the old files are
-    gone.
-    """
+    """Delete old files; return whether the others and all reservations fit."""
     return delete_old() + sum(one.reserved - one.came for one in _under_way) <= MOST_BYTES
 
 
 class Upload:
-    """One upload while it comes in.
+    """One upload in progress.
 
     Args:
-        scope: of the request.
-        largest: bytes that a file may have.
+        scope: scope of the request.
+        largest: largest size of a file in bytes.
     """
 
     def __init__(self, scope: Scope, largest: int):
@@ -107,14 +105,14 @@ class Upload:
         self._began = time.monotonic()
 
     async def begin(self, announced: int) -> None:
-        """Reserve what was announced. `Refused` if it is too large or there is no room."""
+        """Reserve the announced size; `Refused` if it is too large or there is no room."""
         if announced > self._limit:
             raise Refused(413, _TOO_LARGE.format(self._limit))
         _under_way.append(self)
         await self._reserve(max(announced, _STEP))
 
     async def _reserve(self, size: int) -> None:
-        # Reserved first: others that come meanwhile must see it.
+        # Reserved first, so that simultaneous uploads see it.
         self.reserved += size
         if not await run_in_threadpool(have_room):
             raise Refused(
@@ -122,9 +120,9 @@ class Upload:
             )
 
     def received(self, receive: Receive) -> Receive:
-        """Return the body as Gradio reads it; whatever is wrong with it is an error of the form.
+        """Return the body for Gradio to read; any problem becomes an error of the form.
 
-        Gradio deletes what has come of a form with an error.
+        Gradio deletes the received part of a form with an error.
         """
         whole = False
 
@@ -146,7 +144,7 @@ class Upload:
                 self.name = named[1].decode("utf-8", "replace") if named else ""
             self.came += len(body)
             if self.came > self._limit:
-                # Gradio answers 413 to these words.
+                # Gradio answers these words with status 413.
                 raise MultiPartException(_TOO_LARGE.format(self._limit))
             if self.came > self.reserved:
                 try:
@@ -162,16 +160,16 @@ class Upload:
         return counted
 
     def end(self) -> None:
-        """Give back what was reserved."""
+        """Release the reservation."""
         if self in _under_way:
             _under_way.remove(self)
 
 
 async def tell_progress(scope: Scope, send: Send) -> None:
-    """Answer the page's question how far an upload is, until it has ended.
+    """Stream the progress of an upload to the page until it has ended.
 
     Raises:
-        Refused: there is no such upload, or somebody is told already.
+        Refused: there is no such upload, or another page follows it already.
     """
     query = parse_qs(scope["query_string"].decode("latin-1"))
     identifier = query.get("upload_id", [""])[0]
