@@ -1,8 +1,8 @@
 """The view “About”: our figures beside the paper's, limits, sources.
 
-Ours are read from the files of the pair on the page each time, the spelling test from the run that
-`kronviz.probes.kept` keeps with the weights that it read; the paper's come from
-`kronviz.published`, labelled as such.
+Our figures are read from the files of the pair on the page each time, those of the spelling test
+from the run that `kronviz.probes.kept` stores with the weights. The paper's figures come from
+`kronviz.published` and are labelled as such.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ LICENCES = (
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     parts = [
         html_part(part, f"kv-about-{name}")
         for name, part in _page(context, context.default).items()
@@ -76,7 +76,7 @@ def build(context: Context) -> None:
 
 
 def method_endpoint(context: Context) -> Callable[..., Answer]:
-    """Return the picture as numbers, for the API and for agents."""
+    """Return the endpoint with the picture's numbers, for the API and for agents."""
 
     def method_(text: str, numbers: int = NUMBERS, pair: str = "") -> Answer:
         """Follow a string from its bytes to the vector that the byte-level model reads.
@@ -101,9 +101,7 @@ def method_endpoint(context: Context) -> Callable[..., Answer]:
 
 
 def _page(context: Context, pair: str | None) -> dict[str, Markup]:
-    """Return each part of the page by its name, a component each: what it shows can be saved
-    alone.
-    """
+    """Return the parts of the page by name, one component each, so that each can be saved alone."""
     name = pair or ""
     folders = arm_folders(context.folder(name))
     sources = training_sources(folders["kron"]) if "kron" in folders else ()
@@ -194,9 +192,7 @@ def _figures(context: Context, name: str) -> Markup:
 
 
 def _spelling(found: KeptRobustness | None) -> list[tuple[object, object, object]]:
-    """Return the four metrics of the spelling test, ours with their intervals, beside the
-    paper's.
-    """
+    """Return the four metrics of the spelling test: ours with intervals, and the paper's."""
     rows: list[tuple[object, object, object]] = []
     for metric, theirs in published.ROBUSTNESS.items():
         row = found.report.metric(metric) if found else None
@@ -237,7 +233,7 @@ def _measured(found: KeptRobustness | None, name: str) -> list[object]:
     if found is None:
         command = element("code", f"python -m kronviz.probes.kept checkpoints/{name}")
         return [
-            "The spelling test of these weights was not kept: ",
+            "The spelling test of these weights is not stored: ",
             command,
             ", or run it in ",
             lab,
@@ -246,7 +242,7 @@ def _measured(found: KeptRobustness | None, name: str) -> list[object]:
     return [
         "The spelling test, by ",
         element("code", found.command),
-        f" over {found.report.done} pairs of texts with 95% intervals; run it again in ",
+        f" over {found.report.done} pairs of texts with 95% intervals; repeat it in ",
         lab,
         ".",
     ]
@@ -316,7 +312,7 @@ def _citation() -> Markup:
 
 def _sources(sources: tuple[Source, ...], name: str) -> Markup:
     if not sources:
-        return element("p", f"The pair “{name}” came without a card that names its text.")
+        return element("p", f"The pair “{name}” has no card that names its training text.")
     rows = [
         element(
             "tr",

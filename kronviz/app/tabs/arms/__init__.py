@@ -1,1 +1,1 @@
-"""The arms view: which input embedding wins what."""
+"""The arms view: which input embedding wins where."""

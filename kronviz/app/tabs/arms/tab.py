@@ -1,4 +1,4 @@
-"""The arms view: every input embedding that was trained side by side, and which one wins what."""
+"""The arms view: all input embeddings that were trained side by side, and which one wins where."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMAND = "python -m kronviz.probes.study"
 
 
 def build(context: Context) -> None:
-    """Lay the view out. Call inside a `gr.Tab`."""
+    """Lay out the view. Call inside a `gr.Tab`."""
     try:
         found = studies(STUDIES)
     except InputError as error:

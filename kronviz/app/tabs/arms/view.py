@@ -1,4 +1,4 @@
-"""The arms view as HTML: the verdict, and a table with one row an arm."""
+"""The arms view as HTML: the verdict, and a table with one row per arm."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CURVES = (
 
 
 def finding(study: Study) -> Markup:
-    """Return the verdict in a sentence or two, and what was trained."""
+    """Return the verdict in one or two sentences, and a description of the models."""
     return element(
         "div",
         element("h2", marked(_capital(_vocabulary(study.vocabulary))), class_="kv-title"),
@@ -59,7 +59,7 @@ def finding(study: Study) -> Markup:
 
 
 def table_of(study: Study) -> Markup:
-    """Return the table: what each arm costs, its losses, and their differences from the table's."""
+    """Return a table of each arm's cost, its losses, and their differences from bpe-untied's."""
     times = [
         ("Embedding", "time, of a table’s"),
         ("A step", "time, of a table’s"),
@@ -80,7 +80,7 @@ def table_of(study: Study) -> Markup:
 
 
 def longer_run(evidence: TrainingEvidence) -> Markup:
-    """Return what became of the further arms of a set of models that was trained for longer."""
+    """Describe how the further arms of a set of models did that was trained for longer."""
     said, moral = [], ""
     for curve in evidence.further:
         if curve.final_nats is None:
@@ -105,7 +105,7 @@ def longer_run(evidence: TrainingEvidence) -> Markup:
 
 
 def gaps_caption(study: Study) -> str:
-    """Return what the chart of the differences by tokens per run shows, and what a fit says."""
+    """Return the caption of the chart of differences by tokens per run, with an extrapolation."""
     said = (
         "Each arm’s validation loss at the end of a run minus the better table’s, for runs of "
         "several lengths. Below the line, an arm beats the table."
@@ -124,7 +124,7 @@ def gaps_caption(study: Study) -> str:
 
 
 def costs_note(costs: CostsAbout) -> Markup:
-    """Return one sentence on how the times were measured."""
+    """Return one sentence about how the times were measured."""
     return element(
         "p",
         marked(

@@ -1,4 +1,4 @@
-"""The byte view for programs: its five named endpoints, with plain arguments and JSON results."""
+"""The byte view for programs: five named endpoints with plain arguments and JSON results."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """Return the endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def published(
         settings: type, name: str, says: str, ask: Callable[[Predictor, Any], object], order: str

@@ -1,10 +1,10 @@
-"""The first picture of the byte view: letters, what each adds to kron, and the cells of the code.
+"""The first picture of the byte view: letters, their parts of kron's vector, and their cells.
 
 Notable:
 
-- One sheet: a column a position, so that a letter, its bar and its cell stand below each other.
-- Rows of byte values without a cell are drawn as one strip between the others. The page unfolds
-  all strips to the height of their rows, which makes it the whole grid of 256 rows.
+- The sheet has one column per position, with a letter, its bar and its cell below each other.
+- Rows of byte values without a cell are drawn as one strip. The page can unfold all strips to the
+  height of their rows, which gives the whole grid of 256 rows.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from kronviz.probes.byteview import ByteView, Cell, Contribution
 BAR_PIXELS = 72
 HEADER_ROWS = 4
 COMMON = 0.05
-"""Share of an embedding from which on the headline speaks of what all strings have in common."""
+"""Smallest share common to all strings that the headline mentions."""
 
 
 def view(found: ByteView) -> Markup:
-    """Return everything about one string: the finding, the sheet, and its numbers."""
+    """Return the view of one string: the finding, the sheet and the numbers."""
     return element(
         "div",
         element("p", _finding(found), class_="kv-finding", role="status"),

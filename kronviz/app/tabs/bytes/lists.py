@@ -43,7 +43,7 @@ def nearest(report: NeighborReport) -> Markup:
 
 
 def vocabulary_name(name: str) -> str:
-    """Return a vocabulary as people call it: ``GPT-2``, or ``GPT-2, first 8,192``."""
+    """Return the common name of a vocabulary: ``GPT-2``, or ``GPT-2, first 8,192``."""
     base, _, size = name.partition(":")
     known = VOCABULARY_NAMES.get(base, base)
     return f"{known}, first {int(size):,}" if size else known
@@ -139,11 +139,11 @@ def _neighbor(found: Neighbor) -> Markup:
 
 
 def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collisions) -> Markup:
-    """Return how many tokens share a code, by vocabulary and rule, and the largest groups of one.
+    """Return how many tokens share a code, by vocabulary and rule, and the largest groups.
 
     Args:
         counts: for each vocabulary, by true bytes and by the reference's rule.
-        listed: whose groups are listed.
+        listed: the vocabulary and rule whose groups are listed.
     """
     above = [
         element("th", word, scope="colgroup" if span > 1 else "col", colspan=span, rowspan=rows)

@@ -132,9 +132,7 @@ def _vector(found: Method) -> Markup:
 
 
 def _bars(found: Method, values: Sequence[float], middle: float) -> Markup:
-    """Return the bars over and under a line; what is below zero is outlined, so that shape says it
-    too.
-    """
+    """Return bars over and under a line; negative ones are outlined, so that shape shows it too."""
     tallest = max(abs(value) for row in (*found.rows, found.common) for value in row) or 1.0
     highest = max(abs(value) for value in found.vector) or 1.0
     room = (HEIGHT - _TOP) / (len(found.rows) + 1) / 2 - 1

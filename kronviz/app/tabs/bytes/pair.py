@@ -1,10 +1,10 @@
-"""Two strings on the page: which bytes they share, and how alike each model finds them.
+"""Two strings on the page: the bytes that they share, and their similarity in each model.
 
 Notable:
 
-- Three marks that need no colour: a shared byte is a filled box with a bar down to its twin, a
-  moved one an outlined box with a thin line to where it went, one that only one string has is
-  dashed and struck through.
+- Three marks work without colour: a shared byte is a filled box with a bar to its twin, a moved
+  byte an outlined box with a thin line to its new place, a byte of one string only is dashed and
+  struck through.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ CENTRED = term(
 
 
 def view(found: Similarity) -> Markup:
-    """Return everything about two strings: the finding, both rows of bytes, and three
-    similarities.
-    """
+    """Return the view of two strings: the finding, both rows of bytes, and three similarities."""
     return element(
         "div",
         element("p", _finding(found), class_="kv-finding kv-smaller", role="status"),
@@ -55,9 +53,7 @@ def view(found: Similarity) -> Markup:
 
 
 def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> Markup:
-    """Return both strings as rows of marked boxes over common positions, with lines between
-    twins.
-    """
+    """Return both strings as rows of marked boxes by position, with lines between twins."""
     columns = min(found.pos_dim, max(found.first_length, found.second_length) + 1)
     positions = [
         element("span", p, class_="kv-position", style=f"grid-column: {p + 1}", aria_hidden="true")
@@ -104,7 +100,7 @@ def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> M
 
 
 def legend() -> Markup:
-    """Return what the three marks mean."""
+    """Return the legend of the three marks."""
     entries = (
         ("shared", "a", "shared: same byte, same position; the only ones that count"),
         ("moved", "a", "moved: same byte, another position, so another cell"),

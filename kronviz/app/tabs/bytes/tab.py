@@ -3,12 +3,14 @@
 Notable:
 
 - What follows typing (method, sheet, second string, walk) is one call, so that its parts never
-  contradict each other; the search through a vocabulary follows it, and holds nothing back.
-- Each question has a number, and the page never draws an answer that is older than the one it
-  shows: typing and the slider are asked by listeners of their own, and the slower may be the older.
-- The tab opens with an answer and asks for nothing until somebody types. A link is followed by the
-  page itself, which opens the tab and fills the fields in as a person would.
-- `encode_api` has the same answers for programs.
+  contradict each other. The search through a vocabulary comes after it and delays nothing.
+- Each question has a number, and the page never draws an answer older than the one it shows,
+  because
+  typing and the slider have separate listeners whose answers may arrive in any order.
+- The tab opens with an answer and sends nothing until somebody types. The page itself follows
+  links:
+  it opens the tab and fills in the fields as a person would.
+- `api` has the same answers for programs.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ _SHORT = 12
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     trained = kron_embedding(context.predictor())
     own = trained.pos_dim if trained else DEFAULT_POS_DIM
     sizes = sorted({*POSITIONS, own})
@@ -152,7 +154,7 @@ def build(context: Context) -> None:
             "kv-byte-shared",
         )
 
-    # A component and no state: the browser keeps it, so that any process can answer.
+    # A component instead of a state: the browser keeps it, so that any process can answer.
     unfolded = gr.Checkbox(False, label="Tokens that share a code", elem_classes="kv-gone")
     asked = gr.Number(0, visible=False)
     line, counting = Line("bytes"), Line("collisions", 1)
@@ -225,7 +227,7 @@ def _views(
     place: float,
     models: str | None,
 ) -> tuple[Any, ...]:
-    """Return the method, the sheet, the second string, the walk, and the slider that walks."""
+    """Return the method, the sheet, the second string, the walk, and the walk's slider."""
     text, second = clean_text(text or ""), clean_text(second or "")
     try:
         predictor = context.predictor(models)
@@ -272,7 +274,7 @@ def _newest(value: Markup, identifier: str) -> gr.HTML:
 
 
 def _numbered(view: Markup, number: float) -> Markup:
-    """Return an answer that tells the page which of its questions it is for."""
+    """Return an answer with the number of its question."""
     return join([Markup(f"<!--{int(number)}-->"), view])
 
 
@@ -312,7 +314,7 @@ def _tries(examples: Any) -> Markup:
 
 
 def _shown(text: str) -> Markup:
-    """Return a string on a button: as it looks, with signs only for what has no look."""
+    """Return a string for a button: as it looks, with signs only for invisible characters."""
     short = text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
     plain = (short.strip() == short and short.isprintable()) or len(short.encode()) > len(short) + 3
     return element("bdi", short if plain else visible(short.encode()))

@@ -2,10 +2,11 @@
 
 Notable:
 
-- One small picture a kind of edit, all on one scale, with the word's own letters as the axis:
+- There is one small picture per kind of edit, all on one scale, with the word's letters as the
+  axis:
   a substitution is a low step everywhere, an insertion a slope that begins at a cliff.
-- Series differ in shape as in colour: squares for the code, discs for kron, diamonds for bpe.
-- A column can be clicked to walk there; the slider and the choice of kind do the same by keyboard.
+- Series differ in shape as well as colour: squares for the code, discs for kron, diamonds for bpe.
+- Click a column to walk there; the slider and the choice of kind do the same by keyboard.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ from kronviz.probes.stringpair import Similarity
 HEIGHT = 100
 DENSE_SLOTS = 14
 _AN = "aefhilmnorsx"
-"""Letters whose names begin with a vowel: an x, but a z."""
+"""Letters that take “an”: an x, but a z."""
 
 
 def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | None) -> Markup:
-    """Return the finding, the edit that was chosen, and a picture for each kind.
+    """Return the finding, the chosen edit, and a picture for each kind.
 
     Args:
         kind: the chosen kind of edit.
-        point: the chosen edit; ``None`` where this kind has none in this word.
-        pair: the word beside the edited one.
+        point: the chosen edit; ``None`` if this word has no edit of this kind.
+        pair: the word and the edited one.
     """
     return element(
         "div",
@@ -57,7 +58,7 @@ def view(walk: EditWalk, kind: str, point: EditPoint | None, pair: Similarity | 
 
 
 def nearest(walk: EditWalk, kind: str, position: int) -> EditPoint | None:
-    """Return the edit of a kind that is nearest to a position."""
+    """Return the edit of a kind nearest to a position."""
     points = [point for point in walk.points if point.kind == kind]
     return min(points, key=lambda point: abs(point.position - position), default=None)
 
@@ -204,9 +205,7 @@ def _drawing(points: Sequence[EditPoint], slots: int) -> Markup:
 
 
 def _down(cosine: float) -> float:
-    """Return how far below the top of the plot a cosine is drawn; one below 0 stands on the
-    line.
-    """
+    """Return how far below the top of the plot a cosine is drawn; below 0 it is on the line."""
     return round(HEIGHT * (1 - max(cosine, 0.0)), 1)
 
 

@@ -1,6 +1,6 @@
 """The picture of the method beside the texts: bytes, cells and vectors of the word at the cursor.
 
-The server sends what both models are given for every token; ``picture.js`` draws one word of it.
+The server sends the inputs of both models for every token; ``picture.js`` draws one word of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kronviz.probes.input_words import InputWords
 
 
 def picture() -> Markup:
-    """Return the empty picture; the script fills it in for each answer."""
+    """Return the empty picture, which the script fills in for each answer."""
     return element(
         "section",
         element("p", class_="kv-now-title"),
@@ -24,10 +24,10 @@ def picture() -> Markup:
 
 
 def data(found: InputWords) -> dict[str, object]:
-    """Return attributes with all that the picture is drawn from.
+    """Return attributes with all data of the picture.
 
-    A word is a list: its tokens in either text (first, one past the last), whether it differs, and
-    cosines by arm. Vectors are two hexadecimal digits a number, 0 is 80, by arm and id.
+    A word is a list: its tokens in each text (first, one past the last), whether it differs, and
+    its cosines by arm. Vectors, by arm and id, have two hexadecimal digits per number; 80 is 0.
     """
     words = [
         [word.clean, word.typo, word.changed, {a: round(c, 4) for a, c in word.cosines.items()}]

@@ -1,7 +1,7 @@
-"""Compare as the page shows it before the app is there: the same parts, with nothing to press.
+"""Compare as the page shows it before the app has loaded: the same parts without controls.
 
-What is drawn here comes with the page itself, so that a slow network has something to read; the
-tab that `build` lays out takes its place.
+This comes with the page itself, so that there is something to read on a slow network; the tab from
+`build` replaces it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ FIELDS = (
     ("The same, misspelled", "Type it with mistakes", 5),
     ("Right answer", "optional: what follows", 2),
 )
-"""Label, placeholder and share of the width of each field."""
+"""Label, placeholder and relative width of each field."""
 MISSPELL = "Misspell it for me"
 MANNER = "Kinds, strength and seed"
 
 
 def still(opening: Example, chips: Markup, answer: Markup) -> Markup:
-    """Return the first example and its answer as a picture of the tab."""
+    """Return a still picture of the tab with the first example and its answer."""
     texts = (opening.clean, opening.typo, opening.answer)
     columns = [
         _field(label, text, scale) for (label, _, scale), text in zip(FIELDS, texts, strict=True)

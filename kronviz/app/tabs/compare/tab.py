@@ -2,12 +2,12 @@
 
 Notable:
 
-- One listener answers every change, typed or made by a button. A keystroke that arrives while an
-  answer is under way waits as the last one; each answer carries the number of its question, and
-  the page never draws an answer that is older than the one it shows.
-- A keystroke is one request that any process can answer: it passes Gradio's queue by, and waits
-  with those of other visitors in `serving`, where what waits together is read together.
-- A page that is told that too many wait asks again by itself.
+- One listener answers every change, typed or made by a button. Of the keystrokes that arrive during
+  an answer only the last one waits. Each answer carries the number of its question, and the page
+  never draws an answer older than the one it shows.
+- A keystroke is one request that any process can answer. It bypasses Gradio's queue and waits with
+  those of other visitors in `serving`, which reads waiting requests together.
+- If too many wait, the page asks again by itself.
 - `compare` is the same comparison for programs, under ``/compare``.
 """
 
@@ -67,7 +67,7 @@ _NEWEST = (
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     examples, rule = first_examples(context)
     opening = examples[0]
     html_part(element("p", INTRO, class_="kv-intro"))
@@ -161,13 +161,13 @@ def build(context: Context) -> None:
 
 
 def first_view(context: Context) -> Markup:
-    """Return the tab as it is shown until the app is there."""
+    """Return the tab as it is shown until the app has loaded."""
     examples, rule = first_examples(context)
     return still(examples[0], _examples(examples, rule), _first_answer(context, examples[0]))
 
 
 def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
-    """Return the comparison as a function of plain strings for the API and for agents."""
+    """Return the endpoint for comparisons of plain strings, for the API and for agents."""
 
     async def compare(clean: str, typo: str, pair: str = "", answer: str = "") -> Answer:
         """Compare how two GPTs continue a clean and a misspelled text.
@@ -198,7 +198,7 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
 
 
 def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
-    """Return the examples of the page, the opening one first, and the rule that chose them."""
+    """Return the page's examples, the opening one first, and the rule by which they were chosen."""
     found = kept_run(context.folder())
     if found is not None and found.examples is not None:
         return found.examples.chosen, found.examples.rule
@@ -210,14 +210,14 @@ def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
 
 
 def _first_answer(context: Context, opening: Example) -> Markup:
-    """Return what the page shows for the example that it opens with."""
+    """Return the answer for the opening example."""
     return _answer(context, opening.clean, opening.typo, None, 0, opening.answer)
 
 
 def _answer(
     context: Context, clean: str, typo: str, pair: str | None, asked: int, right: str = ""
 ) -> Markup:
-    """Return what the page shows for two texts."""
+    """Return the answer for two texts."""
     try:
         found: Comparison | InputError = context.comparisons(pair).compare(
             clean_text(clean or ""), clean_text(typo or ""), clean_text(right or "")
@@ -245,7 +245,7 @@ def _drawn(
 
 
 def _choices(context: Context) -> tuple[tuple[str, tuple[Path, str]], ...]:
-    """Return the folder and the size of all models that can be chosen, by name."""
+    """Return name, folder and size of all models that can be chosen."""
     return tuple((name, (context.folder(name), size)) for name, size in context.sizes.items())
 
 
@@ -255,7 +255,7 @@ def _overall(folder: Path, known: tuple[tuple[str, tuple[Path, str]], ...]) -> M
 
 
 def _examples(examples: Sequence[Example], rule: str) -> Markup:
-    """Return a button for each example, with who is ahead on it."""
+    """Return a button for each example, with the arm that is ahead on it."""
     chips = [
         element(
             "button",
@@ -306,7 +306,7 @@ def _rule(rule: str) -> Markup:
 
 
 def _kind_label(kind: Kind) -> str:
-    """Return what a kind is called and what it does to a word."""
+    """Return the label of a kind and its effect on a word."""
     return f"{kind.label}: {kind.example.rpartition(' → ')[2]}"
 
 
@@ -319,7 +319,7 @@ def _report(made: Misspelling) -> Markup:
             for edit in made.edits
         ]
         said = join([element("ul", *items), f" · seed {made.seed}"])
-    # The note goes as soon as the texts are no longer those that it describes.
+    # The note disappears when the texts change.
     return element("div", said, class_="kv-edits", role="status", data_of=made.text)
 
 

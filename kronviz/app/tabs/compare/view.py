@@ -1,4 +1,4 @@
-"""A comparison as HTML: what it found in one sentence, the verdict, the tokens, the predictions.
+"""A comparison as HTML: the finding in one sentence, the verdict, the tokens, the predictions.
 
 Notable:
 
@@ -22,7 +22,7 @@ from kronviz.probes.input_words import InputWords
 
 ROWS = 10
 ABOUT_AS_MUCH = 0.9
-"""The share of the larger KL from which the smaller one is not called less."""
+"""Ratio of the smaller to the larger KL from which the two count as equal."""
 _DASH = "–"
 METRICS = (
     (
@@ -74,11 +74,11 @@ def result(
     """Return the whole answer to one comparison.
 
     Args:
-        comparison: what the predictor said.
-        sequence: which question of the page this answers; the page drops an answer that is older
-            than the one it shows.
-        inputs: what the models are given for each word, for the picture.
-        overall: what all pairs say, in a sentence.
+        comparison: the predictor's result.
+        sequence: number of the question on the page, which drops answers older than the one it
+            shows.
+        inputs: the models' inputs for each word, for the picture.
+        overall: a sentence about the result over all pairs.
     """
     farthest = max((arm.metrics.kl_nats for arm in comparison.arms), default=0.0)
     return _page(
@@ -103,10 +103,10 @@ def refusal(
     """Return the empty skeleton with one sentence that says what was wrong and what to do.
 
     Args:
-        sentence: what was wrong.
-        arms: names of the models.
+        sentence: the sentence.
+        arms: names of the arms.
         sequence, overall: as for `result`.
-        again_s: after how many seconds the page asks again by itself, if it does.
+        again_s: seconds after which the page asks again by itself, if it does.
     """
     names = list(arms)
     return _page(
@@ -150,7 +150,7 @@ def _page(
 
 
 def token(data_hex: str, changed: Sequence[int] = ()) -> Markup:
-    """Return a token inside a sentence or a table: its bytes made readable."""
+    """Return a token for a sentence or a table, with its bytes made readable."""
     return element("bdi", visible(bytes.fromhex(data_hex), changed), class_="kv-piece")
 
 
@@ -187,7 +187,7 @@ def moved(next_token: NextToken) -> Markup:
 
 
 def chance(share: float) -> Markup:
-    """Return a probability with as many digits as it takes to see it."""
+    """Return a probability with enough digits to show that it is not 0."""
     return number(share, 0 if share >= 0.095 else 1 if share >= 0.00095 else 2, percent=True)
 
 
@@ -226,9 +226,7 @@ def _losses(answer: NextToken) -> Markup:
 
 
 def _moved(kl_nats: float, farthest: float) -> Markup:
-    """Return a KL with a bar as long as its share of the larger one, so that both compare at a
-    glance.
-    """
+    """Return a KL with a bar, scaled to the larger KL."""
     share = max(kl_nats, 0.0) / farthest if farthest > 0 else 0.0
     return join(
         [

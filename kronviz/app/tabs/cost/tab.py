@@ -1,8 +1,8 @@
-"""The tab “Cost”: what kron saves and what it asks, for any vocabulary and any width.
+"""The tab “Cost”: what kron saves and what it costs, for any vocabulary and any width.
 
-The sums follow the controls. Times are measured at the press of a button, on the machine that the
-app runs on, in about two seconds; nothing here is a number from elsewhere, but the paper's, which
-are named as such.
+The breakdown follows the controls. A button measures times on the machine that the app runs on, in
+about two seconds. All figures are computed or measured here, except the paper's, which are labelled
+as such.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MEASURE = "Time a learned table and kron's encoders on the machine that answers,
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     start_with, fields = CostSettings(), Fields(MeasureSettings)
     first = input_cost(**vars(start_with))
     head = html_part(view.finding(first), "kv-cost-finding")
@@ -145,7 +145,7 @@ def build(context: Context) -> None:
 
 
 def _kept() -> Markup:
-    """Return the times that the page opens with, which may be of another machine."""
+    """Return the times that the page opens with, which may come from another machine."""
     found = kept_times()
     if found is None:
         return Markup("")
@@ -197,7 +197,7 @@ def _measured(
 
 
 def endpoints() -> tuple[Callable[..., Answer], ...]:
-    """Return the tab for programs: plain arguments, JSON results."""
+    """Return the tab's endpoints, with plain arguments and JSON results."""
 
     def cost(settings: Callable[[], CostSettings]) -> Answer:
         return answer(lambda: input_cost(**vars(settings())))
@@ -212,7 +212,7 @@ def endpoints() -> tuple[Callable[..., Answer], ...]:
 
 
 def _vocabulary(vocabulary: str, count: float | None) -> str:
-    """Return the name of a vocabulary, or the number of tokens beside it, checked."""
+    """Return the name of a vocabulary or, if it is empty, the number of tokens, checked."""
     if vocabulary != ANY:
         return read_vocabulary(vocabulary)[0]
     return str(whole_number(count, "the vocabulary", 1, MAX_VOCABULARY))

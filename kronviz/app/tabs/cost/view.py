@@ -1,4 +1,4 @@
-"""The sums and the times of the cost tab as HTML."""
+"""The cost breakdown and the times of the cost tab as HTML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kronviz.published import Published
 from kronviz.settings import written
 
 NAMES = {"r50k_base": "GPT-2", "cl100k_base": "cl100k", "o200k_base": "o200k"}
-"""How the vocabularies are called on the page; each name has the number of tokens beside it."""
+"""Names of the vocabularies on the page, each shown with its number of tokens."""
 _DASH = "–"
 _CONTESTANTS = {
     "table": ("bpe", "a table", "A row of the learned table for each token."),
@@ -34,7 +34,7 @@ _CONTESTANTS = {
 
 
 def finding(cost: InputCost) -> Markup:
-    """Return what it comes to, at the input and in the whole model."""
+    """Return the finding: the saving at the input and in the whole model."""
     table, projection = _count(cost.table_parameters), _count(cost.projection_parameters)
     more = cost.projection_parameters + cost.head_parameters - cost.table_parameters
     if cost.parameters_saved > 0:
@@ -58,7 +58,7 @@ def finding(cost: InputCost) -> Markup:
 
 
 def sums(cost: InputCost) -> Markup:
-    """Return every sum of both arms as a table, with the paper's figures where it gives any."""
+    """Return the cost breakdown of both arms as a table, with the paper's figures if it has any."""
     about = "about " if cost.estimated else ""
     cut = f"{about}{cost.cut_tokens:,} of {cost.n_vocab:,}"
     rows = [
@@ -138,7 +138,7 @@ def sums(cost: InputCost) -> Markup:
 
 
 def price(cost: InputCost) -> Markup:
-    """Return what the saving does not say."""
+    """Return the limits of the saving."""
     return element(
         "p",
         "The saving is on the input side alone. ",
@@ -155,7 +155,7 @@ def price(cost: InputCost) -> Markup:
 
 
 def measured(found: Measurement) -> Markup:
-    """Times as a table, with what was measured and where."""
+    """Return the times as a table, with what was measured and where."""
     rows = []
     for timing in found.timings:
         arm, how, note = _CONTESTANTS[timing.name]
@@ -196,7 +196,7 @@ def measured(found: Measurement) -> Markup:
 
 
 def command(asked: CostSettings, tokens: int | None = None) -> Markup:
-    """Return the command that prints the same again."""
+    """Return the command that reproduces the figures."""
     line = f"python -m kronviz.accounting {written(asked)}"
     if tokens is not None:
         line += f" --measure {tokens}"
@@ -204,7 +204,7 @@ def command(asked: CostSettings, tokens: int | None = None) -> Markup:
 
 
 def kept(command: str) -> Markup:
-    """Say where the times come from that the page opens with."""
+    """Return the origin of the times that the page opens with."""
     return element(
         "p",
         "Measured once, on the machine named above: ",
@@ -221,7 +221,7 @@ def status(words: str) -> Markup:
 
 
 def refused(sentence: str, *, large: bool = False) -> Markup:
-    """Return the sentence that says why there is no answer."""
+    """Return a sentence about why there is no answer."""
     kind = "kv-finding kv-refused" if large else "kv-cost-status kv-refused"
     return alert(sentence, kind)
 

@@ -41,7 +41,7 @@ _turn = threading.Lock()
 
 
 def by_turns(steps: Iterator[Result]) -> Iterator[Result]:
-    """Yield steps, no two of all visitors at once: of two who stop, one is in its last step."""
+    """Yield steps, but never run the steps of two visitors at once."""
     while True:
         with _turn:
             step = next(steps, None)
@@ -51,7 +51,7 @@ def by_turns(steps: Iterator[Result]) -> Iterator[Result]:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """Return the endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))

@@ -1,4 +1,4 @@
-"""The echo probe on the page: which reading of a string that no model knows comes back in the text.
+"""The echo probe on the page: how often models repeat a new string, by how they read it.
 
 A section of the tab “Generate”, with a table of rates and the continuations themselves.
 """
@@ -71,7 +71,7 @@ _TITLES = (
 
 
 def build(context: Context, pair: gr.Radio) -> None:
-    """Lay the section out and connect it. Call inside the tab “Generate”."""
+    """Lay out the section and connect it. Call inside the tab “Generate”."""
     runs, fields = Runs(), Fields(EchoSettings)
     head(
         "Echo: is a new word repeated?",
@@ -90,7 +90,7 @@ def build(context: Context, pair: gr.Radio) -> None:
         )
         seeds = fields("seeds", "Continuations of each prompt")
         stored = _kept(context.folder())
-        # The fields say what the figures below were made with.
+        # The fields show the settings of the figures below.
         given = {"value": stored.report.sampler.seed} if stored else {}
         seed = fields("seed", "Seed", elem_classes="kv-lab-seed", **given)
     prompts = fields(
@@ -132,7 +132,7 @@ def build(context: Context, pair: gr.Radio) -> None:
 
 
 def opening(folder: Path) -> Markup:
-    """Return what stands there before anything is run: what is kept with a pair's weights."""
+    """Return the initial content: the result stored with a pair's weights."""
     found = _kept(folder)
     if found is None:
         return empty(
@@ -144,7 +144,7 @@ def opening(folder: Path) -> Markup:
 
 
 def _kept(folder: Path) -> Kept[EchoReport] | None:
-    """Return the echo that is kept with a pair's weights; ``None`` where none can be read."""
+    """Return the echo result stored with a pair's weights; ``None`` if none can be read."""
     try:
         return kept(folder, ECHO)
     except CheckpointError:
@@ -157,7 +157,7 @@ def echo_view(
     """Return the report at any stage of a run.
 
     Args:
-        kept: the command that made it, where it was kept with the weights.
+        kept: the command that made it, if it was stored with the weights.
     """
     found = report is not None and bool(report.runs)
     return element(
@@ -242,7 +242,7 @@ def _notes(report: EchoReport, *, timed: bool = True) -> Markup:
 
 
 def _examples(report: EchoReport) -> Markup:
-    """Return the continuations that hold the largest piece of their string."""
+    """Return the continuations with the largest pieces of their strings."""
     chosen = sorted(report.runs, key=lambda run: (run.echoed, run.piece), reverse=True)[:SHOWN]
     return element(
         "details",

@@ -2,12 +2,11 @@
 
 Notable:
 
-- Three ways to ask: a clean text, the same misspelled, and a text with a slot that any string is
-  forced into. Each keeps its own fields, so that a change of mind loses nothing.
-- The stream stops at the next token when it is asked to, or before its first where it was still
-  on its way; what was written stays.
-- Writing has its own places in the queue: typing in another tab does not wait for it.
-- `generate_api` has the same continuations for programs.
+- There are three modes: a clean text, the same misspelled, and a text with a slot for any string.
+  Each mode keeps its own fields, so that switching loses nothing.
+- A stop takes effect at the next token, or before the first; what was written stays.
+- Writing has its own queue, so typing in another tab does not wait for it.
+- `api` has the same continuations for programs.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ _SHOWN_PROMPTS, _SHOWN_SLOTS = 5, 3
 QUEUE = "generate"
 PLACEHOLDER = "Type the beginning of a text"
 _WAIT = 0.08
-"""Seconds between two pictures of a stream: faster than a reader, slower than a page can draw."""
+"""Seconds between two updates of a stream: faster than people read, slower than a page can draw."""
 _FIRST_SECONDS = 1.5
 _OPEN = "() => [window.kronvizGenerate?.open() ?? '']"
 _GO = "() => { window.kronvizGenerate?.go(); }"
@@ -103,7 +102,7 @@ _KNOBS = {
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     with gr.Column(elem_id="kv-gen"):
         mode = gr.Radio(
             [(label, name) for name, label in generate_view.MODES.items()],
@@ -143,7 +142,7 @@ def build(context: Context) -> None:
 
     def write(request: gr.Request, *state: Any) -> Iterator[tuple[Any, ...]]:
         stopped = stops.of(str(request.session_hash))
-        # With the last picture: a visitor who starts again at once is not told of the run before.
+        # The last update resets the rest, so that a restart at once shows nothing of the old run.
         for answer, said, more in _written(context, *state, stopped=stopped):
             yield answer, said, Markup(""), gr.Button(interactive=more)
 
@@ -159,7 +158,7 @@ def build(context: Context) -> None:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     asked = [start.click, prompt.submit, typo.submit, slotted.submit, string.submit]
-    # First: the page asks for one listener's answer after another's.
+    # First, because the page requests the answers of its listeners one by one.
     gr.on(asked, begin, None, [clock, stop], queue=False, **quiet)
     gr.on(
         asked,
@@ -191,10 +190,10 @@ def _written(
     *rest: Any,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Markup, Markup, bool]]:
-    """Yield what the page shows while the models write, and whether more is to come."""
+    """Yield the page's content while the models write, and whether they continue."""
     *values, models = rest
     try:
-        # A field that was emptied asks for the value that it began with.
+        # An emptied field means its initial value.
         given = dict(zip(_KNOBS, values, strict=True))
         sampler = Sampler(**{name: value for name, value in given.items() if value is not None})
         texts = {"clean": [prompt], "typo": [prompt, typo], "slot": [slotted]}.get(mode, [prompt])
@@ -221,12 +220,12 @@ def _written(
     except GeneratorExit:
         raise
     except BaseException as error:
-        # What was written so far stays on the page.
+        # The text so far stays on the page.
         yield gr.skip(), alert(failure(error), "kv-refused"), False
 
 
 class _Stops:
-    """Which of a visitor's runs are to stop: those that were asked for before the last stop."""
+    """Tracks which of a visitor's runs must stop: those requested before the last stop."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, list[int]] = OrderedDict()
@@ -241,16 +240,16 @@ class _Stops:
         return found
 
     def begin(self, visitor: str) -> None:
-        """Note that a visitor asked for another run."""
+        """Note that a visitor requested another run."""
         self._of(visitor)[0] += 1
 
     def stop(self, visitor: str) -> None:
-        """Stop all runs that a visitor has asked for."""
+        """Stop all runs that a visitor has requested."""
         found = self._of(visitor)
         found[1] = found[0]
 
     def of(self, visitor: str) -> Callable[[], bool]:
-        """Return whether the run that a visitor asked for last is to stop, as a function."""
+        """Return a function that tells whether the visitor's latest run must stop."""
         found = self._of(visitor)
         number = found[0]
         return lambda: found[1] >= number > 0
@@ -261,9 +260,7 @@ def _stopped() -> Markup:
 
 
 def _first(context: Context) -> Markup:
-    """Return the continuation that the page opens with: as much as a second or two of writing
-    gives.
-    """
+    """Return the continuation that the page opens with: one or two seconds of writing."""
     predictor = context.predictor()
     begun = time.monotonic()
     generations = side_by_side(predictor, [PROMPTS[0][1]])
@@ -274,9 +271,7 @@ def _first(context: Context) -> Markup:
 
 
 def _from_link(search: str, context: Context) -> list[Any] | None:
-    """Return the state that a link asks for, each part replaced by its default where it makes no
-    sense.
-    """
+    """Return the state from a link, with defaults in place of invalid values."""
     query = {name: values[0] for name, values in parse_qs(str(search).lstrip("?")[:8000]).items()}
     if query.get("tab") != "generate":
         return None
@@ -312,7 +307,7 @@ def _knob(name: str) -> Any:
 
 
 def _examples() -> Markup:
-    """Return two lines of examples, which share one where there is room; the others open below."""
+    """Return two groups of examples, on one line if there is room; the others open below."""
     prompts = [_example(name, "prompt", clean, typo) for name, clean, typo in PROMPTS]
     slots = [_example(string, "slot", slotted, string) for slotted, string in SLOTS]
     more = element(

@@ -2,12 +2,12 @@
 
 Notable:
 
-- Continuations are prose: spaces are spaces, so that a text can be read. Everything else that has
-  no look of its own is written out, as everywhere on the page.
-- Under each new token runs a line as long as its probability; the text itself keeps its full
-  contrast, and the number stands in the float.
-- A token that a slot was forced into, and the tokens that are read in its place, are framed; what
-  the code has no place for is struck out.
+- Continuations are prose: spaces are spaces, so that a text is readable. All other invisible
+  characters are written out, as everywhere on the page.
+- The line under each new token is as long as its probability; the text keeps its full contrast, and
+  the tooltip has the number.
+- A forced slot, and the tokens that are read in its place, are framed; bytes beyond the code's
+  positions are struck out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Made-up word"}
 
 
 def view(generation: Generation, mode: str) -> Markup:
-    """Return the page's answer: a finding, then a panel for each prompt and arm."""
+    """Return the finding, then a panel for each prompt and arm."""
     found = generation.continuations
     arms = len({made.arm for made in found})
     rows = [found[start : start + arms] for start in range(0, len(found), arms)]
@@ -61,12 +61,12 @@ def view(generation: Generation, mode: str) -> Markup:
 
 
 def status(words: object) -> Markup:
-    """Return the line beside the buttons, which is also what a screen reader hears."""
+    """Return the line beside the buttons, which screen readers announce."""
     return element("p", words, class_="kv-gen-status kv-quiet", role="status")
 
 
 def progress(generation: Generation) -> Markup:
-    """Return the status of continuations that are being written, or are done."""
+    """Return the status of unfinished or finished continuations."""
     count = max((len(c.tokens) for c in generation.continuations), default=0)
     if not generation.finished:
         return status(f"Writing … {count} of {generation.sampler.max_tokens} tokens")

@@ -32,7 +32,7 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """Return the endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))

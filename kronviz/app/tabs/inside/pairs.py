@@ -1,6 +1,6 @@
 """The view “Over many pairs”: where in both networks the damage of a misspelling is undone.
 
-What was kept with the weights is there when the view opens; a button measures it again.
+The view opens with the result stored with the weights; a button repeats the measurement.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _HALF = 0.5
 
 
 def build(context: Context) -> None:
-    """Lay the view out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the view and connect it. Call inside a `gr.Tab`."""
     opening = _kept(context, context.default)
     finding = html_part(_finding(opening), "kv-ins-pairs-finding")
     plots = []
@@ -87,7 +87,7 @@ def build(context: Context) -> None:
 
 
 def _kept(context: Context, pair: str | None) -> Survey | None:
-    """Return the kept survey of the models on the page; nothing where it has others."""
+    """Return the stored survey of the pair; ``None`` if it is of other models."""
     try:
         found = kept(context.folder(pair), INSIDE)
     except CheckpointError:
@@ -148,7 +148,7 @@ def _half(arm: ArmSurvey) -> str:
 
 
 def _differ(found: Survey) -> Iterator[object]:
-    """Say whether the arms differ, at the block where they differ most."""
+    """Yield a sentence on whether the arms differ, at the block where they differ most."""
     for index, difference in enumerate(found.differences):
         shares = _shares(difference.places, "word")
         clear = [share for share in shares if share.low > 0 or share.high < 0]

@@ -2,12 +2,12 @@
 
 Notable:
 
-- Its two texts are those of Compare: what is typed in one view is found in the other. Nothing
-  is computed while the view is not on screen.
-- An answer comes in parts, the map that is chosen first; an asker who has moved on ends it between
-  two parts. What was computed for two texts stays for a while, so that another map or measure costs
+- It shares its two texts with Compare: a text typed in one view appears in the other. Nothing is
+  computed while the view is hidden.
+- An answer comes in parts, with the chosen map first, and ends early if the visitor asks for
+  something else. Results for two texts are kept for a while, so that another map or measure costs
   only what is new.
-- `api` has the same for programs.
+- `api` has the same results for programs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _LENS = (("probs", "Probability"), ("ranks", "Rank"))
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page shows of a report."""
+    """The choices of what the page shows of a report."""
 
     thing: str = setting("residual", "Taken from the clean run", choices=view.THINGS)
     measure: str = setting("kl", "Damage measured by", choices=view.MEASURES)
@@ -60,7 +60,7 @@ class Shown:
 
 
 def build(context: Context) -> None:
-    """Lay the view out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the view and connect it. Call inside a `gr.Tab`."""
     fields = Fields(Shown)
     shared = [context.shared[name] for name in ("clean", "typo", "right")]
     with gr.Row(elem_id="kv-inside-texts"):
@@ -175,7 +175,7 @@ def build(context: Context) -> None:
 
 
 class _Known:
-    """What was asked last by each visitor, and the texts that were followed last."""
+    """The last question of each visitor, and the results for the most recent texts."""
 
     def __init__(self) -> None:
         self._asked: OrderedDict[str, int] = OrderedDict()
@@ -191,14 +191,14 @@ class _Known:
                 self._asked.popitem(last=False)
 
     def is_newest(self, visitor: str, number: int) -> bool:
-        """Return whether a visitor has asked nothing since."""
+        """Return whether a question is the visitor's latest."""
         return self._asked.get(visitor, number) <= number
 
     def followed(self, predictor: Predictor, clean: str, typo: str, answer: str) -> Followed:
-        """Return two texts as far as they were followed before.
+        """Return the results for two texts, with all parts computed so far.
 
         Raises:
-            InputError: they cannot be followed.
+            InputError: the texts cannot be traced.
         """
         texts = [clean_text(text or "") for text in (clean, typo, answer)]
         key = (predictor.pair, *sorted(predictor.fingerprints.items()), *texts)

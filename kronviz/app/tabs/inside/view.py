@@ -2,10 +2,11 @@
 
 Notable:
 
-- Both models' maps share one scale: full ink is all of the damage undone, paper is none of it,
-  and a tint of the alarm colour is a cell that makes it worse. The number stands in each cell.
-- What a cell predicts and what each head looks at travel with the page; ``inside.js`` shows what is
-  chosen of it without another request.
+- Both models' maps share one scale: full ink means that all damage is undone, paper means none, and
+  the alarm colour means that a cell makes it worse. Each cell shows its number.
+- The page contains the prediction of every cell and the attention of every head; ``inside.js``
+  shows
+  the chosen ones without another request.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ _HALF = 0.5
 
 
 def answer(report: Inside, thing: str, measure: str, sequence: int) -> Markup:
-    """Return everything that is known of two texts.
+    """Return the results so far for two texts.
 
     Args:
-        thing, measure: which map is shown, names of `THINGS` and `MEASURES`.
-        sequence: which question of the page this answers.
+        thing, measure: the map to show, names in `THINGS` and `MEASURES`.
+        sequence: number of the question on the page.
     """
     parts = [_finding(report, thing, measure), _alignment(report), _maps(report, thing, measure)]
     return _page(sequence, *parts, _bytes(report, measure), _attention(report))
@@ -63,7 +64,7 @@ def refusal(said: str, sequence: int) -> Markup:
 
 
 def waiting() -> Markup:
-    """Return what stands before the first answer."""
+    """Return the placeholder for the first answer."""
     said = "Reading both texts with both models …"
     return _page(0, element("p", said, class_="kv-finding", role="status"))
 
@@ -93,12 +94,12 @@ def _shown(tokens: Sequence[TokenView], span: tuple[int, int]) -> bytes:
 
 
 def _plain(data: bytes) -> str:
-    """Return the bytes as plain text, readable."""
+    """Return bytes as readable plain text."""
     return "".join(glyph.text for glyph in glyphs(data))
 
 
 def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
-    """Return a word inside a sentence, without the spaces around it."""
+    """Return a word for a sentence, without the spaces around it."""
     data = _shown(getattr(report, f"{text}_tokens"), getattr(word, text)).strip() or b" "
     return element("bdi", visible(data), class_="kv-piece")
 
@@ -107,9 +108,7 @@ def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
 
 
 def _finding(report: Inside, thing: str, measure: str) -> Markup:
-    """Return what undoes most in each arm, and where the damage is on its way through the
-    blocks.
-    """
+    """Return the cell that undoes most in each arm, and the damage's path through the blocks."""
     found = [_arm_finding(report, arm, thing, measure) for arm in report.arms]
     return element("p", join(found), class_="kv-finding", role="status")
 
@@ -138,9 +137,7 @@ def _arm_finding(report: Inside, arm: ArmInside, thing: str, measure: str) -> Ma
 
 
 def _moves(report: Inside, arm: ArmInside, found: PatchMap, measure: str) -> Markup:
-    """Say up to which block the damage is at the misspelled word, and from which at the last
-    token.
-    """
+    """Say up to which block the damage is at the misspelled word, and from which at the end."""
     changed = [place for place, word in enumerate(report.words) if word.changed]
 
     def share(row: int, place: int) -> float:
@@ -348,7 +345,7 @@ def _bytes(report: Inside, measure: str) -> Markup:
 
 
 def _parts(found: Attribution, measure: str) -> Iterator[tuple[int, Markup, float]]:
-    """Yield the rows of the list: the token, what is named, and what it explains."""
+    """Yield the rows of the list: the token, its label, and the part that it explains."""
     groups: dict[int, list[ByteShare]] = {}
     for share in found.bytes:
         groups.setdefault(share.token, []).append(share)
@@ -457,9 +454,7 @@ def _attention(report: Inside) -> Markup:
 
 
 def _ordered(looks: Sequence[Looks]) -> list[Looks]:
-    """Return the order of points: misspelled before clean, the last piece of a word before the last
-    token.
-    """
+    """Sort by point: misspelled before clean, a word's last piece before the last token."""
     return sorted(looks, key=lambda look: (look.text != "typo", look.token))
 
 

@@ -1,7 +1,7 @@
-"""The tab “Layers”: what is near a word at every depth of both models, and where look-alikes part.
+"""The tab “Layers”: the neighbors of a word at every depth, and where look-alikes separate.
 
-The page opens with what was kept beside the weights, the paper's figures beside it. At the press of
-a button the probe runs again, on the weights that answer in every other tab.
+The page opens with the result stored with the weights, and the paper's figures. A button runs the
+probe again on the same weights as every other tab.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
 
 _MULTIPLIED = 2.5e10
-"""Multiplications in a second on two cores."""
+"""Multiplications per second on two cores."""
 _SHARES = (
     (
         "other_form",
@@ -86,7 +86,7 @@ _PAIRS = (
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     view = _view(_known(context, context.default))
     with gr.Row(elem_id="kv-lay-tools"):
         hint = _hint(context, context.default)
@@ -136,7 +136,7 @@ def _ended(report: LayerReport) -> str:
 
 
 def _known(context: Context, pair: str | None) -> LayerReport | None:
-    """Return what was measured since the start, else what was kept with the same weights."""
+    """Return the result measured since the start, else the one stored with the same weights."""
     predictor = context.predictor(pair)
     known = known_layers(predictor)
     if known is None:
@@ -162,7 +162,7 @@ def _hint(context: Context, pair: str | None) -> str:
 
 
 def _how_long(predictor: Predictor) -> str:
-    """Estimate roughly, by the multiplications of all blocks for every token."""
+    """Return a rough estimate of the time, from the multiplications of all blocks."""
     models = predictor.arms.values()
     weights = sum(12 * model.config.n_layer * model.config.d_model**2 for model in models)
     seconds = weights * predictor.tokenizer.n_vocab / _MULTIPLIED
@@ -171,7 +171,7 @@ def _how_long(predictor: Predictor) -> str:
 
 
 def _view(report: LayerReport | None) -> tuple[Any, ...]:
-    """Return the finding, the tables, and the six figures; the paper's alone without a report."""
+    """Return the finding, the tables and the six figures; without a report, only the paper's."""
     pictures: list[go.Figure] = [figures.shares(report, name) for name, _, _ in _SHARES]
     pictures += [figures.cosines(report, name) for name, _, _ in _PAIRS]
     words = (
@@ -280,7 +280,7 @@ def _row(label: Markup, whose: Markup, values: list[str], theirs: bool) -> Marku
 
 
 def _nearest(report: LayerReport) -> Markup:
-    """Return the nearest tokens of one word a family: at the input and after the last block."""
+    """Return the nearest tokens of one word per family, at the input and after the last block."""
     rows = []
     for arm in report.arms:
         for at in dict.fromkeys((*arm.depths[:1], *arm.depths[-1:])):

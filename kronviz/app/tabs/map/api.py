@@ -48,7 +48,7 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
-    """Return the endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def published(
         settings: type,

@@ -1,11 +1,11 @@
-"""What the tab “Map” fetches when it is opened: two maps and their tokens, each as one small file.
+"""The files that the tab “Map” fetches when it opens: two maps and their tokens.
 
 Notable:
 
-- Gradio's own routes carry JSON; 50,257 points are a fifth of that as they lie in memory.
-- A file is four bytes that tell the length of a JSON header, the header, and the arrays one after
-  another. The browser reads them where they lie.
-- A name out of an address is a key to what is loaded, never a path.
+- Gradio's own routes use JSON; in binary, 50,257 points take a fifth of that.
+- A file has four bytes with the length of a JSON header, the header, and the arrays one after
+  another. The browser reads the arrays in place.
+- A name in an address is a key to loaded data, never a path.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def routes(context: Context) -> list[Route]:
 
 
 def vocabulary_file(vocabulary: str) -> bytes:
-    """Return the tokens of a vocabulary with everything that a map can be coloured by.
+    """Return the tokens of a vocabulary with all properties that can colour a map.
 
     Raises:
         VocabularyError: there is no such vocabulary.
@@ -116,7 +116,7 @@ def _packed(about: Mapping[str, object], arrays: Mapping[str, NDArray]) -> bytes
     parts = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     layout = [[name, array.dtype.str[1:], array.size] for name, array in parts.items()]
     header = json.dumps({**about, "arrays": layout}).encode()
-    # Arrays of wider numbers stand first; padding keeps them where a browser may read them.
+    # Arrays of wider numbers come first, and padding aligns them for the browser.
     header += b" " * (-len(header) % 4)
     body = b"".join(
         array.astype(array.dtype.newbyteorder("<")).tobytes() for array in parts.values()

@@ -1,4 +1,4 @@
-"""What the spaces of the map are called: by their model, or as a table that the visitor brought."""
+"""The names of the map's spaces: by model, or as the visitor's own table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kronviz.maps.spaces import TABLE, TABLE_CODE
 
 
 class InSpace(Protocol):
-    """Anything that was found in a space."""
+    """Any result that belongs to a space."""
 
     @property
     def space(self) -> str: ...
@@ -19,12 +19,12 @@ class InSpace(Protocol):
 
 
 def is_own_model(space: str) -> bool:
-    """Return whether a space is of a table that the visitor brought."""
+    """Return whether a space belongs to a visitor's own table."""
     return space.startswith((TABLE, TABLE_CODE))
 
 
 def name_of(found: InSpace) -> Markup:
-    """Return what a space is called in a sentence: by its model, or as the visitor's own table."""
+    """Return the name of a space in a sentence: its model, or “your table”."""
     if not is_own_model(found.space):
         return arm_name(found.arm)
     name = "your table" if found.space.startswith(TABLE) else "its byte code"
@@ -32,6 +32,6 @@ def name_of(found: InSpace) -> Markup:
 
 
 def heading(found: InSpace, title: str) -> Markup:
-    """Return the head of a space's panel."""
+    """Return the heading of a space's panel."""
     more = "" if is_own_model(found.space) else f", {title}"
     return element("h3", name_of(found), more, class_="kv-heading")

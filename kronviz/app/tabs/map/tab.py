@@ -2,12 +2,12 @@
 
 Notable:
 
-- The pictures are drawn in the browser (``map.js``), from files that are fetched when the
-  tab is opened for the first time; nothing is computed or sent before.
-- What follows a word is one call, and its answer carries what the pictures mark, so that tables
-  and marks never contradict each other.
-- A table that the visitor brought to “Your model” is offered beside the pair's own spaces.
-- `map_api` has the same answers for programs.
+- The browser draws the pictures (``map.js``) from files that it fetches when the tab is first
+  opened; nothing is computed or sent before.
+- A search is one call whose answer includes the marks on the maps, so that tables and marks never
+  contradict each other.
+- A table that the visitor uploaded in “Your model” is offered beside the pair's own spaces.
+- `api` has the same answers for programs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _OPEN = "() => { window.kronvizMap?.open(); }"
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     first = context.predictor()
     with gr.Row(elem_id="kv-map-controls"):
         word = textbox("Search a word", WORD, "kv-map-word", "Type a word, or # and a token’s id")
@@ -141,7 +141,7 @@ def build(context: Context) -> None:
             yield step if isinstance(step, Markup) else element("div", data_drawn=space)
 
     def laid(task: Callable[[Progress], Any], doing: str) -> Iterator[Any]:
-        """Yield how far a layout is, then what the task returns, or why it does not."""
+        """Yield the progress of a layout, then its result, or the reason for a failure."""
         try:
             yield map_words.progress("Starting UMAP …", 0.0)
             for step in watched(task, lambda: False, "map"):
@@ -161,9 +161,7 @@ def build(context: Context) -> None:
         ]
 
     def offered(request: gr.Request, left: str, right: str, pair: str | None) -> list[Any]:
-        """Return the visitor's own table among the spaces, once there is one, and no longer than
-        that.
-        """
+        """Return the choices of spaces, including the visitor's own table while it is kept."""
         table = context.shelf.of(str(request.session_hash))
         chosen, predictor = (left, right), context.predictor(pair)
         own = table.spaces if table else _defaults(predictor)
@@ -214,7 +212,7 @@ def build(context: Context) -> None:
     saved.then(None, csv, None, js="(text) => { if (text) window.kronvizMap?.save(text); }")
     for choice, button, shown in zip(choices, redraw, drawing, strict=True):
         drawn = button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
-        # Only now there are places for the word and for what is near it.
+        # Only now are there places for the word and its neighbors.
         drawn.then(all_of, every, [near, placed, figures], **direct)
     add_endpoints(context)
 
@@ -241,7 +239,7 @@ def _varied(words: str, base: str, rules: Sequence[str]) -> tuple[Any, Markup]:
 
 
 def _listed(words: str) -> list[str]:
-    """Return one word a line; spaces before it belong to it, spaces after it do not."""
+    """Return the words, one per line; leading spaces belong to a word, trailing ones do not."""
     lines = (line.rstrip() for line in split_lines(clean_text(words or "")))
     return [line for line in lines if line]
 

@@ -1,4 +1,4 @@
-"""The markup of the tab “Map”: its frames, tables of neighbours and the families' figures."""
+"""The markup of the tab “Map”: its frames, tables of neighbors and the families' figures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BASES = {
 
 
 def selection() -> Markup:
-    """Return the place where selected tokens are listed; the browser fills it."""
+    """Return the list of selected tokens, which the browser fills."""
     return element(
         "section",
         element("h3", class_="kv-heading", role="status"),
@@ -60,7 +60,7 @@ def selection() -> Markup:
 
 
 def families() -> Markup:
-    """Return the eight probe families, one click each."""
+    """Return a button for each of the eight probe families."""
     buttons = [
         element(
             "button", family.name, type="button", class_="kv-map-try", data_word=f" {family.name}"
@@ -101,7 +101,7 @@ def tools() -> Markup:
 
 
 def saving() -> Markup:
-    """Return what both maps can be saved as."""
+    """Return the buttons that save both maps."""
     save = [
         element("button", label, type="button", data_save=kind)
         for kind, label in (("png", "PNG"), ("svg", "SVG"), ("csv", "CSV"))
@@ -131,12 +131,12 @@ def mark(relation: str) -> Markup:
 
 
 def side_label(side: str) -> str:
-    """Return what the choice of a space is called."""
+    """Return the label of the choice of a space."""
     return "Left map: bpe" if side == "left" else "Right map: kron"
 
 
 def frame(side: str, pair: str) -> Markup:
-    """Return an empty map, which the browser fills."""
+    """Return an empty map for the browser to fill."""
     zoom = [
         element("button", sign, type="button", data_zoom=name, aria_label=label, title=label)
         for sign, name, label in (
@@ -171,12 +171,12 @@ def frame(side: str, pair: str) -> Markup:
 
 
 def waiting() -> Markup:
-    """Return what stands where the first answer will."""
+    """Return the placeholder for the first answer."""
     return element("div", element("p", "\u00a0", class_="kv-finding"), class_="kv-map-answer")
 
 
 def answer(found: LookUp) -> Markup:
-    """Return a word's neighbours in both spaces, and for the browser what to mark."""
+    """Return a word's neighbors in both spaces, with data for the marks on the maps."""
     return element(
         "section",
         element("p", *_finding(found), class_="kv-finding"),
@@ -187,7 +187,7 @@ def answer(found: LookUp) -> Markup:
 
 
 def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
-    """Return the eight families, both sides: what the nearest to their tokens are."""
+    """Return the figures of the eight families in both spaces: what their nearest tokens are."""
     by_name = [{one.family: one for one in side} for side in sides]
     rows = []
     for family in PROBES:
@@ -265,12 +265,12 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
 
 
 def percent(share: float) -> str:
-    """Return a share as a page writes it."""
+    """Return a share in percent."""
     return f"{100 * share:.0f}%"
 
 
 def shares_bar(shares: Shares) -> Markup:
-    """Return three shares as one bar: solid, hatched, empty, with the numbers beside."""
+    """Return three shares as one bar (solid, hatched, empty) with the numbers beside it."""
     parts = [
         ("typographic", shares.typographic),
         ("morphological", shares.morphological),
@@ -388,9 +388,7 @@ def _figure_cells(one: FamilyFigures | None) -> list[Markup]:
 
 
 def _marks(found: LookUp) -> dict[str, object]:
-    """Return what the browser draws: for each side the word, its family and its neighbours by
-    id.
-    """
+    """Return the browser's data for each map: the word, its family and its neighbors by id."""
     return {
         "word": found.text,
         "hex": found.hex,
@@ -409,5 +407,5 @@ def _marks(found: LookUp) -> dict[str, object]:
 
 
 def point(standing: Standing) -> list[float] | None:
-    """Return a place on a map; ``None`` where there is none."""
+    """Return a place on a map; ``None`` if there is none."""
     return None if standing.x is None or standing.y is None else [standing.x, standing.y]

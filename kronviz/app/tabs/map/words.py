@@ -1,4 +1,4 @@
-"""The markup of “Your own words”: where they stand, how far apart they are, and progress."""
+"""The markup of “Your own words”: their places, their distances, and progress."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from kronviz.maps.lookup import Distances, Placement, Standing
 from kronviz.probes.tables import inert
 
 SHOWN = 12
-"""Words whose distances fit on a page; the file has all of them."""
+"""Number of words whose distances fit on a page; the file has all of them."""
 
 
 def opening() -> Markup:
-    """Return what this part is for."""
+    """Return the introduction of this part."""
     return element(
         "header",
         element("h2", "Your own words", class_="kv-title"),
@@ -43,7 +43,7 @@ def opening() -> Markup:
 
 
 def progress(words: str, share: float) -> Markup:
-    """Return how far a layout is."""
+    """Return the progress of a layout."""
     bar = progress_bar(share, "Share that is done")
     return element(
         "div", element("p", f"{words} {share * 100:.0f}%", class_="kv-quiet", role="status"), bar
@@ -51,7 +51,7 @@ def progress(words: str, share: float) -> Markup:
 
 
 def laid_out(found: FreshLayout) -> Markup:
-    """Return a layout of its own: a sentence, and for the browser the points."""
+    """Return a layout of only these words: a sentence, and the points for the browser."""
     data = {
         "words": found.words,
         "sides": [{"space": s.space, "points": s.points, "basis": s.basis} for s in found.sides],
@@ -75,7 +75,7 @@ def laid_out(found: FreshLayout) -> Markup:
 
 
 def placed(found: Placement, apart: Distances) -> Markup:
-    """Return the words on both maps: what stands for each, their nearest, and the distances."""
+    """Return the words on both maps: their vectors, their nearest tokens, and the distances."""
     data = {
         "words": found.words,
         "sides": [
@@ -109,7 +109,7 @@ def placed(found: Placement, apart: Distances) -> Markup:
 
 
 def distances_csv(found: Distances) -> str:
-    """Return one row a pair of words, with both distances."""
+    """Return CSV with one row per pair of words and both distances."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["word", "other", *(f"{name}_cosine_distance" for name in found.spaces)])

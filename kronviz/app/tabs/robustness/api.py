@@ -1,4 +1,4 @@
-"""The lab for programs: six named endpoints with plain arguments and JSON results."""
+"""The tab “Robustness” for programs: six named endpoints with plain arguments and JSON results."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ clean sentences and where the words that both sentences share are misspelled or 
 is how much of what is above chance is left; figures by phenomenon."""
 
 MAX_DOCUMENTS = 200_000
-"""Characters of all documents that are read for one answer."""
+"""Largest total length of the documents for one answer, in characters."""
 
 
 @dataclass(frozen=True)
 class DocumentSettings(ContinuationSettings):
-    """What the continuation probe can be asked for over documents that come in the call."""
+    """Settings of the continuation probe, with documents in the call."""
 
     documents: tuple[str, ...] = setting(
         (),
@@ -77,7 +77,7 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """Return the endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
@@ -195,10 +195,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
 
 def given(pairs: object) -> PairSet:
-    """Return the pairs that came as JSON, checked row by row like a file.
+    """Return pairs from JSON, checked row by row like those of a file.
 
     Raises:
-        InputError: they are not a list.
+        InputError: the value is not a list.
     """
     if not isinstance(pairs, list):
         raise InputError("pairs must be a list of objects with “clean” and “typo”.")

@@ -1,6 +1,6 @@
-"""The two sections of Robustness that draw curves: every kind of misspelling, and forgetting.
+"""The two sections of Robustness with curves: every kind of misspelling, and forgetting.
 
-Each opens with the run that is kept with the pair's weights; its button measures again.
+Each opens with the result stored with the pair's weights; its button measures again.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from kronviz.probes.robustness import METRICS
 from kronviz.typos import KINDS
 
 Section = tuple[Mapping[str, gr.components.Component], gr.Button]
-"""The controls of a section by name, and the button that runs it."""
+"""The controls of a section by name, and its run button."""
 
 
 class Pairs(Protocol):
-    """What the sections need of the app: its pairs of models."""
+    """The part of the app that the sections need: its pairs of models."""
 
     @property
     def default(self) -> str | None: ...
@@ -51,7 +51,7 @@ class Pairs(Protocol):
 
 
 def _kept(context: Pairs, models: str | None, kind: Kind) -> Kept[Any] | None:
-    """Return what is kept with the weights of a pair; ``None`` where nothing of it can be read."""
+    """Return a result stored with the weights of a pair; ``None`` if none can be read."""
     try:
         return kept(context.folder(models), kind)
     except CheckpointError:
@@ -61,7 +61,7 @@ def _kept(context: Pairs, models: str | None, kind: Kind) -> Kept[Any] | None:
 def sweep_opening(
     context: Pairs, models: str | None, metric: str
 ) -> tuple[go.Figure | None, Markup]:
-    """Return the curves that stand there before anything is run: those kept with the weights."""
+    """Return the initial curves, stored with the weights."""
     found = _kept(context, models, SWEEP)
     if found is None:
         return None, empty(
@@ -73,7 +73,7 @@ def sweep_opening(
 
 
 def recovery_opening(context: Pairs, models: str | None) -> tuple[go.Figure | None, Markup]:
-    """Return the curve that stands there before anything is run, as `sweep_opening`."""
+    """Return the initial curve, stored with the weights."""
     found = _kept(context, models, RECOVERY)
     if found is None:
         return None, empty(
@@ -84,12 +84,12 @@ def recovery_opening(context: Pairs, models: str | None) -> tuple[go.Figure | No
 
 
 def _changed(figure: go.Figure | None, drawn: Markup) -> tuple[gr.Plot, Markup]:
-    """Return what a listener answers with: the plot is out of sight without a figure."""
+    """Return a listener's answer, with the plot hidden if there is no figure."""
     return gr.Plot(figure, visible=figure is not None), drawn
 
 
 def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
-    """Lay out the sweep over kinds and strengths of misspellings, and connect it."""
+    """Lay out the sweep over kinds and strengths of misspelling, and connect it."""
     head(
         "Where the byte code helps, and where it hurts",
         "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
@@ -108,7 +108,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
             "Sentences, from our pairs",
             minimum=10,
             step=10,
-            # As many as the curves below were made with.
+            # As many as in the curves below.
             **({"value": stored.report.sentences} if stored else {}),
         )
         fields.take("seed", seed_part())
@@ -166,7 +166,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
 
 
 def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
-    """Lay out how long a misspelling is felt, and connect it."""
+    """Lay out the section on forgetting a misspelling, and connect it."""
     head(
         "How long a typo is remembered",
         "One word in the first half of a passage is misspelled. With every correct word that "

@@ -1,9 +1,10 @@
-"""Where the models end after a misspelling: the right answer's probability, the true continuation.
+"""Predictions after a misspelling: the right answer's probability, the true continuation.
 
 Notable:
 
-- These come before how far each model moved: one that is always wrong has nowhere to fall.
-- Any number of arms is drawn; differences are from the first.
+- These come before how far each model shifts, because a model that is always wrong cannot get
+  worse.
+- There can be any number of arms; differences are from the first.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from kronviz.probes.kept_continuation import KeptContinuation
 from kronviz.probes.minimal_pairs import MinimalArm, MinimalPairs, MinimalRow
 
 SHARE = 0.15
-"""Of the words that are misspelled, where one sentence is to say it all."""
+"""Share of misspelled words for which the summary sentence speaks."""
 ANSWERS = {
     "clean_first": ("First choice is right, clean", "share of the pairs", True),
     "typo_first": ("First choice is right, misspelled", "share of the pairs", True),
@@ -53,7 +54,7 @@ KINDS = {"synthetic": "slips of the keyboard", "human": "as people misspell"}
 
 
 def answers_view(found: Answers) -> Markup:
-    """Draw how the right answers were rated: a sentence and a table."""
+    """Return the results for the right answers: a sentence and a table."""
     first = found.row("typo_first")
     shares = [
         join([marked(_percent(arm.value.mean)), " with ", arm_name(arm.arm)]) for arm in first.arms
@@ -105,7 +106,7 @@ def answers_view(found: Answers) -> Markup:
 
 
 def continuation_view(stored: KeptContinuation | None) -> Markup:
-    """Draw the stored continuation loss of a pair; nothing where none is stored."""
+    """Return the stored continuation loss of a pair; empty if none is stored."""
     if stored is None:
         return element("div")
     run = stored.misspelled
@@ -164,7 +165,7 @@ def _continuation_finding(run: Continuation) -> Markup:
 
 
 def _leads(arm: str, row: ContinuationRow) -> bool:
-    """Return whether an arm's loss is the smallest, with intervals that leave out 0."""
+    """Return whether an arm's loss is the smallest by intervals that exclude 0."""
     return all(
         (gap.value.high < 0 if gap.arm == arm else gap.value.low > 0)
         for gap in row.differences
@@ -173,7 +174,7 @@ def _leads(arm: str, row: ContinuationRow) -> bool:
 
 
 def minimal_view(found: MinimalPairs) -> Markup:
-    """Draw how often the grammatical sentence is the more probable one: a sentence and a table."""
+    """Return how often the grammatical sentence is more probable: a sentence and a table."""
     clean = found.rows[0]
     arms = [arm.arm for arm in clean.arms]
     shares = [
@@ -290,7 +291,7 @@ def _row(
     *,
     drawn: Callable[..., Markup] | None = None,
 ) -> Markup:
-    """Return a row of a table: each arm's value, the differences from the first, more cells."""
+    """Return a row of a table: each arm's value, the differences from the first, other cells."""
     drawn = drawn or _interval
     gaps = [drawn(gap.value, signed=True) for gap in _from_first(differences)]
     cells = [*map(drawn, values), *gaps, *more]
@@ -298,7 +299,7 @@ def _row(
 
 
 def _spelling(row: ContinuationRow | MinimalRow) -> str:
-    """Name what happened to the words of a context."""
+    """Name the misspellings of a context."""
     if row.share:
         return f"{row.share:.0%}, {KINDS[row.kind]}"
     return "none" if row.kind == "clean" else row.kind
@@ -321,7 +322,7 @@ def _from_first(differences: Sequence[Difference]) -> list[Difference]:
 def _compared(
     differences: Sequence[Difference], words: str, same: str, *, larger_wins: bool
 ) -> list[object]:
-    """Say which of two arms wins by an interval that leaves out 0; nothing of more arms."""
+    """Say which of two arms wins by an interval that excludes 0; empty for more arms."""
     if len(differences) != 1:
         return []
     (gap,) = differences
@@ -342,7 +343,7 @@ def _interval(
         written(part * scale, digits, sign=signed) for part in (value.mean, value.low, value.high)
     )
     if value.low == value.high:
-        # Texts that all say the same have no spread to resample, which does not make them certain.
+        # Identical texts have no spread to resample, but are not certain for that.
         return join([marked(f"{mean}{unit}"), element("small", "all alike: no interval")])
     return join([marked(f"{mean}{unit}"), element("small", marked(f"{low} to {high}"))])
 

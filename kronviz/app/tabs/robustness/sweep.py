@@ -1,9 +1,9 @@
-"""Curves of the lab as HTML: a small picture for each kind of misspelling, and forgetting in words.
+"""Curves as HTML: a small picture for each kind of misspelling, and forgetting in words.
 
 Notable:
 
 - All small pictures share one scale, so that kinds can be compared at a glance.
-- Each is drawn with the style sheet's colours, and says its numbers to a screen reader.
+- Each uses the style sheet's colours and has its numbers as an accessible name.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 200, 112, 34, 18, 8, 8
 
 
 def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
-    """Return the finding of a sweep, a curve a kind, and downloads.
+    """Return the finding of a sweep, one curve per kind, and downloads.
 
     Args:
-        kept: the command that made the run, where it was kept with the weights.
+        kept: the command that made the run, if it was stored with the weights.
     """
     return element(
         "div",
@@ -72,7 +72,7 @@ def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
 
 
 def recovery_view(result: Recovery, kept: str = "") -> Markup:
-    """Return how long each model remembers a misspelling, in a sentence, with downloads.
+    """Return a sentence on how long each model remembers a misspelling, and downloads.
 
     Args:
         kept: as for `sweep_view`.
@@ -100,14 +100,12 @@ def recovery_view(result: Recovery, kept: str = "") -> Markup:
 
 
 def _took(seconds: float, kept: str) -> str:
-    """Say how long a run took, of one that was made here."""
+    """Return the duration of a run that was made here; empty for a stored one."""
     return "" if kept else f", took {written(seconds, 1)} s"
 
 
 def _finding(result: Sweep, metric: str) -> Markup:
-    """Return which kinds each model takes better, at the least strength, counted by their
-    intervals.
-    """
+    """Return the kinds under which each model is steadier, by intervals at the lowest strength."""
     strength = min(result.strengths, default=1)
     better: dict[str, list[str]] = {"kron": [], "bpe": []}
     for point in result.points:
@@ -129,7 +127,7 @@ def _finding(result: Sweep, metric: str) -> Markup:
 
 
 def _kinds(labels: list[str], of: int) -> Markup:
-    """Return the names of kinds, or their number where a sentence could not hold them."""
+    """Return the names of kinds, or their number if they are too many for a sentence."""
     if not labels:
         return Markup("none")
     if len(labels) > MOST_NAMED:

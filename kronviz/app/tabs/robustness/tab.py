@@ -2,10 +2,10 @@
 
 Notable:
 
-- Long runs wait in a queue of their own, one at a time, so typing elsewhere is never behind them.
-  “Cancel” is heard between two batches and keeps what was read.
-- What follows typing is one call: the words, and the strip of the one that is misspelled.
-- `lab_api` has the same answers for programs, `python -m kronviz.probes` for the command line.
+- Long runs wait in a separate queue, one at a time, so typing elsewhere never waits for them.
+  “Cancel” takes effect between two batches and keeps the results so far.
+- What follows typing is one call: the words, and the strip of the misspelled one.
+- `api` has the same results for programs, `python -m kronviz.probes` on the command line.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ OURS, FILE, SENTENCES = "ours", "file", "sentences"
 TEXT = "The capital of France is called Paris, and the river there is the"
 WORD = 2
 TYPING_S = 1.2
-"""What an answer to a keystroke may take; the rest of a long text's words waits for a button."""
+"""Seconds for an answer to a keystroke; the remaining words of a long text wait for a button."""
 MINIMAL = (
     "The dogs in the garden bark at night. | The dogs in the garden barks at night.\n"
     "She has eaten her lunch. | She has ate her lunch.\n"
@@ -72,7 +72,7 @@ MINE = "The sun rises in the\nWater boils at one hundred\nShe went to the librar
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     runs = Runs()
     pair = context.pair_field()
     stored = html_part(_continuation(context, context.default), "kv-lab-continuation")
@@ -169,7 +169,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
 
 
 def _continuation(context: Context, pair: str | None) -> Markup:
-    """Draw the continuation loss that is stored with a pair's weights."""
+    """Return the continuation loss stored with a pair's weights."""
     try:
         stored = kept_continuation(context.folder(pair))
     except CheckpointError as error:
@@ -178,9 +178,7 @@ def _continuation(context: Context, pair: str | None) -> Markup:
 
 
 def _opening(context: Context, pair: str | None) -> Markup:
-    """Return what stands there before anything is run: the run that is kept with the pair's
-    weights.
-    """
+    """Return the initial content: the run stored with the pair's weights."""
     found = kept_run(context.folder(pair))
     if found is None:
         return robustness_view.pairs_view(None)
@@ -261,7 +259,7 @@ def _sentence_section(
         more = gr.Column(visible=found.part)
         if found.last is None:
             return found.words, found.strip, gr.skip(), more
-        # The value only where it has to change: the slider may have been moved on meanwhile.
+        # Set the value only if it must change, because the slider may have moved meanwhile.
         slider = gr.update(maximum=found.last)
         if word != found.chosen:
             slider["value"] = found.chosen
@@ -298,7 +296,7 @@ def _sentence_section(
 class _Words(NamedTuple):
     """Both pictures of one sentence; the last word and the chosen one, counted from 1.
 
-    part: whether some of its words were left for a longer run.
+    ``part``: whether some of its words were left for a longer run.
     """
 
     words: Markup
@@ -329,7 +327,7 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
 
 
 def _given(chosen: str, path: str | None, asked: MisspellingSettings) -> PairSet:
-    """Return the pairs that a visitor asked for; `InputError` where there are none."""
+    """Return the pairs that a visitor chose; `InputError` if there are none."""
     if chosen == SENTENCES:
         return asked.pairs()
     if chosen != FILE:

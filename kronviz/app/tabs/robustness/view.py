@@ -1,9 +1,10 @@
-"""A run over pairs as HTML: the finding, the paper's table with ours, the categories, the pairs.
+"""A run over pairs as HTML: the finding, the table with the paper's figures, categories, pairs.
 
 Notable:
 
-- `pairs_view` draws every stage of a run, from nothing yet to finished or stopped, on one
-  skeleton; before the first run the paper's figures stand there alone.
+- `pairs_view` draws every stage of a run, from empty to finished or stopped, on one skeleton;
+  before
+  the first run it shows only the paper's figures.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
     """Return a run over pairs at any stage.
 
     Args:
-        result: what was read so far; ``None`` before anything was.
-        running: whether more is to come.
-        kept: the command that made the run, where it was kept with the weights: without its pairs.
+        result: the result so far; ``None`` before there is one.
+        running: whether the run continues.
+        kept: the command that made the run, if it was stored with the weights, without its pairs.
     """
     done = result is not None and bool(result.done)
     finding: object = _finding(result) if result and done else _nothing(result)
@@ -122,7 +123,7 @@ def _finding(result: Robustness) -> Markup:
 
 
 def arm_share(arm: str, shares: dict[str, float]) -> str:
-    """Return a share in per cent, with one digit."""
+    """Return an arm's share in percent, with one digit."""
     return f"{written(shares[arm] * 100, 1)}%"
 
 

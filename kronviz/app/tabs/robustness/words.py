@@ -1,10 +1,10 @@
-"""One sentence as HTML: which of its words matter, and how a misspelling is felt further on.
+"""One sentence as HTML: which of its words matter, and the effect of a misspelling further on.
 
 Notable:
 
-- A tint is the root of a KL over the largest one of both models, so that small ones are seen and
-  models can be compared; every tint has its number below it.
-- Words are buttons: the one that is chosen is misspelled in the strip.
+- A tint is the square root of a KL relative to the largest of both models, so that small ones are
+  visible and models can be compared; every tint has its number below it.
+- Words are buttons: the chosen one is misspelled in the strip.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TINT = 46
 
 
 def words_view(found: Sensitivity, chosen: int) -> Markup:
-    """Return the sentence once for each model, each word tinted by what misspelling it does.
+    """Return the sentence once per model, each word tinted by the effect of misspelling it.
 
     Args:
         chosen: index of the word that the strip misspells.
@@ -72,9 +72,7 @@ def words_view(found: Sensitivity, chosen: int) -> Markup:
 
 
 def strip_view(strip: RecoveryStrip) -> Markup:
-    """Return the misspelled sentence once for each model, each token tinted by what is still
-    felt.
-    """
+    """Return the misspelled sentence once per model, each token tinted by the effect on it."""
     arms = next(([arm.arm for arm in t.arms] for t in strip.tokens if t.arms), [])
     after = [t for t in strip.tokens if t.later is not None]
     top = max((arm.kl_nats for t in after for arm in t.arms), default=0.0)

@@ -1,4 +1,4 @@
-"""What the training tab folds away: rare tokens, several seeds, several learning rates."""
+"""The folds of the training tab: rare tokens, several seeds, several learning rates."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def rarity(found: Rarity) -> Markup:
 def _table_by_class(
     caption: str, name: str, titles: list[str], rows: list[tuple[int, int, list[Markup]]]
 ) -> Markup:
-    """Return a table of rarity classes; rows are a class's least count, its tokens, and further
-    cells.
-    """
+    """Return a table of rarity classes; a row has its smallest count, its tokens, and cells."""
     body = [
         element(
             "tr",
@@ -88,7 +86,7 @@ def _bounds(interval: Interval) -> Markup:
 
 
 def seeds(found: SeedSpread) -> Markup:
-    """Return the same comparison over several seeds at a smaller size, with the control."""
+    """Return the comparison over several seeds at a smaller size, with the control."""
     bpe, kron, control = (found.losses[name] for name in ("bpe", "kron", "bpe-untied"))
     plain, signed = False, True
     rows: list[tuple[object, Spread, bool]] = [
@@ -169,7 +167,7 @@ def seeds(found: SeedSpread) -> Markup:
 
 
 def rates(found: Sequence[SeedSpread]) -> Markup:
-    """Return the same comparison with nanoGPT's optimizer, at several learning rates."""
+    """Return the comparison with nanoGPT's optimizer, at several learning rates."""
     names = ("bpe", "kron", "bpe-untied")
     best = {name: min(found, key=lambda one: one.losses[name].mean) for name in names}
     ahead = sum(one.gap.mean > 0 for one in found)
@@ -222,7 +220,7 @@ def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
 
 
 def _folded(title: object, *children: Markup) -> Markup:
-    """Return a section whose title says what it found, and whose tables open below it."""
+    """Return a section whose title states the finding, with tables that open below it."""
     return element(
         "details",
         element("summary", element("h2", title, class_="kv-heading")),

@@ -1,7 +1,7 @@
-"""The training tab: what the logs of the pair say, beside what the paper says.
+"""The training tab: the pair's logs beside the paper's figures.
 
-Every figure of ours is printed again by the command under the table; every figure of the paper's
-is labelled as such, with where it stands.
+The command under the table reproduces all our figures; the paper's are labelled as such, with their
+places in it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _PLOTS = (
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     view = _view(context, context.default)
     found = html_part(view.finding)
     plots = []

@@ -1,4 +1,4 @@
-"""The training tab as HTML: what a pair's run came to, beside the paper's figures."""
+"""The training tab as HTML: the results of a pair's run beside the paper's figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NONE = "not recorded"
 
 
 def headline(evidence: TrainingEvidence) -> Markup:
-    """Return the finding in one sentence: which arm ends lower, and by how much."""
+    """Return the finding in one sentence: which arm's loss ends lower, and by how much."""
     gap, factor = evidence.gap_nats, evidence.step_factor
     if gap is None:
         return Markup("Only one of the two models of this pair has a training log.")
@@ -47,7 +47,7 @@ def headline(evidence: TrainingEvidence) -> Markup:
 
 
 def differences(evidence: TrainingEvidence) -> Markup:
-    """Return what sets this run apart from the paper's; the evidence has a curve at least."""
+    """Return the differences from the paper's run; the evidence has at least one curve."""
     curve = evidence.curves[0]
     return sentence(
         [
@@ -75,7 +75,7 @@ def _scored(curve: TrainingCurve) -> str:
 
 
 def figures(evidence: TrainingEvidence) -> Markup:
-    """Return figure by figure: ours, and what the paper says with where it stands."""
+    """Return our figures and the paper's, with their places in it."""
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
     rows: list[tuple[object, object, Published | None]] = [
         (

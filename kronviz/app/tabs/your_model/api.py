@@ -55,7 +55,7 @@ def add_endpoints(context: Context) -> None:
     table, table_of_files, table_of_bytes = endpoints(context)
     add_endpoint(table, QUEUE)
     add_endpoint(table_of_bytes, QUEUE)
-    # Files come through components, which alone know which paths a visitor may name.
+    # Files come through components, which check the paths that a visitor may name.
     files = [uploaded_file(visible=False) for _ in range(2)]
     text = gr.Textbox(visible=False)
     words = gr.JSON(visible=False)
@@ -72,7 +72,7 @@ def add_endpoints(context: Context) -> None:
 
 
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
-    """Return the endpoints as functions of plain values, for the API and for agents."""
+    """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
         return context.predictor(typed(pair or "", "pair"))
@@ -227,7 +227,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
 
 def _written(folder: Path, content: object, name: object, what: str) -> Path:
-    """Return a file that came in base64. `InputError` if it is none, or too large."""
+    """Write a file that came in base64 and return its path; `InputError` if it is invalid."""
     try:
         data = base64.b64decode(typed(content, what), validate=True)
     except ValueError as error:

@@ -2,13 +2,12 @@
 
 Notable:
 
-- Three sources: the table of the pair on this page, files of a visitor's own, and a public model
-  on the Hugging Face Hub, of which the table alone is fetched, and only when somebody asks.
+- There are three sources: the table of the pair on this page, a visitor's files, and a public model
+  on the Hugging Face Hub. Of the last only the table is fetched, and only on request.
 - A link never makes the server fetch anything: such a run waits for its visitor to start it.
-- The figures come first and stay; the map follows, and “Cancel” is heard all the while.
-- A table that was brought becomes a space of the tab “Map”, for that visitor alone.
-- `your_model_api` has the same answers for programs, `python -m kronviz.probes table` for the
-  command line.
+- The figures come first and stay; the map follows. “Cancel” works all the time.
+- A visitor's table becomes a space of the tab “Map”, for that visitor only.
+- `api` has the same results for programs, `python -m kronviz.probes table` on the command line.
 """
 
 from __future__ import annotations
@@ -69,11 +68,11 @@ EMPTY = "Stopped before anything was measured."
 _SPACES = (("table", "The table"), ("code", "The byte code"))
 
 Source = Callable[[Progress], tuple[str, VectorTable, TokenList]]
-"""Reads a table, telling how far it is."""
+"""Reads a table and reports its progress."""
 
 
 def build(context: Context) -> None:
-    """Lay the tab out and connect it. Call inside a `gr.Tab`."""
+    """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     runs, fields = Runs(), Fields(TableSettings)
     pair = context.pair_field()
     head(
@@ -174,7 +173,7 @@ def build(context: Context) -> None:
 
 
 def _opening(context: Context) -> Markup:
-    """Return what the view opens with: the stored report of the page's own table."""
+    """Return the initial content: the stored report of the page's own table."""
     try:
         found = kept_table(context.folder())
     except CheckpointError:
@@ -187,14 +186,14 @@ def _opening(context: Context) -> Markup:
 
 
 class Kept(NamedTuple):
-    """Where a visitor's table is kept for the map."""
+    """The place where a visitor's table is kept for the map."""
 
     shelf: Shelf
     session: str
 
 
 class Found(NamedTuple):
-    """What a run has to show; see `report_view`."""
+    """The results of a run so far; see `report_view`."""
 
     report: CrossModelReport | None = None
     doing: Markup | str = ""
@@ -211,10 +210,10 @@ def measured(
     count: int,
     kept: Kept | None = None,
 ) -> Iterator[tuple[Stage[CrossModelReport], Found]]:
-    """Yield the probe's stages: a report as soon as there is one, and what is under way.
+    """Yield the probe's stages: the report as soon as there is one, and the current activity.
 
     Args:
-        kept: where the table is to be kept for the map; it is not without.
+        kept: where to keep the table for the map, if it is to be kept.
     """
     known: tuple[CrossModelReport, str] | None = runs.found(key)
     if known and (kept is None or kept.shelf.lend(kept.session, known[1])):

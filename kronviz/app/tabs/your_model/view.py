@@ -1,4 +1,4 @@
-"""The cross-model probe as HTML: the finding, pairs by kind, what is near a word, the facts."""
+"""The cross-model probe as HTML: the finding, pairs by kind, a word's neighbors, the facts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SPACES = {"table": ("bpe", "the table"), "code": ("kron", "the byte code")}
 
 
 def share_bar(words: str, share: float) -> Markup:
-    """Return how far a step of a run is."""
+    """Return the progress of a step of a run."""
     return element(
         "div",
         element("progress", value=f"{share:.3f}", max="1", aria_label=words),
@@ -58,12 +58,12 @@ def report_view(
     note: Markup | str = "",
     table: OwnModel | None = None,
 ) -> Markup:
-    """Return the report at any stage; the paper's figures alone before there is one.
+    """Return the report at any stage; before there is one, only the paper's figures.
 
     Args:
-        doing: what is still under way.
+        doing: the current activity.
         note: one sentence about how the run ended.
-        table: the same as spaces of the map.
+        table: the table as spaces of the map.
     """
     return element(
         "div",
@@ -87,7 +87,7 @@ def _warnings(report: CrossModelReport | None) -> list[Markup]:
 
 
 def _headline(report: CrossModelReport | None) -> list[Markup]:
-    """Return the finding in the first line, then what it means and what is near to words."""
+    """Return the finding in the first line, then its meaning and the nearest tokens of words."""
     said = headline(report) if report else ()
     if not said:
         return [element("p", _finding(report), class_="kv-finding")]
@@ -120,7 +120,7 @@ def _on_map(table: OwnModel) -> Markup:
 
 
 def maps_caption(report: CrossModelReport) -> Markup:
-    """Return what the two maps show and what they do not."""
+    """Return a caption that says what the two maps show and what they do not."""
     return element(
         "p",
         marked(
@@ -286,7 +286,7 @@ def _word(asked: Asked) -> Markup:
 
 
 def _read_as(asked: Asked) -> list[object]:
-    """Return where another token than the typed word was looked up, the word that was typed."""
+    """Return the typed word, if a different token was looked up."""
     if bytes.fromhex(asked.hex) == asked.word.encode():
         return []
     return [element("small", " for ", element("bdi", asked.word), class_="kv-quiet")]
