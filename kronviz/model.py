@@ -57,6 +57,8 @@ class KVCache:
     """Keys and values of the tokens that a model has already read, one pair per layer."""
 
     layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    ids: Tensor | None = None
+    """The tokens themselves, ``(batch, time)``."""
 
     @property
     def length(self) -> int:
@@ -224,11 +226,30 @@ class GPT(nn.Module):
             raise ValueError(
                 f"the text has {past + time} tokens; this model reads {self.config.n_ctx}"
             )
-        embedded = self.wte(ids, forced) if forced else self.wte(ids)
+        embedded = self.embed(ids, cache.ids if cache else None, forced)
+        if cache is not None:
+            cache.ids = ids if cache.ids is None else torch.cat([cache.ids, ids], 1)
         states = [embedded + self.wpe.weight[past : past + time]]
         for block in self.blocks[:depth]:
             states.append(block(states[-1], cache))
         return states
+
+    def embed(
+        self,
+        ids: Tensor,
+        before: Tensor | None = None,
+        forced: Mapping[Slot, bytes] | None = None,
+    ) -> Tensor:
+        """Return the input embeddings of consecutive ids, ``(batch, time, d_model)``.
+
+        Args:
+            ids: as for `forward`.
+            before: the ids that precede them, ``(batch, any)``, for arms that read them.
+            forced: as for `forward`.
+        """
+        if hasattr(self.wte, "in_context"):
+            return self.wte.in_context(ids, before, forced)  # type: ignore[operator]
+        return self.wte(ids, forced) if forced else self.wte(ids)
 
     def final_states(self, ids: Tensor) -> Tensor:
         """Return the final hidden states of ids, ``(batch, time, d_model)``, without logits."""

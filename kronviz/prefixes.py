@@ -83,7 +83,11 @@ class PrefixReader:
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
         """Read texts; arguments and result as for `GPT.read`."""
         model, tree = self.model, PrefixTree.of(texts)
-        states = model.wte(tree.ids) + model.wpe(tree.depths)
+        if hasattr(model.wte, "in_context"):
+            embedded = model.embed(tree.ids[tree.rows]).flatten(0, 1)[tree.places]
+        else:
+            embedded = model.wte(tree.ids)
+        states = embedded + model.wpe(tree.depths)
         *blocks, final_block = cast(list[Block], list(model.blocks))
         for block in blocks:
             states = _pass(block, states, tree)

@@ -5,7 +5,8 @@ Notable:
 - An arm is one file and one line of `ARMS`; see ``docs/adding-an-arm.md``. Training, checkpoints,
   predictors and figures know an arm only by its name.
 - Every arm maps ids ``(…)`` to vectors ``(…, d_model)``. Its main trainable matrix is ``weight``.
-  An arm that can embed any string has ``embed_bytes``.
+  An arm that can embed any string has ``embed_bytes``; one whose vectors depend on the tokens
+  before has ``in_context``, which a model calls.
 - Only ``bpe`` shares its table with the head.
 """
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kronviz.arms import (
+    context,
     hybrid,
     kronecker,
     mlp,
@@ -82,6 +84,8 @@ ARMS = {
             ngram.maker(16384), "#005E63", "#4FC3C9"),
         Arm("ngram-word", "adds up rows of byte n-grams, and a row of its own for a frequent token",
             ngram.maker(8192, own=4096), "#8A3C7D", "#E29AD6"),
+        Arm("ngram-context", "does the same for the word so far: all bytes of a token's word up to "
+            "its end", context.make, "#A3195B", "#FF8FC2"),
         Arm("pairs", "adds up 4,096 rows shared by adjacent bytes",
             pairs.make, "#5B6B2A", "#BBCC33"),
         Arm("spelling-bee", "averages a learned table and rotated byte vectors",

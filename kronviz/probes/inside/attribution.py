@@ -178,7 +178,7 @@ class _Path:
         model = clean.model
         with torch.no_grad():
             embedded = [
-                model.wte(torch.tensor([list(ids)], device=model.device))[0].float()
+                model.embed(torch.tensor([list(ids)], device=model.device))[0].float()
                 for ids in (clean_ids, typo_ids)
             ]
             wpe = model.wpe.weight.detach().float()
