@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,12 +14,13 @@ import torch
 from kronviz import codec
 from kronviz.arms import ARMS, input_embedding
 from kronviz.arms.bags import BagEmbedding
+from kronviz.arms.context import ContextEmbedding
 from kronviz.arms.shuffled import shuffle
 from kronviz.arms.whitened import WhitenedKronecker
 from kronviz.embedding import KroneckerEmbedding
-from kronviz.model import GPT, ModelConfig
+from kronviz.model import GPT, KVCache, ModelConfig
 from kronviz.ngrams import BEGIN, END, Rule
-from kronviz.tokenizer import TokenBytes
+from kronviz.tokenizer import TokenBytes, load_tokenizer
 
 WORDS = [b" the", b"of", b"off", b" Paris", b"\xe2\x82", b"a", b"", b"internationalization"]
 VOCABULARY = TokenBytes.of(WORDS)
@@ -117,6 +121,77 @@ def test_a_spelling_bee_is_half_a_table_and_half_rotated_bytes() -> None:
                 total[2 * pair : 2 * pair + 2] += torch.stack([x * c - y * s, x * s + y * c])
         expected = (table[token] + total / math.sqrt(max(min(len(data), pos_dim), 1))) / 2
         torch.testing.assert_close(embedding(torch.tensor([token]))[0], expected)
+
+
+TEXT = "The internationalisation of mispeled wrods, isn’t it? naïve 12345 " + "anti" * 12
+"""With words of several tokens, bytes of letters in tokens of their own, and a word too long."""
+
+
+def in_context_model() -> tuple[GPT, list[bytes], list[int]]:
+    torch.manual_seed(0)
+    tokenizer = load_tokenizer("r50k_base:512")
+    config = ModelConfig("ngram-context", "r50k_base:512", 16, n_layer=1, n_head=1, n_ctx=256)
+    model = GPT(config).eval()
+    ids = tokenizer.encode(TEXT)
+    return model, [tokenizer.token_bytes(i) for i in ids], ids
+
+
+def test_in_context_a_token_is_embedded_as_the_word_so_far() -> None:
+    model, tokens, ids = in_context_model()
+    words = []
+    for place in range(len(tokens)):
+        before, token = b"".join(tokens[:place]), tokens[place]
+        # The token's bytes and, if it begins with a letter, the letters just before it, back to
+        # the beginning of the token that the first of them is in.
+        start = len(before)
+        if re.match(rb"[a-zA-Z\x80-\xff]", token):
+            start -= len(re.search(rb"[a-zA-Z\x80-\xff]*$", before)[0])  # type: ignore[index]
+            edges = np.cumsum([0, *map(len, tokens[: place + 1])])
+            start = int(edges[edges <= start].max())
+        words.append((before + token)[start:])
+    assert b" internationalisation" in words
+    assert words[-1] == b" " + b"anti" * 12
+    # Not the 13 digits and marks that no letter joins: each is the token alone.
+    assert sum(word != token for word, token in zip(words, tokens, strict=True)) > 20
+    embedding = cast(ContextEmbedding, model.wte)
+    found = embedding.in_context(torch.tensor([ids, ids]))
+    for place, (word, token) in enumerate(zip(words, tokens, strict=True)):
+        expected = embedding.embed_bytes([word if word == token else word[-32:]])[0]
+        torch.testing.assert_close(found[:, place], expected.expand(2, -1))
+
+
+def test_however_a_word_is_split_it_ends_with_the_same_vector() -> None:
+    model, _, _ = in_context_model()
+    tokenizer = load_tokenizer("r50k_base:512")
+    whole = b" misspelling"
+    ends = []
+    for cuts in ([3], [2, 5, 9], [4, 8]):
+        pieces = [whole[a:b] for a, b in pairwise([0, *cuts, len(whole)])]
+        ids = torch.tensor([[tokenizer.encode(" a")[0]] * (len(pieces) + 1)])
+        forced = {(0, place + 1): piece for place, piece in enumerate(pieces)}
+        ends.append(model.embed(ids, forced=forced)[0, -1])
+    for end in ends:
+        torch.testing.assert_close(end, ends[0])
+    torch.testing.assert_close(ends[0], model.wte.embed_bytes([whole])[0])  # type: ignore[operator]
+
+
+def test_in_context_every_encoder_has_the_same_vectors_and_gradients() -> None:
+    model, _, ids = in_context_model()
+    embedding = cast(ContextEmbedding, model.wte).double()
+    found = []
+    for encoder in ("fused", "reference"):
+        embedding.encoder, embedding.weight.grad = encoder, None
+        vectors = embedding.in_context(torch.tensor([ids]))
+        (vectors**2).sum().backward()
+        found.append((vectors.detach(), embedding.weight.grad))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_a_word_goes_on_in_the_next_call_of_the_cache() -> None:
+    model, _, ids = in_context_model()
+    cache = KVCache()
+    pieces = [model(part, cache=cache).logits for part in torch.tensor([ids]).split(1, dim=1)]
+    torch.testing.assert_close(torch.cat(pieces, 1), model(torch.tensor([ids])).logits)
 
 
 def test_shuffled_tokens_keep_their_lengths_and_lose_their_spelling() -> None:

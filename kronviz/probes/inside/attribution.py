@@ -379,8 +379,8 @@ def _shared(
 
 @torch.no_grad()
 def _adds_bytes(embedding: Any, ids: Sequence[int], token_bytes: Callable[[int], bytes]) -> bool:
-    """Return whether tokens' vectors are sums over their bytes."""
-    if not hasattr(embedding, "byte_parts"):
+    """Return whether tokens' vectors are sums over their own bytes."""
+    if not hasattr(embedding, "byte_parts") or hasattr(embedding, "in_context"):
         return False
     whole = embedding(torch.tensor([list(ids)], device=embedding.weight.device))[0]
     parts = torch.stack([embedding.byte_parts(token_bytes(token)).sum(0) for token in ids])
