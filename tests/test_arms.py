@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from itertools import pairwise
 from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from kronviz import codec
 from kronviz.arms import ARMS, input_embedding
@@ -132,47 +132,56 @@ def in_context_model() -> tuple[GPT, list[bytes], list[int]]:
     tokenizer = load_tokenizer("r50k_base:512")
     config = ModelConfig("ngram-context", "r50k_base:512", 16, n_layer=1, n_head=1, n_ctx=256)
     model = GPT(config).eval()
+    nn.init.normal_(cast(ContextEmbedding, model.wte).pairs)
     ids = tokenizer.encode(TEXT)
     return model, [tokenizer.token_bytes(i) for i in ids], ids
 
 
-def test_in_context_a_token_is_embedded_as_the_word_so_far() -> None:
+def words_of(tokens: list[bytes]) -> list[tuple[bytes, bytes | None]]:
+    """The word so far and the word before of every token, read by a regular expression."""
+    found: list[tuple[bytes, bytes | None]] = []
+    first = 0
+    for place, token in enumerate(tokens):
+        joined = place and re.search(rb"[a-zA-Z\x80-\xff]$", tokens[place - 1])
+        if not (joined and re.match(rb"[a-zA-Z\x80-\xff]", token)):
+            first = place
+        before = found[first - 1][0] if first else None
+        found.append((b"".join(tokens[first : place + 1]), before))
+    return found
+
+
+def test_in_context_a_token_is_embedded_as_its_word_and_the_word_before() -> None:
     model, tokens, ids = in_context_model()
-    words = []
-    for place in range(len(tokens)):
-        before, token = b"".join(tokens[:place]), tokens[place]
-        # The token's bytes and, if it begins with a letter, the letters just before it, back to
-        # the beginning of the token that the first of them is in.
-        start = len(before)
-        if re.match(rb"[a-zA-Z\x80-\xff]", token):
-            start -= len(re.search(rb"[a-zA-Z\x80-\xff]*$", before)[0])  # type: ignore[index]
-            edges = np.cumsum([0, *map(len, tokens[: place + 1])])
-            start = int(edges[edges <= start].max())
-        words.append((before + token)[start:])
-    assert b" internationalisation" in words
-    assert words[-1] == b" " + b"anti" * 12
-    # Not the 13 digits and marks that no letter joins: each is the token alone.
-    assert sum(word != token for word, token in zip(words, tokens, strict=True)) > 20
+    words = words_of(tokens)
+    assert (b" internationalisation", b"The") in words
+    assert words[-1][0] == b" " + b"anti" * 12
     embedding = cast(ContextEmbedding, model.wte)
     found = embedding.in_context(torch.tensor([ids, ids]))
-    for place, (word, token) in enumerate(zip(words, tokens, strict=True)):
-        expected = embedding.embed_bytes([word if word == token else word[-32:]])[0]
-        torch.testing.assert_close(found[:, place], expected.expand(2, -1))
+    rows = {}
+    for place, (word, before) in enumerate(words):
+        alone = embedding.embed_bytes([word if word == tokens[place] else word[-32:]])[0]
+        pair = (found[:, place] - alone) / math.sqrt(8192 / 16)
+        torch.testing.assert_close(pair[0], pair[1])
+        if before is None:
+            assert pair.abs().max() < 1e-6
+            continue
+        near = (embedding.pairs - pair[0]).abs().amax(1)
+        assert near.min() < 1e-6
+        # Equal pairs have one row, wherever they stand.
+        assert rows.setdefault((before, word), int(near.argmin())) == int(near.argmin())
+    assert len(set(rows.values())) > 0.9 * len(rows)
 
 
 def test_however_a_word_is_split_it_ends_with_the_same_vector() -> None:
     model, _, _ = in_context_model()
-    tokenizer = load_tokenizer("r50k_base:512")
-    whole = b" misspelling"
     ends = []
-    for cuts in ([3], [2, 5, 9], [4, 8]):
-        pieces = [whole[a:b] for a, b in pairwise([0, *cuts, len(whole)])]
-        ids = torch.tensor([[tokenizer.encode(" a")[0]] * (len(pieces) + 1)])
-        forced = {(0, place + 1): piece for place, piece in enumerate(pieces)}
+    for second in ([b" mis", b"spelling"], [b" m", b"i", b"sspe", b"lling"], [b" misspelling"]):
+        pieces = [b" a", b" o", b"f", *second]
+        ids = torch.zeros(1, len(pieces), dtype=torch.long)
+        forced = {(0, place): piece for place, piece in enumerate(pieces)}
         ends.append(model.embed(ids, forced=forced)[0, -1])
-    for end in ends:
-        torch.testing.assert_close(end, ends[0])
-    torch.testing.assert_close(ends[0], model.wte.embed_bytes([whole])[0])  # type: ignore[operator]
+    torch.testing.assert_close(ends[1], ends[0])
+    torch.testing.assert_close(ends[2], ends[0])
 
 
 def test_in_context_every_encoder_has_the_same_vectors_and_gradients() -> None:
@@ -180,10 +189,11 @@ def test_in_context_every_encoder_has_the_same_vectors_and_gradients() -> None:
     embedding = cast(ContextEmbedding, model.wte).double()
     found = []
     for encoder in ("fused", "reference"):
-        embedding.encoder, embedding.weight.grad = encoder, None
+        embedding.encoder = encoder
+        embedding.zero_grad()
         vectors = embedding.in_context(torch.tensor([ids]))
         (vectors**2).sum().backward()
-        found.append((vectors.detach(), embedding.weight.grad))
+        found.append((vectors.detach(), embedding.weight.grad, embedding.pairs.grad))
     torch.testing.assert_close(found[0], found[1])
 
 

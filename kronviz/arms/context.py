@@ -1,9 +1,10 @@
-"""``ngram-context``: ``ngram-word``, but it reads the word so far where that reads one token.
+"""``ngram-context``: the n-grams of the word so far, and of two words together.
 
 BPE splits a misspelled word in other places than the word itself, so its tokens share little with
 the right ones. Here a token's bag holds the n-grams of all bytes from the beginning of its word to
-its own end: a word's last token has nearly the vector of the whole word, however it was split. A
-table cannot do this, for it knows tokens and not their bytes.
+its own end, and the word before and the word so far select one row more. A word's last token has
+nearly the vector of the whole word, however it was split. A table cannot do this, for it knows
+tokens and not their bytes.
 
 Sources: BLT (arXiv 2412.09871) adds hashed n-grams of the bytes before a position to its embedding;
 the Over-Tokenized Transformer (arXiv 2501.16975) does so with n-grams of tokens.
@@ -11,11 +12,13 @@ the Over-Tokenized Transformer (arXiv 2501.16975) does so with n-grams of tokens
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kronviz.arms.bags import BagEmbedding
 from kronviz.ngrams import Rule
@@ -24,16 +27,41 @@ from kronviz.tokenizer import TokenBytes
 
 LONGEST = 32
 """Most bytes that are read of a word so far, the last ones: nearly all words are shorter."""
+BASE = -7046029254386353131
+"""Base of the words' polynomial hash, 2⁶⁴ divided by the golden ratio, as int64."""
+INVERSE = pow(BASE, -1, 2**64)
+INVERSE -= 2**64 * (INVERSE >= 2**63)
 
 
 class ContextEmbedding(BagEmbedding):
-    """Embeds each token of a text by the word so far.
+    """Embeds each token of a text by the word so far and the word before.
 
     A token that begins with a letter continues the word of a token that ends with one; letters are
     those of ASCII and all bytes from 128 on. Its vector is that of the bytes from the word's first
-    token to its own end, which is what `embed_bytes` returns for them. Only a word of one token can
-    have a row of its own. `forward` embeds every id as the first of a word.
+    token to its own end, which is what `embed_bytes` returns for them, plus a row of ``pairs`` that
+    is selected by these bytes and those of the word before. `forward` embeds every id as the first
+    token of a text.
+
+    Args:
+        n_pairs: number of rows that pairs of words are hashed to.
+        vocabulary, d_model, rule and the others: as for `BagEmbedding`.
+
+    Attributes:
+        pairs: the rows of pairs, ``(n_pairs, d_model)``; they begin at 0. One is scaled like a row
+            of a bag of 16.
     """
+
+    def __init__(
+        self,
+        vocabulary: TokenBytes | Sequence[bytes],
+        d_model: int,
+        rule: Rule,
+        n_pairs: int,
+        encoder: str = "auto",
+        **options: Any,
+    ):
+        super().__init__(vocabulary, d_model, rule, 0, encoder, **options)
+        self.pairs = nn.Parameter(self.weight.new_zeros(n_pairs, d_model))
 
     def in_context(
         self, ids: Tensor, before: Tensor | None = None, forced: Mapping[Slot, bytes] | None = None
@@ -52,38 +80,50 @@ class ContextEmbedding(BagEmbedding):
             IndexError: an id is out of range (for ids on a CPU).
         """
         self._check(ids, self.num_embeddings)
-        past = 0
-        if before is not None and before.shape[1]:
-            # A token has at least one byte.
-            before = before[:, -LONGEST:]
-            past = before.shape[1]
+        past = 0 if before is None else before.shape[1]
+        if before is not None:
             ids = torch.cat([before, ids], 1)
             forced = {(row, place + past): data for (row, place), data in (forced or {}).items()}
         tokens = self._tables_on(self.weight.device)
         if forced:
             ids, tokens = self._with_forced(ids, forced)
-        ids, tokens = with_words(ids, tokens)
-        vectors = self._encode(self.weight, ids.flatten(), tokens)
-        return vectors.view(*ids.shape, self.embedding_dim)[:, past:]
+        words = words_so_far(ids, tokens)
+        vectors = self._encode(self.weight, words.ids.flatten(), words.tokens)
+        chosen = F.embedding(words.pairs % len(self.pairs), self.pairs)
+        chosen = chosen * (math.sqrt(self.rule.rows / 16) * words.second[..., None])
+        return (vectors.view_as(chosen) + chosen)[:, past:]
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, n_pairs={len(self.pairs)}"
 
 
-def with_words(ids: Tensor, tokens: Tokens) -> tuple[Tensor, Tokens]:
-    """Append to some tokens the words that a batch's tokens continue.
+class Words(NamedTuple):
+    """The words of a batch's tokens, each up to that token's end.
+
+    Attributes:
+        ids: ids in ``tokens``: those of the batch, but where a token continues a word, the id of
+            the word so far; int64, ``(batch, time)``.
+        tokens: all tokens, and for each token of the batch one more, empty where none was needed.
+        pairs: a hash of the word so far and the word before, 0 or more; int64, ``(batch, time)``.
+        second: whether there is a word before; bool, ``(batch, time)``.
+    """
+
+    ids: Tensor
+    tokens: Tokens
+    pairs: Tensor
+    second: Tensor
+
+
+def words_so_far(ids: Tensor, tokens: Tokens) -> Words:
+    """Return the words that the ids ``(batch, time)`` of some tokens make.
 
     All shapes follow from the shapes of the arguments, so this can be captured in a CUDA graph.
-
-    Args:
-        ids: integers ``(batch, time)``, of ``tokens``.
-
-    Returns:
-        The ids, in which those that continue a word are replaced by the appended word so far, and
-        the tokens with one string appended for each id; where none was needed it is empty.
     """
     data, offsets, longest = tokens
     (batch, time), known, device = ids.shape, len(offsets) - 1, data.device
     ids = ids.long()
     if not ids.numel() or not data.numel():
-        return ids, tokens
+        return Words(ids, tokens, torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool))
     starts, stops = offsets[ids].long(), offsets[ids + 1].long()
     lengths = stops - starts
     letters = _letters(data)
@@ -93,27 +133,57 @@ def with_words(ids: Tensor, tokens: Tokens) -> tuple[Tensor, Tokens]:
     continues[:, 1:] = enters[:, 1:] & leaves[:, :-1]
 
     # The texts' bytes: of every token at most the last `LONGEST`, which is all that is read.
-    steps = torch.arange(LONGEST, device=device)
     lengths = lengths.clamp(max=LONGEST)
     ends = lengths.cumsum(1)
-    texts = _packed(data, stops - lengths, lengths, ends - lengths, time * LONGEST, steps)
+    texts = _packed(data, stops - lengths, lengths, ends - lengths, time * LONGEST)
 
     # The words so far: from the latest token that continues none.
     firsts = torch.where(continues, 0, ends - lengths).cummax(1).values
-    firsts = torch.maximum(firsts, ends - LONGEST)
-    sizes = torch.where(continues, ends - firsts, 0)
-    firsts = firsts + torch.arange(batch, device=device)[:, None] * texts.shape[1]
-    one = (1, batch * time)
-    sizes, firsts = sizes.view(one), firsts.view(one)
-    after = sizes.cumsum(1)
-    words = _packed(texts.flatten(), firsts, sizes, after - sizes, batch * time * LONGEST, steps)
+    hashes = _hashes(texts, firsts, ends)
+    row = torch.arange(batch, device=device)[:, None]
+    steps = torch.arange(time, device=device)
+    before = torch.where(continues, 0, steps).cummax(1).values - 1
+    pairs = _mixed(hashes[row, before.clamp(min=0)], hashes)
 
-    places = known + torch.arange(batch * time, device=device).view(batch, time)
-    return torch.where(continues, places, ids), Tokens(
+    sizes = torch.where(continues, (ends - firsts).clamp(max=LONGEST), 0)
+    sources = ends - sizes + row * texts.shape[1]
+    after = sizes.flatten().cumsum(0)
+    words = _packed(
+        texts.flatten(),
+        sources.view(1, -1),
+        sizes.view(1, -1),
+        after[None] - sizes.view(1, -1),
+        batch * time * LONGEST,
+    )
+    added = Tokens(
         torch.cat([data, words[0]]),
-        torch.cat([offsets, offsets[-1] + after[0].int()]),
+        torch.cat([offsets, offsets[-1] + after.int()]),
         max(longest, LONGEST),
     )
+    places = known + steps + row * time
+    return Words(torch.where(continues, places, ids), added, pairs, before >= 0)
+
+
+def _hashes(texts: Tensor, firsts: Tensor, ends: Tensor) -> Tensor:
+    """Return a hash of the bytes from ``firsts`` to ``ends`` of each row of texts.
+
+    It is Σ (byte + 1) · BASE^(n − 1 − place) over the n bytes, modulo 2⁶⁴: the difference of two
+    prefix sums. So it depends on the bytes alone, wherever they stand and however they are split.
+    """
+    size = texts.shape[1]
+    powers = torch.full((2, size + 1), BASE, dtype=torch.int64, device=texts.device)
+    powers[1] = INVERSE
+    powers[:, 0] = 1
+    up, down = powers.cumprod(1)
+    sums = F.pad(((texts.long() + 1) * down[1:]).cumsum(1), (1, 0))
+    return (sums.gather(1, ends) - sums.gather(1, firsts)) * up[ends]
+
+
+def _mixed(first: Tensor, second: Tensor) -> Tensor:
+    """Return a hash of two hashes, 0 or more: int64."""
+    mixed = (first ^ (first >> 29 & 0x7FFFFFFFF)) * BASE + second
+    mixed = (mixed ^ (mixed >> 32 & 0xFFFFFFFF)) * BASE
+    return mixed >> 33 & 0x7FFFFFFF
 
 
 def _letters(data: Tensor) -> Tensor:
@@ -122,17 +192,15 @@ def _letters(data: Tensor) -> Tensor:
     return ((lower >= ord("a")) & (lower <= ord("z"))) | (data >= 128)
 
 
-def _packed(
-    data: Tensor, sources: Tensor, sizes: Tensor, targets: Tensor, room: int, steps: Tensor
-) -> Tensor:
+def _packed(data: Tensor, sources: Tensor, sizes: Tensor, targets: Tensor, room: int) -> Tensor:
     """Copy slices of bytes into rows of ``room`` bytes.
 
     Args:
         data: uint8, ``(n,)``.
         sources, sizes, targets: where slices begin in ``data``, how long they are and where they
-            begin in their row: ``(rows, slices)``.
-        steps: 0, 1, … up to the longest size, exclusive.
+            begin in their row: ``(rows, slices)``; no slice is longer than `LONGEST`.
     """
+    steps = torch.arange(LONGEST, device=data.device)
     inside = steps < sizes[..., None]
     read = data[(sources[..., None] + steps).clamp(0, data.numel() - 1)]
     # What lies outside its slice is written to an extra place at the end.
@@ -143,4 +211,4 @@ def _packed(
 
 def make(vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Any = None) -> BagEmbedding:
     """Make the embedding."""
-    return ContextEmbedding(vocabulary, d_model, Rule(8192), own=4096)
+    return ContextEmbedding(vocabulary, d_model, Rule(8192, longest=6), n_pairs=4096)
