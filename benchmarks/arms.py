@@ -66,7 +66,7 @@ def main() -> None:
     device = trainers[PEER].device
     text = torch.from_numpy(trainers[PEER].text)
     batches = [
-        text[torch.arange(start, start + arguments.tokens) % len(text)].to(device)
+        text[None, torch.arange(start, start + arguments.tokens) % len(text)].to(device)
         for start in range(0, BATCHES * arguments.tokens, arguments.tokens)
     ]
     steps = {arm: functools.partial(_step, trainer) for arm, trainer in trainers.items()}
@@ -74,14 +74,14 @@ def main() -> None:
         step()
     stepped = summarise(rounds(steps, seconds=arguments.seconds, device=device))
     with torch.inference_mode():
-        embeddings = {arm: trainer.model.eval().wte for arm, trainer in trainers.items()}
-        calls = {arm: going_through(batches, wte) for arm, wte in embeddings.items()}
+        models = {arm: trainer.model.eval() for arm, trainer in trainers.items()}
+        calls = {arm: going_through(batches, model.embed) for arm, model in models.items()}
         for call in calls.values():
             call()
         embedded = summarise(rounds(calls, seconds=arguments.seconds, device=device))
     costs = {
         arm: {
-            "stored_bytes": stored_bytes(embeddings[arm]),
+            "stored_bytes": stored_bytes(models[arm].wte),
             "embed_ms": round(e.milliseconds, 4),
             "embed_ratio": round(e.ratio, 3),
             "step_ms": round(s.milliseconds, 2),

@@ -84,8 +84,9 @@ ARMS = {
             ngram.maker(16384), "#005E63", "#4FC3C9"),
         Arm("ngram-word", "adds up rows of byte n-grams, and a row of its own for a frequent token",
             ngram.maker(8192, own=4096), "#8A3C7D", "#E29AD6"),
-        Arm("ngram-context", "does the same for the word so far: all bytes of a token's word up to "
-            "its end", context.make, "#A3195B", "#FF8FC2"),
+        Arm("ngram-context",
+            "adds up rows of the word so far's byte n-grams, and a row for the last two words",
+            context.make, "#A3195B", "#FF8FC2"),
         Arm("pairs", "adds up 4,096 rows shared by adjacent bytes",
             pairs.make, "#5B6B2A", "#BBCC33"),
         Arm("spelling-bee", "averages a learned table and rotated byte vectors",
