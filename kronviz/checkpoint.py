@@ -19,6 +19,8 @@ Notable:
 - Matrices are stored as int8 with one float32 scale per row (``<name>.scale``), vectors as float32.
 - Any problem with a folder is one sentence (`CheckpointError`), so that the app can start with the
   folders that work.
+- ``config.json`` and the headers of the shards, which are small, are checked before any weight is
+  read: names, types and shapes that do not fit are found at once.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -34,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -69,6 +72,8 @@ FORMAT = "kronviz-1"
 FURTHER = "+"
 """Separates a folder's name from the name of an arm beyond its pair, as in ``tiny+ngram-word``."""
 _SHARD = re.compile(r"[\w.-]{1,100}\.safetensors")
+_Stored = tuple[str, tuple[int, ...]]
+"""A tensor's type, as safetensors writes it, and its shape."""
 _log = logging.getLogger("kronviz")
 
 
@@ -83,7 +88,7 @@ class PairInfo:
     Attributes:
         name: the folder's name; with a further arm, ``<folder>+<arm>``.
         path: the folder.
-        arms: the arms that look complete (shards are checked when they are loaded).
+        arms: the arms that look complete (of a shard only the header was read).
         problems: one sentence for each arm that does not.
     """
 
@@ -152,7 +157,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"The checkpoint {label} is missing; restore the folder or train it again."
         )
     try:
-        config = json.loads(read_bytes(folder / CONFIG, MAX_CONFIG), parse_constant=_no_number)
+        config = json.loads(
+            read_bytes(folder / CONFIG, MAX_CONFIG), parse_constant=_finite, parse_float=_finite
+        )
         if config["format"] != FORMAT:
             raise CheckpointError(
                 f"The checkpoint {label} has format {short_name(str(config['format']))!r}; this "
@@ -161,6 +168,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         shape = config["model"] = ModelConfig(**config["model"])
         names = config["sha256"]
         if not isinstance(names, dict) or not 1 <= len(names) <= MAX_SHARDS:
+            raise ValueError
+        if not all(isinstance(expected, str) for expected in names.values()):
             raise ValueError
         # Only a quick check: `load_arm` reports damaged or missing shards.
         sizes = [_size(folder / name) for name in names if _SHARD.fullmatch(name)]
@@ -188,16 +197,58 @@ def load_arm(folder: Path) -> GPT:
         CheckpointError: a file is missing, damaged (its SHA-256 is not the one in ``config.json``)
             or does not fit the model's shape.
     """
-    config = read_config(folder)
+    config, label = read_config(folder), _label(folder)
     try:
-        return _filled(config["model"], _stored(folder, config["sha256"]), _label(folder))
+        shapes = _shapes(folder, config["sha256"])
+        model = _empty(config["model"], label)
+        _check_fit(model, shapes, label)
+        model.load_state_dict(_unpack(_stored(folder, config["sha256"])), strict=False)
+        return model
     except (Sentence, KeyboardInterrupt):
         raise
     except Exception as error:
         # A crafted file may fail in ways that no list of exceptions covers.
-        _log.warning("%s of checkpoint %s", type(error).__name__, _label(folder), exc_info=True)
+        _log.warning("%s of checkpoint %s", type(error).__name__, label, exc_info=True)
         raise CheckpointError(
-            f"The checkpoint {_label(folder)} cannot be read; restore it from the repository."
+            f"The checkpoint {label} cannot be read; restore it from the repository."
+        ) from None
+
+
+def _shapes(folder: Path, hashes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of an arm's weights, from the headers of its shards alone."""
+    label = _label(folder)
+    stored: dict[str, _Stored] = {}
+    for name in hashes:
+        path, shown = folder / Path(name).name, short_name(Path(name).name)
+        if not _SHARD.fullmatch(name) or (size := _size(path)) is None:
+            raise CheckpointError(
+                f"The file {shown} of checkpoint {label} is missing; restore it from the "
+                "repository."
+            )
+        if size > MAX_SHARD_BYTES:
+            raise CheckpointError(
+                f"The checkpoint {label} is damaged: {shown} is larger than the limit of "
+                f"{MAX_SHARD_BYTES / 1e6:g} MB; restore it from the repository."
+            )
+        try:
+            with path.open("rb") as file:
+                if int.from_bytes(file.read(8), "little") > MAX_CONFIG:
+                    raise SafetensorError
+            with safe_open(path, "np") as file:
+                for key in file.keys():  # noqa: SIM118 (it is no dict)
+                    part = file.get_slice(key)
+                    stored[key] = part.get_dtype(), tuple(part.get_shape())
+        except Exception:
+            # A crafted file may fail in ways that no list of exceptions covers.
+            raise CheckpointError(
+                f"The file {shown} of checkpoint {label} is not a complete safetensors file; "
+                "restore it."
+            ) from None
+    try:
+        return _unpacked_shapes(stored)
+    except (ValueError, LookupError):
+        raise CheckpointError(
+            f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
         ) from None
 
 
@@ -206,66 +257,50 @@ def _stored(folder: Path, hashes: dict[str, Any]) -> dict[str, Tensor]:
     label = _label(folder)
     stored: dict[str, Tensor] = {}
     for name, expected in hashes.items():
-        path, shown = folder / Path(name).name, short_name(Path(name).name)
-        if not _SHARD.fullmatch(name) or _size(path) is None:
-            raise CheckpointError(
-                f"The file {shown} of checkpoint {label} is missing; restore it from the "
-                "repository."
-            )
         try:
-            data = read_bytes(path, MAX_SHARD_BYTES)
+            data = read_bytes(folder / name, MAX_SHARD_BYTES)
         except InputError as error:
             raise CheckpointError(f"The checkpoint {label} is damaged: {error}") from None
         if hashlib.sha256(data).hexdigest() != expected:
             raise CheckpointError(
-                f"The file {shown} of checkpoint {label} is damaged: its SHA-256 differs from the "
-                "one in config.json; restore it from the repository."
+                f"The file {short_name(name)} of checkpoint {label} is damaged: its SHA-256 "
+                "differs from the one in config.json; restore it."
             )
-        try:
-            if int.from_bytes(data[:8], "little") > MAX_CONFIG:
-                raise SafetensorError
-            stored |= load(data)
-        except SafetensorError:
-            raise CheckpointError(
-                f"The file {shown} of checkpoint {label} is not a safetensors file; restore it."
-            ) from None
+        stored |= load(data)
+    # 127 is the largest value that a scale is multiplied by.
+    floats = [tensor for tensor in stored.values() if tensor.is_floating_point()]
+    if not all(torch.isfinite(127 * tensor).all() for tensor in floats):
+        raise CheckpointError(
+            f"The weights of checkpoint {label} have values that are not finite; restore it."
+        )
     return stored
 
 
-def _filled(shape: ModelConfig, stored: dict[str, Tensor], label: str) -> GPT:
-    """Return a model with the stored weights."""
-    try:
-        tensors = _unpack(stored)
-    except (ValueError, KeyError, IndexError, RuntimeError):
-        raise CheckpointError(
-            f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
-        ) from None
+def _empty(shape: ModelConfig, label: str) -> GPT:
+    """Return a model whose weights are not set."""
     try:
         with _SkipInit():
-            model = GPT(shape).eval()
+            return GPT(shape).eval()
     except (ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError):
         raise CheckpointError(
             f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
         ) from None
-    expected_names = set(_state(model))
-    if expected_names != set(tensors):
-        odd = short_name(sorted(expected_names ^ set(tensors))[0])
+
+
+def _check_fit(model: GPT, shapes: dict[str, tuple[int, ...]], label: str) -> None:
+    """Check the names and shapes of the tensors that are to be a model's weights."""
+    expected = {name: tuple(tensor.shape) for name, tensor in _state(model).items()}
+    if expected.keys() != shapes.keys():
+        odd = short_name(min(expected.keys() ^ shapes.keys()))
         raise CheckpointError(
             f"The weights of checkpoint {label} do not fit its config.json: only one of them has "
             f"{odd}; restore them."
         )
-    try:
-        model.load_state_dict(tensors, strict=False)
-    except RuntimeError:
+    if expected != shapes:
         raise CheckpointError(
             f"The weights of checkpoint {label} do not have the shapes that its config.json says; "
             "restore them."
-        ) from None
-    if not all(torch.isfinite(tensor).all() for tensor in model.parameters()):
-        raise CheckpointError(
-            f"The weights of checkpoint {label} have values that are not finite; restore it."
         )
-    return model
 
 
 def _is_shape(shape: ModelConfig) -> bool:
@@ -310,8 +345,12 @@ def _label(folder: Path) -> str:
     return f"{short_name(folder.parent.name)}/{short_name(folder.name)}"
 
 
-def _no_number(written: str) -> None:
-    raise ValueError(f"{written} is not a number")
+def _finite(written: str) -> float:
+    """Return a number of JSON; `ValueError` for NaN, Infinity, and what is too large to be one."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{written} is not a number")
+    return number
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
@@ -370,11 +409,13 @@ def find_pair(pair: str | Path) -> PairInfo | None:
 
 
 def _readable(folder: Path, arms: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the arms whose ``config.json`` can be read, and a sentence for each of the others."""
+    """Return the arms whose ``config.json`` and headers can be read, and a sentence for each of
+    the others.
+    """
     readable, problems = [], []
     for arm in arms:
         try:
-            read_config(folder / arm)
+            _shapes(folder / arm, read_config(folder / arm)["sha256"])
             readable.append(arm)
         except CheckpointError as error:
             problems.append(str(error))
@@ -455,6 +496,34 @@ def _shards(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
             size += part.nbytes
     if shard:
         yield shard
+
+
+def _unpacked_shapes(stored: dict[str, _Stored]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what `_unpack` makes of stored tensors.
+
+    Raises:
+        ValueError, LookupError: they are not stored as `save_arm` stores them.
+    """
+    pieces: dict[str, dict[int, _Stored]] = {}
+    for key, tensor in stored.items():
+        name, _, number = key.partition(PIECE)
+        pieces.setdefault(name, {})[int(number or 0)] = tensor
+    joined: dict[str, _Stored] = {}
+    for name, parts in pieces.items():
+        (dtype, shape), *others = parts.values()
+        if any(kind != dtype or part[1:] != shape[1:] for kind, part in others):
+            raise ValueError
+        rows = sum(part[0] for _, part in parts.values()) if others else 0
+        joined[name] = dtype, (rows, *shape[1:]) if others else shape
+    scales = {name: joined.pop(name) for name in list(joined) if name.endswith(SCALE)}
+    for name, (dtype, shape) in joined.items():
+        if dtype == "I8" and len(shape) == 2 and scales.pop(name + SCALE) == ("F32", shape[:1]):
+            continue
+        if dtype != "F32":
+            raise ValueError
+    if scales:
+        raise ValueError
+    return {name: shape for name, (_, shape) in joined.items()}
 
 
 def _unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +125,14 @@ def _config(text: str | bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / "config.json").write_bytes(data)
 
 
+def _number_of_layers(written: str) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        config = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(re.sub('(?<="n_layer": )2', written, config))
+
+    return damage
+
+
 def _files(named: object) -> Callable[[Path], object]:
     def damage(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
@@ -146,10 +155,13 @@ def _shard(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Pat
     return damage
 
 
-def _header(header: bytes) -> Callable[[Path], object]:
+def _header(header: bytes, length: int = -1) -> Callable[[Path], object]:
+    """Write a file of weights with this header, which may lie about its length."""
+
     def damage(folder: Path) -> None:
         path = next(folder.glob("*.safetensors"))
-        path.write_bytes(header + b"\0" * 100_000)
+        said = (len(header) if length < 0 else length).to_bytes(8, "little")
+        path.write_bytes(said + header + b"\0" * 100_000)
         _sign(folder, path)
 
     return damage
@@ -161,17 +173,51 @@ def _sign(folder: Path, path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def _pipe(name: str) -> Callable[[Path], object]:
+def _scale(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["blocks.0.mlp.up.weight.scale"] = torch.ones(())
+
+
+def _half(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["norm.weight"] = tensors["norm.weight"].half()
+
+
+def _no_scale(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["blocks.0.mlp.up.weight.scale"]
+
+
+def _infinite_scale(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["blocks.0.mlp.up.weight.scale"].fill_(3e38)
+
+
+def _fewer_rows(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["norm.weight"] = tensors["norm.weight"][:-1].clone()
+
+
+def _cut(folder: Path) -> None:
+    path = next(folder.glob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _in_place_of(name: str, make: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Put something else in the place of a file, or of the folder itself ("")."""
+
     def damage(folder: Path) -> None:
-        path = next(folder.glob(name))
-        path.unlink()
-        os.mkfifo(path)
+        path = next(folder.glob(name)) if name else folder
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        make(path)
 
     return damage
 
 
-def _scale(tensors: dict[str, torch.Tensor]) -> None:
-    tensors["blocks.0.mlp.up.weight.scale"] = torch.ones(())
+def _loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _entry(**entry: object) -> Callable[[Path], object]:
+    """Write a file of weights with one tensor, described by ``entry``."""
+    known = {"dtype": "F32", "shape": [25_000], "data_offsets": [0, 100_000]}
+    described = {name: value for name, value in {**known, **entry}.items() if value != "absent"}
+    return _header(json.dumps({"norm.weight": described}).encode())
 
 
 def _no_numbers(tensors: dict[str, torch.Tensor]) -> None:
@@ -197,9 +243,7 @@ DAMAGES = {
     "a vocabulary cut to billions": (_with(vocabulary="r50k_base:99999999999"), "no model"),
     "huge positions": (_with(pos_dim=10**9), "describes no model"),
     "an unknown entry": (_with(moe=8), "damaged"),
-    "a changed byte": (_damage_shard, "damaged"),
     "of another library": (_foreign_config, "config.json"),
-    "another shape": (_other_shape, "shapes|damaged"),
     "a pickle": (_pickle, "damaged"),
     "a file outside": (_outside, "missing"),
     "a file with NUL in its name": (_files({"a\0b.safetensors": ""}), "missing"),
@@ -213,27 +257,102 @@ DAMAGES = {
     "JSON of another kind": (_config("[]"), "damaged"),
     "no UTF-8": (_config(b"\xff\xfe{}"), "damaged"),
     "a number that is none": (_config('{"format": NaN}'), "damaged"),
+    "a number without end": (_with(n_layer=float("inf")), "damaged"),
+    "a number too large": (_number_of_layers("1e400"), "damaged"),
+    "a number as text": (_number_of_layers('"2"'), "describes no model"),
+    "a number of lists": (_number_of_layers("[" * 900 + "]" * 900), "describes no model"),
     "a long number": (_config('{"format": ' + "9" * 10_000 + "}"), "damaged"),
     "a long format": (_config(json.dumps({"format": "x" * 100_000})), "has format"),
     "two megabytes": (_config(" " * 2_000_000), "damaged"),
-    "a pipe for config.json": (_pipe("config.json"), "missing"),
-    "a pipe for weights": (_pipe("*.safetensors"), "missing"),
+    "a pipe for config.json": (_in_place_of("config.json", os.mkfifo), "missing"),
+    "a pipe for weights": (_in_place_of("*.safetensors", os.mkfifo), "missing"),
+    "a pipe for the folder": (_in_place_of("", os.mkfifo), "missing"),
+    "a folder for config.json": (_in_place_of("config.json", os.mkdir), "missing"),
+    "a folder for weights": (_in_place_of("*.safetensors", os.mkdir), "missing"),
+    "a link to itself for config.json": (_in_place_of("config.json", _loop), "missing"),
+    "a link to itself for weights": (_in_place_of("*.safetensors", _loop), "missing"),
+    "a link to itself for the folder": (_in_place_of("", _loop), "missing"),
     "no folder": (shutil.rmtree, "missing"),
     "a scale without rows": (_shard(_scale), "as kronviz stores them"),
-    "weights that are not numbers": (_shard(_no_numbers), "not finite"),
-    "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "only one of them has more"),
+    "no scale": (_shard(_no_scale), "as kronviz stores them"),
+    "half precision": (_shard(_half), "as kronviz stores them"),
     "a piece of nothing": (_shard(lambda t: t.update({"a#x": torch.ones(2)})), "as kronviz"),
-    "a header of 2^63 bytes": (_header(b"\xff" * 7 + b"\x7f"), "not a safetensors"),
-    "a header that is none": (_header((50).to_bytes(8, "little")), "not a safetensors"),
+    "a shorter file": (_cut, "not a complete safetensors"),
+    "a header of 2^63 bytes": (_header(b"", 2**63 - 1), "not a complete safetensors"),
+    "a header that is none": (_header(b"", 50), "not a complete safetensors"),
+    "a header cut short": (_header(b'{"norm.weight": {"dtype": '), "not a complete safetensors"),
+    "a header without end": (_header(b"[" * 90_000), "not a complete safetensors"),
+    "a header of no UTF-8": (_header(b'{"\xff": {}}'), "not a complete safetensors"),
+    "a shape below zero": (_entry(shape=[-1]), "not a complete safetensors"),
+    "a shape of fractions": (_entry(shape=[2.5]), "not a complete safetensors"),
+    "a shape as text": (_entry(shape="25000"), "not a complete safetensors"),
+    "a shape larger than the file": (_entry(shape=[25_001]), "not a complete safetensors"),
+    "a shape beyond all counting": (_entry(shape=[2**62, 2**62]), "not a complete safetensors"),
+    "a place outside the file": (
+        _entry(data_offsets=[2**63, 2**63 + 100_000]), "not a complete safetensors"
+    ),
+    "no type": (_entry(dtype="absent"), "not a complete safetensors"),
+    "a type of no kind": (_entry(dtype="F33"), "not a complete safetensors"),
+}  # fmt: skip
+"""Found in ``config.json`` and in the headers of the shards."""
+DAMAGED_WEIGHTS = {
+    "a changed byte": (_damage_shard, "SHA-256"),
+    "weights that are not numbers": (_shard(_no_numbers), "not finite"),
+    "a scale too large": (_shard(_infinite_scale), "not finite"),
+    "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "only one of them has more"),
+    "a tensor of other rows": (_shard(_fewer_rows), "shapes"),
+    "another shape": (_other_shape, "shapes|damaged"),
 }
+"""Found once the model is made, or its weights are read."""
+
+
+def test_what_is_small_is_checked_before_any_weight_is_read(
+    pair: Path, pair_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "GPT", None)
+    monkeypatch.setattr(checkpoint, "_stored", None)
+    for name, (damage, said) in DAMAGES.items():
+        _replace(pair / "kron", pair_folder / "kron")
+        damage(pair / "kron")
+        began = time.process_time()
+        (found,) = list_pairs(pair.parent)
+        assert time.process_time() - began < 0.5, name
+        assert found.arms == ("bpe",), name
+        (problem,) = found.problems
+        assert re.search(said, problem), name
+
+
+def test_problems_are_said_before_the_first_pair_is_loaded(
+    pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(pair, pair.parent / "other")
+    _cut(pair.parent / "other" / "kron")
+    said: list[str] = []
+
+    def load(*_: object, **__: object) -> Predictor:
+        assert len(said) == 1
+        raise MemoryError
+
+    monkeypatch.setattr(Predictor, "load", load)
+    context = load_context(pair.parent, torch.device("cpu"), said.append)
+    assert "other/kron is not a complete" in said[0]
+    assert context.problems == tuple(said)
+
+
+def _replace(folder: Path, by: Path) -> None:
+    """Put a copy in the place of whatever is there."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
+    shutil.copytree(by, folder)
 
 
 def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
     pair: Path, pair_folder: Path
 ) -> None:
-    for name, (damage, said) in DAMAGES.items():
-        shutil.rmtree(pair / "kron", ignore_errors=True)
-        shutil.copytree(pair_folder / "kron", pair / "kron")
+    for name, (damage, said) in (DAMAGES | DAMAGED_WEIGHTS).items():
+        _replace(pair / "kron", pair_folder / "kron")
         damage(pair / "kron")
         with pytest.raises(CheckpointError, match=said) as caught:
             load_arm(pair / "kron")

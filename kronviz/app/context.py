@@ -25,6 +25,7 @@ from kronviz.lines import short_name
 from kronviz.predictor import Predictor
 from kronviz.probes.own_model import Shelf
 from kronviz.serving import Comparisons
+from kronviz.strings import shown
 
 PREFERRED = ("gpt2", "tiny")
 _log = logging.getLogger("kronviz")
@@ -85,7 +86,8 @@ class Context:
         if name in self.predictors:
             return self.predictors[name]
         raise InputError(
-            f"There is no pair of models called {pair!r}; choose {' or '.join(self.predictors)}."
+            f"There is no pair of models called {shown(pair)}; choose "
+            f"{' or '.join(self.predictors)}."
         )
 
     def folder(self, pair: str | None = None) -> Path:
@@ -105,41 +107,53 @@ def _comparisons(predictor: Predictor) -> Comparisons:
     return Comparisons(predictor)
 
 
-def load_context(root: Path = CHECKPOINTS, device: torch.device | None = None) -> Context:
+def load_context(
+    root: Path = CHECKPOINTS,
+    device: torch.device | None = None,
+    say: Callable[[str], object] = str,
+) -> Context:
     """Load every pair in a folder and let each answer once, so that no visitor waits for that.
 
     Args:
         root: the folder of the pairs.
         device: as for `Predictor.load`.
+        say: called with each problem as soon as it is found.
     """
     predictors: dict[str, Predictor] = {}
-    problems: list[str] = []
+    problems: dict[str, None] = {}
+
+    def tell(*found: str) -> None:
+        for problem in found:
+            if problem not in problems:
+                problems[problem] = None
+                say(problem)
+
     infos = {info.name: info for info in list_pairs(root)}
+    # What config.json and headers show is reported before the first weights are read.
+    for name in sorted(infos, key=_preference):
+        tell(*infos[name].problems)
     for name in sorted(infos, key=_preference):
         if not infos[name].arms:
-            problems += infos[name].problems
             continue
         try:
             beside = predictors.get(name.partition(FURTHER)[0])
             predictor = Predictor.load(root / name, device, beside=beside)
+            tell(*predictor.problems)
             predictor.compare("The first answer", "The frist answer")
         except Sentence as error:
-            problems.append(str(error))
+            tell(str(error))
         except Exception:
             # Whatever is wrong with a pair, the others open.
             _log.exception("The pair %r cannot be used.", name)
-            problems.append(
-                f"The pair {short_name(name)} cannot be used; restore it. The log says why."
-            )
+            tell(f"The pair {short_name(name)} cannot be used; restore it. The log says why.")
         else:
             predictors[name] = predictor
-            problems += predictor.problems
     if not infos:
-        problems.append(
+        tell(
             "There are no trained models here; train a small pair with `make train-tiny` and "
             "start again."
         )
-    return Context(predictors, tuple(dict.fromkeys(problems)), root)
+    return Context(predictors, tuple(problems), root)
 
 
 def warm(context: Context) -> None:

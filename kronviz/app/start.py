@@ -8,6 +8,7 @@ On Hugging Face Spaces it listens on all addresses. ``GRADIO_SERVER_NAME`` and
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from pathlib import Path
 
@@ -41,7 +42,6 @@ def _serve() -> None:
 
     guard.frame_ancestors()
     share_cores()
-    context = load_context(folder or CHECKPOINTS, device())
-    for problem in context.problems:
-        print(problem)
+    say = functools.partial(print, flush=True)
+    context = load_context(folder or CHECKPOINTS, device(), say)
     launch(build_app(context), server_port=port)
