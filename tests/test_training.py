@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,6 +30,7 @@ from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import validate, validation_tokens
 from kronviz.training.prepare import prepare
 from kronviz.training.rarity import times_read, token_losses
+from kronviz.training.runs import read_run
 from kronviz.training.sampled import sampled_cross_entropy
 from kronviz.training.study import Run
 from kronviz.training.throughput import flops_per_token, throughput
@@ -377,6 +379,41 @@ def test_own_text_of_any_name_becomes_a_pair_without_a_setting_given_twice(
 
 def _stem(name: str) -> str:
     return Path(name).stem
+
+
+ODD_NAMES = (
+    "two words.txt", "-out.txt", "--set.txt", "naïve Größe 語.txt", "a\nb.txt", "quo\"te'`.txt",
+    "1984.txt", "a=b.txt", "[1].txt", "*.txt", "null.txt", "<b>|\t.txt", ".txt", "n" * 251 + ".txt",
+    "ü" * 127, os.fsdecode(b"\xff.txt"), "crlf.txt", "bom.txt",
+)  # fmt: skip
+
+
+def test_files_of_odd_names_become_one_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ODD_NAMES:
+        text = f"{name!r}: {PROSE[:2_000]}"
+        Path(name).write_bytes(
+            text.replace("\n", "\r\n" if name == "crlf.txt" else "\n").encode(
+                "utf-8-sig" if name == "bom.txt" else "utf-8"
+            )
+        )
+    command("prepare", "--vocabulary", "r50k_base:512", "--out", "[d] =", "--", *ODD_NAMES)
+    command("train", "--config", "smoke", "--data", "[d] =", "--out=-r", "--set", "steps=2")
+    mixture = read_run(Path("-r", "kron")).config.mixture
+    assert len(mixture) == len(ODD_NAMES)
+    assert {"1984", "a=b", "[1]", "a\nb", os.fsdecode(b"\xff")} <= {*mixture}
+    command("export", "--runs=-r", "--out", "p")
+    capsys.readouterr()
+    command("evaluate", "p", "--data", "[d] =")
+    for line in capsys.readouterr().out.splitlines():
+        assert json.loads(line)["loss"] > 0
+    card = Path("p", "kron", "README.md").read_text(encoding="utf-8")
+    (files,) = re.findall(r"^Token files: (.*)$", card, re.MULTILINE)
+    assert re.fullmatch(r"`[^`]*`(, `[^`]*`)*\.", files)
+    for source in ("1984", "null", "[a]"):
+        assert load_config("smoke", [f"mixture={source}"]).mixture == (source,)
 
 
 def test_what_training_cannot_use_is_one_sentence(data: Path, tmp_path: Path) -> None:

@@ -247,7 +247,9 @@ def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfi
         path = Path(name)
         try:
             fields = json.loads(decode_text(read_bytes(path), path.name))
-        except (json.JSONDecodeError, RecursionError):
+        except InputError:
+            raise
+        except (ValueError, RecursionError):
             raise InputError(
                 f"{short_name(path.name)} is not JSON; give a configuration file."
             ) from None
@@ -261,8 +263,10 @@ def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfi
             raise InputError(f"{short_name(override)!r} sets no field of a configuration.")
         try:
             fields[key] = json.loads(value)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             fields[key] = value
+        if key == "mixture" and not isinstance(fields[key], list):
+            fields[key] = value  # A source may be called 1984, or null.
     return config_of(fields)
 
 

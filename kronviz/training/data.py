@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +115,7 @@ class TokenFiles:
 def _epoch(
     seed: int, source: str, epoch: int, windows: int, length: int
 ) -> tuple[NDArray[np.int64], int]:
-    random = np.random.default_rng([seed, epoch, *source.encode()])
+    random = np.random.default_rng([seed, epoch, *os.fsencode(source)])
     return random.permutation(windows), int(random.integers(length))
 
 
@@ -179,7 +180,7 @@ def run_config(name: str, overrides: Sequence[str], folder: Path) -> TrainConfig
         if config.scored >= load_tokenizer(vocabulary).n_vocab:
             config = dataclasses.replace(config, frequent=0, scored=0)
     if "mixture" not in asked and not set(config.mixture) <= set(there):
-        _note(f"mixture {', '.join(there)}: the text in {folder}")
+        _note(f"mixture {', '.join(map(short_name, there))}: the text in {folder}")
         config = dataclasses.replace(config, mixture=tuple(there))
     return config
 

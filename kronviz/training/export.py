@@ -121,7 +121,7 @@ def export_arms(
     for arm in arms:
         export_arm(runs / arm, text, out / arm)
     for arm in arms:
-        (out / arm / "README.md").write_text(model_card(out, arm, sources))
+        (out / arm / "README.md").write_text(model_card(out, arm, sources), encoding="utf-8")
 
 
 def main() -> None:
@@ -145,7 +145,9 @@ def card_sources(run: Path) -> str:
     ours = CONFIGS.get(config.name)
     if ours is not None and config.mixture == ours.mixture:
         return SOURCES.read_text(encoding="utf-8")
-    return f"Token files: {', '.join(dict.fromkeys(config.mixture))}."
+    # No name of a file may be read as Markdown or HTML.
+    names = (short_name(name).replace("`", "ˋ") for name in dict.fromkeys(config.mixture))
+    return f"Token files: {', '.join(f'`{name}`' for name in names)}."
 
 
 SOURCES = Path(__file__).resolve().parent / "sources.md"

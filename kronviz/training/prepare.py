@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -31,6 +32,8 @@ from kronviz.tokenizer import Tokenizer, load_tokenizer
 from kronviz.training.data import MANIFEST, VALIDATION, read_manifest
 
 DOCUMENTS_AT_ONCE = 256
+MAX_NAME = 200
+"""Bytes of a source's name: file systems allow 255, and a token file's name is longer."""
 
 
 def fineweb_edu() -> Iterator[str]:
@@ -45,7 +48,8 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, label: str) -> Iterator[N
     """Yield the ids of each text and the end-of-text id, as uint16 if the vocabulary allows it."""
     dtype = no_ids(tokenizer).dtype
     texts = iter(texts)
-    with tqdm(desc=label, unit=" tokens", unit_scale=True) as bar, ThreadPoolExecutor() as pool:
+    bar = tqdm(desc=short_name(label), unit=" tokens", unit_scale=True)
+    with bar, ThreadPoolExecutor() as pool:
         while batch := list(islice(texts, DOCUMENTS_AT_ONCE)):
             for ids in pool.map(tokenizer.encode, batch):
                 bar.update(len(ids) + 1)
@@ -53,8 +57,16 @@ def encode(texts: Iterable[str], tokenizer: Tokenizer, label: str) -> Iterator[N
 
 
 def source_name(path: Path) -> str:
-    """Return the name of a file's source: the file name without endings such as ``.jsonl.xz``."""
-    return Path(path.name.removesuffix(".xz")).stem
+    """Return the name of a file's source: the file name without endings such as ``.jsonl.xz``.
+
+    A name too long for a token file is cut, and a hash appended.
+    """
+    name = Path(path.name.removesuffix(".xz")).stem
+    written = os.fsencode(name)
+    if len(written) <= MAX_NAME:
+        return name
+    start = written[: MAX_NAME - 20].decode(errors="ignore")
+    return f"{start}-{hashlib.sha256(written).hexdigest()[:16]}"
 
 
 def prepare(paths: Iterable[Path], vocabulary: str, out: Path) -> None:
@@ -72,6 +84,7 @@ def prepare(paths: Iterable[Path], vocabulary: str, out: Path) -> None:
     for path in paths:
         if (name := source_name(path)) in by_name:
             raise InputError(f"Two files are called {short_name(name)}; rename one of them.")
+        check_file(path)
         by_name[name] = path
     made = read_manifest(out)
     if made.get("vocabulary", vocabulary) != vocabulary:
@@ -83,7 +96,6 @@ def prepare(paths: Iterable[Path], vocabulary: str, out: Path) -> None:
     texts = made["texts"] if isinstance(made.get("texts"), dict) else {}
     for name, path in by_name.items():
         target = out / f"{name}.npy"
-        check_file(path)
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -127,7 +139,7 @@ def prepare_fineweb_edu(millions: int, vocabulary: str, out: Path, val_millions:
 
 
 def _write(target: Path, tokens: NDArray) -> None:
-    partial = target.with_name(target.name + ".partial")
+    partial = target.with_name(".partial")
     with partial.open("wb") as file:
         np.save(file, tokens, allow_pickle=False)
     partial.rename(target)
