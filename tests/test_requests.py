@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import importlib
 import inspect
 import itertools
@@ -107,6 +108,30 @@ def test_optional_arguments_may_be_left_out_and_files_leave_nothing(
     client.predict(*map(handle_file, files), api_name="/table_of_files")
     assert not [path for path in left() - before if path.stat().st_size == 0]
     assert client.predict("r50k_base", 16, 16, "float32", 16, api_name="/measure")
+
+
+def test_a_value_of_the_wrong_kind_is_a_sentence_at_every_endpoint(
+    served: str, endpoints: dict[str, list[dict[str, Any]]]
+) -> None:
+    def said(name: str, values: dict[str, Any]) -> str:
+        url = f"{served}gradio_api/call/v2/{name}"
+        answer = httpx.post(url, json=values)
+        if answer.status_code != 200:
+            return answer.json()["detail"]
+        told = httpx.get(f"{url}/{answer.json()['event_id']}", timeout=60).text
+        assert "event: error" in told, (name, values)
+        return json.loads(told.rpartition("data: ")[2])["error"]
+
+    for name, parameters in endpoints.items():
+        known = {one["parameter_name"] for one in parameters}
+        needed = {one["parameter_name"] for one in parameters if not one["parameter_has_default"]}
+        usual = {key: value for key, value in FEW.items() if key in needed}
+        for parameter in sorted(known):
+            for value in ({"a": 1}, *([False, "x" * 5_000] if parameter == "pair" else ())):
+                sentence = said(name, {**usual, parameter: value})
+                assert sentence.endswith("."), (name, parameter, sentence)
+                assert len(sentence) < 400, (name, parameter)
+                assert "error of the app" not in sentence, (name, parameter)
 
 
 def test_an_agent_can_call_every_tool(
@@ -482,8 +507,11 @@ def test_a_call_whose_visitor_left_ends_soon(
     is_over(app, counted)
 
 
-def test_a_call_whose_agent_left_ends_soon(
-    app: gr.Blocks, served: str, batches: tuple[threading.Event, Iterator[int]]
+def test_a_call_whose_agent_left_ends_soon_and_quietly(
+    app: gr.Blocks,
+    served: str,
+    batches: tuple[threading.Event, Iterator[int]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     begun, counted = batches
     call = {"method": "tools/call", "params": {"name": "robustness", "arguments": {}}}
@@ -498,6 +526,9 @@ def test_a_call_whose_agent_left_ends_soon(
         )
         assert begun.wait(20)
     is_over(app, counted)
+    # What a task raised that nobody asks any more is logged once the task is collected.
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_call_that_nobody_listens_to_ends_soon(
@@ -560,3 +591,72 @@ def test_one_visitor_cannot_fill_the_queue_of_long_runs(
         assert join() == 503
         begun.wait(1)
     is_over(app, counted)
+
+
+def test_one_address_cannot_fill_a_queue_and_takes_turns_with_others(
+    app: gr.Blocks,
+    served: str,
+    batches: tuple[threading.Event, Iterator[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"MOST_LONG": 5, "TURN": 2, "YOUNG_S": 60, "MOST_STREAMS": 1}.items():
+        monkeypatch.setattr(listening, name, value)
+    begun, counted = batches
+    url = f"{served}gradio_api/call/v2/robustness"
+
+    def call(address: str) -> httpx.Response:
+        return httpx.post(url, json={}, headers={"x-forwarded-for": address})
+
+    first = call("203.0.113.1").json()["event_id"]
+    near = {"x-forwarded-for": "203.0.113.1"}
+    with httpx.stream("GET", f"{url}/{first}", headers=near):
+        assert begun.wait(20)
+        many = [call("203.0.113.1").json()["event_id"] for _ in range(5)]
+        refused = call("203.0.113.1")
+        assert refused.status_code == 503
+        assert refused.json()["detail"].startswith("5 calls from your network address wait already")
+        other = [call("203.0.113.2").json()["event_id"] for _ in range(3)]
+        waiting = app._queue.event_queue_per_concurrency_id["lab"].queue
+        places = [event.session_hash for event in waiting]
+        assert places == [*many[:2], *other[:2], *many[2:4], other[2], many[4]]
+        refused = httpx.get(f"{url}/{many[0]}", headers=near)
+        assert refused.status_code == 503
+        assert refused.json()["detail"].startswith("1 streams of answers are open to your network")
+    for event in (*many, *other):
+        with contextlib.suppress(httpx.TimeoutException):
+            address = "203.0.113.2" if event in other else "203.0.113.1"
+            httpx.get(f"{url}/{event}", headers={"x-forwarded-for": address}, timeout=0.3)
+    is_over(app, counted)
+
+
+def test_an_address_is_what_the_nearest_proxy_says() -> None:
+    def address(near: str, said: str = "") -> str:
+        headers = [(b"x-forwarded-for", said.encode())] if said else []
+        return listening.address_of({"client": (near, 1), "headers": headers})
+
+    assert address("9.9.9.9") == "9.9.9.9"
+    assert address("10.0.0.1", "1.1.1.1, 9.9.9.9") == "9.9.9.9"
+    # Whoever has no proxy in front may write what they like there.
+    assert address("9.9.9.9", "1.1.1.1") == "9.9.9.9"
+    assert address("10.0.0.1", "nonsense") == "10.0.0.1"
+    assert address("2606:4700::1") == address("2606:4700::2") != address("2606:4701::1")
+
+
+def test_an_agent_may_send_as_large_a_file_as_the_tool_says(served: str) -> None:
+    size = bodies.MAX_INLINE_FILES
+    assert len(base64.b64encode(bytes(size))) < bodies.MAX_INLINE - 100_000
+
+    def called(bytes_: int) -> httpx.Response:
+        vectors, tokens = (base64.b64encode(b"x" * size).decode() for size in (bytes_ - 9, 9))
+        arguments = {"vectors": vectors, "tokens": tokens, "vectors_name": "v.npy"}
+        call = {"name": "table_of_bytes", "arguments": arguments}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+        headers = {"accept": "application/json, text/event-stream"}
+        return httpx.post(f"{served}gradio_api/mcp/", json=body, headers=headers, timeout=60)
+
+    assert "NumPy" in called(size).text
+    assert "The files have 5,900,001 bytes" in called(size + 1).text
+    refused = called(size + 200_000)
+    assert (refused.status_code, "files of 5.9 MB" in refused.text) == (413, True)
+    (tool,) = httpx.get(f"{served}gradio_api/mcp/schema?tools=table_of_bytes").json()
+    assert "5.9 MB" in tool["inputSchema"]["properties"]["vectors"]["description"]

@@ -20,6 +20,8 @@ MAX_JSON = 600_000
 """Largest call in bytes. The largest one of a page has 500 sentences of a thousand characters."""
 MAX_INLINE = 8_000_000
 """Largest call with files in base64, in bytes."""
+MAX_INLINE_FILES = 5_900_000
+"""Largest total of these files, in bytes: base64 makes them a third longer."""
 MAX_OTHER = 16_000
 """Largest body of any other request, in bytes."""
 MAX_VALUES, MAX_DEPTH = 20_000, 32
@@ -45,6 +47,13 @@ class Refused(HTTPException):
         return str(self.detail)
 
 
+def too_large(limit: int) -> Refused:
+    """Return the refusal of a body of more than ``limit`` bytes."""
+    files = f", which hold files of {MAX_INLINE_FILES / 1e6:g} MB in base64"
+    inside = files if limit == MAX_INLINE else ""
+    return Refused(413, f"The request is larger than {limit:,} bytes{inside}; send less.")
+
+
 def limited(receive: Receive, limit: int) -> Receive:
     """Return a body that cannot exceed a limit, whatever its header says."""
     size = 0
@@ -54,7 +63,7 @@ def limited(receive: Receive, limit: int) -> Receive:
         message = await receive()
         size += len(message.get("body", b""))
         if size > limit:
-            raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
+            raise too_large(limit)
         return message
 
     return counted
@@ -119,7 +128,7 @@ def parsed(body: bytes) -> Any:
     if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
         raise Refused(413, f"The body holds more than {MAX_BRACKETS:,} lists; send less.")
     if len(body) > MAX_JSON and body.count(b",") > _FEW_COMMAS:
-        raise Refused(413, f"The request is larger than {MAX_JSON:,} bytes; send less.")
+        raise too_large(MAX_JSON)
     try:
         found = json.loads(body)
     except RecursionError:

@@ -20,7 +20,7 @@ PRIVATE = {
     "gradio.queueing.Event._id": "the name by which a run leaves the queue",
     "gradio.queueing.Event.fn": "which run waits",
     "gradio.queueing.Event.session_hash": "whose run waits",
-    "gradio.queueing.EventQueue.queue": "who waits, in order",
+    "gradio.queueing.EventQueue.queue": "who waits, in order: addresses take turns",
     "gradio.queueing.Queue.clean_events": "a visitor leaves the queue; runs of one who left end",
     "gradio.queueing.Queue.event_queue_per_concurrency_id": "the queue of one kind of work",
     "gradio.queueing.Queue.pending_event_ids_session": "a visitor is forgotten with all of it",

@@ -40,9 +40,10 @@ from kronviz.app.server.bodies import (
     again,
     limited,
     parsed,
+    too_large,
     whole,
 )
-from kronviz.app.server.listening import Listening
+from kronviz.app.server.listening import Listening, address_of
 from kronviz.errors import InputError
 from kronviz.probes.cross_model.token_files import check_size
 
@@ -149,16 +150,23 @@ class Guard:
                 await answer.say(200, "")
             elif scope["method"] == "GET" and (visitor := _visitor(scope)):
                 if self._listening.knows(visitor):
-                    await self._listening.stream(self._app, scope, receive, answer.send, visitor)
+                    with self._listening.line(address_of(scope)):
+                        await self._listening.stream(
+                            self._app, scope, receive, answer.send, visitor
+                        )
                 else:
                     await answer.lost()
             elif self._tools and _MCP.match(path):
-                await self._tools(scope, await self._checked(scope, receive), answer.send)
+                checked = await self._checked(scope, receive)
+                with self._listening.line(address_of(scope)):
+                    await self._tools(scope, checked, answer.send)
             else:
                 checked, begun = await self._checked(scope, receive), _CALL.match(path)
                 await self._app(
-                    scope, checked, self._holding(answer.send) if begun else answer.send
+                    scope, checked, self._holding(answer.send, scope) if begun else answer.send
                 )
+                if scope["method"] == "POST":
+                    self._listening.take_turns()
         except Refused as refused:
             await answer.say(refused.status_code, str(refused))
         except ClientDisconnect:
@@ -172,12 +180,12 @@ class Guard:
             _log.exception("A request to %s could not be answered.", scope["path"])
             await answer.say(status, "This could not be answered; the log of the app says why.")
 
-    def _holding(self, send: Send) -> Send:
+    def _holding(self, send: Send, scope: Scope) -> Send:
         """Return a function that sends the answer to a call and records the call's event id."""
 
         async def sent(message: Message) -> None:
             if found := _EVENT_ID.search(message.get("body", b"")):
-                self._listening.asked(found[1].decode())
+                self._listening.asked(found[1].decode(), address_of(scope))
             await send(message)
 
         return sent
@@ -208,7 +216,7 @@ class Guard:
         if agent or direct or (call and call[2] in INLINE):
             limit = MAX_INLINE
         if size > limit:
-            raise Refused(413, f"The request is larger than {limit:,} bytes; send less.")
+            raise too_large(limit)
         cancels = path.rstrip("/") == f"{_API}/cancel"
         if limit == MAX_OTHER and not cancels:
             return limited(receive, limit)
@@ -229,13 +237,13 @@ class Guard:
         if _names_an_address(body):
             raise Refused(422, "A file is sent, not fetched: upload it, and give its path here.")
         if call:
-            body = self._call(call[2], body, parameters, named=bool(call[1]))
+            body = self._call(call[2], body, parameters, scope, named=bool(call[1]))
             if call[2] in OF_FILES:
-                await run_in_threadpool(_check_files, body)
+                await run_in_threadpool(_check_files, body, parameters)
         else:
             await self._listener(body, len(written), scope)
             if path.rstrip("/").endswith("/join"):
-                self._listening.asked(body["session_hash"])
+                self._listening.asked(body["session_hash"], address_of(scope))
             else:
                 queueing.come_back(body["session_hash"])
         written = json.dumps(body).encode()
@@ -244,7 +252,15 @@ class Guard:
         ] + [(b"content-length", str(len(written)).encode())]
         return again(written, receive)
 
-    def _call(self, name: str, body: Any, parameters: list[dict[str, Any]], *, named: bool) -> Any:
+    def _call(
+        self,
+        name: str,
+        body: Any,
+        parameters: list[dict[str, Any]],
+        scope: Scope,
+        *,
+        named: bool,
+    ) -> Any:
         """Return the checked body of a call to an endpoint, with defaults for missing values."""
         if named:
             if not isinstance(body, dict):
@@ -270,9 +286,9 @@ class Guard:
         if missing:
             raise Refused(422, f"{name} needs {' and '.join(missing)}.")
         if name in queueing.endpoints:
-            self._listening.check_room(
-                queueing.endpoints[name].queue, inline=name if name in INLINE else ""
-            )
+            inline = name if name in INLINE else ""
+            queue = queueing.endpoints[name].queue
+            self._listening.check_room(queue, address_of(scope), inline=inline)
         return body
 
     async def _listener(self, body: Any, size: int, scope: Scope) -> None:
@@ -288,13 +304,16 @@ class Guard:
             raise Refused(404, "There is no listener of that number.")
         name = str(self._blocks.fns[number].api_name)
         if size > MAX_JSON and name not in INLINE:
-            raise Refused(413, f"The request is larger than {MAX_JSON:,} bytes; send less.")
+            raise too_large(MAX_JSON)
         if not isinstance(visitor, str) or not 0 < len(visitor) <= 64:
             raise Refused(422, "session_hash is a text of up to 64 characters.")
         if len(body["data"]) != self._values[number]:
             raise Refused(422, "The listener takes another number of values.")
         self._listening.check_room(
-            self._blocks.fns[number].concurrency_id, visitor, name if name in INLINE else ""
+            self._blocks.fns[number].concurrency_id,
+            address_of(scope),
+            visitor,
+            name if name in INLINE else "",
         )
 
     async def _information(self, scope: Scope) -> dict[str, Any]:
@@ -408,11 +427,19 @@ def _may_be_served(path: str) -> bool:
     return Path(asked).is_relative_to(uploads.folder())
 
 
-def _check_files(body: Any) -> None:
-    """Refuse a call that names a file with far more in it than a vocabulary."""
-    for given in body["data"] if isinstance(body.get("data"), list) else body.values():
+def _check_files(body: Any, parameters: list[dict[str, Any]]) -> None:
+    """Refuse a call with a file that was not uploaded or holds far more than a vocabulary."""
+    for place, parameter in enumerate(parameters):
+        if parameter["type"].get("title") != "FileData":
+            continue
+        name = parameter["parameter_name"]
+        given = body["data"][place] if isinstance(body.get("data"), list) else body.get(name)
         path = given.get("path") if isinstance(given, dict) else None
-        if isinstance(path, str) and _may_be_served(f"{_API}/file={path}"):
+        if given is not None and not (isinstance(path, str) and _is_plain(path)):
+            raise Refused(
+                422, f'{name} is a file that was uploaded, as {{"path": …}}; upload it first.'
+            )
+        if path is not None and _may_be_served(f"{_API}/file={path}"):
             try:
                 check_size(Path(path))
             except InputError as error:
@@ -421,6 +448,11 @@ def _check_files(body: Any) -> None:
                 raise Refused(413, str(error)) from None
             except (OSError, ValueError):
                 continue  # The probe that reads it reports what is wrong.
+
+
+def _is_plain(path: str) -> bool:
+    """Return whether a text may be the path of a file."""
+    return path.isprintable() and len(path) <= MAX_PATH
 
 
 def _names_an_address(body: Any) -> bool:

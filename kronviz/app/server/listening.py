@@ -8,13 +8,18 @@ Notable:
   nobody listens to are dropped instead; callers who listen are never dropped.
 - A broken connection ends the visitor's runs at once. Gradio checks the connection only before each
   message, up to fifteen seconds late.
+- One person can open any number of sessions, so waiting calls are also counted by network address,
+  and addresses take turns in a queue.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -34,8 +39,34 @@ CROWD, YOUNG_S = 100, 3.0
 listens to then loses its place to a new one."""
 MOST_OF_ONE = 16
 """Most waiting long runs of one visitor."""
+MOST_LONG, MOST_QUICK = 64, 250
+"""Most waiting calls of one address in one queue: of long runs, and of others.
+
+64 are two long runs each for a class of 32 behind one address; 250 are half of a queue."""
+MOST_STREAMS = 256
+"""Most open streams of one address: four each for two such classes."""
+TURN = 8
+"""Calls that an address may have in a row: its ninth waits behind the first eight of every other
+address, and a class of 32 is answered in four rounds."""
 MOST_INLINE = 8
 """Most waiting calls that contain files, each of several megabytes."""
+
+
+def address_of(scope: Scope) -> str:
+    """Return the network address of a request's sender.
+
+    A request from a private address may come from a proxy, whose ``X-Forwarded-For`` ends with the
+    sender. All IPv6 addresses of one /64 network count as one.
+    """
+    near = str((scope.get("client") or ("",))[0])
+    said = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+    try:
+        if not ipaddress.ip_address(near).is_private:
+            said = ""
+        found = ipaddress.ip_address(said.rpartition(",")[2].strip() or near)
+    except ValueError:
+        return near
+    return str(ipaddress.ip_network((found, 64), strict=False) if found.version == 6 else found)
 
 
 class _Messages(dict[str, "asyncio.Queue[Any]"]):
@@ -61,15 +92,18 @@ class Listening:
         self._queue.pending_messages_per_session = _Messages()  # type: ignore[assignment]
         self._silent: OrderedDict[str, float] = OrderedDict()
         self._streams: Counter[str] = Counter()
+        self._addresses: dict[str, str] = {}
+        self._lines: Counter[str] = Counter()
         self._dropping: set[asyncio.Task[None]] = set()
 
     def knows(self, visitor: str) -> bool:
         """Return whether there are or will be messages for a visitor."""
         return visitor in self._queue.pending_messages_per_session
 
-    def asked(self, visitor: str) -> None:
-        """Note that a visitor has made a call and should listen soon."""
+    def asked(self, visitor: str, address: str) -> None:
+        """Note that a visitor at an address has made a call and should listen soon."""
         queueing.come_back(visitor)
+        self._addresses[visitor] = address
         if visitor in self._streams or visitor in self._silent:
             return
         self._silent[visitor] = since = time.monotonic()
@@ -100,15 +134,46 @@ class Listening:
     def _let_go(self, visitor: str) -> None:
         self._queue.pending_messages_per_session.pop(visitor, None)
         self._queue.pending_event_ids_session.pop(visitor, None)
+        self._addresses.pop(visitor, None)
 
-    def check_room(self, queue: str, visitor: str = "", inline: str = "") -> None:
-        """Refuse a call if too many of its kind, or of its visitor, are waiting.
+    @contextlib.contextmanager
+    def line(self, address: str) -> Iterator[None]:
+        """Count a stream that is open to an address; `Refused` where there are many."""
+        if self._lines[address] >= MOST_STREAMS:
+            raise Refused(
+                503,
+                f"{MOST_STREAMS} streams of answers are open to your network address already; "
+                "close some of them.",
+            )
+        self._lines[address] += 1
+        try:
+            yield
+        finally:
+            self._lines[address] -= 1
+            if not self._lines[address]:
+                del self._lines[address]
+
+    def take_turns(self) -> None:
+        """Let the first calls of every address come before the further ones of any."""
+        for found in self._queue.event_queue_per_concurrency_id.values():
+            if len(found.queue) > TURN:
+                before: Counter[str] = Counter()
+                turns = []
+                for event in found.queue:
+                    address = self._addresses.get(event.session_hash, event.session_hash)
+                    turns.append(before[address] // TURN)
+                    before[address] += 1
+                order = sorted(range(len(turns)), key=turns.__getitem__)
+                found.queue[:] = [found.queue[place] for place in order]
+
+    def check_room(self, queue: str, address: str, visitor: str = "", inline: str = "") -> None:
+        """Refuse what would wait behind too many others of its own kind, or of its own.
 
         Args:
             inline: the endpoint, if its values contain whole files.
 
         Raises:
-            Refused: the queue is full, or the visitor has too many runs in it.
+            Refused: the queue is full, or the visitor or the address has many calls in it.
         """
         found = self._queue.event_queue_per_concurrency_id.get(queue)
         waiting = list(found.queue) if found else []
@@ -117,13 +182,22 @@ class Listening:
             raise Refused(
                 503, f"{MOST_OF_ONE} runs of yours wait already; ask again once they have ended."
             )
+        near = [event for event in waiting if self._addresses.get(event.session_hash) == address]
+        most = MOST_LONG if queue in queueing.LONG else MOST_QUICK
+        self._make_room(
+            near,
+            most,
+            most,
+            f"{most} calls from your network address wait already; ask again once some of them "
+            "have ended.",
+        )
         self._make_room(waiting, CROWD, WAITING)
         if inline:
             alike = [event for event in waiting if event.fn.api_name == inline]
             self._make_room(alike, MOST_INLINE, MOST_INLINE)
 
-    def _make_room(self, waiting: list[Any], crowd: int, most: int) -> None:
-        """Drop a waiting call without a listener; `Refused` if there is none and too many wait."""
+    def _make_room(self, waiting: list[Any], crowd: int, most: int, sentence: str = "") -> None:
+        """Drop one of a crowd that nobody listens to; `Refused` where there is none of too many."""
         if len(waiting) < crowd:
             return
         before = time.monotonic() - YOUNG_S
@@ -133,10 +207,11 @@ class Listening:
                 self._drop(event.session_hash, since)
                 return
         if len(waiting) >= most:
+            place = f"{len(waiting) + 1:,}"
             raise Refused(
                 503,
-                f"Busy: this would be number {len(waiting) + 1:,} in the queue; ask again in a few "
-                "seconds.",
+                sentence
+                or f"Busy: this would be number {place} in the queue; ask again in a few seconds.",
             )
 
     async def stream(
@@ -184,6 +259,8 @@ class Listening:
             if listens:
                 end()
                 if self._queue.pending_event_ids_session.get(visitor):
-                    self.asked(visitor)  # For a new call that came while the stream ended.
+                    self.asked(
+                        visitor, address_of(scope)
+                    )  # For more, while the stream came to its end.
                 elif visitor not in self._streams and visitor not in self._silent:
                     self._let_go(visitor)

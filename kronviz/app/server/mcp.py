@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kronviz.app.server.bodies import MAX_INLINE
 from kronviz.app.server.queueing import endpoints
 
 PATH = "/gradio_api/mcp"
@@ -100,8 +101,11 @@ class Tools:
         self._server.list_tools()(self._tools)
         # The endpoint checks its values; checking a schema would block the event loop for seconds.
         self._server.call_tool(validate_input=False)(self._call)
-        self._lines = StreamableHTTPSessionManager(self._server, stateless=True)
-        self._events = SseServerTransport(f"{PATH}/messages/")
+        # The package's own limit is smaller than that of a call with files.
+        self._lines = StreamableHTTPSessionManager(
+            self._server, stateless=True, max_request_body_size=MAX_INLINE
+        )
+        self._events = SseServerTransport(f"{PATH}/messages/", max_request_body_size=MAX_INLINE)
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Return the context in which the app runs; can be entered once."""
@@ -145,6 +149,8 @@ class Tools:
         gone = asyncio.Event()
         endpoint = name.removeprefix(_prefix())
         asking = asyncio.create_task(self._answer(request.scope, endpoint, arguments, gone))
+        # Where the agent's own request is cancelled, nobody asks what became of the call.
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             # The request of the message ends at once; its answer goes out in another request.
             watched = not request.url.path.startswith(f"{PATH}/messages")

@@ -17,11 +17,13 @@ from kronviz.app.components import (
     add_endpoint,
     answer,
     offer,
+    optional,
     still_there,
     typed,
     uploaded_file,
 )
 from kronviz.app.context import Context
+from kronviz.app.server.bodies import MAX_INLINE_FILES
 from kronviz.lines import short_name
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import TableSettings, TokenList, VectorTable, read_files, run
@@ -31,8 +33,8 @@ from kronviz.probes.own_model import as_own_model
 from kronviz.progress import Progress
 from kronviz.results import to_dict
 from kronviz.settings import endpoint
+from kronviz.strings import shown
 
-MAX_INLINE_FILE = 4_000_000
 TABLE = """Compare a trained token table with the byte code of the same tokens.
 
 The answer holds the mean cosine of pairs of tokens (the same word written otherwise, a word with an
@@ -75,15 +77,17 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        return context.predictor(typed(pair or "", "pair"))
+        return context.predictor(optional(pair, "pair"))
 
     def answered(
         given: tuple[VectorTable, TokenList],
         source: str,
         settings: TableSettings,
-        on_map: bool,
+        on_map: bool | None,
         wanted: Progress,
     ) -> Answer:
+        if on_map is not None and not isinstance(on_map, bool):
+            raise InputError(f"on_map is {shown(on_map)}; it must be true or false.")
         answer = to_dict(run(*given, settings, source, wanted))
         if on_map:
             own = as_own_model(*given, source=source, pos_dim=settings.pos_dim)
@@ -96,8 +100,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
-            if typed(model or "", "model"):
-                found = fetch(model, typed(tensor or "", "tensor"), progress=wanted)
+            name = optional(tensor, "tensor")
+            if optional(model, "model"):
+                found = fetch(model, name, progress=wanted)
                 source, given = found.name, (found.table, found.tokens)
             else:
                 predictor = models(pair)
@@ -115,10 +120,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
-            name = typed(tensor or "", "tensor")
+            name = optional(tensor, "tensor")
             given = read_files(vectors, tokens, name, wanted)
             path = Path(vectors or tokens or "")
-            return answered(given, path.name, asked, bool(on_map), wanted)
+            return answered(given, path.name, asked, on_map, wanted)
 
         return answer(ask, QUEUE)
 
@@ -136,8 +141,15 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             files = ((vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens"))
             with tempfile.TemporaryDirectory() as folder:
                 first, *second = [_written(Path(folder), *file) for file in files if file[0]]
+                size = sum(path.stat().st_size for path in (first, *second))
+                if size > MAX_INLINE_FILES:
+                    raise InputError(
+                        f"The files have {size:,} bytes together; a call holds up to "
+                        f"{MAX_INLINE_FILES:,}. Upload larger ones for /table_of_files, or name a "
+                        "model for /table."
+                    )
                 beside = second[0] if second else None
-                given = read_files(first, beside, typed(tensor or "", "tensor"), wanted)
+                given = read_files(first, beside, optional(tensor, "tensor"), wanted)
                 return answered(given, first.name, asked, False, wanted)
 
         return answer(ask, QUEUE)
@@ -204,8 +216,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 "vectors": (
                     str,
                     _REQUIRED,
-                    "The vectors as a file of .safetensors, .npy, .gguf or text, in base64; up to "
-                    "4 MB",
+                    "The vectors as a file of .safetensors, .npy, .gguf or text, in base64; with "
+                    f"the tokens up to {MAX_INLINE_FILES / 1e6:g} MB before base64",
                 ),
                 "tokens": (
                     str,
@@ -234,11 +246,8 @@ def _written(folder: Path, content: object, name: object, what: str) -> Path:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{what} must be the bytes of a file, written in base64.") from None
-    if not 0 < len(data) <= MAX_INLINE_FILE:
-        raise InputError(
-            f"{what} has {len(data):,} bytes; a file in a call has 1 to {MAX_INLINE_FILE:,}. "
-            "Upload a larger one for /table_of_files, or name a model for /table."
-        )
+    if not data:
+        raise InputError(f"{what} is empty; give the bytes of a file, written in base64.")
     path = folder / what / re.sub(r"[^\w.-]", "_", Path(short_name(typed(name, what))).name or what)
     path.parent.mkdir()
     path.write_bytes(data)
