@@ -9,6 +9,7 @@ from kronviz.app.components.endpoints import (
     Answer,
     add_endpoint,
     answer,
+    optional,
     publish,
     typed,
 )
@@ -145,6 +146,7 @@ __all__ = [
     "next_number",
     "number",
     "offer",
+    "optional",
     "percent",
     "piece",
     "place_part",

@@ -58,9 +58,7 @@ def publish(
     """
 
     def asked(checked: Callable[[], Any], pair: str = "") -> Any:
-        return answer(
-            lambda: run(models(typed(pair or "", "pair")), checked(), still_there()), queue
-        )
+        return answer(lambda: run(models(optional(pair, "pair")), checked(), still_there()), queue)
 
     add_endpoint(endpoint(settings, asked, name, says, PAIR), queue or name)
 
@@ -75,6 +73,11 @@ def add_endpoint(function: Callable[..., Any], queue: str, limit: int = 1) -> No
     name = function.__name__
     published = offer(function, name, queue)
     gr.api(published, api_name=name, concurrency_limit=limit, concurrency_id=queue)
+
+
+def optional(value: object, name: str) -> str:
+    """Return a checked text, empty where none was given; `InputError` by its name if it is none."""
+    return "" if value is None else typed(value, name)
 
 
 def typed(value: object, name: str) -> str:

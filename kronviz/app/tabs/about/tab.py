@@ -25,6 +25,7 @@ from kronviz.app.components import (
     marked,
     millions,
     number,
+    optional,
     table,
     typed,
 )
@@ -91,7 +92,7 @@ def method_endpoint(context: Context) -> Callable[..., Answer]:
         """
 
         def ask() -> object:
-            predictor = context.predictor(typed(pair or "", "pair"))
+            predictor = context.predictor(optional(pair, "pair"))
             return method(typed(text, "text"), predictor, numbers=numbers)
 
         return answer(ask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kronviz.app.components import PAIR, Answer, add_endpoint, answer, typed
+from kronviz.app.components import PAIR, Answer, add_endpoint, answer, optional
 from kronviz.app.context import Context
 from kronviz.maps.neighbors import NeighborSettings, neighbors
 from kronviz.predictor import Predictor
@@ -47,7 +47,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         settings: type, name: str, says: str, ask: Callable[[Predictor, Any], object], order: str
     ) -> Callable[..., Answer]:
         def asked(checked: Callable[[], Any], pair: str = "") -> Answer:
-            return answer(lambda: ask(context.predictor(typed(pair or "", "pair")), checked()))
+            return answer(lambda: ask(context.predictor(optional(pair, "pair")), checked()))
 
         return endpoint(settings, asked, name, says, PAIR, order.split())
 

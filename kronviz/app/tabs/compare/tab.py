@@ -35,6 +35,7 @@ from kronviz.app.components import (
     join,
     kept_run,
     marked,
+    optional,
     textbox,
     typed,
     visible,
@@ -186,8 +187,8 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
             answer: The word that should follow both texts; empty if that is not known.
         """
         try:
-            right = typed(answer or "", "answer")
-            comparisons = context.comparisons(typed(pair or "", "pair"))
+            right = optional(answer, "answer")
+            comparisons = context.comparisons(optional(pair, "pair"))
             waiting = comparisons.submit(typed(clean, "clean"), typed(typo, "typo"), answer=right)
             comparison = await asyncio.wrap_future(waiting)
             return to_dict(comparison)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from kronviz.app.components import PAIR, QUEUE, Answer, add_endpoint, answer, still_there, typed
+from kronviz.app.components import PAIR, QUEUE, Answer, add_endpoint, answer, optional, still_there
 from kronviz.app.context import Context
 from kronviz.generation import GenerationSettings, side_by_side
 from kronviz.predictor import Predictor
@@ -54,7 +54,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        return context.predictor(typed(pair or "", "pair"))
+        return context.predictor(optional(pair, "pair"))
 
     Ask = Callable[[], Any]
 

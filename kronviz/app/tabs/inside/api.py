@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kronviz.app.components import MAX_SEED, QUEUE, Answer, add_endpoint, answer, still_there, typed
+from kronviz.app.components import (
+    MAX_SEED,
+    QUEUE,
+    Answer,
+    add_endpoint,
+    answer,
+    optional,
+    still_there,
+)
 from kronviz.app.context import Context
 from kronviz.predictor import Predictor
 from kronviz.probes.inside import InsideSettings, run, survey
@@ -35,7 +43,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        return context.predictor(typed(pair or "", "pair"))
+        return context.predictor(optional(pair, "pair"))
 
     def inside_(settings: Callable[[], Any], pair: str = "") -> Answer:
         return answer(lambda: run(models(pair), settings(), still_there()))

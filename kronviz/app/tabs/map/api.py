@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kronviz.app.components import PAIR, Answer, add_endpoint, answer, still_there, typed
+from kronviz.app.components import PAIR, Answer, add_endpoint, answer, optional, still_there
 from kronviz.app.context import Context
 from kronviz.maps import lookup
 from kronviz.maps.fresh import lay_out_words
@@ -59,7 +59,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
         returns: Any = Answer,
     ) -> Callable[..., Any]:
         def asked(checked: Callable[[], Any], pair: str = "") -> Any:
-            return answer(lambda: ask(context.predictor(typed(pair or "", "pair")), checked()))
+            return answer(lambda: ask(context.predictor(optional(pair, "pair")), checked()))
 
         return endpoint(settings, asked, name, says, PAIR, order.split(), returns)
 

@@ -431,7 +431,8 @@
       if (right && await wait(answered, 60)) break;
       if (words) type("words", `${words}\n`);
     }
-    if (query.get("map.colour")) {
+    const colours = [...find("colour").options].map((one) => one.value);
+    if (colours.includes(query.get("map.colour"))) {
       shown.colour = query.get("map.colour");
       find("colour").value = shown.colour;
       repaint();

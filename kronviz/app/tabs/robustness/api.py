@@ -13,8 +13,8 @@ from kronviz.app.components import (
     Answer,
     add_endpoint,
     answer,
+    optional,
     still_there,
-    typed,
 )
 from kronviz.app.context import Context
 from kronviz.passages import CONTEXT, CONTINUATION
@@ -80,7 +80,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def models(pair: str) -> Predictor:
-        return context.predictor(typed(pair or "", "pair"))
+        return context.predictor(optional(pair, "pair"))
 
     Ask = Callable[[], Any]
 
@@ -96,10 +96,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
     def recovery_(settings: Ask, clean: str = "", typo: str = "", pair: str = "") -> Answer:
         def ask() -> object:
-            if clean or typo:
-                one = typed(clean, "clean"), typed(typo, "typo")
+            asked, one = settings(), (optional(clean, "clean"), optional(typo, "typo"))
+            if any(one):
                 return recovery.recovery_strip(models(pair), *one)
-            return recovery.run(models(pair), settings(), still_there())
+            return recovery.run(models(pair), asked, still_there())
 
         return answer(ask, QUEUE)
 
