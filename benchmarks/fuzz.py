@@ -51,6 +51,7 @@ ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 7, 10**9, 10**30, -0.5, 1e308, "", "0", [], [[]], {}, {"a": 1},
     float("nan"), float("-inf"), -(10**30), 1.0, 2.5, [float("nan")], [True], [[["x"]]], "\ud800",
     "a" + "\u0301" * 10_000, "\0" * 100, "\u202eabc",
+    10**400, 2**63, "<img src=x onerror=alert(1)>", "a\0b", "x" * 5_000, "{0.__class__}", [1.5],
     [None], ["x"] * 300, {"path": "/etc/passwd"}, {"__type__": "update", "value": 1},
 )  # fmt: skip
 
@@ -94,7 +95,15 @@ class Fuzzer:
         written = json.dumps(body).encode()
         if self.random.random() < 0.02:
             written = self.random.choice(
-                (b"", b"{", b"\xff\xfe", written[:-1], b"[" * 50_000, b'{"clean": NaN}')
+                (
+                    b"",
+                    b"{",
+                    b"\xff\xfe",
+                    written[:-1],
+                    b"[" * 50_000,
+                    b'{"clean": NaN}',
+                    b'{"text": "a", "text": ' + b"9" * 5_000 + b"}",
+                )
             )
         return path, written
 

@@ -7,6 +7,7 @@ Each raises `Fault` if the app answers with anything but a sentence.
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -142,6 +143,48 @@ async def silent_calls(client: httpx.AsyncClient, url: str, chance: random.Rando
         check(await client.post(f"{url}gradio_api/call/v2/{name}", json=values), (200, 503))
 
 
+async def many_streams(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Start many long runs at once, listen to all of them, and leave after a second."""
+
+    async def one() -> None:
+        answer = await client.post(
+            f"{url}gradio_api/call/v2/sweep", json={"seed": chance.randrange(10**6)}
+        )
+        check(answer, (200, 503))
+        if answer.status_code == 200:
+            address = f"{url}gradio_api/call/v2/sweep/{answer.json()['event_id']}"
+            async with client.stream("GET", address) as told:
+                await told.aread()
+
+    try:
+        async with asyncio.timeout(1):
+            await asyncio.gather(*(one() for _ in range(20)))
+    except (TimeoutError, httpx.HTTPError):
+        pass
+
+
+async def agent(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
+    """Call a tool with a file that is none, with values of a wrong type, or leave it."""
+    file = base64.b64encode(chance.randbytes(3_000_000)).decode()
+    name, values, patience = chance.choice(
+        (
+            ("table_of_bytes", {"vectors": file, "tokens": "e30="}, 30.0),
+            ("compare", {"clean": {"a": [10**30, None]}, "typo": "\0<img src=x>"}, 30.0),
+            ("robustness", {}, 0.5),
+        )
+    )
+    call = {"name": name, "arguments": values}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    try:
+        async with asyncio.timeout(patience):
+            answer = await client.post(f"{url}gradio_api/mcp/", json=body, headers=JSON)
+    except (TimeoutError, httpx.HTTPError):
+        return
+    check(answer, (200, 503))
+    if name != "robustness" and '"isError":true' not in answer.text:
+        raise Fault(f"{name} answered to {str(values)[:80]}")
+
+
 async def slow_body(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
     """Begin a request of half a megabyte, and leave halfway."""
 
@@ -167,6 +210,8 @@ KINDS: tuple[Kind, ...] = (
     large_tokens,
     left_run,
     silent_calls,
+    many_streams,
+    agent,
     slow_body,
 )
 QUICK = KINDS[:5]
