@@ -24,7 +24,8 @@ from kronviz.probes.inside.patching import Patch, resume
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
 from kronviz.probes.intervals import ratio_differences
-from kronviz.probes.pairs import PairSet, load_pairs
+from kronviz.probes.outcomes import outcomes
+from kronviz.probes.pairs import Pair, PairSet, load_pairs
 from kronviz.progress import Step
 from kronviz.results import from_json, to_json
 from kronviz.typos import KINDS, misspell
@@ -35,6 +36,22 @@ CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
 @pytest.fixture(scope="module")
 def report(tiny_predictor: Predictor) -> Inside:
     return inside(tiny_predictor, CLEAN, TYPO, answer="Paris")
+
+
+@pytest.mark.parametrize(("clean", "typo"), [("A ship ", "A shpi"), ("A ship ", "A shpi ")])
+def test_the_right_answer_is_the_same_token_on_every_tab(
+    tiny_predictor: Predictor, clean: str, typo: str
+) -> None:
+    """It follows a space; one of the texts may end in it, or both."""
+    pair = Pair("1", "made up", clean, typo, expected=" sails ")
+    right = tiny_predictor.compare(clean, typo, " sails ").arms[0].answer
+    assert right is not None
+    wanted = right.text
+    traced = inside(tiny_predictor, clean, typo, answer=" sails ", parts=()).arms[0].lens
+    assert {line.token for line in traced if line.target == "answer"} == {wanted}
+    assert [[one.answer for one in batch] for batch in outcomes(tiny_predictor, [pair])] == [
+        [wanted]
+    ]
 
 
 def words_of(predictor: Predictor, clean: str, typo: str) -> tuple[AlignedWord, ...]:

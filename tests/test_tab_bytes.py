@@ -102,7 +102,7 @@ def test_collisions_are_counted_for_three_vocabularies() -> None:
     for figure in ("50,256", "50,226", "49,893", "GPT-2", "cl100k", "o200k"):
         assert figure in said
     found = collisions("r50k_base", rule="reference")
-    assert f"{found.n_groups} codes stand for more than one token" in said
+    assert f"{found.n_groups} codes are shared by several tokens" in said
 
 
 def test_endpoints_give_the_same_results_as_python(

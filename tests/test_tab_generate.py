@@ -253,7 +253,7 @@ def test_layers_shows_the_papers_figures_alone_and_then_ours_beside_them(
     context = Context({"fresh": fresh}, root=tmp_path)
     assert known_layers(fresh) is None
     finding, tables, *pictures = layers._view(known_layers(fresh))
-    assert "Press Measure" in finding
+    assert "Press “Measure”" in finding
     assert ", ours" not in tables
     assert [len(picture.data) for picture in pictures] == [2, 2, 2, 0, 0, 0]
     steps = list(layers._measured(context, "fresh", 6))

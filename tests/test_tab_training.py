@@ -45,7 +45,7 @@ def test_a_pair_without_a_gain_is_said_to_have_none(tmp_path: Path) -> None:
 def test_missing_and_damaged_logs_are_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "p" / "bpe").mkdir(parents=True)
     for text, sentence in (
-        (None, "came without training logs"),
+        (None, "has no training logs"),
         ("{", "is damaged"),
         ('{"step": 1}', "lacks required entries"),
     ):
@@ -73,7 +73,7 @@ def test_seeds_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     assert "2 seeds at a smaller size" in said
     assert "+0.250 ±\u00a00.071" in said
     assert "<data" not in said
-    assert "token to come" not in said
+    assert "next token" not in said
 
 
 def test_learning_rates_stand_in_a_table_with_the_best_of_each_in_bold(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_learning_rates_stand_in_a_table_with_the_best_of_each_in_bold(tmp_path:
     assert "opposite" not in read(view(tmp_path).finding).said
     swift = seeds_at(0.0024, {"bpe": [5.0, 5.2], "kron": [4.8, 5.1], "bpe-untied": [5.1, 5.1]})
     (tmp_path / "p" / "rates.json").write_text(json.dumps([slow, swift]))
-    assert "small models say the opposite (below)." in read(view(tmp_path).finding).said
+    assert "small models show the opposite (below)." in read(view(tmp_path).finding).said
 
 
 def test_how_many_seeds_the_rates_have(tmp_path: Path) -> None:
@@ -123,6 +123,6 @@ def test_seeds_by_rarity_stand_below_them(tmp_path: Path) -> None:
     losses = {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]}
     write_seeds(tmp_path / "p", losses, {"read": rows[:1], "predicted": rows})
     said = read(view(tmp_path).table).said
-    assert "By how often the token to come was read in training" in said
+    assert "By how often the next token was read in training" in said
     assert "100–999" in said
     assert "−0.500 [−0.700, −0.300]" in said

@@ -39,7 +39,7 @@ EXPLANATIONS = {
         "Tokens as points: tokens with similar vectors lie close together.",
         "Look for what forms a group: spellings, endings, subjects. Names of groups say what "
         "most of their tokens share.",
-        "Distances. The axes have no meaning, nor has the gap between far groups, and a flat "
+        "Distances. The axes have no meaning, nor does the gap between distant groups, and a flat "
         "picture of many dimensions separates some neighbors: the tables have the true ones.",
     ),
     "generate": Explanation(
@@ -51,9 +51,9 @@ EXPLANATIONS = {
     ),
     "inside": Explanation(
         "Where in both networks one misspelling is felt, and where its damage is undone.",
-        "Each cell takes one thing of the misspelled run from the clean one and lets the model go "
-        "on. The stronger its tint, the more of the damage that alone undoes. Follow strong cells "
-        "from the misspelled word to the last token: that is the way the damage takes.",
+        "Each cell replaces one activation of the misspelled run with that of the clean run. The "
+        "stronger the tint, the more of the damage this undoes. Follow strong cells from the "
+        "misspelled word to the last token: that is the path of the damage.",
         "What a block is for. A cell says that something passes there, not what; and one sentence "
         "proves nothing. Many pairs has the average.",
     ),
@@ -62,7 +62,8 @@ EXPLANATIONS = {
         "A line says which share of the damage is undone when one place is taken from the clean "
         "run at one block; bars are 95% intervals over the pairs. Where kron’s line stays high "
         "and bpe’s falls, kron’s damage stays longer at the misspelled word.",
-        "Other models. This is one pair, trained once: the intervals speak for the texts.",
+        "Other models. This is one pair, trained once: the intervals cover only the choice of "
+        "texts.",
     ),
     "layers": Explanation(
         "Where in the network similarly spelled words come together, and where they separate.",
@@ -75,8 +76,8 @@ EXPLANATIONS = {
         "most.",
         "Brackets hold a 95% interval over the texts. Where the interval of “kron − bpe” excludes "
         "0, the choice of texts is unlikely to be the reason.",
-        "Other models. This is one pair, trained once: the intervals speak for the texts, not for "
-        "another training run.",
+        "Other models. This is one pair, trained once: the intervals cover the choice of texts, "
+        "not another training run.",
     ),
     "your-model": Explanation(
         "The paper’s test of other models’ embedding tables: which tokens does a table put near a "
@@ -104,13 +105,13 @@ EXPLANATIONS = {
         "What an input embedding costs in parameters, memory and time: a table, and kron.",
         "The breakdown follows the controls. Times are measured when you press the button, on the "
         "machine that runs this page.",
-        "The whole model. kron needs an output head of its own, so the input’s saving is not the "
-        "model’s; the table below counts both.",
+        "The whole model. kron needs a separate output head, so the input’s saving is not the "
+        "whole model’s; the table below counts both.",
     ),
     "about": Explanation(
         "Our figures beside the paper’s, limits, sources, licences.",
-        "Every figure of ours is read from the files of the pair on this page; every figure of "
-        "the paper’s says where it stands there.",
+        "Our figures are read from the files of the pair on this page; each of the paper’s says "
+        "where in the paper it is.",
         "A verdict. Two small models trained once each cannot confirm or refute a paper.",
     ),
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
 from kronviz.figures.palette import NEUTRALS, SANS
+from kronviz.probes.intervals import Interval
 
 SMALL = 12
 """Font size in a chart, in pixels."""
@@ -25,6 +27,29 @@ def not_yet(figure: go.Figure, words: str) -> go.Figure:
         font={"size": 14, "color": NEUTRALS["muted"].light},
     )  # fmt: skip
     return figure
+
+
+def error_bars(
+    intervals: Sequence[Interval],
+    colour: str | None = None,
+    *,
+    thickness: float = 1,
+    width: int = 0,
+) -> dict[str, Any]:
+    """Return ``error_x`` or ``error_y`` of a trace whose points are the means of intervals.
+
+    Args:
+        colour: by default the trace's.
+        thickness, width: pixels of a bar, and of its ends.
+    """
+    return {
+        "type": "data",
+        "array": [round(one.high - one.mean, 5) for one in intervals],
+        "arrayminus": [round(one.mean - one.low, 5) for one in intervals],
+        "color": colour,
+        "thickness": thickness,
+        "width": width,
+    }
 
 
 def with_legend(figure: go.Figure) -> go.Figure:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart, with_legend
+from kronviz.figures.axes import error_bars, not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.inside import Inside, Survey
 
@@ -62,13 +62,7 @@ def survey(report: Survey | None, place: str) -> go.Figure:
     for arm in report.arms:
         shares = next(own.shares for own in arm.places if own.place == place)
         trace = _line(arm.arm, [share.mean for share in shares], arm.arm, first=1)
-        trace.error_y = {
-            "array": [share.high - share.mean for share in shares],
-            "arrayminus": [share.mean - share.low for share in shares],
-            "thickness": 1,
-            "width": 3,
-            "color": arm_colour(arm.arm).light,
-        }
+        trace.error_y = error_bars(shares, arm_colour(arm.arm).light, width=3)
         trace.hovertemplate = "%{y:.1%}"
         figure.add_trace(trace)
     return figure

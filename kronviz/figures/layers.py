@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart, with_legend
+from kronviz.figures.axes import error_bars, not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
+from kronviz.probes.intervals import Interval
 from kronviz.probes.layers import LayerReport
 from kronviz.published import LAYERS
 
@@ -62,10 +63,11 @@ def cosines(report: LayerReport | None, kind: str) -> go.Figure:
                 chance = f"{arm.arm}, random pairs"
                 figure.add_trace(_line(arm.arm, pairs.controls, chance, thin=True))
                 trace = _line(arm.arm, pairs.cosines, f"{arm.arm}, {pairs.pairs:,} pairs")
-                trace.error_y = {
-                    "array": list(pairs.margins), "thickness": 1, "width": 3,
-                    "color": arm_colour(arm.arm).light,
-                }  # fmt: skip
+                bars = [
+                    Interval(c, c - m, c + m)
+                    for c, m in zip(pairs.cosines, pairs.margins, strict=True)
+                ]
+                trace.error_y = error_bars(bars, arm_colour(arm.arm).light, width=3)
                 figure.add_trace(trace)
     return figure
 

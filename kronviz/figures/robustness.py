@@ -12,8 +12,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import SMALL, plain_chart
+from kronviz.figures.axes import SMALL, error_bars, plain_chart
 from kronviz.figures.palette import NEUTRALS, arm_colour
+from kronviz.probes.intervals import Interval
 from kronviz.probes.recovery import Recovery
 from kronviz.probes.robustness import LARGER_IS_STEADIER
 from kronviz.probes.sweep import Sweep
@@ -53,18 +54,16 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
         ("kron", 1, "kron steadier"),
     ):
         chosen = [r for r in rows if (r[1].mean > 0) - (r[1].mean < 0) == sign * side]
-        low = [min(sign * d.low, sign * d.high) for _, d in chosen]
-        high = [max(sign * d.low, sign * d.high) for _, d in chosen]
-        mean = [sign * d.mean for _, d in chosen]
+        shown = [Interval(sign * d.mean, *sorted((sign * d.low, sign * d.high))) for _, d in chosen]
         figure.add_trace(
             go.Scatter(
-                x=mean,
+                x=[one.mean for one in shown],
                 y=[label for label, _ in chosen],
                 mode="markers",
                 name=words,
                 marker=_marker(arm),
-                error_x=_errors(arm, mean, low, high),
-                customdata=list(zip(low, high, strict=True)),
+                error_x=error_bars(shown, arm_colour(arm).light, thickness=1.2),
+                customdata=[(one.low, one.high) for one in shown],
                 hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
             )
         )
@@ -93,11 +92,10 @@ def forgetting(result: Recovery) -> go.Figure:
     figure = plain_chart(HEIGHT)
     for i, arm in enumerate(entry.arm for entry in result.arms):
         intervals = [point.arms[i].kl_nats for point in result.points]
-        mean = [interval.mean for interval in intervals]
         figure.add_trace(
             go.Scatter(
                 x=[point.later for point in result.points],
-                y=mean,
+                y=[interval.mean for interval in intervals],
                 mode="lines+markers",
                 name=arm,
                 line={
@@ -106,7 +104,7 @@ def forgetting(result: Recovery) -> go.Figure:
                     "dash": "solid" if arm == "kron" else "7px,3px",
                 },
                 marker=_marker(arm),
-                error_y=_errors(arm, mean, [n.low for n in intervals], [n.high for n in intervals]),
+                error_y=error_bars(intervals, arm_colour(arm).light, thickness=1.2),
                 hovertemplate="%{y:.3f} nats",
             )
         )
@@ -134,15 +132,3 @@ def _marker(arm: str) -> dict[str, Any]:
     colour = arm_colour(arm).light
     fill = colour if arm == "kron" else NEUTRALS["paper"].light
     return {"size": 8, "color": fill, "line": {"color": colour, "width": 2}}
-
-
-def _errors(arm: str, mean: list[float], low: list[float], high: list[float]) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [h - m for m, h in zip(mean, high, strict=True)],
-        "arrayminus": [m - least for m, least in zip(mean, low, strict=True)],
-        "color": arm_colour(arm).light,
-        "thickness": 1.2,
-        "width": 0,
-    }

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart, with_legend
+from kronviz.figures.axes import error_bars, not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
-from kronviz.probes.intervals import Interval
 from kronviz.probes.study import CLEAN, MISSPELLED, Study
 
 ROW, HEIGHT = 32, 380
@@ -38,7 +36,7 @@ def differences(study: Study) -> go.Figure:
             go.Scatter(
                 x=[d.mean for _, d in shown],
                 y=[order.index(arm.arm) + shift for arm, _ in shown],
-                error_x=_bars([d for _, d in shown], NEUTRALS["edge"].light),
+                error_x=error_bars([d for _, d in shown], NEUTRALS["edge"].light),
                 mode="markers",
                 name=NAMES[condition],
                 marker={
@@ -68,7 +66,7 @@ def gaps(study: Study) -> go.Figure:
     figure = plain_chart(HEIGHT, x_title="tokens per run", y_title=title)
     for arm in study.gaps:
         line = _line(arm.arm, [(tokens, d.mean) for tokens, d in arm.points])
-        line.error_y = _bars([d for _, d in arm.points], arm_colour(arm.arm).light)
+        line.error_y = error_bars([d for _, d in arm.points], arm_colour(arm.arm).light)
         figure.add_trace(line)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     budgets = sorted({tokens for arm in study.gaps for tokens, _ in arm.points})
@@ -104,15 +102,3 @@ def _line(arm: str, points: Sequence[tuple[int, float]]) -> go.Scatter:
         marker={"size": 5},
         hovertemplate=f"{arm}, " + "%{x:,} tokens: %{y:+.3f} nats<extra></extra>",
     )
-
-
-def _bars(values: Sequence[Interval], colour: str) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [value.high - value.mean for value in values],
-        "arrayminus": [value.mean - value.low for value in values],
-        "thickness": 1,
-        "width": 0,
-        "color": colour,
-    }

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import not_yet, plain_chart, with_legend
+from kronviz.figures.axes import error_bars, not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
+from kronviz.probes.intervals import Interval
 from kronviz.probes.rarity import names
 from kronviz.probes.training import TrainingCurve, TrainingEvidence
 from kronviz.published import GAP_NATS
@@ -119,19 +120,15 @@ def by_rarity(evidence: TrainingEvidence) -> go.Figure:
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for classes, name, colour, symbol in (
         (evidence.rarity.read, "the token just read", NEUTRALS["ink"], "circle"),
-        (evidence.rarity.predicted, "the token to come", NEUTRALS["muted"], "diamond-open"),
+        (evidence.rarity.predicted, "the next token", NEUTRALS["muted"], "diamond-open"),
     ):
         figure.add_trace(
             go.Scatter(
                 x=names([row.low for row in classes]),
                 y=[round(row.gap, 5) for row in classes],
-                error_y={
-                    "type": "data",
-                    "array": [round(row.gap_high - row.gap, 5) for row in classes],
-                    "arrayminus": [round(row.gap - row.gap_low, 5) for row in classes],
-                    "width": 0,
-                    "thickness": 1.5,
-                },
+                error_y=error_bars(
+                    [Interval(row.gap, row.gap_low, row.gap_high) for row in classes], thickness=1.5
+                ),
                 name=name,
                 mode="lines+markers",
                 line={"color": colour.light, "width": 1.5},

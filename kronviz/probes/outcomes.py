@@ -79,6 +79,7 @@ def fitted(predictor: Predictor, pairs: PairSet, progress: Progress | None = Non
         try:
             predictor.encode(pair.clean, "clean text")
             predictor.encode(pair.typo, "misspelled text")
+            predictor.answer_token(pair.clean, pair.typo, pair.expected or "")
         except InputError as error:
             problems.append(f"Pair {pair.id[:40]!r} is left out: {error}")
         else:
@@ -127,7 +128,7 @@ def _read_batch(
     texts = list(dict.fromkeys(ids for both in encoded for ids in both))
     row = {ids: i for i, ids in enumerate(texts)}
     clean, typo = ([row[both[side]] for both in encoded] for side in (0, 1))
-    answers = [answer_token(predictor, pair) for pair in pairs]
+    answers = [predictor.answer_token(p.clean, p.typo, p.expected or "") for p in pairs]
     arms = predictor.by_arm(
         lambda arm: _arm_outcomes(
             predictor, arm, predictor.readers[arm].read(texts), clean, typo, answers
@@ -148,17 +149,6 @@ def _read_batch(
             pairs, encoded, zip(*arms, strict=True), answers, strict=True
         )
     )
-
-
-def answer_token(predictor: Predictor, pair: Pair) -> int | None:
-    """Return the first token of a pair's right answer, as it would follow both texts.
-
-    A space is put before it unless both texts end in one.
-    """
-    if not pair.expected:
-        return None
-    blank = "" if pair.clean[-1:].isspace() and pair.typo[-1:].isspace() else " "
-    return predictor.tokenizer.encode(blank + pair.expected)[0]
 
 
 def _arm_outcomes(

@@ -22,7 +22,6 @@ from kronviz.settings import setting
 from kronviz.strings import one_of
 
 MAX_TOKENS = 64
-MAX_ANSWER = 80
 _LOOK_S = 0.3
 """Seconds between two checks for a stop while another visitor's run on the same texts goes on."""
 PARTS = (*THINGS, BYTES)
@@ -110,7 +109,7 @@ class Followed:
             for ids in (self.clean_ids, self.typo_ids)
         ]
         words = align_words(*tokens)
-        self._answer = self._answer_token(clean, answer)
+        self._answer = predictor.answer_token(clean, typo, answer)
         self._runs: dict[str, tuple[Run, Run, Damage]] = {}
         self._lock = threading.Lock()
         clean_tokens, typo_tokens = predictor.token_views(self.clean_ids, self.typo_ids)
@@ -156,18 +155,6 @@ class Followed:
         seconds = self._known.seconds + time.perf_counter() - started
         self._known = replace(self._known, arms=tuple(arms), seconds=seconds)
 
-    def _answer_token(self, clean: str, answer: str) -> tuple[int, str] | None:
-        answer = answer.strip()
-        if not answer:
-            return None
-        if len(answer) > MAX_ANSWER:
-            raise InputError(
-                f"The right answer has {len(answer):,} characters; the limit is {MAX_ANSWER}. "
-                "Give only the next word."
-            )
-        token = self._tokenizer.encode(answer if clean[-1:].isspace() else f" {answer}")[0]
-        return token, self._tokenizer.token_text(token)
-
     def _begin(self, arm: str) -> ArmInside:
         """Run an arm on both texts and compute the parts that take no time."""
         model = self._predictor.arms[arm]
@@ -175,8 +162,8 @@ class Followed:
         damage = Damage(clean, typo, self._tokenizer)
         self._runs[arm] = clean, typo, damage
         targets = {"first": (damage.top, self._tokenizer.token_text(damage.top))}
-        if self._answer:
-            targets["answer"] = self._answer
+        if self._answer is not None:
+            targets["answer"] = (self._answer, self._tokenizer.token_text(self._answer))
         return ArmInside(
             arm=arm,
             clean=damage.clean,

@@ -41,7 +41,7 @@ from kronviz.published import Published
 _DASH = Markup("–")
 LIMITS = (
     "kron knows spelling, not meaning. Tokens that look alike start out alike, whatever they mean; "
-    "the blocks behind the input have to separate them.",
+    "later layers must separate them.",
     "One extra byte at the front moves every later byte to a new position: to the code, “run” and "
     "“ run” have nothing in common.",
     "Bytes past the last position are cut, and a few tokens then share one code. Byte view lists "

@@ -24,7 +24,7 @@ def build(context: Context) -> None:
         html_part(alert(str(error)))
         return
     if not found:
-        html_part(element("p", "No study of arms was run yet.", class_="kv-caption"))
+        html_part(element("p", "No study of arms has been run yet.", class_="kv-caption"))
     for place, study in enumerate(found):
         html_part(view.finding(study))
         _longer_runs(context, study.vocabulary)
@@ -47,7 +47,7 @@ def _longer_runs(context: Context, vocabulary: str) -> None:
 def _study(study: Study, place: int) -> None:
     with gr.Row(elem_classes="kv-plots"):
         for title, draw, caption in (
-            ("What each gains on the table", figures.differences, view.DIFFERENCES),
+            ("Gain over the table", figures.differences, view.DIFFERENCES),
             ("As they learn", figures.curves, view.CURVES),
         ):
             titled_plot(draw(study), title, caption, f"{title}, {place + 1}")

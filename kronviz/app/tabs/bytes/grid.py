@@ -184,7 +184,7 @@ def _bars(found: ByteView) -> Iterator[Markup]:
         "span",
         term(
             join(["share of ", arm_name("kron"), ", %"]),
-            "how much of the trained embedding each cell carries, in per cent: the length of its "
+            "how much of the trained embedding each cell carries, in percent: the length of its "
             "vector along the whole. A bar below the line pulls the other way.",
             called="share of kron",
         ),

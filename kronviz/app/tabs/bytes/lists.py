@@ -193,7 +193,7 @@ def _count_row(true: Collisions, reference: Collisions) -> Markup:
 def _groups(listed: Collisions) -> Markup:
     rule = RULES[listed.rule].label.lower()
     more = listed.n_groups - len(listed.groups)
-    note = f"{count(listed.n_groups, 'code')} stand for more than one token"
+    note = f"{count(listed.n_groups, 'code')} are shared by several tokens"
     if more > 0:
         note += f"; the largest {len(listed.groups)} are listed"
     return element(

@@ -34,8 +34,8 @@ from kronviz.probes.stringpair import MarkedByte, Similarity
 
 CENTRED = term(
     "centred",
-    "the same cosine after the mean vector of all tokens is taken away, so that what a whole model "
-    "has in common counts no longer.",
+    "the same cosine after subtracting the mean vector of all tokens, so that what all vectors of "
+    "a model have in common no longer counts.",
 )
 
 

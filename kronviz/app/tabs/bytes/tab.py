@@ -101,7 +101,7 @@ def build(context: Context) -> None:
 
     head(
         "What two strings share",
-        "What two strings have in common is the cells that they share. Nothing else counts.",
+        "Two strings are similar only through the cells that they share. Nothing else counts.",
     )
     second = textbox("Second string", SECOND, "kv-byte-with", "Type another word")
     html_part(_tries(PAIRS), "kv-byte-pairs")
@@ -109,8 +109,8 @@ def build(context: Context) -> None:
 
     head(
         "One edit, at every place",
-        "The strong side of the code and its weak side: another letter is a small step wherever it "
-        "stands, but a letter more or less moves every later byte to another position.",
+        "The code’s strength and its weakness: another letter is a small step at any place, but "
+        "one letter more or less moves every later byte to another position.",
     )
     with gr.Row(elem_id="kv-byte-walk-controls"):
         kind = gr.Radio(
@@ -126,13 +126,13 @@ def build(context: Context) -> None:
 
     head(
         "Nearest tokens",
-        "The vocabulary searched for what is most like the string: in the bare code, in the "
-        "embeddings that kron makes of it, and in the table that bpe learned.",
+        "The tokens of a vocabulary that are most similar to the string: by the code alone, by "
+        "kron’s embeddings, and by the table that bpe learned.",
     )
     vocabulary = gr.Radio(
         [("the models’ own", OWN)] + [(bytes_lists.vocabulary_name(n), n) for n in VOCABULARIES],
         value=OWN,
-        label="Vocabulary that the code is searched in; the trained models know their own",
+        label="Vocabulary for the code’s search; the trained models search their own",
         elem_id="kv-byte-vocabulary",
     )
     near = _newest(_near(context, TEXT, own, OWN, None), "kv-byte-near")

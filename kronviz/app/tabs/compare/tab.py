@@ -238,7 +238,7 @@ def _drawn(
     arms = context.predictor().arms
     if isinstance(found, Busy):
         sentence = (
-            f"Many ask at this moment: number {found.place:,} in the queue. "
+            f"Many visitors are asking right now: number {found.place:,} in the queue. "
             "This page asks again by itself."
         )
         return refusal(sentence, arms, asked, again_s=found.seconds, overall=overall)
@@ -273,7 +273,11 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
     return element(
         "div",
         element("span", "or try, and who is ahead", class_="kv-quiet"),
-        info("kv-tip-rule", "the rule for these examples", f"{rule} Ahead is who loses less."),
+        info(
+            "kv-tip-rule",
+            "the rule for these examples",
+            f"{rule} The model that loses less is ahead.",
+        ),
         *chips,
         element("button", "Undo", type="button", class_="kv-textbutton kv-undo", hidden=True),
         class_="kv-examples",
@@ -300,7 +304,7 @@ def _rule(rule: str) -> Markup:
     return element(
         "details",
         element("summary", "How these examples were chosen", class_="kv-more-link"),
-        element("p", marked(rule), " Ahead is the model that loses less."),
+        element("p", marked(rule), " The model that loses less is ahead."),
         element("p", "Reproduce with ", element("code", KEPT_COMMAND), class_="kv-command"),
         class_="kv-rule",
     )

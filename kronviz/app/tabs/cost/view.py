@@ -42,7 +42,7 @@ def finding(cost: InputCost) -> Markup:
             "In place of a table of ", table, " parameters, ", arm_name("kron"),
             " learns a projection of ", projection, f": {_saved(cost)} fewer at the input. ",
             "The whole model has ", _count(more), " more, because ", arm_name("kron"),
-            " needs an output head of its own.",
+            " needs a separate output head.",
         ]  # fmt: skip
     else:
         parts = [
@@ -145,7 +145,7 @@ def price(cost: InputCost) -> Markup:
         arm_name("bpe"),
         " uses its table a second time, as its output head; ",
         arm_name("kron"),
-        " needs a head of its own, so that the whole model has ",
+        " needs a separate head, so the whole model has ",
         marked(_count(cost.projection_parameters)),
         " parameters more, unless ",
         arm_name("bpe"),

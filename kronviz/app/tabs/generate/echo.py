@@ -76,8 +76,8 @@ def build(context: Context, pair: gr.Radio) -> None:
     head(
         "Echo: is a new word repeated?",
         "Strings of more than one token are put into prompts. Both models read them as several "
-        "tokens, and kron a second time as one position made of their bytes. Does the "
-        "continuation hold the string again?",
+        "tokens, and kron a second time as one position made of their bytes. Does the continuation "
+        "repeat the string?",
     )
     with gr.Row(elem_classes="kv-lab-controls kv-echo-controls"):
         strings = fields(
@@ -237,7 +237,9 @@ def _notes(report: EchoReport, *, timed: bool = True) -> Markup:
         f"random numbers. {f'{written(report.seconds, 1)} s. ' if timed else ''}"
     ]
     if report.skipped:
-        parts.append(escape(f"Left out, as one token each: {', '.join(report.skipped)}."))
+        parts.append(
+            escape(f"Left out because they are one token each: {', '.join(report.skipped)}.")
+        )
     return element("p", sentence(parts), class_="kv-caption kv-wide")
 
 

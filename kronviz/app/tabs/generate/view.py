@@ -84,7 +84,7 @@ def _finding(generation: Generation, mode: str) -> Markup:
         pairs = list(zip(found[:half], found[half:], strict=True))
         begun = all(made.tokens for made in found)
         if begun and not any(same_start(clean, typo) for clean, typo in pairs):
-            return Markup("The misspelled text takes another turn at once, with either model.")
+            return Markup("With either model, the misspelled text diverges at once.")
         clauses = [
             join([arm_name(clean.arm), " for ", _tokens(same_start(clean, typo))])
             for clean, typo in pairs
@@ -92,7 +92,7 @@ def _finding(generation: Generation, mode: str) -> Markup:
         words = "The misspelled text is continued like the clean one by "
         return join([words, *_list(clauses), "."])
     if len(found) < 2:
-        return join([arm_name(found[0].arm), " goes on with the text."])
+        return join([arm_name(found[0].arm), " continues the text."])
     same = same_start(*found[:2])
     written = [made.tokens[same : same + 1] for made in found[:2]]
     if not all(written):
@@ -116,7 +116,7 @@ def _slot_clause(made: Continuation) -> Markup:
         of = "its bytes" if forced.read == size else f"the first {forced.read} of its {size} bytes"
         words = f" reads it as one position, made of {of}"
     elif made.slot_tokens == 1:
-        words = " reads the one token that it is"
+        words = " reads it as its one token"
     else:
         words = f" has no row for it and reads its {made.slot_tokens} tokens instead"
     return join([arm_name(made.arm), words])

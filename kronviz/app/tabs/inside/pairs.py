@@ -49,8 +49,8 @@ PLACES = {
     ),
     "attention": (
         "Attention at the word",
-        "What attention adds at the word’s pieces in one block. High means that this block’s "
-        "attention is where the misspelling differs most.",
+        "What attention adds at the word’s pieces in one block. High values mean that the "
+        "misspelling changes this block’s attention most.",
     ),
     "mlp": ("MLP at the word", "The same for what the MLP of one block adds."),
 }
@@ -120,7 +120,8 @@ def _drawn(found: Survey | None) -> list[Any]:
 def _hint(found: Survey | None) -> str:
     if found is None:
         return (
-            "Patches 320 pairs in both models: some minutes on two cores. Stop keeps what was read."
+            "Patches 320 pairs in both models: a few minutes on two cores. “Stop” keeps what was "
+            "read."
         )
     return f"{found.used:,} pairs, measured once and kept with the weights."
 
@@ -133,7 +134,7 @@ def _ended(found: Survey) -> str:
 
 def _finding(found: Survey | None) -> Markup:
     if found is None or not found.arms:
-        return element("p", "These models were not measured yet.", class_="kv-finding")
+        return element("p", "These models have not been measured yet.", class_="kv-finding")
     said = [join([_half(arm), " in ", arm_name(arm.arm)]) for arm in found.arms]
     parts: list[object] = [
         "Half of the damage has left the misspelled word ", listing(said), ". ", *_differ(found)

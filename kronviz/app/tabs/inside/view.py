@@ -125,7 +125,7 @@ def _arm_finding(report: Inside, arm: ArmInside, thing: str, measure: str) -> Ma
         if (share := _undone(outcome, measure)) is not None
     ]
     if not cells:
-        return join([name, ": the misspelling does no damage to speak of by this measure. "])
+        return join([name, ": the misspelling does almost no damage by this measure. "])
     if thing == "residual":
         return _moves(report, arm, found, measure)
     share, row, place = max(cells)
@@ -300,7 +300,7 @@ def _cell(
         aria_label=f"{arm.arm}, {row}, at {at}: {text}%",
         data_place=f"{row}, at {at}",
         data_arm=arm.arm,
-        data_shares=shares or "the misspelling does no damage to speak of",
+        data_shares=shares or "the misspelling does almost no damage",
         data_kl=f"{outcome.kl_nats:.4f}",
         data_guesses=json.dumps(guesses),
     )
@@ -356,13 +356,16 @@ def _parts(found: Attribution, measure: str) -> Iterator[tuple[int, Markup, floa
         else:
             whole = visible(bytes(share.byte for share in shares))
             yield token, whole, sum(getattr(share, f"{measure}_nats") for share in shares)
-    for name, said in (("moved", "tokens at other positions"), ("fewer", "tokens that are gone")):
+    for name, said in (
+        ("moved", "tokens at other positions"),
+        ("fewer", "tokens that disappeared"),
+    ):
         value = getattr(found, f"{name}_{measure}_nats")
         if value:
             yield -1, element("i", said), value
     rest = found.rest(measure)
     if abs(rest) > 0.01 * abs(getattr(found, f"change_{measure}_nats")):
-        yield -1, element("i", "not explained: the path was too rough"), rest
+        yield -1, element("i", "not explained: the steps along the path were too large"), rest
 
 
 def _blame(arm: str, found: Attribution, measure: str, top: float) -> Markup:

@@ -167,7 +167,7 @@ def _how_long(predictor: Predictor) -> str:
     weights = sum(12 * model.config.n_layer * model.config.d_model**2 for model in models)
     seconds = weights * predictor.tokenizer.n_vocab / _MULTIPLIED
     on_gpu = any(model.device.type == "cuda" for model in models)
-    return "some seconds" if on_gpu or seconds < 30 else "some minutes on two cores"
+    return "a few seconds" if on_gpu or seconds < 30 else "a few minutes on two cores"
 
 
 def _view(report: LayerReport | None) -> tuple[Any, ...]:
@@ -177,7 +177,7 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
     words = (
         _finding(report)
         if report
-        else "Here are the paper’s two models. Press Measure to put these two beside them: which "
+        else "These are the paper’s two models. Press “Measure” to add this page’s models: which "
         "words are alike at their input, and after every block."
     )
     finding = element("p", words, class_="kv-finding")
@@ -185,9 +185,9 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
         "p",
         marked(
             "Every token is read alone; the mean vector is subtracted before cosines are "
-            "taken. The paper’s pair has 124 million parameters and 50,257 tokens and was asked "
-            "48 words, the first token of each; ours is asked the words of the same six families "
-            "that are one token of its vocabulary. Compare the direction of an effect, not its "
+            "taken. The paper’s pair has 124 million parameters and 50,257 tokens and used 48 "
+            "words, the first token of each; ours uses the words of the same six families that are "
+            "one token of its vocabulary. Compare the direction of an effect, not its "
             "size."
         ),
     )
@@ -226,9 +226,7 @@ def _finding(report: LayerReport) -> Markup:
         parts += [arm_name(arm.arm), *_way(found)]
     if not parts and report.read < report.tokens:
         return Markup("No look-alikes were read before the run was stopped.")
-    return (
-        sentence([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes to ask.")
-    )
+    return sentence([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes.")
 
 
 def _way(pairs: PairCosines) -> list[object]:

@@ -159,7 +159,7 @@ def frame(side: str, pair: str) -> Markup:
             tabindex="0",
             role="group",
             aria_label=f"{side_label(side)}: arrow keys move it, plus and minus zoom, 0 shows all, "
-            "Enter selects the token nearest to the middle. What is near a token stands below.",
+            "Enter selects the token nearest to the middle. A token’s neighbors are listed below.",
         ),
         element("figcaption", "\u00a0", class_="kv-caption"),
         class_="kv-map",

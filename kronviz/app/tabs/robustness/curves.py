@@ -93,7 +93,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     head(
         "Where the byte code helps, and where it hurts",
         "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
-        "letter is a small step in bytes; a letter more or less moves all that follow.",
+        "letter is a small step in bytes; one letter more or less moves all that follow.",
     )
     fields = Fields(sweep.SweepSettings)
     with gr.Row(elem_classes="kv-lab-controls"):
@@ -169,8 +169,8 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     """Lay out the section on forgetting a misspelling, and connect it."""
     head(
         "How long a typo is remembered",
-        "One word in the first half of a passage is misspelled. With every correct word that "
-        "follows, both models should care less. How soon do they?",
+        "One word in the first half of a passage is misspelled. Every correct word that follows "
+        "should weaken its effect. How soon does it fade?",
     )
     fields = Fields(recovery.RecoverySettings)
     with gr.Row(elem_classes="kv-lab-controls"):

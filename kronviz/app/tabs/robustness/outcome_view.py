@@ -116,7 +116,7 @@ def continuation_view(stored: KeptContinuation | None) -> Markup:
             "header",
             element(
                 "h2",
-                "How a text goes on after misspelled words",
+                "How a text continues after misspelled words",
                 class_="kv-title kv-title-first",
             ),
             element(
@@ -153,9 +153,9 @@ def _continuation_finding(run: Continuation) -> Markup:
     parts: list[object] = [
         f"With {SHARE:.0%} of the words misspelled, ",
         *(
-            [arm_name(best.arm), " predicts best how the text goes on"]
+            [arm_name(best.arm), " predicts the continuation best"]
             if all(_leads(best.arm, row) for row in rows)
-            else ["no model is clearly the best at how the text goes on"]
+            else ["no model predicts the continuation clearly best"]
         ),
         ". The misspellings cost ",
         listing(cost),
@@ -197,8 +197,8 @@ def minimal_view(found: MinimalPairs) -> Markup:
         box(
             table(
                 "Share of the pairs whose grammatical sentence is the more probable. Only what "
-                "both sentences share is perturbed. The score says how much of what is above "
-                "chance is left: 100 is all of it.",
+                "both sentences share is perturbed. The score is the share of the accuracy above "
+                "chance that is left: 100 is all of it.",
                 [
                     "Words misspelled",
                     *_arm_titles(arms, clean.differences),
@@ -249,8 +249,8 @@ def _perturbed(run: Continuation) -> Markup:
         element("summary", "Under the five perturbations of the byte-model papers"),
         box(
             table(
-                "Loss of the true continuation, nats per token, and how much of what the context "
-                "is worth is left: 100 is all of it, 0 is as if there were no context. Normalised "
+                "Loss of the true continuation, nats per token, and how much of the context’s "
+                "value is left: 100 is all of it, 0 is like having no context. Normalised "
                 "as H-Net’s robustness score (arXiv 2507.07955), with the loss after no context "
                 f"for chance. {run.done:,} passages."
                 + (f" Of {cut:,} contexts only the end fits the models." if cut else ""),

@@ -95,7 +95,7 @@ def _kept(command: str, pairs: int) -> Markup:
 
 def _nothing(result: Robustness | None) -> str:
     if result is not None:
-        return "There was nothing that could be read."
+        return "Nothing could be read."
     return (
         "Nothing has been run here yet. Run the pairs, and the two models’ figures appear beside "
         "the paper’s."
@@ -203,7 +203,7 @@ def _facts(result: Robustness) -> Markup:
         more = result.inflation
         parts.append(
             f"Misspelling makes {written(more.ratio, 2)} times as many tokens "
-            f"({written(more.added.mean, 2)} more a text; "
+            f"({written(more.added.mean, 2)} more per text; "
             f"{more.inflated_pairs:,} texts grow), the same for both models. "
         )
     parts.append(

@@ -97,8 +97,7 @@ def strip_view(strip: RecoveryStrip) -> Markup:
         element(
             "p",
             "Below each token: KL between the prediction after it and the prediction at the same "
-            "place of the clean text, in nats. Where the clean text has no token that ends there, "
-            f"stands {DASH}.",
+            "place of the clean text, in nats. {DASH}: no token of the clean text ends there.",
             class_="kv-caption kv-wide",
         ),
         downloads("strip", strip, strip_rows(strip)),
@@ -139,7 +138,7 @@ def _finding(found: Sensitivity) -> Markup:
                 )
             )
     if not parts and found.measured < len(found.words):
-        return Markup("No word is measured so far.")
+        return Markup("No word has been measured yet.")
     if not parts:
         return Markup("No word of this text could be misspelled; type a longer one.")
     so_far = " so far" if found.measured < len(found.words) else ""
@@ -147,7 +146,7 @@ def _finding(found: Sensitivity) -> Markup:
 
 
 def _says(top: str) -> Markup:
-    return join([" goes on with ", piece(top.encode())])
+    return join([" continues with ", piece(top.encode())])
 
 
 def _sentence(found: Sensitivity, arm: str, top: float, chosen: int) -> list[object]:

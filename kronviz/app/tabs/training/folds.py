@@ -27,7 +27,7 @@ def rarity(found: Rarity) -> Markup:
     """Return the classes of the figure “Rare tokens” as tables."""
     tables = [
         _table_by_class(
-            f"By how often the token {which} was read in training",
+            f"By how often the {which} was read in training",
             f"rarity, {which}",
             ["bpe, nats", "kron, nats", "Gap [95% interval]"],
             [
@@ -43,19 +43,19 @@ def rarity(found: Rarity) -> Markup:
                 for row in classes
             ],
         )
-        for which, classes in (("just read", found.read), ("to come", found.predicted))
+        for which, classes in (("token just read", found.read), ("next token", found.predicted))
     ]
     return _folded(
         "The figure “Rare tokens” as two tables",
         element(
             "p",
-            "Each loss on the validation text, sorted by how often training read a token in its ",
+            "Each loss on the validation text, grouped by how often a token came up in the ",
             millions(found.trained_tokens),
-            " tokens. ",
+            " tokens of the training. ",
             number(found.never_read),
             " of ",
             number(found.n_vocab),
-            " tokens of the vocabulary it never read. Classes with fewer than 100 tokens are left "
+            " tokens of the vocabulary never came up. Classes with fewer than 100 tokens are left "
             "out.",
         ),
         *tables,
@@ -93,7 +93,7 @@ def seeds(found: SeedSpread) -> Markup:
         (join(["Loss of ", arm_name("bpe")]), bpe, plain),
         (join(["Loss of ", arm_name("kron")]), kron, plain),
         (
-            named("Loss of the control", "bpe with an output head of its own, as kron has"),
+            named("Loss of the control", "bpe with a separate output head, like kron"),
             control,
             plain,
         ),
@@ -123,8 +123,8 @@ def seeds(found: SeedSpread) -> Markup:
         element(
             "p",
             "The paper’s two models differ in two things: how a token is read, and that bpe’s "
-            "output head is tied to its table while kron has a head of its own. The control is bpe "
-            "with a head of its own, so that the two can be told apart. Width "
+            "output head is tied to its table while kron’s is separate. The control is bpe with a "
+            "separate head, which tells the two apart. Width "
             f"{found.d_model}, {found.n_layer} layers, ",
             millions(found.tokens),
             " tokens per run.",
@@ -152,7 +152,7 @@ def seeds(found: SeedSpread) -> Markup:
         ),
         *[
             _table_by_class(
-                f"By how often the token {which} was read in training, nats",
+                f"By how often the {which} was read in training, nats",
                 f"seeds, {which}",
                 ["Gap", "of which the head", "of which the code"],
                 [
@@ -160,7 +160,7 @@ def seeds(found: SeedSpread) -> Markup:
                     for row in classes
                 ],
             )
-            for which, classes in (("just read", found.read), ("to come", found.predicted))
+            for which, classes in (("token just read", found.read), ("next token", found.predicted))
             if classes
         ],
     )
@@ -197,10 +197,11 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
         ),
         element(
             "p",
-            "Is the gap the optimizer’s doing? Ours are trained with Muon and AdamW. nanoGPT, with "
-            "which the paper trained, has AdamW alone, at ",
+            "Does the optimizer cause the gap? Our models are trained with Muon and AdamW. "
+            "nanoGPT, which the paper used for training, has only AdamW, at ",
             number(NANOGPT_RATE, 4),
-            f", on a cosine. Here both models and the control learned so, at {at}: "
+            f", with a cosine schedule. Here both models and the control were trained like that, "
+            f"at {at}: "
             f"width {found[0].d_model}, {found[0].n_layer} layers, ",
             millions(found[0].tokens),
             f" tokens per run, {seeds}. Bold: the best rate of each. "

@@ -42,10 +42,10 @@ _PLOTS = (
     (
         "Rare tokens",
         figures.by_rarity,
-        "The gap on all validation text, by how often training read the token just read (●) or the "
-        "token to come (◇), with 95% intervals. Above zero, kron is better. A table learns a row "
-        "only when its token comes by, a byte code shares all that it learns: do bytes help with "
-        "rare ones?",
+        "The gap on all validation text, by how often training has seen the token just read (●) or "
+        "the next token (◇), with 95% intervals. Above zero, kron is better. A table learns a row "
+        "only when its token occurs; a byte code shares everything it learns. Do bytes help with "
+        "rare tokens?",
     ),
 )
 
@@ -86,7 +86,7 @@ def _view(context: Context, pair: str | None) -> _View:
     name = pair or ""
     try:
         evidence = training_evidence(context.folder(name))
-        problem = None if evidence.curves else f"The pair {name} came without training logs."
+        problem = None if evidence.curves else f"The pair {name} has no training logs."
     except CheckpointError as error:
         evidence = TrainingEvidence(name, ())
         problem = str(error)

@@ -33,7 +33,7 @@ def headline(evidence: TrainingEvidence) -> Markup:
     if gap <= 0:
         parts.append(": no gain here")
         if (best_gap(evidence.rates) or 0) > 0:
-            parts.append(". Trained like the paper’s, small models say the opposite (below)")
+            parts.append(". Trained like the paper’s, small models show the opposite (below)")
     elif factor is not None:
         parts += [" and reaches its final loss in ", number(factor, 2), "× fewer steps"]
     parts.append(".")
@@ -68,8 +68,8 @@ def _scored(curve: TrainingCurve) -> str:
         return ""
     return (
         f" To save time, the first {(1 - curve.exact) * 100:.1f}% of our training steps scored "
-        f"{curve.scored:,} tokens in place of all: the most frequent, their own targets, others "
-        "drawn and weighted to stand for the rest. The losses of batches are estimates there; "
+        f"{curve.scored:,} tokens instead of all: the most frequent ones, the targets, and a "
+        f"weighted random sample. The losses of batches are estimates there; "
         "validation scores all."
     )
 

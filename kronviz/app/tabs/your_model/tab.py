@@ -100,7 +100,8 @@ def build(context: Context) -> None:
     with gr.Row(visible=False, elem_classes="kv-lab-given") as with_hub:
         model = gr.Textbox(
             "sentence-transformers/all-MiniLM-L6-v2",
-            label="Name on the Hugging Face Hub. Its embedding table alone is fetched, now",
+            label="Name on the Hugging Face Hub. Only its embedding table is fetched, when you "
+            "measure",
             max_lines=1,
             elem_id="kv-table-model",
         )

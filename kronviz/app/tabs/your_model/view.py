@@ -105,8 +105,8 @@ def _on_map(table: OwnModel) -> Markup:
     return element(
         "p",
         marked(
-            f"On the Map, {held} tokens stand by their rows and, beside, by their byte code; it is "
-            "drawn when you go there, and forgotten after half an hour. "
+            f"On the Map, {held} tokens are placed by their rows and, beside that, by their byte "
+            f"code; it is drawn when you open it, and forgotten after half an hour. "
         ),
         element(
             "button",
