@@ -441,7 +441,7 @@ def test_the_survey_is_the_ratio_of_sums_over_pairs(tiny_predictor: Predictor) -
     pairs = load_pairs().pairs[:3]
     told: list[Step] = []
     found = survey(tiny_predictor, PairSet(pairs, ()), seed=1, progress=told.append)
-    assert told == [Step(1, 3), Step(2, 3), Step(3, 3)]
+    assert [(step.done, step.total) for step in told] == [(1, 3), (2, 3), (3, 3)]
     assert found.used == found.done == 3
     for arm in found.arms:
         model = tiny_predictor.arms[arm.arm]

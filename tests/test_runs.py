@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
+import gradio as gr
 import pytest
+from markupsafe import Markup
 
 from kronviz.app.components.endpoints import answer
 from kronviz.app.components.runs import FINISHING, Runs, Stage, failure, lane, watched
@@ -100,6 +106,66 @@ def test_whatever_a_run_raises_what_it_read_stays(kind: type[BaseException], que
     with pytest.raises(kind):
         list(watched(lambda tell: next(b := batches()) and next(b), lambda: False, queue))
     assert lane(queue).alone(lambda: True)
+
+
+PARTIAL = {
+    "kv-echo-run", "kv-lab-run", "kv-lab-every", "kv-lab-sweep", "kv-lab-recovery",
+    "kv-lab-minimal", "kv-table-run", "kv-ins-pairs-stop", "kv-lay-stop",
+}  # fmt: skip
+"""The buttons of the long runs that have results before their end."""
+
+
+@pytest.mark.parametrize("kind", [MemoryError, RuntimeError, KeyboardInterrupt])
+def test_an_error_in_the_middle_of_a_run_leaves_its_results_on_the_page(
+    app: gr.Blocks, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(task: Callable[[Progress], object], *rest: Any, **named: Any) -> Iterator[Any]:
+        def broken(tell: Progress) -> object:
+            told = 0
+
+            def hear(step: Step) -> object:
+                nonlocal told
+                goes_on = tell(step)
+                told += step.done > 0
+                if told == 3 or step.done == step.total:
+                    raise kind("boom /secret/path")
+                return goes_on
+
+            return task(hear)
+
+        return watched(broken, *rest, **named)
+
+    for module in ("components.runs", "components.measured", "tabs.your_model.tab"):
+        monkeypatch.setattr(f"kronviz.app.{module}.watched", raising)
+    passages = tuple(f"The sun rises in the east and sets in the west, {n} times." for n in "abcd")
+    monkeypatch.setattr("kronviz.probes.recovery.our_passages", lambda: passages)
+    seen = set()
+    for function in app.fns.values():
+        names = [str(part.elem_id) for part in function.outputs]
+        if not PARTIAL & {*names} or not inspect.isgeneratorfunction(function.fn):
+            continue
+        # Texts that no other test has asked about, for finished results are kept.
+        values = [
+            f"{part.value} today" if isinstance(part, gr.Textbox) and part.value else part.value
+            for part in function.inputs
+        ]
+        visitor = SimpleNamespace(session_hash=f"{kind.__name__}{function._id}")
+        shown: dict[str, Any] = {}
+        for update in function.fn(visitor, *values):
+            changed = {n: v for n, v in zip(names, update, strict=True) if v != gr.skip()}
+            shown |= changed
+        said = " ".join(str(value) for value in shown.values() if isinstance(value, Markup))
+        assert re.search("ended early|not enough memory", said), names
+        assert "secret" not in said
+        assert not re.search("(Measuring|Reading|Patching|Looking)[^.]* …", said), names
+        # Results are long; sentences and buttons are not.
+        assert max(len(str(value)) for value in shown.values()) > 3_000, names
+        (button,) = PARTIAL & {*names}
+        assert shown[button].interactive is not button.endswith("-stop")
+        if f"{button}-cancel" in names:
+            assert shown[f"{button}-cancel"].interactive is False
+        seen.add(button)
+    assert seen == PARTIAL
 
 
 def test_an_error_is_one_sentence() -> None:

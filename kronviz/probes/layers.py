@@ -164,7 +164,7 @@ def layers(predictor: Predictor, progress: Progress | None = None) -> LayerRepor
     started = time.perf_counter()
     reading = _Reading(predictor)
     for share in reading.steps():
-        if not goes_on(progress, share):
+        if not goes_on(progress, share, so_far=lambda: reading.report(started)):
             break
     report = reading.report(started)
     if reading.whole:

@@ -175,6 +175,22 @@ def minimal_pairs(
         raise InputError("No pair of sentences fits the models; give shorter ones.")
     right: dict[str, list[NDArray[np.float64]]] = {arm: [] for arm in predictor.arms}
     done = 0
+
+    def so_far() -> MinimalPairs:
+        table = {arm: np.concatenate(blocks) for arm, blocks in right.items()}
+        return MinimalPairs(
+            pair=predictor.pair,
+            file=name,
+            seed=seed,
+            resamples=RESAMPLES,
+            asked=len(fitting),
+            done=done,
+            rows=tuple(_row(table, i, at, seed) for i, at in enumerate(conditions)),
+            phenomena=_phenomena([pair for pair, _ in fitting[:done]], table),
+            problems=tuple(problems),
+            seconds=time.perf_counter() - started,
+        )
+
     for size in batch_sizes(predictor, [_tokens(ids) for _, ids in fitting]):
         block = [ids for _, ids in fitting[done : done + size]]
         judged = {}
@@ -183,21 +199,9 @@ def minimal_pairs(
         for arm, own in judged.items():
             right[arm].append(own)
         done += size
-        if not goes_on(progress, done, len(fitting)):
+        if not goes_on(progress, done, len(fitting), so_far):
             break
-    table = {arm: np.concatenate(blocks) for arm, blocks in right.items()}
-    return MinimalPairs(
-        pair=predictor.pair,
-        file=name,
-        seed=seed,
-        resamples=RESAMPLES,
-        asked=len(fitting),
-        done=done,
-        rows=tuple(_row(table, i, at, seed) for i, at in enumerate(conditions)),
-        phenomena=_phenomena([pair for pair, _ in fitting[:done]], table),
-        problems=tuple(problems),
-        seconds=time.perf_counter() - started,
-    )
+    return so_far()
 
 
 def _tokens(ids: Sequence[tuple[Ids, ...]]) -> int:

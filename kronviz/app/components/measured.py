@@ -111,6 +111,8 @@ def measuring(
 ) -> Iterator[list[Any]]:
     """Run a task and yield updates of the status and the parts; without a result the parts stay.
 
+    After an error they show the result so far.
+
     Args:
         drawn: maps a result to the final status and the parts.
         doing: the activity, as a sentence without its full stop.
@@ -118,9 +120,19 @@ def measuring(
         parts: number of parts.
     """
     still = [gr.skip()] * parts
+    last = Step(0, 1)
+
+    def heard(tell: Progress) -> Result:
+        def hear(step: Step) -> object:
+            nonlocal last
+            last = step
+            return tell(step)
+
+        return task(hear)
+
     try:
         yield [status_line(f"{doing} …", 0.0, counted), *still]
-        for step in watched(task, stopped):
+        for step in watched(heard, stopped):
             if step is None:
                 yield [status_line("Stopped before there was anything to keep."), *still]
             elif isinstance(step, Step):
@@ -131,7 +143,9 @@ def measuring(
     except GeneratorExit:
         raise
     except BaseException as error:
-        yield [alert(failure(error), "kv-refused"), *still]
+        found = last.so_far() if last.so_far and last.done else None
+        shown = still if found is None else drawn(found)[1:]
+        yield [alert(failure(error), "kv-refused"), *shown]
 
 
 def status_line(said: str, share: float | None = None, counted: str = "") -> Markup:

@@ -119,6 +119,23 @@ def survey(
     problems = list(pairs.problems)
     readings: list[list[_Reading]] = []
     done = 0
+
+    def so_far() -> Survey:
+        arms, differences = (
+            _summed(list(predictor.arms), readings, seed) if len(readings) > 1 else ((), ())
+        )
+        return Survey(
+            pair=predictor.pair,
+            asked=len(pairs.pairs),
+            done=done,
+            used=len(readings),
+            problems=tuple(problems),
+            seed=seed,
+            arms=arms,
+            differences=differences,
+            seconds=time.perf_counter() - started,
+        )
+
     for pair in pairs.pairs:
         try:
             texts = _Texts.of(predictor, pair.clean, pair.typo)
@@ -128,22 +145,9 @@ def survey(
             if texts is not None:
                 readings.append(predictor.by_arm(partial(_read, predictor, texts)))
         done += 1
-        if not goes_on(progress, done, len(pairs.pairs)):
+        if not goes_on(progress, done, len(pairs.pairs), so_far):
             break
-    arms, differences = (
-        _summed(list(predictor.arms), readings, seed) if len(readings) > 1 else ((), ())
-    )
-    return Survey(
-        pair=predictor.pair,
-        asked=len(pairs.pairs),
-        done=done,
-        used=len(readings),
-        problems=tuple(problems),
-        seed=seed,
-        arms=arms,
-        differences=differences,
-        seconds=time.perf_counter() - started,
-    )
+    return so_far()
 
 
 @dataclass(frozen=True)

@@ -259,17 +259,23 @@ def measured(
     for words, task in tasks:
         found = found._replace(doing=share_bar(words, 0.0))
         yield Stage(None, 0, 1, True), found
-        for told in watched(task, stopped):
-            if isinstance(told, Step):
-                found = found._replace(doing=share_bar(words, told.share))
-                yield Stage(None, 0, 1, True), found
-            elif isinstance(told, CrossModelReport):
-                found = found._replace(report=told)
-            elif isinstance(told, OwnModel) and kept:
-                kept.shelf.put(kept.session, told)
-                found = found._replace(table=told)
-            elif told is not None:
-                table = told
+        try:
+            for told in watched(task, stopped):
+                if isinstance(told, Step):
+                    found = found._replace(doing=share_bar(words, told.share))
+                    yield Stage(None, 0, 1, True), found
+                elif isinstance(told, CrossModelReport):
+                    found = found._replace(report=told)
+                elif isinstance(told, OwnModel) and kept:
+                    kept.shelf.put(kept.session, told)
+                    found = found._replace(table=told)
+                elif told is not None:
+                    table = told
+        except (GeneratorExit, InputError):
+            raise
+        except BaseException:
+            yield Stage(None, 0, 1, False), found._replace(doing="")
+            raise
         if stopped():
             runs.begin(visitor)
             note = STOPPED if found.report else EMPTY
