@@ -401,7 +401,7 @@ def test_list_pairs_names_what_is_there(pair: Path) -> None:
     assert list_pairs(pair.parent / "nowhere") == []
 
 
-@pytest.mark.parametrize("arm", ["ngram-context", "kron-mlp", "spelling-bee", "kron-whitened"])
+@pytest.mark.parametrize("arm", ["ngram-words", "kron-mlp", "spelling-bee", "kron-whitened"])
 def test_a_further_arm_joins_the_pair(pair: Path, arm: str) -> None:
     model = small_model(arm)
     save_arm(model, pair / arm, int8=False)

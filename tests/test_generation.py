@@ -131,7 +131,7 @@ def test_a_slot_with_a_tokens_own_bytes_is_the_token(small_predictor: Predictor)
     torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("arm", ["ngram-2k", "ngram-word", "ngram-context"])
+@pytest.mark.parametrize("arm", ["ngram-2k", "ngram-word", "ngram-words"])
 def test_bags_of_ngrams_take_slots_and_read_all_of_them(arm: str) -> None:
     predictor = Predictor("bags", {arm: small_model(arm)})
     slot = read_prompt(predictor, arm, "The king and {} queen", "the")

@@ -10,7 +10,7 @@ from small import small_model
 
 from kronviz.prefixes import PrefixReader, PrefixTree
 
-MODELS = {arm: small_model(arm) for arm in ("bpe", "kron", "ngram-context")}
+MODELS = {arm: small_model(arm) for arm in ("bpe", "kron", "ngram-words")}
 # Few tokens, so that texts begin alike.
 TEXTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=6)
 

@@ -1,10 +1,10 @@
-"""``ngram-context``: the n-grams of the word so far, and of two words together.
+"""``ngram-context`` and ``ngram-words``: the byte n-grams of the word so far.
 
 BPE splits a misspelled word in other places than the word itself, so its tokens share little with
 the right ones. Here a token's bag holds the n-grams of all bytes from the beginning of its word to
-its own end, and the word before and the word so far select one row more. A word's last token has
-nearly the vector of the whole word, however it was split. A table cannot do this, for it knows
-tokens and not their bytes.
+its own end: the last token of a word has the vector of the whole word, however it was split. In
+``ngram-words`` the word before and the word so far select one row more. A table cannot do this, for
+it knows tokens and not their bytes.
 
 Sources: BLT (arXiv 2412.09871) adds hashed n-grams of the bytes before a position to its embedding;
 the Over-Tokenized Transformer (arXiv 2501.16975) does so with n-grams of tokens.
@@ -13,7 +13,7 @@ the Over-Tokenized Transformer (arXiv 2501.16975) does so with n-grams of tokens
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +25,9 @@ from kronviz.ngrams import Rule
 from kronviz.row_sums import Slot, Tokens
 from kronviz.tokenizer import TokenBytes
 
-LONGEST = 32
+LONGEST_N = 6
+"""Most bytes and marks of an n-gram."""
+LONGEST = 24
 """Most bytes that are read of a word so far, the last ones: nearly all words are shorter."""
 BASE = -7046029254386353131
 """Base of the words' polynomial hash, 2⁶⁴ divided by the golden ratio, as int64."""
@@ -34,7 +36,7 @@ INVERSE -= 2**64 * (INVERSE >= 2**63)
 
 
 class ContextEmbedding(BagEmbedding):
-    """Embeds each token of a text by the word so far and the word before.
+    """Embeds each token of a text by the word so far and, with ``n_pairs``, by the word before.
 
     A token that begins with a letter continues the word of a token that ends with one; letters are
     those of ASCII and all bytes from 128 on. Its vector is that of the bytes from the word's first
@@ -43,25 +45,28 @@ class ContextEmbedding(BagEmbedding):
     token of a text.
 
     Args:
-        n_pairs: number of rows that pairs of words are hashed to.
+        n_pairs: number of rows that pairs of words are hashed to; 0 for none.
         vocabulary, d_model, rule and the others: as for `BagEmbedding`.
 
     Attributes:
-        pairs: the rows of pairs, ``(n_pairs, d_model)``; they begin at 0. One is scaled like a row
-            of a bag of 16.
+        pairs: the rows of pairs, ``(n_pairs, d_model)``, or ``None``; they begin at 0. One is
+            scaled like a row of a bag of 16.
     """
+
+    pairs: nn.Parameter | None
 
     def __init__(
         self,
         vocabulary: TokenBytes | Sequence[bytes],
         d_model: int,
         rule: Rule,
-        n_pairs: int,
+        n_pairs: int = 0,
         encoder: str = "auto",
         **options: Any,
     ):
         super().__init__(vocabulary, d_model, rule, 0, encoder, **options)
-        self.pairs = nn.Parameter(self.weight.new_zeros(n_pairs, d_model))
+        rows = nn.Parameter(self.weight.new_zeros(n_pairs, d_model)) if n_pairs else None
+        self.register_parameter("pairs", rows)
 
     def in_context(
         self, ids: Tensor, before: Tensor | None = None, forced: Mapping[Slot, bytes] | None = None
@@ -89,12 +94,14 @@ class ContextEmbedding(BagEmbedding):
             ids, tokens = self._with_forced(ids, forced)
         words = words_so_far(ids, tokens)
         vectors = self._encode(self.weight, words.ids.flatten(), words.tokens)
-        chosen = F.embedding(words.pairs % len(self.pairs), self.pairs)
-        chosen = chosen * (math.sqrt(self.rule.rows / 16) * words.second[..., None])
-        return (vectors.view_as(chosen) + chosen)[:, past:]
+        vectors = vectors.view(*ids.shape, self.embedding_dim)
+        if self.pairs is not None:
+            chosen = F.embedding(words.pairs % len(self.pairs), self.pairs)
+            vectors = vectors + chosen * (math.sqrt(self.rule.rows / 16) * words.second[..., None])
+        return vectors[:, past:]
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, n_pairs={len(self.pairs)}"
+        return f"{super().extra_repr()}, n_pairs={0 if self.pairs is None else len(self.pairs)}"
 
 
 class Words(NamedTuple):
@@ -209,6 +216,12 @@ def _packed(data: Tensor, sources: Tensor, sizes: Tensor, targets: Tensor, room:
     return packed[:, :room]
 
 
-def make(vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Any = None) -> BagEmbedding:
-    """Make the embedding."""
-    return ContextEmbedding(vocabulary, d_model, Rule(8192, longest=6), n_pairs=4096)
+def maker(rows: int, n_pairs: int = 0) -> Callable[[TokenBytes, int, int, Any], ContextEmbedding]:
+    """Return a function that makes an embedding with so many rows for n-grams and for pairs."""
+
+    def make(
+        vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Any = None
+    ) -> ContextEmbedding:
+        return ContextEmbedding(vocabulary, d_model, Rule(rows, longest=LONGEST_N), n_pairs)
+
+    return make
