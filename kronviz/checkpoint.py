@@ -29,7 +29,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ from torch.overrides import TorchFunctionMode
 from kronviz.arms import ARMS
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.errors import InputError, Sentence
-from kronviz.lines import decode_text, read_bytes, short_name, split_lines
+from kronviz.lines import decode_text, finite, read_bytes, short_name, split_lines
 from kronviz.model import GPT, ModelConfig
 from kronviz.paths import CHECKPOINTS as CHECKPOINTS
 from kronviz.tokenizer import VocabularyError, vocabulary_size
@@ -158,7 +157,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     try:
         config = json.loads(
-            read_bytes(folder / CONFIG, MAX_CONFIG), parse_constant=_finite, parse_float=_finite
+            read_bytes(folder / CONFIG, MAX_CONFIG), parse_constant=finite, parse_float=finite
         )
         if config["format"] != FORMAT:
             raise CheckpointError(
@@ -343,14 +342,6 @@ def _size(path: Path) -> int | None:
 
 def _label(folder: Path) -> str:
     return f"{short_name(folder.parent.name)}/{short_name(folder.name)}"
-
-
-def _finite(written: str) -> float:
-    """Return a number of JSON; `ValueError` for NaN, Infinity, and what is too large to be one."""
-    number = float(written)
-    if not math.isfinite(number):
-        raise ValueError(f"{written} is not a number")
-    return number
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:

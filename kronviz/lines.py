@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> byte
     if len(data) > limit and not cut:
         raise InputError(f"{name} is larger than the limit of {limit / 1e6:g} MB; shorten it.")
     return data
+
+
+def finite(written: str) -> float:
+    """Return a number in JSON; `ValueError` for NaN, Infinity and numbers beyond the range."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{written} is not a finite number")
+    return number
 
 
 def read_lines(path: Path, *, most: int = MAX_LINES) -> list[str]:

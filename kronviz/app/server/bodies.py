@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
+from kronviz.lines import finite
+
 MAX_JSON = 600_000
 """Largest call in bytes. The largest one of a page has 500 sentences of a thousand characters."""
 MAX_INLINE = 8_000_000
@@ -130,11 +132,12 @@ def parsed(body: bytes) -> Any:
     if len(body) > MAX_JSON and body.count(b",") > _FEW_COMMAS:
         raise too_large(MAX_JSON)
     try:
-        found = json.loads(body)
+        # What reads a body next would make null of such a number, and so the default.
+        found = json.loads(body, parse_constant=finite, parse_float=finite)
     except RecursionError:
         raise Refused(422, "The body is JSON nested too deeply; send plain values.") from None
     except ValueError:
-        raise Refused(422, "The body is not JSON.") from None
+        raise Refused(422, "The body is not JSON, or has a number that is not finite.") from None
     _check_size(found)
     return found
 
