@@ -67,7 +67,7 @@ def uploaded_file(**settings: Any) -> gr.File:
 
     Gradio's own preprocessing leaves an empty file in the temporary folder for each call.
     """
-    file = gr.File(type="filepath", **settings)
+    file = gr.File(type="filepath", elem_classes="kv-file", **settings)
 
     def path(payload: Any) -> str | None:
         one = payload.root if hasattr(payload, "root") else payload
