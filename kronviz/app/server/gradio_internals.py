@@ -10,13 +10,11 @@ PASSES = ("6.31.0",)
 """Versions of Gradio with which all tests pass."""
 
 PRIVATE = {
-    "gradio.block_function.BlockFunction.api_name": "whether a listener takes files inside",
     "gradio.block_function.BlockFunction.concurrency_id": "which queue a listener waits in",
     "gradio.block_function.BlockFunction.fn": "which of a visitor's runs waits",
     "gradio.blocks.Blocks._queue": "the queue, for all that follows",
     "gradio.blocks.Blocks.fns": "a request names a listener by number",
     "gradio.blocks.Blocks.server": "idle connections stay open longer than proxies keep theirs",
-    "gradio.components.File.preprocess": "replaced: Gradio's own leaves an empty file at each call",
     "gradio.queueing.Event._id": "the name by which a run leaves the queue",
     "gradio.queueing.Event.fn": "which run waits",
     "gradio.queueing.Event.session_hash": "whose run waits",
@@ -25,7 +23,6 @@ PRIVATE = {
     "gradio.queueing.Queue.event_queue_per_concurrency_id": "the queue of one kind of work",
     "gradio.queueing.Queue.pending_event_ids_session": "a visitor is forgotten with all of it",
     "gradio.queueing.Queue.pending_messages_per_session": "replaced: who listens is kept",
-    "gradio.queueing.Queue.send_message": "a visitor who left the queue is told so",
-    "gradio.server_messages.ProcessCompletedMessage": "the message that says so",
+    "gradio.server_messages.ProcessCompletedMessage": "the message to a visitor who left the queue",
     "gradio.state_holder.SessionState": "replaced: a visitor's state is made from one pattern",
 }

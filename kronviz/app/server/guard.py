@@ -124,7 +124,7 @@ class Guard:
     def __init__(self, app: ASGIApp, blocks: gr.Blocks, largest: int, name: str = ""):
         self._app, self._blocks, self._largest = app, blocks, largest
         self._endpoints: dict[str, dict[str, Any]] = {}
-        self._values: dict[int, int] = {}
+        self._listeners: dict[int, dict[str, Any]] = {}
         self._listening = Listening(blocks)
         self._tools = mcp.Tools(self, app, self._information, name) if name else None
 
@@ -296,18 +296,17 @@ class Guard:
         if not isinstance(body, dict) or not isinstance(body.get("data"), list):
             raise Refused(422, 'A listener takes an object with a list as "data".')
         number, visitor = body.get("fn_index"), body.get("session_hash")
-        if not self._values:
+        if not self._listeners:
             _, said = await mcp.ask(self._app, scope, "GET", "/config")
-            listeners = json.loads(said)["dependencies"]
-            self._values = {one["id"]: len(one["inputs"]) for one in listeners}
-        if not isinstance(number, int) or number not in self._values:
+            self._listeners = {one["id"]: one for one in json.loads(said)["dependencies"]}
+        if not isinstance(number, int) or number not in self._listeners:
             raise Refused(404, "There is no listener of that number.")
-        name = str(self._blocks.fns[number].api_name)
+        name = str(self._listeners[number]["api_name"])
         if size > MAX_JSON and name not in INLINE:
             raise too_large(MAX_JSON)
         if not isinstance(visitor, str) or not 0 < len(visitor) <= 64:
             raise Refused(422, "session_hash is a text of up to 64 characters.")
-        if len(body["data"]) != self._values[number]:
+        if len(body["data"]) != len(self._listeners[number]["inputs"]):
             raise Refused(422, "The listener takes another number of values.")
         self._listening.check_room(
             self._blocks.fns[number].concurrency_id,

@@ -193,7 +193,7 @@ class Listening:
         )
         self._make_room(waiting, CROWD, WAITING)
         if inline:
-            alike = [event for event in waiting if event.fn.api_name == inline]
+            alike = [event for event in waiting if event.fn.fn.__name__ == inline]
             self._make_room(alike, MOST_INLINE, MOST_INLINE)
 
     def _make_room(self, waiting: list[Any], crowd: int, most: int, sentence: str = "") -> None:

@@ -145,8 +145,11 @@ async def leave_queue(
     for app, event in _waiting(concurrency_id):
         if _is(event, session, function):
             await app._queue.clean_events(event_id=event._id)
-            message = ProcessCompletedMessage(output={"data": [_UNCHANGED] * outputs}, success=True)
-            app._queue.send_message(event, message)
+            message = ProcessCompletedMessage(
+                output={"data": [_UNCHANGED] * outputs}, success=True, event_id=event._id
+            )
+            messages = app._queue.pending_messages_per_session[session]
+            messages.put_nowait(message)
             return True
     return False
 
