@@ -400,7 +400,8 @@ def test_files_of_odd_names_become_one_pair(
             )
         )
     command("prepare", "--vocabulary", "r50k_base:512", "--out", "[d] =", "--", *ODD_NAMES)
-    command("train", "--config", "smoke", "--data", "[d] =", "--out=-r", "--set", "steps=2")
+    sets = ["steps=2", "batch_size=18", "micro_batch=18"]  # Each step reads of every file.
+    command("train", "--config", "smoke", "--data", "[d] =", "--out=-r", "--set", *sets)
     mixture = read_run(Path("-r", "kron")).config.mixture
     assert len(mixture) == len(ODD_NAMES)
     assert {"1984", "a=b", "[1]", "a\nb", os.fsdecode(b"\xff")} <= {*mixture}
