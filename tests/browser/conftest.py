@@ -28,6 +28,8 @@ FLAGS = (
 ).split()
 """One process for all pages: to start one takes as long as to open the app in it."""
 
+PERMISSIONS = ["clipboard-read", "clipboard-write"]
+
 FIRST = ("test_keyboard_page", "test_everyone_page")
 """Modules whose tests share a page on which much has been run."""
 
@@ -128,7 +130,11 @@ def _dismiss(dialog: Any, errors: list[str]) -> None:
 
 @pytest.fixture(scope="session")
 def profiles(browser: Any) -> dict[str, Any]:
-    """One browser profile for pages of the same settings, so that scripts are kept compiled."""
+    """One browser profile for pages of the same settings.
+
+    A page in a window that is open already takes half as long: the process that draws it is there,
+    and scripts are kept compiled.
+    """
     return {}
 
 
@@ -142,13 +148,16 @@ def opened(browser: Any, profiles: dict[str, Any], address: str) -> Callable[...
         width: int = 1440,
         height: int = 900,
         script: str | None = None,
+        color_scheme: str | None = None,
         **settings: Any,
     ) -> Any:
         key = repr(sorted(settings.items()))
         if key not in profiles:
-            profiles[key] = browser.new_context(**settings)
+            profiles[key] = browser.new_context(permissions=PERMISSIONS, **settings)
         page = profiles[key].new_page()
         page.set_viewport_size({"width": width, "height": height})
+        if color_scheme is not None:
+            page.emulate_media(color_scheme=color_scheme)
         page.set_default_timeout(45_000)
         page.requests, page.errors = [], []
         page.on("request", lambda request: page.requests.append(request.url))
@@ -190,31 +199,34 @@ def visit(opened: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
         page.context.clear_cookies()
 
 
-@pytest.fixture(scope="module")
-def pages() -> Iterator[dict[str, Any]]:
-    """The pages that tests of a module share."""
-    kept: dict[str, Any] = {}
-    yield kept
-    for page in kept.values():
-        page.close()
+@pytest.fixture(scope="session")
+def pages() -> dict[tuple[str, str], Any]:
+    """The pages that tests of a module share, by the module and what they were opened with."""
+    return {}
 
 
 @pytest.fixture
 def stay(
-    opened: Callable[..., Any], pages: dict[str, Any], request: pytest.FixtureRequest
+    opened: Callable[..., Any],
+    pages: dict[tuple[str, str], Any],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Callable[..., Any]]:
     """As `visit`, but the page is opened once a module, which takes more than most tests need.
 
     Each test finds it as the one before left it, and says itself what it needs of it. A test that
-    fails takes its page along.
+    fails takes its page along. Modules of one ``PAGE`` share theirs. Those of the module before
+    are closed when this one's first is open: until then they keep the window.
     """
-    used: set[str] = set()
+    module = getattr(request.module, "PAGE", request.module.__name__)
+    used: set[tuple[str, str]] = set()
 
     def open_page(*query: str, **settings: Any) -> Any:
-        key = repr((query, sorted(settings.items())))
+        key = (module, repr((query, sorted(settings.items()))))
         used.add(key)
         if key not in pages:
             pages[key] = opened(*query, **settings)
+            for other in [other for other in pages if other[0] != module]:
+                pages.pop(other).close()
         page = pages[key]
         page.bring_to_front()
         page.requests.clear()

@@ -18,6 +18,7 @@ from kronviz.serving import Busy, Comparisons
 EXAMPLES = load_pairs().pairs[::EVERY]
 CLEAN, TYPO = EXAMPLES[0].clean, EXAMPLES[0].typo
 Visit = Callable[..., Any]
+PAGE = "compare"
 CLEAN_BOX, TYPO_BOX = "#kv-clean textarea", "#kv-typo textarea"
 TYPO_TOKENS = ".kv-reading:nth-of-type(2) .kv-chips"
 
@@ -82,6 +83,11 @@ def every_tooltip_stays_inside(page: Any, width: int) -> None:
         box = page.locator("#kv-float").bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+        if width < 600:
+            assert box["x"] == 8, "on a phone it has the whole width"
+        else:
+            mark = page.locator(".kv-info:visible").nth(place).bounding_box()
+            assert box["x"] <= mark["x"] + mark["width"] / 2 <= box["x"] + box["width"]
         page.keyboard.press("Escape")
     page.locator(".kv-info:visible").first.hover()
     page.wait_for_selector("#kv-float:visible")

@@ -26,7 +26,7 @@ Visit = Callable[..., Any]
 @pytest.fixture
 def page(stay: Visit, small_predictor: Predictor) -> Any:
     draw_quickly(small_predictor, "bpe", "kron")
-    return stay(permissions=["clipboard-read", "clipboard-write"])
+    return stay()
 
 
 def press(page: Any, where: str, *keys: str) -> None:

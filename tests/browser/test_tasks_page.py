@@ -12,6 +12,7 @@ from walking import open_tab
 from kronviz.predictor import Predictor
 
 Visit = Callable[..., Any]
+PAGE = "compare"
 MOST = 4
 
 
