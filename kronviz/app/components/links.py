@@ -34,7 +34,7 @@ def remember(
     """Keep the controls of a tab in the page's address. Call inside a `gr.Blocks`.
 
     Args:
-        tab: name of the tab, see `layout.TABS`.
+        tab: name of the view, see `page.GROUPS`.
         parts: controls by their names in the address.
         runs: buttons by the names of their runs in the address.
         by_hand: values, by name, with which a link restores the controls but starts no run.
