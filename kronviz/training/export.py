@@ -85,7 +85,7 @@ def export_arm(run: Path, text: Path | None, folder: Path) -> None:
     log = read_log(run)
     about: dict[str, Any] = {
         "parameters": parameter_count(model),
-        "input_parameters": model.input_weight().numel(),
+        "input_parameters": parameter_count(model.wte),
         "validation": dataclasses.asdict(stored if int8 else exact),
         "validation_float32": dataclasses.asdict(exact),
         "training": {
