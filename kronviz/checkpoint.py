@@ -69,7 +69,7 @@ RARITY_EDGES = (0, 1, 10, 100, 1_000, 10_000)
 """The smallest count of each class in it; the first class is tokens that training never read."""
 FORMAT = "kronviz-1"
 FURTHER = "+"
-"""Separates a folder's name from the name of an arm beyond its pair, as in ``tiny+ngram-word``."""
+"""Separates a folder's name from the name of an arm beyond its pair, as in ``tiny+ngram-words``."""
 _SHARD = re.compile(r"[\w.-]{1,100}\.safetensors")
 _Stored = tuple[str, tuple[int, ...]]
 """A tensor's type, as safetensors writes it, and its shape."""

@@ -165,7 +165,7 @@ class Predictor:
     ) -> Predictor:
         """Load a pair by its name in ``checkpoints/`` or by its folder.
 
-        A name such as ``tiny+ngram-word`` adds a third arm of the folder.
+        A name such as ``tiny+ngram-words`` adds a third arm of the folder.
 
         Args:
             device: where to compute; by default CUDA if there is a GPU, else the CPU.

@@ -3,7 +3,7 @@
 Notable:
 
 - Everything is read from ``log.jsonl`` and ``config.json`` of the arms; no weights are loaded.
-- ``tiny+ngram-word`` is a pair with a further arm, whose loss is compared with both.
+- ``tiny+ngram-words`` is a pair with a further arm, whose loss is compared with both.
 - “Steps saved” is the paper's measure: the bpe arm's last step over the step at which the kron arm
   first reached the bpe arm's final loss, interpolated between the two validations around it.
 - Whatever a log lacks is ``None`` or empty, never a guess.

@@ -9,6 +9,7 @@ from kronviz.arms import ARMS
 from kronviz.checkpoint import PAIR, load_arm, read_config, read_log
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
+from kronviz.training.configs import TrainConfig
 
 PROMPTS = (
     "The capital of France is",
@@ -59,6 +60,8 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
     shape = config["model"]
     command = f"python -m kronviz.training.pair --config {training['name']} --text FOLDER"
     command += f" --arms {arm}" if arm not in PAIR else ""
+    own = _own_settings(training) if arm not in PAIR else []
+    command += f" --set {' '.join(own)}" if own else ""
     facts = [
         ("Arm", f"`{arm}`: {ABOUT[arm]}"),
         ("Shape", f"{shape.n_layer} layers, width {shape.d_model}, {shape.n_head} heads, "
@@ -72,6 +75,7 @@ def model_card(pair: Path, arm: str, sources: str) -> str:
                       + (f", Muon rate {training['muon_lr']}" if training["optimizer"] == "muon"
                          else "")
                       + f", {training['schedule']} schedule, seed {training['seed']}"),
+        *([("Set for this arm", ", ".join(f"`{one}`" for one in own))] if own else []),
         ("Loss", _loss_in_training(training)),
         ("Stored as", f"{config['storage']} safetensors"),
     ]  # fmt: skip
@@ -132,6 +136,16 @@ def answers(model: GPT) -> list[tuple[str, str]]:
         ]
         rows.append((prompt, " · ".join(cells)))
     return rows
+
+
+def _own_settings(training: dict[str, Any]) -> list[str]:
+    """Return the settings of the input embedding that are not the configuration's, as overrides."""
+    fields = TrainConfig.__dataclass_fields__
+    return [
+        f"{key}={training[key]:g}"
+        for key in ("init_std", "input_rate")
+        if training.get(key, fields[key].default) != fields[key].default
+    ]
 
 
 def _loss_in_training(training: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Make a whole pair with one command: prepare, train, evaluate, export, and locate the gap.
 
     python -m kronviz.training.pair --config tiny --text FOLDER
-    python -m kronviz.training.pair --config tiny --text FOLDER --arms ngram-word
+    python -m kronviz.training.pair --config tiny --text FOLDER --arms ngram-words
 
 ``FOLDER`` holds the text files that the configuration's mixture names, or your own text. It also
 holds ``val.jsonl.xz``; without it, a tenth of the text is kept for validation.
