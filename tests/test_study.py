@@ -85,6 +85,11 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
     (study,) = studies(folder)
     assert "clear of 0" in verdict(study)
     assert "Not every" not in verdict(study)
+    assert "With fewer seeds" not in verdict(study)
+    for seed in (2, 3):
+        (folder / "toy" / f"bpe-muon-0.002-600-s{seed}.json").unlink()
+    (study,) = studies(folder)
+    assert "clear of 0. With fewer seeds: bpe." in verdict(study)
     for seed in (2, 3):
         (folder / "toy" / f"ngram-muon-0.002-600-s{seed}.json").unlink()
     (study,) = studies(folder)

@@ -10,7 +10,8 @@ Notable:
   mean validation loss are shown; passages are read from a text on which nothing was chosen.
 - Every arm is compared with the better of the two learned tables, run by run over the seeds and
   passage by passage over the text, so that what both share cancels out.
-- A verdict needs three seeds and intervals that exclude 0; the sentence says if they are missing.
+- A verdict needs three seeds of the best arm and the table, and intervals that exclude 0; the
+  sentence says if they are missing.
 """
 
 from __future__ import annotations
@@ -195,11 +196,6 @@ class Study:
     costs: CostsAbout | None = None
     gaps: tuple[BudgetGaps, ...] = ()
 
-    @property
-    def seeds(self) -> int:
-        """The smallest number of seeds of any arm."""
-        return min(len(arm.seeds) for arm in self.arms)
-
     def arm(self, name: str) -> ArmResult | None:
         """Return the result of an arm, if it has one."""
         return next((arm for arm in self.arms if arm.arm == name), None)
@@ -293,15 +289,19 @@ def verdict(study: Study) -> str:
                 f"{said} Its input has {low.share:.2g}× the table’s parameters; among the arms no "
                 f"larger than the table, {small.arm} has the lowest validation loss."
             )
-    if study.seeds < SEEDS:
-        return f"{said} Some arms have run with {study.seeds} of {SEEDS} seeds: not settled."
+    table = study.arm(study.table)
+    seeds = min(len(arm.seeds) for arm in (low, table) if arm)
+    if seeds < SEEDS:
+        return f"{said} It or the table has run with {seeds} of {SEEDS} seeds: not settled."
     clear = all(
         d is not None and d.high < 0
         for d in (low.difference, *(m.difference for m in low.measured))
     )
-    if low.arm not in TABLES and clear:
-        return f"{said} Every paired interval against {study.table} is clear of 0."
-    return f"{said} Not every paired interval is clear of 0: no arm wins outright."
+    if low.arm in TABLES or not clear:
+        return f"{said} Not every paired interval is clear of 0: no arm wins outright."
+    said += f" Over {seeds} seeds, every paired interval against {study.table} is clear of 0."
+    fewer = [arm.arm for arm in study.arms if len(arm.seeds) < SEEDS]
+    return said + (f" With fewer seeds: {', '.join(fewer)}." if fewer else "")
 
 
 def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study | None:
