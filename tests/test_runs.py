@@ -139,6 +139,8 @@ def test_an_error_in_the_middle_of_a_run_leaves_its_results_on_the_page(
         monkeypatch.setattr(f"kronviz.app.{module}.watched", raising)
     passages = tuple(f"The sun rises in the east and sets in the west, {n} times." for n in "abcd")
     monkeypatch.setattr("kronviz.probes.recovery.our_passages", lambda: passages)
+    # Other tests may have measured the layers of the same models.
+    monkeypatch.setattr("kronviz.probes.layers._done", {})
     seen = set()
     for function in app.fns.values():
         names = [str(part.elem_id) for part in function.outputs]
