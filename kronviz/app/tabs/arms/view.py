@@ -200,6 +200,7 @@ def _with_names(said: str) -> Markup:
     parts: list[object] = []
     for word in words:
         bare = word.rstrip(".;,")
-        parts += [arm_name(bare) if bare in ARMS and bare != "pairs" else bare, word[len(bare) :]]
+        name = bare in ARMS and bare != "pairs"
+        parts += [arm_name(bare) if name else marked(bare), word[len(bare) :]]
         parts.append(" ")
     return join(parts[:-1])
