@@ -92,12 +92,13 @@ class ContextEmbedding(BagEmbedding):
         tokens = self._tables_on(self.weight.device)
         if forced:
             ids, tokens = self._with_forced(ids, forced)
-        words = words_so_far(ids, tokens)
+        words = words_so_far(ids, tokens, with_pairs=self.pairs is not None)
         vectors = self._encode(self.weight, words.ids.flatten(), words.tokens)
         vectors = vectors.view(*ids.shape, self.embedding_dim)
-        if self.pairs is not None:
+        if self.pairs is not None and words.pairs is not None:
             chosen = F.embedding(words.pairs % len(self.pairs), self.pairs)
-            vectors = vectors + chosen * (math.sqrt(self.rule.rows / 16) * words.second[..., None])
+            second = (words.pairs >= 0)[..., None]
+            vectors = vectors + chosen * (math.sqrt(self.rule.rows / 16) * second)
         return vectors[:, past:]
 
     def extra_repr(self) -> str:
@@ -111,17 +112,16 @@ class Words(NamedTuple):
         ids: ids in ``tokens``: those of the batch, but where a token continues a word, the id of
             the word so far; int64, ``(batch, time)``.
         tokens: all tokens, and for each token of the batch one more, empty where none was needed.
-        pairs: a hash of the word so far and the word before, 0 or more; int64, ``(batch, time)``.
-        second: whether there is a word before; bool, ``(batch, time)``.
+        pairs: a hash of the word so far and the word before, -1 without a word before; int64,
+            ``(batch, time)``; ``None`` if not asked for.
     """
 
     ids: Tensor
     tokens: Tokens
-    pairs: Tensor
-    second: Tensor
+    pairs: Tensor | None
 
 
-def words_so_far(ids: Tensor, tokens: Tokens) -> Words:
+def words_so_far(ids: Tensor, tokens: Tokens, *, with_pairs: bool) -> Words:
     """Return the words that the ids ``(batch, time)`` of some tokens make.
 
     All shapes follow from the shapes of the arguments, so this can be captured in a CUDA graph.
@@ -130,12 +130,11 @@ def words_so_far(ids: Tensor, tokens: Tokens) -> Words:
     (batch, time), known, device = ids.shape, len(offsets) - 1, data.device
     ids = ids.long()
     if not ids.numel() or not data.numel():
-        return Words(ids, tokens, torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool))
+        return Words(ids, tokens, torch.full_like(ids, -1) if with_pairs else None)
     starts, stops = offsets[ids].long(), offsets[ids + 1].long()
     lengths = stops - starts
-    letters = _letters(data)
-    enters = letters[starts.clamp(max=data.numel() - 1)] & (lengths > 0)
-    leaves = letters[(stops - 1).clamp(min=0)] & (lengths > 0)
+    enters = _letters(data[starts.clamp(max=data.numel() - 1)]) & (lengths > 0)
+    leaves = _letters(data[(stops - 1).clamp(min=0)]) & (lengths > 0)
     continues = torch.zeros_like(enters)
     continues[:, 1:] = enters[:, 1:] & leaves[:, :-1]
 
@@ -146,11 +145,13 @@ def words_so_far(ids: Tensor, tokens: Tokens) -> Words:
 
     # The words so far: from the latest token that continues none.
     firsts = torch.where(continues, 0, ends - lengths).cummax(1).values
-    hashes = _hashes(texts, firsts, ends)
     row = torch.arange(batch, device=device)[:, None]
     steps = torch.arange(time, device=device)
-    before = torch.where(continues, 0, steps).cummax(1).values - 1
-    pairs = _mixed(hashes[row, before.clamp(min=0)], hashes)
+    pairs = None
+    if with_pairs:
+        hashes = _hashes(texts, firsts, ends)
+        before = torch.where(continues, 0, steps).cummax(1).values - 1
+        pairs = _mixed(hashes[row, before.clamp(min=0)], hashes).where(before >= 0, -1)
 
     sizes = torch.where(continues, (ends - firsts).clamp(max=LONGEST), 0)
     sources = ends - sizes + row * texts.shape[1]
@@ -168,7 +169,7 @@ def words_so_far(ids: Tensor, tokens: Tokens) -> Words:
         max(longest, LONGEST),
     )
     places = known + steps + row * time
-    return Words(torch.where(continues, places, ids), added, pairs, before >= 0)
+    return Words(torch.where(continues, places, ids), added, pairs)
 
 
 def _hashes(texts: Tensor, firsts: Tensor, ends: Tensor) -> Tensor:

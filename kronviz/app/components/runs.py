@@ -5,9 +5,8 @@ Notable:
 - A run is a function that reports its progress (`kronviz.progress`), in its own thread (`watched`).
   Each report returns whether to continue. `Runs.stages` adds partial results and a cache.
 - Each queue has one `Lane`, which a run holds until its work has ended. A stopped task in the
-  middle
-  of a step keeps the lane, so at most one such task is ever finishing; the next visitor waits, is
-  told why, and can cancel.
+  middle of a step keeps the lane, so at most one such task is ever finishing; the next visitor
+  waits, is told why, and can cancel.
 - A generator yields at least once a second, because Gradio ends a generator whose visitor has left
   only when it yields.
 - Any exception of a run becomes one sentence (`failure`), and its partial result stays.

@@ -7,8 +7,7 @@ Notable:
 - Gradio's page begins with the tags of Gradio's own site, and readers of such tags use the first
   ones, so they are replaced. Addresses in them must be absolute, so they use the requested host.
 - Gradio's page is empty until megabytes of scripts have loaded. Until then it shows ``first``,
-  which
-  comes before the app's configuration, the largest part of the page.
+  which comes before the app's configuration, the largest part of the page.
 - Gradio's ``<base href="./">`` has no effect except that Plotly clips a chart by the page's whole
   address: when the link changed with a choice, charts ran over their axes or lost their curves.
 """

@@ -5,11 +5,9 @@ Notable:
 - What follows typing (method, sheet, second string, walk) is one call, so that its parts never
   contradict each other. The search through a vocabulary comes after it and delays nothing.
 - Each question has a number, and the page never draws an answer older than the one it shows,
-  because
-  typing and the slider have separate listeners whose answers may arrive in any order.
+  because typing and the slider have separate listeners whose answers may arrive in any order.
 - The tab opens with an answer and sends nothing until somebody types. The page itself follows
-  links:
-  it opens the tab and fills in the fields as a person would.
+  links: it opens the tab and fills in the fields as a person would.
 - `api` has the same answers for programs.
 """
 

@@ -5,8 +5,7 @@ Notable:
 - Both models' maps share one scale: full ink means that all damage is undone, paper means none, and
   the alarm colour means that a cell makes it worse. Each cell shows its number.
 - The page contains the prediction of every cell and the attention of every head; ``inside.js``
-  shows
-  the chosen ones without another request.
+  shows the chosen ones without another request.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 Notable:
 
 - `pairs_view` draws every stage of a run, from empty to finished or stopped, on one skeleton;
-  before
-  the first run it shows only the paper's figures.
+  before the first run it shows only the paper's figures.
 """
 
 from __future__ import annotations
