@@ -123,8 +123,11 @@ def test_a_spelling_bee_is_half_a_table_and_half_rotated_bytes() -> None:
         torch.testing.assert_close(embedding(torch.tensor([token]))[0], expected)
 
 
-TEXT = "The internationalisation of mispeled wrods, isn’t it? naïve 12345 " + "anti" * 12
-"""With words of several tokens, bytes of letters in tokens of their own, and a word too long."""
+TEXT = (
+    "The internationalisation of mispeled wrods, isn’t it? naïve 12345, the 3rd well-known wrods, "
+    "isn’t it? " + "anti" * 12
+)
+"""Has split words, a phrase twice, letters after a digit and after a mark, and a word too long."""
 
 
 def in_context_model() -> tuple[GPT, list[bytes], list[int]]:
