@@ -161,12 +161,10 @@ class Guard:
                 with self._listening.line(address_of(scope)):
                     await self._tools(scope, checked, answer.send)
             else:
-                checked, begun = await self._checked(scope, receive), _CALL.match(path)
-                await self._app(
-                    scope, checked, self._holding(answer.send, scope) if begun else answer.send
-                )
-                if scope["method"] == "POST":
-                    self._listening.take_turns()
+                checked = await self._checked(scope, receive)
+                posted = scope["method"] == "POST"
+                send = self._queued(answer.send, scope, path) if posted else answer.send
+                await self._app(scope, checked, send)
         except Refused as refused:
             await answer.say(refused.status_code, str(refused))
         except ClientDisconnect:
@@ -180,12 +178,14 @@ class Guard:
             _log.exception("A request to %s could not be answered.", scope["path"])
             await answer.say(status, "This could not be answered; the log of the app says why.")
 
-    def _holding(self, send: Send, scope: Scope) -> Send:
-        """Return a function that sends the answer to a call and records the call's event id."""
+    def _queued(self, send: Send, scope: Scope, path: str) -> Send:
+        """Return a function that sorts the queues by turns and then sends the answer to a call."""
+        call = bool(_CALL.match(path))
 
         async def sent(message: Message) -> None:
-            if found := _EVENT_ID.search(message.get("body", b"")):
+            if call and (found := _EVENT_ID.search(message.get("body", b""))):
                 self._listening.asked(found[1].decode(), address_of(scope))
+            self._listening.take_turns()
             await send(message)
 
         return sent

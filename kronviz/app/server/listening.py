@@ -157,11 +157,12 @@ class Listening:
         """Let the first calls of every address come before the further ones of any."""
         for found in self._queue.event_queue_per_concurrency_id.values():
             if len(found.queue) > TURN:
-                before: Counter[str] = Counter()
+                before: Counter[str | None] = Counter()
                 turns = []
                 for event in found.queue:
-                    address = self._addresses.get(event.session_hash, event.session_hash)
-                    turns.append(before[address] // TURN)
+                    address = self._addresses.get(event.session_hash)
+                    # A call that has only just come stays last until its address is known.
+                    turns.append(before[address] // TURN if address else WAITING)
                     before[address] += 1
                 order = sorted(range(len(turns)), key=turns.__getitem__)
                 found.queue[:] = [found.queue[place] for place in order]
