@@ -14,10 +14,18 @@ import torch
 
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.byteview import Cell, encode
-from kronviz.strings import kron_embedding, summands, whole_number
+from kronviz.settings import check, setting
+from kronviz.strings import MAX_BYTES, kron_embedding, summands
 
-NUMBERS = 24
-"""Default number of components returned of each vector."""
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """The settings of the method's picture."""
+
+    text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
+    numbers: int = setting(
+        24, "Number of components of each vector, from the first on", low=1, high=4096
+    )
 
 
 @dataclass(frozen=True)
@@ -47,26 +55,27 @@ class Method:
     vector: tuple[float, ...]
 
 
-def method(text: str, predictor: Predictor, *, numbers: int = NUMBERS) -> Method:
+def method(text: str, predictor: Predictor, *, numbers: int = MethodSettings.numbers) -> Method:
     """Follow a string through the byte code and the trained projection.
 
     Args:
         text: 1 to 200 bytes.
         predictor: a pair with a kron arm.
-        numbers: how many components of each vector to return, 1 to 4096; at most all.
+        numbers: number of components of each vector, from the first on.
 
     Raises:
         InputError: the string is empty or too long, or the pair has no kron arm.
     """
-    numbers = whole_number(numbers, "numbers", 1, 4096)
+    asked = MethodSettings(text, numbers)
+    check(asked)
     kron = kron_embedding(predictor)
     if kron is None:
         raise InputError(f"The pair {predictor.pair} has no kron model; choose another pair.")
-    seen = encode(text, predictor, pos_dim=kron.pos_dim)
+    seen = encode(asked.text, predictor, pos_dim=kron.pos_dim)
     rows, common, whole = summands(kron, bytes(cell.byte for cell in seen.cells))
 
     def first(vector: torch.Tensor) -> tuple[float, ...]:
-        return tuple(vector[:numbers].tolist())
+        return tuple(vector[: asked.numbers].tolist())
 
     return Method(
         pair=predictor.pair,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from kronviz import published
 from kronviz.app.components import (
     METRIC_NAMES,
+    PAIR,
     Answer,
     Markup,
     add_endpoint,
@@ -27,16 +28,21 @@ from kronviz.app.components import (
     number,
     optional,
     table,
-    typed,
 )
 from kronviz.app.context import Context
 from kronviz.checkpoint import CheckpointError, arm_folders
 from kronviz.probes.card import Source, training_sources
 from kronviz.probes.intervals import Interval
 from kronviz.probes.kept import KeptRobustness, kept
-from kronviz.probes.method import NUMBERS, method
+from kronviz.probes.method import MethodSettings, method
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
+from kronviz.settings import endpoint
+
+METHOD = """Follow a string from its bytes to the vector that the byte-level model reads.
+
+The answer holds the lit cells of the byte-position code, what the row of each adds, what all
+strings of the same length share, and their sum, which is the embedding."""
 
 _DASH = Markup("–")
 LIMITS = (
@@ -79,26 +85,12 @@ def build(context: Context) -> None:
 def method_endpoint(context: Context) -> Callable[..., Answer]:
     """Return the endpoint with the picture's numbers, for the API and for agents."""
 
-    def method_(text: str, numbers: int = NUMBERS, pair: str = "") -> Answer:
-        """Follow a string from its bytes to the vector that the byte-level model reads.
+    def asked(settings: Callable[[], MethodSettings], pair: str = "") -> Answer:
+        return answer(
+            lambda: method(predictor=context.predictor(optional(pair, "pair")), **vars(settings()))
+        )
 
-        The answer holds the lit cells of the byte-position code, what the row of each adds, what
-        all strings of the same length share, and their sum, which is the embedding.
-
-        Args:
-            text: Any string of 1 to 200 bytes.
-            numbers: How many numbers of each vector to give, from the first on.
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-
-        def ask() -> object:
-            predictor = context.predictor(optional(pair, "pair"))
-            return method(typed(text, "text"), predictor, numbers=numbers)
-
-        return answer(ask)
-
-    method_.__name__ = "method"
-    return method_
+    return endpoint(MethodSettings, asked, "method", METHOD, PAIR)
 
 
 def _page(context: Context, pair: str | None) -> dict[str, Markup]:

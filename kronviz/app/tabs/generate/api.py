@@ -74,7 +74,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         return answer(lambda: echo.run(models(pair), settings(), still_there()), QUEUE)
 
     def layers_(pair: str = "") -> Answer:
-        """Ask what is near a word at every depth of both models, and where look-alikes part.
+        """Ask what is near a word at every depth of both models, and where look-alikes separate.
 
         For the words of six families: which share of the ten nearest tokens has another canonical
         form (other_form), holds the family's root (holds_root) or belongs to the family

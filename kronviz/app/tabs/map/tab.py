@@ -23,6 +23,7 @@ from kronviz.app.components import (
     Markup,
     alert,
     clean_text,
+    control,
     element,
     failure,
     html_part,
@@ -41,7 +42,7 @@ from kronviz.maps import lookup
 from kronviz.maps.fresh import FreshLayout, lay_out_words
 from kronviz.maps.spaces import OwnModel, space_of, spaces
 from kronviz.maps.store import map_of
-from kronviz.maps.words import RULES, variants
+from kronviz.maps.words import RULES, VariantSettings, variants
 from kronviz.predictor import InputError, Predictor
 from kronviz.progress import Progress, Step
 
@@ -82,10 +83,11 @@ def build(context: Context) -> None:
         words = textbox("Words, one a line", "", "kv-map-words", "run\n running\nrnu", lines=7)
         with gr.Column(min_width=280, elem_id="kv-map-make"):
             base = textbox("Variants of", "", "kv-map-base", "compute")
-            rules = gr.CheckboxGroup(
-                [(f"{rule.label} ({rule.example})", name) for name, rule in RULES.items()],
-                value=list(RULES),
-                label="Kinds of variants",
+            rules = control(
+                VariantSettings,
+                "rules",
+                "Kinds of variants",
+                choices=[(f"{rule.label} ({rule.example})", name) for name, rule in RULES.items()],
                 elem_id="kv-map-rules",
             )
             with gr.Row(elem_classes="kv-map-buttons"):
