@@ -29,12 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kronviz.app.context import Context, load_context
 from kronviz.app.page import build_app, launch
-from kronviz.checkpoint import CHECKPOINTS, PAIR, save_arm
+from kronviz.checkpoint import save_arm
+from kronviz.checkpoint_files import PAIR
 from kronviz.maps import store
 from kronviz.maps.lookup import look_up, place_words
 from kronviz.maps.spaces import _vectors as kept_vectors
 from kronviz.maps.spaces import spaces
 from kronviz.model import GPT, ModelConfig
+from kronviz.paths import CHECKPOINTS
 from kronviz.predictor import Predictor
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

@@ -24,32 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kronviz.arms import Counts, input_embedding
+from kronviz.model_config import ModelConfig as ModelConfig
 from kronviz.row_sums import Slot
 from kronviz.tokenizer import TokenBytes, Tokenizer, load_tokenizer
 
 PADDING_MULTIPLE = 64
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a model.
-
-    Attributes:
-        arm: a name of `arms.ARMS`.
-        vocabulary: name for `tokenizer.load_tokenizer`.
-        pos_dim: positions of the Kronecker code, P (arms without such a code ignore it).
-        n_ctx: longest sequence, in tokens.
-        untied: gives the bpe arm a head of its own, like kron's: a control, not an arm.
-    """
-
-    arm: str
-    vocabulary: str
-    d_model: int
-    n_layer: int
-    n_head: int
-    n_ctx: int
-    pos_dim: int = 16
-    untied: bool = False
 
 
 @dataclass

@@ -29,12 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kronviz.checkpoint import (
-    CheckpointError,
-    find_pair,
-    fingerprint,
-    load_arm,
-)
+from kronviz.checkpoint import load_arm
+from kronviz.checkpoint_files import CheckpointError, find_pair, fingerprint
 from kronviz.differences import byte_opcodes
 from kronviz.errors import InputError as InputError
 from kronviz.graphs import GraphReader
@@ -130,7 +126,7 @@ class Predictor:
         readers: the fastest reader of batches for each arm's device.
         tokenizer: shared by the arms.
         problems: a sentence for each arm that could not be loaded.
-        fingerprints: `kronviz.checkpoint.fingerprint` of each arm's weights.
+        fingerprints: `kronviz.checkpoint_files.fingerprint` of each arm's weights.
     """
 
     def __init__(

@@ -32,7 +32,8 @@ def pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair of small random models, saved as the app would find it. Do not write into it."""
     from small import small_model
 
-    from kronviz.checkpoint import PAIR, save_arm
+    from kronviz.checkpoint import save_arm
+    from kronviz.checkpoint_files import PAIR
 
     folder = tmp_path_factory.mktemp("checkpoints") / "toy"
     for arm in PAIR:
@@ -80,7 +81,7 @@ def client(served: str) -> Any:
 @pytest.fixture(scope="session")
 def tiny_predictor() -> Predictor:
     """The shipped tiny pair."""
-    from kronviz.checkpoint import CHECKPOINTS
+    from kronviz.paths import CHECKPOINTS
     from kronviz.predictor import Predictor
 
     return Predictor.load(CHECKPOINTS / "tiny", device="cpu")

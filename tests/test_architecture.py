@@ -16,7 +16,7 @@ HOUSE = [
         "errors results lines progress cli paths codec tokenizer vocabulary metrics typos "
         "differences published families morphology",
         "ngrams encoders row_sums embedding arms",
-        "model checkpoint graphs prefixes scoring passages",
+        "model_config model checkpoint_files checkpoint graphs prefixes scoring passages",
         "predictor strings settings generation serving",
         "accounting maps probes",
         "figures",

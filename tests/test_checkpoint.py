@@ -8,6 +8,8 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,20 +19,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from small import small_model
 
-from kronviz import checkpoint
+from kronviz import checkpoint, checkpoint_files
 from kronviz.app.context import load_context
-from kronviz.checkpoint import (
-    PAIR,
-    CheckpointError,
-    fingerprint,
-    list_pairs,
-    load_arm,
-    quantise,
-    read_log,
-    save_arm,
-)
+from kronviz.checkpoint import load_arm, quantise, save_arm
+from kronviz.checkpoint_files import PAIR, CheckpointError, fingerprint, list_pairs, read_log
 from kronviz.predictor import Comparison, Predictor
 
+ROOT = Path(__file__).parent.parent
 IDS = torch.arange(30).reshape(2, 15)
 
 
@@ -299,11 +294,14 @@ DAMAGED_WEIGHTS = {
     "a changed byte": (_damage_shard, "SHA-256"),
     "weights that are not numbers": (_shard(_no_numbers), "not finite"),
     "a scale too large": (_shard(_infinite_scale), "not finite"),
+}
+"""Found in the weights."""
+DAMAGED_SHAPES = {
     "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "only one of them has more"),
     "a tensor of other rows": (_shard(_fewer_rows), "shapes"),
     "another shape": (_other_shape, "shapes|damaged"),
 }
-"""Found once the model is made, or its weights are read."""
+"""Found once the model is made."""
 
 
 def test_what_is_small_is_checked_before_any_weight_is_read(
@@ -320,6 +318,39 @@ def test_what_is_small_is_checked_before_any_weight_is_read(
         assert found.arms == ("bpe",), name
         (problem,) = found.problems
         assert re.search(said, problem), name
+
+
+def test_damaged_weights_are_said_before_pytorch_and_gradio_are_imported(
+    pair: Path, pair_folder: Path
+) -> None:
+    for name, (damage, _) in DAMAGED_WEIGHTS.items():
+        damage(Path(shutil.copytree(pair_folder, pair.parent / name)) / "kron")
+    code = f"""
+import sys
+sys.modules["torch"] = sys.modules["gradio"] = None
+sys.argv = ["kronviz", "--checkpoints", {str(pair.parent)!r}]
+from kronviz.app.start import main
+main()
+"""
+    started = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT, env={**os.environ, "GRADIO_SERVER_PORT": "0"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "import of gradio halted" in started.stderr or "import of torch" in started.stderr
+    said = sorted(line for line in started.stdout.splitlines() if not line.startswith("Port"))
+    for line, (name, (_, expected)) in zip(said, sorted(DAMAGED_WEIGHTS.items()), strict=True):
+        assert f"{name}/kron" in line
+        assert expected in line
+
+
+def test_a_hash_is_computed_once(pair: Path) -> None:
+    list_pairs(pair.parent, whole=True)
+    read = checkpoint_files._read_weights.cache_info().misses
+    load_arm(pair / "kron")
+    assert checkpoint_files._read_weights.cache_info().misses == read
+    _damage_shard(pair / "kron")
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        load_arm(pair / "kron")
 
 
 def test_problems_are_said_before_the_first_pair_is_loaded(
@@ -351,7 +382,7 @@ def _replace(folder: Path, by: Path) -> None:
 def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
     pair: Path, pair_folder: Path
 ) -> None:
-    for name, (damage, said) in (DAMAGES | DAMAGED_WEIGHTS).items():
+    for name, (damage, said) in (DAMAGES | DAMAGED_WEIGHTS | DAMAGED_SHAPES).items():
         _replace(pair / "kron", pair_folder / "kron")
         damage(pair / "kron")
         with pytest.raises(CheckpointError, match=said) as caught:

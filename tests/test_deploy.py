@@ -51,7 +51,8 @@ def test_what_is_uploaded_runs_alone(tmp_path: Path) -> None:
         tracked = {str(path) for path in space.needed_files()}
         assert found & tracked <= set(staged)
     code = """
-from kronviz.checkpoint import CHECKPOINTS, fingerprints, list_pairs
+from kronviz.checkpoint_files import fingerprints, list_pairs
+from kronviz.paths import CHECKPOINTS
 from kronviz.probes.pairs import OUR_PAIRS
 from kronviz.tokenizer import VOCABULARIES, load_tokenizer
 pairs = list_pairs()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.predictor import Predictor
 from kronviz.probes import kept as module
 from kronviz.probes.pairs import PairSet, load_pairs

@@ -13,7 +13,7 @@ from test_html import read
 
 from kronviz.app.context import Context
 from kronviz.app.tabs.robustness import api, tab
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.predictor import Predictor
 from kronviz.probes import kept_continuation as module
 from kronviz.probes.continuation import MEAN, SETS, continuation

@@ -10,7 +10,7 @@ from test_html import read
 
 from kronviz.app.context import Context
 from kronviz.app.tabs.your_model import tab
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.probes.kept_table import FILE, keep_table, kept_table
 
 

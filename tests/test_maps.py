@@ -15,7 +15,8 @@ from sklearn.neighbors import NearestNeighbors
 from small import small_model
 
 from kronviz import codec
-from kronviz.checkpoint import PAIR, save_arm
+from kronviz.checkpoint import save_arm
+from kronviz.checkpoint_files import PAIR
 from kronviz.maps import layout, nearest, store
 from kronviz.maps.columns import CASES, SCRIPTS, columns
 from kronviz.maps.faithfulness import faithfulness

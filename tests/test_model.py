@@ -6,7 +6,7 @@ import pytest
 import torch
 from small import small_model
 
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.model import KVCache, parameter_count
 
 IDS = torch.randint(0, 1025, (3, 40), generator=torch.Generator().manual_seed(1))

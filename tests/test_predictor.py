@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.predictor import MAX_CHARS, Comparison, InputError, Predictor
 from kronviz.results import from_json, to_dict, to_json
 

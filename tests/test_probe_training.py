@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kronviz.checkpoint import CHECKPOINTS, CheckpointError, fingerprint
+from kronviz.checkpoint_files import CheckpointError, fingerprint
 from kronviz.figures import training as figures
+from kronviz.paths import CHECKPOINTS
 from kronviz.probes import training
 from kronviz.probes.rarity import names, rarity
 from kronviz.probes.training import TrainingEvidence, training_evidence

@@ -22,7 +22,8 @@ import torch
 from gradio.utils import get_upload_folder
 
 from kronviz.app.server import guard, uploads
-from kronviz.checkpoint import CheckpointError, load_arm
+from kronviz.checkpoint import load_arm
+from kronviz.checkpoint_files import CheckpointError
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -19,7 +19,8 @@ from kronviz.app.context import Context, load_context
 from kronviz.app.tabs.arms.view import longer_run
 from kronviz.app.tabs.map.tab import _choices
 from kronviz.app.tabs.training.view import figures, headline
-from kronviz.checkpoint import LOG, beside, fingerprints, save_arm
+from kronviz.checkpoint import save_arm
+from kronviz.checkpoint_files import LOG, beside, fingerprints
 from kronviz.figures.training import losses
 from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.store import map_file, read_map

@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kronviz.checkpoint import LOG, PAIR, load_arm, read_config
+from kronviz.checkpoint import load_arm
+from kronviz.checkpoint_files import LOG, PAIR, read_config
 from kronviz.errors import InputError, Sentence
 from kronviz.lines import documents
 from kronviz.model import GPT, parameter_count

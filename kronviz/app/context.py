@@ -19,9 +19,10 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from kronviz.checkpoint import CHECKPOINTS, FURTHER, list_pairs
+from kronviz.checkpoint_files import FURTHER, list_pairs
 from kronviz.errors import InputError, Sentence
 from kronviz.lines import short_name
+from kronviz.paths import CHECKPOINTS
 from kronviz.predictor import Predictor
 from kronviz.probes.own_model import Shelf
 from kronviz.serving import Comparisons
@@ -93,7 +94,7 @@ class Context:
     def folder(self, pair: str | None = None) -> Path:
         """Return the path of a pair, or of the default pair if ``pair`` is empty.
 
-        ``+arm`` stays at the end of the name, see `kronviz.checkpoint.beside`.
+        ``+arm`` stays at the end of the name, see `kronviz.checkpoint_files.beside`.
         """
         return self.root / (pair or self.default or "")
 
@@ -128,8 +129,8 @@ def load_context(
                 problems[problem] = None
                 say(problem)
 
-    infos = {info.name: info for info in list_pairs(root)}
-    # What config.json and headers show is reported before the first weights are read.
+    infos = {info.name: info for info in list_pairs(root, whole=True)}
+    # What the files show is reported before the first pair is loaded.
     for name in sorted(infos, key=_preference):
         tell(*infos[name].problems)
     for name in sorted(infos, key=_preference):

@@ -48,7 +48,7 @@ from kronviz.app.tabs.map import tab as map_tab
 from kronviz.app.tabs.robustness import tab as robustness
 from kronviz.app.tabs.training import tab as training
 from kronviz.app.tabs.your_model import tab as your_model
-from kronviz.checkpoint import FURTHER, PAIR
+from kronviz.checkpoint_files import FURTHER, PAIR
 from kronviz.maps.umap_layout import compile_ahead
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.own_model import KEPT_S

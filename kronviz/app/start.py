@@ -21,6 +21,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 
 from kronviz import cli
 from kronviz.app.server import address
+from kronviz.checkpoint_files import list_pairs
+from kronviz.paths import CHECKPOINTS
 
 
 def main() -> None:
@@ -31,17 +33,19 @@ def main() -> None:
 def _serve() -> None:
     parser = argparse.ArgumentParser(prog="kronviz", description=__doc__)
     parser.add_argument("--checkpoints", type=Path, help="folder of the pairs")
-    folder = parser.parse_args().checkpoints
-    # Checked before the slow imports, so that a taken port is reported at once.
+    root = parser.parse_args().checkpoints or CHECKPOINTS
+    say = functools.cache(functools.partial(print, flush=True))
+    # Checked before the slow imports, so that a taken port or a damaged file is reported at once.
     port = address.port()
+    for pair in list_pairs(root, whole=True):
+        for problem in pair.problems:
+            say(problem)
     from kronviz.app.context import device, load_context
     from kronviz.app.page import build_app, launch
     from kronviz.app.server import guard
-    from kronviz.paths import CHECKPOINTS
     from kronviz.serving import share_cores
 
     guard.frame_ancestors()
     share_cores()
-    say = functools.partial(print, flush=True)
-    context = load_context(folder or CHECKPOINTS, device(), say)
+    context = load_context(root, device(), say)
     launch(build_app(context), server_port=port)

@@ -8,34 +8,27 @@ Notable:
   An arm that can embed any string has ``embed_bytes``; one whose vectors depend on the tokens
   before has ``in_context``, which a model calls.
 - Only ``bpe`` shares its table with the head.
+- The names can be read without PyTorch: an arm's file is imported when its embedding is made.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from kronviz.arms import (
-    context,
-    hybrid,
-    kronecker,
-    mlp,
-    ngram,
-    pairs,
-    shuffled,
-    spelling_bee,
-    table,
-    whitened,
-)
 from kronviz.tokenizer import TokenBytes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Counts = NDArray[np.integer]
 """How often training reads each id: ``(n_vocab,)``."""
-Make = Callable[[TokenBytes, int, int, Counts | None], nn.Module]
+Make = Callable[[TokenBytes, int, int, Counts | None], "nn.Module"]
 """Makes an embedding from a vocabulary, d_model, pos_dim and, in training, the counts."""
 
 
@@ -61,42 +54,59 @@ class Arm:
     counted: bool = False
 
 
+def _of(file: str, *rows: int, **rules: int) -> Make:
+    """Return a function that makes the embedding of ``arms/<file>.py``.
+
+    Args:
+        rows, rules: arguments of the file's ``maker``; without any its ``make`` is called.
+    """
+
+    def make(
+        vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Counts | None = None
+    ) -> nn.Module:
+        module = importlib.import_module(f"{__name__}.{file}")
+        made = module.maker(*rows, **rules) if rows else module.make
+        return made(vocabulary, d_model, pos_dim, counts)
+
+    return make
+
+
 ARMS = {
     arm.name: arm
     for arm in (
         Arm("bpe", "looks each token up in a learned table",
-            table.make, "#0072B2", "#56B4E9", tied=True),
+            _of("table"), "#0072B2", "#56B4E9", tied=True),
         Arm("bpe-untied", "the same table, with a head of its own",
-            table.make, "#3F6D8C", "#9CC7E0"),
+            _of("table"), "#3F6D8C", "#9CC7E0"),
         Arm("kron", "computes each token from its bytes",
-            kronecker.make, "#B84A08", "#F0A35E"),
+            _of("kronecker"), "#B84A08", "#F0A35E"),
         Arm("kron-whitened", "kron, trained through a whitening of its code",
-            whitened.make, "#8A5A00", "#E8C36A", counted=True),
+            _of("whitened"), "#8A5A00", "#E8C36A", counted=True),
         Arm("kron-mlp", "kron with a projection of two layers",
-            mlp.make, "#8C3B4A", "#E59AA6"),
+            _of("mlp"), "#8C3B4A", "#E59AA6"),
         Arm("ngram-2k", "adds up 2,048 rows shared by byte n-grams",
-            ngram.maker(2048), "#3B7549", "#93D0A0"),
+            _of("ngram", 2048), "#3B7549", "#93D0A0"),
         Arm("ngram-4k", "adds up 4,096 rows shared by byte n-grams",
-            ngram.maker(4096), "#1F7465", "#79CDBB"),
+            _of("ngram", 4096), "#1F7465", "#79CDBB"),
         Arm("ngram", "adds up 8,192 rows shared by byte n-grams",
-            ngram.maker(8192), "#00705A", "#5CCBB0"),
+            _of("ngram", 8192), "#00705A", "#5CCBB0"),
         Arm("ngram-16k", "adds up 16,384 rows shared by byte n-grams",
-            ngram.maker(16384), "#005E63", "#4FC3C9"),
+            _of("ngram", 16384), "#005E63", "#4FC3C9"),
         Arm("ngram-word", "adds up rows of byte n-grams, and a row of its own for a frequent token",
-            ngram.maker(8192, own=4096), "#8A3C7D", "#E29AD6"),
+            _of("ngram", 8192, own=4096), "#8A3C7D", "#E29AD6"),
         Arm("ngram-context", "adds up 12,288 rows shared by byte n-grams of the word so far",
-            context.maker(12288), "#A3195B", "#FF8FC2"),
+            _of("context", 12288), "#A3195B", "#FF8FC2"),
         Arm("ngram-words",
             "adds up 8,192 rows of the word so far, and one of 4,096 for the last two words",
-            context.maker(8192, 4096), "#7A2048", "#F2A7C3"),
+            _of("context", 8192, 4096), "#7A2048", "#F2A7C3"),
         Arm("pairs", "adds up 4,096 rows shared by adjacent bytes",
-            pairs.make, "#5B6B2A", "#BBCC33"),
+            _of("pairs"), "#5B6B2A", "#BBCC33"),
         Arm("spelling-bee", "averages a learned table and rotated byte vectors",
-            spelling_bee.make, "#6B5B95", "#BBA8E8"),
+            _of("spelling_bee"), "#6B5B95", "#BBA8E8"),
         Arm("hybrid", "adds up rows of byte n-grams and a row for every token",
-            hybrid.make, "#4A4F8C", "#A9B0EE"),
+            _of("hybrid"), "#4A4F8C", "#A9B0EE"),
         Arm("ngram-shuffled", "ngram, with every token spelled as another",
-            shuffled.make, "#6F6A60", "#B5B0A5"),
+            _of("shuffled"), "#6F6A60", "#B5B0A5"),
     )
 }  # fmt: skip
 """The arms by name, in the order in which they are shown."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kronviz.arms import ARMS
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.codec import is_utf8
 from kronviz.maps.nearest import cosines
 from kronviz.maps.neighbors import CodeTable, code_table

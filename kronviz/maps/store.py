@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from kronviz.checkpoint import FURTHER
+from kronviz.checkpoint_files import FURTHER
 from kronviz.maps.faithfulness import Faithfulness, faithfulness
 from kronviz.maps.nearest import Nearest, nearest, top
 from kronviz.maps.spaces import (

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.probes.outcomes import PairOutcome
 
 OTHERS = 6

@@ -24,8 +24,9 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 
-from kronviz.checkpoint import CHECKPOINTS, load_arm
+from kronviz.checkpoint import load_arm
 from kronviz.model import KVCache
+from kronviz.paths import CHECKPOINTS
 from kronviz.scoring import score
 from kronviz.tokenizer import load_tokenizer
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kronviz import cli
-from kronviz.checkpoint import beside, fingerprints
+from kronviz.checkpoint_files import beside, fingerprints
 from kronviz.generation import Sampler
 from kronviz.predictor import Predictor
 from kronviz.probes.commands import COMMANDS
@@ -49,7 +49,7 @@ class Kept(Generic[Report]):
     """A finished measurement, and what it was measured on.
 
     Attributes:
-        weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
+        weights: fingerprint of the weights by arm, see `kronviz.checkpoint_files.fingerprint`.
         texts: SHA-256 of the file of texts, in hexadecimal digits.
         command: the command that repeats the measurement.
         report: the figures, without the outcomes of single pairs.

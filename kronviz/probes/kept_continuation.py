@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from kronviz.checkpoint import CheckpointError, beside, fingerprints
+from kronviz.checkpoint_files import CheckpointError, beside, fingerprints
 from kronviz.passages import COUNT
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.continuation import SETS, Continuation, continuation, lines
@@ -36,7 +36,7 @@ class KeptContinuation:
     """Stored runs, and what they were measured on.
 
     Attributes:
-        weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
+        weights: fingerprint of the weights by arm, see `kronviz.checkpoint_files.fingerprint`.
         about: a sentence on the text: where to get it, and whether the models may have seen it.
         commands: the command that repeats each run, given the text's file.
         misspelled, perturbed: the runs, see `kronviz.probes.continuation.SETS`.

@@ -12,7 +12,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from kronviz.checkpoint import CheckpointError, fingerprints
+from kronviz.checkpoint_files import CheckpointError, fingerprints
 from kronviz.predictor import Predictor
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import compare_table
@@ -28,7 +28,7 @@ class KeptTable:
     """A stored report, and what it was measured on.
 
     Attributes:
-        weights: fingerprint of the weights by arm, see `kronviz.checkpoint.fingerprint`.
+        weights: fingerprint of the weights by arm, see `kronviz.checkpoint_files.fingerprint`.
         command: the command that repeats the measurement.
     """
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kronviz.checkpoint import RARITY, RARITY_EDGES, CheckpointError, fingerprints
+from kronviz.checkpoint_files import RARITY, RARITY_EDGES, CheckpointError, fingerprints
 from kronviz.lines import read_bytes
 from kronviz.results import from_json
 

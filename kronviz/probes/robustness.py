@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.predictor import MAX_CHARS, InputError, Predictor, clean_text
 from kronviz.probes.answers import Answers, answers
 from kronviz.probes.intervals import (

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kronviz.checkpoint import RATES, SEEDS, CheckpointError
+from kronviz.checkpoint_files import RATES, SEEDS, CheckpointError
 from kronviz.lines import read_bytes
 from kronviz.probes.intervals import Interval
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from kronviz.checkpoint import CheckpointError, fingerprints
+from kronviz.checkpoint_files import CheckpointError, fingerprints
 from kronviz.errors import InputError
 from kronviz.lines import read_bytes
 from kronviz.results import from_json

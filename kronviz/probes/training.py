@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from kronviz import cli
-from kronviz.checkpoint import FURTHER, PAIR, CheckpointError, arm_folders, read_config, read_log
+from kronviz.checkpoint_files import (
+    FURTHER,
+    PAIR,
+    CheckpointError,
+    arm_folders,
+    read_config,
+    read_log,
+)
 from kronviz.probes.rarity import Rarity, names, rarity
 from kronviz.probes.seeds import SeedSpread, rate_sweep, seed_spread
 

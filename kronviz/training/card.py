@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kronviz.arms import ARMS
-from kronviz.checkpoint import PAIR, load_arm, read_config, read_log
+from kronviz.checkpoint import load_arm
+from kronviz.checkpoint_files import PAIR, read_config, read_log
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig

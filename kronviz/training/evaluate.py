@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz import cli
-from kronviz.checkpoint import PAIR, load_arm
+from kronviz.checkpoint import load_arm
+from kronviz.checkpoint_files import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import documents, short_name
 from kronviz.model import GPT

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from kronviz import cli
 from kronviz.arms import ARMS
-from kronviz.checkpoint import LOG, PAIR, load_arm, read_config, read_log, save_arm
+from kronviz.checkpoint import load_arm, save_arm
+from kronviz.checkpoint_files import LOG, PAIR, read_config, read_log
 from kronviz.errors import InputError
 from kronviz.lines import decode_text, read_bytes, short_name
 from kronviz.model import GPT, parameter_count

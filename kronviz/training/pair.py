@@ -25,7 +25,7 @@ import torch
 
 from kronviz import cli
 from kronviz.arms import ARMS
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import short_name
 from kronviz.training.configs import load_config

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from kronviz import cli
-from kronviz.checkpoint import PAIR, RARITY, RARITY_EDGES, fingerprints, load_arm, read_config
+from kronviz.checkpoint import load_arm
+from kronviz.checkpoint_files import PAIR, RARITY, RARITY_EDGES, fingerprints, read_config
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training.configs import TrainConfig

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from kronviz import cli
-from kronviz.checkpoint import RATES
+from kronviz.checkpoint_files import RATES
 from kronviz.training.configs import CONFIGS, load_config
 from kronviz.training.data import run_config
 from kronviz.training.seeds import collect, train_seeds

@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from kronviz import cli
-from kronviz.checkpoint import SEEDS, read_log
+from kronviz.checkpoint_files import SEEDS, read_log
 from kronviz.errors import InputError
 from kronviz.training.configs import TrainConfig
 from kronviz.training.data import run_config

@@ -28,7 +28,7 @@ import torch
 from safetensors import safe_open
 
 from kronviz.arms import ARMS
-from kronviz.checkpoint import read_log
+from kronviz.checkpoint_files import read_log
 from kronviz.training.configs import TrainConfig, load_config
 from kronviz.training.pair import KEEP_MEMORY
 from kronviz.training.runs import STATE

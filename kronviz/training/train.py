@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from kronviz import cli
 from kronviz.arms import ARMS, Counts
-from kronviz.checkpoint import LOG, PAIR
+from kronviz.checkpoint_files import LOG, PAIR
 from kronviz.errors import InputError
 from kronviz.model import GPT, padded_vocabulary
 from kronviz.tokenizer import load_tokenizer

@@ -10,7 +10,7 @@ import pytest
 from walking import open_tab
 
 from kronviz.app.tabs.compare.tab import EVERY, INTRO
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.figures.palette import ARMS, NEUTRALS
 from kronviz.probes.pairs import load_pairs
 from kronviz.serving import Busy, Comparisons

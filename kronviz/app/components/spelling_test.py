@@ -17,7 +17,7 @@ from pathlib import Path
 from kronviz.app.components.html import Markup, element, join
 from kronviz.app.components.numbers import number
 from kronviz.app.components.pieces import arm_name, listing
-from kronviz.checkpoint import FURTHER, CheckpointError
+from kronviz.checkpoint_files import FURTHER, CheckpointError
 from kronviz.probes.continuation import Continuation
 from kronviz.probes.intervals import ArmMean, Difference
 from kronviz.probes.kept import KeptRobustness, kept

@@ -30,7 +30,7 @@ from kronviz.app.components import (
     table,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint import CheckpointError, arm_folders
+from kronviz.checkpoint_files import CheckpointError, arm_folders
 from kronviz.probes.card import Source, training_sources
 from kronviz.probes.intervals import Interval
 from kronviz.probes.kept import KeptRobustness, kept

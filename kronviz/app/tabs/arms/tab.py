@@ -7,7 +7,7 @@ import gradio as gr
 from kronviz.app.components import alert, box, element, html_part, titled_plot
 from kronviz.app.context import Context
 from kronviz.app.tabs.arms import view
-from kronviz.checkpoint import FURTHER, CheckpointError
+from kronviz.checkpoint_files import FURTHER, CheckpointError
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import STUDIES, Study, studies

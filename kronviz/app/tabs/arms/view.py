@@ -14,7 +14,7 @@ from kronviz.app.components import (
     table,
 )
 from kronviz.arms import ARMS
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.probes.intervals import Interval
 from kronviz.probes.study import (
     PAPER_TOKENS,

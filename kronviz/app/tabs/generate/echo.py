@@ -42,7 +42,7 @@ from kronviz.app.components import (
     written,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.generation import SLOT, Sampler
 from kronviz.lines import split_lines
 from kronviz.probes.echo import (

@@ -27,7 +27,7 @@ from kronviz.app.components import (
     titled_plot,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures import inside as figures
 from kronviz.probes.inside import Survey, survey
 from kronviz.probes.inside.command import survey_rows

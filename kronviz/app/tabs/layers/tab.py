@@ -32,7 +32,7 @@ from kronviz.app.components import (
     visible,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures import layers as figures
 from kronviz.predictor import Predictor
 from kronviz.probes.kept import LAYERS as LAYERS_KEPT

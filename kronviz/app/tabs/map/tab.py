@@ -36,7 +36,7 @@ from kronviz.app.tabs.map import view
 from kronviz.app.tabs.map import words as map_words
 from kronviz.app.tabs.map.api import add_endpoints
 from kronviz.app.tabs.map.names import is_own_model
-from kronviz.checkpoint import PAIR
+from kronviz.checkpoint_files import PAIR
 from kronviz.lines import split_lines
 from kronviz.maps import lookup
 from kronviz.maps.fresh import FreshLayout, lay_out_words

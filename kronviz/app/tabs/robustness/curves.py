@@ -29,7 +29,7 @@ from kronviz.app.components import (
     seed_part,
 )
 from kronviz.app.tabs.robustness import sweep as lab_sweep
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures.robustness import advantages, forgetting
 from kronviz.predictor import Predictor
 from kronviz.probes import recovery, sweep

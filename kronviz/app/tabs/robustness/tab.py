@@ -44,7 +44,7 @@ from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.app.tabs.robustness.api import add_endpoints
 from kronviz.app.tabs.robustness.curves import Section, recovery_section, sweep_section
 from kronviz.app.tabs.robustness.outcome_view import continuation_view, minimal_view
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.passages import CLEAN
 from kronviz.predictor import InputError
 from kronviz.probes import minimal_pairs, recovery, sensitivity

@@ -16,7 +16,7 @@ from kronviz.app.components import Markup, alert, box, element, html_part, title
 from kronviz.app.context import Context
 from kronviz.app.tabs.training import folds as training_folds
 from kronviz.app.tabs.training import view as training_view
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures import training as figures
 from kronviz.probes.training import TrainingEvidence, training_evidence
 

@@ -40,7 +40,7 @@ from kronviz.app.components import (
 from kronviz.app.context import Context
 from kronviz.app.tabs.your_model.api import add_endpoints
 from kronviz.app.tabs.your_model.view import maps_caption, report_view, share_bar
-from kronviz.checkpoint import CheckpointError
+from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures.cross_model import token_map
 from kronviz.maps.spaces import OwnModel
 from kronviz.predictor import InputError, Predictor
