@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kronviz.app.tabs.arms.view import finding, gaps_caption, table_of
+from kronviz.app.tabs.arms.view import finding, gaps_caption, shorter_runs, table_of
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, studies, verdict
@@ -131,6 +131,12 @@ def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> No
     assert found.extrapolated.high == pytest.approx(at @ line + half, rel=1e-5)
     assert "An extrapolation, not a measurement" in gaps_caption(study)
     assert figures.gaps(study).data[0].x == (333, 1000, 3000)
+    # Only the 600 steps of the fixture were measured on passages; shorter runs keep their table.
+    assert [tokens for tokens, _ in found.misspelled] == [1000]
+    assert figures.gaps(study).data[1].name == "ngram, misspelled"
+    assert [each.tokens for each in study.shorter] == [1000, 333]
+    assert len(study.shorter[0].arms) == 3
+    assert "every paired interval" in str(shorter_runs(study.shorter[0]))
 
 
 def test_an_arm_is_shown_as_it_learned_best(folder: Path) -> None:

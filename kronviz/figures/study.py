@@ -61,13 +61,21 @@ def differences(study: Study) -> go.Figure:
 
 
 def gaps(study: Study) -> go.Figure:
-    """Draw each arm's validation loss minus the table's by tokens per run, with 95% intervals."""
-    title = f"validation loss − {study.table}’s, nats per token"
+    """Draw each arm's loss minus the table's by tokens per run, with 95% intervals: on the
+    validation text, and after misspelled contexts where that was measured.
+    """
+    title = f"loss − {study.table}’s, nats per token"
     figure = plain_chart(HEIGHT, x_title="tokens per run", y_title=title)
     for arm in study.gaps:
-        line = _line(arm.arm, [(tokens, d.mean) for tokens, d in arm.points])
-        line.error_y = error_bars([d for _, d in arm.points], arm_colour(arm.arm).light)
-        figure.add_trace(line)
+        for points, dash, after in (
+            (arm.points, "solid", ""),
+            (arm.misspelled, "dot", ", misspelled"),
+        ):
+            if points:
+                line = _line(arm.arm, [(tokens, d.mean) for tokens, d in points])
+                line.error_y = error_bars([d for _, d in points], arm_colour(arm.arm).light)
+                line.line.dash, line.name = dash, arm.arm + after
+                figure.add_trace(line)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     budgets = sorted({tokens for arm in study.gaps for tokens, _ in arm.points})
     figure.update_xaxes(type="log", tickvals=budgets, tickformat=".2s", showgrid=False)

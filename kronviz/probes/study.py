@@ -155,6 +155,7 @@ class BudgetGaps:
     Attributes:
         points: tokens, and the difference in validation loss in nats per token, fewest tokens
             first.
+        misspelled: the same after contexts with 15% of the words misspelled, where it was measured.
         extrapolated: the difference at `PAPER_TOKENS` from a line through every seed's difference
             over the logarithm of the tokens, with its 95% prediction interval; ``None`` with fewer
             than `BUDGETS` numbers of tokens.
@@ -162,6 +163,7 @@ class BudgetGaps:
 
     arm: str
     points: tuple[tuple[int, Interval], ...]
+    misspelled: tuple[tuple[int, Interval], ...]
     extrapolated: Interval | None
 
 
@@ -179,6 +181,7 @@ class Study:
         costs: how the costs were measured, if they were.
         gaps: how the arms' differences change with the training tokens; empty if all runs of this
             configuration, optimizer and rate read equally many.
+        shorter: the studies of the runs that read fewer tokens, most tokens first.
     """
 
     name: str
@@ -195,6 +198,7 @@ class Study:
     arms: tuple[ArmResult, ...]
     costs: CostsAbout | None = None
     gaps: tuple[BudgetGaps, ...] = ()
+    shorter: tuple[Study, ...] = ()
 
     def arm(self, name: str) -> ArmResult | None:
         """Return the result of an arm, if it has one."""
@@ -210,7 +214,7 @@ def studies(folder: Path = STUDIES) -> list[Study]:
     """Read the studies in a folder, the one with most training tokens first.
 
     Runs that differ only in their number of training tokens are one study: it shows those with
-    most tokens, and the others are in its `Study.gaps`.
+    most tokens, and the others are in its `Study.gaps` and `Study.shorter`.
 
     Raises:
         InputError: a result file is damaged.
@@ -232,7 +236,7 @@ def studies(folder: Path = STUDIES) -> list[Study]:
     for budgets in by_budget.values():
         budgets.sort(key=lambda study: study.tokens)
         gaps = _gaps(budgets) if len(budgets) > 1 else ()
-        largest.append(replace(budgets[-1], gaps=gaps))
+        largest.append(replace(budgets[-1], gaps=gaps, shorter=tuple(budgets[-2::-1])))
     return sorted(largest, key=lambda study: -study.tokens)
 
 
@@ -244,9 +248,11 @@ def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
         points = tuple((tokens, r.difference) for tokens, r in ran if r.difference)
         if arm.arm in TABLES or len(points) < len(budgets):
             continue
+        measured = [(tokens, r.at(MISSPELLED[0])) for tokens, r in ran]
+        misspelled = tuple((tokens, m.difference) for tokens, m in measured if m and m.difference)
         runs = [(tokens, gap) for tokens, r in ran for gap in r.gaps]
         fitted = _extrapolated(runs) if len(points) >= BUDGETS else None
-        by_arm.append(BudgetGaps(arm.arm, points, fitted))
+        by_arm.append(BudgetGaps(arm.arm, points, misspelled, fitted))
     return tuple(by_arm)
 
 
@@ -489,6 +495,12 @@ def lines(study: Study) -> Iterator[str]:
         if gap.extrapolated:
             said += f"; extrapolated to {PAPER_TOKENS:,}: {signed(gap.extrapolated)}"
         yield f"{gap.arm:15} validation, by tokens per run: {said}"
+        if gap.misspelled:
+            said = ", ".join(f"{signed(d)} at {t:,}" for t, d in gap.misspelled)
+            yield f"{gap.arm:15} {MISSPELLED[0]}, by tokens per run: {said}"
+    for shorter in study.shorter:
+        yield ""
+        yield from lines(shorter)
 
 
 def signed(value: Interval, bounds: bool = True, digits: int = 3) -> str:

@@ -122,3 +122,13 @@ def made_by(command: str, button: str) -> Markup:
 def direction(metric: str) -> str:
     """Return whether larger or smaller values of a metric are better, in words."""
     return STEADIER[metric in LARGER_IS_STEADIER]
+
+
+def folded(title: object, *children: Markup) -> Markup:
+    """Return a section whose title states the finding, with tables that open below it."""
+    return element(
+        "details",
+        element("summary", element("h2", title, class_="kv-heading")),
+        element("div", *children, class_="kv-evidence"),
+        class_="kv-more",
+    )

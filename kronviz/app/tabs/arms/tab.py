@@ -59,6 +59,7 @@ def _study(study: Study, place: int) -> None:
             "div",
             box(view.table_of(study), label="All arms"),
             *([view.costs_note(study.costs)] if study.costs else []),
+            *[view.shorter_runs(each) for each in study.shorter],
             element("p", "Reproduce with ", element("code", COMMAND), class_="kv-command"),
             class_="kv-evidence",
         )

@@ -6,7 +6,9 @@ from kronviz.app.components import (
     DASH,
     Markup,
     arm_name,
+    box,
     element,
+    folded,
     join,
     marked,
     millions,
@@ -48,7 +50,7 @@ def finding(study: Study) -> Markup:
             "p",
             marked(
                 f"Models with {study.n_layer} layers of width {study.d_model}, "
-                f"{_vocabulary(study.vocabulary)}, {study.tokens / 1e6:.1f} million tokens a "
+                f"{_vocabulary(study.vocabulary)}, {_tokens(study)} tokens a "
                 f"run, {'Muon and AdamW' if study.optimizer == 'muon' else 'AdamW'}, all "
                 "identical except for the input embedding."
             ),
@@ -77,6 +79,15 @@ def table_of(study: Study) -> Markup:
     ]
     rows = [_row(arm, study.costs is not None) for arm in study.arms]
     return table("All arms, the lowest validation loss first", titles, rows)
+
+
+def shorter_runs(study: Study) -> Markup:
+    """Return the verdict and the table of runs that read fewer tokens, folded."""
+    return folded(
+        f"The same with {_tokens(study)} tokens a run",
+        element("p", _with_names(verdict(study)), class_="kv-caption"),
+        box(table_of(study), label=f"All arms, {_tokens(study)} tokens a run"),
+    )
 
 
 def longer_run(evidence: TrainingEvidence) -> Markup:
@@ -110,6 +121,8 @@ def gaps_caption(study: Study) -> str:
         "Each arm’s validation loss at the end of a run minus the better table’s, for runs of "
         "several lengths. Below the line, an arm beats the table."
     )
+    if any(gap.misspelled for gap in study.gaps):
+        said += " Dotted: the loss on true continuations after 15% of the words were misspelled."
     fitted = [
         f"{gap.arm} {_with_minus(signed(gap.extrapolated, digits=2))}"
         for gap in study.gaps
@@ -189,6 +202,10 @@ def _vocabulary(name: str) -> str:
     base, _, ranks = name.partition(":")
     whole = "GPT-2’s vocabulary" if base == "r50k_base" else base
     return f"the first {int(ranks):,} merges of {whole}" if ranks else whole
+
+
+def _tokens(study: Study) -> str:
+    return f"{study.tokens / 1e6:.1f} million"
 
 
 def _capital(words: str) -> str:

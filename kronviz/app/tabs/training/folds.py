@@ -11,6 +11,7 @@ from kronviz.app.components import (
     box,
     count,
     element,
+    folded,
     join,
     marked,
     millions,
@@ -45,7 +46,7 @@ def rarity(found: Rarity) -> Markup:
         )
         for which, classes in (("token just read", found.read), ("next token", found.predicted))
     ]
-    return _folded(
+    return folded(
         "The figure “Rare tokens” as two tables",
         element(
             "p",
@@ -111,7 +112,7 @@ def seeds(found: SeedSpread) -> Markup:
         for name, spread, sign in rows
     ]
     titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in found.seeds]]
-    return _folded(
+    return folded(
         join(
             [
                 f"{len(found.seeds)} seeds at a smaller size, and a control: a gap of ",
@@ -185,7 +186,7 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
         title = element("th", number(one.rate, 4), scope="row")
         body.append(element("tr", title, *[element("td", cell) for cell in cells]))
     titles = ["Rate", arm_name("bpe"), arm_name("kron"), "Control", "Gap", "Head", "Code"]
-    return _folded(
+    return folded(
         join(
             [
                 "Another optimizer: ",
@@ -218,13 +219,3 @@ def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
     mean = number(found.mean, 3, sign=sign)
     spread = [f" ±{NO_BREAK}", number(found.deviation, 3)] if len(found.values) > 1 else []
     return join([element("b", mean) if bold else mean, *spread])
-
-
-def _folded(title: object, *children: Markup) -> Markup:
-    """Return a section whose title states the finding, with tables that open below it."""
-    return element(
-        "details",
-        element("summary", element("h2", title, class_="kv-heading")),
-        element("div", *children, class_="kv-evidence"),
-        class_="kv-more",
-    )
