@@ -26,14 +26,12 @@ from kronviz.model import GPT
 from kronviz.progress import Progress, asking, goes_on
 from kronviz.scoring import Ids, score
 from kronviz.tokenizer import Tokenizer, load_tokenizer
-from kronviz.typos import misspell
+from kronviz.typos import DEFAULT_KINDS, misspell
 from kronviz.typos.noise import PERTURBATIONS, perturb
 from kronviz.typos.words import find_words
 
 COUNT, CONTEXT, CONTINUATION = 2_000, 64, 24
 SHARES = (0.05, 0.15, 0.30)
-SYNTHETIC = ("swap", "drop", "double", "insert", "neighbour")
-"""Kinds of `kronviz.typos` that synthetic misspellings are drawn from, all equally likely."""
 HALVES = ("choosing", "verdict")
 
 
@@ -113,7 +111,7 @@ def passages(
     context: int = CONTEXT,
     continuation: int = CONTINUATION,
     conditions: Sequence[Condition] = (CLEAN, *MISSPELLED),
-    kinds: Sequence[str] = SYNTHETIC,
+    kinds: Sequence[str] = DEFAULT_KINDS,
     seed: int = 0,
     half: str | None = None,
     progress: Progress | None = None,

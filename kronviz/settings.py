@@ -21,7 +21,7 @@ import argparse
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +78,17 @@ def setting(
     """Declare a field of a settings class; arguments as for `Setting`. ``...`` means required."""
     about = Setting(help, low, high, tuple(choices), lines, option, example, link, number, percent)
     return field(**({} if default is ... else {"default": default}), metadata={_META: about})
+
+
+def narrowed(cls: type, name: str, **changes: Any) -> Any:
+    """Declare a setting of another class again, with some attributes of its `Setting` changed."""
+    each, _, about = declared(cls)[name]
+    return field(default=each.default, metadata={_META: replace(about, **changes)})
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """The settings of a probe that has none."""
 
 
 def declared(cls: type) -> dict[str, tuple[Field[Any], Any, Setting]]:
@@ -156,32 +167,39 @@ def _value(name: str, value: Any, type_: Any, about: Setting) -> Any:
 
 def add_arguments(parser: argparse.ArgumentParser, cls: type) -> None:
     """Add an option for each setting except ``seed``, which every command has."""
-    for name, (each, type_, about) in declared(cls).items():
-        if name == "seed":
-            continue
-        options = [f"--{name.replace('_', '-')}", *filter(None, [about.option])]
-        default = about.example if each.default is MISSING else each.default
-        required = default is None
-        words = about.help if required else f"{about.help} (default: {_written(default)})"
-        if about.lines:
-            words = f"{about.help}; one per line"
-            parser.add_argument(*options, type=Path, metavar="FILE", help=words)
-            continue
-        if type_ is bool:
-            action = argparse.BooleanOptionalAction
-            parser.add_argument(*options, action=action, default=default, help=about.help)
-            continue
-        many = typing.get_origin(type_) is tuple
-        parser.add_argument(
-            *options,
-            type=typing.get_args(type_)[0] if many else type_,
-            nargs="+" if many else None,
-            choices=about.choices or None,
-            default=default,
-            required=required,
-            help=words.replace("%", "%%"),
-            metavar=name.upper() if about.choices else None,
-        )
+    for name in declared(cls):
+        if name != "seed":
+            add_argument(parser, cls, name)
+
+
+def add_argument(
+    parser: argparse.ArgumentParser, cls: type, name: str, *options: str, **changes: Any
+) -> None:
+    """Add the option of one setting.
+
+    Args:
+        options: names that replace the setting's own.
+        changes: arguments of `argparse` that replace the ones used here.
+    """
+    each, type_, about = declared(cls)[name]
+    many = typing.get_origin(type_) is tuple
+    default = about.example if each.default is MISSING else each.default
+    given: dict[str, Any] = {"default": default, "help": about.help}
+    if about.lines:
+        given = {"type": Path, "metavar": "FILE", "help": f"{about.help}; one per line"}
+    elif type_ is bool:
+        given["action"] = argparse.BooleanOptionalAction
+    else:
+        given |= {"type": typing.get_args(type_)[0] if many else type_, "required": default is None}
+        if many:
+            given["nargs"] = "+"
+        if about.choices:
+            given |= {"choices": about.choices, "metavar": name.upper()}
+        if default not in (None, "", ()):
+            given["help"] += f" (default: {_written(default)})"
+    given["help"] = given["help"].replace("%", "%%")
+    own = filter(None, [f"--{name.replace('_', '-')}", about.option])
+    parser.add_argument(*(options or own), **{**given, **changes})
 
 
 def from_options(cls: type[Settings], options: argparse.Namespace) -> Settings:
@@ -211,7 +229,8 @@ def endpoint(
     """Return a function whose arguments are the settings, for an API that reads signatures.
 
     Args:
-        answer: called with a function that returns the checked settings, and with ``more``.
+        answer: called with a function that returns the checked settings, and with ``more``; the
+            endpoint is a coroutine function if this is one.
         says: the docstring: what the endpoint does and what its answer contains.
         more: arguments that are not settings, by name: type, default and help line.
         order: order of all arguments; by default settings first, then ``more``.
@@ -230,11 +249,15 @@ def endpoint(
         parameters.append((key, hint, default))
         lines.append(f"{key}: {words}.")
 
-    def function(*arguments: Any, **named: Any) -> Any:
+    def asked(*arguments: Any, **named: Any) -> Any:
         bound = signature.bind(*arguments, **named).arguments
         extra = {key: bound.pop(key) for key in more or {} if key in bound}
         return answer(lambda: checked(cls, **bound), **extra)
 
+    async def asked_later(*arguments: Any, **named: Any) -> Any:
+        return await asked(*arguments, **named)
+
+    function: Any = asked_later if inspect.iscoroutinefunction(answer) else asked
     if order:
         lines.sort(key=lambda line: order.index(line.partition(":")[0]))
         parameters.sort(key=lambda each: order.index(each[0]))
@@ -247,7 +270,7 @@ def endpoint(
         ],
         return_annotation=returns,
     )
-    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__signature__ = signature
     function.__annotations__ = {**hints, "return": returns}
     function.__name__ = function.__qualname__ = name
     listed = "\n".join(f"    {line}" for line in lines)

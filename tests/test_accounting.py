@@ -202,6 +202,13 @@ def test_the_command_line(
         runpy.run_module("kronviz.accounting", run_name="__main__")
     assert left.value.code == 2
     assert "d_model is 0" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["accounting", *line, "--measure", "0"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("kronviz.accounting", run_name="__main__")
+    assert left.value.code == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "tokens is 0; it must be a whole number from 1 to 65,536" in printed.err
 
 
 def test_the_benchmark_of_storage_prints_what_is_held(

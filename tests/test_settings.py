@@ -10,9 +10,19 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from kronviz.app.components import control
+from kronviz.app.components import Fields, control
 from kronviz.predictor import InputError
-from kronviz.settings import add_arguments, checked, declared, endpoint, from_options, setting
+from kronviz.probes.echo import EchoSettings
+from kronviz.settings import (
+    add_argument,
+    add_arguments,
+    checked,
+    declared,
+    endpoint,
+    from_options,
+    narrowed,
+    setting,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,26 @@ def test_the_command_line_gives_what_python_gives(tmp_path: Path) -> None:
     assert parsed("--text", "a", "--depth", "9", "--share", "1", "--seed", "7") == Look(
         text="a", depth=9, share=1.0, seed=7
     )
+
+
+def test_one_setting_can_be_an_option_under_another_name() -> None:
+    parser = argparse.ArgumentParser()
+    add_argument(parser, Look, "depth", "--tokens", help="Tokens")
+    assert parser.parse_args([]).tokens == 3
+    assert parser.parse_args(["--tokens", "5"]).tokens == 5
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--depth", "5"])
+
+
+def test_a_narrowed_setting_is_the_same_but_for_what_is_changed() -> None:
+    @dataclass(frozen=True)
+    class Glance(Look):
+        depth: int = narrowed(Look, "depth", high=5)
+
+    assert checked(Glance, text="a").depth == 3
+    with pytest.raises(InputError, match="depth is 6; it must be a whole number from 1 to 5"):
+        checked(Glance, text="a", depth=6)
+    assert declared(Glance)["depth"][2].help == "Tokens compared"
 
 
 def test_the_endpoint_has_the_settings_as_arguments() -> None:
@@ -89,3 +119,12 @@ def test_controls_have_the_declared_defaults_and_limits() -> None:
     assert kinds.value == ["swap"]
     assert first.value is True
     assert set(declared(Look)) == set(Look.__dataclass_fields__)
+
+
+def test_an_emptied_list_is_empty_and_an_emptied_number_is_the_initial_one() -> None:
+    fields = Fields(EchoSettings)
+    fields("strings", "Words", value="quokka")
+    fields("prompts", "Prompts", value="A {} is")
+    fields.seed(value=5)
+    asked = fields.read(["", "The {}\nA {}", None])
+    assert asked == EchoSettings(strings=(), prompts=("The {}", "A {}"), seed=5)

@@ -26,7 +26,7 @@ from kronviz.app.tabs.your_model.api import endpoints
 from kronviz.app.tabs.your_model.view import report_view
 from kronviz.figures.cross_model import sides, token_map
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.cross_model import CrossModelReport, compare_table, read_tokens
+from kronviz.probes.cross_model import CrossModelReport, TableSettings, compare_table, read_tokens
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.report import MapPoint
 from kronviz.progress import Progress, Step
@@ -104,7 +104,8 @@ def test_a_run_shows_its_figures_before_its_map_and_a_stop_keeps_them(
     monkeypatch.setattr(your_model.TableProbe, "lay_out", endless)
     runs = Runs()
     read_own = your_model._ours(small_predictor)
-    stages = your_model.measured(runs, "me", ("key",), read_own, {"words": ["the"]}, 100)
+    asked = TableSettings(words=("the",), map_tokens=100)
+    stages = your_model.measured(runs, "me", ("key",), read_own, asked)
     first: CrossModelReport | None = None
     for stage, (report, *_) in stages:
         assert stage.running

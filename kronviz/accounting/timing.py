@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from kronviz.accounting import DTYPES, CostSettings, read_vocabulary
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.predictor import InputError
-from kronviz.settings import check, setting
+from kronviz.settings import check, narrowed, setting
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
 MAX_BYTES = 700_000_000
@@ -44,8 +44,8 @@ Call = Callable[[], object]
 class MeasureSettings(CostSettings):
     """The settings of a measurement."""
 
-    pos_dim: int = setting(CostSettings.pos_dim, "Positions of the byte code, P", low=1, high=64)
-    d_model: int = setting(CostSettings.d_model, "Width of the model", low=1, high=8192)
+    pos_dim: int = narrowed(CostSettings, "pos_dim", high=64)
+    d_model: int = narrowed(CostSettings, "d_model", high=8192)
     tokens: int = setting(1024, "How many tokens each call embeds", low=1, high=65_536)
 
 

@@ -245,7 +245,7 @@ def look_up(
     left: str = LEFT,
     right: str = RIGHT,
     *,
-    k: int = 10,
+    k: int = LookUpSettings.k,
 ) -> LookUp:
     r"""Look up a word, or any bytes, on two maps at once.
 
@@ -310,7 +310,7 @@ def place_words(
     left: str = LEFT,
     right: str = RIGHT,
     *,
-    k: int = 10,
+    k: int = PlaceSettings.k,
 ) -> Placement:
     """Place typed words on two maps by their neighbours in the original spaces.
 
@@ -349,7 +349,9 @@ def distances(
     return Distances(tuple(map(readable, data)), (left, right), tables[0], tables[1])
 
 
-def family_figures(predictor: Predictor, space: str, *, k: int = 10) -> tuple[FamilyFigures, ...]:
+def family_figures(
+    predictor: Predictor, space: str, *, k: int = FamilySettings.k
+) -> tuple[FamilyFigures, ...]:
     """Return the figures of the probe families in one space; families without tokens are left
     out.
     """

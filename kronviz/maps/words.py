@@ -20,8 +20,8 @@ from kronviz.families import FAMILIES, Family
 from kronviz.maps.neighbors import canonical, code_table, top
 from kronviz.morphology import MIN_ROOT, kin, stem
 from kronviz.predictor import InputError
-from kronviz.settings import setting
-from kronviz.strings import one_of, shown, string_bytes, whole_number
+from kronviz.settings import check, setting
+from kronviz.strings import shown, string_bytes
 from kronviz.tokenizer import token_set
 from kronviz.typos import KINDS, misspell
 
@@ -188,15 +188,14 @@ def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> t
     model makes of a form that nobody writes.
 
     Args:
-        word: a text of at most `MAX_CHARACTERS` characters.
-        rules: names in `RULES`.
-        seed: seed of the typos.
+        word, rules, seed: see `VariantSettings`.
 
     Raises:
         InputError: the word is empty or too long, or a rule is unknown.
     """
     string_bytes(word, "word")
-    seed = whole_number(seed, "seed", 0, 2**31)
+    asked = VariantSettings(word, tuple(rules), seed)
+    check(asked)
     if len(word) > MAX_CHARACTERS:
         raise InputError(
             f"The word has {len(word)} characters; the limit for variants is {MAX_CHARACTERS}. "
@@ -204,8 +203,8 @@ def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> t
         )
     bare = word.strip() or word
     varied = [word]
-    for rule in rules:
-        varied += _varied(bare, one_of(rule, "rule", RULES), seed)
+    for rule in asked.rules:
+        varied += _varied(bare, rule, asked.seed)
     return tuple(dict.fromkeys(varied))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kronviz.generation import Generation, GenerationSettings, Sampler, side_by_side
+from kronviz.generation import Generation, GenerationSettings, side_by_side
 from kronviz.predictor import Predictor
 from kronviz.probes import (
     continuation,
@@ -27,6 +27,7 @@ from kronviz.probes import (
     sweep,
     tables,
 )
+from kronviz.probes.cross_model import TableSettings
 from kronviz.probes.cross_model import command as cross_model
 from kronviz.probes.inside import command as insides
 from kronviz.probes.intervals import Interval
@@ -34,7 +35,6 @@ from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import MisspellingSettings, Robustness, robustness
 from kronviz.progress import Progress, Step
 from kronviz.settings import add_arguments, from_options
-from kronviz.settings import declared as fields_of
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,16 @@ def declared(
         lambda predictor, options: run(predictor, from_options(settings, options), _progress()),
         lines,
         table,
-        seed=fields_of(settings)["seed"][0].default if "seed" in fields_of(settings) else 0,  # type: ignore[arg-type]
+        seed=getattr(settings, "seed", 0),
     )
 
 
-def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
+def _pairs_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=Path, help="file of pairs (default: ours)")
+
+
+def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
+    _pairs_argument(parser)
     add_arguments(parser, MisspellingSettings)
 
 
@@ -197,6 +201,7 @@ COMMANDS: dict[str, Command] = {
         _run_robustness,
         _robustness_lines,
         tables.robustness_rows,
+        seed=MisspellingSettings.seed,
     ),
     "continuation": Command(
         "The loss on a text's true continuation after a misspelled context.",
@@ -204,6 +209,7 @@ COMMANDS: dict[str, Command] = {
         lambda predictor, options: continuation.run(predictor, options, _progress()),
         continuation.lines,
         continuation.table,
+        seed=continuation.ContinuationSettings.seed,
     ),
     "minimal-pairs": Command(
         "Grammatical against ungrammatical sentences (BLiMP's format), clean and perturbed.",
@@ -211,6 +217,7 @@ COMMANDS: dict[str, Command] = {
         lambda predictor, options: minimal_pairs.run(predictor, options, _progress()),
         minimal_pairs.lines,
         minimal_pairs.table,
+        seed=minimal_pairs.MinimalPairSettings.seed,
     ),
     "paper": Command(
         "The paper's own spelling test: intervals of its published rows. It reads no model.",
@@ -247,7 +254,7 @@ COMMANDS: dict[str, Command] = {
         _run_generate,
         _generate_lines,
         tables.generation_rows,
-        seed=Sampler().seed,
+        seed=GenerationSettings.seed,
     ),
     "echo": declared(
         "How often a continuation repeats a string that no model has seen (section 6.12).",
@@ -272,11 +279,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "inside-pairs": Command(
         "Where in the network the damage of a misspelling is undone, over many pairs.",
-        insides.add_survey_arguments,
-        lambda predictor, options: insides.run_survey(predictor, options, _progress()),
+        _pairs_argument,
+        lambda predictor, options: inside.survey(
+            predictor, load_pairs(options.pairs), seed=options.seed, progress=_progress()
+        ),
         insides.survey_lines,
         insides.survey_rows,
-        seed=1,
+        seed=inside.SurveySettings.seed,
     ),
     "table": Command(
         "The cross-model probe on any model's table (section 6).",
@@ -284,6 +293,6 @@ COMMANDS: dict[str, Command] = {
         lambda predictor, options: cross_model.run(predictor, options, _progress()),
         cross_model.lines,
         tables.cross_model_rows,
-        seed=1,
+        seed=TableSettings.seed,
     ),
 }

@@ -40,7 +40,6 @@ from kronviz.passages import (
     MISSPELLED,
     NONE,
     PERTURBED,
-    SYNTHETIC,
     Condition,
     PassageError,
     Passages,
@@ -59,7 +58,7 @@ from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.progress import Progress, goes_on
 from kronviz.settings import add_arguments as add_settings
 from kronviz.settings import from_options, setting
-from kronviz.typos import KINDS
+from kronviz.typos import DEFAULT_KINDS, KINDS
 
 SETS: dict[str, tuple[Condition, ...]] = {
     "misspelled": (CLEAN, *MISSPELLED),
@@ -165,7 +164,7 @@ class ContinuationSettings:
         choices=SETS,
         option="--set",
     )
-    kinds: tuple[str, ...] = setting(SYNTHETIC, "Kinds of misspellings", choices=KINDS)
+    kinds: tuple[str, ...] = setting(DEFAULT_KINDS, "Kinds of misspellings", choices=KINDS)
     seed: int = setting(0, "Seed of the passages, the misspellings and the bootstrap")
 
     @property
@@ -191,12 +190,12 @@ def continuation_of(
     documents: Sequence[str],
     name: str,
     *,
-    count: int = COUNT,
-    context: int = CONTEXT,
-    length: int = CONTINUATION,
+    count: int = ContinuationSettings.count,
+    context: int = ContinuationSettings.context,
+    length: int = ContinuationSettings.tokens,
     conditions: Sequence[Condition] = SETS["misspelled"],
-    kinds: Sequence[str] = SYNTHETIC,
-    seed: int = 0,
+    kinds: Sequence[str] = ContinuationSettings.kinds,
+    seed: int = ContinuationSettings.seed,
     half: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Continuation, Losses]:

@@ -158,7 +158,7 @@ def echo(
     strings: Sequence[str] = STRINGS,
     prompts: Sequence[str] | None = None,
     *,
-    seeds: int = 1,
+    seeds: int = EchoSettings.seeds,
     sampler: Sampler | None = None,
     progress: Progress | None = None,
 ) -> EchoReport:
@@ -210,7 +210,7 @@ def echo_plan(
     strings: Sequence[str] = STRINGS,
     prompts: Sequence[str] | None = None,
     *,
-    seeds: int = 1,
+    seeds: int = EchoSettings.seeds,
     sampler: Sampler | None = None,
 ) -> EchoPlan:
     """Check and plan a run; arguments and errors as for `echo`."""

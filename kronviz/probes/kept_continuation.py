@@ -22,11 +22,17 @@ from pathlib import Path
 import torch
 
 from kronviz.checkpoint_files import CheckpointError, beside, fingerprints
-from kronviz.passages import COUNT
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.continuation import SETS, Continuation, continuation, lines
+from kronviz.probes.continuation import (
+    SETS,
+    Continuation,
+    ContinuationSettings,
+    continuation,
+    lines,
+)
 from kronviz.probes.stored import read_stored
 from kronviz.results import to_json
+from kronviz.settings import add_argument
 
 FILE = "continuation.json"
 
@@ -96,9 +102,9 @@ def main() -> None:
     parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
     parser.add_argument("--text", type=Path, required=True, help="a text not trained on")
     parser.add_argument("--about", default="", help="a sentence on the text")
-    parser.add_argument("--passages", type=int, default=COUNT, help="number of passages")
-    parser.add_argument("--perturbed", type=int, default=COUNT, help="number of perturbed ones")
-    parser.add_argument("--seed", type=int, default=0)
+    for option, words in (("--passages", "passages"), ("--perturbed", "perturbed passages")):
+        add_argument(parser, ContinuationSettings, "count", option, help=f"number of {words}")
+    add_argument(parser, ContinuationSettings, "seed")
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
     options = parser.parse_args()
     counts = {"misspelled": options.passages, "perturbed": options.perturbed}

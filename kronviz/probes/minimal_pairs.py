@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from kronviz.lines import decode_text, read_bytes
 from kronviz.model import parameter_count
-from kronviz.passages import CLEAN, PERTURBED, SYNTHETIC, Condition
+from kronviz.passages import CLEAN, PERTURBED, Condition
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.intervals import (
     RESAMPLES,
@@ -44,7 +44,7 @@ from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
 from kronviz.progress import Progress, asking, goes_on
 from kronviz.scoring import Ids, score
 from kronviz.settings import setting
-from kronviz.typos import misspell
+from kronviz.typos import DEFAULT_KINDS, misspell
 from kronviz.typos.noise import PERTURBATIONS, perturb
 
 MAX_BYTES, MAX_PAIRS, MAX_CHARS = 40_000_000, 100_000, 2_000
@@ -140,13 +140,26 @@ def parse_pairs(text: str, name: str, most: int = MAX_PAIRS) -> tuple[MinimalPai
     return tuple(_pair(line, f"{name}, line {number}") for number, line in filled)
 
 
+@dataclass(frozen=True)
+class MinimalPairSettings:
+    """The minimal pairs to judge."""
+
+    sentences: tuple[str, ...] = setting(
+        ...,
+        f'Pairs, 1 to {MAX_ASKED:,}, each as "good | bad" or as a JSON object with '
+        '"sentence_good" and "sentence_bad", as in BLiMP',
+        link="pairs",
+    )
+    seed: int = setting(0, "Seed of the perturbations and of the bootstrap")
+
+
 def minimal_pairs(
     predictor: Predictor,
     pairs: Sequence[MinimalPair],
     name: str = "",
     *,
     conditions: Sequence[Condition] = CONDITIONS,
-    seed: int = 0,
+    seed: int = MinimalPairSettings.seed,
     progress: Progress | None = None,
 ) -> MinimalPairs:
     """Judge minimal pairs with every arm, clean and perturbed.
@@ -293,7 +306,7 @@ def _perturbed(pair: MinimalPair, condition: Condition, seed: int) -> tuple[str,
 def _noisy(text: str, condition: Condition, seed: int) -> str:
     if condition.kind in PERTURBATIONS:
         return perturb(text, condition.kind, seed)
-    kinds = SYNTHETIC if condition.kind == "synthetic" else (condition.kind,)
+    kinds = DEFAULT_KINDS if condition.kind == "synthetic" else (condition.kind,)
     try:
         return misspell(text, kinds=kinds, seed=seed, share=condition.share).text
     except (TypeError, ValueError) as error:
@@ -318,19 +331,6 @@ def _pair(line: str, place: str) -> MinimalPair:
             raise InputError(f"{place}: a sentence must be text of 1 to {MAX_CHARS:,} characters.")
     phenomenon = next((row[key] for key in _PHENOMENON if isinstance(row.get(key), str)), "")
     return MinimalPair(good, bad, phenomenon[:80])
-
-
-@dataclass(frozen=True)
-class MinimalPairSettings:
-    """The minimal pairs to judge."""
-
-    sentences: tuple[str, ...] = setting(
-        ...,
-        f'Pairs, 1 to {MAX_ASKED:,}, each as "good | bad" or as a JSON object with '
-        '"sentence_good" and "sentence_bad", as in BLiMP',
-        link="pairs",
-    )
-    seed: int = setting(0, "Seed of the perturbations and of the bootstrap")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -30,14 +30,10 @@ from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.probes.robustness import MAX_SENTENCES
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
-from kronviz.typos import KINDS as ALL_KINDS
-from kronviz.typos import misspell
+from kronviz.typos import DEFAULT_KINDS, KINDS, misspell
 
 PASSAGES = ASSETS / "passages.txt"
-KINDS = ("swap", "drop", "double", "insert", "neighbour")
-LATER = 24
 MAX_LATER = 64
-REPEATS = 4
 MAX_REPEATS = 16
 
 
@@ -139,9 +135,9 @@ class RecoverySettings:
     passages: tuple[str, ...] = setting(
         (), "Clean texts of about fifty words; empty for our own", lines=True
     )
-    kinds: tuple[str, ...] = setting(KINDS, "Kinds of misspelling", choices=ALL_KINDS)
-    repeats: int = setting(REPEATS, "Misspellings tried in each passage", low=1, high=MAX_REPEATS)
-    later: int = setting(LATER, "Tokens compared after the misspelling", low=1, high=MAX_LATER)
+    kinds: tuple[str, ...] = setting(DEFAULT_KINDS, "Kinds of misspelling", choices=KINDS)
+    repeats: int = setting(4, "Misspellings tried in each passage", low=1, high=MAX_REPEATS)
+    later: int = setting(24, "Tokens compared after the misspelling", low=1, high=MAX_LATER)
     seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
 
 
@@ -164,10 +160,10 @@ def recovery(
     predictor: Predictor,
     passages: Iterable[str] | None = None,
     *,
-    kinds: Sequence[str] = KINDS,
-    repeats: int = REPEATS,
-    later: int = LATER,
-    seed: int = 0,
+    kinds: Sequence[str] = RecoverySettings.kinds,
+    repeats: int = RecoverySettings.repeats,
+    later: int = RecoverySettings.later,
+    seed: int = RecoverySettings.seed,
     progress: Progress | None = None,
 ) -> Recovery:
     """Misspell one word in the first half of each passage and compare the runs over the rest.

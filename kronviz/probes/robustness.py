@@ -28,7 +28,7 @@ from kronviz.probes.outcomes import ArmOutcome, PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
-from kronviz.typos import KEYBOARDS, KINDS, misspell
+from kronviz.typos import DEFAULT_KINDS, KEYBOARDS, KINDS, misspell
 
 TIE = 1e-6
 FEWEST = 6
@@ -180,9 +180,7 @@ class MisspellingSettings:
     sentences: tuple[str, ...] = setting(
         (), "Clean sentences to misspell instead of pairs", lines=True
     )
-    kinds: tuple[str, ...] = setting(
-        ("swap", "drop", "double", "insert", "neighbour"), "Kinds of misspelling", choices=KINDS
-    )
+    kinds: tuple[str, ...] = setting(DEFAULT_KINDS, "Kinds of misspelling", choices=KINDS)
     edits: int = setting(1, "Misspellings in each sentence", low=0, high=8)
     seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
     share: float = setting(
@@ -213,11 +211,11 @@ def misspelled_pairs(
     sentences: Iterable[str],
     *,
     kinds: Sequence[str],
-    edits: int = 1,
-    seed: int = 0,
+    edits: int = MisspellingSettings.edits,
+    seed: int = MisspellingSettings.seed,
     share: float | None = None,
-    protect_first: bool = True,
-    keyboard: str = "qwerty",
+    protect_first: bool = MisspellingSettings.protect_first,
+    keyboard: str = MisspellingSettings.keyboard,
 ) -> PairSet:
     """Misspell clean sentences and return the pairs; a pair's category is the kind of misspelling.
 

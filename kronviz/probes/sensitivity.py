@@ -19,12 +19,9 @@ from kronviz.probes.outcomes import PairOutcome, outcomes
 from kronviz.probes.pairs import Pair
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
-from kronviz.typos import KINDS as ALL_KINDS
-from kronviz.typos import misspell
+from kronviz.typos import DEFAULT_KINDS, KINDS, misspell
 from kronviz.typos.words import Word, find_words
 
-KINDS = ("swap", "drop", "double", "insert", "neighbour")
-TRIES = 3
 MAX_TRIES = 10
 MAX_WORDS = 60
 
@@ -102,8 +99,8 @@ class SensitivitySettings:
     """The settings of the sensitivity probe."""
 
     text: str = setting(..., f"A text of at most {MAX_WORDS} words")
-    kinds: tuple[str, ...] = setting(KINDS, "Kinds of misspelling", choices=ALL_KINDS)
-    tries: int = setting(TRIES, "Misspellings tried of each word", low=1, high=MAX_TRIES)
+    kinds: tuple[str, ...] = setting(DEFAULT_KINDS, "Kinds of misspelling", choices=KINDS)
+    tries: int = setting(3, "Misspellings tried of each word", low=1, high=MAX_TRIES)
     seed: int = setting(0, "Seed of the misspellings")
 
 
@@ -125,9 +122,9 @@ def sensitivity(
     predictor: Predictor,
     text: str,
     *,
-    kinds: Sequence[str] = KINDS,
-    tries: int = TRIES,
-    seed: int = 0,
+    kinds: Sequence[str] = SensitivitySettings.kinds,
+    tries: int = SensitivitySettings.tries,
+    seed: int = SensitivitySettings.seed,
     progress: Progress | None = None,
 ) -> Sensitivity:
     """Misspell every word of a text in turn.
@@ -161,9 +158,9 @@ def sensitivity_jobs(
     predictor: Predictor,
     text: str,
     *,
-    kinds: Sequence[str] = KINDS,
-    tries: int = TRIES,
-    seed: int = 0,
+    kinds: Sequence[str] = SensitivitySettings.kinds,
+    tries: int = SensitivitySettings.tries,
+    seed: int = SensitivitySettings.seed,
 ) -> Jobs:
     """Return what `sensitivity` will read; arguments and errors are the same."""
     text = clean_text(text)

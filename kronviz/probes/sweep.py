@@ -23,9 +23,7 @@ from kronviz.progress import Progress, asking, gather
 from kronviz.settings import setting
 from kronviz.typos import KINDS, misspell
 
-STRENGTHS = (1, 2, 3, 4)
 MAX_STRENGTH = 8
-SENTENCES = 40
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,9 @@ class SweepSettings:
     sentences: tuple[str, ...] = setting((), "Clean sentences; empty for our own", lines=True)
     kinds: tuple[str, ...] = setting(tuple(KINDS), "Kinds of misspelling", choices=KINDS)
     strengths: tuple[int, ...] = setting(
-        STRENGTHS, "Misspellings in a sentence", low=1, high=MAX_STRENGTH
+        (1, 2, 3, 4), "Misspellings in a sentence", low=1, high=MAX_STRENGTH
     )
-    count: int = setting(SENTENCES, "How many of our own sentences", low=1, high=320)
+    count: int = setting(40, "How many of our own sentences", low=1, high=320)
     seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
 
 
@@ -97,9 +95,9 @@ def sweep(
     predictor: Predictor,
     sentences: Iterable[str] | None = None,
     *,
-    kinds: Sequence[str] = tuple(KINDS),
-    strengths: Sequence[int] = STRENGTHS,
-    seed: int = 0,
+    kinds: Sequence[str] = SweepSettings.kinds,
+    strengths: Sequence[int] = SweepSettings.strengths,
+    seed: int = SweepSettings.seed,
     progress: Progress | None = None,
 ) -> Sweep:
     """Misspell sentences with every kind and strength and read them with every arm.
@@ -136,7 +134,7 @@ def sweep_of(
     )
 
 
-def our_sentences(count: int = SENTENCES) -> tuple[str, ...]:
+def our_sentences(count: int = SweepSettings.count) -> tuple[str, ...]:
     """Return ``count`` clean sentences of our own pairs, spread evenly over the categories.
 
     Raises:

@@ -13,7 +13,16 @@ Notable:
 """
 
 from kronviz.typos.engine import Misspelling, apply_edits, misspell
-from kronviz.typos.kinds import KINDS, Edit, Kind
+from kronviz.typos.kinds import DEFAULT_KINDS, KINDS, Edit, Kind
 from kronviz.typos.tables import KEYBOARDS
 
-__all__ = ["KEYBOARDS", "KINDS", "Edit", "Kind", "Misspelling", "apply_edits", "misspell"]
+__all__ = [
+    "DEFAULT_KINDS",
+    "KEYBOARDS",
+    "KINDS",
+    "Edit",
+    "Kind",
+    "Misspelling",
+    "apply_edits",
+    "misspell",
+]

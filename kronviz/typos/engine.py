@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from kronviz.typos import human
-from kronviz.typos.kinds import FINDERS, KINDS, Edit, Site, Spot
+from kronviz.typos.kinds import DEFAULT_KINDS, FINDERS, KINDS, Edit, Site, Spot
 from kronviz.typos.tables import KEYBOARDS
 from kronviz.typos.words import find_words
 
@@ -38,7 +38,7 @@ class Misspelling:
 def misspell(
     text: str,
     *,
-    kinds: Sequence[str] = ("swap", "drop", "double", "insert", "neighbour"),
+    kinds: Sequence[str] = DEFAULT_KINDS,
     edits: int = 1,
     seed: int = 0,
     share: float | None = None,

@@ -80,6 +80,8 @@ class Site:
 
 Finder = Callable[[Site], list[Spot]]
 KINDS: dict[str, Kind] = {}
+DEFAULT_KINDS = ("swap", "drop", "double", "insert", "neighbour")
+"""The kinds that are used unless others are asked for: slips of the hand on a keyboard."""
 FINDERS: dict[str, Finder] = {}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from kronviz.app.components.controls import Fields, control
 from kronviz.app.components.endpoints import (
-    MAX_SEED,
     PAIR,
     Answer,
     add_endpoint,
     answer,
+    of_pair,
     optional,
     publish,
     typed,
@@ -80,12 +80,10 @@ from kronviz.app.components.run_controls import (
     connect,
     empty,
     in_queue,
-    kinds_part,
     leave_queue,
     next_number,
     place_part,
     running,
-    seed_part,
     tell_place,
 )
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
@@ -96,7 +94,6 @@ __all__ = [
     "DASH",
     "DOT",
     "FINISHING",
-    "MAX_SEED",
     "METRIC_NAMES",
     "NO_BREAK",
     "PAIR",
@@ -136,7 +133,6 @@ __all__ = [
     "interval",
     "join",
     "kept_run",
-    "kinds_part",
     "label",
     "lane",
     "leave_queue",
@@ -147,6 +143,7 @@ __all__ = [
     "millions",
     "next_number",
     "number",
+    "of_pair",
     "offer",
     "optional",
     "percent",
@@ -161,7 +158,6 @@ __all__ = [
     "refused",
     "remember",
     "running",
-    "seed_part",
     "sentence",
     "short_piece",
     "sign",

@@ -9,7 +9,9 @@ from typing import Any, Generic, TypeVar, get_origin
 import gradio as gr
 
 from kronviz.lines import split_lines
+from kronviz.probes.kept import SEED
 from kronviz.settings import checked, declared
+from kronviz.typos import KINDS
 
 Settings = TypeVar("Settings")
 
@@ -61,19 +63,28 @@ class Fields(Generic[Settings]):
 
     def __call__(self, name: str, label: str, **changes: Any) -> Any:
         """Return the `control` for a setting and keep it in links; arguments as in `control`."""
-        return self.take(name, control(self._cls, name, label, **changes))
-
-    def take(self, name: str, made: Any) -> Any:
-        """Use a control that was made elsewhere for a setting, and keep it in links."""
+        made = control(self._cls, name, label, **changes)
         self._names.append(name)
         self.controls.append(made)
         self.named[declared(self._cls)[name][2].link or name] = made
         return made
 
+    def seed(self, **changes: Any) -> Any:
+        """Return the field for the seed, which starts with that of the stored results."""
+        return self("seed", "Seed", **{"value": SEED, "elem_classes": "kv-lab-seed", **changes})
+
+    def kinds(self, **changes: Any) -> Any:
+        """Return the checkboxes for the kinds of misspelling, each with an example."""
+        choices = [
+            (f"{kind.label}: {kind.example.rpartition(' → ')[2]}", name)
+            for name, kind in KINDS.items()
+        ]
+        return self("kinds", "Kinds of misspelling", **{"choices": choices, **changes})
+
     def read(self, values: Sequence[Any]) -> Settings:
         """Return the settings given by the values of all `controls`.
 
-        An emptied field means its initial value.
+        An emptied field of one value means its initial value, and an emptied list an empty one.
 
         Raises:
             InputError: a value is invalid; the message names the setting.
@@ -88,6 +99,6 @@ class Fields(Generic[Settings]):
                 given[name] = [line.strip() for line in split_lines(given[name]) if line.strip()]
             if about.percent and isinstance(given.get(name), int | float):
                 given[name] /= 100
-            if about.choices and given.get(name) == []:
+            if given.get(name) == []:
                 nothing[name] = ()
         return replace(checked(self._cls, **given), **nothing)  # type: ignore[type-var]

@@ -18,7 +18,6 @@ from kronviz.results import to_dict
 from kronviz.settings import endpoint
 
 Answer = dict[str, Any]
-MAX_SEED = 2**31 - 1
 PAIR = {"pair": (str, "", "Which pair of models is asked; empty for the default pair")}
 """The argument that most endpoints take in addition to a probe's settings."""
 
@@ -39,6 +38,25 @@ def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
         raise gr.Error(failure(error), print_exception=False) from None
 
 
+def of_pair(
+    models: Callable[[str | None], Predictor],
+    ask: Callable[[Predictor, Any], object],
+    queue: str | None = None,
+) -> Callable[..., Any]:
+    """Return what `settings.endpoint` calls for a question to one pair of models, see `PAIR`.
+
+    Args:
+        models: maps the name of a pair to its models, see `Context.predictor`.
+        ask: maps models and checked settings to a result.
+        queue: as for `answer`.
+    """
+
+    def asked(checked: Callable[[], Any], pair: str = "") -> Any:
+        return answer(lambda: ask(models(optional(pair, "pair")), checked()), queue)
+
+    return asked
+
+
 def publish(
     models: Callable[[str | None], Predictor],
     settings: type,
@@ -50,16 +68,13 @@ def publish(
     """Publish a probe for programs and agents. Call inside a `gr.Blocks`.
 
     Args:
-        models: maps the name of a pair to its models, see `Context.predictor`.
+        models: as for `of_pair`.
         settings: the probe's settings class; the endpoint's arguments are made from it.
         run: maps models, settings and a progress to a result.
         says: a description of the probe and its answer.
         queue: the queue whose lane a long run holds; ``None`` for a quick one.
     """
-
-    def asked(checked: Callable[[], Any], pair: str = "") -> Any:
-        return answer(lambda: run(models(optional(pair, "pair")), checked(), still_there()), queue)
-
+    asked = of_pair(models, lambda predictor, given: run(predictor, given, still_there()), queue)
     add_endpoint(endpoint(settings, asked, name, says, PAIR), queue or name)
 
 

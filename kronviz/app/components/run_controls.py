@@ -15,7 +15,6 @@ from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, 
 from kronviz.app.server.listening import WAITING
 from kronviz.app.server.queueing import leave_queue, place_in_queue, waiting
 from kronviz.predictor import InputError
-from kronviz.typos import KINDS
 
 _LEFT = "You left the queue; nothing was run."
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -65,24 +64,6 @@ def buttons(label: str, identifier: str) -> Controls:
 def place_part(identifier: str) -> tuple[gr.HTML, gr.Timer]:
     """Return the line with a place in the queue, and the clock that keeps it up to date."""
     return html_part(Markup(""), identifier), gr.Timer(1.0, active=False)
-
-
-def seed_part() -> gr.Number:
-    """Return a field for a seed."""
-    return gr.Number(1, label="Seed", precision=0, minimum=0, elem_classes="kv-lab-seed")
-
-
-def kinds_part(chosen: tuple[str, ...], label: str) -> gr.CheckboxGroup:
-    """Return checkboxes for all kinds of misspelling, with those in ``chosen`` ticked."""
-    return gr.CheckboxGroup(
-        [
-            (f"{kind.label}: {kind.example.rpartition(' → ')[2]}", name)
-            for name, kind in KINDS.items()
-        ],
-        value=list(chosen),
-        label=label,
-        elem_classes="kv-lab-kinds",
-    )
 
 
 def tell_place(

@@ -37,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", help="public model on the Hugging Face Hub, fetched in part")
     parser.add_argument("--revision", default="main", help="revision of that model")
-    parser.add_argument("--tensor", default="", help="name of the table, if it is not found")
     add_settings(parser, TableSettings)
 
 

@@ -68,6 +68,7 @@ class TableSettings:
         link="map",
     )
     seed: int = setting(1, "Seed of the words, the pairs, the intervals and the map")
+    tensor: str = setting("", "Name of the table, where it is not found by itself")
 
 
 def run(
@@ -95,10 +96,10 @@ def compare_table(
     tokens: TokenList,
     *,
     source: str = "",
-    words: Sequence[str] = WORDS,
-    pos_dim: int = DEFAULT_POS_DIM,
-    seed: int = 1,
-    map_tokens: int = 0,
+    words: Sequence[str] = TableSettings.words,
+    pos_dim: int = TableSettings.pos_dim,
+    seed: int = TableSettings.seed,
+    map_tokens: int = TableSettings.map_tokens,
     progress: Progress | None = None,
 ) -> CrossModelReport:
     """Run the cross-model probe on a table and its tokens.
@@ -134,9 +135,9 @@ class TableProbe:
         tokens: TokenList,
         *,
         source: str = "",
-        words: Sequence[str] = WORDS,
-        pos_dim: int = DEFAULT_POS_DIM,
-        seed: int = 1,
+        words: Sequence[str] = TableSettings.words,
+        pos_dim: int = TableSettings.pos_dim,
+        seed: int = TableSettings.seed,
     ):
         self._started = time.perf_counter()
         self._seed = whole_number(seed, "seed", 0, MAX_SEED)

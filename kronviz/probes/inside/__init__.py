@@ -18,7 +18,7 @@ Notable:
 from kronviz.probes.inside.patching import THINGS
 from kronviz.probes.inside.probe import PARTS, Followed, InsideSettings, inside, run
 from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
-from kronviz.probes.inside.survey import Survey, survey
+from kronviz.probes.inside.survey import Survey, SurveySettings, survey
 
 __all__ = [
     "PARTS",
@@ -29,6 +29,7 @@ __all__ = [
     "InsideSettings",
     "PatchMap",
     "Survey",
+    "SurveySettings",
     "inside",
     "run",
     "survey",

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-from kronviz.predictor import Predictor
 from kronviz.probes.inside.damage import Outcome
 from kronviz.probes.inside.report import BYTES, ArmInside, Inside
-from kronviz.probes.inside.survey import Survey, survey
-from kronviz.probes.pairs import load_pairs
+from kronviz.probes.inside.survey import Survey
 
 PLACES = {
     "word": "stream at the misspelled word",
@@ -80,17 +75,6 @@ def rows(result: Inside) -> list[dict[str, object]]:
                         }
                     )
     return table
-
-
-def add_survey_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `survey`."""
-    parser.add_argument("--pairs", type=Path, help="file of pairs (default: ours)")
-
-
-def run_survey(predictor: Predictor, options: argparse.Namespace, progress: Any) -> Survey:
-    """Run `survey` with parsed arguments."""
-    pairs = load_pairs(options.pairs)
-    return survey(predictor, pairs, seed=options.seed, progress=progress)
 
 
 def survey_lines(result: Survey) -> Iterator[str]:

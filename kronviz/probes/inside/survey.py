@@ -39,6 +39,7 @@ from kronviz.probes.intervals import (
 from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import PairSet
 from kronviz.progress import Progress, goes_on
+from kronviz.settings import setting
 
 PLACES = ("word", "last", "attention", "mlp")
 MAX_TOKENS = 64
@@ -102,11 +103,18 @@ class Survey:
     seconds: float
 
 
+@dataclass(frozen=True)
+class SurveySettings:
+    """The settings of `survey`, apart from the pairs."""
+
+    seed: int = setting(1, "Seed of the intervals")
+
+
 def survey(
     predictor: Predictor,
     pairs: PairSet,
     *,
-    seed: int = 0,
+    seed: int = SurveySettings.seed,
     progress: Progress | None = None,
 ) -> Survey:
     """Patch every pair in every arm.

@@ -17,7 +17,6 @@ from kronviz.app.components import (
     Markup,
     add_endpoint,
     alert,
-    answer,
     arm_name,
     box,
     element,
@@ -26,7 +25,7 @@ from kronviz.app.components import (
     marked,
     millions,
     number,
-    optional,
+    of_pair,
     table,
 )
 from kronviz.app.context import Context
@@ -84,12 +83,9 @@ def build(context: Context) -> None:
 
 def method_endpoint(context: Context) -> Callable[..., Answer]:
     """Return the endpoint with the picture's numbers, for the API and for agents."""
-
-    def asked(settings: Callable[[], MethodSettings], pair: str = "") -> Answer:
-        return answer(
-            lambda: method(predictor=context.predictor(optional(pair, "pair")), **vars(settings()))
-        )
-
+    asked = of_pair(
+        context.predictor, lambda models, given: method(predictor=models, **vars(given))
+    )
     return endpoint(MethodSettings, asked, "method", METHOD, PAIR)
 
 

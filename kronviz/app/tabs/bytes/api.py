@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kronviz.app.components import PAIR, Answer, add_endpoint, answer, optional
+from kronviz.app.components import PAIR, Answer, add_endpoint, answer, of_pair
 from kronviz.app.context import Context
 from kronviz.maps.neighbors import NeighborSettings, neighbors
 from kronviz.predictor import Predictor
@@ -46,10 +46,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     def published(
         settings: type, name: str, says: str, ask: Callable[[Predictor, Any], object], order: str
     ) -> Callable[..., Answer]:
-        def asked(checked: Callable[[], Any], pair: str = "") -> Answer:
-            return answer(lambda: ask(context.predictor(optional(pair, "pair")), checked()))
-
-        return endpoint(settings, asked, name, says, PAIR, order.split())
+        return endpoint(settings, of_pair(context.predictor, ask), name, says, PAIR, order.split())
 
     def walk(predictor: Predictor, asked: WalkSettings) -> object:
         kinds = [asked.kind] if asked.kind else None

@@ -22,6 +22,7 @@ from kronviz.app.components import (
     Markup,
     alert,
     clean_text,
+    control,
     element,
     head,
     html_part,
@@ -40,7 +41,7 @@ from kronviz.app.tabs.bytes.method import picture
 from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import InputError
 from kronviz.probes.byteview import encode
-from kronviz.probes.collisions import RULES, Collisions, collisions
+from kronviz.probes.collisions import RULES, Collisions, CollisionSettings, collisions
 from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
 from kronviz.probes.method import method
 from kronviz.probes.stringpair import compare_strings
@@ -139,13 +140,15 @@ def build(context: Context) -> None:
         with gr.Row(elem_id="kv-byte-collision-controls"):
             listed = gr.Radio(
                 [(bytes_lists.vocabulary_name(n), n) for n in VOCABULARIES],
-                value=next(iter(VOCABULARIES)),
+                value=CollisionSettings.vocabulary,
                 label="List the tokens of",
             )
-            rule = gr.Radio(
-                [(rule.label, name) for name, rule in RULES.items()],
+            rule = control(
+                CollisionSettings,
+                "rule",
+                "with bytes by",
+                choices=[(rule.label, name) for name, rule in RULES.items()],
                 value="reference",
-                label="with bytes by",
             )
         shared = html_part(
             element("p", "Counting takes a few seconds the first time.", class_="kv-quiet"),

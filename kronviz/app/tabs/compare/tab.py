@@ -16,13 +16,16 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from kronviz.app.components import (
+    PAIR,
     Answer,
+    Fields,
     Markup,
     add_endpoint,
     alert,
@@ -37,7 +40,6 @@ from kronviz.app.components import (
     marked,
     optional,
     textbox,
-    typed,
     visible,
 )
 from kronviz.app.context import Context
@@ -49,13 +51,20 @@ from kronviz.predictor import Comparison, InputError, check_characters
 from kronviz.probes.examples import Example
 from kronviz.probes.input_words import input_words
 from kronviz.probes.pairs import load_pairs
+from kronviz.probes.robustness import MisspellingSettings
 from kronviz.results import to_dict
 from kronviz.serving import BATCH, Busy, Overtaken
-from kronviz.typos import KINDS, Kind, Misspelling, misspell
+from kronviz.settings import endpoint, setting
+from kronviz.typos import KINDS, Misspelling, misspell
 
-DEFAULT_KINDS = ("swap", "drop", "double", "insert", "neighbour")
-MAX_EDITS = 8
 EVERY = 46
+COMPARE = """Compare how two GPTs continue a clean and a misspelled text.
+
+The models differ only in their input embedding: "bpe" looks tokens up in a learned table, "kron"
+computes them from their bytes. The answer holds the tokens of both texts and, for each model, ten
+next tokens with their probability after either text, whether the first choice was kept, KL(clean ||
+typo) in nats, the cosine of the final hidden states, the drop in log-probability of the clean
+text's first choice, and the probability of the right answer where one is given."""
 KEPT_COMMAND = "python -m kronviz.probes.kept checkpoints/gpt2"
 _ASK = "(...values) => window.kronviz.ask(...values)"
 _TYPE = "(made) => { window.kronviz.misspelled(made); }"
@@ -67,10 +76,19 @@ _NEWEST = (
 )
 
 
+@dataclass(frozen=True)
+class CompareSettings:
+    """The texts to compare."""
+
+    clean: str = setting(..., "The text as it should be spelled")
+    typo: str = setting(..., "The same text, misspelled")
+    answer: str = setting("", "The word that should follow both texts; empty if that is not known")
+
+
 def build(context: Context) -> None:
     """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     examples, rule = first_examples(context)
-    opening = examples[0]
+    opening, manner = examples[0], Fields(MisspellingSettings)
     html_part(element("p", INTRO, class_="kv-intro"))
     fields = []
     with gr.Row(elem_id="kv-texts", equal_height=False):
@@ -85,14 +103,10 @@ def build(context: Context) -> None:
         html_part(_examples(examples, rule), "kv-tries")
     with gr.Row(elem_id="kv-manner"):
         with gr.Accordion(MANNER, open=False, elem_id="kv-how"):
-            kinds = gr.CheckboxGroup(
-                [(_kind_label(kind), name) for name, kind in KINDS.items()],
-                value=list(DEFAULT_KINDS),
-                label="Kinds of misspelling",
-            )
+            manner.kinds()
             with gr.Row(elem_classes="kv-lab-controls"):
-                strength = gr.Slider(1, MAX_EDITS, 1, step=1, label="Misspellings")
-                seed = gr.Number(1, label="Seed", precision=0, elem_classes="kv-lab-seed")
+                manner("edits", "Misspellings", minimum=1)
+                seed = manner.seed()
         edits = html_part(element("div", class_="kv-edits", role="status"), "kv-edited")
     html_part(picture(), "kv-now")
     pair = context.pair_field()
@@ -126,17 +140,15 @@ def build(context: Context) -> None:
             found = error
         return _drawn(context, found, int(asked), pair)
 
-    def misspelled(
-        clean: str, kinds: list[str], edits: int, seed: float | None
-    ) -> tuple[Any, str, float]:
-        number = int(seed or 0)
+    def misspelled(clean: str, *values: Any) -> tuple[Any, str, Any]:
         clean = clean_text(clean or "")
         try:
+            asked = manner.read(values)
             check_characters(clean)
-            made = misspell(clean, kinds=tuple(kinds), edits=int(edits), seed=number)
+            made = misspell(clean, kinds=asked.kinds, edits=asked.edits, seed=asked.seed)
         except ValueError as error:
-            return "", alert(str(error), "kv-edits kv-problem"), number
-        return made.text, _report(made), number + 1
+            return "", alert(str(error), "kv-edits kv-problem"), gr.skip()
+        return made.text, _report(made), asked.seed + 1
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
@@ -151,7 +163,7 @@ def build(context: Context) -> None:
     )
     button.click(
         misspelled,
-        [clean, kinds, strength, seed],
+        [clean, *manner.controls],
         [made_text, edits, seed],
         trigger_mode="once",
         queue=False,
@@ -170,32 +182,17 @@ def first_view(context: Context) -> Markup:
 def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
     """Return the endpoint for comparisons of plain strings, for the API and for agents."""
 
-    async def compare(clean: str, typo: str, pair: str = "", answer: str = "") -> Answer:
-        """Compare how two GPTs continue a clean and a misspelled text.
-
-        The models differ only in their input embedding: "bpe" looks tokens up in a learned table,
-        "kron" computes them from their bytes. The answer holds the tokens of both texts and, for
-        each model, ten next tokens with their probability after either text, whether the first
-        choice was kept, KL(clean || typo) in nats, the cosine of the final hidden states, the
-        drop in log-probability of the clean text's first choice, and the probability of the right
-        answer where one is given.
-
-        Args:
-            clean: The text as it should be spelled.
-            typo: The same text, misspelled.
-            pair: Which pair of models answers; empty for the default pair.
-            answer: The word that should follow both texts; empty if that is not known.
-        """
+    async def compare(settings: Callable[[], CompareSettings], pair: str = "") -> Answer:
         try:
-            right = optional(answer, "answer")
-            comparisons = context.comparisons(optional(pair, "pair"))
-            waiting = comparisons.submit(typed(clean, "clean"), typed(typo, "typo"), answer=right)
+            asked, comparisons = settings(), context.comparisons(optional(pair, "pair"))
+            waiting = comparisons.submit(asked.clean, asked.typo, answer=asked.answer)
             comparison = await asyncio.wrap_future(waiting)
             return to_dict(comparison)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    return compare
+    order = "clean typo pair answer".split()
+    return endpoint(CompareSettings, compare, "compare", COMPARE, PAIR, order)
 
 
 def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
@@ -308,11 +305,6 @@ def _rule(rule: str) -> Markup:
         element("p", "Reproduce with ", element("code", KEPT_COMMAND), class_="kv-command"),
         class_="kv-rule",
     )
-
-
-def _kind_label(kind: Kind) -> str:
-    """Return the label of a kind and its effect on a word."""
-    return f"{kind.label}: {kind.example.rpartition(' → ')[2]}"
 
 
 def _report(made: Misspelling) -> Markup:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from kronviz.app.components import PAIR, QUEUE, Answer, add_endpoint, answer, optional, still_there
+from kronviz.app.components import PAIR, QUEUE, Answer, add_endpoint, of_pair, still_there
 from kronviz.app.context import Context
 from kronviz.generation import GenerationSettings, side_by_side
 from kronviz.predictor import Predictor
 from kronviz.probes import echo
 from kronviz.probes.layers import layers
-from kronviz.settings import endpoint
+from kronviz.settings import NoSettings, endpoint
 
 Result = TypeVar("Result")
 GENERATE = """Continue a text with both models, from the same random numbers.
@@ -27,6 +27,12 @@ Each string is put into each prompt and read in three ways: as its own tokens by
 "kron", and by "kron" as one position made of its bytes. The answer holds for each way the share of
 continuations that repeat the whole string, with its 95% interval, the longest piece repeated beside
 what chance gives, and every continuation."""
+LAYERS = """Ask what is near a word at every depth of both models, and where look-alikes separate.
+
+For the words of six families: which share of the ten nearest tokens has another canonical form
+(other_form), holds the family's root (holds_root) or belongs to the family (in_family), entering
+the first block and after each. And the mean cosine by depth of words with their misspellings, of
+the ends of the two sentences, and of words one letter apart."""
 
 
 def add_endpoints(context: Context) -> None:
@@ -53,43 +59,33 @@ def by_turns(steps: Iterator[Result]) -> Iterator[Result]:
 def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """Return the endpoints, functions of plain values, for the API and for agents."""
 
-    def models(pair: str) -> Predictor:
-        return context.predictor(optional(pair, "pair"))
+    def generate(models: Predictor, asked: GenerationSettings) -> object:
+        there = still_there()
+        steps = side_by_side(models, [asked.prompt], asked.sampler, asked.forced or None)
+        for generation in by_turns(steps):
+            last = generation
+            there()
+        return last
 
-    Ask = Callable[[], Any]
+    def published(
+        settings: type,
+        ask: Callable[[Predictor, Any], object],
+        name: str,
+        says: str,
+        queue: str | None = QUEUE,
+        order: Sequence[str] = (),
+    ) -> Callable[..., Answer]:
+        asked = of_pair(context.predictor, ask, queue)
+        return endpoint(settings, asked, name, says, PAIR, order)
 
-    def generate(settings: Ask, pair: str = "") -> Answer:
-        def ask() -> object:
-            asked: GenerationSettings = settings()
-            slot, there = asked.forced or None, still_there()
-            texts = [asked.prompt]
-            for generation in by_turns(side_by_side(models(pair), texts, asked.sampler, slot)):
-                last = generation
-                there()
-            return last
-
-        return answer(ask)
-
-    def echo_(settings: Ask, pair: str = "") -> Answer:
-        return answer(lambda: echo.run(models(pair), settings(), still_there()), QUEUE)
-
-    def layers_(pair: str = "") -> Answer:
-        """Ask what is near a word at every depth of both models, and where look-alikes separate.
-
-        For the words of six families: which share of the ten nearest tokens has another canonical
-        form (other_form), holds the family's root (holds_root) or belongs to the family
-        (in_family), entering the first block and after each. And the mean cosine by depth of words
-        with their misspellings, of the ends of the two sentences, and of words one letter apart.
-
-        Args:
-            pair: Which pair of models is asked; empty for the default pair.
-        """
-        return answer(lambda: layers(models(pair), still_there()), QUEUE)
-
-    layers_.__name__ = "layers"
     order = "prompt forced temperature top_p max_tokens seed repeat_limit pair".split()
     return (
-        endpoint(GenerationSettings, generate, "generate", GENERATE, PAIR, order),
-        endpoint(echo.EchoSettings, echo_, "echo", ECHO, PAIR),
-        layers_,
+        published(GenerationSettings, generate, "generate", GENERATE, None, order),
+        published(
+            echo.EchoSettings,
+            lambda models, asked: echo.run(models, asked, still_there()),
+            "echo",
+            ECHO,
+        ),
+        published(NoSettings, lambda models, _: layers(models, still_there()), "layers", LAYERS),
     )

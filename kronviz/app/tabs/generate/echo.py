@@ -12,7 +12,6 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
-    MAX_SEED,
     QUIET,
     Fields,
     Markup,
@@ -20,7 +19,6 @@ from kronviz.app.components import (
     arm_name,
     box,
     buttons,
-    clean_text,
     connect,
     count,
     downloads,
@@ -43,8 +41,7 @@ from kronviz.app.components import (
 )
 from kronviz.app.context import Context
 from kronviz.checkpoint_files import CheckpointError
-from kronviz.generation import SLOT, Sampler
-from kronviz.lines import split_lines
+from kronviz.generation import SLOT
 from kronviz.probes.echo import (
     PROMPTS,
     SLOTTED,
@@ -54,11 +51,10 @@ from kronviz.probes.echo import (
     EchoRun,
     EchoSettings,
     echo_of,
-    echo_plan,
+    planned,
 )
 from kronviz.probes.kept import ECHO, Kept, kept
 from kronviz.probes.tables import echo_rows
-from kronviz.strings import whole_number
 
 SHOWN = 60
 _TITLES = (
@@ -80,7 +76,7 @@ def build(context: Context, pair: gr.Radio) -> None:
         "repeat the string?",
     )
     with gr.Row(elem_classes="kv-lab-controls kv-echo-controls"):
-        strings = fields(
+        fields(
             "strings",
             "Words, comma-separated",
             value=", ".join(STRINGS[:8]),
@@ -88,12 +84,11 @@ def build(context: Context, pair: gr.Radio) -> None:
             max_lines=4,
             elem_id="kv-echo-strings",
         )
-        seeds = fields("seeds", "Continuations of each prompt")
+        fields("seeds", "Continuations of each prompt")
         stored = _kept(context.folder())
         # The fields show the settings of the figures below.
-        given = {"value": stored.report.sampler.seed} if stored else {}
-        seed = fields("seed", "Seed", elem_classes="kv-lab-seed", **given)
-    prompts = fields(
+        fields.seed(value=stored.report.sampler.seed if stored else EchoSettings.seed)
+    fields(
         "prompts",
         f"Prompts, one a line, with {SLOT} for the string",
         value="\n".join(PROMPTS),
@@ -105,18 +100,10 @@ def build(context: Context, pair: gr.Radio) -> None:
     shown = html_part(opening(context.folder()), "kv-echo-shown")
     pair.change(lambda models: opening(context.folder(models)), pair, shown, queue=False, **QUIET)
 
-    def steps(
-        strings: str, prompts: str, seeds: float, seed: Any, models: str | None, visitor: str
-    ) -> Iterator[tuple[Any, ...]]:
+    def steps(models: str | None, strings: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
+        *values, visitor = rest
         predictor = context.predictor(models)
-        sampler = Sampler(seed=whole_number(seed, "The seed", 0, MAX_SEED))
-        plan = echo_plan(
-            predictor,
-            [part.strip() for part in clean_text(strings or "").replace("\n", ",").split(",")],
-            split_lines(clean_text(prompts or "")),
-            seeds=int(seeds),
-            sampler=sampler,
-        )
+        plan = planned(predictor, fields.read([(strings or "").replace(",", "\n"), *values]))
         stages = runs.stages(
             visitor,
             (predictor.pair, plan),
@@ -127,7 +114,7 @@ def build(context: Context, pair: gr.Radio) -> None:
             bar = progress(stage.done, stage.asked, stage.running, "continuation")
             yield stage, echo_view(stage.result, bar, running=stage.running)
 
-    connect(runs, press, steps, [strings, prompts, seeds, seed, pair], [shown])
+    connect(runs, press, steps, [pair, *fields.controls], [shown])
     remember("generate", fields.named, {"echo": press.run})
 
 

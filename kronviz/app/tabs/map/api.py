@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kronviz.app.components import PAIR, Answer, add_endpoint, answer, optional, still_there
+from kronviz.app.components import PAIR, Answer, add_endpoint, answer, of_pair, still_there
 from kronviz.app.context import Context
 from kronviz.maps import lookup
 from kronviz.maps.fresh import lay_out_words
@@ -58,9 +58,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
         order: str,
         returns: Any = Answer,
     ) -> Callable[..., Any]:
-        def asked(checked: Callable[[], Any], pair: str = "") -> Any:
-            return answer(lambda: ask(context.predictor(optional(pair, "pair")), checked()))
-
+        asked = of_pair(context.predictor, ask)
         return endpoint(settings, asked, name, says, PAIR, order.split(), returns)
 
     def points(predictor: Predictor, asked: MapSettings) -> Answer:

@@ -13,11 +13,11 @@ from kronviz.app.components import (
     Answer,
     add_endpoint,
     answer,
+    of_pair,
     optional,
     still_there,
 )
 from kronviz.app.context import Context
-from kronviz.passages import CONTEXT, CONTINUATION
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep
 from kronviz.probes.continuation import ContinuationSettings, continuation_of
@@ -25,7 +25,7 @@ from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.minimal_pairs import MinimalPairSettings
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness
-from kronviz.settings import endpoint, setting
+from kronviz.settings import endpoint, narrowed, setting
 
 ROBUSTNESS = """Measure how steady both models are over clean/misspelled pairs of texts.
 
@@ -65,8 +65,8 @@ class DocumentSettings(ContinuationSettings):
         "passages of a text that no model was trained on",
     )
     count: int = setting(100, "Passages to cut from the documents", low=1, high=200)
-    context: int = setting(CONTEXT, "Clean tokens before the cut", low=4, high=128)
-    tokens: int = setting(CONTINUATION, "Tokens after the cut that are scored", low=1, high=64)
+    context: int = narrowed(ContinuationSettings, "context", low=4, high=128)
+    tokens: int = narrowed(ContinuationSettings, "tokens", high=64)
 
 
 def add_endpoints(context: Context) -> None:
@@ -103,9 +103,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
         return answer(ask, QUEUE)
 
-    def plain(probe: Any, *queue: str) -> Callable[..., Answer]:
-        return lambda settings, pair="": answer(
-            lambda: probe.run(models(pair), settings(), still_there()), *queue
+    def plain(probe: Any, queue: str | None = None) -> Callable[..., Answer]:
+        return of_pair(
+            context.predictor, lambda models, asked: probe.run(models, asked, still_there()), queue
         )
 
     def continuation_(settings: Ask, pair: str = "") -> Answer:

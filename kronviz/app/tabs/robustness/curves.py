@@ -23,10 +23,8 @@ from kronviz.app.components import (
     empty,
     head,
     html_part,
-    kinds_part,
     plot,
     running,
-    seed_part,
 )
 from kronviz.app.tabs.robustness import sweep as lab_sweep
 from kronviz.checkpoint_files import CheckpointError
@@ -35,7 +33,6 @@ from kronviz.predictor import Predictor
 from kronviz.probes import recovery, sweep
 from kronviz.probes.kept import RECOVERY, SWEEP, Kept, Kind, kept
 from kronviz.probes.robustness import METRICS
-from kronviz.typos import KINDS
 
 Section = tuple[Mapping[str, gr.components.Component], gr.Button]
 """The controls of a section by name, and its run button."""
@@ -111,9 +108,9 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
             # As many as in the curves below.
             **({"value": stored.report.sentences} if stored else {}),
         )
-        fields.take("seed", seed_part())
+        fields.seed()
     with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
-        fields.take("kinds", kinds_part(tuple(KINDS), "Kinds of misspelling"))
+        fields.kinds(elem_classes="kv-lab-kinds")
     press = buttons("Run the sweep", "kv-lab-sweep")
 
     figure, first = sweep_opening(context, context.default, "kl_nats")
@@ -175,7 +172,7 @@ def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     fields = Fields(recovery.RecoverySettings)
     with gr.Row(elem_classes="kv-lab-controls"):
         fields("repeats", "Misspellings of each passage")
-        fields.take("seed", seed_part())
+        fields.seed()
     press = buttons("Run the passages", "kv-lab-recovery")
 
     figure, first = recovery_opening(context, context.default)

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from kronviz.app.components import (
-    MAX_SEED,
     QUIET,
     Fields,
     Line,
@@ -31,11 +30,10 @@ from kronviz.app.components import (
     head,
     html_part,
     kept_run,
-    kinds_part,
     refused,
     remember,
     running,
-    seed_part,
+    textbox,
     uploaded_file,
 )
 from kronviz.app.context import Context
@@ -52,7 +50,6 @@ from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness, summarise
-from kronviz.strings import whole_number
 from kronviz.typos import KEYBOARDS
 from kronviz.typos.words import find_words
 
@@ -111,7 +108,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             label="What is read",
             elem_id="kv-lab-source",
         )
-        fields.take("seed", seed_part())
+        fields.seed()
     with gr.Column(visible=False, elem_classes="kv-lab-given") as with_file:
         file = uploaded_file(
             label="JSON, JSONL, CSV or TSV with “clean” and “typo”, "
@@ -129,7 +126,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             max_lines=10,
             elem_id="kv-lab-mine",
         )
-        fields.take("kinds", kinds_part(sensitivity.KINDS, "Kinds of misspelling"))
+        fields.kinds(elem_classes="kv-lab-kinds")
         with gr.Row(elem_classes="kv-lab-controls"):
             fields("edits", "Misspellings in each sentence", minimum=1)
             fields("share", "Or in so many per cent of its words", step=5)
@@ -192,25 +189,25 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         "right one more probability, and still when the words around it are misspelled?",
     )
     fields = Fields(minimal_pairs.MinimalPairSettings)
-    sentences = gr.Textbox(
-        MINIMAL,
-        label="One pair a line: right sentence | wrong sentence; or BLiMP’s JSON",
+    fields(
+        "sentences",
+        "One pair a line: right sentence | wrong sentence; or BLiMP’s JSON",
+        value=MINIMAL,
         lines=4,
         max_lines=10,
         elem_id="kv-lab-minimal-pairs",
     )
-    fields.take("sentences", sentences)
     with gr.Row(elem_classes="kv-lab-controls"):
-        seed = fields.take("seed", seed_part())
+        fields.seed()
     press = buttons("Run the sentences", "kv-lab-minimal")
     few = minimal_pairs.parse_pairs(MINIMAL, "The text")
     first = minimal_pairs.minimal_pairs(context.predictor(), few, conditions=(CLEAN,))
     shown = html_part(minimal_view(first), "kv-lab-minimal-table")
 
-    def steps(lines: str, seed: Any, models: str | None, visitor: str) -> Iterator[tuple[Any, ...]]:
+    def steps(models: str | None, lines: str, seed: Any, visitor: str) -> Iterator[tuple[Any, ...]]:
         predictor = context.predictor(models)
-        number = whole_number(seed, "The seed", 0, MAX_SEED)
         given = minimal_pairs.parse_pairs(clean_text(lines or ""), "The text", MAX_MINIMAL)
+        number = fields.read([lines, seed]).seed
         stages = runs.stages(
             visitor,
             ("minimal", predictor.pair, given, number),
@@ -222,7 +219,7 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             done = stage.result
             yield stage, running(stage, "pair") if done is None else minimal_view(done)
 
-    connect(runs, press, steps, [sentences, seed, pair], [shown])
+    connect(runs, press, steps, [pair, *fields.controls], [shown])
     return fields.named, press.run
 
 
@@ -235,16 +232,7 @@ def _sentence_section(
         "typo is followed through the rest of the sentence.",
     )
     with gr.Row(elem_classes="kv-lab-controls", elem_id="kv-lab-one"):
-        text = gr.Textbox(
-            TEXT,
-            label="Any sentence",
-            placeholder="Type a sentence",
-            max_lines=3,
-            elem_id="kv-lab-text",
-            html_attributes=gr.InputHTMLAttributes(
-                spellcheck=False, autocorrect="off", autocapitalize="off", autocomplete="off"
-            ),
-        )
+        text = textbox("Any sentence", TEXT, "kv-lab-text", "Type a sentence", most=3)
         word = gr.Slider(
             1, len(find_words(TEXT)), WORD, step=1, label="Word to follow", elem_id="kv-lab-word"
         )

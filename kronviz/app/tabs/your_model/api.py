@@ -59,9 +59,10 @@ def add_endpoints(context: Context) -> None:
     add_endpoint(table_of_bytes, QUEUE)
     # Files come through components, which check the paths that a visitor may name.
     files = [uploaded_file(visible=False) for _ in range(2)]
-    text = gr.Textbox(visible=False)
+    text = gr.Textbox(TableSettings.tensor, visible=False)
     words = gr.JSON(visible=False)
-    numbers = [gr.Number(value, precision=0, visible=False) for value in (16, 0, 1)]
+    defaults = TableSettings.pos_dim, TableSettings.map_tokens, TableSettings.seed
+    numbers = [gr.Number(value, precision=0, visible=False) for value in defaults]
     on_map = gr.Checkbox(visible=False)
     gr.Button(visible=False).click(
         offer(table_of_files, "table_of_files", QUEUE),
@@ -95,14 +96,11 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             answer["spaces"] = list(own.spaces)
         return answer
 
-    def table(
-        settings: Ask, model: str = "", tensor: str = "", pair: str = "", on_map: bool = False
-    ) -> Answer:
+    def table(settings: Ask, model: str = "", pair: str = "", on_map: bool = False) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
-            name = optional(tensor, "tensor")
             if optional(model, "model"):
-                found = fetch(model, name, progress=wanted)
+                found = fetch(model, asked.tensor, progress=wanted)
                 source, given = found.name, (found.table, found.tokens)
             else:
                 predictor = models(pair)
@@ -112,16 +110,11 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         return answer(ask, QUEUE)
 
     def table_of_files(
-        settings: Ask,
-        vectors: str | None,
-        tokens: str | None,
-        tensor: str | None = None,
-        on_map: bool | None = False,
+        settings: Ask, vectors: str | None, tokens: str | None, on_map: bool | None = False
     ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
-            name = optional(tensor, "tensor")
-            given = read_files(vectors, tokens, name, wanted)
+            given = read_files(vectors, tokens, asked.tensor, wanted)
             path = Path(vectors or tokens or "")
             return answered(given, path.name, asked, on_map, wanted)
 
@@ -133,7 +126,6 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         tokens: str = "",
         vectors_name: str = "vectors.safetensors",
         tokens_name: str = "tokenizer.json",
-        tensor: str = "",
     ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
@@ -149,12 +141,11 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                         "model for /table."
                     )
                 beside = second[0] if second else None
-                given = read_files(first, beside, optional(tensor, "tensor"), wanted)
+                given = read_files(first, beside, asked.tensor, wanted)
                 return answered(given, first.name, asked, False, wanted)
 
         return answer(ask, QUEUE)
 
-    tensor = (str, "", "Name of the table, where it is not found by itself")
     return (
         endpoint(
             TableSettings,
@@ -168,7 +159,6 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                     "A public model on the Hugging Face Hub, whose table is fetched; empty for the "
                     "bpe model of the pair",
                 ),
-                "tensor": tensor,
                 "pair": (
                     str,
                     "",
@@ -202,7 +192,6 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                     "The tokens: tokenizer.json, tokenizer.model, vocab.json, vocab.txt or a JSON "
                     "list; empty where the vectors' file holds them",
                 ),
-                "tensor": (str | None, None, tensor[2]),
                 "on_map": (bool, False, "As for /table"),
             },
             "vectors tokens tensor words pos_dim map_tokens seed on_map".split(),
@@ -231,7 +220,6 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                     "Name of the first file, whose ending says what it is",
                 ),
                 "tokens_name": (str, "tokenizer.json", "Name of the second"),
-                "tensor": tensor,
             },
             "vectors tokens vectors_name tokens_name tensor words pos_dim map_tokens seed".split(),
         ),

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from kronviz.app.components import (
-    MAX_SEED,
     QUIET,
     Fields,
     Markup,
@@ -60,7 +59,6 @@ from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
 from kronviz.probes.kept_table import kept_table
 from kronviz.probes.own_model import Shelf, as_own_model
 from kronviz.progress import Progress, Step
-from kronviz.strings import whole_number
 
 OURS, FILES, HUB = "ours", "files", "hub"
 STOPPED = "Stopped. What was measured is kept below."
@@ -106,16 +104,17 @@ def build(context: Context) -> None:
             elem_id="kv-table-model",
         )
     with gr.Row(elem_classes="kv-lab-controls"):
-        words = fields("words", "Words to look at", max_lines=1, elem_id="kv-table-words")
-        count = fields("map_tokens", "Tokens on the map", value=MAP_TOKENS, step=100)
-        seed = fields("seed", "Seed", elem_classes="kv-lab-seed")
+        fields("words", "Words to look at", max_lines=1, elem_id="kv-table-words")
+        fields("map_tokens", "Tokens on the map", value=MAP_TOKENS, step=100)
+        fields.seed()
     with (
         gr.Accordion("More settings", open=False, elem_classes="kv-lab-fold"),
         gr.Row(elem_classes="kv-lab-controls"),
     ):
-        pos_dim = fields("pos_dim", "Positions of the byte code")
-        tensor = gr.Textbox(
-            label="Name of the tensor, where it is not found by itself",
+        fields("pos_dim", "Positions of the byte code")
+        fields(
+            "tensor",
+            "Name of the tensor, where it is not found by itself",
             placeholder="model.embed_tokens.weight",
             max_lines=1,
         )
@@ -138,15 +137,12 @@ def build(context: Context) -> None:
     )
 
     def steps(
-        chosen: str, vectors: str | None, tokens: str | None, tensor: str, model: str, words: str,
-        count: float, pos_dim: float, seed: Any, models: str | None, visitor: str,
+        chosen: str, vectors: str | None, tokens: str | None, model: str, models: str | None,
+        words: str | None, *rest: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        asked: dict[str, Any] = {
-            "words": clean_text(words or "").replace(",", " ").split(),
-            "pos_dim": int(pos_dim),
-            "seed": whole_number(seed, "The seed", 0, MAX_SEED),
-        }
-        tensor = clean_text(tensor or "").strip()
+        *values, visitor = rest
+        asked = fields.read(["\n".join((words or "").replace(",", " ").split()), *values])
+        tensor = asked.tensor.strip()
         read: Source
         key: tuple[Any, ...]
         if chosen == FILES:
@@ -156,17 +152,17 @@ def build(context: Context) -> None:
         else:
             predictor = context.predictor(models)
             key, read = (predictor.pair,), _ours(predictor)
-        key = (chosen, *key, *map(str, asked.items()), int(count))
+        key = (chosen, *key, asked)
         own = chosen == OURS
         shelf = None if own else Kept(context.shelf, visitor.rpartition("/")[2])
-        for stage, found in measured(runs, visitor, key, read, asked, int(count), shelf):
+        for stage, found in measured(runs, visitor, key, read, asked, shelf):
             yield stage, *_pictures(found.report), report_view(*found)
 
-    inputs = [source, vectors, tokens, tensor, model, words, count, pos_dim, seed, pair]
+    inputs = [source, vectors, tokens, model, pair, *fields.controls]
     connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
     remember(
         "your-model",
-        {"source": source, "model": model, **fields.named, "tensor": tensor},
+        {"source": source, "model": model, **fields.named},
         {"measured": press.run},
         by_hand={"source": HUB},
     )
@@ -207,8 +203,7 @@ def measured(
     visitor: str,
     key: tuple[Any, ...],
     read: Source,
-    asked: dict[str, Any],
-    count: int,
+    asked: TableSettings,
     kept: Kept | None = None,
 ) -> Iterator[tuple[Stage[CrossModelReport], Found]]:
     """Yield the probe's stages: the report as soon as there is one, and the current activity.
@@ -231,7 +226,14 @@ def measured(
     def looked_up(tell: Progress) -> CrossModelReport:
         nonlocal probe
         assert table is not None
-        probe = TableProbe(table[1], table[2], source=table[0], **asked)
+        probe = TableProbe(
+            table[1],
+            table[2],
+            source=table[0],
+            words=asked.words,
+            pos_dim=asked.pos_dim,
+            seed=asked.seed,
+        )
         return probe.neighbors()
 
     def figured(tell: Progress) -> CrossModelReport:
@@ -240,12 +242,12 @@ def measured(
 
     def spaces(tell: Progress) -> OwnModel:
         assert table is not None
-        return as_own_model(table[1], table[2], source=table[0], pos_dim=asked.get("pos_dim", 16))
+        return as_own_model(table[1], table[2], source=table[0], pos_dim=asked.pos_dim)
 
     def mapped(tell: Progress) -> CrossModelReport:
         assert probe is not None
         assert found.report is not None
-        return probe.lay_out(found.report, count, tell)
+        return probe.lay_out(found.report, asked.map_tokens, tell)
 
     tasks: list[tuple[str, Callable[..., Any]]] = [
         ("Reading the table …", read),
@@ -254,7 +256,7 @@ def measured(
     ]
     if kept:
         tasks.append(("Making it a space of the map …", spaces))
-    if count:
+    if asked.map_tokens:
         tasks.append(("Laying out a picture …", mapped))
     for words, task in tasks:
         found = found._replace(doing=share_bar(words, 0.0))
