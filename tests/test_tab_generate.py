@@ -155,7 +155,7 @@ def test_a_link_is_read_and_nonsense_in_it_is_replaced(context: Context) -> None
     assert (mode, slotted, string, seed, top_p) == ("slot", "A {} b", "zyx", 7, 0.5)
     assert (temperature, tokens, repeat, pair) == (0.7, 30, 5, "toy")
     odd = generate._from_link(
-        "?tab=generate&mode=x&seed=1e9&temperature=nan&max_tokens=9999&pair=..%2F..", context
+        "?tab=generate&mode=x&seed=1e99&temperature=nan&max_tokens=9999&pair=..%2F..", context
     )
     assert odd is not None
     assert odd[0] == "clean"

@@ -197,9 +197,11 @@ def test_links_bring_settings_back_and_nothing_that_a_control_could_not_have() -
             "seed": gr.Number(1, precision=0, minimum=0),
             "text": gr.Textbox("a"),
         }
+    rules = {f"lab.{name}": links.rule_of(part) for name, part in parts.items()}
+    rules["lab.count"] = links.rule_of(parts["count"], 20)
 
     def restored(query: str) -> list[Any]:
-        return links.restored(query, "lab", parts, {"count": 20})
+        return links.restored(query, "lab", rules)
 
     def left(value: Any) -> bool:
         return isinstance(value, dict) and value.get("__type__") == "update"
@@ -212,3 +214,42 @@ def test_links_bring_settings_back_and_nothing_that_a_control_could_not_have() -
     for query in ("lab.source=x", "lab.count=21", "lab.count=1.5", "lab.seed=-1", "lab.seed=nan",
                   "lab.seed=1e999", "lab.seed=999999999999", "lab.count=x", ""):  # fmt: skip
         assert all(map(left, restored(f"?tab=lab&{query}"))), query
+
+
+def test_what_of_a_link_cannot_be_followed_is_said_in_one_sentence() -> None:
+    known: links.Links = {}
+    links.declare(known, "", {"pair": links.choice(["tiny", "gpt2"])})
+    links.declare(known, "lab", {
+        "lab.seed": links.amount(0, None), "lab.heat": links.amount(0, 2, whole=False),
+        "lab.kinds": links.choices(["swap", "drop"]), "lab.on": links.choice([True, False]),
+        "lab.at": links.matching("[0-9]+,[0-9]+", "a place"), "lab.text": links.any_text,
+    })  # fmt: skip
+
+    def said(query: str) -> str:
+        sentence = links.ignored(query, known, ["first", "lab"], {"old": "lab"})
+        begin, end = "This link can be followed in part only: ", ". For the rest, "
+        assert not sentence or (sentence.startswith(begin) and end in sentence)
+        return sentence.removeprefix(begin).partition(end)[0]
+
+    for query in ("", "?", "?tab=lab", "?utm_source=x&fbclid=y&__theme=dark", "?tab=old",
+                  "?tab=first&lab.seed=x", "?tab=lab&other.seed=x&first.seed=x",
+                  "?tab=lab&lab.seed=7&lab.heat=1.5&lab.kinds=swap&lab.at=1,2&pair=tiny",
+                  f"?tab=lab&lab.text={'x' * 9_000}&lab.text2"):  # fmt: skip
+        assert said(query) == "", query
+    for query, expected in (
+        ("tab=lob", "there is no view 'lob'"),
+        ("tab=lab&lab.sed=3", "there is no 'lab.sed'"),
+        ("tab=lab&lab.seed=1e999", "lab.seed is '1e999', not a whole number from 0 to 2,147"),
+        ("tab=lab&lab.seed=nan", "lab.seed is 'nan', not a whole"),
+        ("tab=lab&lab.seed=1.5", "lab.seed is '1.5', not a whole"),
+        ("tab=lab&lab.heat=3", "lab.heat is '3', not a number from 0 to 2"),
+        ("tab=lab&lab.kinds=swap,spin", "lab.kinds has 'spin', not one of swap, drop"),
+        ("tab=lab&lab.at=1", "lab.at is '1', not a place"),
+        ("pair=large", "pair is 'large', not one of tiny, gpt2"),
+        ("tab=lab&lab.seed=1&lab.seed=2", "lab.seed is given 2 times, and the first counts"),
+        ("tab=lab&lab.text=%ED%A0%80", "characters that are not UTF-8 are shown as �"),
+        ("tab=old&lab.seed=1", "the view old is called lab now, so the link needs tab=lab"),
+        ("tab=lab&lab.a=1&lab.b=1&lab.c=1&lab.d=1", "; 1 more"),
+    ):
+        assert expected in said(f"?{query}"), query
+    assert len(said(f"?tab=lab&lab.seed={'9' * 9_000}")) < 200

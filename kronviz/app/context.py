@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import torch
@@ -44,6 +45,7 @@ class Context:
         tab: the view that is being laid out.
         shelf: the tables that visitors uploaded, kept as long as their files would be.
         shared: controls of Compare that other tabs follow: ``clean``, ``typo`` and ``right``.
+        links: what links to each view may contain, see `kronviz.app.components.links`.
         warming: functions that tabs want called once before their first visitor.
     """
 
@@ -54,6 +56,7 @@ class Context:
     tab: gr.Tab | None = None
     shelf: Shelf = field(default_factory=Shelf)
     shared: dict[str, gr.components.Component] = field(default_factory=dict)
+    links: dict[str, dict[str, Any]] = field(default_factory=dict)
     warming: list[Callable[[], object]] = field(default_factory=list)
 
     @property

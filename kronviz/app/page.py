@@ -23,10 +23,20 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from kronviz.app import theme
-from kronviz.app.components import Markup, alert, arm_name, element, html_part, join
+from kronviz.app.components import (
+    Markup,
+    alert,
+    amount,
+    arm_name,
+    declare,
+    element,
+    html_part,
+    join,
+    tell_ignored,
+)
 from kronviz.app.context import Context, warm
 from kronviz.app.explain import explained
-from kronviz.app.guide import guide
+from kronviz.app.guide import STEPS, guide
 from kronviz.app.navigation import Group, View, bar, skip_link, views
 from kronviz.app.server import address, uploads
 from kronviz.app.server import link_preview as preview
@@ -117,6 +127,7 @@ def build_app(context: Context) -> gr.Blocks:
         if context.predictors:
             html_part(bar(GROUPS, MOVED), "kv-bar")
             html_part(guide(), "kv-path")
+            said = html_part(Markup(""), "kv-ignored")
             selector = _selector(context)
             context = replace(context, selector=selector)
             with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
@@ -127,6 +138,8 @@ def build_app(context: Context) -> gr.Blocks:
                             html_part(words)
                         page.build(replace(context, tab=tab))
             selector.render()
+            declare(context.links, "", {"pair": selector, "step": amount(1, len(STEPS))})
+            tell_ignored(said, context.links, [page.name for page in TABS], MOVED)
             # Last: it takes ten seconds, and only visitors who recompute a layout need it.
             context.warming.append(lambda: compile_ahead().result())
             app.kronviz_first = _first(context)  # type: ignore[attr-defined]

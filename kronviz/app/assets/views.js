@@ -59,6 +59,9 @@
     const name = pressed?.id.replace(/^kv-tab-|-button$/g, "");
     if (name && own(name) === pressed && name !== current) {
       if (!quiet) history.pushState(history.state, "", addressed(name));
+      // What could not be followed of a link is said in its own view.
+      const ignored = document.getElementById("kv-ignored");
+      if (ignored && !quiet) ignored.style.display = "none";
       mark(name);
     }
     const link = event.target.closest?.(".kv-bar-of-views [data-view], [data-opens]");

@@ -4,7 +4,8 @@ Notable:
 
 - The browser writes: it gets the values of the controls, including those in closed folds, and keeps
   those that differ from the page's initial values, without asking the server.
-- The server reads: a value that is invalid for its control is ignored.
+- A view's entries are declared with a rule each (`remember`, `declare`). Whoever reads them, the
+  server or a script of the view, `tell_ignored` says on the page which ones cannot be followed.
 - Names include their tab, such as ``robustness.seed``, so that tabs do not read each other's.
 - A run that was started by hand is named in the link, which starts it again.
 """
@@ -12,18 +13,115 @@ Notable:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import gradio as gr
 
-MAX_QUERY = 8_000
-MAX_TEXT = 2_000
+from kronviz.app.components.html import Markup
+from kronviz.app.components.parts import alert
+from kronviz.strings import shown
+
 MAX_NUMBER = 2**31 - 1
+_TOLD, _LISTED = 3, 12
+"""Most problems of a link, and most choices of an entry, in one sentence."""
+
+Rule = Callable[[str], tuple[Any, str]]
+"""Maps an entry of a link to the value for its control, `gr.skip()` if there is none, and to what
+is wrong with the entry, such as "is 'x', not one of a, b"; empty if nothing is."""
+Links = dict[str, dict[str, Rule]]
+"""The entries that a link may have, by view; those under "" belong to every view."""
+
+
+def choice(values: Iterable[object]) -> Rule:
+    """Return the rule of an entry that is one of some values."""
+    by_name = {str(value): value for value in values}
+
+    def read(text: str) -> tuple[Any, str]:
+        if text in by_name:
+            return by_name[text], ""
+        return gr.skip(), f"is {shown(text)}, not {_one_of(by_name)}"
+
+    return read
+
+
+def choices(values: Collection[str]) -> Rule:
+    """Return the rule of an entry that is a list of some values, separated by commas."""
+
+    def read(text: str) -> tuple[Any, str]:
+        given = text.split(",")
+        unknown = [name for name in given if name not in values]
+        problem = f"has {shown(unknown[0])}, not {_one_of(values)}" if unknown else ""
+        return [name for name in given if name in values], problem
+
+    return read
+
+
+def amount(low: float | None, high: float | None, *, whole: bool = True) -> Rule:
+    """Return the rule of an entry that is a number between two limits."""
+    least = -MAX_NUMBER if low is None else low
+    most = MAX_NUMBER if high is None else high
+    kind = "a whole number" if whole else "a number"
+
+    def read(text: str) -> tuple[Any, str]:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most or (whole and value % 1):
+            return gr.skip(), f"is {shown(text)}, not {kind} from {least:,} to {most:,}"
+        return int(value) if whole else value, ""
+
+    return read
+
+
+def matching(pattern: str, what: str) -> Rule:
+    """Return the rule of an entry that a script of a view reads: all of it has to match."""
+
+    def read(text: str) -> tuple[Any, str]:
+        fits = re.fullmatch(pattern, text, re.ASCII)
+        return (text, "") if fits else (gr.skip(), f"is {shown(text)}, not {what}")
+
+    return read
+
+
+def any_text(text: str) -> tuple[str, str]:
+    """Apply the rule of an entry that is a text: its view says what is wrong with it."""
+    return text, ""
+
+
+def rule_of(control: gr.components.Component, highest: int | None = None) -> Rule:
+    """Return the rule of an entry that a control shows.
+
+    Args:
+        highest: its largest value, if its maximum depends on another control.
+    """
+    if isinstance(control, gr.CheckboxGroup):
+        return choices([str(value) for _, value in control.choices])
+    if isinstance(control, gr.Checkbox):
+        named = {"true": True, "false": False}
+        return lambda text: (named.get(text, gr.skip()), choice(named)(text)[1])
+    if isinstance(control, gr.Radio):
+        return choice(value for _, value in control.choices)
+    if isinstance(control, gr.Slider | gr.Number):
+        return amount(control.minimum, highest or control.maximum)
+    return any_text
+
+
+def declare(links: Links, view: str, entries: Mapping[str, Rule | gr.components.Component]) -> None:
+    """Declare what a link to a view may contain; ``view`` is empty for what every link may."""
+    links.setdefault(view, {}).update(
+        {
+            name: rule_of(entry) if isinstance(entry, gr.components.Component) else entry
+            for name, entry in entries.items()
+        }
+    )
 
 
 def remember(
+    links: Links,
     tab: str,
     parts: Mapping[str, gr.components.Component],
     runs: Mapping[str, gr.Button],
@@ -34,13 +132,17 @@ def remember(
     """Keep the controls of a tab in the page's address. Call inside a `gr.Blocks`.
 
     Args:
+        links: where the entries are declared.
         tab: name of the view, see `page.GROUPS`.
         parts: controls by their names in the address.
         runs: buttons by the names of their runs in the address.
         by_hand: values, by name, with which a link restores the controls but starts no run.
         highest: largest value of a control whose maximum depends on another control.
     """
-    names, controls = [f"{tab}.{name}" for name in parts], list(parts.values())
+    limits = highest or {}
+    rules = {f"{tab}.{name}": rule_of(made, limits.get(name)) for name, made in parts.items()}
+    declare(links, tab, rules | ({f"{tab}.run": choice(runs)} if runs else {}))
+    names, controls = list(rules), list(parts.values())
     defaults = [_written(control.value) for control in controls]
     buttons = {name: str(button.elem_id) for name, button in runs.items()}
     left = {f"{tab}.{name}": value for name, value in (by_hand or {}).items()}
@@ -59,7 +161,7 @@ def remember(
     search = gr.Textbox(visible=False)
     gr.on(  # Without a trigger it runs when the page opens.
         None,
-        lambda query: restored(str(query or ""), tab, parts, highest or {}),
+        lambda query: restored(str(query or ""), tab, rules),
         search,
         controls,
         js=f"() => [window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? '']",
@@ -74,47 +176,93 @@ def remember(
     )
 
 
-def restored(
-    query: str,
-    tab: str,
-    parts: Mapping[str, gr.components.Component],
-    highest: Mapping[str, int],
-) -> Any:
+def restored(query: str, tab: str, rules: Mapping[str, Rule]) -> Any:
     """Return each control's value from a link, or no changes if the link is for another tab."""
-    values = {name: found[0] for name, found in parse_qs(query.lstrip("?")[:MAX_QUERY]).items()}
+    values = first_values(query)
     if values.get("tab") != tab:
-        made = [gr.skip()] * len(parts)
+        made = [gr.skip()] * len(rules)
     else:
         made = [
-            _taken(control, values.get(f"{tab}.{name}"), highest.get(name))
-            for name, control in parts.items()
+            rule(values[name])[0] if name in values else gr.skip() for name, rule in rules.items()
         ]
     return made[0] if len(made) == 1 else made
 
 
-def _taken(control: gr.components.Component, text: str | None, highest: int | None) -> Any:
-    """Return the value that a text represents; `gr.skip()` if it is invalid for the control."""
-    if text is None:
-        return gr.skip()
-    if isinstance(control, gr.CheckboxGroup):
-        known = {value for _, value in control.choices}
-        return [name for name in text.split(",") if name in known]
-    if isinstance(control, gr.Checkbox):
-        return text == "true" if text in ("true", "false") else gr.skip()
-    if isinstance(control, gr.Radio):
-        return text if text in {value for _, value in control.choices} else gr.skip()
-    if isinstance(control, gr.Slider | gr.Number):
-        try:
-            value = float(text)
-        except ValueError:
-            return gr.skip()
-        low = control.minimum if control.minimum is not None else float("-inf")
-        high = highest or (control.maximum if control.maximum is not None else MAX_NUMBER)
-        whole = value == value and abs(value) <= MAX_NUMBER and value % 1 == 0
-        if not whole or not low <= value <= high:
-            return gr.skip()
-        return int(value)
-    return text[:MAX_TEXT]
+def tell_ignored(
+    line: gr.HTML, links: Links, views: Collection[str], moved: Mapping[str, str]
+) -> None:
+    """Say on the page what of a link cannot be followed. Call after all views.
+
+    Args:
+        line: the part of the page that says it.
+        views: the names of all views, the first one is the page's first.
+        moved: views by the names that older links use.
+    """
+    # Gradio does not watch a hidden component.
+    query = gr.Textbox(elem_classes="kv-gone", show_label=False, container=False)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    gr.on(None, None, None, query, js="() => location.search", **quiet)
+
+    def told(query: str) -> Markup:
+        said = ignored(str(query or ""), links, views, moved)
+        return alert(said, "kv-banner") if said else Markup("")
+
+    query.change(told, query, line, queue=False, **quiet)
+
+
+def ignored(query: str, links: Links, views: Collection[str], moved: Mapping[str, str]) -> str:
+    """Say in one sentence what of a link cannot be followed; empty if all of it can.
+
+    Arguments as for `tell_ignored`.
+    """
+    values, (first, *_) = first_values(query), views
+    asked = values.get("tab", first)
+    view = moved.get(asked, asked)
+    problems = []
+    if view not in views:
+        problems.append(f"there is no view {shown(asked)}")
+        view = first
+    elif view != asked and links.get(view, {}).keys() & values.keys():
+        problems.append(f"the view {asked} is called {view} now, so the link needs tab={view}")
+    rules = {**links.get("", {}), **links.get(view, {})}
+    for name, text in values.items():
+        if name in rules:
+            if problem := rules[name](text)[1]:
+                problems.append(f"{name} {problem}")
+        elif name.startswith(f"{view}."):
+            problems.append(f"there is no {shown(name)}")
+    pairs = _pairs(query)
+    problems += [
+        f"{name} is given {len(given)} times, and the first counts"
+        for name, given in pairs.items()
+        if len(given) > 1 and (name in rules or name == "tab")
+    ]
+    try:
+        unquote_to_bytes(query).decode()
+    except ValueError:
+        problems.append("characters that are not UTF-8 are shown as �")
+    if not problems:
+        return ""
+    more = [f"{len(problems) - _TOLD} more"] if problems[_TOLD:] else []
+    listed = "; ".join([*problems[:_TOLD], *more])
+    return (
+        f"This link can be followed in part only: {listed}. For the rest, the page shows its usual "
+        "values."
+    )
+
+
+def _pairs(query: str) -> dict[str, list[str]]:
+    return parse_qs(query.removeprefix("?"))
+
+
+def first_values(query: str) -> dict[str, str]:
+    """Return the entries of a link; the first one of those with the same name."""
+    return {name: given[0] for name, given in _pairs(query).items()}
+
+
+def _one_of(values: Collection[str]) -> str:
+    names = list(values)
+    return f"one of {', '.join(names[:_LISTED])}{' …' if names[_LISTED:] else ''}"
 
 
 def _written(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 
 from kronviz.app.components.html import Markup, element
-from kronviz.app.components.links import remember
+from kronviz.app.components.links import Links, remember
 from kronviz.app.components.numbers import marked
 from kronviz.app.components.parts import alert, html_part, progress_bar
 from kronviz.app.components.run_controls import QUIET, in_queue, next_number, place_part, tell_place
@@ -46,6 +46,7 @@ class Again(NamedTuple):
 
     def connect(
         self,
+        links: Links,
         view: str,
         pair: gr.Radio,
         parts: list[Any],
@@ -55,6 +56,7 @@ class Again(NamedTuple):
         """Let the buttons start and stop a measurement, and show the results of a new pair.
 
         Args:
+            links: where the view declares what a link may contain.
             view: its name in links.
             parts: components that show the result, after the status.
             measure: maps a pair of models and a stop flag to updates of the status and the parts,
@@ -97,7 +99,7 @@ class Again(NamedTuple):
         )
         self.stop.click(end, None, beside, queue=False, **QUIET)
         tell_place(self.place, self.clock, QUEUE, work)
-        remember(view, {}, {"measured": self.start})
+        remember(links, view, {}, {"measured": self.start})
         pair.change(opening, pair, shown, queue=False, **QUIET)
 
 

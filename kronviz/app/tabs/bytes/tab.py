@@ -21,8 +21,10 @@ from kronviz.app.components import (
     Line,
     Markup,
     alert,
+    amount,
     clean_text,
     control,
+    declare,
     element,
     head,
     html_part,
@@ -45,7 +47,7 @@ from kronviz.probes.collisions import RULES, Collisions, CollisionSettings, coll
 from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
 from kronviz.probes.method import method
 from kronviz.probes.stringpair import compare_strings
-from kronviz.strings import DEFAULT_POS_DIM, kron_embedding
+from kronviz.strings import DEFAULT_POS_DIM, MAX_BYTES, kron_embedding
 from kronviz.tokenizer import VOCABULARIES
 
 TEXT, SECOND, KIND, PLACE, OWN = " house", " horse", "insert", 1, "own"
@@ -206,6 +208,9 @@ def build(context: Context) -> None:
         shared,
         **quiet,
     )
+    named = {"text": text, "with": second, "positions": pos_dim, "edit": kind}
+    at = amount(1, MAX_BYTES + 1)
+    declare(context.links, "bytes", {**named, "at": at, "vocabulary": vocabulary})
     gr.on(None, None, js=_FOLLOW, api_visibility="private")
     add_endpoints(context)
 

@@ -30,6 +30,7 @@ from kronviz.app.components import (
     Markup,
     add_endpoint,
     answer,
+    declare,
     element,
     failure,
     html_part,
@@ -131,6 +132,8 @@ def build(context: Context) -> None:
         queue=False,
         **quiet,
     )
+    named = {"of": vocabulary, "tokens": count, "p": pos_dim, "width": d_model, "dtype": dtype}
+    declare(context.links, "cost", {**named, "batch": tokens})
     start.click(
         _measured,
         [*controls, tokens],

@@ -115,7 +115,7 @@ def build(context: Context, pair: gr.Radio) -> None:
             yield stage, echo_view(stage.result, bar, running=stage.running)
 
     connect(runs, press, steps, [pair, *fields.controls], [shown])
-    remember("generate", fields.named, {"echo": press.run})
+    remember(context.links, "generate", fields.named, {"echo": press.run})
 
 
 def opening(folder: Path) -> Markup:

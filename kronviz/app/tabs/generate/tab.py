@@ -16,17 +16,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qs
 
 import gradio as gr
 
 from kronviz.app.components import (
     Markup,
     alert,
+    amount,
     clean_text,
     control,
+    declare,
     element,
     failure,
+    first_values,
     html_part,
     leave_queue,
     place_part,
@@ -40,7 +42,7 @@ from kronviz.app.tabs.generate import view as generate_view
 from kronviz.app.tabs.generate.api import add_endpoints, by_turns
 from kronviz.generation import Sampler, side_by_side
 from kronviz.predictor import InputError
-from kronviz.settings import checked
+from kronviz.settings import declared
 
 PROMPTS = (
     ("king", "The king lived in a castle with his", "The knig lived in a castel with his"),
@@ -99,6 +101,11 @@ _KNOBS = {
     "seed": ("Seed: the same seed, the same text", 1),
     "repeat_limit": ("Greedy after so many repeats of a token", 1),
 }
+_RULES = {
+    name: amount(about.low, about.high, whole=type_ is int)
+    for name, (_, type_, about) in declared(Sampler).items()
+}
+"""The rules of the knobs in a link."""
 
 
 def build(context: Context) -> None:
@@ -152,6 +159,9 @@ def build(context: Context) -> None:
         if not await leave_queue(QUEUE, visitor, write, outputs=4):
             return gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
         return _stopped(), Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
+
+    texts = {"prompt": prompt, "misspelled": typo, "slotted": slotted, "string": string}
+    declare(context.links, "generate", {"mode": mode, **texts, **_RULES})
 
     def opened(search: str) -> list[Any]:
         return _from_link(search, context) or [gr.skip()] * (len(fields) + 1)
@@ -272,7 +282,7 @@ def _first(context: Context) -> Markup:
 
 def _from_link(search: str, context: Context) -> list[Any] | None:
     """Return the state from a link, with defaults in place of invalid values."""
-    query = {name: values[0] for name, values in parse_qs(str(search).lstrip("?")[:8000]).items()}
+    query = first_values(search)
     if query.get("tab") != "generate":
         return None
     mode, models = query.get("mode", ""), query.get("pair", "")
@@ -285,18 +295,15 @@ def _from_link(search: str, context: Context) -> list[Any] | None:
     return [
         mode if mode in generate_view.MODES else "clean",
         *[clean_text(query.get(name, value)) for name, value in texts],
-        *[_number(query.get(name), name) for name in _KNOBS],
+        *[_number(query.get(name, str(getattr(Sampler, name))), name) for name in _KNOBS],
         models if models in context.predictors else context.default,
     ]
 
 
-def _number(text: str | None, name: str) -> float:
+def _number(text: str, name: str) -> float:
+    value, problem = _RULES[name](text)
     default: float = getattr(Sampler, name)
-    try:
-        value: float = getattr(checked(Sampler, **{name: type(default)(text or "")}), name)
-    except (InputError, ValueError):
-        return default
-    return value
+    return default if problem else value
 
 
 def _knob(name: str) -> Any:

@@ -78,6 +78,7 @@ def build(context: Context) -> None:
         return [status_line(_hint(found)), *_drawn(found)]
 
     again.connect(
+        context.links,
         "inside-pairs",
         context.pair_field(),
         parts,

@@ -22,6 +22,8 @@ import gradio as gr
 
 from kronviz.app.components import (
     Fields,
+    choice,
+    declare,
     element,
     failure,
     html_part,
@@ -170,8 +172,17 @@ def build(context: Context) -> None:
         trigger_mode="multiple",
         **quiet,
     )
-    remember("inside", fields.named, {})
+    remember(context.links, "inside", fields.named, {})
+    declare(context.links, "inside", {"inside.head": choice(_heads(context))})
     add_endpoints(context)
+
+
+def _heads(context: Context) -> list[str]:
+    """Return the names of all heads that a link may choose."""
+    shapes = [model.config for one in context.predictors.values() for model in one.arms.values()]
+    blocks = range(1, 1 + max(shape.n_layer for shape in shapes))
+    heads = range(1, 1 + max(shape.n_head for shape in shapes))
+    return ["mean", *map(str, blocks), *(f"{block}.{head}" for block in blocks for head in heads)]
 
 
 class _Known:

@@ -105,6 +105,7 @@ def build(context: Context) -> None:
         return [status_line(_hint(context, pair)), *_view(_known(context, pair))]
 
     again.connect(
+        context.links,
         "layers",
         context.pair_field(),
         parts,

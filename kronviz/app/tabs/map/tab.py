@@ -21,13 +21,19 @@ from kronviz.app.components import (
     FINISHING,
     Line,
     Markup,
+    Rule,
     alert,
+    amount,
+    any_text,
+    choice,
     clean_text,
     control,
+    declare,
     element,
     failure,
     html_part,
     lane,
+    matching,
     textbox,
     watched,
 )
@@ -202,7 +208,7 @@ def build(context: Context) -> None:
     # One listener an event: two that both wait as the last one would wake each other for ever.
     word.change(near_of, [word, *where], near, **last)
     words.change(placed_of, [words, *where], placed, **last)
-    changes, every = [choice.change for choice in choices], [word, words, *where]
+    changes, every = [space.change for space in choices], [word, words, *where]
     moved = {**direct, "trigger_mode": "multiple"}
     gr.on(changes, all_of, every, [near, placed, figures], **moved)
     if context.selector is not None:
@@ -212,11 +218,33 @@ def build(context: Context) -> None:
     anew.click(arranged, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
     saved = table.click(line(_distances(context)), [words, *where], [csv, said], **direct)
     saved.then(None, csv, None, js="(text) => { if (text) window.kronvizMap?.save(text); }")
-    for choice, button, shown in zip(choices, redraw, drawing, strict=True):
-        drawn = button.click(draw, [choice, pair], shown, **{**quiet, "trigger_mode": "once"})
+    for space, button, shown in zip(choices, redraw, drawing, strict=True):
+        drawn = button.click(draw, [space, pair], shown, **{**quiet, "trigger_mode": "once"})
         # Only now are there places for the word and its neighbors.
         drawn.then(all_of, every, [near, placed, figures], **direct)
+    declare(context.links, "map", _entries(context))
     add_endpoints(context)
+
+
+_NUMBER = r"-?[\d.]{1,12}"
+_PLACE = rf"{_NUMBER},{_NUMBER}"
+
+
+def _entries(context: Context) -> dict[str, Rule]:
+    """Return what a link to the maps may contain."""
+    names = {
+        side: [name for one in context.predictors.values() for _, name in _choices(one, side)]
+        for side in SIDES
+    }
+    return {
+        **{f"map.{side}": choice(names[side]) for side in SIDES},
+        "map.word": any_text,
+        "map.words": any_text,
+        "map.colour": choice(name for name, _ in view.COLOURS),
+        "map.only": amount(0, 99),
+        "map.lasso": matching(rf"(left|right):{_PLACE}(;{_PLACE}){{2,59}}", "a shape on a map"),
+        "map.at": matching(rf"{_PLACE},{_NUMBER};{_PLACE},{_NUMBER}", "a place on both maps"),
+    }
 
 
 def _distances(context: Context) -> Any:

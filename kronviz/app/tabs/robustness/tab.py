@@ -90,7 +90,7 @@ def build(context: Context) -> None:
     }
     parts |= sentence
     started = {name: run for name, (_, run) in sections.items()}
-    remember("robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
+    remember(context.links, "robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
     add_endpoints(context)
 
 

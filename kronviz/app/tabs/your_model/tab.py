@@ -161,6 +161,7 @@ def build(context: Context) -> None:
     inputs = [source, vectors, tokens, model, pair, *fields.controls]
     connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
     remember(
+        context.links,
         "your-model",
         {"source": source, "model": model, **fields.named},
         {"measured": press.run},
