@@ -237,3 +237,44 @@ def test_the_theme_builds_with_every_colour_in_both_modes() -> None:
         assert f"--kv-{name}:" in light
         assert f"--kv-{name}:" in dark
     assert isinstance(theme.theme(), gr.themes.Base)
+
+
+def test_every_view_says_what_of_a_link_it_cannot_follow(served: str) -> None:
+    visitor = httpx.Client(base_url=served)
+    config = visitor.get("config").json()
+    (line,) = (c["id"] for c in config["components"] if c["props"].get("elem_id") == "kv-ignored")
+    (number,) = (d["id"] for d in config["dependencies"] if d["outputs"] == [line])
+
+    def said(query: str) -> str:
+        body = {"data": [query], "fn_index": number, "session_hash": "links"}
+        (paragraph,) = visitor.post("gradio_api/run/predict", json=body).json()["data"]
+        return read(paragraph).said if paragraph else ""
+
+    for query in (
+        "?clean=a&typo=b&answer=c&pair=toy&step=2",
+        "?tab=generate&mode=slot&slotted=a+{}&string=b&temperature=0.5&top_p=0.9&max_tokens=9",
+        "?tab=bytes&text=a&with=b&positions=16&edit=insert&at=1&vocabulary=own",
+        "?tab=map&map.word=a&map.left=bpe&map.right=kron&map.colour=case&map.only=1&map.words=a",
+        "?tab=map&map.at=0.5,0.5,1.2;0.1,-0.2,3&map.lasso=left:0.1,0.2;0.3,0.4;0.5,0.6",
+        "?tab=inside&inside.head=1.2",
+        "?tab=inside-pairs&inside-pairs.run=measured",
+        "?tab=robustness&robustness.word=9&robustness.pairs-seed=3&robustness.run=pairs",
+        "?tab=cost&of=number&tokens=32000&p=32&width=768&dtype=bfloat16&batch=1024",
+        "?tab=your-model&your-model.source=ours&your-model.run=measured",
+    ):
+        assert said(query) == "", query
+    for query, expected in (
+        ("?tab=nowhere", "there is no view 'nowhere'"),
+        ("?pair=other&step=9", "pair is 'other', not one of toy; step is '9'"),
+        ("?tab=generate&top_p=2", "top_p is '2', not a number from 0.01 to 1"),
+        ("?tab=bytes&positions=1000", "positions is '1000'"),
+        ("?tab=map&map.left=table-of-somebody", "map.left is 'table-of-somebody'"),
+        ("?tab=map&map.lasso=left:1", "map.lasso is 'left:1', not a shape"),
+        ("?tab=inside&inside.head=9.9", "inside.head is '9.9', not one of mean, 1"),
+        ("?tab=inside-pairs&inside-pairs.run=all", "inside-pairs.run is 'all'"),
+        ("?tab=robustness&robustness.word=1e400", "robustness.word is '1e400'"),
+        ("?tab=cost&width=1e9", "width is '1e9', not a whole number from"),
+        ("?tab=your-model&your-model.sauce=ours", "there is no 'your-model.sauce'"),
+        ("?tab=training&training.seed=1", "there is no 'training.seed'"),
+    ):
+        assert expected in said(query), (query, said(query))

@@ -338,6 +338,7 @@ def test_an_address_with_long_texts_stops_no_answer(stay: Visit) -> None:
             window.kronvizViews.replace(url);
         }"""
     )
+    assert page.evaluate("window.kronvizViews.shortened()")
     assert page.evaluate("location.search.length") < 6000
     assert "with=b" in page.url
     open_tab(page, "compare")

@@ -89,9 +89,15 @@ def test_links_bring_the_lab_and_the_echo_back(visit: Visit) -> None:
     assert "9 continuations, all read" in page.locator("#kv-echo-shown").inner_text()
 
 
-def test_a_link_fetches_nothing(visit: Visit) -> None:
-    page = visit("?tab=your-model&your-model.source=hub&your-model.run=measured")
+def test_a_link_fetches_nothing_and_what_it_asks_in_vain_is_said(visit: Visit) -> None:
+    page = visit(
+        "?tab=your-model&your-model.source=hub&your-model.run=measured&your-model.seed=-1"
+        f"&your-model.words={'x' * 9_000}"
+    )
+    page.wait_for_selector("#kv-ignored >> text=your-model.seed is '-1'")
     page.wait_for_selector("#kv-table-model :is(input, textarea)")
     page.wait_for_timeout(800)
     assert page.locator("#kv-table-shown .kv-refused, #kv-table-shown .kv-progress").count() == 0
     assert page.locator("#kv-table-run").is_enabled()
+    page.click(".kv-bar-of-views [data-view=map]")
+    page.wait_for_selector("#kv-ignored", state="hidden")

@@ -2,7 +2,6 @@
 // and the small float that tells a token's id and bytes. No library, no request of its own.
 () => {
   if (window.kronviz) return;
-  const LINK_LIMIT = 6000; // characters of query that servers and chat programs carry safely
   const fields = ["clean", "typo", "answer"];
   const box = (name) => document.querySelector(`#kv-${name === "answer" ? "right" : name} textarea`);
   let asked = 0;
@@ -52,7 +51,6 @@
         else url.searchParams.delete(name);
       }
       linked = {};
-      if (url.search.length > LINK_LIMIT) fields.forEach((name) => url.searchParams.delete(name));
       window.kronvizViews.replace(url);
     }, 250);
   };
@@ -149,7 +147,7 @@
     const copy = event.target.closest?.(".kv-copy");
     if (copy) {
       navigator.clipboard?.writeText(location.href).then(
-        () => { copy.textContent = "Link copied"; setTimeout(() => { copy.textContent = "Copy link to this view"; }, 1600); },
+        () => { copy.textContent = window.kronvizViews.shortened() ? "Copied without the texts, which are too long" : "Link copied"; setTimeout(() => { copy.textContent = "Copy link to this view"; }, 1600); },
         () => {},
       );
     }

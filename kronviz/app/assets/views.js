@@ -59,14 +59,14 @@
     const name = pressed?.id.replace(/^kv-tab-|-button$/g, "");
     if (name && own(name) === pressed && name !== current) {
       if (!quiet) history.pushState(history.state, "", addressed(name));
-      // What could not be followed of a link is said in its own view.
-      const ignored = document.getElementById("kv-ignored");
-      if (ignored && !quiet) ignored.style.display = "none";
       mark(name);
     }
     const link = event.target.closest?.(".kv-bar-of-views [data-view], [data-opens]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
+    // What could not be followed of a link is said until another view is chosen.
+    const ignored = document.getElementById("kv-ignored");
+    if (ignored) ignored.style.display = "none";
     const wanted = link.dataset.view ?? link.dataset.opens;
     const isGroup = link.closest(".kv-groups");
     open((isGroup && lately.get(wanted)) || wanted);
@@ -106,12 +106,17 @@
     settings = location.search;
   });
 
-  // An address that servers and chat programs carry safely: what is longest is left out.
+  // An address that servers and chat programs carry safely: what is longest is left out, and with
+  // it what makes no sense alone.
   const LINK_LIMIT = 6000;
+  const TOGETHER = [["clean", "typo", "answer"], ["prompt", "misspelled"]];
+  let shortened = false;
   const fitted = (url) => {
+    shortened = url.search.length > LINK_LIMIT;
     while (url.search.length > LINK_LIMIT) {
-      const [longest] = [...url.searchParams].sort((a, b) => b[1].length - a[1].length);
-      url.searchParams.delete(longest[0]);
+      const [[longest]] = [...url.searchParams].sort((a, b) => b[1].length - a[1].length);
+      const names = TOGETHER.find((group) => group.includes(longest)) ?? [longest];
+      names.forEach((name) => url.searchParams.delete(name));
     }
     return url;
   };
@@ -140,5 +145,5 @@
     if (!start() && (tries += 1) < 400) setTimeout(begin, 25);
   };
   begin();
-  window.kronvizViews = { open, replace, start, current: () => current };
+  window.kronvizViews = { open, replace, start, current: () => current, shortened: () => shortened };
 }

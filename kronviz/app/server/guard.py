@@ -47,10 +47,9 @@ from kronviz.app.server.listening import Listening, address_of
 from kronviz.errors import InputError
 from kronviz.probes.cross_model.token_files import check_size
 
-MAX_PATH, MAX_QUERY, MAX_LINK = 2_000, 8_000, 20_000
-"""Largest address, query string, and query string of a link to a view, in bytes.
-
-The page's own requests carry its query string, which ``views.js`` keeps below 6,000."""
+MAX_PATH, MAX_QUERY = 2_000, 20_000
+"""Largest address and query string in bytes. The page's own requests carry the query of its link,
+so that a link which opens the page must not be too long for them."""
 INLINE = frozenset({"table_of_bytes"})
 """Endpoints whose values may contain whole files."""
 OF_FILES = frozenset({"table_of_files"})
@@ -480,7 +479,7 @@ def _visitor(scope: Scope) -> str:
 def _check_head(scope: Scope, path: str) -> None:
     """Refuse addresses and ranges that nobody needs, before anything of them is stored."""
     query = scope["query_string"]
-    if len(scope["path"]) > MAX_PATH or len(query) > (MAX_LINK if path == "/" else MAX_QUERY):
+    if len(scope["path"]) > MAX_PATH or len(query) > MAX_QUERY:
         raise Refused(414, "The address is too long; leave its end out.")
     if path.startswith(f"{_API}/upload"):
         identifier = parse_qs(query.decode("latin-1")).get("upload_id", ["x"])[0]
