@@ -187,6 +187,13 @@ def test_however_a_word_is_split_it_ends_with_the_same_vector() -> None:
     torch.testing.assert_close(ends[2], ends[0])
 
 
+def test_a_forced_string_goes_on_in_the_word_of_an_earlier_call() -> None:
+    model, _, _ = in_context_model()
+    ids = torch.tensor(load_tokenizer("r50k_base:512").encode(" a interest it")).expand(2, -1)
+    whole = model.embed(ids, forced={(1, 3): b"nal"})
+    torch.testing.assert_close(model.embed(ids[:, 2:], ids[:, :2], {(1, 1): b"nal"}), whole[:, 2:])
+
+
 def test_in_context_every_encoder_has_the_same_vectors_and_gradients() -> None:
     model, _, ids = in_context_model()
     embedding = cast(ContextEmbedding, model.wte).double()

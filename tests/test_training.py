@@ -26,9 +26,11 @@ from kronviz.predictor import Predictor
 from kronviz.probes.rarity import rarity
 from kronviz.tokenizer import load_tokenizer
 from kronviz.training import evaluate
+from kronviz.training.card import model_card
 from kronviz.training.configs import CONFIGS, TrainConfig, load_config
 from kronviz.training.data import TokenFiles
 from kronviz.training.evaluate import validate, validation_tokens
+from kronviz.training.export import export_arm
 from kronviz.training.prepare import prepare
 from kronviz.training.rarity import times_read, token_losses
 from kronviz.training.runs import read_run
@@ -329,6 +331,28 @@ def test_seeds_are_trained_with_a_control_whose_head_is_its_own(
     tied, untied = (GPT(load_config("smoke", set_).model("bpe")) for set_ in ([], ["untied=true"]))
     own = untied.lm_head.weight.numel()
     assert parameter_count(untied) == parameter_count(tied) + own
+
+
+def test_an_export_counts_all_parameters_of_the_input(data: Path, tmp_path: Path) -> None:
+    Trainer(replace(SMOKE, steps=1), "spelling-bee", data, tmp_path / "run").run()
+    export_arm(tmp_path / "run", None, tmp_path / "arm")
+    # A row for each of 576 tokens, and one for each of 256 bytes.
+    own = (576 + 256) * SMOKE.d_model
+    assert read_config(tmp_path / "arm")["input_parameters"] == own
+
+
+def test_a_card_has_the_command_that_trains_its_arm_again() -> None:
+    pair = ROOT / "checkpoints" / "tiny"
+    for arm in ("kron", "ngram-words"):
+        card = model_card(pair, arm, "")
+        (said,) = re.findall(r"^ {4}python -m kronviz.training.pair (.*)$", card, re.MULTILINE)
+        words, _, overrides = said.partition(" --set ")
+        assert words.endswith(" --text FOLDER" + (f" --arms {arm}" if arm not in PAIR else ""))
+        again = load_config(words.split()[1], overrides.split())
+        trained = read_config(pair / arm)["training"]
+        assert (again.init_std, again.input_rate) == (
+            trained.get("init_std", 0.0), trained.get("input_rate", 1.0),
+        )  # fmt: skip
 
 
 def test_throughput_counts_what_the_model_needs() -> None:
