@@ -213,6 +213,11 @@ class GPT(nn.Module):
             states.append(block(states[-1], cache))
         return states
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether a token's vector depends on the tokens before it."""
+        return hasattr(self.wte, "in_context")
+
     def embed(
         self,
         ids: Tensor,
@@ -226,7 +231,7 @@ class GPT(nn.Module):
             before: the ids that precede them, ``(batch, any)``, for arms that read them.
             forced: as for `forward`.
         """
-        if hasattr(self.wte, "in_context"):
+        if self.reads_context:
             return self.wte.in_context(ids, before, forced)  # type: ignore[operator]
         return self.wte(ids, forced) if forced else self.wte(ids)
 

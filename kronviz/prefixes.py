@@ -83,7 +83,7 @@ class PrefixReader:
     def read(self, texts: Sequence[Sequence[int]]) -> Reading:
         """Read texts; arguments and result as for `GPT.read`."""
         model, tree = self.model, PrefixTree.of(texts)
-        if hasattr(model.wte, "in_context"):
+        if model.reads_context:
             embedded = model.embed(tree.ids[tree.rows]).flatten(0, 1)[tree.places]
         else:
             embedded = model.wte(tree.ids)

@@ -13,6 +13,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_typos import damerau
 
 from kronviz.probes import pairs as module
 from kronviz.probes.pairs import Pair, PairSet, load_pairs, parse_pairs
@@ -287,17 +288,3 @@ def table(rows: list[dict[str, str]], separator: str) -> str:
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     quoted = [[f'"{cell}"' if re.search("[,;]", cell) else cell for cell in line] for line in lines]
     return "".join(separator.join(line) + "\n" for line in quoted)
-
-
-def damerau(a: str, b: str) -> int:
-    """Edit distance with swaps of neighbours (optimal string alignment)."""
-    rows = [list(range(len(b) + 1))]
-    for i, x in enumerate(a, 1):
-        row = [i]
-        for j, y in enumerate(b, 1):
-            best = min(row[-1] + 1, rows[-1][j] + 1, rows[-1][j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]

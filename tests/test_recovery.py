@@ -173,12 +173,12 @@ def test_a_misspelled_passage_that_outgrows_the_model_is_followed_as_far_as_it_i
     clean, typo = (head + " of" * (room - 1 - ends[0]) for head in heads)
     assert len(encode(clean)) == room < len(encode(typo))
 
-    def misspelled(text: str, **_: object) -> Misspelling:
+    def misspelled(text: str, *_: object, **__: object) -> Misspelling:
         return Misspelling(
             text.replace(*(h[8:] for h in heads)), text, (Edit("x", 0, 0, "", ""),), 0
         )
 
-    monkeypatch.setattr(module, "misspell", misspelled)
+    monkeypatch.setattr(module, "misspelled", misspelled)
     *_, (runs,) = module.passage_runs(
         small_predictor, [clean], kinds=("swap",), repeats=1, later=64, seed=0
     )

@@ -30,7 +30,6 @@ from kronviz.probes import (
 from kronviz.probes.cross_model import TableSettings
 from kronviz.probes.cross_model import command as cross_model
 from kronviz.probes.inside import command as insides
-from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import MisspellingSettings, Robustness, robustness
 from kronviz.progress import Progress, Step
@@ -109,18 +108,18 @@ def _robustness_lines(result: Robustness) -> Iterator[str]:
     if result.answers:
         yield f"the right answer, over the {result.answers.pairs} pairs that have one"
         for rated in result.answers.rows:
-            arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in rated.arms)
+            arms = "  ".join(f"{arm.arm} {arm.value}" for arm in rated.arms)
             yield f"  {rated.measure}: {arms}"
             for gap in rated.differences:
-                yield f"    {gap.arm} − {gap.base} {_shown(gap.value)}"
+                yield f"    {gap.arm} − {gap.base} {gap.value}"
         for median in result.answers.medians:
             yield f"  median rank, {median.arm}: clean {median.clean:g}, misspelled {median.typo:g}"
     for row in result.metrics:
-        arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in row.arms)
+        arms = "  ".join(f"{arm.arm} {arm.value}" for arm in row.arms)
         yield f"{row.metric}: {arms}"
         if row.difference:
             yield (
-                f"  kron − bpe {_shown(row.difference)}; kron steadier {row.kron_wins}, "
+                f"  kron − bpe {row.difference}; kron steadier {row.kron_wins}, "
                 f"ties {row.ties}, bpe steadier {row.bpe_wins}"
             )
     if result.mcnemar:
@@ -131,7 +130,7 @@ def _robustness_lines(result: Robustness) -> Iterator[str]:
     if result.inflation:
         yield (
             f"tokens: {result.inflation.ratio:.3f} times as many when misspelled, "
-            f"{_shown(result.inflation.added)} per text"
+            f"{result.inflation.added} per text"
         )
     for category in result.categories:
         kept = "  ".join(f"{arm.arm} {arm.top1_kept}" for arm in category.arms)
@@ -144,7 +143,7 @@ def _sweep_lines(result: sweep.Sweep) -> Iterator[str]:
     yield f"pair {result.pair}, {result.sentences} sentences, {result.done} of {result.asked} texts"
     for point in result.points:
         row = point.metric("kl_nats")
-        arms = "  ".join(f"{arm.arm} {_shown(arm.value)}" for arm in row.arms)
+        arms = "  ".join(f"{arm.arm} {arm.value}" for arm in row.arms)
         yield f"{point.kind} × {point.strength} ({point.texts} texts): KL {arms}"
     yield f"{result.seconds:.1f} s"
 
@@ -153,7 +152,7 @@ def _recovery_lines(result: recovery.Recovery) -> Iterator[str]:
     yield from result.problems
     yield f"pair {result.pair}, {result.done} of {result.asked} passages, {result.runs} runs"
     for point in result.points:
-        arms = "  ".join(f"{arm.arm} {_shown(arm.kl_nats)}" for arm in point.arms)
+        arms = "  ".join(f"{arm.arm} {arm.kl_nats}" for arm in point.arms)
         yield f"{point.later} tokens later: KL {arms}"
     for arm in result.arms:
         yield (
@@ -188,10 +187,6 @@ def _generate_lines(result: Generation) -> Iterator[str]:
         read = f", “{made.forced}” as {made.slot_tokens} positions" if made.forced else ""
         yield f"{made.arm}{read}: {made.prompt} |{made.text}"
     yield f"{result.seconds:.1f} s"
-
-
-def _shown(interval: Interval) -> str:
-    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 COMMANDS: dict[str, Command] = {

@@ -52,6 +52,7 @@ from kronviz.probes.intervals import (
     Difference,
     Interval,
     bootstrap_intervals,
+    columns,
     ratio_intervals,
 )
 from kronviz.probes.outcomes import BATCH_FLOP
@@ -412,17 +413,11 @@ def table(result: Continuation) -> list[dict[str, object]]:
             "misspelled": row.misspelled,
             "cut": row.cut,
             "arm": arm.arm,
-            **_columns("nats", arm.nats),
-            **_columns("bits_per_byte", arm.bits_per_byte),
-            **_columns("rise_nats", arm.rise_nats),
-            **_columns("score", arm.score),
+            **columns("nats", arm.nats),
+            **columns("bits_per_byte", arm.bits_per_byte),
+            **columns("rise_nats", arm.rise_nats),
+            **columns("score", arm.score),
         }
         for row in result.rows
         for arm in row.arms
     ]
-
-
-def _columns(name: str, interval: Interval | None) -> dict[str, object]:
-    if interval is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -13,7 +13,7 @@ Notable:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,12 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+def columns(name: str, interval: Interval | None) -> dict[str, object]:
+    """Return an interval as three columns of a table, empty if there is none."""
+    mean, low, high = astuple(interval) if interval else (None, None, None)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
 @dataclass(frozen=True)

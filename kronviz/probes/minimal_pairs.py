@@ -38,13 +38,15 @@ from kronviz.probes.intervals import (
     Difference,
     Interval,
     bootstrap_intervals,
+    columns,
     ratio_intervals,
 )
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
+from kronviz.probes.pairs import misspelled
 from kronviz.progress import Progress, asking, goes_on
 from kronviz.scoring import Ids, score
 from kronviz.settings import setting
-from kronviz.typos import DEFAULT_KINDS, misspell
+from kronviz.typos import DEFAULT_KINDS
 from kronviz.typos.noise import PERTURBATIONS, perturb
 
 MAX_BYTES, MAX_PAIRS, MAX_CHARS = 40_000_000, 100_000, 2_000
@@ -307,10 +309,7 @@ def _noisy(text: str, condition: Condition, seed: int) -> str:
     if condition.kind in PERTURBATIONS:
         return perturb(text, condition.kind, seed)
     kinds = DEFAULT_KINDS if condition.kind == "synthetic" else (condition.kind,)
-    try:
-        return misspell(text, kinds=kinds, seed=seed, share=condition.share).text
-    except (TypeError, ValueError) as error:
-        raise InputError(str(error)) from None
+    return misspelled(text, kinds, seed=seed, share=condition.share).text
 
 
 def _pair(line: str, place: str) -> MinimalPair:
@@ -368,12 +367,8 @@ def table(result: MinimalPairs) -> list[dict[str, object]]:
             "kind": row.kind,
             "share": row.share,
             "arm": arm.arm,
-            "accuracy": arm.accuracy.mean,
-            "accuracy_low": arm.accuracy.low,
-            "accuracy_high": arm.accuracy.high,
-            "score": arm.score and arm.score.mean,
-            "score_low": arm.score and arm.score.low,
-            "score_high": arm.score and arm.score.high,
+            **columns("accuracy", arm.accuracy),
+            **columns("score", arm.score),
         }
         for row in result.rows
         for arm in row.arms

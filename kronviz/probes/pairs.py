@@ -25,7 +25,7 @@ from kronviz.errors import InputError
 from kronviz.lines import MAX_BYTES, read_bytes
 from kronviz.lines import short_name as _short
 from kronviz.paths import ASSETS
-from kronviz.typos import Edit, apply_edits
+from kronviz.typos import Edit, Misspelling, apply_edits, misspell
 
 OUR_PAIRS = ASSETS / "pairs.jsonl"
 MAX_ROWS = 5_000
@@ -95,6 +95,14 @@ class _Row(NamedTuple):
         """Return the refusal with the place it refers to."""
         place = f"Row {self.number}" + (f" (line {self.line})" if self.line else "")
         return f"{place}: {refusal}" if self.number else str(refusal)
+
+
+def misspelled(text: str, kinds: Sequence[str], **options: Any) -> Misspelling:
+    """Misspell a text as `kronviz.typos.misspell` does; an invalid argument is an `InputError`."""
+    try:
+        return misspell(text, kinds=tuple(kinds), **options)
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
 
 
 def load_pairs(path: str | Path | None = None) -> PairSet:

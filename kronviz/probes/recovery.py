@@ -27,10 +27,11 @@ from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
 from kronviz.probes.outcomes import BATCH_FLOP
+from kronviz.probes.pairs import misspelled
 from kronviz.probes.robustness import MAX_SENTENCES
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
-from kronviz.typos import DEFAULT_KINDS, KINDS, misspell
+from kronviz.typos import DEFAULT_KINDS, KINDS
 
 PASSAGES = ASSETS / "passages.txt"
 MAX_LATER = 64
@@ -243,12 +244,9 @@ def passage_runs(
         typos = []
         for repeat in range(repeats):
             draw = seed + number * MAX_REPEATS + repeat
-            try:
-                misspelled = misspell(clean[:half], kinds=tuple(kinds), edits=1, seed=draw)
-            except (TypeError, ValueError) as error:
-                raise InputError(str(error)) from None
-            if misspelled.edits:
-                typos.append(misspelled.text + clean[half:])
+            made = misspelled(clean[:half], kinds, seed=draw)
+            if made.edits:
+                typos.append(made.text + clean[half:])
         yield from _read_passage(predictor, clean, typos, later)
 
 

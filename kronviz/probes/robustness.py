@@ -25,10 +25,10 @@ from kronviz.probes.intervals import (
     mcnemar_exact,
 )
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, fitted, outcomes
-from kronviz.probes.pairs import Pair, PairSet
+from kronviz.probes.pairs import Pair, PairSet, misspelled
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
-from kronviz.typos import DEFAULT_KINDS, KEYBOARDS, KINDS, misspell
+from kronviz.typos import DEFAULT_KINDS, KEYBOARDS, KINDS
 
 TIE = 1e-6
 FEWEST = 6
@@ -238,24 +238,21 @@ def misspelled_pairs(
                 f"Sentence {number} has {len(clean):,} characters; the limit is {MAX_CHARS:,}."
             )
             continue
-        try:
+        made = misspelled(
+            clean,
+            kinds,
+            edits=edits,
             # Each sentence has its own seed, or the same place would be misspelled in all of them.
-            misspelled = misspell(
-                clean,
-                kinds=tuple(kinds),
-                edits=edits,
-                seed=seed + number - 1,
-                share=share,
-                protect_first=protect_first,
-                keyboard=keyboard,
-            )
-        except (TypeError, ValueError) as error:
-            raise InputError(str(error)) from None
-        if not misspelled.edits:
+            seed=seed + number - 1,
+            share=share,
+            protect_first=protect_first,
+            keyboard=keyboard,
+        )
+        if not made.edits:
             problems.append(f"Sentence {number} could not be misspelled that way.")
             continue
-        names = " + ".join(dict.fromkeys(KINDS[edit.kind].label for edit in misspelled.edits))
-        pairs.append(Pair(str(number), names, clean, misspelled.text, None, misspelled.edits))
+        names = " + ".join(dict.fromkeys(KINDS[edit.kind].label for edit in made.edits))
+        pairs.append(Pair(str(number), names, clean, made.text, None, made.edits))
     return PairSet(tuple(pairs), tuple(problems))
 
 

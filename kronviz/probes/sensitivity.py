@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.outcomes import PairOutcome, outcomes
-from kronviz.probes.pairs import Pair
+from kronviz.probes.pairs import Pair, misspelled
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
-from kronviz.typos import DEFAULT_KINDS, KINDS, misspell
+from kronviz.typos import DEFAULT_KINDS, KINDS
 from kronviz.typos.words import Word, find_words
 
 MAX_TRIES = 10
@@ -220,15 +220,8 @@ def word_variants(word: str, kinds: Sequence[str], tries: int, seed: int) -> tup
     Raises:
         InputError: an argument is invalid.
     """
-    variants = []
-    for draw in range(tries):
-        try:
-            misspelled = misspell(word, kinds=tuple(kinds), edits=1, seed=seed * MAX_TRIES + draw)
-        except (TypeError, ValueError) as error:
-            raise InputError(str(error)) from None
-        if misspelled.edits:
-            variants.append(misspelled.text)
-    return tuple(dict.fromkeys(variants))
+    drawn = (misspelled(word, kinds, seed=seed * MAX_TRIES + draw) for draw in range(tries))
+    return tuple(dict.fromkeys(made.text for made in drawn if made.edits))
 
 
 def _arms(read: Sequence[PairOutcome]) -> tuple[ArmHurt, ...]:

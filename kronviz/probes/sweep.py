@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.outcomes import PairOutcome, fitted, outcomes
-from kronviz.probes.pairs import Pair, PairSet, load_pairs
+from kronviz.probes.pairs import Pair, PairSet, load_pairs, misspelled
 from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
 from kronviz.progress import Progress, asking, gather
 from kronviz.settings import setting
-from kronviz.typos import KINDS, misspell
+from kronviz.typos import KINDS
 
 MAX_STRENGTH = 8
 
@@ -190,15 +190,11 @@ def _variants(
 ) -> Iterator[Pair]:
     for kind in dict.fromkeys(kinds):
         for strength in dict.fromkeys(strengths):
-            try:
-                misspelled = misspell(
-                    clean.clean, kinds=(kind,), edits=strength, seed=seed + int(clean.id) - 1
-                )
-            except (TypeError, ValueError) as error:
-                raise InputError(str(error)) from None
-            if len(misspelled.edits) == strength:
+            draw = seed + int(clean.id) - 1
+            made = misspelled(clean.clean, (kind,), edits=strength, seed=draw)
+            if len(made.edits) == strength:
                 at = f"{clean.id}/{strength}"
-                yield replace(clean, id=at, category=kind, typo=misspelled.text)
+                yield replace(clean, id=at, category=kind, typo=made.text)
 
 
 def summarise_sweep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -230,6 +231,12 @@ CONFIGS = {
     config.name: config
     for config in (TINY, SMALL, TINY_SEEDS, SMALL_SEEDS, GPT2, GPT2_SEEDS, PAPER, SMOKE)
 }
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command from which `load_config` makes its configuration."""
+    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
 
 
 def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfig:

@@ -28,7 +28,7 @@ from kronviz.arms import ARMS
 from kronviz.checkpoint_files import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import short_name
-from kronviz.training.configs import load_config
+from kronviz.training.configs import add_config_arguments, load_config
 from kronviz.training.data import VALIDATION, validation_ids
 from kronviz.training.export import card_sources, export_arms
 from kronviz.training.prepare import prepare, source_name
@@ -84,8 +84,7 @@ def train_arms(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    add_config_arguments(parser)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=PAIR, metavar="ARM")
     parser.add_argument("--text", type=Path, required=True, help="folder of text files")
     parser.add_argument("--data", type=Path, help="folder for token files (data/NAME)")

@@ -32,7 +32,7 @@ from kronviz.checkpoint import load_arm
 from kronviz.checkpoint_files import PAIR, RARITY, RARITY_EDGES, fingerprints, read_config
 from kronviz.model import GPT
 from kronviz.tokenizer import load_tokenizer
-from kronviz.training.configs import TrainConfig
+from kronviz.training.configs import TrainConfig, add_config_arguments
 from kronviz.training.data import TokenFiles, run_config
 from kronviz.training.evaluate import batches, validation_tokens, validation_windows
 
@@ -137,8 +137,7 @@ def write_rarity(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    add_config_arguments(parser)
     parser.add_argument("--data", type=Path, required=True, help="folder of token files")
     parser.add_argument("--text", type=Path, required=True, help="the validation text")
     parser.add_argument("--pair", type=Path, required=True, help=f"{RARITY} is written here")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kronviz import cli
 from kronviz.checkpoint_files import RATES
-from kronviz.training.configs import CONFIGS, load_config
+from kronviz.training.configs import CONFIGS, add_config_arguments, load_config
 from kronviz.training.data import run_config
 from kronviz.training.seeds import collect, train_seeds
 
@@ -26,8 +26,7 @@ TRIED = (PAPER.adam_lr, 0.0012, 0.0024, 0.0048, 0.0096)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    add_config_arguments(parser)
     parser.add_argument("--rates", nargs="*", type=float, default=TRIED)
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--data", type=Path, required=True, help="folder of token files")

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from kronviz import cli
 from kronviz.checkpoint_files import SEEDS, read_log
 from kronviz.errors import InputError
-from kronviz.training.configs import TrainConfig
+from kronviz.training.configs import TrainConfig, add_config_arguments
 from kronviz.training.data import run_config
 from kronviz.training.evaluate import validation_tokens, validation_windows
 from kronviz.training.export import trained_model
@@ -145,8 +145,7 @@ def by_rarity(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    add_config_arguments(parser)
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--data", type=Path, required=True, help="folder of token files")
     parser.add_argument("--text", type=Path, help="validation text, for the losses by rarity")

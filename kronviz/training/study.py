@@ -29,7 +29,7 @@ from safetensors import safe_open
 
 from kronviz.arms import ARMS
 from kronviz.checkpoint_files import read_log
-from kronviz.training.configs import TrainConfig, load_config
+from kronviz.training.configs import TrainConfig, add_config_arguments, load_config
 from kronviz.training.pair import KEEP_MEMORY
 from kronviz.training.runs import STATE
 
@@ -119,8 +119,7 @@ def summary(run: Run, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="a name in configs.py")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    add_config_arguments(parser)
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS), metavar="ARM")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--data", type=Path, required=True, help="folder of token files")

@@ -26,7 +26,7 @@ from kronviz import cli
 from kronviz.checkpoint_files import PAIR
 from kronviz.model import GPT, padded_vocabulary
 from kronviz.tokenizer import load_tokenizer
-from kronviz.training.configs import TrainConfig, load_config
+from kronviz.training.configs import TrainConfig, add_config_arguments, load_config
 from kronviz.training.train import Trainer
 
 WARM_UP = 3
@@ -156,8 +156,7 @@ def _now(device: torch.device) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    add_config_arguments(parser)
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds to time each arm")
     parser.add_argument("--even", action="store_true", help="uniformly drawn ids instead of text")
     parser.add_argument("--minutes", type=float, help="print how many steps fit into this time")

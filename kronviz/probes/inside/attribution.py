@@ -334,9 +334,10 @@ def _shared(
     token_bytes: Callable[[int], bytes],
 ) -> Attribution:
     """Split each token's contribution among its bytes."""
-    embedding: Any = path.run.model.wte
-    by_byte = _adds_bytes(embedding, [typo_ids[i] for word in words for i in range(*word.typo)],
-                          token_bytes)  # fmt: skip
+    model = path.run.model
+    embedding: Any = model.wte
+    changed = [typo_ids[i] for word in words for i in range(*word.typo)]
+    by_byte = not model.reads_context and _adds_bytes(embedding, changed, token_bytes)
     places = {other: place for place, other in enumerate(path.typo) if other >= 0}
     totals = [part.totals(path) for part in parts]
     shares = []
@@ -380,7 +381,7 @@ def _shared(
 @torch.no_grad()
 def _adds_bytes(embedding: Any, ids: Sequence[int], token_bytes: Callable[[int], bytes]) -> bool:
     """Return whether tokens' vectors are sums over their own bytes."""
-    if not hasattr(embedding, "byte_parts") or hasattr(embedding, "in_context"):
+    if not hasattr(embedding, "byte_parts"):
         return False
     whole = embedding(torch.tensor([list(ids)], device=embedding.weight.device))[0]
     parts = torch.stack([embedding.byte_parts(token_bytes(token)).sum(0) for token in ids])
