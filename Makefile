@@ -49,7 +49,7 @@ endif
 	-$(BIN)/python benchmarks/load.py --minutes $(MINUTES)
 	-$(BIN)/python benchmarks/fuzz.py
 	-$(BIN)/python benchmarks/load.py --flood 500
-	-$(BIN)/python benchmarks/load.py --hostile --visitors 30 --minutes 2
+	-$(BIN)/python benchmarks/load.py --hostile
 	-$(BIN)/python benchmarks/load.py --processes 2 --minutes 1
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/serve.py --pair $(PAIR) --device cpu

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ import httpx
 
 Kind = Callable[[httpx.AsyncClient, str, random.Random], Awaitable[None]]
 JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+PATIENCE_S = 8.0
 PATHS = ("call/compare", "call/v2/table", "call/nowhere", "queue/join", "mcp/", "cancel", "nowhere")
 
 
@@ -219,18 +222,20 @@ QUICK = KINDS[:5]
 
 
 async def attack(
-    client: httpx.AsyncClient, url: str, over: asyncio.Event, seed: int
-) -> tuple[int, list[str]]:
-    """Send one kind after another until ``over``; return how many were sent, and the faults."""
-    chance, sent = random.Random(seed), 0
-    faults: list[str] = []
-    while not over.is_set():
-        for kind in KINDS:
-            try:
+    client: httpx.AsyncClient, url: str, seed: int, sent: Counter[str], faults: list[str]
+) -> None:
+    """Send one kind after another until cancelled; count those sent, and note the faults.
+
+    Like the visitor who sends it, a kind does not wait for its turn in a queue: it leaves after
+    `PATIENCE_S`.
+    """
+    chance = random.Random(seed)
+    for kind in itertools.cycle(KINDS):
+        try:
+            async with asyncio.timeout(PATIENCE_S):
                 await kind(client, url, chance)
-            except Exception as error:
-                faults.append(f"{kind.__name__}: {error!r}")
-            sent += 1
-            if over.is_set():
-                break
-    return sent, faults
+        except TimeoutError:
+            pass
+        except Exception as error:
+            faults.append(f"{kind.__name__}: {error!r}")
+        sent[kind.__name__] += 1

@@ -1,15 +1,16 @@
 """Simulate many visitors and their browsers: measure failures, response times and memory.
 
     python benchmarks/load.py [--visitors 50] [--every 2] [--minutes 10] [--via page|queue]
-                              [--processes 1] [--flood 500] [--hostile]
+                              [--processes 1] [--flood 500]
+    python benchmarks/load.py --hostile [--visitors 30] [--every 2] [--minutes 1.5]
 
 Starts the app, or several processes of it behind a proxy that sends each request to the next one.
 Every visitor opens the page and compares a different text every two seconds. ``page`` sends the
 requests of the page, ``queue`` those of programs, through Gradio's queue. Everything stays on
 127.0.0.1 and ends by itself.
 
-``--hostile`` adds, for the second half of the time, a visitor who sends the requests of
-`hostile.py`; p95 must not double.
+``--hostile`` adds, for the second half of the time, a visitor who sends all the requests of
+`hostile.py`, over and over; p95 must not double.
 
 ``--flood`` instead sends many different comparisons at once, while one visitor types in the byte
 view and another lets the models write, and prints the answer of each.
@@ -29,11 +30,12 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from hostile import attack
+from hostile import KINDS, attack
 from running import HOST, ROOT, App, free_port
 
 SAMPLE_S = 10.0
@@ -225,15 +227,19 @@ async def hostile(arguments: argparse.Namespace, visitors: Visitors, apps: list[
     """Send visitors at human speed, first alone, then together with a malicious one."""
     arguments.minutes /= 2
     alone = await hold(arguments, visitors, apps)
-    over = asyncio.Event()
+    sent: Counter[str] = Counter()
+    faults: list[str] = []
     limits = httpx.Limits(max_connections=20)
     async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, limits=limits) as other:
-        attacking = asyncio.create_task(attack(other, visitors.page.url, over, seed=1))
+        attacking = asyncio.create_task(attack(other, visitors.page.url, 1, sent, faults))
         beside = await hold(arguments, visitors, apps)
-        over.set()
-        sent, faults = await attacking
+        attacking.cancel()
+        await asyncio.wait([attacking])
     before, after = alone.p95(), beside.p95()
-    print(f"{sent} hostile requests meanwhile, {len(faults)} answered wrongly")
+    kinds = ", ".join(f"{count} {name}" for name, count in sent.items())
+    print(f"hostile meanwhile: {kinds}; {len(faults)} answered wrongly")
+    if missing := {kind.__name__ for kind in KINDS} - sent.keys():
+        beside.failures.append(f"there was no time for {', '.join(sorted(missing))}")
     for fault in faults[:5]:
         print("  ", fault[:300])
     print(f"p95 of Compare {before:.2f} s alone, {after:.2f} s beside: {after / before:.2f} times")
@@ -329,9 +335,9 @@ def proxy(port: int, targets: list[str]) -> None:
 
 async def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--visitors", type=int, default=50)
+    parser.add_argument("--visitors", type=int, help="default: 50, with --hostile 30")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between comparisons")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, help="default: 10, with --hostile 1.5")
     parser.add_argument("--via", choices=["page", "queue"], default="page")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument(
@@ -340,6 +346,8 @@ async def main() -> int:
     parser.add_argument("--hostile", action="store_true", help="add a malicious visitor")
     parser.add_argument("--proxy", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    arguments.visitors = arguments.visitors or (30 if arguments.hostile else 50)
+    arguments.minutes = arguments.minutes or (1.5 if arguments.hostile else 10.0)
     if arguments.proxy:
         raise AssertionError("the proxy runs without an event loop of its own")
     random.seed(1)
