@@ -57,10 +57,6 @@ class TwoLayerKronecker(nn.Module):
         """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
         return self._rest(self.first.embed_bytes(strings))
 
-    def warm_up(self) -> None:
-        """Compile what the first call would otherwise compile."""
-        self.first.warm_up()
-
     def _rest(self, hidden: Tensor) -> Tensor:
         return self.norm(F.gelu(hidden) @ self.second)
 

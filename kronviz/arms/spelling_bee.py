@@ -62,9 +62,6 @@ class SpellingBeeEmbedding(nn.Module):
         spelled = sums / lengths.clamp(min=1).sqrt()[:, None]
         return ((F.embedding(flat, self.weight) + spelled) / 2).view(*ids.shape, -1)
 
-    def warm_up(self) -> None:
-        """Do nothing: there is nothing to compile."""
-
     def _rotated(self) -> Tensor:
         """Return every byte at every position: ``(256 * pos_dim, d_model)``."""
         width, device = self.embedding_dim, self.letters.device

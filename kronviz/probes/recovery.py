@@ -31,6 +31,7 @@ from kronviz.probes.pairs import misspelled
 from kronviz.probes.robustness import MAX_SENTENCES
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
+from kronviz.strings import whole_number
 from kronviz.typos import DEFAULT_KINDS, KINDS
 
 PASSAGES = ASSETS / "passages.txt"
@@ -236,9 +237,8 @@ def passage_runs(
     Yields:
         One passage that was read, or an empty tuple in between, so that the run can be stopped.
     """
-    for name, value, most in (("repeats", repeats, MAX_REPEATS), ("later", later, MAX_LATER)):
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise InputError(f"{name} is {value!r}; give a whole number from 1 to {most}.")
+    repeats = whole_number(repeats, "repeats", 1, MAX_REPEATS)
+    later = whole_number(later, "later", 1, MAX_LATER)
     for number, clean in enumerate(passages):
         half = len(clean[: len(clean) // 2].rpartition(" ")[0]) or len(clean)
         typos = []

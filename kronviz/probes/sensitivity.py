@@ -19,6 +19,7 @@ from kronviz.probes.outcomes import PairOutcome, outcomes
 from kronviz.probes.pairs import Pair, misspelled
 from kronviz.progress import Progress, gather
 from kronviz.settings import setting
+from kronviz.strings import whole_number
 from kronviz.typos import DEFAULT_KINDS, KINDS
 from kronviz.typos.words import Word, find_words
 
@@ -165,8 +166,7 @@ def sensitivity_jobs(
     """Return what `sensitivity` will read; arguments and errors are the same."""
     text = clean_text(text)
     predictor.encode(text, "text")
-    if not isinstance(tries, int) or isinstance(tries, bool) or not 1 <= tries <= MAX_TRIES:
-        raise InputError(f"tries is {tries!r}; give a whole number from 1 to {MAX_TRIES}.")
+    tries = whole_number(tries, "tries", 1, MAX_TRIES)
     words = find_words(text)
     if len(words) > MAX_WORDS:
         raise InputError(

@@ -21,6 +21,7 @@ from kronviz.probes.pairs import Pair, PairSet, load_pairs, misspelled
 from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
 from kronviz.progress import Progress, asking, gather
 from kronviz.settings import setting
+from kronviz.strings import whole_number
 from kronviz.typos import KINDS
 
 MAX_STRENGTH = 8
@@ -141,8 +142,7 @@ def our_sentences(count: int = SweepSettings.count) -> tuple[str, ...]:
         InputError: there are fewer than that.
     """
     pairs = load_pairs().pairs
-    if not 1 <= count <= len(pairs):
-        raise InputError(f"count is {count}; give a whole number from 1 to {len(pairs)}.")
+    count = whole_number(count, "count", 1, len(pairs))
     return tuple(pairs[i * len(pairs) // count].clean for i in range(count))
 
 
@@ -168,11 +168,9 @@ def sweep_jobs(
         raise InputError("There are no sentences; type at least one.")
     if len(lines) > MAX_SENTENCES:
         raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
-    wrong = [s for s in strengths if not isinstance(s, int) or not 1 <= s <= MAX_STRENGTH]
-    if wrong or not strengths:
-        raise InputError(
-            f"strengths is {list(strengths)!r}; give whole numbers from 1 to {MAX_STRENGTH}."
-        )
+    strengths = [whole_number(s, "each of the strengths", 1, MAX_STRENGTH) for s in strengths]
+    if not strengths:
+        raise InputError(f"No strength is chosen; give whole numbers from 1 to {MAX_STRENGTH}.")
     if not kinds:
         raise InputError(f"No kind of misspelling is chosen; choose from {', '.join(KINDS)}.")
     whole = fitted(

@@ -83,6 +83,7 @@ from kronviz.app.components.results import (
     problems,
     progress,
     refused,
+    reproduced,
 )
 from kronviz.app.components.run_controls import (
     QUIET,
@@ -174,6 +175,7 @@ __all__ = [
     "quoting",
     "refused",
     "remember",
+    "reproduced",
     "running",
     "sentence",
     "short_piece",

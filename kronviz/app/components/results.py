@@ -119,6 +119,11 @@ def made_by(command: str, button: str) -> Markup:
     )
 
 
+def reproduced(command: str) -> Markup:
+    """Return the command that prints the figures above it."""
+    return element("p", "Reproduce with ", element("code", command), class_="kv-command")
+
+
 def direction(metric: str) -> str:
     """Return whether larger or smaller values of a metric are better, in words."""
     return STEADIER[metric in LARGER_IS_STEADIER]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kronviz.app.components.html import Markup, element, join
 from kronviz.app.components.numbers import number
@@ -20,7 +21,7 @@ from kronviz.app.components.pieces import arm_name, listing
 from kronviz.checkpoint_files import FURTHER, CheckpointError
 from kronviz.probes.continuation import Continuation
 from kronviz.probes.intervals import ArmMean, Difference
-from kronviz.probes.kept import KeptRobustness, kept
+from kronviz.probes.kept import ROBUSTNESS, Kept, Kind, kept
 from kronviz.probes.kept_continuation import kept_continuation
 
 SHARE = 0.15
@@ -62,10 +63,10 @@ class Fact:
         return number(value, 3, sign=signed)
 
 
-def kept_run(pair_dir: Path) -> KeptRobustness | None:
-    """Return the stored spelling test of a pair; ``None`` if none can be read."""
+def kept_run(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
+    """Return a measurement stored with a pair's weights; ``None`` if none can be read."""
     try:
-        return kept(pair_dir)
+        return kept(pair_dir, kind)
     except CheckpointError:
         return None
 

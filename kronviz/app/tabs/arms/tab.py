@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import gradio as gr
 
-from kronviz.app.components import alert, box, element, html_part, titled_plot
+from kronviz.app.components import (
+    alert,
+    box,
+    element,
+    html_part,
+    reproduced,
+    titled_plot,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.arms import view
 from kronviz.checkpoint_files import FURTHER, CheckpointError
@@ -60,7 +67,7 @@ def _study(study: Study, place: int) -> None:
             box(view.table_of(study), label="All arms"),
             *([view.costs_note(study.costs)] if study.costs else []),
             *[view.shorter_runs(each) for each in study.shorter],
-            element("p", "Reproduce with ", element("code", COMMAND), class_="kv-command"),
+            reproduced(COMMAND),
             class_="kv-evidence",
         )
     )

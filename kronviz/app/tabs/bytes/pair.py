@@ -20,6 +20,7 @@ from kronviz.app.components import (
     join,
     listing,
     marked,
+    piece,
     sentence,
     short_piece,
     sign,
@@ -27,7 +28,6 @@ from kronviz.app.components import (
     term,
     token_list,
     told,
-    visible,
     written,
 )
 from kronviz.probes.stringpair import MarkedByte, Similarity
@@ -218,7 +218,7 @@ def _bpe_note(found: Similarity) -> Markup:
     if found.bpe_cosine is not None:
         return join(["cosine of two rows of its table, one token each"])
     several = [
-        join([element("bdi", visible(text.encode()), class_="kv-piece"), " is ", token_list(views)])
+        join([piece(text.encode()), " is ", token_list(views)])
         for text, views in (
             (found.first, found.first_tokens),
             (found.second, found.second_tokens),

@@ -24,6 +24,7 @@ import gradio as gr
 
 from kronviz.app.components import (
     PAIR,
+    QUIET,
     Answer,
     Fields,
     Markup,
@@ -39,6 +40,7 @@ from kronviz.app.components import (
     kept_run,
     marked,
     optional,
+    reproduced,
     textbox,
     visible,
 )
@@ -150,7 +152,6 @@ def build(context: Context) -> None:
             return "", alert(str(error), "kv-edits kv-problem"), gr.skip()
         return made.text, _report(made), asked.seed + 1
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
         [clean.change, typo.change, right.change, pair.change, again.click],
         respond,
@@ -159,7 +160,7 @@ def build(context: Context) -> None:
         js=_ASK,
         trigger_mode="always_last",
         queue=False,
-        **quiet,
+        **QUIET,
     )
     button.click(
         misspelled,
@@ -167,7 +168,7 @@ def build(context: Context) -> None:
         [made_text, edits, seed],
         trigger_mode="once",
         queue=False,
-        **quiet,
+        **QUIET,
     ).then(None, made_text, None, js=_TYPE, api_visibility="private")
     gr.on(None, None, None, [clean, typo, right, pair], js=_RESTORE, api_visibility="private")
     add_endpoint(compare_endpoint(context), "compare", limit=BATCH)
@@ -302,7 +303,7 @@ def _rule(rule: str) -> Markup:
         "details",
         element("summary", "How these examples were chosen", class_="kv-more-link"),
         element("p", marked(rule), " The model that loses less is ahead."),
-        element("p", "Reproduce with ", element("code", KEPT_COMMAND), class_="kv-command"),
+        reproduced(KEPT_COMMAND),
         class_="kv-rule",
     )
 

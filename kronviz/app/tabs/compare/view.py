@@ -14,7 +14,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from kronviz.app.components import Markup, alert, arm_name, element, info, join, number, visible
+from kronviz.app.components import (
+    Markup,
+    alert,
+    arm_name,
+    count,
+    element,
+    info,
+    join,
+    listing,
+    number,
+    piece,
+    visible,
+)
 from kronviz.app.tabs.compare.picture import data as picture_data
 from kronviz.arms import ARMS
 from kronviz.predictor import ArmComparison, Comparison, NextToken, TokenView
@@ -149,29 +161,26 @@ def _page(
     )
 
 
-def token(data_hex: str, changed: Sequence[int] = ()) -> Markup:
-    """Return a token for a sentence or a table, with its bytes made readable."""
-    return element("bdi", visible(bytes.fromhex(data_hex), changed), class_="kv-piece")
-
-
 def _headline(comparison: Comparison) -> Markup:
     arms = comparison.arms
     if comparison.clean == comparison.typo:
-        choices = _list([join([arm_name(a.arm), " says ", token(a.clean_top.hex)]) for a in arms])
+        choices = listing(
+            [join([arm_name(a.arm), " says ", _token(a.clean_top.hex)]) for a in arms], ", "
+        )
         hint = ". Misspell one to see whose prediction holds up."
         return join(["Both texts are the same: ", choices, hint])
     asked = [arm.answer for arm in arms]
     right = next((answer for answer in asked if answer), None)
     if right is not None:
-        parts = [join(["P(", token(right.hex), "): "])]
+        parts = [join(["P(", _token(right.hex), "): "])]
         said = [join([arm_name(arm.arm), " ", moved(arm.answer)]) for arm in arms if arm.answer]
     else:
         parts = [Markup("Each model’s own first choice: ")]
         said = [
-            join([arm_name(arm.arm), " ", token(arm.clean_top.hex), " ", moved(arm.clean_top)])
+            join([arm_name(arm.arm), " ", _token(arm.clean_top.hex), " ", moved(arm.clean_top)])
             for arm in arms
         ]
-    parts.append(_list(said))
+    parts.append(listing(said, ", "))
     if len(arms) == 1:
         return join([*parts, "."])
     steadier, other = sorted(arms, key=lambda arm: arm.metrics.kl_nats)[:2]
@@ -191,22 +200,22 @@ def chance(share: float) -> Markup:
     return number(share, 0 if share >= 0.095 else 1 if share >= 0.00095 else 2, percent=True)
 
 
-def _list(parts: Sequence[Markup], last: str = ", ") -> Markup:
-    return join(part if index == 0 else join([last, part]) for index, part in enumerate(parts))
+def _token(data_hex: str) -> Markup:
+    return piece(bytes.fromhex(data_hex))
 
 
 def _scores(arm: ArmComparison, farthest: float) -> list[Markup]:
     metrics = arm.metrics
     if metrics.top1_kept:
-        first = join([_sign("=", "kept"), " ", token(arm.clean_top.hex)])
+        first = join([_sign("=", "kept"), " ", _token(arm.clean_top.hex)])
     else:
         first = join(
             [
                 _sign("≠", "changed"),
                 " ",
-                token(arm.clean_top.hex),
+                _token(arm.clean_top.hex),
                 element("span", " → ", class_="kv-quiet"),
-                token(arm.typo_top.hex),
+                _token(arm.typo_top.hex),
             ]
         )
     answer = arm.answer
@@ -312,12 +321,12 @@ def _readings(clean: Sequence[TokenView], typo: Sequence[TokenView]) -> Markup:
 
 
 def _reading(name: str, tokens: Sequence[TokenView]) -> Markup:
-    count = f"{len(tokens)} token" + ("" if len(tokens) == 1 else "s") if tokens else _DASH
+    length = count(len(tokens), "token") if tokens else _DASH
     chips = [_chip(view, first=index == 0) for index, view in enumerate(tokens)]
     return element(
         "div",
         element(
-            "span", name, element("span", f" {count}", class_="kv-quiet"), class_="kv-reading-name"
+            "span", name, element("span", f" {length}", class_="kv-quiet"), class_="kv-reading-name"
         ),
         element("div", *chips, role="list", aria_label=f"{name} tokens", class_="kv-chips"),
         class_="kv-reading",
@@ -387,7 +396,7 @@ def _row(token_: NextToken | None) -> Markup:
         label, clean, typo = Markup("&nbsp;"), 0.0, 0.0
         words: tuple[object, object] = (_DASH, _DASH)
     else:
-        label, clean, typo = token(token_.hex), token_.clean_prob, token_.typo_prob
+        label, clean, typo = _token(token_.hex), token_.clean_prob, token_.typo_prob
         words = (number(clean, 1, percent=True), number(typo, 1, percent=True))
     first = [
         name

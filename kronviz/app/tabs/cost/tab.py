@@ -24,6 +24,7 @@ from kronviz.accounting.kept import kept_times
 from kronviz.accounting.timing import MeasureSettings
 from kronviz.accounting.timing import measure as measure_times
 from kronviz.app.components import (
+    QUIET,
     Answer,
     Fields,
     Line,
@@ -122,7 +123,6 @@ def build(context: Context) -> None:
     times = html_part(_kept(), "kv-cost-times")
 
     controls: list[Any] = [vocabulary, count, pos_dim, d_model, dtype]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
         [control.change for control in controls],
         Line("cost")(_follow),
@@ -130,7 +130,7 @@ def build(context: Context) -> None:
         [head, count, memory, savings, price, sums],
         trigger_mode="always_last",
         queue=False,
-        **quiet,
+        **QUIET,
     )
     named = {"of": vocabulary, "tokens": count, "p": pos_dim, "width": d_model, "dtype": dtype}
     declare(context.links, "cost", {**named, "batch": tokens})
@@ -141,7 +141,7 @@ def build(context: Context) -> None:
         trigger_mode="once",
         concurrency_limit=1,
         concurrency_id="measure",
-        **quiet,
+        **QUIET,
     )
     for function, queue in zip(endpoints(), ("cost", "measure"), strict=True):
         add_endpoint(function, queue, limit=1 if queue == "measure" else 2)

@@ -15,6 +15,8 @@ from kronviz.app.components import (
     join,
     marked,
     number,
+    percent,
+    reproduced,
     sentence,
     table,
 )
@@ -200,7 +202,7 @@ def command(asked: CostSettings, tokens: int | None = None) -> Markup:
     line = f"python -m kronviz.accounting {written(asked)}"
     if tokens is not None:
         line += f" --measure {tokens}"
-    return element("p", "Reproduce with ", element("code", line), class_="kv-command")
+    return reproduced(line)
 
 
 def kept(command: str) -> Markup:
@@ -249,7 +251,7 @@ def _shape(cost: InputCost) -> str:
 
 
 def _saved(cost: InputCost) -> str:
-    return f"{cost.parameters_saved * 100:.1f}%".replace("-", "−")
+    return percent(cost.parameters_saved, 1)
 
 
 def _count(number: int) -> str:

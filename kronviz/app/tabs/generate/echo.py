@@ -28,6 +28,7 @@ from kronviz.app.components import (
     head,
     html_part,
     join,
+    kept_run,
     made_by,
     marked,
     percent,
@@ -40,7 +41,6 @@ from kronviz.app.components import (
     written,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint_files import CheckpointError
 from kronviz.generation import SLOT
 from kronviz.probes.echo import (
     PROMPTS,
@@ -53,7 +53,7 @@ from kronviz.probes.echo import (
     echo_of,
     planned,
 )
-from kronviz.probes.kept import ECHO, Kept, kept
+from kronviz.probes.kept import ECHO
 from kronviz.probes.tables import echo_rows
 
 SHOWN = 60
@@ -85,7 +85,7 @@ def build(context: Context, pair: gr.Radio) -> None:
             elem_id="kv-echo-strings",
         )
         fields("seeds", "Continuations of each prompt")
-        stored = _kept(context.folder())
+        stored = kept_run(context.folder(), ECHO)
         # The fields show the settings of the figures below.
         fields.seed(value=stored.report.sampler.seed if stored else EchoSettings.seed)
     fields(
@@ -120,7 +120,7 @@ def build(context: Context, pair: gr.Radio) -> None:
 
 def opening(folder: Path) -> Markup:
     """Return the initial content: the result stored with a pair's weights."""
-    found = _kept(folder)
+    found = kept_run(folder, ECHO)
     if found is None:
         return empty(
             "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
@@ -128,14 +128,6 @@ def opening(folder: Path) -> Markup:
             "counted too."
         )
     return echo_view(found.report, Markup(""), kept=found.command)
-
-
-def _kept(folder: Path) -> Kept[EchoReport] | None:
-    """Return the echo result stored with a pair's weights; ``None`` if none can be read."""
-    try:
-        return kept(folder, ECHO)
-    except CheckpointError:
-        return None
 
 
 def echo_view(

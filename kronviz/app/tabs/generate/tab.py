@@ -20,6 +20,7 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
+    QUIET,
     Markup,
     alert,
     amount,
@@ -166,10 +167,9 @@ def build(context: Context) -> None:
     def opened(search: str) -> list[Any]:
         return _from_link(search, context) or [gr.skip()] * (len(fields) + 1)
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     asked = [start.click, prompt.submit, typo.submit, slotted.submit, string.submit]
     # First, because the page requests the answers of its listeners one by one.
-    gr.on(asked, begin, None, [clock, stop], queue=False, **quiet)
+    gr.on(asked, begin, None, [clock, stop], queue=False, **QUIET)
     gr.on(
         asked,
         write,
@@ -178,12 +178,12 @@ def build(context: Context) -> None:
         trigger_mode="always_last",
         concurrency_limit=2,
         concurrency_id=QUEUE,
-        **quiet,
+        **QUIET,
     )
     tell_place(place, clock, QUEUE, write)
-    stop.click(end, None, [status, place, clock, stop], queue=False, **quiet)
+    stop.click(end, None, [status, place, clock, stop], queue=False, **QUIET)
     search = gr.Textbox(visible=False)
-    gr.on(None, opened, search, [*fields, pair], js=_OPEN, queue=False, **quiet).then(
+    gr.on(None, opened, search, [*fields, pair], js=_OPEN, queue=False, **QUIET).then(
         None, None, None, js=_GO, api_visibility="private"
     )
     echo.build(context, pair)

@@ -19,6 +19,7 @@ from kronviz.app.components import (
     element,
     html_part,
     join,
+    kept_run,
     listing,
     measuring,
     number,
@@ -27,13 +28,12 @@ from kronviz.app.components import (
     titled_plot,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures import inside as figures
 from kronviz.probes.inside import Survey, survey
 from kronviz.probes.inside.command import survey_rows
 from kronviz.probes.inside.survey import ArmSurvey, PlaceShares
 from kronviz.probes.intervals import Interval
-from kronviz.probes.kept import INSIDE, SEED, kept
+from kronviz.probes.kept import INSIDE, SEED
 from kronviz.probes.pairs import load_pairs
 
 PLACES = {
@@ -89,10 +89,7 @@ def build(context: Context) -> None:
 
 def _kept(context: Context, pair: str | None) -> Survey | None:
     """Return the stored survey of the pair; ``None`` if it is of other models."""
-    try:
-        found = kept(context.folder(pair), INSIDE)
-    except CheckpointError:
-        return None
+    found = kept_run(context.folder(pair), INSIDE)
     arms = set(context.predictor(pair).arms)
     return found.report if found and {arm.arm for arm in found.report.arms} == arms else None
 

@@ -21,6 +21,7 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
+    QUIET,
     Fields,
     choice,
     declare,
@@ -152,14 +153,13 @@ def build(context: Context) -> None:
             empty = [figures.lens(None, target, what) for what, _ in _LENS]
             yield [view.refusal(failure(error), number), *empty]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for control, other in zip(texts, shared, strict=True):
-        control.input(None, control, other, js="(text) => text", **quiet)
-        other.change(None, shared, texts, js=_TAKE, **quiet)  # type: ignore[attr-defined]
+        control.input(None, control, other, js="(text) => text", **QUIET)
+        other.change(None, shared, texts, js=_TAKE, **QUIET)  # type: ignore[attr-defined]
     inputs = [*texts, thing, measure, target, pair, asked]
     events = [control.change for control in inputs[:-1]]  # type: ignore[attr-defined]
     if context.tab is not None:
-        context.tab.select(None, shared, texts, js=_TAKE, **quiet)
+        context.tab.select(None, shared, texts, js=_TAKE, **QUIET)
         events.append(context.tab.select)
     gr.on(
         events,
@@ -170,7 +170,7 @@ def build(context: Context) -> None:
         concurrency_limit=AT_ONCE,
         concurrency_id=QUEUE,
         trigger_mode="multiple",
-        **quiet,
+        **QUIET,
     )
     remember(context.links, "inside", fields.named, {})
     declare(context.links, "inside", {"inside.head": choice(_heads(context))})

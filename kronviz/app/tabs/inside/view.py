@@ -23,8 +23,11 @@ from kronviz.app.components import (
     join,
     listing,
     number,
+    percent,
+    piece,
     table,
     visible,
+    written,
 )
 from kronviz.predictor import TokenView
 from kronviz.probes.inside import ArmInside, Inside, PatchMap
@@ -100,7 +103,7 @@ def _plain(data: bytes) -> str:
 def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
     """Return a word for a sentence, without the spaces around it."""
     data = _shown(getattr(report, f"{text}_tokens"), getattr(word, text)).strip() or b" "
-    return element("bdi", visible(data), class_="kv-piece")
+    return piece(data)
 
 
 # ---- what was found ----
@@ -278,14 +281,13 @@ def _cell(
     first: bool,
 ) -> Markup:
     share = _undone(outcome, measure)
-    text = "–" if share is None else f"{share * 100:.0f}".replace("-", "−")
-    text = "0" if text == "−0" else text
+    text = written(None if share is None else share * 100, 0)
     at = _plain(_shown(report.typo_tokens, word.typo).strip() or b" ")
     guesses = [
         [_plain(bytes.fromhex(guess.hex)), round(guess.prob * 100, 1)] for guess in outcome.guesses
     ]
     shares = ", ".join(
-        f"{own * 100:.1f}% by {name}".replace("-", "−")
+        f"{percent(own, 1)} by {name}"
         for own, name in ((outcome.kl_undone, "KL"), (outcome.logprob_undone, "log-probability"))
         if own is not None
     )
@@ -487,7 +489,7 @@ def _look(report: Inside, look: Looks) -> Markup:
     text = "misspelled" if look.text == "typo" else "clean"
     return element(
         "div",
-        element("p", f"{text}: ", element("bdi", visible(asked), class_="kv-piece"), " looks at"),
+        element("p", f"{text}: ", piece(asked), " looks at"),
         element("div", *chips, class_="kv-ins-tokens"),
         class_="kv-ins-look",
         data_weights=json.dumps(weights, separators=(",", ":")),

@@ -23,20 +23,21 @@ from kronviz.app.components import (
     html_part,
     info,
     join,
+    kept_run,
     marked,
     measuring,
+    reproduced,
     sentence,
     status_line,
     table,
     titled_plot,
     visible,
+    written,
 )
 from kronviz.app.context import Context
-from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures import layers as figures
 from kronviz.predictor import Predictor
 from kronviz.probes.kept import LAYERS as LAYERS_KEPT
-from kronviz.probes.kept import kept
 from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
 from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
@@ -141,10 +142,7 @@ def _known(context: Context, pair: str | None) -> LayerReport | None:
     predictor = context.predictor(pair)
     known = known_layers(predictor)
     if known is None:
-        try:
-            found = kept(context.folder(pair), LAYERS_KEPT)
-        except CheckpointError:
-            return None
+        found = kept_run(context.folder(pair), LAYERS_KEPT)
         if found and [arm.arm for arm in found.report.arms] == list(predictor.arms):
             known = found.report
     return known
@@ -197,8 +195,11 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
         if report.read < report.tokens:
             tables.insert(1, element("p", marked(_partly(report)), class_="kv-quiet"))
         command = f"python -m kronviz.probes layers --pair {report.pair}"
-        printed = element("p", "Reproduce with ", element("code", command), class_="kv-command")
-        tables += [printed, _nearest(report), downloads("layers", report, layer_rows(report))]
+        tables += [
+            reproduced(command),
+            _nearest(report),
+            downloads("layers", report, layer_rows(report)),
+        ]
     return (
         element("div", finding, class_="kv-lay-page"),
         element("div", *tables, class_="kv-lay-page"),
@@ -234,13 +235,9 @@ def _way(pairs: PairCosines) -> list[object]:
     first, last = pairs.cosines[0], pairs.cosines[-1]
     fall = pairs.largest_fall
     return [
-        f" {_signed(first)} at the input, {_signed(last)} after the last block",
+        f" {written(first, 2)} at the input, {written(last, 2)} after the last block",
         f" (block {fall} separates them most)" if fall else " (no block separates them)",
     ]
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _table(report: LayerReport | None) -> Markup:

@@ -12,6 +12,9 @@ from kronviz.app.components import (
     element,
     marked,
     number,
+    percent,
+    piece,
+    reproduced,
     table,
     visible,
 )
@@ -258,15 +261,8 @@ def figures(sides: Sequence[Sequence[FamilyFigures]], pair: str) -> Markup:
             ),
             label="The probe families",
         ),
-        ""
-        if own
-        else element("p", "Reproduce with ", element("code", command), class_="kv-command"),
+        "" if own else reproduced(command),
     )
-
-
-def percent(share: float) -> str:
-    """Return a share in percent."""
-    return f"{100 * share:.0f}%"
 
 
 def shares_bar(shares: Shares) -> Markup:
@@ -291,8 +287,7 @@ def shares_bar(shares: Shares) -> Markup:
 
 
 def _finding(found: LookUp) -> list[object]:
-    word = element("span", visible(bytes.fromhex(found.hex)), class_="kv-piece")
-    parts: list[object] = ["Nearest to ", word, ": "]
+    parts: list[object] = ["Nearest to ", piece(bytes.fromhex(found.hex)), ": "]
     for place, side in enumerate(found.sides):
         near = [one for one in side.standing.neighbors if one.relation != "other"]
         asked = len(side.standing.neighbors)
@@ -320,8 +315,7 @@ def _near(side: Side, found: LookUp) -> Markup:
         kept = f"{standing.kept} of these {asked} are among its {asked} nearest in the picture"
     read: tuple[object, ...] = ()
     if side.hex != found.hex:
-        piece = element("span", visible(bytes.fromhex(side.hex)), class_="kv-piece")
-        read = ("read as ", piece, ", ")
+        read = ("read as ", piece(bytes.fromhex(side.hex)), ", ")
     words = side.shares.words
     lit = "this word" if words == 1 else f"the {words} highlighted forms"
     return element(

@@ -13,9 +13,9 @@ from kronviz.app.components import (
     join,
     marked,
     number,
+    piece,
     progress_bar,
     table,
-    visible,
 )
 from kronviz.app.tabs.map.names import heading, name_of
 from kronviz.app.tabs.map.view import BASES, point, shares_bar
@@ -128,10 +128,10 @@ def _words(found: Placement) -> Markup:
         for side in found.sides:
             standing = side.standings[index]
             first = standing.neighbors[0] if standing.neighbors else None
-            nearest = visible(bytes.fromhex(first.hex)) if first else "–"
-            cells += [_basis(standing), element("td", element("span", nearest, class_="kv-piece"))]
-        name = element("span", visible(word.encode()), class_="kv-piece")
-        rows.append(element("tr", element("th", name, scope="row"), *cells))
+            nearest = piece(bytes.fromhex(first.hex)) if first else "–"
+            cells += [_basis(standing), element("td", nearest)]
+        name = element("th", piece(word.encode()), scope="row")
+        rows.append(element("tr", name, *cells))
     titles: list[object] = ["Word"]
     for side in found.sides:
         titles += [join([name_of(side), " has for it"]), "nearest token"]
@@ -157,10 +157,7 @@ def _basis(standing: Standing) -> Markup:
 def _distances(found: Placement, apart: Distances) -> Markup:
     if len(apart.words) < 2:
         return element("div")
-    titles = [
-        "",
-        *[element("span", visible(word.encode()), class_="kv-piece") for word in apart.words],
-    ]
+    titles = ["", *[piece(word.encode()) for word in apart.words]]
     rows = []
     for row, word in enumerate(apart.words):
         cells = []
@@ -181,8 +178,8 @@ def _distances(found: Placement, apart: Distances) -> Markup:
                     class_="kv-map-apart",
                 )
             )
-        name = element("span", visible(word.encode()), class_="kv-piece")
-        rows.append(element("tr", element("th", name, scope="row"), *cells))
+        name = element("th", piece(word.encode()), scope="row")
+        rows.append(element("tr", name, *cells))
     left, right = (name_of(side) for side in found.sides)
     more = f" of the first {SHOWN} words" if len(found.words) > SHOWN else ""
     return box(

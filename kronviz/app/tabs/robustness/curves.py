@@ -6,8 +6,7 @@ Each opens with the result stored with the pair's weights; its button measures a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gradio as gr
 import plotly.graph_objects as go
@@ -23,43 +22,26 @@ from kronviz.app.components import (
     empty,
     head,
     html_part,
+    kept_run,
     plot,
     running,
 )
+from kronviz.app.context import Context
 from kronviz.app.tabs.robustness import sweep as lab_sweep
-from kronviz.checkpoint_files import CheckpointError
 from kronviz.figures.robustness import advantages, forgetting
-from kronviz.predictor import Predictor
 from kronviz.probes import recovery, sweep
-from kronviz.probes.kept import RECOVERY, SWEEP, Kept, Kind, kept
+from kronviz.probes.kept import RECOVERY, SWEEP
 from kronviz.probes.robustness import METRICS
 
 Section = tuple[Mapping[str, gr.components.Component], gr.Button]
 """The controls of a section by name, and its run button."""
 
 
-class Pairs(Protocol):
-    """The part of the app that the sections need: its pairs of models."""
-
-    @property
-    def default(self) -> str | None: ...
-    def predictor(self, pair: str | None = None) -> Predictor: ...
-    def folder(self, pair: str | None = None) -> Path: ...
-
-
-def _kept(context: Pairs, models: str | None, kind: Kind) -> Kept[Any] | None:
-    """Return a result stored with the weights of a pair; ``None`` if none can be read."""
-    try:
-        return kept(context.folder(models), kind)
-    except CheckpointError:
-        return None
-
-
 def sweep_opening(
-    context: Pairs, models: str | None, metric: str
+    context: Context, models: str | None, metric: str
 ) -> tuple[go.Figure | None, Markup]:
     """Return the initial curves, stored with the weights."""
-    found = _kept(context, models, SWEEP)
+    found = kept_run(context.folder(models), SWEEP)
     if found is None:
         return None, empty(
             "No curve yet. A sweep reads about 2,500 misspelled texts with both models; it can be "
@@ -69,9 +51,9 @@ def sweep_opening(
     return advantages(found.report, metric), drawn
 
 
-def recovery_opening(context: Pairs, models: str | None) -> tuple[go.Figure | None, Markup]:
+def recovery_opening(context: Context, models: str | None) -> tuple[go.Figure | None, Markup]:
     """Return the initial curve, stored with the weights."""
-    found = _kept(context, models, RECOVERY)
+    found = kept_run(context.folder(models), RECOVERY)
     if found is None:
         return None, empty(
             f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
@@ -85,7 +67,7 @@ def _changed(figure: go.Figure | None, drawn: Markup) -> tuple[gr.Plot, Markup]:
     return gr.Plot(figure, visible=figure is not None), drawn
 
 
-def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
+def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     """Lay out the sweep over kinds and strengths of misspelling, and connect it."""
     head(
         "Where the byte code helps, and where it hurts",
@@ -99,7 +81,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
             value="kl_nats",
             label="Measured by",
         )
-        stored = _kept(context, context.default, SWEEP)
+        stored = kept_run(context.folder(context.default), SWEEP)
         fields(
             "count",
             "Sentences, from our pairs",
@@ -162,7 +144,7 @@ def sweep_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
     return {"metric": metric, **fields.named}, press.run
 
 
-def recovery_section(context: Pairs, runs: Runs, pair: gr.Radio) -> Section:
+def recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     """Lay out the section on forgetting a misspelling, and connect it."""
     head(
         "How long a typo is remembered",

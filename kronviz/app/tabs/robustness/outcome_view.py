@@ -19,6 +19,7 @@ from kronviz.app.components import (
     join,
     listing,
     marked,
+    percent,
     problems,
     sentence,
     table,
@@ -57,7 +58,8 @@ def answers_view(found: Answers) -> Markup:
     """Return the results for the right answers: a sentence and a table."""
     first = found.row("typo_first")
     shares = [
-        join([marked(_percent(arm.value.mean)), " with ", arm_name(arm.arm)]) for arm in first.arms
+        join([marked(percent(arm.value.mean, 1)), " with ", arm_name(arm.arm)])
+        for arm in first.arms
     ]
     medians = [
         join([arm_name(arm.arm), f" {written(arm.clean, 0)} → {written(arm.typo, 0)}"])
@@ -178,7 +180,7 @@ def minimal_view(found: MinimalPairs) -> Markup:
     clean = found.rows[0]
     arms = [arm.arm for arm in clean.arms]
     shares = [
-        join([marked(_percent(arm.accuracy.mean)), " with ", arm_name(arm.arm)])
+        join([marked(percent(arm.accuracy.mean, 1)), " with ", arm_name(arm.arm)])
         for arm in clean.arms
     ]
     compared = _compared(
@@ -330,10 +332,6 @@ def _compared(
         return [same]
     winner = gap.arm if (gap.value.mean > 0) == larger_wins else gap.base
     return [arm_name(winner), f" {words}."]
-
-
-def _percent(share: float) -> str:
-    return f"{written(share * 100, 1)}%"
 
 
 def _interval(

@@ -23,12 +23,13 @@ from kronviz.app.components import (
     interval,
     join,
     marked,
+    percent,
+    piece,
     problems,
     progress,
     sentence,
     table,
     term,
-    visible,
     written,
 )
 from kronviz.app.tabs.robustness.outcome_view import answers_view
@@ -111,19 +112,14 @@ def _finding(result: Robustness) -> Markup:
         return sentence([arm_name(only.arm), f" keeps its first choice on {share}% of the pairs."])
     shares = {arm.arm: arm.value.mean for arm in kept.arms}
     parts: list[object] = [
-        f"Misspelled, {arm_share('kron', shares)} of first choices stay with ",
+        f"Misspelled, {percent(shares['kron'], 1)} of first choices stay with ",
         arm_name("kron"),
-        f" and {arm_share('bpe', shares)} with ",
+        f" and {percent(shares['bpe'], 1)} with ",
         arm_name("bpe"),
         f" (p{NO_BREAK}{_p(result.mcnemar.p_value)}). ",
         *_verdict(kl),
     ]
     return sentence(parts)
-
-
-def arm_share(arm: str, shares: dict[str, float]) -> str:
-    """Return an arm's share in percent, with one digit."""
-    return f"{written(shares[arm] * 100, 1)}%"
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:
@@ -291,10 +287,7 @@ def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
 def _pair(outcome: PairOutcome) -> Markup:
     cells = []
     for arm in outcome.arms:
-        clean, typo = (
-            element("bdi", visible(top.encode()), class_="kv-piece")
-            for top in (arm.clean_top, arm.typo_top)
-        )
+        clean, typo = (piece(top.encode()) for top in (arm.clean_top, arm.typo_top))
         said = clean if arm.metrics.top1_kept else join([clean, " → ", typo])
         cells += [element("td", said), element("td", marked(written(arm.metrics.kl_nats)))]
     return element(

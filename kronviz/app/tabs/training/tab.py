@@ -12,7 +12,15 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from kronviz.app.components import Markup, alert, box, element, html_part, titled_plot
+from kronviz.app.components import (
+    Markup,
+    alert,
+    box,
+    element,
+    html_part,
+    reproduced,
+    titled_plot,
+)
 from kronviz.app.context import Context
 from kronviz.app.tabs.training import folds as training_folds
 from kronviz.app.tabs.training import view as training_view
@@ -106,7 +114,7 @@ def _view(context: Context, pair: str | None) -> _View:
         *([training_folds.rarity(evidence.rarity)] if evidence.rarity else []),
         *([training_folds.seeds(evidence.seeds)] if evidence.seeds else []),
         *([training_folds.rates(evidence.rates)] if evidence.rates else []),
-        element("p", "Reproduce with ", element("code", command), class_="kv-command"),
+        reproduced(command),
         class_="kv-evidence",
     )
     return _View(finding, table, pictures)

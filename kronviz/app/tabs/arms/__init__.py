@@ -1,1 +1,0 @@
-"""The arms view: which input embedding wins where."""
