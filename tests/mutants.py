@@ -19,6 +19,7 @@ import importlib.abc
 import importlib.util
 import os
 import random
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,9 @@ TESTS = {
     "codec.py": "codec",
     "generation.py": "generation",
     "typos/": "typos",
+    "typos/noise.py": "passages",
     "probes/alignment.py": "recovery",
+    "probes/answers.py": "robustness",
     "probes/byteview.py": "byteview",
     "probes/collisions.py": "collisions",
     "probes/continuation.py": "passages",
@@ -47,19 +50,24 @@ TESTS = {
     "probes/editwalk.py": "editwalk",
     "probes/inside/": "inside",
     "probes/intervals.py": "robustness inside cross_model",
+    "probes/layer_words.py": "layers",
     "probes/layers.py": "layers",
+    "probes/method.py": "tab_about",
     "probes/minimal_pairs.py": "minimal_pairs",
     "probes/outcomes.py": "robustness",
     "probes/pairs.py": "pairs",
+    "probes/paper.py": "paper",
+    "probes/rarity.py": "probe_training",
     "probes/recovery.py": "recovery",
     "probes/robustness.py": "robustness",
+    "probes/seeds.py": "probe_training",
     "probes/sensitivity.py": "recovery",
     "probes/stringpair.py": "stringpair",
     "probes/study.py": "study",
     "probes/sweep.py": "robustness",
     "probes/training.py": "probe_training",
 }
-"""Files or folders of the package, and the tests that cover them."""
+"""Files or folders of the package, and the tests that cover them; a later line wins."""
 PARTS = ("metrics.py", "codec.py", "generation.py", "typos/", "probes/")
 LIBRARIES = (
     "torch numpy scipy.stats scipy.special sklearn.neighbors hypothesis safetensors.torch tiktoken "
@@ -68,20 +76,22 @@ LIBRARIES = (
 """Loaded before the first fork; nothing of the package is."""
 LIMIT_S = 240
 """After which a mutant that never ends counts as noticed."""
+LIMIT_BYTES = 4 * 2**30
+"""Memory in bytes beyond which a mutant counts as noticed."""
 
 Mutant = tuple[Path, str, str]
 
 
-def files(part: str) -> list[tuple[Path, list[str]]]:
+def files(part: str) -> dict[Path, list[str]]:
     """Each file of a part with the paths of its tests."""
-    found = []
+    found = {}
     for place, names in TESTS.items():
         if not place.startswith(part.removesuffix("/")):
             continue
         path = ROOT / "kronviz" / place
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             tests = [str(ROOT / "tests" / f"test_{name}.py") for name in names.split()]
-            found.append((file, tests))
+            found[file] = tests
     return found
 
 
@@ -147,6 +157,7 @@ def survives(path: Path, source: str, tests: list[str]) -> bool:
     child = os.fork()
     if not child:
         signal.alarm(LIMIT_S)
+        resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_BYTES, LIMIT_BYTES))
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
@@ -167,14 +178,13 @@ def main() -> None:
         importlib.import_module(name)
     os.chdir(ROOT)
     for part in asked.parts:
-        listed = files(part)
-        for path, tests in listed:
+        tests_of = files(part)
+        for path, tests in tests_of.items():
             if not survives(path, path.read_text(encoding="utf-8"), tests):
                 sys.exit(f"{path.name}: its tests fail without any change.")
             if part == "probes/":
                 break
-        tests_of = dict(listed)
-        every = [mutant for path, _ in listed for mutant in mutants(path)]
+        every = [mutant for path in tests_of for mutant in mutants(path)]
         drawn = every
         if not asked.all and len(every) > asked.count:
             drawn = random.Random(asked.seed).sample(every, asked.count)
