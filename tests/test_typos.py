@@ -206,6 +206,16 @@ def test_words_of_one_letter_are_not_for_letter_kinds() -> None:
         assert not misspell("a I o 7 x2", kinds=(kind,), edits=9, protect_first=False).edits, kind
 
 
+def test_a_swap_needs_two_letters_that_may_change() -> None:
+    assert misspell("ab cd", kinds=("swap",), edits=9).edits == ()
+    assert misspell("ab", kinds=("swap",), protect_first=False).text == "ba"
+
+
+def test_letters_of_other_scripts_are_separate() -> None:
+    for text in ("한국어", "日本語", "ひらがな", "ԱԲԳ", "𠀀𠀁", "𝐚𝐛"):
+        assert [word.letters for word in words.find_words(text)] == [tuple(text)]
+
+
 def test_share_of_words() -> None:
     for share, expected in ((0, 0), (0.01, 1), (0.25, 5), (0.5, 10), (1, 20)):
         text = " ".join(["necessary", "weather", "knowledge", "separate"] * 5)
@@ -238,7 +248,9 @@ def test_human_misspellings_keep_the_case_and_the_first_letter() -> None:
         shouted = misspell("KNOWLEDGE", kinds=("human",), seed=seed).text
         assert shouted.isupper()
         assert shouted.startswith("K")
-        assert misspell("Knowledge", kinds=("human",), seed=seed).text.istitle()
+        made = misspell("Knowledge", kinds=("human",), seed=seed).text
+        assert made.istitle()
+        assert made.lower() in human.misspellings("knowledge")
     assert "receive" not in human.misspellings("receive")
     assert "recieve" in human.misspellings("Receive")
     assert human.misspellings("qqq") == ()
