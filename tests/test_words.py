@@ -42,6 +42,7 @@ REPLACED = {
 }
 """What readers stumbled over, and what stands there now."""
 PATTERNS = {
+    r"\{[A-Z_]+\}": "a name in braces stands in an f-string",
     r"[«»]": "quotation marks are “ ”",
     r"\d %(?![\w({-])": "a percent sign follows its number",
     r"\d %(?= (?:interval|fewer|lower|longer|of|in|over|more|less)\b)": "67.5%, without a blank",

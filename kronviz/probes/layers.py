@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kronviz.families import FAMILIES
-from kronviz.model import GPT, parameter_count
+from kronviz.model import GPT, parameter_count, right_padded
 from kronviz.predictor import Predictor
 from kronviz.probes.layer_words import Cut, Spellings, lookalikes, sentences, spellings
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
@@ -318,9 +318,7 @@ class _Ends:
         """Read sentences ``start`` to ``end``, clean and misspelled."""
         for side in (0, 1):
             texts = [sentence[side] for sentence in self._sentences[start:end]]
-            ids = torch.zeros(len(texts), max(len(text) for text, _ in texts), dtype=torch.long)
-            for row, (text, _) in enumerate(texts):
-                ids[row, : len(text)] = torch.tensor(text)
+            ids, _ = right_padded([text for text, _ in texts])
             rows = torch.arange(len(texts))
             streams = self._model.residual_stream(ids.to(self._model.device))
             for which in (0, 1):

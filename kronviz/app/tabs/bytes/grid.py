@@ -99,12 +99,10 @@ def _cut_note(found: ByteView) -> Markup:
     if not found.cut_hex:
         return Markup("")
     lost = bytes.fromhex(found.cut_hex)
-    why = "that no character is split" if found.cut_inside else "the positions end there"
-    why = f", {'so ' if found.cut_inside else 'because '}{why}."
+    why = "so that no character is split" if found.cut_inside else "because the positions end there"
     return element(
         "p",
-        f"Cut after byte {found.length} of {found.n_bytes}",
-        why,
+        f"Cut after byte {found.length} of {found.n_bytes}, {why}.",
         f" The last {count(len(lost), 'byte')}, ",
         piece(lost),
         ", leave no trace: any two strings that begin alike are the same to the code.",

@@ -19,6 +19,7 @@ from kronviz.app.components import (
     NO_BREAK,
     Markup,
     arm_name,
+    count,
     downloads,
     element,
     glyphs,
@@ -67,10 +68,10 @@ def status(words: object) -> Markup:
 
 def progress(generation: Generation) -> Markup:
     """Return the status of unfinished or finished continuations."""
-    count = max((len(c.tokens) for c in generation.continuations), default=0)
+    done = max((len(c.tokens) for c in generation.continuations), default=0)
     if not generation.finished:
-        return status(f"Writing … {count} of {generation.sampler.max_tokens} tokens")
-    words = f"{count} tokens each in {generation.seconds:.1f} s, seed {generation.sampler.seed}."
+        return status(f"Writing … {done} of {generation.sampler.max_tokens} tokens")
+    words = f"{done} tokens each in {generation.seconds:.1f} s, seed {generation.sampler.seed}."
     return status(marked(words))
 
 
@@ -86,7 +87,7 @@ def _finding(generation: Generation, mode: str) -> Markup:
         if begun and not any(same_start(clean, typo) for clean, typo in pairs):
             return Markup("With either model, the misspelled text diverges at once.")
         clauses = [
-            join([arm_name(clean.arm), " for ", _tokens(same_start(clean, typo))])
+            join([arm_name(clean.arm), " for ", count(same_start(clean, typo), "token")])
             for clean, typo in pairs
         ]
         words = "The misspelled text is continued like the clean one by "
@@ -96,13 +97,15 @@ def _finding(generation: Generation, mode: str) -> Markup:
     same = same_start(*found[:2])
     written = [made.tokens[same : same + 1] for made in found[:2]]
     if not all(written):
-        return Markup(f"Both write the same {_tokens(same)}." if same else "Both begin to write …")
+        return Markup(
+            f"Both write the same {count(same, 'token')}." if same else "Both begin to write …"
+        )
     clauses = [
         join([arm_name(made.arm), " with ", piece(bytes.fromhex(new.hex))])
         for made, (new,) in zip(found, written, strict=False)
     ]
     shared = (
-        f"Both write the same {_tokens(same)}, then diverge: "
+        f"Both write the same {count(same, 'token')}, then diverge: "
         if same
         else "They diverge at the first token: "
     )
@@ -129,10 +132,6 @@ def _list(parts: Sequence[object]) -> list[object]:
     return joined
 
 
-def _tokens(count: int) -> str:
-    return f"{count} token" + ("" if count == 1 else "s")
-
-
 def _row(name: str | None, row: Sequence[Continuation]) -> Markup:
     heading = [element("h2", name, class_="kv-heading")] if name else []
     level = "h3" if name else "h2"
@@ -146,7 +145,6 @@ def _row(name: str | None, row: Sequence[Continuation]) -> Markup:
 
 def _panel(made: Continuation, level: str) -> Markup:
     note = ARMS[made.arm].about if made.arm in ARMS else ""
-    count = len(made.reads)
     end = [element("span", "the model ended the text", class_="kv-gen-end")] if made.ended else []
     return element(
         "section",
@@ -156,7 +154,7 @@ def _panel(made: Continuation, level: str) -> Markup:
         ),
         element(
             "p",
-            element("span", f"reads {count} position" + ("" if count == 1 else "s")),
+            element("span", f"reads {count(len(made.reads), 'position')}"),
             class_="kv-gen-count kv-quiet",
         ),
         element(

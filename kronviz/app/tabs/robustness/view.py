@@ -108,8 +108,8 @@ def _finding(result: Robustness) -> Markup:
         only = kept.arms[0] if kept else None
         if only is None:
             return Markup("Nothing was read.")
-        share = written(only.value.mean * 100, 1)
-        return sentence([arm_name(only.arm), f" keeps its first choice on {share}% of the pairs."])
+        share = percent(only.value.mean, 1)
+        return sentence([arm_name(only.arm), f" keeps its first choice on {share} of the pairs."])
     shares = {arm.arm: arm.value.mean for arm in kept.arms}
     parts: list[object] = [
         f"Misspelled, {percent(shares['kron'], 1)} of first choices stay with ",

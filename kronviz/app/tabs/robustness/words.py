@@ -21,6 +21,7 @@ from kronviz.app.components import (
     join,
     listing,
     marked,
+    percent,
     piece,
     sentence,
     told,
@@ -97,7 +98,7 @@ def strip_view(strip: RecoveryStrip) -> Markup:
         element(
             "p",
             "Below each token: KL between the prediction after it and the prediction at the same "
-            "place of the clean text, in nats. {DASH}: no token of the clean text ends there.",
+            f"place of the clean text, in nats. {DASH}: no token of the clean text ends there.",
             class_="kv-caption kv-wide",
         ),
         downloads("strip", strip, strip_rows(strip)),
@@ -172,7 +173,7 @@ def _word(word: WordHurt, index: int, arm: str, top: float, chosen: int) -> Mark
             [
                 escape(f"{word.word}, misspelled as {', '.join(word.variants)}"),
                 f": {arm} moves by {written(hurt.kl_nats)} nats and keeps its first choice in "
-                f"{written(hurt.top1_kept * 100, 0)}% of the tries.",
+                f"{percent(hurt.top1_kept)} of the tries.",
             ]
         )
         shown = written(hurt.kl_nats, 2)
