@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kronviz.app.tabs.arms.view import finding, gaps_caption, shorter_runs, table_of
+from kronviz.app.tabs.arms.view import finding, gaps_caption, other_runs, table_of
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, studies, verdict
@@ -134,9 +134,24 @@ def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> No
     # Only the 600 steps of the fixture were measured on passages; shorter runs keep their table.
     assert [tokens for tokens, _ in found.misspelled] == [1000]
     assert figures.gaps(study).data[1].name == "ngram, misspelled"
-    assert [each.tokens for each in study.shorter] == [1000, 333]
-    assert len(study.shorter[0].arms) == 3
-    assert "every paired interval" in str(shorter_runs(study.shorter[0]))
+    assert [each.tokens for each in study.others] == [1000, 333]
+    assert len(study.others[0].arms) == 3
+    assert "every paired interval" in str(other_runs(study.others[0]))
+
+
+def test_longer_runs_of_fewer_seeds_do_not_replace_a_verdict_but_are_told(folder: Path) -> None:
+    random = np.random.default_rng(2).normal(size=(3, 200)) * 0.01
+    table = np.load(folder / "toy" / "bpe-untied-muon-0.002-600-s1.npy")
+    write(folder, "bpe-untied", 1, 5.0, table, 6_000_000)
+    write(folder, "ngram", 1, 5.004, table - 0.02 + random, 6_000_000)
+    (study,) = studies(folder)
+    assert (study.tokens, [other.tokens for other in study.others]) == (1000, [10_000_000])
+    said = verdict(study)
+    assert "Over 3 seeds" in said
+    assert (
+        "In runs of 10.0 million tokens it is 0.004 above bpe-untied in validation loss and 0.020 "
+        "below after 15% misspelled words (1 seed)."
+    ) in said
 
 
 def test_an_arm_is_shown_as_it_learned_best(folder: Path) -> None:

@@ -181,7 +181,7 @@ class Study:
         costs: how the costs were measured, if they were.
         gaps: how the arms' differences change with the training tokens; empty if all runs of this
             configuration, optimizer and rate read equally many.
-        shorter: the studies of the runs that read fewer tokens, most tokens first.
+        others: the studies of the runs that read more or fewer tokens, most tokens first.
     """
 
     name: str
@@ -198,7 +198,7 @@ class Study:
     arms: tuple[ArmResult, ...]
     costs: CostsAbout | None = None
     gaps: tuple[BudgetGaps, ...] = ()
-    shorter: tuple[Study, ...] = ()
+    others: tuple[Study, ...] = ()
 
     def arm(self, name: str) -> ArmResult | None:
         """Return the result of an arm, if it has one."""
@@ -213,8 +213,9 @@ class Study:
 def studies(folder: Path = STUDIES) -> list[Study]:
     """Read the studies in a folder, the one with most training tokens first.
 
-    Runs that differ only in their number of training tokens are one study: it shows those with
-    most tokens, and the others are in its `Study.gaps` and `Study.shorter`.
+    Runs that differ only in their number of training tokens are one study. It shows those with
+    most tokens of which enough seeds have run for a verdict, or else those with most tokens; the
+    rest are in its `Study.gaps` and `Study.others`.
 
     Raises:
         InputError: a result file is damaged.
@@ -232,12 +233,20 @@ def studies(folder: Path = STUDIES) -> list[Study]:
     for key, runs in groups.items():
         if (study := _study(key[0], runs)) is not None:
             by_budget[key[:-1]].append(study)
-    largest = []
+    shown = []
     for budgets in by_budget.values():
-        budgets.sort(key=lambda study: study.tokens)
-        gaps = _gaps(budgets) if len(budgets) > 1 else ()
-        largest.append(replace(budgets[-1], gaps=gaps, shorter=tuple(budgets[-2::-1])))
-    return sorted(largest, key=lambda study: -study.tokens)
+        budgets.sort(key=lambda study: -study.tokens)
+        settled = (study for study in budgets if _seeds(study) >= SEEDS)
+        first = next(settled, budgets[0])
+        gaps = _gaps(budgets[::-1]) if len(budgets) > 1 else ()
+        others = tuple(study for study in budgets if study is not first)
+        shown.append(replace(first, gaps=gaps, others=others))
+    return sorted(shown, key=lambda study: -study.tokens)
+
+
+def _seeds(study: Study) -> int:
+    """Return with how many seeds both the best arm and the table have run."""
+    return min(len(arm.seeds) for arm in (study.arms[0], study.arm(study.table)) if arm)
 
 
 def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
@@ -295,8 +304,8 @@ def verdict(study: Study) -> str:
                 f"{said} Its input has {low.share:.2g}× the table’s parameters; among the arms no "
                 f"larger than the table, {small.arm} has the lowest validation loss."
             )
-    table = study.arm(study.table)
-    seeds = min(len(arm.seeds) for arm in (low, table) if arm)
+    said += _longer(study)
+    seeds = _seeds(study)
     if seeds < SEEDS:
         return f"{said} It or the table has run with {seeds} of {SEEDS} seeds: not settled."
     clear = all(
@@ -308,6 +317,24 @@ def verdict(study: Study) -> str:
     said += f" Over {seeds} seeds, every paired interval against {study.table} is clear of 0."
     fewer = [arm.arm for arm in study.arms if len(arm.seeds) < SEEDS]
     return said + (f" With fewer seeds: {', '.join(fewer)}." if fewer else "")
+
+
+def _longer(study: Study) -> str:
+    """Say how the best arm of a study does in the longest runs, if these are other runs."""
+    longest = max(study.others, key=lambda other: other.tokens, default=study)
+    arm = longest.arm(study.arms[0].arm)
+    if longest.tokens <= study.tokens or arm is None or arm.difference is None:
+        return ""
+    said = f"{_below(arm.difference)} {longest.table} in validation loss"
+    misspelled = arm.at(MISSPELLED[0])
+    if misspelled and misspelled.difference:
+        said += f" and {_below(misspelled.difference)} after 15% misspelled words"
+    runs = f"{len(arm.gaps)} seed{'s' * (len(arm.gaps) > 1)}"
+    return f" In runs of {longest.tokens / 1e6:.1f} million tokens it is {said} ({runs})."
+
+
+def _below(difference: Interval) -> str:
+    return f"{abs(difference.mean):.3f} {'below' if difference.mean < 0 else 'above'}"
 
 
 def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study | None:
@@ -498,9 +525,9 @@ def lines(study: Study) -> Iterator[str]:
         if gap.misspelled:
             said = ", ".join(f"{signed(d)} at {t:,}" for t, d in gap.misspelled)
             yield f"{gap.arm:15} {MISSPELLED[0]}, by tokens per run: {said}"
-    for shorter in study.shorter:
+    for other in study.others:
         yield ""
-        yield from lines(shorter)
+        yield from lines(other)
 
 
 def signed(value: Interval, bounds: bool = True, digits: int = 3) -> str:

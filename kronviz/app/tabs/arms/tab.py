@@ -66,7 +66,7 @@ def _study(study: Study, place: int) -> None:
             "div",
             box(view.table_of(study), label="All arms"),
             *([view.costs_note(study.costs)] if study.costs else []),
-            *[view.shorter_runs(each) for each in study.shorter],
+            *[view.other_runs(each) for each in study.others],
             reproduced(COMMAND),
             class_="kv-evidence",
         )

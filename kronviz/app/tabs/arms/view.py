@@ -81,8 +81,8 @@ def table_of(study: Study) -> Markup:
     return table("All arms, the lowest validation loss first", titles, rows)
 
 
-def shorter_runs(study: Study) -> Markup:
-    """Return the verdict and the table of runs that read fewer tokens, folded."""
+def other_runs(study: Study) -> Markup:
+    """Return the verdict and the table of runs that read more or fewer tokens, folded."""
     return folded(
         f"The same with {_tokens(study)} tokens a run",
         element("p", _with_names(verdict(study)), class_="kv-caption"),
