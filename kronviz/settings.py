@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from kronviz.lines import read_lines
 from kronviz.predictor import InputError, clean_text
-from kronviz.strings import one_of, shown, whole_number
+from kronviz.strings import MAX_BYTES, MAX_POS_DIM, MIN_POS_DIM, one_of, shown, whole_number
 
 Settings = TypeVar("Settings")
 _META = "kronviz"
@@ -89,6 +89,27 @@ def narrowed(cls: type, name: str, **changes: Any) -> Any:
 @dataclass(frozen=True)
 class NoSettings:
     """The settings of a probe that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeSettings:
+    """The settings of a probe of the byte code: its shape."""
+
+    pos_dim: int = setting(
+        0, f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for the trained model's"
+    )
+
+    @property
+    def positions(self) -> int | None:
+        """``pos_dim``, or ``None`` for the trained model's."""
+        return self.pos_dim or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StringSettings(CodeSettings):
+    """The settings of a probe of one string's code."""
+
+    text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
 
 
 def declared(cls: type) -> dict[str, tuple[Field[Any], Any, Setting]]:

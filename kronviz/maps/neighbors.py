@@ -32,12 +32,9 @@ from kronviz import codec
 from kronviz.model import GPT
 from kronviz.morphology import kin
 from kronviz.predictor import Predictor, TokenView
-from kronviz.settings import setting
+from kronviz.settings import StringSettings, setting
 from kronviz.strings import (
     CHUNK,
-    MAX_BYTES,
-    MAX_POS_DIM,
-    MIN_POS_DIM,
     embeds_bytes,
     known_tokenizer,
     positions,
@@ -52,18 +49,13 @@ from kronviz.tokenizer import VOCABULARIES, TokenBytes, Tokenizer, token_set
 MAX_NEIGHBORS = 100
 
 
-@dataclass(frozen=True)
-class NeighborSettings:
+@dataclass(frozen=True, kw_only=True)
+class NeighborSettings(StringSettings):
     """The settings of a search for a string's neighbours."""
 
-    text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
     k: int = setting(10, "Number of neighbours", low=1, high=MAX_NEIGHBORS)
     vocabulary: str = setting(
         "", f"{', '.join(VOCABULARIES)} for the code; empty for the pair's own"
-    )
-    pos_dim: int = setting(
-        0,
-        f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for the trained model's",
     )
 
 

@@ -19,11 +19,7 @@ import torch
 
 from kronviz import codec
 from kronviz.predictor import Predictor, TokenView
-from kronviz.settings import setting
 from kronviz.strings import (
-    MAX_BYTES,
-    MAX_POS_DIM,
-    MIN_POS_DIM,
     cosines,
     kron_embedding,
     owners,
@@ -33,27 +29,6 @@ from kronviz.strings import (
     summands,
     tokens,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodeSettings:
-    """The shape of the code."""
-
-    pos_dim: int = setting(
-        0, f"Positions of the code, {MIN_POS_DIM} to {MAX_POS_DIM}; 0 for the trained model's"
-    )
-
-    @property
-    def positions(self) -> int | None:
-        """``pos_dim``, or ``None`` for the trained model's."""
-        return self.pos_dim or None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StringSettings(CodeSettings):
-    """The settings of a string's code."""
-
-    text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
 
 
 @dataclass(frozen=True)

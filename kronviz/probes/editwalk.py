@@ -19,8 +19,7 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import Predictor, clean_text
-from kronviz.probes.byteview import StringSettings
-from kronviz.settings import setting
+from kronviz.settings import StringSettings, setting
 from kronviz.strings import (
     bpe_cosines,
     kron_cosines,

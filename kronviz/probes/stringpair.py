@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import Predictor, TokenView
-from kronviz.probes.byteview import CodeSettings
-from kronviz.settings import setting
+from kronviz.settings import CodeSettings, setting
 from kronviz.strings import (
     MAX_BYTES,
     bpe_cosines,

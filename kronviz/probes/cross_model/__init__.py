@@ -17,7 +17,13 @@ Notable:
 from __future__ import annotations
 
 from kronviz.probes.cross_model.files import read_files
-from kronviz.probes.cross_model.probe import TableProbe, TableSettings, compare_table, run
+from kronviz.probes.cross_model.probe import (
+    ModelTableSettings,
+    TableProbe,
+    TableSettings,
+    compare_table,
+    run,
+)
 from kronviz.probes.cross_model.report import CrossModelReport, MapPoint
 from kronviz.probes.cross_model.table import VectorTable
 from kronviz.probes.cross_model.token_files import read_tokens
@@ -27,6 +33,7 @@ from kronviz.probes.cross_model.vectors import read_vectors
 __all__ = [
     "CrossModelReport",
     "MapPoint",
+    "ModelTableSettings",
     "TableProbe",
     "TableSettings",
     "TokenList",

@@ -11,7 +11,7 @@ from kronviz.probes.cross_model.files import read_files
 from kronviz.probes.cross_model.finding import headline
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
-from kronviz.probes.cross_model.probe import TableSettings
+from kronviz.probes.cross_model.probe import ModelTableSettings
 from kronviz.probes.cross_model.probe import run as run_on
 from kronviz.probes.cross_model.report import CrossModelReport
 from kronviz.probes.cross_model.table import VectorTable
@@ -35,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="tokenizer.json, tokenizer.model, vocab.json or vocab.txt; not needed for .gguf, text",
     )
-    parser.add_argument("--model", help="public model on the Hugging Face Hub, fetched in part")
-    parser.add_argument("--revision", default="main", help="revision of that model")
-    add_settings(parser, TableSettings)
+    parser.add_argument("--revision", default="main", help="revision of the --model")
+    add_settings(parser, ModelTableSettings)
 
 
 def run(
@@ -46,19 +45,23 @@ def run(
     progress: Progress | None = None,
 ) -> CrossModelReport:
     """Read the table that the arguments name and run the probe on it."""
-    source, table, tokens = _given(predictor, options, progress)
-    return run_on(table, tokens, from_options(TableSettings, options), source, progress)
+    asked = from_options(ModelTableSettings, options)
+    source, table, tokens = _given(predictor, asked, options, progress)
+    return run_on(table, tokens, asked, source, progress)
 
 
 def _given(
-    predictor: Predictor, options: argparse.Namespace, progress: Progress | None
+    predictor: Predictor,
+    asked: ModelTableSettings,
+    options: argparse.Namespace,
+    progress: Progress | None,
 ) -> tuple[str, VectorTable, TokenList]:
-    if options.model:
-        model = fetch(options.model, options.tensor, revision=options.revision, progress=progress)
+    if asked.model:
+        model = fetch(asked.model, asked.tensor, revision=options.revision, progress=progress)
         return model.name, model.table, model.tokens
     if options.vectors or options.tokens:
         named = options.vectors or options.tokens
-        return (named.name, *read_files(options.vectors, options.tokens, options.tensor))
+        return (named.name, *read_files(options.vectors, options.tokens, asked.tensor))
     return (f"{predictor.pair}, bpe", *own_table(predictor))
 
 

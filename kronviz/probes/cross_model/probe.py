@@ -71,6 +71,17 @@ class TableSettings:
     tensor: str = setting("", "Name of the table, where it is not found by itself")
 
 
+@dataclass(frozen=True)
+class ModelTableSettings(TableSettings):
+    """The settings of the probe on the table of a public model, or of the pair."""
+
+    model: str = setting(
+        "",
+        "A public model on the Hugging Face Hub, whose table is fetched; empty for the bpe model "
+        "of the pair",
+    )
+
+
 def run(
     table: VectorTable,
     tokens: TokenList,

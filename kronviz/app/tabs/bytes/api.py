@@ -9,11 +9,11 @@ from kronviz.app.components import PAIR, Answer, add_endpoint, answer, of_pair
 from kronviz.app.context import Context
 from kronviz.maps.neighbors import NeighborSettings, neighbors
 from kronviz.predictor import Predictor
-from kronviz.probes.byteview import StringSettings, encode
+from kronviz.probes.byteview import encode
 from kronviz.probes.collisions import CollisionSettings, collisions
 from kronviz.probes.editwalk import WalkSettings, edit_walk
 from kronviz.probes.stringpair import PairSettings, compare_strings
-from kronviz.settings import endpoint
+from kronviz.settings import StringSettings, endpoint
 
 ENCODE = """Show what the byte-level model is given for a string.
 
@@ -53,8 +53,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         return edit_walk(asked.text, predictor, pos_dim=asked.positions, kinds=kinds)
 
     def near(predictor: Predictor, asked: NeighborSettings) -> object:
-        size, words = asked.pos_dim or None, asked.vocabulary or None
-        return neighbors(asked.text, predictor, k=asked.k, pos_dim=size, vocabulary=words)
+        words = asked.vocabulary or None
+        return neighbors(
+            asked.text, predictor, k=asked.k, pos_dim=asked.positions, vocabulary=words
+        )
 
     def counted(checked: Callable[[], CollisionSettings]) -> Answer:
         return answer(lambda: collisions(**vars(checked())))

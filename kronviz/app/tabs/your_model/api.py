@@ -26,7 +26,14 @@ from kronviz.app.context import Context
 from kronviz.app.server.bodies import MAX_INLINE_FILES
 from kronviz.lines import short_name
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.cross_model import TableSettings, TokenList, VectorTable, read_files, run
+from kronviz.probes.cross_model import (
+    ModelTableSettings,
+    TableSettings,
+    TokenList,
+    VectorTable,
+    read_files,
+    run,
+)
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.own_model import as_own_model
@@ -96,11 +103,13 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             answer["spaces"] = list(own.spaces)
         return answer
 
-    def table(settings: Ask, model: str = "", pair: str = "", on_map: bool = False) -> Answer:
+    def table(
+        settings: Callable[[], ModelTableSettings], pair: str = "", on_map: bool = False
+    ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
-            if optional(model, "model"):
-                found = fetch(model, asked.tensor, progress=wanted)
+            if asked.model:
+                found = fetch(asked.model, asked.tensor, progress=wanted)
                 source, given = found.name, (found.table, found.tokens)
             else:
                 predictor = models(pair)
@@ -148,17 +157,11 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
     return (
         endpoint(
-            TableSettings,
+            ModelTableSettings,
             table,
             "table",
             TABLE,
             {
-                "model": (
-                    str,
-                    "",
-                    "A public model on the Hugging Face Hub, whose table is fetched; empty for the "
-                    "bpe model of the pair",
-                ),
                 "pair": (
                     str,
                     "",

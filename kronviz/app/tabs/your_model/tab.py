@@ -25,7 +25,6 @@ from kronviz.app.components import (
     Runs,
     Stage,
     buttons,
-    clean_text,
     connect,
     element,
     head,
@@ -45,6 +44,7 @@ from kronviz.maps.spaces import OwnModel
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.cross_model import (
     CrossModelReport,
+    ModelTableSettings,
     TableProbe,
     TableSettings,
     TokenList,
@@ -71,7 +71,7 @@ Source = Callable[[Progress], tuple[str, VectorTable, TokenList]]
 
 def build(context: Context) -> None:
     """Lay out the tab and connect it. Call inside a `gr.Tab`."""
-    runs, fields = Runs(), Fields(TableSettings)
+    runs, fields = Runs(), Fields(ModelTableSettings)
     pair = context.pair_field()
     head(
         "Any model’s table",
@@ -96,10 +96,10 @@ def build(context: Context) -> None:
             "Tokens: tokenizer.json or vocab.txt; none for .gguf and text", "kv-table-tokens"
         )
     with gr.Row(visible=False, elem_classes="kv-lab-given") as with_hub:
-        model = gr.Textbox(
-            "sentence-transformers/all-MiniLM-L6-v2",
-            label="Name on the Hugging Face Hub. Only its embedding table is fetched, when you "
-            "measure",
+        fields(
+            "model",
+            "Name on the Hugging Face Hub. Only its embedding table is fetched, when you measure",
+            value="sentence-transformers/all-MiniLM-L6-v2",
             max_lines=1,
             elem_id="kv-table-model",
         )
@@ -137,18 +137,18 @@ def build(context: Context) -> None:
     )
 
     def steps(
-        chosen: str, vectors: str | None, tokens: str | None, model: str, models: str | None,
-        words: str | None, *rest: Any,
+        chosen: str, vectors: str | None, tokens: str | None, models: str | None,
+        model: str | None, words: str | None, *rest: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         *values, visitor = rest
-        asked = fields.read(["\n".join((words or "").replace(",", " ").split()), *values])
+        asked = fields.read([model, "\n".join((words or "").replace(",", " ").split()), *values])
         tensor = asked.tensor.strip()
         read: Source
         key: tuple[Any, ...]
         if chosen == FILES:
             key, read = (vectors, tokens, tensor), _files(vectors, tokens, tensor)
         elif chosen == HUB:
-            key, read = (model, tensor), _hub(clean_text(model or ""), tensor)
+            key, read = (), _hub(asked.model, tensor)
         else:
             predictor = context.predictor(models)
             key, read = (predictor.pair,), _ours(predictor)
@@ -158,12 +158,12 @@ def build(context: Context) -> None:
         for stage, found in measured(runs, visitor, key, read, asked, shelf):
             yield stage, *_pictures(found.report), report_view(*found)
 
-    inputs = [source, vectors, tokens, model, pair, *fields.controls]
+    inputs = [source, vectors, tokens, pair, *fields.controls]
     connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
     remember(
         context.links,
         "your-model",
-        {"source": source, "model": model, **fields.named},
+        {"source": source, **fields.named},
         {"measured": press.run},
         by_hand={"source": HUB},
     )
