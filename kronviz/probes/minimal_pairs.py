@@ -175,10 +175,15 @@ def minimal_pairs(
         InputError: no sentence fits the models, or the human misspellings are not available.
     """
     started = time.perf_counter()
+
+    def encode(text: str) -> Ids:
+        # As the harness does, with a space before the first word.
+        return tuple(predictor.tokenizer.encode(f" {text}"))
+
     fitting, problems = [], list(predictor.problems)
     for number, pair in enumerate(asking(pairs, progress)):
         ids = [
-            tuple(map(_Encode(predictor), _perturbed(pair, condition, seed + number)))
+            tuple(map(encode, _perturbed(pair, condition, seed + number)))
             for condition in conditions
         ]
         if max(len(one) for both in ids for one in both) <= predictor.n_ctx:
@@ -221,16 +226,6 @@ def minimal_pairs(
 
 def _tokens(ids: Sequence[tuple[Ids, ...]]) -> int:
     return sum(len(sentence) for both in ids for sentence in both)
-
-
-class _Encode:
-    """Encode sentences as the harness does, with a space before the first word."""
-
-    def __init__(self, predictor: Predictor):
-        self.tokenizer = predictor.tokenizer
-
-    def __call__(self, text: str) -> Ids:
-        return tuple(self.tokenizer.encode(f" {text}"))
 
 
 def _judged(
