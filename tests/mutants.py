@@ -2,6 +2,7 @@
 
     python tests/mutants.py                     a sample of every part
     python tests/mutants.py metrics --count 60  more of one part
+    python tests/mutants.py typos --seed 7      another sample of one part
     python tests/mutants.py codec --all         every mutant of one part
 
 The mutants are those of `cosmic-ray`; each is tried by the tests that cover its file, in a process
