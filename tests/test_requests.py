@@ -45,6 +45,9 @@ FEW: dict[str, Any] = {
 """Values that keep a call short."""
 
 
+JSON = {"content-type": "application/json"}
+
+
 @pytest.fixture(scope="module")
 def endpoints(served: str) -> dict[str, list[dict[str, Any]]]:
     named = httpx.get(f"{served}gradio_api/info").json()["named_endpoints"]
@@ -289,7 +292,7 @@ def test_a_large_body_holds_files_alone(served: str) -> None:
         ("call/v2/table_of_bytes", json.dumps(plain)),
         ("queue/join", json.dumps({"data": ["a" * 1_000_000], "fn_index": 0, "session_hash": "v"})),
     ):
-        answer = httpx.post(f"{served}gradio_api/{path}", content=body)
+        answer = httpx.post(f"{served}gradio_api/{path}", content=body, headers=JSON)
         assert answer.status_code in (413, 422)
 
 
@@ -311,6 +314,48 @@ def test_a_token_list_of_millions_of_parts_is_refused_before_its_run_waits(
 
 
 BROKEN = ("--5", "0-1,2-3", "a-b", "5-2", "-", "9" * 99)
+
+
+def test_what_is_not_json_or_not_for_an_endpoint_is_one_sentence(served: str) -> None:
+    visitor = httpx.Client(base_url=served)
+    call, json_ = "gradio_api/call/v2/compare", "application/json"
+    body = b'{"clean": "a", "typo": "b"}'
+    for path, kind, content, status, said in (
+        (call, "text/plain", body, 415, "with Content-Type: application/json"),
+        (call, "application/x-www-form-urlencoded", body, 415, "with Content-Type"),
+        (call, "application/json; charset=utf-8", body, 200, ""),
+        (
+            "gradio_api/call/compare%252Fx",
+            json_,
+            b'{"data": []}',
+            404,
+            "no endpoint called",
+        ),
+        ("gradio_api/run/predict%252Fx", json_, b"[" * 15_000, 413, "more than 12,000 lists"),
+        ("gradio_api/queue%252Fjoin", json_, b'{"data": []}', 404, "Not Found"),
+    ):
+        answer = visitor.post(path, content=content, headers={"content-type": kind})
+        assert answer.status_code == status, (path, kind, answer.text)
+        assert said in answer.json().get("detail", "")
+    answer = visitor.get("gradio_api/queue/data")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422, "This request cannot be answered: session_hash: field required.",
+    )  # fmt: skip
+
+
+def test_a_form_of_texts_or_of_many_files_is_refused_and_leaves_nothing(served: str) -> None:
+    visitor = httpx.Client(base_url=served)
+    before = set(uploads.folder().rglob("*"))
+    for form, status, said in (
+        ([("files", (None, "a text", None))], 422, "each with a file name"),
+        ([("files", (f"{i}.npy", b"0" * i)) for i in range(9)], 400, "at most 8 files"),
+        ([("files", (f"{i}.npy", b"0" * 80_000)) for i in range(9)], 400, "at most 8 files"),
+    ):
+        answer = visitor.post("gradio_api/upload", files=form)
+        assert (answer.status_code, said in answer.text) == (status, True), answer.text
+        assert not [path for path in set(uploads.folder().rglob("*")) - before if path.is_file()]
+    form = [("files", (f"{i}.npy", b"0" * i)) for i in range(8)]
+    assert len(visitor.post("gradio_api/upload", files=form).json()) == 8
 
 
 def test_a_broken_range_is_one_sentence(served: str, files: tuple[Path, Path]) -> None:

@@ -143,7 +143,8 @@ def test_what_is_too_large_is_refused(served: str) -> None:
             large[start : start + 500_000].encode() for start in range(0, len(large), 500_000)
         )
 
-    assert httpx.post(url, content=unannounced()).status_code == 413
+    headers = {"content-type": "application/json"}
+    assert httpx.post(url, content=unannounced(), headers=headers).status_code == 413
     with socket.create_connection(("127.0.0.1", httpx.URL(served).port)) as line:
         line.sendall(
             b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -67,6 +67,7 @@ _MCP = re.compile(rf"{_API}/mcp(/|$)")
 _CALL = re.compile(rf"{_API}/call/(v2/)?([^/]+)/?$")
 _EVENT = re.compile(rf"{_API}/call/(?:v2/)?[^/]+/([^/]+)/?$")
 _CANCEL = {"session_hash": str, "fn_index": int, "event_id": str}
+_JSON = re.compile(rb"application/([\w.-]+\+)?json\b", re.IGNORECASE)
 _EVENT_ID = re.compile(rb'"event_id":\s*"(\w+)"')
 _LOST = (
     b'event: error\ndata: {"msg": "unexpected_error", "success": false, "session_not_found": true, '
@@ -138,7 +139,7 @@ class Guard:
             return
         answer = _Answer(scope, send)
         try:
-            path = unquote(scope["path"])
+            path = scope["path"]
             _check_head(scope, path)
             if path == f"{_API}/upload_progress":
                 await uploads.tell_progress(scope, answer.send)
@@ -195,14 +196,19 @@ class Guard:
             await upload.begin(_number(dict(scope["headers"]).get(b"content-length")))
             # Without a name Gradio does not track the progress; `tell_progress` does.
             await self._app({**scope, "query_string": b""}, upload.received(receive), send)
+        except TypeError:
+            # Gradio's error for a form with texts in place of files.
+            raise Refused(422, "An upload is a form of files, each with a file name.") from None
         finally:
             upload.end()
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         """Check the headers before the body arrives, and then the body."""
-        path = unquote(scope["path"])
-        if _CLOSED.match(path) or not _may_be_served(path):
-            raise Refused(404, "There is nothing here.")
+        path = scope["path"]
+        # Gradio routes the path as it is; what it takes for the name of a file, others may decode.
+        for said in (path, unquote(path)):
+            if _CLOSED.match(said) or not _may_be_served(said):
+                raise Refused(404, "There is nothing here.")
         if scope["method"] != "POST":
             return limited(receive, MAX_OTHER)
         size = _number(dict(scope["headers"]).get(b"content-length"))
@@ -219,6 +225,9 @@ class Guard:
         cancels = path.rstrip("/") == f"{_API}/cancel"
         if limit == MAX_OTHER and not cancels:
             return limited(receive, limit)
+        kind = dict(scope["headers"]).get(b"content-type", b"")
+        if not (agent or cancels or _JSON.match(kind)):
+            raise Refused(415, "A call is JSON; send it with Content-Type: application/json.")
         written = await whole(receive, limit)
         body = parsed(written)
         if agent:
@@ -353,7 +362,8 @@ class _Answer:
             ]
             kind = dict(headers).get(b"content-type", b"")
             direct = self._scope["path"].startswith(f"{_API}/run/")
-            if kind.startswith(b"text/html") or (message["status"] == 500 and direct):
+            refused = message["status"] == 422 or (message["status"] == 500 and direct)
+            if kind.startswith(b"text/html") or refused:
                 self._start = message
                 return
         elif self._start is not None:
@@ -378,6 +388,8 @@ class _Answer:
             )
             # Gradio's page shows it as HTML, and it may quote the request.
             body = json.dumps({"error": html.escape(str(sentence))}).encode()
+        elif start["status"] == 422:
+            body = _in_a_sentence(body)
         else:
             body = re.sub(rb"<script(?=[\s>])", b'<script nonce="%s"' % self._nonce.encode(), body)
         start["headers"] = [
@@ -410,6 +422,17 @@ class _Answer:
             return {"type": "http.disconnect"}
 
         await answer(self._scope, nothing, self.send)
+
+
+def _in_a_sentence(body: bytes) -> bytes:
+    """Return a refusal with one sentence in place of FastAPI's list, which quotes the request."""
+    try:
+        problems = json.loads(body)["detail"]
+        (*_, name), words = problems[0]["loc"], problems[0]["msg"]
+    except (ValueError, LookupError, TypeError):
+        return body
+    sentence = f"This request cannot be answered: {str(name)[:40]}: {words.lower()}."
+    return json.dumps({"detail": sentence, "error": sentence}).encode()
 
 
 def _brings(path: str) -> bool:

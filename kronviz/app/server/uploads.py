@@ -34,7 +34,11 @@ MOST_BYTES = 3_200_000_000
 """Largest size of all files together, in bytes."""
 MORE = 200_000
 """Bytes that an upload may have in addition to its file."""
-_FOLDER, _BLOCK = "GRADIO_TEMP_DIR", 4096
+MOST_FILES = 8
+"""Most files in an upload."""
+_FOLDER = "GRADIO_TEMP_DIR"
+_LEAST = 160_000
+"""Bytes that a file counts as at least, so that there are at most 20,000, which are soon listed."""
 _STEP = 8_000_000
 _IDLE_S, _LONGEST_S, _WAIT_S, _BEAT_S = 60.0, 1800.0, 3.0, 0.2
 _BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?')
@@ -69,7 +73,7 @@ def delete_old(kept_s: float = KEPT_S) -> int:
                 if now - found.st_mtime > kept_s:
                     path.unlink()
                 else:
-                    total += max(found.st_size, _BLOCK)
+                    total += max(found.st_size, _LEAST)
             except FileNotFoundError:  # Another process was there first.
                 continue
         with contextlib.suppress(OSError):  # A folder that is not empty, for example.
@@ -100,8 +104,9 @@ class Upload:
         self.reserved = self.came = 0
         self.watched = False
         self._limit = largest + MORE
-        self._end = b"--" + boundary[1] + b"--" if boundary else b""
-        self._tail = b""
+        self._begin = b"--" + boundary[1] if boundary else b""
+        self._end = self._begin and self._begin + b"--"
+        self._tail, self._parts = b"", 0
         self._began = time.monotonic()
 
     async def begin(self, announced: int) -> None:
@@ -151,6 +156,12 @@ class Upload:
                     await self._reserve(_STEP)
                 except Refused as refused:
                     raise MultiPartException(str(refused)) from None
+            if self._begin:
+                # A boundary that ends in this part of the body was not counted before.
+                cut = self._tail[1 - len(self._begin) :]
+                self._parts += (cut + body).count(self._begin)
+            if self._parts > MOST_FILES + 1:
+                raise MultiPartException(f"Upload at most {MOST_FILES} files at a time.")
             self._tail = (self._tail + body)[-len(self._end) - 8 :]
             if not message.get("more_body") and self._end not in self._tail:
                 raise MultiPartException("The form of the upload has no end.")
