@@ -19,11 +19,12 @@ from kronviz.metrics import kl_divergence
 from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.inside import THINGS, Followed, Inside, Survey, inside, survey
+from kronviz.probes.inside.attribution import _clenshaw_curtis
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.patching import Patch, resume
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
-from kronviz.probes.intervals import ratio_differences
+from kronviz.probes.intervals import Interval, ratio_differences, ratio_intervals
 from kronviz.probes.outcomes import outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs
 from kronviz.progress import Step
@@ -360,6 +361,13 @@ def test_bytes_explain_the_whole_change(tiny_predictor: Predictor, report: Insid
             assert all(len(own) == 1 for own in shares.values())
 
 
+def test_the_rule_along_the_path_integrates_polynomials_exactly() -> None:
+    for stretches in (4, 16):
+        nodes, weights = (np.array(part) for part in _clenshaw_curtis(stretches))
+        for power in range(stretches + 1):
+            assert weights @ nodes**power == pytest.approx(1 / (power + 1), abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("clean", "typo"),
     [
@@ -475,6 +483,11 @@ def test_a_survey_that_is_stopped_has_what_was_read(tiny_predictor: Predictor) -
     found = survey(tiny_predictor, pairs, progress=lambda step: step.done < 3)
     assert (found.done, found.asked, found.used) == (3, 6, 3)
     assert not survey(tiny_predictor, pairs, progress=lambda step: False).arms
+
+
+def test_a_ratio_leaves_out_resamples_that_have_none() -> None:
+    rows = [[1.0], [1.0], [0.0]]
+    assert ratio_intervals(rows, rows, 0) == (Interval(1.0, 1.0, 1.0),)
 
 
 def test_differences_of_ratios_resample_the_same_pairs() -> None:

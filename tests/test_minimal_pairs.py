@@ -54,24 +54,37 @@ def logprob(predictor: Predictor, arm: str, sentence: str) -> float:
 def test_accuracies_are_those_of_sentences_read_alone(
     small_predictor: Predictor, file: Path
 ) -> None:
-    result = minimal_pairs(small_predictor, read_pairs(file), seed=2)
-    for i, arm in enumerate(small_predictor.arms):
-        right = [
-            logprob(small_predictor, arm, row["sentence_good"])
-            > logprob(small_predictor, arm, row["sentence_bad"])
-            for row in ROWS
-        ]
-        clean = result.rows[0].arms[i]
-        assert clean.accuracy.mean == np.mean(right)
-        by_name = {one.name: one for one in result.phenomena}
-        assert by_name["tense"].accuracies[arm] == np.mean(right[1::2])
-        noisy = result.rows[-1].arms[i]
-        if clean.accuracy.mean > 0.5:
-            expected = 100 * (noisy.accuracy.mean - 0.5) / (clean.accuracy.mean - 0.5)
-            assert noisy.score is not None
-            assert noisy.score.mean == pytest.approx(expected)
-        else:
-            assert noisy.score is None
+    given, scored = read_pairs(file), 0
+    first = next(iter(small_predictor.arms))
+    # Turned so that the first model is right about most of them, and has a score.
+    turned = [
+        pair
+        if (logprob(small_predictor, first, pair.good) < logprob(small_predictor, first, pair.bad))
+        == (number < 2)
+        else MinimalPair(pair.bad, pair.good, pair.phenomenon)
+        for number, pair in enumerate(given)
+    ]
+    for pairs in (given, turned):
+        result = minimal_pairs(small_predictor, pairs, seed=2)
+        for i, arm in enumerate(small_predictor.arms):
+            right = [
+                logprob(small_predictor, arm, pair.good) > logprob(small_predictor, arm, pair.bad)
+                for pair in pairs
+            ]
+            clean = result.rows[0].arms[i]
+            assert clean.accuracy.mean == np.mean(right)
+            by_name = {one.name: one for one in result.phenomena}
+            assert by_name["tense"].accuracies[arm] == np.mean(right[1::2])
+            noisy = result.rows[-1].arms[i]
+            if clean.accuracy.low > 0.5:
+                expected = 100 * (noisy.accuracy.mean - 0.5) / (clean.accuracy.mean - 0.5)
+                assert noisy.score is not None
+                assert noisy.score.mean == pytest.approx(expected)
+                assert noisy.score.low <= noisy.score.mean <= noisy.score.high
+                scored += 1
+            else:
+                assert noisy.score is None
+    assert scored
 
 
 def test_what_is_judged_stays_and_the_rest_is_perturbed_alike() -> None:

@@ -84,7 +84,8 @@ def ratio_intervals(
 
     Args:
         numerators, denominators: ``(n, columns)`` each; rows are drawn as in
-            `bootstrap_intervals`, those of numerators and denominators together.
+            `bootstrap_intervals`, those of numerators and denominators together; resamples whose
+            denominators sum to 0 are left out.
     """
     top, bottom = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     if top.ndim != 2 or top.shape != bottom.shape or not len(top):
@@ -96,8 +97,9 @@ def ratio_intervals(
     if len(top) == 1:
         return tuple(Interval(value, value, value) for value in middle)
     drawn = _resampled_means(np.hstack([top, bottom]), np.random.default_rng(abs(seed)), resamples)
-    ratios = drawn[:, : top.shape[1]] / drawn[:, top.shape[1] :]
-    return _percentiles(middle, ratios)
+    tops, bottoms = np.split(drawn, 2, axis=1)
+    undefined = np.full_like(tops, np.nan)
+    return _percentiles(middle, np.divide(tops, bottoms, out=undefined, where=bottoms != 0))
 
 
 def ratio_differences(
@@ -122,7 +124,8 @@ def ratio_differences(
 
 def _percentiles(middle: Sequence[float], drawn: NDArray[np.float64]) -> tuple[Interval, ...]:
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0).tolist()
+    quantiles = np.nanquantile if np.isnan(drawn).any() else np.quantile
+    low, high = quantiles(drawn, [tail, 1 - tail], axis=0).tolist()
     return tuple(map(Interval, middle, low, high))
 
 

@@ -73,7 +73,8 @@ class MinimalArm:
     Attributes:
         accuracy: share of the pairs, 0 to 1, whose good sentence is more probable.
         score: percentage of the clean accuracy above chance that remains, see the module's notes;
-            ``None`` for the clean sentences, and if their accuracy is not above chance.
+            ``None`` for the clean sentences, and if the interval of their accuracy is not above
+            chance.
     """
 
     arm: str
@@ -254,8 +255,8 @@ def _row(
     gaps = [right[:, arm] - right[:, base] for base, arm in pairs]
     intervals = bootstrap_intervals(np.column_stack([right, *gaps]), seed)
     scores: list[Interval | None] = [None] * n
-    for i in range(n):
-        if column and clean[:, i].mean() > CHANCE:
+    for i, accuracy in enumerate(bootstrap_intervals(clean, seed) if column else ()):
+        if accuracy.low > CHANCE:
             left, worth = 100 * (right[:, [i]] - CHANCE), clean[:, [i]] - CHANCE
             (scores[i],) = ratio_intervals(left, worth, seed)
     return MinimalRow(
