@@ -72,6 +72,22 @@ def test_the_token_table_is_found_among_other_matrices() -> None:
         choose_tensor({"a": (9,)})
 
 
+def test_a_table_with_a_row_for_each_token_is_no_guess_and_others_are() -> None:
+    tokens = read_tokens(json.dumps([f"w{i}" for i in range(20)]).encode(), "tokens.json")
+    wte, head, shared = "wte.weight", "lm_head.weight", "shared.weight"
+    for shapes, name, note in (
+        ({wte: (20, 4), head: (20, 4)}, wte, ""),
+        ({wte: (20, 4), shared: (20, 4)}, shared, f"{wte} would fit as well"),
+        ({wte: (9, 4)}, wte, "though it has 9 rows for 20 tokens"),
+        ({"a": (20, 4), "b": (30, 4)}, "a", "is a guess: its rows fit the 20 tokens"),
+        ({head: (20, 4)}, head, "though its name is that of an output head"),
+    ):
+        matrices = [Matrix(*pair) for pair in shapes.items()]
+        chosen, notes = choose(matrices, "a.safetensors", tokens=tokens)
+        assert chosen == name
+        assert [note in said for said in notes] == [True] * bool(note)
+
+
 def test_of_a_large_table_the_first_rows_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
