@@ -66,7 +66,7 @@ TESTS = {
     "probes/stringpair.py": "stringpair",
     "probes/study.py": "study",
     "probes/sweep.py": "robustness",
-    "probes/training.py": "probe_training",
+    "probes/training.py": "probe_training third_arm",
 }
 """Files or folders of the package, and the tests that cover them; a later line wins."""
 PARTS = ("metrics.py", "codec.py", "generation.py", "typos/", "probes/")
