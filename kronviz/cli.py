@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,14 +16,22 @@ REFUSED = 2
 """The exit status of a command that refused its arguments."""
 
 
-def check_output(*paths: Path | None) -> None:
+def check_output(*paths: Path | None, inputs: Iterable[Path] = ()) -> None:
     """Check before a run that its results can be written; ``None`` is skipped.
 
+    Args:
+        inputs: files that the run reads, which no result may replace.
+
     Raises:
-        InputError: a path's folder is missing, or the file cannot be written there.
+        InputError: a path's folder is missing, the file cannot be written there, or it is one of
+            the others.
     """
+    others = {os.path.realpath(path) for path in inputs}
     for path in filter(None, paths):
-        name, folder = short_name(str(path)), path.parent
+        name, folder, file = short_name(str(path)), path.parent, Path(os.path.realpath(path))
+        if str(file) in others:
+            raise InputError(f"{name} is named twice; write the result to another file.")
+        others.add(str(file))
         try:
             if path.is_dir():
                 raise InputError(f"{name} is a folder; give the name of a file in it.")
@@ -32,10 +40,10 @@ def check_output(*paths: Path | None) -> None:
                     f"{name} cannot be written: there is no folder {short_name(str(folder))}; "
                     "make it first."
                 )
-            new = not path.exists()
-            path.open("ab").close()
+            new = not file.exists()
+            file.open("ab").close()
             if new:
-                path.unlink()
+                file.unlink()
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise InputError(f"{name} cannot be written: {reason}.") from None
@@ -43,10 +51,10 @@ def check_output(*paths: Path | None) -> None:
 
 def check_output_folder(path: Path) -> None:
     """Check before a run that a folder exists or can be created. `InputError` if not."""
-    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    existing = next(p for p in (path, *path.absolute().parents) if os.path.lexists(p))
     name = short_name(str(path))
     if not existing.is_dir():
-        raise InputError(f"{name} cannot be made: {short_name(existing.name)} is a file.")
+        raise InputError(f"{name} cannot be made: {short_name(existing.name)} is not a folder.")
     if not os.access(existing, os.W_OK):
         raise InputError(f"{name} cannot be written: permission denied.")
 

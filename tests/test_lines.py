@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kronviz.cli import check_output, check_output_folder
 from kronviz.errors import InputError
 from kronviz.lines import documents, read_lines, split_lines
 from kronviz.probes.__main__ import main
@@ -84,6 +85,31 @@ def test_where_a_result_cannot_be_written_is_said_before_the_run(
             assert said.out == ""
             assert said.err.count("\n") == 1
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_result_replaces_no_file_that_is_read_and_no_other_result(
+    pair_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    read, link = tmp_path / "mine.txt", tmp_path / "link.csv"
+    read.write_text("The sun rises\n")
+    link.symlink_to("mine.txt")
+    words = ["robustness", "--pair", str(pair_folder), "--sentences", str(read)]
+    for more in (
+        ["--csv", str(link)],
+        ["--json", str(read)],
+        ["--csv", str(tmp_path / "x"), "--json", f"{tmp_path}/../{tmp_path.name}/x"],
+    ):
+        assert main([*words, *more]) == 2
+        assert "named twice" in capsys.readouterr().err
+    assert read.read_text() == "The sun rises\n"
+
+
+def test_a_link_that_leads_nowhere_is_no_folder_for_results(tmp_path: Path) -> None:
+    (tmp_path / "lost").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match="lost is not a folder"):
+        check_output_folder(tmp_path / "lost" / "pair")
+    check_output(tmp_path / "lost")
+    assert (tmp_path / "lost").is_symlink()
 
 
 def test_a_run_in_which_nothing_can_be_read_is_refused(

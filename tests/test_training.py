@@ -458,7 +458,7 @@ def test_what_training_cannot_use_is_one_sentence(data: Path, tmp_path: Path) ->
         (["prepare", "--out", tmp_path / "d", tmp_path / "cut.jsonl.xz"], r"not a complete \.xz"),
         (["prepare", "--out", tmp_path / "d", tmp_path / "empty.txt"], "is empty"),
         (["prepare", "--out", tmp_path / "d", tmp_path / "nowhere.txt"], "no file nowhere.txt"),
-        (["prepare", "--out", tmp_path / "file" / "d", tmp_path / "short.txt"], "file is a file"),
+        (["prepare", "--out", tmp_path / "file" / "d", tmp_path / "short.txt"], "not a folder"),
         (
             ["prepare", "--out", tmp_path / "d", tmp_path / "short.txt", tmp_path / "a/short.txt"],
             "Two files",

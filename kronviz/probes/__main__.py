@@ -37,7 +37,9 @@ def _run(arguments: Sequence[str] | None) -> None:
         command.add_arguments(sub)
     options = parser.parse_args(arguments)
     command = COMMANDS[options.probe]
-    cli.check_output(options.json, options.csv)
+    paths = {name: path for name, path in vars(options).items() if isinstance(path, Path)}
+    written = [paths.pop(name, None) for name in ("json", "csv", "losses")]
+    cli.check_output(*written, inputs=paths.values())
     result = command.run(Predictor.load(options.pair), options)
     if getattr(result, "done", 1) == 0:
         raise InputError(" ".join(result.problems) or "There was nothing to read.")
