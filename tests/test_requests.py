@@ -550,6 +550,12 @@ def test_a_call_whose_visitor_left_ends_soon(
     event = httpx.post(url, json={}).json()["event_id"]
     with httpx.stream("GET", f"{url}/{event}"):
         assert begun.wait(20)
+        # A connection that broke after another took over ends nothing.
+        with httpx.stream("GET", f"{url}/{event}"):
+            pass
+        reached = next(counted)
+        time.sleep(0.3)
+        assert next(counted) > reached + 1
     is_over(app, counted)
 
 

@@ -236,10 +236,12 @@ class Listening:
             while (await receive())["type"] != "http.disconnect":
                 pass
             left.set()
-            # A complete answer also ends the connection; other runs of the visitor continue.
+            # A complete answer also ends the connection; other runs of the visitor continue, as
+            # they do if a new connection took over before this one broke.
             if not complete:
                 end()
-                self._forget(visitor)
+                if visitor not in self._streams:
+                    self._forget(visitor)
 
         async def received() -> Message:
             if begun:
