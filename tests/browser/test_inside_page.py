@@ -36,6 +36,8 @@ def test_cells_measures_and_heads_are_chosen_and_travel_in_the_link(visit: Visit
     assert pressed.get_attribute("data-place") == chosen
     page.click("#kv-inside-thing label:has(input[value=mlp])")
     page.wait_for_selector(f"{PAGE} h2:has-text('Patching: MLP output')")
+    # The answer comes in two parts; the second draws the select once more.
+    page.wait_for_selector(f"{PAGE} .kv-ins-bytes")
     page.select_option(f"{PAGE} .kv-ins-head", "2.1")
     page.wait_for_function("location.search.includes('inside.head=2.1')")
     page.wait_for_function("location.search.includes('inside.thing=mlp')")
