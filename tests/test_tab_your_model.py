@@ -227,7 +227,7 @@ def test_what_of_a_link_cannot_be_followed_is_said_in_one_sentence() -> None:
 
     def said(query: str) -> str:
         sentence = links.ignored(query, known, ["first", "lab"], {"old": "lab"})
-        begin, end = "This link can be followed in part only: ", ". For the rest, "
+        begin, end = "Part of this link could not be used: ", ". The page shows "
         assert not sentence or (sentence.startswith(begin) and end in sentence)
         return sentence.removeprefix(begin).partition(end)[0]
 

@@ -245,10 +245,7 @@ def ignored(query: str, links: Links, views: Collection[str], moved: Mapping[str
         return ""
     more = [f"{len(problems) - _TOLD} more"] if problems[_TOLD:] else []
     listed = "; ".join([*problems[:_TOLD], *more])
-    return (
-        f"This link can be followed in part only: {listed}. For the rest, the page shows its usual "
-        "values."
-    )
+    return f"Part of this link could not be used: {listed}. The page shows its usual values there."
 
 
 def _pairs(query: str) -> dict[str, list[str]]:
