@@ -84,7 +84,7 @@ def table_of(study: Study) -> Markup:
 def other_runs(study: Study) -> Markup:
     """Return the verdict and the table of runs that read more or fewer tokens, folded."""
     return folded(
-        f"The same with {_tokens(study)} tokens a run",
+        marked(f"The same with {_tokens(study)} tokens a run"),
         element("p", _with_names(verdict(study)), class_="kv-caption"),
         box(table_of(study), label=f"All arms, {_tokens(study)} tokens a run"),
     )
