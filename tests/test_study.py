@@ -143,7 +143,7 @@ def test_longer_runs_of_fewer_seeds_do_not_replace_a_verdict_but_are_told(folder
     random = np.random.default_rng(2).normal(size=(3, 200)) * 0.01
     table = np.load(folder / "toy" / "bpe-untied-muon-0.002-600-s1.npy")
     write(folder, "bpe-untied", 1, 5.0, table, 6_000_000)
-    write(folder, "ngram", 1, 5.004, table - 0.02 + random, 6_000_000)
+    write(folder, "ngram", 1, 5.004, table - [[0.05], [0.02], [0.03]] + random, 6_000_000)
     (study,) = studies(folder)
     assert (study.tokens, [other.tokens for other in study.others]) == (1000, [10_000_000])
     said = verdict(study)

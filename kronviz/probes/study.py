@@ -325,16 +325,17 @@ def _longer(study: Study) -> str:
     arm = longest.arm(study.arms[0].arm)
     if longest.tokens <= study.tokens or arm is None or arm.difference is None:
         return ""
-    said = f"{_below(arm.difference)} {longest.table} in validation loss"
+    said = f"{apart(arm.difference.mean)} {longest.table} in validation loss"
     misspelled = arm.at(MISSPELLED[0])
     if misspelled and misspelled.difference:
-        said += f" and {_below(misspelled.difference)} after 15% misspelled words"
+        said += f" and {apart(misspelled.difference.mean)} after 15% misspelled words"
     runs = f"{len(arm.gaps)} seed{'s' * (len(arm.gaps) > 1)}"
     return f" In runs of {longest.tokens / 1e6:.1f} million tokens it is {said} ({runs})."
 
 
-def _below(difference: Interval) -> str:
-    return f"{abs(difference.mean):.3f} {'below' if difference.mean < 0 else 'above'}"
+def apart(nats: float) -> str:
+    """Return a difference in nats in words, such as “0.004 below”."""
+    return f"{abs(nats):.3f} {'above' if nats > 0 else 'below'}"
 
 
 def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study | None:

@@ -24,6 +24,7 @@ from kronviz.probes.study import (
     ArmResult,
     CostsAbout,
     Study,
+    apart,
     signed,
     verdict,
 )
@@ -100,7 +101,7 @@ def longer_run(evidence: TrainingEvidence) -> Markup:
         for other in evidence.curves:
             if other.arm in PAIR and other.final_nats is not None:
                 gap = curve.final_nats - other.final_nats
-                beside += f", {abs(gap):.3f} {'above' if gap > 0 else 'below'} {other.arm}"
+                beside += f", {apart(gap)} {other.arm}"
                 if (tokens := lead_lost(curve, other)) is not None:
                     beside += f" (which it led up to {tokens / 1e6:.1f} million tokens)"
                     moral = " The lead of a short run need not last."
