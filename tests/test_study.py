@@ -136,7 +136,7 @@ def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> No
     assert figures.gaps(study).data[1].name == "ngram, misspelled"
     assert [each.tokens for each in study.others] == [1000, 333]
     assert len(study.others[0].arms) == 3
-    assert "every paired interval" in str(other_runs(study.others[0]))
+    assert "every paired interval" in str(other_runs(study.others[0], study))
 
 
 def test_longer_runs_of_fewer_seeds_do_not_replace_a_verdict_but_are_told(folder: Path) -> None:
@@ -149,8 +149,8 @@ def test_longer_runs_of_fewer_seeds_do_not_replace_a_verdict_but_are_told(folder
     said = verdict(study)
     assert "Over 3 seeds" in said
     assert (
-        "In runs of 10.0 million tokens it is 0.004 above bpe-untied in validation loss and 0.020 "
-        "below after 15% misspelled words (1 seed)."
+        "In runs of 10.0 million tokens ngram is 0.004 above bpe-untied in validation loss and "
+        "0.020 below after 15% misspelled words (1 seed)."
     ) in said
 
 

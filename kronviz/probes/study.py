@@ -280,7 +280,11 @@ def _extrapolated(runs: Sequence[tuple[int, float]]) -> Interval:
 
 
 def verdict(study: Study) -> str:
-    """Say in one or two sentences which arm wins what, and whether that is settled."""
+    """Say which arm wins what, whether that is settled, and how it does in longer runs."""
+    return _won(study) + _longer(study)
+
+
+def _won(study: Study) -> str:
     low = study.arms[0]
     parts = [f"{low.arm} has the lowest validation loss"]
     winners = {condition: study.best(condition) for condition in SHOWN}
@@ -304,7 +308,6 @@ def verdict(study: Study) -> str:
                 f"{said} Its input has {low.share:.2g}× the table’s parameters; among the arms no "
                 f"larger than the table, {small.arm} has the lowest validation loss."
             )
-    said += _longer(study)
     seeds = _seeds(study)
     if seeds < SEEDS:
         return f"{said} It or the table has run with {seeds} of {SEEDS} seeds: not settled."
@@ -330,7 +333,7 @@ def _longer(study: Study) -> str:
     if misspelled and misspelled.difference:
         said += f" and {apart(misspelled.difference.mean)} after 15% misspelled words"
     runs = f"{len(arm.gaps)} seed{'s' * (len(arm.gaps) > 1)}"
-    return f" In runs of {longest.tokens / 1e6:.1f} million tokens it is {said} ({runs})."
+    return f" In runs of {longest.tokens / 1e6:.1f} million tokens {arm.arm} is {said} ({runs})."
 
 
 def apart(nats: float) -> str:

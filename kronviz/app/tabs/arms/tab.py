@@ -60,13 +60,16 @@ def _study(study: Study, place: int) -> None:
             titled_plot(draw(study), title, caption, f"{title}, {place + 1}")
     if study.gaps:
         title = "As runs get longer"
-        titled_plot(figures.gaps(study), title, view.gaps_caption(study), f"{title}, {place + 1}")
+        with gr.Row(elem_classes="kv-plots"):
+            titled_plot(
+                figures.gaps(study), title, view.gaps_caption(study), f"{title}, {place + 1}"
+            )
     html_part(
         element(
             "div",
             box(view.table_of(study), label="All arms"),
             *([view.costs_note(study.costs)] if study.costs else []),
-            *[view.other_runs(each) for each in study.others],
+            *[view.other_runs(each, study) for each in study.others],
             reproduced(COMMAND),
             class_="kv-evidence",
         )

@@ -61,7 +61,7 @@ def finding(study: Study) -> Markup:
     )
 
 
-def table_of(study: Study) -> Markup:
+def table_of(study: Study, caption: str = "All arms, the lowest validation loss first") -> Markup:
     """Return a table of each arm's cost, its losses, and their differences from bpe-untied's."""
     times = [
         ("Embedding", "time, of a table’s"),
@@ -79,15 +79,17 @@ def table_of(study: Study) -> Markup:
         "Seeds",
     ]
     rows = [_row(arm, study.costs is not None) for arm in study.arms]
-    return table("All arms, the lowest validation loss first", titles, rows)
+    return table(caption, titles, rows)
 
 
-def other_runs(study: Study) -> Markup:
+def other_runs(study: Study, shown: Study) -> Markup:
     """Return the verdict and the table of runs that read more or fewer tokens, folded."""
+    # Without a number: the names of saved files are not written the reader's way.
+    title = f"All arms, {'longer' if study.tokens > shown.tokens else 'shorter'} runs"
     return folded(
         marked(f"The same with {_tokens(study)} tokens a run"),
         element("p", _with_names(verdict(study)), class_="kv-caption"),
-        box(table_of(study), label=f"All arms, {_tokens(study)} tokens a run"),
+        box(table_of(study, title), label=title),
     )
 
 
