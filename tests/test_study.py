@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kronviz.app.tabs.arms.view import finding, gaps_caption, other_runs, table_of
+from kronviz.app.tabs.arms.view import costs_of, finding, gaps_caption, other_runs, table_of
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, studies, verdict
@@ -180,7 +180,7 @@ def test_the_view_and_the_figures_hold_every_arm(folder: Path) -> None:
     assert bpe.y == pytest.approx([0.1, 0.1])
 
 
-def test_costs_stand_beside_the_losses_where_they_were_measured(folder: Path) -> None:
+def test_costs_are_shown_for_the_arms_that_were_measured(folder: Path) -> None:
     about = {"machine": "a CPU", "command": "python x.py", "tokens": 8, "step_tokens": 9}
     cost = {"stored_bytes": 2_500_000, "embed_ms": 1.5, "embed_ratio": 3.25} | {
         "step_ms": 12.0, "step_ratio": 1.125,
@@ -188,10 +188,12 @@ def test_costs_stand_beside_the_losses_where_they_were_measured(folder: Path) ->
     whole = about | {"peer": "bpe-untied", "arms": {"ngram": cost}}
     (folder / "toy" / "costs.json").write_text(json.dumps(whole))
     (study,) = studies(folder)
-    page = str(table_of(study))
+    assert study.costs is not None
+    page = str(costs_of(study, study.costs))
     assert 'value="2.5"' in page
     assert 'value="3.25"' in page
     assert study.arms[1].cost is None
+    assert page.count('scope="row"') == 1
     (folder / "toy" / "costs.json").write_text(json.dumps(about | {"arms": {"ngram": {}}}))
     with pytest.raises(InputError, match=r"costs.json is damaged"):
         studies(folder)

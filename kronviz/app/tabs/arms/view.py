@@ -22,6 +22,7 @@ from kronviz.probes.study import (
     PAPER_TOKENS,
     SHOWN,
     ArmResult,
+    Cost,
     CostsAbout,
     Study,
     apart,
@@ -62,24 +63,40 @@ def finding(study: Study) -> Markup:
 
 
 def table_of(study: Study, caption: str = "All arms, the lowest validation loss first") -> Markup:
-    """Return a table of each arm's cost, its losses, and their differences from bpe-untied's."""
-    times = [
-        ("Embedding", "time, of a table’s"),
-        ("A step", "time, of a table’s"),
-    ]
+    """Return a table of each arm's losses and their differences from the better table's."""
     titles: list[object] = [
         "Input embedding",
         ("Input parameters", "of the table’s"),
-        *([("Stored", "MB, as int8"), *times] if study.costs else []),
-        ("Validation loss", f"− {study.table}’s"),
         *[
             (title, f"− {study.table}’s")
-            for title in ("Clean context", "15% misspelled", "15%, people’s", "Five perturbations")
+            for title in (
+                "Validation loss",
+                "Clean context",
+                "15% misspelled",
+                "15%, people’s",
+                "Five perturbations",
+            )
         ],
         "Seeds",
     ]
-    rows = [_row(arm, study.costs is not None) for arm in study.arms]
-    return table(caption, titles, rows)
+    return table(caption, titles, [_losses(arm) for arm in study.arms])
+
+
+def costs_of(study: Study, costs: CostsAbout) -> Markup:
+    """Return a folded table of what each arm stores, how long it takes, and how that was timed."""
+    over = f"over {costs.peer}’s"
+    titles: list[object] = [
+        "Input embedding",
+        ("Stored", "MB, as int8"),
+        ("Time to embed", over),
+        ("Time of a training step", over),
+    ]
+    rows = [_costs(arm.arm, arm.cost) for arm in study.arms if arm.cost]
+    return folded(
+        "What each costs",
+        box(table("Costs of each input embedding", titles, rows), label="Costs"),
+        _costs_note(costs),
+    )
 
 
 def other_runs(study: Study, shown: Study) -> Markup:
@@ -139,7 +156,7 @@ def gaps_caption(study: Study) -> str:
     )
 
 
-def costs_note(costs: CostsAbout) -> Markup:
+def _costs_note(costs: CostsAbout) -> Markup:
     """Return one sentence about how the times were measured."""
     return element(
         "p",
@@ -153,19 +170,9 @@ def costs_note(costs: CostsAbout) -> Markup:
     )
 
 
-def _row(arm: ArmResult, with_costs: bool) -> Markup:
-    costs: list[str] = []
-    if with_costs and arm.cost is None:
-        costs = [Markup(DASH)] * 3
-    elif arm.cost:
-        costs = [
-            number(arm.cost.stored_bytes / 1e6, 2),
-            join([number(arm.cost.embed_ratio, 2), _small(f"{arm.cost.embed_ms:.2f} ms")]),
-            join([number(arm.cost.step_ratio, 2), _small(f"{arm.cost.step_ms:,.0f} ms")]),
-        ]
+def _losses(arm: ArmResult) -> Markup:
     cells: list[str] = [
         join([millions(arm.input_parameters), _small(f"{arm.share:.0%}")]),
-        *costs,
         join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.seeds) > 1)]),
     ]
     for condition in SHOWN:
@@ -175,11 +182,22 @@ def _row(arm: ArmResult, with_costs: bool) -> Markup:
             if found is None
             else join([number(found.nats.mean, 3), _difference(found.difference)])
         )
-    return element(
-        "tr",
-        element("th", arm_name(arm.arm), _small(_about(arm)), scope="row"),
-        *[element("td", marked(cell)) for cell in (*cells, str(len(arm.seeds)))],
+    return _row(arm.arm, _about(arm), *cells, str(len(arm.seeds)))
+
+
+def _costs(arm: str, cost: Cost) -> Markup:
+    return _row(
+        arm,
+        "",
+        number(cost.stored_bytes / 1e6, 2),
+        join([number(cost.embed_ratio, 2), _small(f"{cost.embed_ms:.2f} ms")]),
+        join([number(cost.step_ratio, 2), _small(f"{cost.step_ms:,.0f} ms")]),
     )
+
+
+def _row(arm: str, about: str, *cells: str) -> Markup:
+    name = element("th", arm_name(arm), *([_small(about)] if about else []), scope="row")
+    return element("tr", name, *[element("td", marked(cell)) for cell in cells])
 
 
 def _about(arm: ArmResult) -> str:
