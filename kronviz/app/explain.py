@@ -50,7 +50,7 @@ EXPLANATIONS = {
         "before they make sense.",
     ),
     "inside": Explanation(
-        "Where in both networks one misspelling is felt, and where its damage is undone.",
+        "Where in each network one misspelling is felt, and where its damage is undone.",
         "Each cell replaces one activation of the misspelled run with that of the clean run. The "
         "stronger the tint, the more of the damage this undoes. Follow strong cells from the "
         "misspelled word to the last token: that is the path of the damage.",
@@ -58,7 +58,7 @@ EXPLANATIONS = {
         "proves nothing. Many pairs has the average.",
     ),
     "inside-pairs": Explanation(
-        "Where in both networks the damage of a misspelling is undone, over 320 pairs of texts.",
+        "Where in each network the damage of a misspelling is undone, over 320 pairs of texts.",
         "A line says which share of the damage is undone when one place is taken from the clean "
         "run at one block; bars are 95% intervals over the pairs. Where kron’s line stays high "
         "and bpe’s falls, kron’s damage stays longer at the misspelled word.",

@@ -8,8 +8,10 @@ Notable:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from kronviz.figures.axes import SMALL, error_bars, plain_chart
@@ -23,51 +25,52 @@ from kronviz.typos import KINDS
 ROW = 26
 HEIGHT = 320
 AXES = {
-    "top1_kept": ("first choice kept, kron − bpe, share", 1),
-    "kl_nats": ("KL, bpe − kron, nats", -1),
-    "hidden_cosine": ("cosine, kron − bpe", 1),
-    "logprob_drop_nats": ("log-prob drop, bpe − kron, nats", -1),
+    "top1_kept": ("first choice kept, {} − bpe, share", 1),
+    "kl_nats": ("KL, bpe − {}, nats", -1),
+    "hidden_cosine": ("cosine, {} − bpe", 1),
+    "logprob_drop_nats": ("log-prob drop, bpe − {}, nats", -1),
 }
-"""Axis titles of `advantages`, and the sign with which kron's advantage points right."""
+"""Axis titles of `advantages`, and the sign with which an advantage over bpe points right."""
+
+_Row = tuple[str, dict[str, Interval]]
+"""A kind of misspelling, and each arm's advantage over bpe."""
 
 
 def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
-    """Draw how much steadier kron is for each kind, at the lowest strength, with intervals.
+    """Draw how much steadier than bpe each arm is for each kind, at the lowest strength.
 
     Args:
-        metric: one of `robustness.METRICS`; kron is steadier right of zero, bpe left of it.
+        metric: one of `robustness.METRICS`; an arm is steadier right of zero, bpe left of it.
     """
     title, sign = AXES[metric]
     assert (sign == 1) == (metric in LARGER_IS_STEADIER)
     strength = min(result.strengths, default=1)
-    rows = [
-        (KINDS[point.kind].label, difference)
-        for point in result.points
-        if point.strength == strength and (difference := point.metric(metric).difference)
-    ]
-    rows.sort(key=lambda row: sign * row[1].mean)
-    figure = plain_chart(70 + ROW * max(len(rows), 4))
+    rows: list[_Row] = []
+    for point in result.points:
+        if point.strength == strength:
+            gaps = [gap for gap in point.metric(metric).differences if gap.base == "bpe"]
+            found = {gap.arm: _times(sign, gap.value) for gap in gaps}
+            rows += [(KINDS[point.kind].label, found)] if found else []
+    arms = list(rows[0][1]) if rows else ["kron"]
+    rows.sort(key=lambda row: row[1][arms[0]].mean)
+    figure = plain_chart(70 + ROW * max(len(rows), 4) * max(1, len(arms) - 1))
     figure.add_vline(x=0, line_width=1, line_color=NEUTRALS["edge"].light)
-    for arm, side, words in (
-        ("bpe", -1, "bpe steadier"),
-        ("", 0, "no difference"),
-        ("kron", 1, "kron steadier"),
-    ):
-        chosen = [r for r in rows if (r[1].mean > 0) - (r[1].mean < 0) == sign * side]
-        shown = [Interval(sign * d.mean, *sorted((sign * d.low, sign * d.high))) for _, d in chosen]
-        figure.add_trace(
-            go.Scatter(
-                x=[one.mean for one in shown],
-                y=[label for label, _ in chosen],
-                mode="markers",
-                name=words,
-                marker=_marker(arm),
-                error_x=error_bars(shown, arm_colour(arm).light, thickness=1.2),
-                customdata=[(one.low, one.high) for one in shown],
-                hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
-            )
+    if len(arms) == 1:
+        # Of two arms, each row has the colour of the steadier one.
+        sides = (
+            ("bpe", -1, "bpe steadier"),
+            ("", 0, "no difference"),
+            (arms[0], 1, f"{arms[0]} steadier"),
         )
-    for edge, text in (("left", "← bpe steadier"), ("right", "kron steadier →")):
+        for colour, side, words in sides:
+            chosen = [r for r in rows if np.sign(r[1][arms[0]].mean) == side]
+            figure.add_trace(_points(chosen, arms[0], colour, words))
+    else:
+        for arm in arms:
+            figure.add_trace(_points(rows, arm, arm, arm))
+        figure.update_layout(scattermode="group", scattergap=0.3, showlegend=True)
+    right = f"{arms[0]} steadier →" if len(arms) == 1 else "steadier than bpe →"
+    for edge, text in (("left", "← bpe steadier"), ("right", right)):
         figure.add_annotation(
             x=float(edge == "right"),
             y=1,
@@ -79,12 +82,30 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
             showarrow=False,
             font={"size": SMALL, "color": NEUTRALS["muted"].light},
         )
-    figure.update_xaxes(title_text=title)
+    figure.update_xaxes(title_text=title.format(arms[0] if len(arms) == 1 else "arm"))
     figure.update_yaxes(
         categoryorder="array", categoryarray=[label for label, _ in rows], automargin=True
     )
     figure.update_layout(hovermode="closest", margin={"l": 100, "t": 28})
     return figure
+
+
+def _times(sign: int, value: Interval) -> Interval:
+    return Interval(sign * value.mean, *sorted((sign * value.low, sign * value.high)))
+
+
+def _points(rows: Sequence[_Row], arm: str, colour: str, name: str) -> go.Scatter:
+    shown = [found[arm] for _, found in rows]
+    return go.Scatter(
+        x=[one.mean for one in shown],
+        y=[label for label, _ in rows],
+        mode="markers",
+        name=name,
+        marker=_marker(colour),
+        error_x=error_bars(shown, arm_colour(colour).light, thickness=1.2),
+        customdata=[(one.low, one.high) for one in shown],
+        hovertemplate="%{x:.3f} (95%: %{customdata[0]:.3f} to %{customdata[1]:.3f})",
+    )
 
 
 def forgetting(result: Recovery) -> go.Figure:
@@ -112,7 +133,7 @@ def forgetting(result: Recovery) -> go.Figure:
         ends = sorted(
             ((a.kl_nats.mean, a.arm) for a in result.points[0].arms), key=lambda end: -end[0]
         )
-        for (y, arm), shift in zip(ends, (8, -8), strict=False):
+        for place, (y, arm) in enumerate(ends):
             figure.add_annotation(
                 x=0,
                 y=y,
@@ -120,7 +141,7 @@ def forgetting(result: Recovery) -> go.Figure:
                 showarrow=False,
                 xanchor="left",
                 xshift=10,
-                yshift=shift,
+                yshift=8 * (len(ends) - 1) - 16 * place,
                 font={"color": arm_colour(arm).light, "size": 12},
             )
     figure.update_xaxes(title_text="tokens after the misspelling", dtick=4)

@@ -122,6 +122,8 @@ def _robustness_lines(result: Robustness) -> Iterator[str]:
                 f"  kron − bpe {row.difference}; kron steadier {row.kron_wins}, "
                 f"ties {row.ties}, bpe steadier {row.bpe_wins}"
             )
+        for gap in row.further:
+            yield f"  {gap.arm} − {gap.base} {gap.value}"
     if result.mcnemar:
         yield (
             f"McNemar: only bpe kept {result.mcnemar.only_bpe}, only kron "

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
 
 from kronviz.checkpoint_files import PAIR
 from kronviz.predictor import MAX_CHARS, InputError, Predictor, clean_text
@@ -20,6 +23,7 @@ from kronviz.probes.answers import Answers, answers
 from kronviz.probes.intervals import (
     RESAMPLES,
     ArmMean,
+    Difference,
     Interval,
     bootstrap_intervals,
     mcnemar_exact,
@@ -48,6 +52,7 @@ class MetricRow:
             ``logprob_drop_nats``.
         difference: kron − bpe, pair by pair; ``None`` if an arm is missing.
         kron_wins, ties, bpe_wins: pairs on which the arm is steadier by more than `TIE`.
+        further: the differences of every two arms that are not these two.
     """
 
     metric: str
@@ -56,6 +61,7 @@ class MetricRow:
     kron_wins: int
     ties: int
     bpe_wins: int
+    further: tuple[Difference, ...] = ()
 
     @property
     def pairs(self) -> int:
@@ -63,18 +69,24 @@ class MetricRow:
         return self.kron_wins + self.ties + self.bpe_wins
 
     @property
-    def steadier(self) -> str | None:
-        """The steadier arm according to the interval of the difference.
+    def differences(self) -> tuple[Difference, ...]:
+        """The difference of every two arms, that of the paper's two first."""
+        paper = (Difference("kron", "bpe", self.difference),) if self.difference else ()
+        return paper + self.further
 
-        ``None`` if the interval contains 0, an arm is missing or there are fewer than `FEWEST`
-        pairs.
+    @property
+    def steadier(self) -> str | None:
+        """The arm that is steadier than every other by an interval that excludes 0.
+
+        ``None`` if there is none, an arm is missing or there are fewer than `FEWEST` pairs.
         """
-        if self.difference is None or self.pairs < FEWEST:
+        if self.pairs < FEWEST:
             return None
-        if self.difference.low <= 0 <= self.difference.high:
-            return None
-        up = self.difference.mean > 0
-        return "kron" if up == (self.metric in LARGER_IS_STEADIER) else "bpe"
+        larger = self.metric in LARGER_IS_STEADIER
+        clear = [d for d in self.differences if not d.value.low <= 0 <= d.value.high]
+        won = [d.arm if (d.value.mean > 0) == larger else d.base for d in clear]
+        others = len(self.arms) - 1
+        return next((arm for arm in dict.fromkeys(won) if won.count(arm) == others), None)
 
 
 @dataclass(frozen=True)
@@ -287,31 +299,33 @@ def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[Metric
     if not read:
         return ()
     names = [outcome.arm for outcome in read[0]]
-    both = all(arm in names for arm in PAIR)
-    columns: list[list[float]] = []
-    for metric in METRICS:
-        by_arm = {
-            name: [float(getattr(arms[i].metrics, metric)) for arms in read]
-            for i, name in enumerate(names)
-        }
-        columns += by_arm.values()
-        if both:
-            columns.append([k - b for b, k in zip(by_arm["bpe"], by_arm["kron"], strict=True)])
-    intervals = bootstrap_intervals(list(zip(*columns, strict=True)), seed)
-    width = len(names) + both
+    two = list(combinations(range(len(names)), 2))
+    values = np.array(
+        [[[getattr(o.metrics, metric) for metric in METRICS] for o in arms] for arms in read], float
+    )
+    columns = []
+    for i in range(len(METRICS)):
+        columns += [values[:, :, i], *(values[:, [b], i] - values[:, [a], i] for a, b in two)]
+    intervals = iter(bootstrap_intervals(np.hstack(columns), seed))
     rows = []
     for i, metric in enumerate(METRICS):
-        at = i * width
-        steadier = [0.0] if not both else columns[at + len(names)]
-        sign = 1 if metric in LARGER_IS_STEADIER else -1
+        arms = tuple(ArmMean(name, next(intervals)) for name in names)
+        gaps = [Difference(names[b], names[a], next(intervals)) for a, b in two]
+        paper = next((gap for gap in gaps if {gap.arm, gap.base} == set(PAIR)), None)
+        steadier = np.zeros(0)
+        if paper:
+            sign = 1 if metric in LARGER_IS_STEADIER else -1
+            bpe, kron = (values[:, names.index(arm), i] for arm in ("bpe", "kron"))
+            steadier = sign * (kron - bpe)
         rows.append(
             MetricRow(
                 metric=metric,
-                arms=tuple(map(ArmMean, names, intervals[at : at + len(names)])),
-                difference=intervals[at + len(names)] if both else None,
-                kron_wins=sum(sign * d > TIE for d in steadier),
-                ties=sum(abs(d) <= TIE for d in steadier) if both else 0,
-                bpe_wins=sum(sign * d < -TIE for d in steadier),
+                arms=arms,
+                difference=paper.value if paper else None,
+                kron_wins=int((steadier > TIE).sum()),
+                ties=int((abs(steadier) <= TIE).sum()),
+                bpe_wins=int((steadier < -TIE).sum()),
+                further=tuple(gap for gap in gaps if gap is not paper),
             )
         )
     return tuple(rows)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from kronviz.generation import Generation
 from kronviz.probes.cross_model import CrossModelReport
 from kronviz.probes.echo import EchoReport
+from kronviz.probes.intervals import columns
 from kronviz.probes.layers import KINDS, LayerReport
 from kronviz.probes.recovery import Recovery, RecoveryStrip
 from kronviz.probes.robustness import MetricRow, Robustness
@@ -211,6 +212,8 @@ def _metric(row: MetricRow) -> Row:
             "difference_low": row.difference.low,
             "difference_high": row.difference.high,
         }
+    for gap in row.further:
+        cells |= columns(f"{gap.arm}_less_{gap.base}", gap.value)
     return cells | {"kron_wins": row.kron_wins, "ties": row.ties, "bpe_wins": row.bpe_wins}
 
 

@@ -25,9 +25,7 @@ def running(stage: Stage[Any], noun: str) -> Markup:
     return element(
         "div",
         progress(stage.done, stage.asked, True, noun),
-        element(
-            "p", f"Reading every {noun} with both models …", class_="kv-finding", role="status"
-        ),
+        element("p", f"Reading every {noun} with each model …", class_="kv-finding", role="status"),
         class_="kv-lab-result",
     )
 

@@ -185,7 +185,10 @@ def _headline(comparison: Comparison) -> Markup:
         return join([*parts, "."])
     steadier, other = sorted(arms, key=lambda arm: arm.metrics.kl_nats)[:2]
     if steadier.metrics.kl_nats > ABOUT_AS_MUCH * other.metrics.kl_nats:
-        return join([*parts, ". Both predictions shifted about as much."])
+        if len(arms) == 2:
+            return join([*parts, ". Both predictions shifted about as much."])
+        least = arm_name(steadier.arm), " and ", arm_name(other.arm)
+        return join([*parts, ". ", *least, " shifted least, and about as much."])
     degree = "less" if len(arms) == 2 else "least"
     return join([*parts, ". ", arm_name(steadier.arm), f"’s prediction shifted {degree}."])
 

@@ -15,7 +15,7 @@ from kronviz.probes.layers import layers
 from kronviz.settings import NoSettings, endpoint
 
 Result = TypeVar("Result")
-GENERATE = """Continue a text with both models, from the same random numbers.
+GENERATE = """Continue a text with each model, from the same random numbers.
 
 The answer holds for each model its new text, its tokens with their probabilities, and how it read
 the prompt. Where a string is forced into the prompt's slot {}, the byte-level model "kron" reads it

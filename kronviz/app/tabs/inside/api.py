@@ -20,7 +20,7 @@ predict; for each part that was asked, the share of the damage that is undone wh
 taken from the clean run (activation patching), by block and word; the logit lens; what the
 attention heads look at, and which of them join the pieces of the misspelled word; and how much of
 the change each byte of the misspelled word explains (integrated gradients, in nats)."""
-INSIDE_PAIRS = """Tell where in both models the damage of a misspelling is undone, over 320 pairs.
+INSIDE_PAIRS = """Tell where in each model the damage of a misspelling is undone, over 320 pairs.
 
 The answer holds, for each model and block, the share of the damage that is undone when the stream
 at the misspelled word, the stream at the last token, or what attention or MLP add at the word is

@@ -1,4 +1,4 @@
-"""The view “Over many pairs”: where in both networks the damage of a misspelling is undone.
+"""The view “Over many pairs”: where in each network the damage of a misspelling is undone.
 
 The view opens with the result stored with the weights; a button repeats the measurement.
 """
@@ -100,7 +100,7 @@ def _measured(
     return measuring(
         lambda tell: survey(context.predictor(pair), load_pairs(), seed=SEED, progress=tell),
         lambda found: [status_line(_ended(found)), *_drawn(found)],
-        "Patching every pair in both models",
+        "Patching every pair in each model",
         "Pairs patched",
         2 + len(PLACES),
         stopped,
@@ -118,7 +118,7 @@ def _drawn(found: Survey | None) -> list[Any]:
 def _hint(found: Survey | None) -> str:
     if found is None:
         return (
-            "Patches 320 pairs in both models: a few minutes on two cores. “Stop” keeps what was "
+            "Patches 320 pairs in each model: a few minutes on two cores. “Stop” keeps what was "
             "read."
         )
     return f"{found.used:,} pairs, measured once and kept with the weights."

@@ -91,8 +91,8 @@ def build(context: Context) -> None:
             element(
                 "p",
                 "What the model would predict if it stopped after a block: the residual stream at "
-                "the last token, through the model’s own final norm and output head. Both were "
-                "trained for the last block only.",
+                "the last token, through the model’s own final norm and output head. The models "
+                "were trained for the last block only.",
                 class_="kv-caption",
             ),
             class_="kv-ins-lens",

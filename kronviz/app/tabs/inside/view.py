@@ -67,7 +67,7 @@ def refusal(said: str, sequence: int) -> Markup:
 
 def waiting() -> Markup:
     """Return the placeholder for the first answer."""
-    said = "Reading both texts with both models …"
+    said = "Reading both texts with each model …"
     return _page(0, element("p", said, class_="kv-finding", role="status"))
 
 

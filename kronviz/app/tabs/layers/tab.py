@@ -155,7 +155,7 @@ def _hint(context: Context, pair: str | None) -> str:
     if _known(context, pair):
         return "Measured once and kept with the weights. “Measure” does it again."
     return (
-        f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in both models: "
+        f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in each model: "
         f"{_how_long(predictor)}. “Stop” keeps what was read."
     )
 

@@ -44,7 +44,7 @@ def sweep_opening(
     found = kept_run(context.folder(models), SWEEP)
     if found is None:
         return None, empty(
-            "No curve yet. A sweep reads about 2,500 misspelled texts with both models; it can be "
+            "No curve yet. A sweep reads about 2,500 misspelled texts with each model; it can be "
             "cancelled at any time and keeps what it has."
         )
     drawn = lab_sweep.sweep_view(found.report, metric, found.command)

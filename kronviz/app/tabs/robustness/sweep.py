@@ -50,11 +50,9 @@ def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
             "p",
             f"{METRIC_NAMES[metric][0]} by the number of misspellings in a sentence; "
             f"{direction(metric)}. "
-            "Bands are 95% intervals over the sentences. ",
-            arm_name("kron"),
-            " is the solid line, ",
+            "Bands are 95% intervals over the sentences. The dashed line is ",
             arm_name("bpe"),
-            " the dashed one.",
+            ".",
             class_="kv-caption kv-wide",
         ),
         _curves(result, metric),
@@ -107,23 +105,23 @@ def _took(seconds: float, kept: str) -> str:
 def _finding(result: Sweep, metric: str) -> Markup:
     """Return the kinds under which each model is steadier, by intervals at the lowest strength."""
     strength = min(result.strengths, default=1)
-    better: dict[str, list[str]] = {"kron": [], "bpe": []}
-    for point in result.points:
-        if point.strength == strength and (arm := point.metric(metric).steadier):
-            better[arm].append(KINDS[point.kind].label)
+    rows = [
+        (KINDS[point.kind].label, point.metric(metric))
+        for point in result.points
+        if point.strength == strength
+    ]
+    arms = [arm.arm for arm in rows[0][1].arms] if rows else []
+    better = {arm: [kind for kind, row in rows if row.steadier == arm] for arm in reversed(arms)}
     if not any(better.values()):
         name = METRIC_NAMES[metric][0].removesuffix(", nats")
         said = name if name.isupper() else name[0].lower() + name[1:]
-        return join([f"By {said}, no kind of misspelling separates the two models clearly."])
-    parts: list[object] = []
-    for arm, labels in better.items():
-        parts += [
-            arm_name(arm),
-            " is clearly steadier under ",
-            _kinds(labels, len(result.kinds)),
-            "; " if arm == "kron" else ".",
-        ]
-    return join(parts)
+        return join([f"By {said}, no kind of misspelling separates the models clearly."])
+    how = "steadier" if len(arms) == 2 else "the steadiest"
+    parts = [
+        join([arm_name(arm), f" is clearly {how} under ", _kinds(kinds, len(result.kinds))])
+        for arm, kinds in better.items()
+    ]
+    return join([Markup("; ").join(parts), "."])
 
 
 def _kinds(labels: list[str], of: int) -> Markup:

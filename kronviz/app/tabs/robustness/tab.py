@@ -98,8 +98,8 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     ours, fields = len(load_pairs().pairs), Fields(MisspellingSettings)
     head(
         "Hundreds of misspelled texts",
-        "The paper’s test of spelling: each clean text and its misspelled twin through both "
-        "models. Is the right answer still found, and how far does the prediction move?",
+        "The paper’s test of spelling: each clean text and its misspelled twin through every "
+        "model. Is the right answer still found, and how far does the prediction move?",
     )
     with gr.Row(elem_id="kv-lab-pairs", elem_classes="kv-lab-controls"):
         source = gr.Radio(

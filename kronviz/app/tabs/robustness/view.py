@@ -22,6 +22,7 @@ from kronviz.app.components import (
     element,
     interval,
     join,
+    listing,
     marked,
     percent,
     piece,
@@ -33,6 +34,8 @@ from kronviz.app.components import (
     written,
 )
 from kronviz.app.tabs.robustness.outcome_view import answers_view
+from kronviz.checkpoint_files import PAIR
+from kronviz.probes.intervals import Difference
 from kronviz.probes.outcomes import PairOutcome
 from kronviz.probes.paper import paper_robustness
 from kronviz.probes.robustness import (
@@ -59,7 +62,7 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
     done = result is not None and bool(result.done)
     finding: object = _finding(result) if result and done else _nothing(result)
     if running:
-        finding = "Reading the pairs with both models …"
+        finding = "Reading the pairs with each model …"
     return element(
         "div",
         progress(result.done, result.asked, running)
@@ -110,27 +113,30 @@ def _finding(result: Robustness) -> Markup:
             return Markup("Nothing was read.")
         share = percent(only.value.mean, 1)
         return sentence([arm_name(only.arm), f" keeps its first choice on {share} of the pairs."])
-    shares = {arm.arm: arm.value.mean for arm in kept.arms}
-    parts: list[object] = [
-        f"Misspelled, {percent(shares['kron'], 1)} of first choices stay with ",
-        arm_name("kron"),
-        f" and {percent(shares['bpe'], 1)} with ",
-        arm_name("bpe"),
-        f" (p{NO_BREAK}{_p(result.mcnemar.p_value)}). ",
-        *_verdict(kl),
+    arms = sorted(kept.arms, key=lambda arm: -arm.value.mean)
+    shares = [
+        join([percent(arm.value.mean, 1), words, arm_name(arm.arm)])
+        for arm, words in zip(
+            arms, (" of first choices stay with ", *[" with "] * len(arms)), strict=False
+        )
     ]
-    return sentence(parts)
+    of = "kron and bpe: " if len(arms) > 2 else ""
+    p = f" ({of}p{NO_BREAK}{_p(result.mcnemar.p_value)}). "
+    return sentence(["Misspelled, ", listing(shares), p, *_verdict(kl)])
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:
+    two = len(row.arms) == 2
     if row.steadier:
         yield "By KL, "
         yield arm_name(row.steadier)
-        yield " is the steadier one."
+        yield " is the steadier one." if two else " is the steadiest."
     elif row.pairs < FEWEST:
-        yield f"Fewer than {FEWEST} pairs cannot tell the two apart."
-    else:
+        yield f"Fewer than {FEWEST} pairs cannot tell {'the two' if two else 'them'} apart."
+    elif two:
         yield "By KL these pairs show no difference between the two."
+    else:
+        yield "By KL none is clearly steadier than all others."
 
 
 def _p(value: float) -> str:
@@ -138,14 +144,15 @@ def _p(value: float) -> str:
 
 
 def _table(result: Robustness | None) -> Markup:
+    first = result.metrics[0] if result and result.metrics else None
+    arms = [arm.arm for arm in first.arms] if first else list(PAIR)
+    gaps = [f"{gap.arm} − {gap.base}" for gap in _from_first(first)] if first else ["kron − bpe"]
     titles: list[tuple[object, str]] = [
         ("Metric", ""),
-        (arm_name("bpe"), "ours, 95% interval"),
-        (arm_name("kron"), "ours, 95% interval"),
-        ("kron − bpe", "paired, 95% interval"),
+        *[(arm_name(arm), "ours, 95% interval") for arm in arms],
+        *[(gap, "paired, 95% interval") for gap in gaps],
         ("Steadier", "kron, tie, bpe"),
-        (join(["Paper: ", arm_name("bpe")]), "GPT-2 124M"),
-        (join(["Paper: ", arm_name("kron")]), "GPT-2 124M"),
+        *[(join(["Paper: ", arm_name(arm)]), "GPT-2 124M") for arm in PAIR],
         ("Paper: kron − bpe", "paired, 95% interval"),
     ]
     return table(
@@ -153,35 +160,33 @@ def _table(result: Robustness | None) -> Markup:
         f"larger models on other pairs ({ROBUSTNESS_WHERE}); their intervals are computed here "
         "from its published rows.",
         titles,
-        [_row(name, result) for name in METRICS],
+        [_row(name, result, len(arms), len(gaps)) for name in METRICS],
         name="measures",
         class_="kv-table kv-lab-table",
     )
 
 
-def _row(metric: str, result: Robustness | None) -> Markup:
+def _from_first(row: MetricRow) -> list[Difference]:
+    return [gap for gap in row.differences if gap.base == row.arms[0].arm]
+
+
+def _row(metric: str, result: Robustness | None, arms: int, gaps: int) -> Markup:
     row = result.metric(metric) if result else None
-    ours = {arm.arm: arm.value for arm in row.arms} if row else {}
-    theirs = paper_robustness().metric(metric)
     name, explanation = METRIC_NAMES[metric]
-    wins = f"{row.kron_wins:,} · {row.ties:,} · {row.bpe_wins:,}" if row else DASH
+    ours: list[object] = [DASH] * (arms + gaps + 1)
+    if row:
+        ours = [
+            *[interval(arm.value, metric) for arm in row.arms],
+            *[interval(gap.value, metric, signed=True) for gap in _from_first(row)],
+            marked(f"{row.kron_wins:,} · {row.ties:,} · {row.bpe_wins:,}"),
+        ]
+    theirs = paper_robustness().metric(metric)
+    published: list[object] = [interval(arm.value, metric) for arm in theirs.arms]
+    published += [interval(gap.value, metric, signed=True) for gap in theirs.differences]
     return element(
         "tr",
         element("th", term(name, explanation), scope="row"),
-        *[
-            element("td", interval(ours[arm], metric) if arm in ours else DASH)
-            for arm in ("bpe", "kron")
-        ],
-        element(
-            "td",
-            interval(row.difference, metric, signed=True) if row and row.difference else DASH,
-        ),
-        element("td", marked(wins)),
-        *[element("td", interval(arm.value, metric)) for arm in theirs.arms],
-        element(
-            "td",
-            interval(theirs.difference, metric, signed=True) if theirs.difference else DASH,
-        ),
+        *[element("td", cell) for cell in ours + published],
     )
 
 
@@ -199,7 +204,7 @@ def _facts(result: Robustness) -> Markup:
         parts.append(
             f"Misspelling makes {written(more.ratio, 2)} times as many tokens "
             f"({written(more.added.mean, 2)} more per text; "
-            f"{more.inflated_pairs:,} texts grow), the same for both models. "
+            f"{more.inflated_pairs:,} texts grow), the same for every model. "
         )
     parts.append(
         f"Intervals: {result.resamples:,} bootstrap samples, seed {result.seed}. "
