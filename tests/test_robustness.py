@@ -181,6 +181,33 @@ def test_too_few_pairs_name_no_steadier_arm(result: Robustness, count: int) -> N
     assert 2 * 0.5 ** (FEWEST - 1) > 0.05 > 2 * 0.5**FEWEST
 
 
+def test_of_three_arms_the_steadiest_beats_every_other(result: Robustness) -> None:
+    metrics = result.outcomes[0].arms[0].metrics
+    generator = np.random.default_rng(1)
+    drawn = generator.normal([0.5, 0.3, 0.2], 0.01, (40, 3))
+    names = ("bpe", "kron", "ngram")
+
+    def read(moved: np.ndarray) -> list[list[ArmOutcome]]:
+        return [
+            [
+                ArmOutcome(n, "a", "b", replace(metrics, kl_nats=kl))
+                for n, kl in zip(names, row, strict=True)
+            ]
+            for row in moved.tolist()
+        ]
+
+    row = next(row for row in metric_rows(read(drawn), 0) if row.metric == "kl_nats")
+    assert row.difference is not None
+    for gap, (arm, base) in zip(row.differences, ((1, 0), (2, 0), (2, 1)), strict=True):
+        assert (gap.arm, gap.base) == (names[arm], names[base])
+        assert gap.value.mean == pytest.approx((drawn[:, arm] - drawn[:, base]).mean())
+    assert row.steadier == "ngram"
+    # Steadier than one of the others is not enough.
+    drawn[:, 2] = drawn[:, 1] + generator.normal(0, 0.1, 40)
+    row = next(row for row in metric_rows(read(drawn), 0) if row.metric == "kl_nats")
+    assert row.steadier is None
+
+
 def test_a_result_goes_to_json_and_back_and_to_csv(result: Robustness) -> None:
     assert from_json(Robustness, to_json(result)) == result
     rows = list(csv.DictReader(csv_text(robustness_rows(result)).splitlines()))

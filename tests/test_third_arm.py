@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from kronviz.app.components.spelling_test import all_pairs
 from kronviz.app.context import Context, load_context
 from kronviz.app.tabs.arms.view import longer_run
 from kronviz.app.tabs.map.tab import _choices
+from kronviz.app.tabs.robustness.view import pairs_view
 from kronviz.app.tabs.training.view import figures, headline
 from kronviz.checkpoint import save_arm
 from kronviz.checkpoint_files import LOG, beside, fingerprints
+from kronviz.figures.robustness import advantages
 from kronviz.figures.training import losses
 from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.store import map_file, read_map
@@ -29,8 +32,10 @@ from kronviz.probes.continuation import SETS, continuation
 from kronviz.probes.intervals import Interval
 from kronviz.probes.kept_continuation import KeptContinuation, keep_continuation
 from kronviz.probes.pairs import PairSet, load_pairs
+from kronviz.probes.sweep import sweep
 from kronviz.probes.training import lead_lost, training_evidence
 from kronviz.results import to_json
+from kronviz.typos import KINDS
 
 ARM = "ngram-2k"
 NAME = f"toy+{ARM}"
@@ -117,6 +122,9 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     found = module.kept(pair)
     assert found is not None
     assert [arm.arm for arm in found.report.metric("kl_nats").arms] == list(ENDS)
+    page = str(pairs_view(found.report, kept=found.command))
+    assert f"{ARM} − bpe" in page
+    assert f"with {ARM}" in re.sub(r"<[^>]+>", "", page)
     assert found.weights == fingerprints(pair)
     assert list(found.weights) == list(ENDS)
     assert found.command.startswith(f"python -m kronviz.probes robustness --pair {NAME}")
@@ -127,6 +135,19 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     config.write_text(json.dumps(about))
     assert module.kept(pair) is None
     config.write_text(text)
+
+
+def test_a_sweep_draws_it_beside_kron(context: Context) -> None:
+    predictor = context.predictor(NAME)
+    found = sweep(predictor, ["The sun rises in the"], kinds=["swap", "drop"], strengths=[1])
+    drawn = advantages(found, "kl_nats")
+    assert [trace.name for trace in drawn.data] == ["kron", ARM]
+    assert drawn.layout.xaxis.title.text == "KL, bpe − arm, nats"
+    for place, trace in enumerate(drawn.data, 1):
+        for kind, x in zip(trace.y, trace.x, strict=True):
+            point = next(p for p in found.points if KINDS[p.kind].label == kind)
+            arms = [arm.value.mean for arm in point.metric("kl_nats").arms]
+            assert x == pytest.approx(arms[0] - arms[place])
 
 
 def _losses(stored: KeptContinuation, lead: float) -> KeptContinuation:
