@@ -101,6 +101,7 @@ def _points(rows: Sequence[_Row], arm: str, colour: str, name: str) -> go.Scatte
         y=[label for label, _ in rows],
         mode="markers",
         name=name,
+        orientation="h",
         marker=_marker(colour),
         error_x=error_bars(shown, arm_colour(colour).light, thickness=1.2),
         customdata=[(one.low, one.high) for one in shown],
