@@ -67,7 +67,7 @@ endif
 train-%: $(VENV)/.installed
 	$(BIN)/python -m kronviz.training.pair --config $* --text $(TEXT)
 	$(BIN)/python -m kronviz.maps --pair $*
-	$(BIN)/python -m kronviz.probes.kept checkpoints/$*
+	$(BIN)/python -m kronviz.probes.stored_runs checkpoints/$*
 
 # Draw the maps of a pair anew: a minute for 8,193 tokens, five for 50,257, on two cores.
 maps: $(VENV)/.installed

@@ -10,8 +10,8 @@ A pair is a folder ``checkpoints/<name>/`` with two arms, in ``bpe/`` and ``kron
 Beside the arms lie results, where they were measured: ``seeds.json`` (the gap with several seeds at
 a smaller size), ``rates.json`` (the same with nanoGPT's optimizer at several learning rates),
 ``rarity.json`` (the loss by how often training read a token), ``robustness.json`` (the spelling
-test, see `kronviz.probes.kept`), ``continuation.json`` (see `kronviz.probes.kept_continuation`) and
-others.
+test, see `kronviz.probes.stored_runs`), ``continuation.json`` (see
+`kronviz.probes.stored_continuation`) and others.
 
 Notable:
 

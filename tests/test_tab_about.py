@@ -26,10 +26,10 @@ from kronviz.app.tabs.about import tab as about
 from kronviz.app.theme import ASSETS
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.card import training_sources
-from kronviz.probes.kept import KeptRobustness
 from kronviz.probes.method import method
 from kronviz.probes.pairs import PairSet, load_pairs
 from kronviz.probes.robustness import robustness
+from kronviz.probes.stored_runs import StoredRobustness
 
 
 def test_every_tab_is_explained_and_every_step_has_a_tab() -> None:
@@ -148,10 +148,10 @@ def test_the_spelling_test_stands_beside_the_papers_or_says_how_it_is_measured(
     context = Context({"p": small_predictor}, (), tmp_path)
     figures = read(about._page(context, "p")["figures"]).said
     assert "47.3% and 55.5%" in figures
-    assert "python -m kronviz.probes.kept checkpoints/p" in figures
+    assert "python -m kronviz.probes.stored_runs checkpoints/p" in figures
     report = robustness(small_predictor, PairSet(load_pairs().pairs[:6]), seed=2)
-    found = KeptRobustness({}, "", "the command that measures it", report)
-    monkeypatch.setattr(about, "kept", lambda folder: found)
+    found = StoredRobustness({}, "", "the command that measures it", report)
+    monkeypatch.setattr(about, "stored_run", lambda folder: found)
     figures = read(about._page(context, "p")["figures"]).said
     row = report.metric("kl_nats")
     assert row is not None

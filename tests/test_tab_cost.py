@@ -13,7 +13,7 @@ from gradio_client.exceptions import AppError
 from test_html import read
 
 from kronviz.accounting import SIZES, input_cost
-from kronviz.accounting.kept import kept_times
+from kronviz.accounting.stored_times import stored_times
 from kronviz.accounting.timing import Measurement, Timing
 from kronviz.app.components.html import Markup
 from kronviz.app.tabs.cost import tab, view
@@ -32,14 +32,14 @@ def test_the_endpoints_give_what_python_gives(client: Client) -> None:
 
 
 def test_the_page_opens_with_times_and_says_whose_they_are(tmp_path: Path) -> None:
-    found = kept_times()
+    found = stored_times()
     assert found is not None
-    page = read(tab._kept()).said
+    page = read(tab._stored()).said
     assert found.measurement.machine in page
     assert f"Measured once, on the machine named above: {found.command}" in page
     (tmp_path / "times.json").write_text('{"command": "x"}')
-    assert kept_times(tmp_path / "times.json") is None
-    assert kept_times(tmp_path / "none.json") is None
+    assert stored_times(tmp_path / "times.json") is None
+    assert stored_times(tmp_path / "none.json") is None
 
 
 def test_the_endpoints_say_what_they_take(client: Client) -> None:

@@ -33,7 +33,7 @@ from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.robustness import words as lab_words
 from kronviz.figures.robustness import AXES, advantages, forgetting
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes import kept
+from kronviz.probes import stored_runs
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.recovery import our_passages, recovery, recovery_strip
@@ -294,13 +294,13 @@ def test_a_kept_run_stands_there_before_anything_is_run(
     pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = load_pairs()
-    monkeypatch.setattr(kept, "load_pairs", lambda: PairSet(ours.pairs[:6], ours.problems))
+    monkeypatch.setattr(stored_runs, "load_pairs", lambda: PairSet(ours.pairs[:6], ours.problems))
     context = Context({}, (), tmp_path)
     for name in ("kept", "other"):
         shutil.copytree(pair_folder, tmp_path / name)
-    found = kept.keep(tmp_path / "kept").report
+    found = stored_runs.store(tmp_path / "kept").report
     lab, page = read(tab._opening(context, "kept")).said, read(all_pairs(tmp_path / "kept")).said
-    assert "Our 6 pairs, read once and kept with the weights" in lab
+    assert "Our 6 pairs, read once and stored with the weights" in lab
     assert "6 texts, misspelled" in page
     for arm in found.metric("top1_kept").arms:  # type: ignore[union-attr]
         share = f"{arm.value.mean * 100:.1f}%"
@@ -314,15 +314,15 @@ def test_kept_curves_stand_there_before_anything_is_run(
     pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {"kinds": ["swap", "drop"], "strengths": [1, 2]}
-    monkeypatch.setattr(kept, "sweep", lambda p, _, seed: sweep(p, TEXTS, seed=seed, **few))
+    monkeypatch.setattr(stored_runs, "sweep", lambda p, _, seed: sweep(p, TEXTS, seed=seed, **few))
     monkeypatch.setattr(
-        kept, "recovery", lambda p, seed: recovery(p, our_passages()[:3], seed=seed)
+        stored_runs, "recovery", lambda p, seed: recovery(p, our_passages()[:3], seed=seed)
     )
     context = Context({}, (), tmp_path)
     for name in ("kept", "other"):
         shutil.copytree(pair_folder, tmp_path / name)
-    found = kept.keep(tmp_path / "kept", kept.SWEEP).report
-    kept.keep(tmp_path / "kept", kept.RECOVERY)
+    found = stored_runs.store(tmp_path / "kept", stored_runs.SWEEP).report
+    stored_runs.store(tmp_path / "kept", stored_runs.RECOVERY)
     for metric in METRICS:
         figure, shown = curves.sweep_opening(context, "kept", metric)
         assert shown.count("<figcaption>") == 2

@@ -27,11 +27,11 @@ from kronviz.figures.robustness import advantages
 from kronviz.figures.training import losses
 from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.store import map_file, read_map
-from kronviz.probes import kept as module
+from kronviz.probes import stored_runs as module
 from kronviz.probes.continuation import SETS, continuation
 from kronviz.probes.intervals import Interval
-from kronviz.probes.kept_continuation import KeptContinuation, keep_continuation
 from kronviz.probes.pairs import PairSet, load_pairs
+from kronviz.probes.stored_continuation import StoredContinuation, store_continuation
 from kronviz.probes.sweep import sweep
 from kronviz.probes.training import lead_lost, training_evidence
 from kronviz.results import to_json
@@ -115,14 +115,14 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     ours = load_pairs()
     monkeypatch.setattr(module, "load_pairs", lambda: PairSet(ours.pairs[:4], ours.problems))
     pair = context.folder(NAME)
-    module.keep(pair)
+    module.store(pair)
     assert (context.root / "toy" / ARM / module.FILE).exists()
     assert not (context.root / "toy" / module.FILE).exists()
-    assert module.kept(context.folder("toy")) is None
-    found = module.kept(pair)
+    assert module.stored_run(context.folder("toy")) is None
+    found = module.stored_run(pair)
     assert found is not None
     assert [arm.arm for arm in found.report.metric("kl_nats").arms] == list(ENDS)
-    page = str(pairs_view(found.report, kept=found.command))
+    page = str(pairs_view(found.report, command=found.command))
     assert f"{ARM} − bpe" in page
     assert f"with {ARM}" in re.sub(r"<[^>]+>", "", page)
     assert found.weights == fingerprints(pair)
@@ -133,7 +133,7 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     about = json.loads(text)
     about["sha256"] = dict.fromkeys(about["sha256"], "0" * 64)
     config.write_text(json.dumps(about))
-    assert module.kept(pair) is None
+    assert module.stored_run(pair) is None
     config.write_text(text)
 
 
@@ -150,7 +150,7 @@ def test_a_sweep_draws_it_beside_kron(context: Context) -> None:
             assert x == pytest.approx(arms[0] - arms[place])
 
 
-def _losses(stored: KeptContinuation, lead: float) -> KeptContinuation:
+def _losses(stored: StoredContinuation, lead: float) -> StoredContinuation:
     """Give the third arm a lead over both others, in nats, with intervals of ±0.01."""
     rows = []
     for row in stored.misspelled.rows:
@@ -178,7 +178,7 @@ def test_the_first_screen_says_so_if_it_wins_and_leads_there(context: Context, l
         length=4, conditions=SETS["misspelled"],
     )[0]  # fmt: skip
     folder = context.folder(NAME)
-    stored = _losses(keep_continuation(folder, "A text.", run), lead)
+    stored = _losses(store_continuation(folder, "A text.", run), lead)
     beside(folder, "continuation.json").write_text(to_json(stored), encoding="utf-8")
     others = {name: (context.folder(name), "7M") for name in context.predictors}
     page = all_pairs(root / "toy", others)

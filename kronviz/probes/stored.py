@@ -27,7 +27,7 @@ def read_stored(cls: type[Stored] | Any, path: Path, pair_dir: Path, again: str)
     """Return a stored result; ``None`` if there is none or it was measured on other weights.
 
     Args:
-        again: the module of `kronviz.probes` that measures it again, such as ``kept_table``.
+        again: the module of `kronviz.probes` that measures it again, such as ``stored_table``.
 
     Raises:
         CheckpointError: the file is damaged.

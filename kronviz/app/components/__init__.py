@@ -98,7 +98,7 @@ from kronviz.app.components.run_controls import (
     tell_place,
 )
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, Stage, failure, lane, watched
-from kronviz.app.components.spelling_test import all_pairs, kept_run
+from kronviz.app.components.spelling_test import all_pairs, readable_run
 from kronviz.app.server.queueing import Line, offer, still_there
 
 __all__ = [
@@ -149,7 +149,6 @@ __all__ = [
     "info",
     "interval",
     "join",
-    "kept_run",
     "label",
     "lane",
     "leave_queue",
@@ -173,6 +172,7 @@ __all__ = [
     "progress_bar",
     "publish",
     "quoting",
+    "readable_run",
     "refused",
     "remember",
     "reproduced",

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, get_origin
 import gradio as gr
 
 from kronviz.lines import split_lines
-from kronviz.probes.kept import SEED
+from kronviz.probes.stored_runs import SEED
 from kronviz.settings import checked, declared
 from kronviz.typos import KINDS
 

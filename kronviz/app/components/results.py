@@ -112,7 +112,7 @@ def made_by(command: str, button: str) -> Markup:
     """Return the origin of a stored result, and the button that repeats the measurement."""
     return element(
         "p",
-        "Measured once and kept with the weights: ",
+        "Measured once and stored with the weights: ",
         element("code", command),
         f". “{button}” measures it again, and saves its numbers.",
         class_="kv-command",

@@ -2,8 +2,8 @@
 
 Notable:
 
-- The results are those that `kronviz.probes.kept` and `kept_continuation` store with a pair's
-  weights; they are shown only for the weights that they were measured on.
+- The results are those that `kronviz.probes.stored_runs` and `stored_continuation` store with a
+  pair's weights; they are shown only for the weights that they were measured on.
 - An arm is ahead only if paired intervals exclude 0.
 - A third arm that beats both others on the true continuation is named here, one click away.
 """
@@ -21,8 +21,8 @@ from kronviz.app.components.pieces import arm_name, listing
 from kronviz.checkpoint_files import FURTHER, CheckpointError
 from kronviz.probes.continuation import Continuation
 from kronviz.probes.intervals import ArmMean, Difference
-from kronviz.probes.kept import ROBUSTNESS, Kept, Kind, kept
-from kronviz.probes.kept_continuation import kept_continuation
+from kronviz.probes.stored_continuation import stored_continuation
+from kronviz.probes.stored_runs import ROBUSTNESS, Kind, StoredRun, stored_run
 
 SHARE = 0.15
 """Share of the words of a passage that are misspelled."""
@@ -63,18 +63,18 @@ class Fact:
         return number(value, 3, sign=signed)
 
 
-def kept_run(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
+def readable_run(pair_dir: Path, kind: Kind = ROBUSTNESS) -> StoredRun[Any] | None:
     """Return a measurement stored with a pair's weights; ``None`` if none can be read."""
     try:
-        return kept(pair_dir, kind)
+        return stored_run(pair_dir, kind)
     except CheckpointError:
         return None
 
 
-def kept_losses(pair_dir: Path) -> Continuation | None:
+def readable_losses(pair_dir: Path) -> Continuation | None:
     """Return the stored losses on true continuations; ``None`` if none can be read."""
     try:
-        found = kept_continuation(pair_dir)
+        found = stored_continuation(pair_dir)
     except CheckpointError:
         return None
     return found.misspelled if found else None
@@ -82,7 +82,7 @@ def kept_losses(pair_dir: Path) -> Continuation | None:
 
 def facts(pair_dir: Path) -> tuple[list[Fact], str]:
     """Return the stored measures of a pair, and a description of the texts."""
-    test, losses = kept_run(pair_dir), kept_losses(pair_dir)
+    test, losses = readable_run(pair_dir), readable_losses(pair_dir)
     found: list[Fact] = []
     over: list[str] = []
     if test and test.report.answers:
@@ -93,10 +93,10 @@ def facts(pair_dir: Path) -> tuple[list[Fact], str]:
         means = [ArmMean(arm.arm, arm.nats) for arm in row.arms]
         found.append(Fact("Loss on what follows", means, row.differences, False, False))
         over.append(f"{losses.done:,} passages")
-    row_kept = test.report.metric("top1_kept") if test else None
-    if test and row_kept and row_kept.arms and row_kept.difference:
-        gap = Difference("kron", "bpe", row_kept.difference)
-        pair = [arm for arm in row_kept.arms if arm.arm in (gap.arm, gap.base)]
+    first_choice = test.report.metric("top1_kept") if test else None
+    if test and first_choice and first_choice.arms and first_choice.difference:
+        gap = Difference("kron", "bpe", first_choice.difference)
+        pair = [arm for arm in first_choice.arms if arm.arm in (gap.arm, gap.base)]
         found.append(Fact("First choice kept", pair, [gap], True, True))
         over.insert(0, f"{test.report.done:,} texts")
     return found, ", ".join(over)
@@ -184,7 +184,7 @@ def _third(others: Mapping[str, tuple[Path, str]]) -> Markup:
     """
     for name, (folder, size) in others.items():
         arm = name.partition(FURTHER)[2]
-        losses = kept_losses(folder) if arm else None
+        losses = readable_losses(folder) if arm else None
         if losses is None:
             continue
         rows = [losses.row(kind, SHARE) for kind in KINDS]

@@ -1,8 +1,8 @@
 """The view “About”: our figures beside the paper's, limits, sources.
 
 Our figures are read from the files of the pair on the page each time, those of the spelling test
-from the run that `kronviz.probes.kept` stores with the weights. The paper's figures come from
-`kronviz.published` and are labelled as such.
+from the run that `kronviz.probes.stored_runs` stores with the weights. The paper's figures come
+from `kronviz.published` and are labelled as such.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from kronviz.app.context import Context
 from kronviz.checkpoint_files import CheckpointError, arm_folders
 from kronviz.probes.card import Source, training_sources
 from kronviz.probes.intervals import Interval
-from kronviz.probes.kept import KeptRobustness, kept
 from kronviz.probes.method import MethodSettings, method
+from kronviz.probes.stored_runs import StoredRobustness, stored_run
 from kronviz.probes.training import TrainingCurve, TrainingEvidence, training_evidence
 from kronviz.published import Published
 from kronviz.settings import endpoint
@@ -112,7 +112,7 @@ def _section(title: str, *parts: object) -> Markup:
 def _figures(context: Context, name: str) -> Markup:
     try:
         evidence = training_evidence(context.folder(name))
-        found = kept(context.folder(name))
+        found = stored_run(context.folder(name))
     except CheckpointError as error:
         return alert(str(error), "kv-refused")
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
@@ -180,7 +180,7 @@ def _figures(context: Context, name: str) -> Markup:
     )
 
 
-def _spelling(found: KeptRobustness | None) -> list[tuple[object, object, object]]:
+def _spelling(found: StoredRobustness | None) -> list[tuple[object, object, object]]:
     """Return the four metrics of the spelling test: ours with intervals, and the paper's."""
     rows: list[tuple[object, object, object]] = []
     for metric, theirs in published.ROBUSTNESS.items():
@@ -217,10 +217,10 @@ def _mean(value: Interval, metric: str) -> Markup:
     )
 
 
-def _measured(found: KeptRobustness | None, name: str) -> list[object]:
+def _measured(found: StoredRobustness | None, name: str) -> list[object]:
     lab = element("a", "Robustness", href="?tab=robustness")
     if found is None:
-        command = element("code", f"python -m kronviz.probes.kept checkpoints/{name}")
+        command = element("code", f"python -m kronviz.probes.stored_runs checkpoints/{name}")
         return [
             "The spelling test of these weights is not stored: ",
             command,

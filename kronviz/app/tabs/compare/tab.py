@@ -37,9 +37,9 @@ from kronviz.app.components import (
     html_part,
     info,
     join,
-    kept_run,
     marked,
     optional,
+    readable_run,
     reproduced,
     textbox,
     visible,
@@ -67,7 +67,7 @@ computes them from their bytes. The answer holds the tokens of both texts and, f
 next tokens with their probability after either text, whether the first choice was kept, KL(clean ||
 typo) in nats, the cosine of the final hidden states, the drop in log-probability of the clean
 text's first choice, and the probability of the right answer where one is given."""
-KEPT_COMMAND = "python -m kronviz.probes.kept checkpoints/gpt2"
+STORE_COMMAND = "python -m kronviz.probes.stored_runs checkpoints/gpt2"
 _ASK = "(...values) => window.kronviz.ask(...values)"
 _TYPE = "(made) => { window.kronviz.misspelled(made); }"
 _RESTORE = "() => window.kronviz.restore()"
@@ -198,7 +198,7 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
 
 def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
     """Return the page's examples, the opening one first, and the rule by which they were chosen."""
-    found = kept_run(context.folder())
+    found = readable_run(context.folder())
     if found is not None and found.examples is not None:
         return found.examples.chosen, found.examples.rule
     pairs = load_pairs().pairs[::EVERY]
@@ -303,7 +303,7 @@ def _rule(rule: str) -> Markup:
         "details",
         element("summary", "How these examples were chosen", class_="kv-more-link"),
         element("p", marked(rule), " The model that loses less is ahead."),
-        reproduced(KEPT_COMMAND),
+        reproduced(STORE_COMMAND),
         class_="kv-rule",
     )
 

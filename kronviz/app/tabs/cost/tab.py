@@ -20,7 +20,7 @@ from kronviz.accounting import (
     input_cost,
     read_vocabulary,
 )
-from kronviz.accounting.kept import kept_times
+from kronviz.accounting.stored_times import stored_times
 from kronviz.accounting.timing import MeasureSettings
 from kronviz.accounting.timing import measure as measure_times
 from kronviz.app.components import (
@@ -120,7 +120,7 @@ def build(context: Context) -> None:
         )
         start = gr.Button("Measure", variant="primary", elem_id="kv-cost-start")
         status = html_part(view.status("Takes about two seconds."), "kv-cost-status")
-    times = html_part(_kept(), "kv-cost-times")
+    times = html_part(_stored(), "kv-cost-times")
 
     controls: list[Any] = [vocabulary, count, pos_dim, d_model, dtype]
     gr.on(
@@ -147,13 +147,13 @@ def build(context: Context) -> None:
         add_endpoint(function, queue, limit=1 if queue == "measure" else 2)
 
 
-def _kept() -> Markup:
+def _stored() -> Markup:
     """Return the times that the page opens with, which may come from another machine."""
-    found = kept_times()
+    found = stored_times()
     if found is None:
         return Markup("")
     return element(
-        "div", view.measured(found.measurement), view.kept(found.command), class_="kv-cost-page"
+        "div", view.measured(found.measurement), view.stored(found.command), class_="kv-cost-page"
     )
 
 

@@ -205,7 +205,7 @@ def command(asked: CostSettings, tokens: int | None = None) -> Markup:
     return reproduced(line)
 
 
-def kept(command: str) -> Markup:
+def stored(command: str) -> Markup:
     """Return the origin of the times that the page opens with."""
     return element(
         "p",

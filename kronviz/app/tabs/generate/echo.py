@@ -28,12 +28,12 @@ from kronviz.app.components import (
     head,
     html_part,
     join,
-    kept_run,
     made_by,
     marked,
     percent,
     piece,
     progress,
+    readable_run,
     remember,
     sentence,
     table,
@@ -53,7 +53,7 @@ from kronviz.probes.echo import (
     echo_of,
     planned,
 )
-from kronviz.probes.kept import ECHO
+from kronviz.probes.stored_runs import ECHO
 from kronviz.probes.tables import echo_rows
 
 SHOWN = 60
@@ -85,7 +85,7 @@ def build(context: Context, pair: gr.Radio) -> None:
             elem_id="kv-echo-strings",
         )
         fields("seeds", "Continuations of each prompt")
-        stored = kept_run(context.folder(), ECHO)
+        stored = readable_run(context.folder(), ECHO)
         # The fields show the settings of the figures below.
         fields.seed(value=stored.report.sampler.seed if stored else EchoSettings.seed)
     fields(
@@ -120,23 +120,23 @@ def build(context: Context, pair: gr.Radio) -> None:
 
 def opening(folder: Path) -> Markup:
     """Return the initial content: the result stored with a pair's weights."""
-    found = kept_run(folder, ECHO)
+    found = readable_run(folder, ECHO)
     if found is None:
         return empty(
             "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
             "models as small as these seldom repeat a whole string, so the longest piece is "
             "counted too."
         )
-    return echo_view(found.report, Markup(""), kept=found.command)
+    return echo_view(found.report, Markup(""), command=found.command)
 
 
 def echo_view(
-    report: EchoReport | None, bar: Markup, *, running: bool = False, kept: str = ""
+    report: EchoReport | None, bar: Markup, *, running: bool = False, command: str = ""
 ) -> Markup:
     """Return the report at any stage of a run.
 
     Args:
-        kept: the command that made it, if it was stored with the weights.
+        command: the command that made it, if it was stored with the weights.
     """
     found = report is not None and bool(report.runs)
     return element(
@@ -144,12 +144,12 @@ def echo_view(
         bar,
         element("p", _finding(report), class_="kv-finding", role="status") if found else "",
         _table(report) if report and found else "",
-        _notes(report, timed=not kept) if report and found else "",
+        _notes(report, timed=not command) if report and found else "",
         _examples(report) if report and found and not running else "",
         downloads("echo", report, echo_rows(report))
-        if report and found and not running and not kept
+        if report and found and not running and not command
         else "",
-        made_by(kept, "Measure the echo") if kept else "",
+        made_by(command, "Measure the echo") if command else "",
         class_="kv-lab-result",
     )
 

@@ -8,9 +8,9 @@ from kronviz.app.components import PAIR, QUEUE, Answer, add_endpoint, of_pair, s
 from kronviz.app.context import Context
 from kronviz.predictor import Predictor
 from kronviz.probes.inside import InsideSettings, Survey, SurveySettings, run, survey
-from kronviz.probes.kept import INSIDE as STORED
-from kronviz.probes.kept import kept
 from kronviz.probes.pairs import load_pairs
+from kronviz.probes.stored_runs import INSIDE as STORED
+from kronviz.probes.stored_runs import stored_run
 from kronviz.settings import endpoint
 
 INSIDE = """Follow one misspelling through the inside of both models.
@@ -40,7 +40,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     """Return the endpoints, functions of plain values, for the API and for agents."""
 
     def inside_pairs(models: Predictor, asked: SurveySettings) -> Survey:
-        stored = kept(context.folder(models.pair), STORED)
+        stored = stored_run(context.folder(models.pair), STORED)
         found = stored.report if stored else None
         known = {arm.arm for arm in found.arms} if found else set()
         if found and found.seed == asked.seed and known == set(models.arms):

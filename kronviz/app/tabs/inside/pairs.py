@@ -19,10 +19,10 @@ from kronviz.app.components import (
     element,
     html_part,
     join,
-    kept_run,
     listing,
     measuring,
     number,
+    readable_run,
     status_line,
     table,
     titled_plot,
@@ -33,8 +33,8 @@ from kronviz.probes.inside import Survey, survey
 from kronviz.probes.inside.command import survey_rows
 from kronviz.probes.inside.survey import ArmSurvey, PlaceShares
 from kronviz.probes.intervals import Interval
-from kronviz.probes.kept import INSIDE, SEED
 from kronviz.probes.pairs import load_pairs
+from kronviz.probes.stored_runs import INSIDE, SEED
 
 PLACES = {
     "word": (
@@ -59,7 +59,7 @@ _HALF = 0.5
 
 def build(context: Context) -> None:
     """Lay out the view and connect it. Call inside a `gr.Tab`."""
-    opening = _kept(context, context.default)
+    opening = _stored(context, context.default)
     finding = html_part(_finding(opening), "kv-ins-pairs-finding")
     plots = []
     for row in (("word", "last"), ("attention", "mlp")):
@@ -74,7 +74,7 @@ def build(context: Context) -> None:
     parts = [finding, details, *plots]
 
     def shown(pair: str | None) -> list[Any]:
-        found = _kept(context, pair)
+        found = _stored(context, pair)
         return [status_line(_hint(found)), *_drawn(found)]
 
     again.connect(
@@ -87,9 +87,9 @@ def build(context: Context) -> None:
     )
 
 
-def _kept(context: Context, pair: str | None) -> Survey | None:
+def _stored(context: Context, pair: str | None) -> Survey | None:
     """Return the stored survey of the pair; ``None`` if it is of other models."""
-    found = kept_run(context.folder(pair), INSIDE)
+    found = readable_run(context.folder(pair), INSIDE)
     arms = set(context.predictor(pair).arms)
     return found.report if found and {arm.arm for arm in found.report.arms} == arms else None
 
@@ -121,7 +121,7 @@ def _hint(found: Survey | None) -> str:
             "Patches 320 pairs in each model: a few minutes on two cores. “Stop” keeps what was "
             "read."
         )
-    return f"{found.used:,} pairs, measured once and kept with the weights."
+    return f"{found.used:,} pairs, measured once and stored with the weights."
 
 
 def _ended(found: Survey) -> str:

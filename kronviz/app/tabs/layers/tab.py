@@ -23,9 +23,9 @@ from kronviz.app.components import (
     html_part,
     info,
     join,
-    kept_run,
     marked,
     measuring,
+    readable_run,
     reproduced,
     sentence,
     status_line,
@@ -37,8 +37,8 @@ from kronviz.app.components import (
 from kronviz.app.context import Context
 from kronviz.figures import layers as figures
 from kronviz.predictor import Predictor
-from kronviz.probes.kept import LAYERS as LAYERS_KEPT
 from kronviz.probes.layers import LayerReport, PairCosines, known_layers, layers
+from kronviz.probes.stored_runs import LAYERS as STORED_LAYERS
 from kronviz.probes.tables import layer_rows
 from kronviz.published import LAYERS
 
@@ -142,7 +142,7 @@ def _known(context: Context, pair: str | None) -> LayerReport | None:
     predictor = context.predictor(pair)
     known = known_layers(predictor)
     if known is None:
-        found = kept_run(context.folder(pair), LAYERS_KEPT)
+        found = readable_run(context.folder(pair), STORED_LAYERS)
         if found and [arm.arm for arm in found.report.arms] == list(predictor.arms):
             known = found.report
     return known
@@ -153,7 +153,7 @@ def _hint(context: Context, pair: str | None) -> str:
     if known_layers(predictor):
         return "Measured."
     if _known(context, pair):
-        return "Measured once and kept with the weights. “Measure” does it again."
+        return "Measured once and stored with the weights. “Measure” does it again."
     return (
         f"Reads each of {predictor.tokenizer.n_vocab:,} tokens alone, in each model: "
         f"{_how_long(predictor)}. “Stop” keeps what was read."

@@ -21,10 +21,10 @@ from kronviz.app.context import Context
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import minimal_pairs, recovery, sensitivity, sweep
 from kronviz.probes.continuation import ContinuationSettings, continuation_of
-from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.minimal_pairs import MinimalPairSettings
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness
+from kronviz.probes.stored_continuation import stored_continuation
 from kronviz.settings import endpoint, narrowed, setting
 
 ROBUSTNESS = """Measure how steady both models are over clean/misspelled pairs of texts.
@@ -113,7 +113,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             predictor = models(pair)
             given: DocumentSettings = settings()
             if not given.documents:
-                stored = kept_continuation(context.folder(pair))
+                stored = stored_continuation(context.folder(pair))
                 if stored is None:
                     raise InputError(
                         f"Nothing is stored for the pair {predictor.pair}; give documents."

@@ -22,16 +22,16 @@ from kronviz.app.components import (
     empty,
     head,
     html_part,
-    kept_run,
     plot,
+    readable_run,
     running,
 )
 from kronviz.app.context import Context
 from kronviz.app.tabs.robustness import sweep as lab_sweep
 from kronviz.figures.robustness import advantages, forgetting
 from kronviz.probes import recovery, sweep
-from kronviz.probes.kept import RECOVERY, SWEEP
 from kronviz.probes.robustness import METRICS
+from kronviz.probes.stored_runs import RECOVERY, SWEEP
 
 Section = tuple[Mapping[str, gr.components.Component], gr.Button]
 """The controls of a section by name, and its run button."""
@@ -41,7 +41,7 @@ def sweep_opening(
     context: Context, models: str | None, metric: str
 ) -> tuple[go.Figure | None, Markup]:
     """Return the initial curves, stored with the weights."""
-    found = kept_run(context.folder(models), SWEEP)
+    found = readable_run(context.folder(models), SWEEP)
     if found is None:
         return None, empty(
             "No curve yet. A sweep reads about 2,500 misspelled texts with each model; it can be "
@@ -53,7 +53,7 @@ def sweep_opening(
 
 def recovery_opening(context: Context, models: str | None) -> tuple[go.Figure | None, Markup]:
     """Return the initial curve, stored with the weights."""
-    found = kept_run(context.folder(models), RECOVERY)
+    found = readable_run(context.folder(models), RECOVERY)
     if found is None:
         return None, empty(
             f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
@@ -81,7 +81,7 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             value="kl_nats",
             label="Measured by",
         )
-        stored = kept_run(context.folder(context.default), SWEEP)
+        stored = readable_run(context.folder(context.default), SWEEP)
         fields(
             "count",
             "Sentences, from our pairs",

@@ -29,8 +29,8 @@ from kronviz.app.components import (
 from kronviz.probes.answers import AnswerRow, Answers
 from kronviz.probes.continuation import MEAN, Continuation, ContinuationArm, ContinuationRow
 from kronviz.probes.intervals import Difference, Interval
-from kronviz.probes.kept_continuation import KeptContinuation
 from kronviz.probes.minimal_pairs import MinimalArm, MinimalPairs, MinimalRow
+from kronviz.probes.stored_continuation import StoredContinuation
 
 SHARE = 0.15
 """Share of misspelled words for which the summary sentence speaks."""
@@ -107,7 +107,7 @@ def answers_view(found: Answers) -> Markup:
     )
 
 
-def continuation_view(stored: KeptContinuation | None) -> Markup:
+def continuation_view(stored: StoredContinuation | None) -> Markup:
     """Return the stored continuation loss of a pair; empty if none is stored."""
     if stored is None:
         return element("div")

@@ -35,15 +35,15 @@ MOST_NAMED = 6
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 200, 112, 34, 18, 8, 8
 
 
-def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
+def sweep_view(result: Sweep, metric: str, command: str = "") -> Markup:
     """Return the finding of a sweep, one curve per kind, and downloads.
 
     Args:
-        kept: the command that made the run, if it was stored with the weights.
+        command: the command that made the run, if it was stored with the weights.
     """
     return element(
         "div",
-        progress(result.done, result.asked, False, "text") if not kept else "",
+        progress(result.done, result.asked, False, "text") if not command else "",
         element("p", _finding(result, metric), class_="kv-finding", role="status"),
         problems(result.problems),
         element(
@@ -60,24 +60,26 @@ def sweep_view(result: Sweep, metric: str, kept: str = "") -> Markup:
             "p",
             marked(
                 f"{count(result.sentences, 'sentence')}, seed {result.seed}"
-                f"{_took(result.seconds, kept)}."
+                f"{_took(result.seconds, command)}."
             ),
             class_="kv-caption",
         ),
-        made_by(kept, "Run the sweep") if kept else downloads("sweep", result, sweep_rows(result)),
+        made_by(command, "Run the sweep")
+        if command
+        else downloads("sweep", result, sweep_rows(result)),
         class_="kv-lab-result",
     )
 
 
-def recovery_view(result: Recovery, kept: str = "") -> Markup:
+def recovery_view(result: Recovery, command: str = "") -> Markup:
     """Return a sentence on how long each model remembers a misspelling, and downloads.
 
     Args:
-        kept: as for `sweep_view`.
+        command: as for `sweep_view`.
     """
     return element(
         "div",
-        progress(result.done, result.asked, False, "passage") if not kept else "",
+        progress(result.done, result.asked, False, "passage") if not command else "",
         element("p", _forgetting(result), class_="kv-finding", role="status"),
         problems(result.problems),
         element(
@@ -86,20 +88,20 @@ def recovery_view(result: Recovery, kept: str = "") -> Markup:
                 f"{count(result.runs, 'misspelled run')} of {count(result.done, 'passage')}, one "
                 "misspelled word in the first half of each. Both runs are compared wherever both "
                 "have read up to the same character. Bars are 95% intervals over passages. "
-                f"Seed {result.seed}{_took(result.seconds, kept)}."
+                f"Seed {result.seed}{_took(result.seconds, command)}."
             ),
             class_="kv-caption kv-wide",
         ),
-        made_by(kept, "Run the passages")
-        if kept
+        made_by(command, "Run the passages")
+        if command
         else downloads("recovery", result, recovery_rows(result)),
         class_="kv-lab-result",
     )
 
 
-def _took(seconds: float, kept: str) -> str:
+def _took(seconds: float, command: str) -> str:
     """Return the duration of a run that was made here; empty for a stored one."""
-    return "" if kept else f", took {written(seconds, 1)} s"
+    return "" if command else f", took {written(seconds, 1)} s"
 
 
 def _finding(result: Sweep, metric: str) -> Markup:
@@ -184,7 +186,7 @@ def _curve(result: Sweep, kind: str, metric: str, bottom: float, top: float) -> 
             )
         )
         said.append(f"{arm} " + ", ".join(written(v.mean) for _, v in values))
-    kept = kind in KINDS and KINDS[kind]
+    known = kind in KINDS and KINDS[kind]
     picture = element(
         "svg",
         *drawn,
@@ -200,7 +202,7 @@ def _curve(result: Sweep, kind: str, metric: str, bottom: float, top: float) -> 
         element(
             "figcaption",
             element("b", KINDS[kind].label),
-            element("small", kept.example if kept else ""),
+            element("small", known.example if known else ""),
         ),
         picture
         if points

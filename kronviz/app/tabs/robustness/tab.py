@@ -29,7 +29,7 @@ from kronviz.app.components import (
     connect,
     head,
     html_part,
-    kept_run,
+    readable_run,
     refused,
     remember,
     running,
@@ -46,10 +46,10 @@ from kronviz.checkpoint_files import CheckpointError
 from kronviz.passages import CLEAN
 from kronviz.predictor import InputError
 from kronviz.probes import minimal_pairs, recovery, sensitivity
-from kronviz.probes.kept_continuation import kept_continuation
 from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness, summarise
+from kronviz.probes.stored_continuation import stored_continuation
 from kronviz.typos import KEYBOARDS
 from kronviz.typos.words import find_words
 
@@ -168,7 +168,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
 def _continuation(context: Context, pair: str | None) -> Markup:
     """Return the continuation loss stored with a pair's weights."""
     try:
-        stored = kept_continuation(context.folder(pair))
+        stored = stored_continuation(context.folder(pair))
     except CheckpointError as error:
         return alert(str(error))
     return continuation_view(stored)
@@ -176,10 +176,10 @@ def _continuation(context: Context, pair: str | None) -> Markup:
 
 def _opening(context: Context, pair: str | None) -> Markup:
     """Return the initial content: the run stored with the pair's weights."""
-    found = kept_run(context.folder(pair))
+    found = readable_run(context.folder(pair))
     if found is None:
         return robustness_view.pairs_view(None)
-    return robustness_view.pairs_view(found.report, kept=found.command)
+    return robustness_view.pairs_view(found.report, command=found.command)
 
 
 def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:

@@ -51,13 +51,13 @@ from kronviz.published import ROBUSTNESS_WHERE
 SHOWN_PAIRS = 40
 
 
-def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = "") -> Markup:
+def pairs_view(result: Robustness | None, *, running: bool = False, command: str = "") -> Markup:
     """Return a run over pairs at any stage.
 
     Args:
         result: the result so far; ``None`` before there is one.
         running: whether the run continues.
-        kept: the command that made the run, if it was stored with the weights, without its pairs.
+        command: what made the run, if it was stored with the weights, without its pairs.
     """
     done = result is not None and bool(result.done)
     finding: object = _finding(result) if result and done else _nothing(result)
@@ -66,7 +66,7 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
     return element(
         "div",
         progress(result.done, result.asked, running)
-        if result and result.asked and not kept
+        if result and result.asked and not command
         else "",
         problems(result.problems) if result else "",
         answers_view(result.answers) if result and result.answers and not running else "",
@@ -81,15 +81,15 @@ def pairs_view(result: Robustness | None, *, running: bool = False, kept: str = 
         downloads("robustness", result, robustness_rows(result))
         if result and result.outcomes and not running
         else "",
-        _kept(kept, result.done) if result and kept else "",
+        _stored(command, result.done) if result and command else "",
         class_="kv-lab-result",
     )
 
 
-def _kept(command: str, pairs: int) -> Markup:
+def _stored(command: str, pairs: int) -> Markup:
     return element(
         "p",
-        f"Our {count(pairs, 'pair')}, read once and kept with the weights: ",
+        f"Our {count(pairs, 'pair')}, read once and stored with the weights: ",
         element("code", command),
         ". “Run the pairs” reads them again and shows every single pair.",
         class_="kv-command",
@@ -106,14 +106,14 @@ def _nothing(result: Robustness | None) -> str:
 
 
 def _finding(result: Robustness) -> Markup:
-    kept, kl = result.metric("top1_kept"), result.metric("kl_nats")
-    if kept is None or kl is None or kept.difference is None or result.mcnemar is None:
-        only = kept.arms[0] if kept else None
+    first, kl = result.metric("top1_kept"), result.metric("kl_nats")
+    if first is None or kl is None or first.difference is None or result.mcnemar is None:
+        only = first.arms[0] if first else None
         if only is None:
             return Markup("Nothing was read.")
         share = percent(only.value.mean, 1)
         return sentence([arm_name(only.arm), f" keeps its first choice on {share} of the pairs."])
-    arms = sorted(kept.arms, key=lambda arm: -arm.value.mean)
+    arms = sorted(first.arms, key=lambda arm: -arm.value.mean)
     shares = [
         join([percent(arm.value.mean, 1), words, arm_name(arm.arm)])
         for arm, words in zip(
@@ -251,12 +251,12 @@ def _category(row: CategoryRow) -> Markup:
     )
 
 
-def _share(kept: int, row: CategoryRow, arm: str) -> Markup:
+def _share(top1_kept: int, row: CategoryRow, arm: str) -> Markup:
     return element(
         "span",
         class_="kv-kept",
         data_arm=arm,
-        style=f"--share: {kept / row.pairs:.3f}",
+        style=f"--share: {top1_kept / row.pairs:.3f}",
         aria_hidden="true",
     )
 

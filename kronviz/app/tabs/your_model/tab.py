@@ -56,8 +56,8 @@ from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.cross_model.probe import MAP_TOKENS
 from kronviz.probes.cross_model.vectors import MAX_UPLOAD_BYTES
-from kronviz.probes.kept_table import kept_table
 from kronviz.probes.own_model import Shelf, as_own_model
+from kronviz.probes.stored_table import stored_table
 from kronviz.progress import Progress, Step
 
 OURS, FILES, HUB = "ours", "files", "hub"
@@ -154,7 +154,7 @@ def build(context: Context) -> None:
             key, read = (predictor.pair,), _ours(predictor)
         key = (chosen, *key, asked)
         own = chosen == OURS
-        shelf = None if own else Kept(context.shelf, visitor.rpartition("/")[2])
+        shelf = None if own else Place(context.shelf, visitor.rpartition("/")[2])
         for stage, found in measured(runs, visitor, key, read, asked, shelf):
             yield stage, *_pictures(found.report), report_view(*found)
 
@@ -173,18 +173,18 @@ def build(context: Context) -> None:
 def _opening(context: Context) -> Markup:
     """Return the initial content: the stored report of the page's own table."""
     try:
-        found = kept_table(context.folder())
+        found = stored_table(context.folder())
     except CheckpointError:
         found = None
     if found is None:
         return report_view(None)
     code = element("code", found.command)
-    note = ["Measured once and kept with the weights: ", code, ". “Measure” runs it again."]
+    note = ["Measured once and stored with the weights: ", code, ". “Measure” runs it again."]
     return report_view(found.report, note=join(note))
 
 
-class Kept(NamedTuple):
-    """The place where a visitor's table is kept for the map."""
+class Place(NamedTuple):
+    """The place where a visitor's table is stored for the map."""
 
     shelf: Shelf
     session: str
@@ -205,17 +205,20 @@ def measured(
     key: tuple[Any, ...],
     read: Source,
     asked: TableSettings,
-    kept: Kept | None = None,
+    place: Place | None = None,
 ) -> Iterator[tuple[Stage[CrossModelReport], Found]]:
     """Yield the probe's stages: the report as soon as there is one, and the current activity.
 
     Args:
-        kept: where to keep the table for the map, if it is to be kept.
+        place: where to keep the table for the map, if it is to be stored.
     """
     known: tuple[CrossModelReport, str] | None = runs.found(key)
-    if known and (kept is None or kept.shelf.lend(kept.session, known[1])):
+    if known and (place is None or place.shelf.lend(place.session, known[1])):
         report = known[0]
-        yield Stage(report, 1, 1, False), Found(report, table=kept and kept.shelf.of(kept.session))
+        yield (
+            Stage(report, 1, 1, False),
+            Found(report, table=place and place.shelf.of(place.session)),
+        )
         return
     found = Found()
     table: tuple[str, VectorTable, TokenList] | None = None
@@ -255,7 +258,7 @@ def measured(
         ("Looking your words up …", looked_up),
         ("Measuring …", figured),
     ]
-    if kept:
+    if place:
         tasks.append(("Making it a space of the map …", spaces))
     if asked.map_tokens:
         tasks.append(("Laying out a picture …", mapped))
@@ -269,8 +272,8 @@ def measured(
                     yield Stage(None, 0, 1, True), found
                 elif isinstance(told, CrossModelReport):
                     found = found._replace(report=told)
-                elif isinstance(told, OwnModel) and kept:
-                    kept.shelf.put(kept.session, told)
+                elif isinstance(told, OwnModel) and place:
+                    place.shelf.put(place.session, told)
                     found = found._replace(table=told)
                 elif told is not None:
                     table = told

@@ -11,7 +11,7 @@ from test_html import read
 from kronviz.app.context import Context
 from kronviz.app.tabs.your_model import tab
 from kronviz.checkpoint_files import CheckpointError
-from kronviz.probes.kept_table import FILE, keep_table, kept_table
+from kronviz.probes.stored_table import FILE, store_table, stored_table
 
 
 def test_a_stored_report_opens_the_view_for_its_own_weights_alone(
@@ -19,15 +19,15 @@ def test_a_stored_report_opens_the_view_for_its_own_weights_alone(
 ) -> None:
     for name in ("kept", "other"):
         shutil.copytree(pair_folder, tmp_path / name)
-    made = keep_table(tmp_path / "kept")
-    assert kept_table(tmp_path / "kept") == made
+    made = store_table(tmp_path / "kept")
+    assert stored_table(tmp_path / "kept") == made
     context = Context({"kept": None}, (), tmp_path)  # type: ignore[dict-item]
-    assert "kept with the weights" in read(tab._opening(context)).said
+    assert "stored with the weights" in read(tab._opening(context)).said
     shutil.copy(tmp_path / "kept" / FILE, tmp_path / "other" / FILE)
     (tmp_path / "other" / FILE).write_text(
         (tmp_path / "kept" / FILE).read_text().replace(next(iter(made.weights.values())), "0" * 12)
     )
-    assert kept_table(tmp_path / "other") is None
+    assert stored_table(tmp_path / "other") is None
     (tmp_path / "other" / FILE).write_text("{")
-    with pytest.raises(CheckpointError, match="kept_table"):
-        kept_table(tmp_path / "other")
+    with pytest.raises(CheckpointError, match="stored_table"):
+        stored_table(tmp_path / "other")

@@ -1,8 +1,8 @@
 """The cross-model probe of a pair's own table, measured once and stored beside its weights.
 
-    python -m kronviz.probes.kept_table checkpoints/tiny
+    python -m kronviz.probes.stored_table checkpoints/tiny
 
-The stored result records the weights that it was measured on; `kept_table` returns nothing for
+The stored result records the weights that it was measured on; `stored_table` returns nothing for
 others.
 """
 
@@ -24,7 +24,7 @@ FILE = "table.json"
 
 
 @dataclass(frozen=True)
-class KeptTable:
+class StoredTable:
     """A stored report, and what it was measured on.
 
     Attributes:
@@ -37,14 +37,14 @@ class KeptTable:
     report: CrossModelReport
 
 
-def keep_table(pair_dir: Path) -> KeptTable:
+def store_table(pair_dir: Path) -> StoredTable:
     """Measure a pair's learned table and store ``table.json`` beside the weights.
 
     Raises:
         CheckpointError: the pair cannot be loaded.
     """
     predictor = Predictor.load(pair_dir)
-    made = KeptTable(
+    made = StoredTable(
         fingerprints(pair_dir),
         f"python -m kronviz.probes table --pair {pair_dir.name} --seed 1",
         compare_table(*own_table(predictor), source=f"{predictor.pair}, bpe"),
@@ -53,13 +53,13 @@ def keep_table(pair_dir: Path) -> KeptTable:
     return made
 
 
-def kept_table(pair_dir: Path) -> KeptTable | None:
+def stored_table(pair_dir: Path) -> StoredTable | None:
     """Return the stored report; ``None`` if there is none of these weights.
 
     Raises:
         CheckpointError: the file is damaged.
     """
-    return read_stored(KeptTable, pair_dir / FILE, pair_dir, "kept_table")
+    return read_stored(StoredTable, pair_dir / FILE, pair_dir, "stored_table")
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pair", type=Path, help="folder of a pair, such as checkpoints/tiny")
     try:
-        keep_table(parser.parse_args().pair)
+        store_table(parser.parse_args().pair)
     except CheckpointError as error:
         raise SystemExit(str(error)) from None
 

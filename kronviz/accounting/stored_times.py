@@ -1,6 +1,6 @@
 """Stored times, measured once, so that the page opens with a result.
 
-    python -m kronviz.accounting.kept
+    python -m kronviz.accounting.stored_times
 
 They name the machine on which they were measured. An unreadable file counts as missing.
 """
@@ -22,17 +22,17 @@ COMMAND = "python -m kronviz.accounting --measure 1024"
 
 
 @dataclass(frozen=True)
-class KeptTimes:
+class StoredTimes:
     """A measurement, and the command that repeats it."""
 
     command: str
     measurement: Measurement
 
 
-def kept_times(path: Path = FILE) -> KeptTimes | None:
+def stored_times(path: Path = FILE) -> StoredTimes | None:
     """Return the stored times; ``None`` if there are none."""
     try:
-        return from_json(KeptTimes, path.read_bytes())
+        return from_json(StoredTimes, path.read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -40,7 +40,7 @@ def kept_times(path: Path = FILE) -> KeptTimes | None:
 def main() -> None:
     """Measure for ten seconds on this machine and write the file."""
     cli.check_output(FILE)
-    times = KeptTimes(COMMAND, measure(seconds=10.0))
+    times = StoredTimes(COMMAND, measure(seconds=10.0))
     FILE.write_text(to_json(times, indent=1) + "\n", encoding="utf-8")
     print(to_json(times, indent=1))
 

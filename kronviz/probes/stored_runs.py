@@ -1,12 +1,12 @@
 """Long measurements of a pair, made once by a command and stored beside its weights.
 
-    python -m kronviz.probes.kept checkpoints/tiny
+    python -m kronviz.probes.stored_runs checkpoints/tiny
 
 Notable:
 
 - A stored result records what it was measured on: the fingerprints of all arms' weights, the hash
-  of the texts, the seed. `kept` returns nothing if the weights or the texts have changed, so a
-  retrained pair never shows old figures as its own.
+  of the texts, the seed. `stored_run` returns nothing if the weights or the texts have changed, so
+  a retrained pair never shows old figures as its own.
 - Outcomes of single pairs are not stored; a new run reproduces them.
 """
 
@@ -45,7 +45,7 @@ Report = TypeVar("Report")
 
 
 @dataclass(frozen=True)
-class Kept(Generic[Report]):
+class StoredRun(Generic[Report]):
     """A finished measurement, and what it was measured on.
 
     Attributes:
@@ -63,7 +63,7 @@ class Kept(Generic[Report]):
     examples: Examples | None = None
 
 
-KeptRobustness = Kept[Robustness]
+StoredRobustness = StoredRun[Robustness]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ KINDS = {kind.probe: kind for kind in (ROBUSTNESS, INSIDE, LAYERS, SWEEP, RECOVE
 FILE = ROBUSTNESS.file
 
 
-def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[Any]:
+def store(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> StoredRun[Any]:
     """Measure a pair of models and store the result beside its weights.
 
     Raises:
@@ -136,7 +136,7 @@ def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[A
     """
     report, examples = kind.measure(Predictor.load(pair_dir), seed)
     command = f"python -m kronviz.probes {kind.probe} --pair {pair_dir.name}{kind.options}"
-    made = Kept(
+    made = StoredRun(
         fingerprints(pair_dir),
         _texts(kind),
         command + (f" --seed {seed}" if kind.seeded else ""),
@@ -147,14 +147,15 @@ def keep(pair_dir: Path, kind: Kind = ROBUSTNESS, *, seed: int = SEED) -> Kept[A
     return made
 
 
-def kept(pair_dir: Path, kind: Kind = ROBUSTNESS) -> Kept[Any] | None:
+def stored_run(pair_dir: Path, kind: Kind = ROBUSTNESS) -> StoredRun[Any] | None:
     """Return what `keep` stored; ``None`` if there is nothing for these weights and texts.
 
     Raises:
         CheckpointError: the file is damaged.
     """
     path = beside(pair_dir, kind.file)
-    stored: Kept[Any] | None = read_stored(Kept[kind.report], path, pair_dir, "kept")  # type: ignore[name-defined]
+    kind_of = StoredRun[kind.report]  # type: ignore[name-defined]
+    stored: StoredRun[Any] | None = read_stored(kind_of, path, pair_dir, "stored_runs")
     return stored if stored and stored.texts == _texts(kind) else None
 
 
@@ -172,7 +173,7 @@ def main() -> None:
     for name in options.probes:
         cli.check_output(beside(options.pair, KINDS[name].file))
     for name in options.probes:
-        made = keep(options.pair, KINDS[name], seed=options.seed)
+        made = store(options.pair, KINDS[name], seed=options.seed)
         for line in COMMANDS[name].lines(made.report):
             print(line)
 

@@ -1,6 +1,6 @@
 """The continuation loss of a pair, measured once and stored beside its weights.
 
-    python -m kronviz.probes.kept_continuation checkpoints/tiny --text handbook.jsonl --bfloat16
+    python -m kronviz.probes.stored_continuation checkpoints/tiny --text handbook.jsonl --bfloat16
 
 Notable:
 
@@ -8,7 +8,7 @@ Notable:
   takes a fraction of the time, and moves a mean by less than 0.001 nats.
 
 - A stored result records what it was measured on: the fingerprints of the weights and the hash of
-  the text. `kept_continuation` returns nothing for other weights.
+  the text. `stored_continuation` returns nothing for other weights.
 - The misspelled and the perturbed contexts are two runs. The second may have fewer passages,
   because a perturbed context can have four times as many tokens.
 """
@@ -38,7 +38,7 @@ FILE = "continuation.json"
 
 
 @dataclass(frozen=True)
-class KeptContinuation:
+class StoredContinuation:
     """Stored runs, and what they were measured on.
 
     Attributes:
@@ -57,16 +57,16 @@ class KeptContinuation:
     precision: str = "float32"
 
 
-def keep_continuation(
+def store_continuation(
     pair_dir: Path,
     about: str,
     misspelled: Continuation,
     perturbed: Continuation | None = None,
     precision: str = "float32",
-) -> KeptContinuation:
+) -> StoredContinuation:
     """Store ``continuation.json`` beside the weights that the runs were measured on."""
     runs = {"misspelled": misspelled} | ({"perturbed": perturbed} if perturbed else {})
-    made = KeptContinuation(
+    made = StoredContinuation(
         weights=fingerprints(pair_dir),
         about=about,
         commands={name: command(name, run) for name, run in runs.items()},
@@ -87,13 +87,13 @@ def command(name: str, run: Continuation) -> str:
     )
 
 
-def kept_continuation(pair_dir: Path) -> KeptContinuation | None:
+def stored_continuation(pair_dir: Path) -> StoredContinuation | None:
     """Return the stored runs; ``None`` if there are none of these weights.
 
     Raises:
         CheckpointError: the file is damaged.
     """
-    return read_stored(KeptContinuation, beside(pair_dir, FILE), pair_dir, "kept_continuation")
+    return read_stored(StoredContinuation, beside(pair_dir, FILE), pair_dir, "stored_continuation")
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def main() -> None:
                 for name, count in counts.items()
             }
         precision = "bfloat16" if options.bfloat16 else "float32"
-        keep_continuation(options.pair, options.about, precision=precision, **runs)
+        store_continuation(options.pair, options.about, precision=precision, **runs)
     except (CheckpointError, InputError) as error:
         raise SystemExit(str(error)) from None
     for run in runs.values():

@@ -15,7 +15,7 @@ from kronviz.app.context import Context
 from kronviz.app.tabs.robustness import api, tab
 from kronviz.checkpoint_files import CheckpointError
 from kronviz.predictor import Predictor
-from kronviz.probes import kept_continuation as module
+from kronviz.probes import stored_continuation as module
 from kronviz.probes.continuation import MEAN, SETS, continuation
 from kronviz.results import to_dict
 
@@ -33,12 +33,12 @@ def folder(pair_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         for name in ("misspelled", "perturbed")
     }
-    module.keep_continuation(folder, "A text of 1,234 words.", **runs)
+    module.store_continuation(folder, "A text of 1,234 words.", **runs)
     return folder
 
 
 def test_the_page_opens_with_the_stored_figures(folder: Path) -> None:
-    stored = module.kept_continuation(folder)
+    stored = module.stored_continuation(folder)
     assert stored is not None
     assert stored.perturbed is not None
     said = read(tab._continuation(Context({}, (), folder.parent), "small")).said
@@ -54,7 +54,7 @@ def test_the_endpoint_gives_the_stored_run_or_reads_documents(folder: Path) -> N
     predictor = Predictor.load(folder, device="cpu")
     context = Context({"small": predictor}, (), folder.parent)
     ask = {f.__name__: f for f in api.endpoints(context)}["continuation"]
-    stored = module.kept_continuation(folder)
+    stored = module.stored_continuation(folder)
     assert ask() == to_dict(stored)
     text = README.read_text(encoding="utf-8")
     found = ask(documents=[text], count=5, context=16, tokens=6)
@@ -73,11 +73,11 @@ def test_the_endpoint_gives_the_stored_run_or_reads_documents(folder: Path) -> N
 def test_figures_of_other_weights_are_not_shown(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other)
-    assert module.kept_continuation(other) is not None
+    assert module.stored_continuation(other) is not None
     config = json.loads((other / "kron" / "config.json").read_text())
     config["sha256"] = dict.fromkeys(config["sha256"], "0" * 64)
     (other / "kron" / "config.json").write_text(json.dumps(config))
-    assert module.kept_continuation(other) is None
+    assert module.stored_continuation(other) is None
     (other / module.FILE).write_text("{}")
     with pytest.raises(CheckpointError, match="is damaged"):
-        module.kept_continuation(other)
+        module.stored_continuation(other)
