@@ -183,16 +183,25 @@ def test_margins_are_those_of_a_normal_mean_and_the_largest_fall_names_its_block
     first[..., 0] = 1
     second = first + 0.1 * noise
     second[2:, :, 1] += 2
-    found = probe._cosines("typo", first, second)
+    found = probe._cosines("typo", probe._alike(first, second))
     assert found is not None
     by_pair = F.cosine_similarity(first, second, dim=-1).double().numpy()
     assert found.cosines == pytest.approx(by_pair.mean(1))
     sem = by_pair.std(1, ddof=1) / 40**0.5
     assert found.margins == pytest.approx(stats.norm.ppf(0.975) * sem, rel=1e-3)
     assert found.largest_fall == 2
-    level = probe._cosines("typo", first, first + 0.001 * noise)
+    level = probe._cosines("typo", probe._alike(first, first + 0.001 * noise))
     assert level is not None
     assert level.largest_fall == 0
+
+
+def test_a_depth_leaves_no_vectors_in_memory(small_predictor: Predictor) -> None:
+    """The look-alikes of a large vocabulary are thousands, at every depth of every arm."""
+    reading = probe._Reading(small_predictor)
+    assert list(reading.steps())
+    pairs = len(layer_words.lookalikes(small_predictor.tokenizer.name))
+    for kept in reading._twins.values():
+        assert {each.shape for each in kept} == {(2, pairs)}
 
 
 def test_a_vocabulary_without_any_of_the_words_still_has_a_report(

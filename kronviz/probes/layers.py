@@ -213,8 +213,8 @@ class _Reading:
                     done += count
                     yield done / everything
                 mean = streams[arm].mean(0)
-                twins = lookalikes(self._tokenizer.name)
-                self._twins[arm].append(streams[arm][twins] - mean)
+                twins = streams[arm][lookalikes(self._tokenizer.name)] - mean
+                self._twins[arm].append(_alike(twins[:, 0], twins[:, 1]))
                 yield done / everything
                 table = spellings(self._tokenizer.name)
                 yield done / everything
@@ -232,12 +232,11 @@ class _Reading:
         arms = []
         for arm in self._predictor.arms:
             pairs = [
-                _cosines("typo", *self._ends[arm].centred(0, self._sentences_read)),
-                _cosines("ending", *self._ends[arm].centred(1, self._sentences_read)),
+                _cosines("typo", _alike(*self._ends[arm].centred(0, self._sentences_read))),
+                _cosines("ending", _alike(*self._ends[arm].centred(1, self._sentences_read))),
             ]
             if self.whole:
-                twins = torch.stack(self._twins[arm])
-                pairs.append(_cosines("lookalike", twins[:, :, 0], twins[:, :, 1]))
+                pairs.append(_cosines("lookalike", torch.stack(self._twins[arm], 1)))
             depths = self._depths[arm][: self._depths_read]
             arms.append(ArmLayers(arm, tuple(depths), tuple(filter(None, pairs))))
         table, tokens = spellings(self._tokenizer.name), self._tokenizer.n_vocab
@@ -338,20 +337,27 @@ class _Ends:
         return first - mean, second - mean
 
 
-def _cosines(kind: str, first: Tensor, second: Tensor) -> PairCosines | None:
-    """Return the mean cosine by depth of vectors ``(depth, pairs, d_model)``.
+def _alike(first: Tensor, second: Tensor) -> Tensor:
+    """Return the cosines of pairs of vectors ``(…, pairs, d_model)``, float64 ``(2, …, pairs)``:
+    of the pairs, and of the first of each with the second of another.
+    """
+    # The same words, paired at random.
+    shuffled = torch.randperm(first.shape[-2], generator=torch.Generator().manual_seed(0))
+    others = torch.empty_like(shuffled)
+    others[shuffled] = shuffled.roll(1)
+    seconds = (second, second[..., others.to(second.device), :])
+    return torch.stack([F.cosine_similarity(first, each, dim=-1).double() for each in seconds])
+
+
+def _cosines(kind: str, alike: Tensor) -> PairCosines | None:
+    """Return the mean cosine by depth, from what `_alike` returns for ``(depth, pairs, d_model)``.
 
     ``None`` for fewer than two pairs.
     """
-    count = first.shape[1]
+    cosines, controls = alike
+    count = cosines.shape[1]
     if count < 2:
         return None
-    cosines = F.cosine_similarity(first, second, dim=-1).double()
-    # The first of each pair with the second of another: the same words, paired at random.
-    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(first.device)
-    others = torch.empty_like(shuffled)
-    others[shuffled] = shuffled.roll(1)
-    controls = F.cosine_similarity(first, second[:, others], dim=-1).double()
     falls = -cosines.mean(1).diff()
     return PairCosines(
         kind,
