@@ -29,6 +29,7 @@ from kronviz.checkpoint_files import (
     PIECE,
     SCALE,
     CheckpointError,
+    check_fit,
     check_weights,
     label_of,
     read_config,
@@ -36,7 +37,7 @@ from kronviz.checkpoint_files import (
 )
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.errors import Sentence
-from kronviz.lines import read_bytes, short_name
+from kronviz.lines import read_bytes
 from kronviz.model import GPT, ModelConfig
 
 SHARD_BYTES = 7_900_000
@@ -101,7 +102,7 @@ def load_arm(folder: Path) -> GPT:
     try:
         shapes = stored_shapes(folder, config["sha256"])
         model = _empty(config["model"], label)
-        _check_fit(model, shapes, label)
+        check_fit({name: tuple(one.shape) for name, one in _state(model).items()}, shapes, label)
         check_weights(folder, config["sha256"])
         model.load_state_dict(_unpack(_stored(folder, config["sha256"])), strict=False)
         return model
@@ -132,22 +133,6 @@ def _empty(shape: ModelConfig, label: str) -> GPT:
         raise CheckpointError(
             f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
         ) from None
-
-
-def _check_fit(model: GPT, shapes: dict[str, tuple[int, ...]], label: str) -> None:
-    """Check the names and shapes of the tensors that are to be a model's weights."""
-    expected = {name: tuple(tensor.shape) for name, tensor in _state(model).items()}
-    if expected.keys() != shapes.keys():
-        odd = short_name(min(expected.keys() ^ shapes.keys()))
-        raise CheckpointError(
-            f"The weights of checkpoint {label} do not fit its config.json: only one of them has "
-            f"{odd}; restore them."
-        )
-    if expected != shapes:
-        raise CheckpointError(
-            f"The weights of checkpoint {label} do not have the shapes that its config.json says; "
-            "restore them."
-        )
 
 
 class _SkipInit(TorchFunctionMode):

@@ -40,7 +40,7 @@ from safetensors import SafetensorError, safe_open
 from kronviz.arms import ARMS
 from kronviz.errors import Sentence
 from kronviz.lines import decode_text, finite, read_bytes, short_name, split_lines
-from kronviz.model_config import ModelConfig, is_shape, least_bytes
+from kronviz.model_config import OWN, ModelConfig, body_shapes, is_shape, least_bytes
 from kronviz.paths import CHECKPOINTS
 
 PAIR = ("bpe", "kron")
@@ -127,6 +127,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
         )
+    trained = config.get("training")
+    for name, value in vars(shape).items() if isinstance(trained, dict) else ():
+        if trained.get(name, value) != value:
+            raise CheckpointError(
+                f"The config.json of checkpoint {label} is damaged: {name} is {value} for the "
+                "model and another for its training; restore it."
+            )
     total = sum(size or 0 for size in sizes)
     if len(sizes) == len(names) and None not in sizes and total < least_bytes(shape):
         raise CheckpointError(
@@ -172,6 +179,27 @@ def stored_shapes(folder: Path, hashes: dict[str, Any]) -> dict[str, tuple[int, 
         raise CheckpointError(
             f"The weights of checkpoint {label} are not stored as kronviz stores them; restore it."
         ) from None
+
+
+def check_fit(
+    expected: dict[str, tuple[int, ...]], shapes: dict[str, tuple[int, ...]], label: str
+) -> None:
+    """Check the names and shapes of stored tensors; `CheckpointError` if they are not ``expected``.
+
+    Args:
+        label: as from `label_of`.
+    """
+    if expected.keys() != shapes.keys():
+        odd = short_name(min(expected.keys() ^ shapes.keys()))
+        raise CheckpointError(
+            f"The weights of checkpoint {label} do not fit its config.json: only one of them has "
+            f"{odd}; restore them."
+        )
+    if expected != shapes:
+        raise CheckpointError(
+            f"The weights of checkpoint {label} do not have the shapes that its config.json says; "
+            "restore them."
+        )
 
 
 def check_weights(folder: Path, hashes: dict[str, Any]) -> None:
@@ -296,8 +324,11 @@ def _readable(
     readable, problems = [], []
     for arm in arms:
         try:
-            hashes = read_config(folder / arm)["sha256"]
-            stored_shapes(folder / arm, hashes)
+            config = read_config(folder / arm)
+            shape, hashes = config["model"], config["sha256"]
+            stored = stored_shapes(folder / arm, hashes)
+            known = {name: stored[name] for name in stored if not name.startswith(OWN)}
+            check_fit(body_shapes(shape), known, label_of(folder / arm))
             if whole:
                 check_weights(folder / arm, hashes)
             readable.append(arm)

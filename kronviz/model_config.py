@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from kronviz.arms import ARMS
 from kronviz.tokenizer import VocabularyError, vocabulary_size
 
+OWN = ("wte.", "lm_head.")
+"""Beginnings of the names of weights that differ between arms: the input embedding and the head."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -50,6 +53,28 @@ def is_shape(shape: ModelConfig) -> bool:
         and whole(shape.pos_dim, 1, 256)
         and shape.d_model % shape.n_head == 0
     )
+
+
+def body_shapes(shape: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of a model's weights, without those that are its arm's `OWN`."""
+    width = shape.d_model
+    block = {
+        "attention.qkv.weight": (3 * width, width),
+        "attention.proj.weight": (width, width),
+        "mlp.up.weight": (4 * width, width),
+        "mlp.proj.weight": (width, 4 * width),
+        "norm_1.weight": (width,),
+        "norm_2.weight": (width,),
+    }
+    return {
+        "wpe.weight": (shape.n_ctx, width),
+        "norm.weight": (width,),
+        **{
+            f"blocks.{number}.{name}": size
+            for number in range(shape.n_layer)
+            for name, size in block.items()
+        },
+    }
 
 
 def least_bytes(shape: ModelConfig) -> int:

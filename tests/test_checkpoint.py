@@ -21,8 +21,10 @@ from small import small_model
 
 from kronviz import checkpoint, checkpoint_files
 from kronviz.app.context import load_context
+from kronviz.arms import ARMS
 from kronviz.checkpoint import load_arm, quantise, save_arm
 from kronviz.checkpoint_files import PAIR, CheckpointError, fingerprint, list_pairs, read_log
+from kronviz.model_config import OWN, body_shapes
 from kronviz.predictor import Comparison, Predictor
 
 ROOT = Path(__file__).parent.parent
@@ -92,6 +94,14 @@ def _foreign_config(folder: Path) -> None:
 def _other_shape(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["model"]["d_model"] = 64
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _heads(folder: Path) -> None:
+    """Change the number of heads to one that divides the width as well."""
+    config = json.loads((folder / "config.json").read_text())
+    config["training"] = config["model"] | {"steps": 100}
+    config["model"]["n_head"] = 1
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -290,18 +300,36 @@ DAMAGES = {
     "a type of no kind": (_entry(dtype="F33"), "not a complete safetensors"),
 }  # fmt: skip
 """Found in ``config.json`` and in the headers of the shards."""
+DAMAGED_SHAPES = {
+    "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "only one of them has more"),
+    "a tensor of other rows": (_shard(_fewer_rows), "shapes"),
+    "another shape": (_other_shape, "shapes|damaged"),
+    "other heads than were trained": (_heads, "n_head is 1 for the model and another"),
+}
+"""Found in the headers, too, with hashes that are right."""
 DAMAGED_WEIGHTS = {
     "a changed byte": (_damage_shard, "SHA-256"),
     "weights that are not numbers": (_shard(_no_numbers), "not finite"),
     "a scale too large": (_shard(_infinite_scale), "not finite"),
 }
 """Found in the weights."""
-DAMAGED_SHAPES = {
-    "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "only one of them has more"),
-    "a tensor of other rows": (_shard(_fewer_rows), "shapes"),
-    "another shape": (_other_shape, "shapes|damaged"),
-}
+DAMAGED_ARM = {
+    "an input embedding more": (
+        _shard(lambda t: t.update({"wte.more": torch.ones(2)})), "only one of them has wte.more"
+    ),
+}  # fmt: skip
 """Found once the model is made."""
+
+
+def test_the_weights_outside_the_arms_own_are_known_without_pytorch() -> None:
+    for arm in ARMS:
+        model = small_model(arm)
+        known = {
+            name: tuple(tensor.shape)
+            for name, tensor in checkpoint._state(model).items()
+            if not name.startswith(OWN)
+        }
+        assert known == body_shapes(model.config), arm
 
 
 def test_what_is_small_is_checked_before_any_weight_is_read(
@@ -309,7 +337,7 @@ def test_what_is_small_is_checked_before_any_weight_is_read(
 ) -> None:
     monkeypatch.setattr(checkpoint, "GPT", None)
     monkeypatch.setattr(checkpoint, "_stored", None)
-    for name, (damage, said) in DAMAGES.items():
+    for name, (damage, said) in (DAMAGES | DAMAGED_SHAPES).items():
         _replace(pair / "kron", pair_folder / "kron")
         damage(pair / "kron")
         began = time.process_time()
@@ -382,7 +410,7 @@ def _replace(folder: Path, by: Path) -> None:
 def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
     pair: Path, pair_folder: Path
 ) -> None:
-    for name, (damage, said) in (DAMAGES | DAMAGED_WEIGHTS | DAMAGED_SHAPES).items():
+    for name, (damage, said) in (DAMAGES | DAMAGED_SHAPES | DAMAGED_WEIGHTS | DAMAGED_ARM).items():
         _replace(pair / "kron", pair_folder / "kron")
         damage(pair / "kron")
         with pytest.raises(CheckpointError, match=said) as caught:
