@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,25 @@ from kronviz.probes.__main__ import main
 from kronviz.probes.pairs import load_pairs
 
 SENTENCES = ["The capital of France is Paris.", "The sun\x0crises\x85in the\u2028east\x1cnow."]
+
+
+def test_a_process_ends_while_its_threads_compute_and_says_nothing_of_them() -> None:
+    code = """
+import atexit, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from kronviz.cli import leave
+pool = ThreadPoolExecutor(2)
+def work():
+    while True:
+        list(pool.map(time.sleep, (0.01, 0.01)))
+pool.submit(time.sleep, 0.5)
+threading.Thread(target=work, daemon=True).start()
+atexit.register(print, "files deleted")
+time.sleep(0.1)
+leave()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "files deleted\n", "")
 
 
 def test_a_line_ends_at_a_line_feed_alone(tmp_path: Path) -> None:

@@ -49,3 +49,4 @@ def _serve() -> None:
     share_cores()
     context = load_context(root, device(), say)
     launch(build_app(context), server_port=port)
+    cli.leave()
