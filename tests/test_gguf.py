@@ -166,6 +166,15 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     list_ = struct.pack("<Q1sIIQ", 1, b"k", 9, 8, 3_000_000) + bytes(24_000_000)
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + list_)
     assert "damaged" in refused(path)
+    # An array cut in the middle of a number, one larger than any vocabulary, and tokens as numbers.
+    for key, kind, count, data, said in (
+        (b"general.x", 4, 3, b"abcde", "ends within its header"),
+        (b"general.x", 0, 400_001, bytes(400_001), "400,000"),
+        (b"tokenizer.ggml.tokens", 4, 2, bytes(8), "damaged"),
+    ):
+        array = struct.pack("<Q", len(key)) + key + struct.pack("<IIQ", 9, kind, count) + data
+        path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + array)
+        assert said in refused(path)
     path.write_bytes(whole[:4] + struct.pack(">I", 3) + whole[8:])
     assert "big-endian" in refused(path)
     path.write_bytes(whole[:4] + struct.pack("<I", 1) + whole[8:])

@@ -63,13 +63,13 @@ def read_gguf(
         size = path.stat().st_size
         try:
             header = _Header(file, size)
+            own = _tokens(header)
         except (struct.error, UnicodeDecodeError):
             raise InputError(
                 f"{label} ends within its header; it was not copied in full."
             ) from None
         except _Damaged:
             raise InputError(f"{label} is a damaged GGUF file; download it again.") from None
-        own = _tokens(header)
         known = own or tokens
         if known is None:
             raise InputError(
@@ -167,7 +167,11 @@ class _Header:
         if count * width > self._size:
             raise _Damaged
         if needed:
-            return np.frombuffer(self._file.read(count * width), _SCALARS[inner]).tolist()
+            check_count(count)
+            data = self._file.read(count * width)
+            if len(data) < count * width:
+                raise struct.error
+            return np.frombuffer(data, _SCALARS[inner]).tolist()
         self._file.seek(count * width, 1)
         return None
 
@@ -176,6 +180,8 @@ def _tokens(header: _Header) -> TokenList | None:
     strings = header.values.get(_TOKENS)
     if not isinstance(strings, list) or not strings:
         return None
+    if not isinstance(strings[0], str):
+        raise _Damaged
     model = str(header.values.get("tokenizer.ggml.model"))
     kinds = header.values.get(_TYPES)
     if not isinstance(kinds, list) or len(kinds) != len(strings):
