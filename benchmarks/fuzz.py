@@ -79,6 +79,12 @@ class Fuzzer:
         if name in SLOW and self.random.random() > 1 / 40:
             odd = 0.0  # at least one value of the wrong kind
         values = {one["parameter_name"]: self._value(one, odd) for one in parameters}
+        # Two of them may exclude each other.
+        values = {
+            one["parameter_name"]: values[one["parameter_name"]]
+            for one in parameters
+            if not one["parameter_has_default"] or self.random.random() < 0.7
+        }
         if name in SLOW and odd == 0.0:
             values["pair"] = self.random.choice((5, "nothing", ["x"], {"a": "b"}))
         elif self.random.random() < 0.5:
@@ -87,7 +93,12 @@ class Fuzzer:
         path = f"call/v2/{name}"
         if self.random.random() < 0.3:
             path = f"call/{name}"
-            body = {"data": [values.get(one["parameter_name"]) for one in parameters]}
+            body = {
+                "data": [
+                    values.get(one["parameter_name"], one.get("parameter_default"))
+                    for one in parameters
+                ]
+            }
             if self.random.random() < 0.1:
                 body["data"] = body["data"][: self.random.randrange(len(parameters) + 1)]
         if self.random.random() < 0.03:

@@ -155,6 +155,23 @@ def check(settings: Any) -> None:
         object.__setattr__(settings, name, _value(name, getattr(settings, name), type_, about))
 
 
+def refuse_idle(settings: Any, names: Iterable[str], without: str) -> None:
+    """Refuse settings that would have no effect.
+
+    Args:
+        names: the settings in question.
+        without: what they need to have an effect, as words.
+
+    Raises:
+        InputError: one of them is not at its default.
+    """
+    for name in names:
+        if getattr(settings, name) != declared(type(settings))[name][0].default:
+            raise InputError(
+                f"{name} has no effect without {without}; add that, or leave {name} out."
+            )
+
+
 def _value(name: str, value: Any, type_: Any, about: Setting) -> Any:
     if typing.get_origin(type_) is tuple:
         if not isinstance(value, list | tuple):
@@ -264,8 +281,9 @@ def endpoint(
         default = inspect.Parameter.empty if each.default is MISSING else each.default
         if many and each.default is not MISSING:
             hint, default = hint | None, None
+        usual = "; empty for the usual ones" if default is None and each.default else ""
         parameters.append((key, hint, default))
-        lines.append(f"{key}: {about.help}{_limits(about)}.")
+        lines.append(f"{key}: {about.help}{_limits(about)}{usual}.")
     for key, (hint, default, words) in (more or {}).items():
         parameters.append((key, hint, default))
         lines.append(f"{key}: {words}.")

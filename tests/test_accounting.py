@@ -99,8 +99,8 @@ def test_odd_arguments() -> None:
     for arguments, sentence in (
         (("gpt5",), "There is no vocabulary 'gpt5'"),
         (("",), "There is no vocabulary"),
-        ((0,), "the vocabulary is 0; it must be a whole number from 1 to 10,000,000"),
-        (("99999999999999999999999999",), "the vocabulary is"),
+        ((0,), "vocabulary is 0; it must be a whole number from 1 to 10,000,000"),
+        (("99999999999999999999999999",), "vocabulary is"),
         ((True,), "There is no vocabulary"),
         ((["r50k_base"],), "There is no vocabulary"),
         (("\ud800",), "There is no vocabulary"),

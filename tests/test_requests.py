@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from jsonschema import Draft202012Validator
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
@@ -140,6 +141,26 @@ def test_a_value_of_the_wrong_kind_is_a_sentence_at_every_endpoint(
                 assert "error of the app" not in sentence, (name, parameter)
 
 
+def test_values_that_would_have_no_effect_are_named(served: str) -> None:
+    """Otherwise an answer to another question looks like the one that was asked for."""
+    client = Client(served, verbose=False)
+    pairs = [{"clean": "The sun", "typo": "Teh sun"}]
+    for name, values, sentence in (
+        ("robustness", {"kinds": ["swap"]}, "kinds has no effect without sentences"),
+        ("robustness", {"pairs": pairs, "edits": 2}, "edits has no effect without sentences"),
+        ("robustness", {"pairs": pairs, "sentences": ["The sun"]}, "pairs or sentences, not both"),
+        ("robustness", {"pairs": [pairs[0] | {"expcted": " is"}]}, "Pair 1 has 'expcted'; a pair"),
+        ("recovery", {"clean": "The sun", "typo": "Teh sun", "later": 3}, "later has no effect"),
+        ("continuation", {"count": 7}, "count has no effect without documents"),
+        ("table", {"tensor": "wte"}, "tensor has no effect without a model"),
+        ("table", {"model": "a/b", "pair": "toy"}, "a model or a pair of models, not both"),
+    ):
+        with pytest.raises(AppError, match=re.escape(sentence)):
+            client.predict(**values, api_name=f"/{name}")
+    answer = httpx.get(f"{served}gradio_api/mcp/schema?tools=compare,comprae")
+    assert answer.json()["detail"] == "There is no tool called 'comprae'."
+
+
 def test_an_agent_can_call_every_tool(
     served: str,
     endpoints: dict[str, list[dict[str, Any]]],
@@ -163,6 +184,9 @@ def test_an_agent_can_call_every_tool(
                 own = {
                     "table_of_bytes": inline(files),
                     "minimal_pairs": {"sentences": ["The sun rises. | The sun rise."]},
+                    # Without the values that have no effect beside others.
+                    "robustness": {"pairs": None},
+                    "recovery": {"clean": None, "typo": None},
                 }
                 values = FEW | own.get(tool.name, {})
                 wanted = tool.inputSchema["properties"]
@@ -193,6 +217,7 @@ NESTED = {
     "deep and whole": b'{"data": ' + b"[" * 500 + b"]" * 500 + b"}",
     "not a number": b'{"data": [NaN]}',
     "a number too large": b'{"data": [1e400]}',
+    "a name given twice": b'{"data": [{"a": 1, "a": 2}]}',
     "a number of 5,000 digits": b'{"data": [' + b"9" * 5_000 + b"]}",
 }
 

@@ -178,7 +178,7 @@ def read_vocabulary(vocabulary: str | int) -> tuple[str, int]:
         vocabulary = repr(vocabulary)
     text = str(vocabulary).strip().replace(",", "").replace("_", "")
     if text.isascii() and text.isdecimal():
-        return LARGEST, whole_number(int(text[:20]), "the vocabulary", 1, MAX_VOCABULARY)
+        return LARGEST, whole_number(int(text[:20]), "vocabulary", 1, MAX_VOCABULARY)
     if vocabulary not in VOCABULARIES:
         raise InputError(
             f"There is no vocabulary {str(vocabulary)[:40]!r}; choose {', '.join(VOCABULARIES)}, "

@@ -94,6 +94,10 @@ class Context:
             f"{' or '.join(self.predictors)}."
         )
 
+    def linked(self, link: Mapping[str, str]) -> Predictor:
+        """Return the predictor of the pair that a link's entries name, or of the default pair."""
+        return self.predictors.get(link.get("pair", "")) or self.predictor()
+
     def folder(self, pair: str | None = None) -> Path:
         """Return the path of a pair, or of the default pair if ``pair`` is empty.
 

@@ -27,6 +27,7 @@ from kronviz.app.components import (
     Markup,
     alert,
     amount,
+    any_text,
     arm_name,
     declare,
     element,
@@ -138,7 +139,9 @@ def build_app(context: Context) -> gr.Blocks:
                             html_part(words)
                         page.build(replace(context, tab=tab))
             selector.render()
-            declare(context.links, "", {"pair": selector, "step": amount(1, len(STEPS))})
+            texts = dict.fromkeys(("clean", "typo", "answer"), any_text)
+            step = amount(1, len(STEPS))
+            declare(context.links, "", {"pair": selector, "step": step, **texts})
             tell_ignored(said, context.links, [page.name for page in TABS], MOVED)
             # Last: it takes ten seconds, and only visitors who recompute a layout need it.
             context.warming.append(lambda: compile_ahead().result())

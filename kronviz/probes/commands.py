@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kronviz.generation import Generation, GenerationSettings, side_by_side
-from kronviz.predictor import Predictor
+from kronviz.predictor import InputError, Predictor
 from kronviz.probes import (
     continuation,
     echo,
@@ -98,7 +98,9 @@ def _robustness_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robustness:
     asked = from_options(MisspellingSettings, options)
-    pairs = asked.pairs() if asked.sentences else load_pairs(options.pairs)
+    if asked.sentences and options.pairs:
+        raise InputError("Give --sentences or --pairs, not both.")
+    pairs = asked.pairs_or(lambda: load_pairs(options.pairs))
     return robustness(predictor, pairs, seed=asked.seed, progress=_progress())
 
 

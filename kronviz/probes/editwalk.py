@@ -138,6 +138,16 @@ def edit_walk(
     )
 
 
+def last_place(text: str, pos_dim: int) -> int:
+    """Return the last position, from 1, at which a text can be edited: one further than its last
+    character where the code has room.
+
+    Raises:
+        InputError: the text is empty or too long.
+    """
+    return _places(text, pos_dim) + (len(string_bytes(text)) < pos_dim)
+
+
 def _points(
     predictor: Predictor | None,
     data: bytes,

@@ -11,7 +11,7 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -31,7 +31,7 @@ from kronviz.probes.intervals import (
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, misspelled
 from kronviz.progress import Progress, gather
-from kronviz.settings import setting
+from kronviz.settings import refuse_idle, setting
 from kronviz.typos import DEFAULT_KINDS, KEYBOARDS, KINDS
 
 TIE = 1e-6
@@ -205,6 +205,18 @@ class MisspellingSettings:
     )
     protect_first: bool = setting(True, "The first letter of every word stays", link="first")
     keyboard: str = setting("qwerty", "Keyboard, for hits on the key beside", choices=KEYBOARDS)
+
+    def pairs_or(self, others: Callable[[], PairSet]) -> PairSet:
+        """Return the sentences and their misspelled forms as pairs; without sentences, others.
+
+        Raises:
+            InputError: a setting is invalid, or has no effect because there are no sentences.
+        """
+        if self.sentences:
+            return self.pairs()
+        idle = "kinds", "edits", "share", "protect_first", "keyboard"
+        refuse_idle(self, idle, "sentences to misspell")
+        return others()
 
     def pairs(self) -> PairSet:
         """Return the sentences and their misspelled forms as pairs."""

@@ -24,6 +24,7 @@ from kronviz.app.components.html import (
     visible,
 )
 from kronviz.app.components.links import (
+    Depending,
     Rule,
     amount,
     any_text,
@@ -113,6 +114,7 @@ __all__ = [
     "RELATIONS",
     "Again",
     "Answer",
+    "Depending",
     "Fields",
     "Line",
     "Markup",

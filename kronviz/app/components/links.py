@@ -12,9 +12,11 @@ Notable:
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
 
@@ -31,7 +33,20 @@ _TOLD, _LISTED = 3, 12
 Rule = Callable[[str], tuple[Any, str]]
 """Maps an entry of a link to the value for its control, `gr.skip()` if there is none, and to what
 is wrong with the entry, such as "is 'x', not one of a, b"; empty if nothing is."""
-Links = dict[str, dict[str, Rule]]
+
+
+@dataclass(frozen=True)
+class Depending:
+    """The rule of an entry whose values depend on other entries of the link.
+
+    Attributes:
+        given: maps the entries of a link, by name, to the rule.
+    """
+
+    given: Callable[[Mapping[str, str]], Rule]
+
+
+Links = dict[str, dict[str, Rule | Depending]]
 """The entries that a link may have, by view; those under "" belong to every view."""
 
 
@@ -92,12 +107,8 @@ def any_text(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def rule_of(control: gr.components.Component, highest: int | None = None) -> Rule:
-    """Return the rule of an entry that a control shows.
-
-    Args:
-        highest: its largest value, if its maximum depends on another control.
-    """
+def rule_of(control: gr.components.Component) -> Rule:
+    """Return the rule of an entry that a control shows."""
     if isinstance(control, gr.CheckboxGroup):
         return choices([str(value) for _, value in control.choices])
     if isinstance(control, gr.Checkbox):
@@ -106,11 +117,13 @@ def rule_of(control: gr.components.Component, highest: int | None = None) -> Rul
     if isinstance(control, gr.Radio):
         return choice(value for _, value in control.choices)
     if isinstance(control, gr.Slider | gr.Number):
-        return amount(control.minimum, highest or control.maximum)
+        return amount(control.minimum, control.maximum)
     return any_text
 
 
-def declare(links: Links, view: str, entries: Mapping[str, Rule | gr.components.Component]) -> None:
+def declare(
+    links: Links, view: str, entries: Mapping[str, Rule | Depending | gr.components.Component]
+) -> None:
     """Declare what a link to a view may contain; ``view`` is empty for what every link may."""
     links.setdefault(view, {}).update(
         {
@@ -126,7 +139,7 @@ def remember(
     parts: Mapping[str, gr.components.Component],
     runs: Mapping[str, gr.Button],
     *,
-    highest: Mapping[str, int] | None = None,
+    depending: Mapping[str, Depending] | None = None,
     by_hand: Mapping[str, str] | None = None,
 ) -> None:
     """Keep the controls of a tab in the page's address. Call inside a `gr.Blocks`.
@@ -137,10 +150,10 @@ def remember(
         parts: controls by their names in the address.
         runs: buttons by the names of their runs in the address.
         by_hand: values, by name, with which a link restores the controls but starts no run.
-        highest: largest value of a control whose maximum depends on another control.
+        depending: rules, by name, of the controls whose limits depend on other controls.
     """
-    limits = highest or {}
-    rules = {f"{tab}.{name}": rule_of(made, limits.get(name)) for name, made in parts.items()}
+    own = depending or {}
+    rules = {f"{tab}.{name}": own.get(name) or rule_of(made) for name, made in parts.items()}
     declare(links, tab, rules | ({f"{tab}.run": choice(runs)} if runs else {}))
     names, controls = list(rules), list(parts.values())
     defaults = [_written(control.value) for control in controls]
@@ -176,14 +189,15 @@ def remember(
     )
 
 
-def restored(query: str, tab: str, rules: Mapping[str, Rule]) -> Any:
+def restored(query: str, tab: str, rules: Mapping[str, Rule | Depending]) -> Any:
     """Return each control's value from a link, or no changes if the link is for another tab."""
     values = first_values(query)
     if values.get("tab") != tab:
         made = [gr.skip()] * len(rules)
     else:
         made = [
-            rule(values[name])[0] if name in values else gr.skip() for name, rule in rules.items()
+            _read(rule, name, values)[0] if name in values else gr.skip()
+            for name, rule in rules.items()
         ]
     return made[0] if len(made) == 1 else made
 
@@ -225,12 +239,14 @@ def ignored(query: str, links: Links, views: Collection[str], moved: Mapping[str
     elif view != asked and links.get(view, {}).keys() & values.keys():
         problems.append(f"the view {asked} is called {view} now, so the link needs tab={view}")
     rules = {**links.get("", {}), **links.get(view, {})}
-    for name, text in values.items():
+    for name in values:
         if name in rules:
-            if problem := rules[name](text)[1]:
+            if problem := _read(rules[name], name, values)[1]:
                 problems.append(f"{name} {problem}")
         elif name.startswith(f"{view}."):
             problems.append(f"there is no {shown(name)}")
+        elif name != "tab" and (meant := _meant(name, [*rules, "tab"], links)):
+            problems.append(f"there is no {shown(name)}, but {meant}")
     pairs = _pairs(query)
     problems += [
         f"{name} is given {len(given)} times, and the first counts"
@@ -246,6 +262,17 @@ def ignored(query: str, links: Links, views: Collection[str], moved: Mapping[str
     more = [f"{len(problems) - _TOLD} more"] if problems[_TOLD:] else []
     listed = "; ".join([*problems[:_TOLD], *more])
     return f"Part of this link could not be used: {listed}. The page shows its usual values there."
+
+
+def _read(rule: Rule | Depending, name: str, values: Mapping[str, str]) -> tuple[Any, str]:
+    """Apply the rule of an entry of a link; ``values`` are all its entries."""
+    return (rule.given(values) if isinstance(rule, Depending) else rule)(values[name])
+
+
+def _meant(name: str, known: Collection[str], links: Links) -> str:
+    """Return the entry that an unknown name is probably meant for; empty for a name of others."""
+    others = any(name in entries or name.startswith(f"{view}.") for view, entries in links.items())
+    return "" if others else next(iter(difflib.get_close_matches(name[:40], known, 1, 0.75)), "")
 
 
 def _pairs(query: str) -> dict[str, list[str]]:

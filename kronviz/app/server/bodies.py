@@ -133,12 +133,22 @@ def parsed(body: bytes) -> Any:
         raise too_large(MAX_JSON)
     try:
         # What reads a body next would make null of such a number, and so the default.
-        found = json.loads(body, parse_constant=finite, parse_float=finite)
+        found = json.loads(
+            body, parse_constant=finite, parse_float=finite, object_pairs_hook=_distinct
+        )
     except RecursionError:
         raise Refused(422, "The body is JSON nested too deeply; send plain values.") from None
     except ValueError:
         raise Refused(422, "The body is not JSON, or has a number that is not finite.") from None
     _check_size(found)
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object with these names and values; `Refused` if a name is given twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Refused(422, "An object in the body gives one name twice; give each once.")
     return found
 
 

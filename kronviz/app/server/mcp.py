@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kronviz.app.server.bodies import MAX_INLINE
+from kronviz.app.server.bodies import MAX_INLINE, Refused
 from kronviz.app.server.queueing import endpoints
 
 PATH = "/gradio_api/mcp"
@@ -134,6 +134,9 @@ class Tools:
         asked = request.query_params.get("tools", "")
         names = [_prefix() + name for name in asked.split(",")]
         tools = _described(await self._information(request.scope))
+        known = {tool.name for tool in tools}
+        if asked and (unknown := [name for name in names if name not in known]):
+            raise Refused(404, f"There is no tool called {unknown[0][:40]!r}.")
         return [tool for tool in tools if not asked or tool.name in names]
 
     async def _tools(self) -> list[Any]:

@@ -13,11 +13,13 @@ Notable:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from kronviz.app.components import (
+    Depending,
     Line,
     Markup,
     alert,
@@ -44,7 +46,7 @@ from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import InputError
 from kronviz.probes.byteview import encode
 from kronviz.probes.collisions import RULES, Collisions, CollisionSettings, collisions
-from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
+from kronviz.probes.editwalk import EDIT_KINDS, edit_walk, last_place
 from kronviz.probes.method import method
 from kronviz.probes.stringpair import compare_strings
 from kronviz.strings import DEFAULT_POS_DIM, MAX_BYTES, kron_embedding
@@ -209,10 +211,24 @@ def build(context: Context) -> None:
         **quiet,
     )
     named = {"text": text, "with": second, "positions": pos_dim, "edit": kind}
-    at = amount(1, MAX_BYTES + 1)
+    at = Depending(lambda values: amount(1, _last_place(values, own, sizes)))
     declare(context.links, "bytes", {**named, "at": at, "vocabulary": vocabulary})
     gr.on(None, None, js=_FOLLOW, api_visibility="private")
     add_endpoints(context)
+
+
+def _last_place(values: Mapping[str, str], own: int, sizes: Sequence[int]) -> int:
+    """Return the last place at which the text of a link can be edited.
+
+    Args:
+        values: the entries of the link.
+        own: the initial number of positions, ``sizes`` the ones to choose from.
+    """
+    size = next((size for size in sizes if str(size) == values.get("positions")), own)
+    try:
+        return last_place(clean_text(values.get("text", TEXT)), size)
+    except InputError:
+        return MAX_BYTES + 1  # The view says what is wrong with the text.
 
 
 def _method(context: Context, text: str, models: str | None) -> Markup:

@@ -218,7 +218,7 @@ def _vocabulary(vocabulary: str, count: float | None) -> str:
     """Return the name of a vocabulary or, if it is empty, the number of tokens, checked."""
     if vocabulary != ANY:
         return read_vocabulary(vocabulary)[0]
-    return str(whole_number(count, "the vocabulary", 1, MAX_VOCABULARY))
+    return str(whole_number(count, "vocabulary", 1, MAX_VOCABULARY))
 
 
 def _sums(cost: InputCost) -> Markup:

@@ -22,6 +22,7 @@ import gradio as gr
 
 from kronviz.app.components import (
     QUIET,
+    Depending,
     Fields,
     choice,
     declare,
@@ -173,13 +174,14 @@ def build(context: Context) -> None:
         **QUIET,
     )
     remember(context.links, "inside", fields.named, {})
-    declare(context.links, "inside", {"inside.head": choice(_heads(context))})
+    heads = Depending(lambda values: choice(_heads(context.linked(values))))
+    declare(context.links, "inside", {"inside.head": heads})
     add_endpoints(context)
 
 
-def _heads(context: Context) -> list[str]:
-    """Return the names of all heads that a link may choose."""
-    shapes = [model.config for one in context.predictors.values() for model in one.arms.values()]
+def _heads(predictor: Predictor) -> list[str]:
+    """Return the names of all heads of a pair of models that a link may choose."""
+    shapes = [model.config for model in predictor.arms.values()]
     blocks = range(1, 1 + max(shape.n_layer for shape in shapes))
     heads = range(1, 1 + max(shape.n_head for shape in shapes))
     return ["mean", *map(str, blocks), *(f"{block}.{head}" for block in blocks for head in heads)]

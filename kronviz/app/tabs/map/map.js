@@ -437,14 +437,15 @@
       find("colour").value = shown.colour;
       repaint();
     }
-    const only = Number(query.get("map.only") ?? NaN);
-    if (Number.isInteger(only) && only >= 0 && shown.colour !== "arm") shown.only = only;
     shown.lasso = window.kronvizGroups.read(query.get("map.lasso"));
     const looks = query.get("map.at")?.split(";") ?? [];
     await wait(() => SIDES.every((side) => maps[side]?.points), 200);
+    const way = maps.left?.points ? scheme(maps.left.words, frame("left").dataset.arm) : null;
+    const only = Number(query.get("map.only") ?? NaN);
+    if (way && !way.scale && only in way.names) shown.only = only;
     looks.forEach((look, number) => {
       const [x, y, z] = look.split(",").map(Number);
-      if ([x, y, z].every(Number.isFinite) && plots[SIDES[number]]) plots[SIDES[number]].look({ x, y, z }, false);
+      if ([x, y].every((at) => Math.abs(at - 0.5) <= 1) && z >= 0.5 && z <= 400 && plots[SIDES[number]]) plots[SIDES[number]].look({ x, y, z }, false);
     });
     started = true;
     if (!looks.length) reveal();

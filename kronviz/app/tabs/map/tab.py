@@ -12,13 +12,15 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from kronviz.app.components import (
     FINISHING,
+    Depending,
     Line,
     Markup,
     Rule,
@@ -51,6 +53,7 @@ from kronviz.maps.store import map_of
 from kronviz.maps.words import RULES, VariantSettings, variants
 from kronviz.predictor import InputError, Predictor
 from kronviz.progress import Progress, Step
+from kronviz.strings import shown as written
 
 WORD = " nation"
 SIDES = ("left", "right")
@@ -226,25 +229,47 @@ def build(context: Context) -> None:
     add_endpoints(context)
 
 
-_NUMBER = r"-?[\d.]{1,12}"
+_NUMBER = r"-?\d{1,6}(?:\.\d{1,9})?"
 _PLACE = rf"{_NUMBER},{_NUMBER}"
 
 
-def _entries(context: Context) -> dict[str, Rule]:
+def _entries(context: Context) -> dict[str, Rule | Depending]:
     """Return what a link to the maps may contain."""
-    names = {
-        side: [name for one in context.predictors.values() for _, name in _choices(one, side)]
-        for side in SIDES
-    }
+
+    def named(side: str) -> Depending:
+        return Depending(
+            lambda values: choice(name for _, name in _choices(context.linked(values), side))
+        )
+
     return {
-        **{f"map.{side}": choice(names[side]) for side in SIDES},
+        **{f"map.{side}": named(side) for side in SIDES},
         "map.word": any_text,
         "map.words": any_text,
         "map.colour": choice(name for name, _ in view.COLOURS),
-        "map.only": amount(0, 99),
+        "map.only": Depending(_group),
         "map.lasso": matching(rf"(left|right):{_PLACE}(;{_PLACE}){{2,59}}", "a shape on a map"),
-        "map.at": matching(rf"{_PLACE},{_NUMBER};{_PLACE},{_NUMBER}", "a place on both maps"),
+        "map.at": _both_places,
     }
+
+
+def _group(values: Mapping[str, str]) -> Rule:
+    """Return the rule of the group that a link selects, one of those that its colours show."""
+    groups = view.GROUPS.get(values.get("map.colour", view.COLOURS[0][0]), 0)
+    if groups:
+        return amount(0, groups - 1)
+    return lambda _: (gr.skip(), f"needs map.colour to be {', '.join(view.GROUPS)}")
+
+
+def _both_places(text: str) -> tuple[Any, str]:
+    """Apply the rule of the parts of both maps that a link shows."""
+    problem = gr.skip(), f"is {written(text)}, not a place on both maps"
+    if not re.fullmatch(rf"{_PLACE},{_NUMBER};{_PLACE},{_NUMBER}", text, re.ASCII):
+        return problem
+    for place in text.split(";"):
+        *middle, zoom = map(float, place.split(","))
+        if not all(-0.5 <= at <= 1.5 for at in middle) or not 0.5 <= zoom <= 400:
+            return problem
+    return text, ""
 
 
 def _distances(context: Context) -> Any:

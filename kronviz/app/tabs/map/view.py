@@ -19,6 +19,7 @@ from kronviz.app.components import (
     visible,
 )
 from kronviz.app.tabs.map.names import heading, is_own_model, name_of
+from kronviz.maps.columns import CASES, SCRIPTS, SPACE
 from kronviz.maps.lookup import FamilyFigures, LookUp, Shares, Side, Standing
 from kronviz.maps.neighbors import Neighbor
 from kronviz.maps.words import PROBES
@@ -32,6 +33,13 @@ COLOURS = (
     ("frequency", "log frequency"),
     ("arm", "model"),
 )
+GROUPS = {
+    "case": len(CASES),
+    "space": len(SPACE),
+    "family": 1 + len(PROBES),
+    "script": len(SCRIPTS),
+}
+"""Number of groups that each choice of colours distinguishes, where it does."""
 MARKS = (
     *((name, *RELATIONS[name]) for name in ("typographic", "morphological")),
     ("byte", "near in bytes", "among the nearest in the raw code, and neither of these"),

@@ -25,7 +25,8 @@ from kronviz.probes.minimal_pairs import MinimalPairSettings
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness
 from kronviz.probes.stored_continuation import stored_continuation
-from kronviz.settings import endpoint, narrowed, setting
+from kronviz.settings import endpoint, narrowed, refuse_idle, setting
+from kronviz.strings import shown
 
 ROBUSTNESS = """Measure how steady both models are over clean/misspelled pairs of texts.
 
@@ -51,6 +52,7 @@ For each model the share of the pairs with its 95% bootstrap interval and the pa
 clean sentences and where the words that both sentences share are misspelled or perturbed; the score
 is how much of what is above chance is left; figures by phenomenon."""
 
+COLUMNS = ("clean", "typo", "expected", "category", "id")
 MAX_DOCUMENTS = 200_000
 """Largest total length of the documents for one answer, in characters."""
 
@@ -87,8 +89,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     def robustness_(settings: Ask, pairs: object = None, pair: str = "") -> Answer:
         def ask() -> object:
             manner = settings()
-            ours = given(pairs) if pairs else load_pairs()
-            chosen = manner.pairs() if manner.sentences else ours
+            if pairs and manner.sentences:
+                raise InputError("Give pairs or sentences, not both.")
+            chosen = manner.pairs_or(lambda: given(pairs) if pairs else load_pairs())
             there = still_there()
             return robustness(models(pair), chosen, seed=manner.seed, progress=there)
 
@@ -98,6 +101,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         def ask() -> object:
             asked, one = settings(), (optional(clean, "clean"), optional(typo, "typo"))
             if any(one):
+                idle = "passages", "kinds", "repeats", "later", "seed"
+                refuse_idle(asked, idle, "passages instead of clean and typo")
                 return recovery.recovery_strip(models(pair), *one)
             return recovery.run(models(pair), asked, still_there())
 
@@ -113,6 +118,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             predictor = models(pair)
             given: DocumentSettings = settings()
             if not given.documents:
+                idle = "count", "context", "tokens", "conditions", "kinds", "seed"
+                refuse_idle(given, idle, "documents")
                 stored = stored_continuation(context.folder(pair))
                 if stored is None:
                     raise InputError(
@@ -198,8 +205,13 @@ def given(pairs: object) -> PairSet:
     """Return pairs from JSON, checked row by row like those of a file.
 
     Raises:
-        InputError: the value is not a list.
+        InputError: the value is not a list, or a pair has a name that means nothing.
     """
     if not isinstance(pairs, list):
         raise InputError("pairs must be a list of objects with “clean” and “typo”.")
+    for number, pair in enumerate(pairs, 1):
+        if isinstance(pair, dict) and (unknown := sorted(pair.keys() - COLUMNS)):
+            raise InputError(
+                f"Pair {number} has {shown(unknown[0])}; a pair has {', '.join(COLUMNS)}."
+            )
     return parse_pairs(json.dumps(pairs).encode(), "pairs.json")

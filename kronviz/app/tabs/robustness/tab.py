@@ -19,11 +19,13 @@ import gradio as gr
 
 from kronviz.app.components import (
     QUIET,
+    Depending,
     Fields,
     Line,
     Markup,
     Runs,
     alert,
+    amount,
     buttons,
     clean_text,
     connect,
@@ -90,7 +92,8 @@ def build(context: Context) -> None:
     }
     parts |= sentence
     started = {name: run for name, (_, run) in sections.items()}
-    remember(context.links, "robustness", parts, started, highest={"word": sensitivity.MAX_WORDS})
+    word = Depending(lambda values: amount(1, _last_word(values.get("robustness.text", TEXT))))
+    remember(context.links, "robustness", parts, started, depending={"word": word})
     add_endpoints(context)
 
 
@@ -279,6 +282,11 @@ def _sentence_section(
     )
     connect(runs, press, steps, [text, word, pair], [words])
     return {"text": text, "word": word}
+
+
+def _last_word(text: str) -> int:
+    """Return the number of a text's last word; for one that is too long, the largest of any."""
+    return min(max(len(find_words(clean_text(text))), 1), sensitivity.MAX_WORDS)
 
 
 class _Words(NamedTuple):

@@ -39,7 +39,7 @@ from kronviz.probes.cross_model.own import own_table
 from kronviz.probes.own_model import as_own_model
 from kronviz.progress import Progress
 from kronviz.results import to_dict
-from kronviz.settings import endpoint
+from kronviz.settings import endpoint, refuse_idle
 from kronviz.strings import shown
 
 TABLE = """Compare a trained token table with the byte code of the same tokens.
@@ -108,10 +108,13 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
+            if asked.model and pair:
+                raise InputError("Give a model or a pair of models, not both.")
             if asked.model:
                 found = fetch(asked.model, asked.tensor, progress=wanted)
                 source, given = found.name, (found.table, found.tokens)
             else:
+                refuse_idle(asked, ["tensor"], "a model")
                 predictor = models(pair)
                 source, given = f"{predictor.pair}, bpe", own_table(predictor)
             return answered(given, source, asked, on_map, wanted)
