@@ -30,7 +30,7 @@ from jsonschema import Draft202012Validator
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from kronviz.app.server import bodies, guard, listening, uploads
+from kronviz.app.server import bodies, connections, guard, listening, uploads
 from kronviz.probes.pairs import PairSet, load_pairs
 
 FEW: dict[str, Any] = {
@@ -296,6 +296,33 @@ def test_bodies_that_never_end_hold_little(
     assert "Traceback" not in caplog.text
     texts = {"clean": "The sun", "typo": "Teh sun" + " " * 90_000}
     assert httpx.post(f"{served}gradio_api/call/v2/compare", json=texts).status_code == 200
+
+
+def test_a_connection_whose_request_does_not_come_is_closed(
+    served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is an open file of the process, and one client can open thousands."""
+    monkeypatch.setattr(connections, "HEAD_S", 0.5)
+    head = b"GET /robots.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    place = ("127.0.0.1", httpx.URL(served).port)
+    with contextlib.ExitStack() as lines:
+        silent, slow, second = (
+            lines.enter_context(socket.create_connection(place, timeout=20)) for _ in range(3)
+        )
+        slow.sendall(head)
+        second.sendall(head + b"\r\n")
+        assert second.recv(4_000).startswith(b"HTTP/1.1 ")
+        second.sendall(head)
+        assert [line.recv(4_000) for line in (silent, slow)] == [b"", b""]
+        while second.recv(4_000):
+            pass
+
+
+def test_agents_open_lines_with_get_alone(served: str) -> None:
+    for method in ("HEAD", "PUT", "POST", "DELETE"):
+        for path in ("sse", "schema"):
+            url = f"{served}gradio_api/mcp/{path}"
+            assert httpx.request(method, url, json={}).status_code == 405, (method, path)
 
 
 def test_few_calls_with_files_inside_wait(

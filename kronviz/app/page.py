@@ -43,6 +43,7 @@ from kronviz.app.server import address, uploads
 from kronviz.app.server import link_preview as preview
 from kronviz.app.server import mcp as agents
 from kronviz.app.server.compression import Compression
+from kronviz.app.server.connections import impatient
 from kronviz.app.server.guard import Guard
 from kronviz.app.server.queueing import CAPACITY, watch
 from kronviz.app.tabs.about import tab as about
@@ -224,7 +225,9 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
     app.queue(max_size=None, api_open=False)
     served = app.launch(**{**settings, **wanted, "prevent_thread_lock": True})
     if app.server is not None:
-        app.server.config.timeout_keep_alive = KEEP_ALIVE_S
+        config = app.server.config
+        config.timeout_keep_alive = KEEP_ALIVE_S
+        config.http_protocol_class = impatient(config.http_protocol_class)
     if not wanted["prevent_thread_lock"]:
         # SIGTERM acts like an interrupt, so that visitors' files are deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -115,6 +115,8 @@ class Tools:
         """Answer a request below `PATH`."""
         below = scope["path"].removeprefix(PATH).strip("/")
         reads = b"text/event-stream" in dict(scope["headers"]).get(b"accept", b"")
+        if below in ("schema", "sse") and scope["method"] != "GET":
+            raise Refused(405, "This is read with GET.")
         if below == "schema":
             tools = [_written(tool) for tool in await self._chosen(Request(scope))]
             await JSONResponse(tools)(scope, receive, send)

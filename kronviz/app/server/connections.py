@@ -1,0 +1,59 @@
+"""Close connections that send no request: each is a file that the process holds open.
+
+uvicorn waits without an end for the head of a request, and a client can open thousands of
+connections and send one letter a minute on each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+HEAD_S = 20.0
+"""Seconds in which the head of a request has to arrive, from its first byte or the connection."""
+
+
+def impatient(protocol: Any) -> Any:
+    """Return a protocol class of uvicorn that closes a connection whose request does not come.
+
+    Between two requests of a connection uvicorn's own ``timeout_keep_alive`` counts.
+
+    Args:
+        protocol: ``http_protocol_class`` of a uvicorn configuration.
+    """
+
+    class Impatient(protocol):  # type: ignore[misc]
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._wait()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._answering():
+                self._end_waiting()
+            elif self._late is None:
+                self._wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end_waiting()
+            super().connection_lost(exc)
+
+        def _answering(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def _wait(self) -> None:
+            self._late = asyncio.get_running_loop().call_later(HEAD_S, self._close)
+
+        def _end_waiting(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def _close(self) -> None:
+            self._late = None
+            if not self._answering():
+                self.transport.close()
+
+    return Impatient
