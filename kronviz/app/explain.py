@@ -120,21 +120,21 @@ EXPLANATIONS = {
 
 def explained(name: str) -> Markup | None:
     """Return the head of a tab; ``None`` for one that has no explanation."""
-    found = EXPLANATIONS.get(name)
-    if found is None:
+    explanation = EXPLANATIONS.get(name)
+    if explanation is None:
         return None
     return element(
         "details",
         element(
             "summary",
-            element("span", found.shows, class_="kv-shows"),
+            element("span", explanation.shows, class_="kv-shows"),
             " ",
             element("span", "How to read it", class_="kv-more-link"),
         ),
         element(
             "div",
-            _part("How to read it", found.reading),
-            _part("What it does not show", found.limits),
+            _part("How to read it", explanation.reading),
+            _part("What it does not show", explanation.limits),
             class_="kv-explained-parts",
         ),
         class_="kv-explained",

@@ -356,8 +356,8 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     if not tables:
         return None
     losses = {
-        arm: {seed: run["val_loss"] for seed, (_, run) in found.items()}
-        for arm, found in by_arm.items()
+        arm: {seed: run["val_loss"] for seed, (_, run) in chosen.items()}
+        for arm, chosen in by_arm.items()
     }
     table = min(tables, key=lambda arm: np.mean(list(losses[arm].values())))
     about = _passages(folder)
@@ -366,7 +366,7 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     full = by_arm[tables[0]][min(by_arm[tables[0]])][1]["input_parameters"]
     measured = _conditions(
         table,
-        {arm: _measured(found) for arm, found in by_arm.items()},
+        {arm: _measured(chosen) for arm, chosen in by_arm.items()},
         about.get("conditions", []),
     )
     costs, costs_about = _costs(folder)
@@ -414,7 +414,7 @@ def _costs(folder: Path) -> tuple[dict[str, Cost], CostsAbout | None]:
 
 def _arm(
     arm: str,
-    found: dict[int, tuple[Path, dict[str, Any]]],
+    runs: dict[int, tuple[Path, dict[str, Any]]],
     losses: dict[str, dict[int, float]],
     table: str,
     full: int,
@@ -423,13 +423,13 @@ def _arm(
     values, own = list(losses[arm].values()), losses[arm]
     both = sorted(own.keys() & losses[table].keys()) if arm != table else []
     gaps = tuple(own[seed] - losses[table][seed] for seed in both)
-    run = next(iter(found.values()))[1]
+    run = next(iter(runs.values()))[1]
     # A tied table is also the head: its rows are counted once, as input.
-    curves = [dict(map(tuple, run["curve"])) for _, run in found.values()]  # type: ignore[arg-type]
+    curves = [dict(map(tuple, run["curve"])) for _, run in runs.values()]  # type: ignore[arg-type]
     steps = sorted(set.intersection(*(set(curve) for curve in curves)))
     return ArmResult(
         arm=arm,
-        seeds=tuple(sorted(found)),
+        seeds=tuple(sorted(runs)),
         val_nats=float(np.mean(values)),
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         gaps=gaps,
@@ -483,9 +483,9 @@ def _conditions(
     return {arm: tuple(map(Measured, rows, nats[arm], gaps.get(arm, none))) for arm in own}
 
 
-def _measured(found: dict[int, tuple[Path, dict[str, Any]]]) -> dict[int, NDArray[np.float64]]:
+def _measured(runs: dict[int, tuple[Path, dict[str, Any]]]) -> dict[int, NDArray[np.float64]]:
     """Read the losses of the passages by seed: ``(conditions, passages)`` each."""
-    files = {seed: path.with_suffix(".npy") for seed, (path, _) in found.items()}
+    files = {seed: path.with_suffix(".npy") for seed, (path, _) in runs.items()}
     return {
         seed: np.load(path, allow_pickle=False).astype(np.float64)
         for seed, path in files.items()
@@ -516,10 +516,10 @@ def lines(study: Study) -> Iterator[str]:
             cells.append(f"stored {c.stored_bytes / 1e6:.2f} MB, embedding ×{c.embed_ratio:.2f}")
             cells.append(f"step ×{c.step_ratio:.2f}")
         for condition in SHOWN:
-            if (found := arm.at(condition)) is not None:
-                cells.append(f"{condition} {found.nats.mean:.4f}")
-                if found.difference:
-                    cells.append(f"({signed(found.difference)})")
+            if (loss := arm.at(condition)) is not None:
+                cells.append(f"{condition} {loss.nats.mean:.4f}")
+                if loss.difference:
+                    cells.append(f"({signed(loss.difference)})")
         yield "  ".join(cells + ([f"({arm.tuning})"] if str(arm.tuning) else []))
     for gap in study.gaps:
         said = ", ".join(f"{signed(d, d.low < d.high)} at {t:,}" for t, d in gap.points)

@@ -309,27 +309,27 @@ def main() -> None:
         _print_rarity(evidence.rarity)
 
 
-def _print_seeds(found: SeedSpread) -> None:
-    print(f"{found.config}, {found.tokens:,} tokens, seeds {', '.join(map(str, found.seeds))}:")
+def _print_seeds(result: SeedSpread) -> None:
+    print(f"{result.config}, {result.tokens:,} tokens, seeds {', '.join(map(str, result.seeds))}:")
     for name, spread in (
-        *((f"loss of {variant}", losses) for variant, losses in found.losses.items()),
-        ("gap, bpe − kron", found.gap),
-        ("of which the separate head", found.head),
-        ("of which the code", found.code),
+        *((f"loss of {variant}", losses) for variant, losses in result.losses.items()),
+        ("gap, bpe − kron", result.gap),
+        ("of which the separate head", result.head),
+        ("of which the code", result.code),
     ):
         about = f" ± {spread.deviation:.4f}" if len(spread.values) > 1 else ""
         each = f" ({', '.join(f'{value:+.4f}' for value in spread.values)})" if about else ""
         print(f"  {name}: {spread.mean:+.4f}{about} nats{each}")
-    for title, classes in (("just read", found.read), ("to come", found.predicted)):
+    for title, classes in (("just read", result.read), ("to come", result.predicted)):
         for name, row in zip(names([row.low for row in classes]), classes, strict=True):
             parts = [("gap", row.gap), ("head", row.head), ("code", row.code)]
             shown = [f"{what} {x.mean:+.3f} [{x.low:+.3f}, {x.high:+.3f}]" for what, x in parts]
             print(f"  token {title}, read {name}: {row.tokens:,} tokens, {', '.join(shown)} nats")
 
 
-def _print_rarity(found: Rarity) -> None:
-    for title, classes in (("just read", found.read), ("to come", found.predicted)):
-        print(f"by how often the token {title} was read in {found.trained_tokens:,} tokens:")
+def _print_rarity(rarity: Rarity) -> None:
+    for title, classes in (("just read", rarity.read), ("to come", rarity.predicted)):
+        print(f"by how often the token {title} was read in {rarity.trained_tokens:,} tokens:")
         for name, row in zip(names([row.low for row in classes]), classes, strict=True):
             interval = f"[{row.gap_low:+.4f}, {row.gap_high:+.4f}]"
             print(f"  {name}: {row.tokens:,} tokens, gap {row.gap:+.4f} {interval} nats")

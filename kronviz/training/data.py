@@ -91,11 +91,11 @@ class TokenFiles:
 
     def counts(self, ids: int) -> NDArray[np.int64]:
         """Count each of the first ``ids`` ids in one pass over the mixture: int64, ``(ids,)``."""
-        found = np.zeros(ids)
+        counts = np.zeros(ids)
         for source in self.config.mixture:
             tokens = self.sources[source]
-            found += np.bincount(tokens, minlength=ids) * (1e9 / len(tokens))
-        return found.round().astype(np.int64)
+            counts += np.bincount(tokens, minlength=ids) * (1e9 / len(tokens))
+        return counts.round().astype(np.int64)
 
     def val_rows(self, count: int) -> NDArray[np.int64]:
         """Return ``count`` validation windows without overlap, spread evenly over the text, or all
@@ -133,13 +133,13 @@ def validation_ids(folder: Path, names: Sequence[str] = ()) -> NDArray[np.intege
 
 def sources(folder: Path) -> list[str]:
     """Return the names of a folder's training sources; `InputError` if it has none."""
-    found = sorted(path.stem for path in folder.glob("*.npy") if path.stem != VALIDATION)
-    if not found:
+    names = sorted(path.stem for path in folder.glob("*.npy") if path.stem != VALIDATION)
+    if not names:
         raise InputError(
             f"There is no training text in {short_name(str(folder))}; make token files with "
             "python -m kronviz.training.prepare."
         )
-    return found
+    return names
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -148,10 +148,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Without a record, or if it is not a JSON object, the result is an empty dict.
     """
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def run_config(name: str, overrides: Sequence[str], folder: Path) -> TrainConfig:

@@ -56,12 +56,12 @@ def text_files(folder: Path, mixture: tuple[str, ...]) -> list[Path]:
         if path.name.endswith(endings) and path.is_file():
             there.setdefault(source_name(path), path)
     wanted = dict.fromkeys(mixture) if set(mixture) <= set(there) else there
-    found = [there[name] for name in wanted if name != VALIDATION]
-    if not found:
+    texts = [there[name] for name in wanted if name != VALIDATION]
+    if not texts:
         raise InputError(
             f"There is no text in {short_name(str(folder))}; its files end in {', '.join(endings)}."
         )
-    return found + ([there[VALIDATION]] if VALIDATION in there else [])
+    return texts + ([there[VALIDATION]] if VALIDATION in there else [])
 
 
 def train_arms(

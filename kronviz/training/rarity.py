@@ -55,13 +55,13 @@ def token_losses(model: GPT, windows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the loss in nats of each next token: ``(windows, n_ctx)`` for windows of
     ``n_ctx + 1`` ids.
     """
-    found = []
+    parts = []
     for rows in batches(windows):
         batch = torch.from_numpy(rows).to(model.device)
         logits = model(batch[:, :-1]).logits.float().flatten(0, 1)
         losses = F.cross_entropy(logits, batch[:, 1:].flatten(), reduction="none")
-        found.append(losses.view(len(batch), -1).cpu().numpy())
-    return np.concatenate(found)
+        parts.append(losses.view(len(batch), -1).cpu().numpy())
+    return np.concatenate(parts)
 
 
 def by_count(
@@ -130,9 +130,9 @@ def write_rarity(
     config: TrainConfig, data: Path, tokens: NDArray[np.integer], pair: Path
 ) -> dict[str, Any]:
     """Measure a pair, write ``rarity.json`` to its folder and return what was written."""
-    found = measure(config, data, tokens, pair)
-    (pair / RARITY).write_text(json.dumps(found, indent=2) + "\n")
-    return found
+    result = measure(config, data, tokens, pair)
+    (pair / RARITY).write_text(json.dumps(result, indent=2) + "\n")
+    return result
 
 
 def main() -> None:
@@ -147,9 +147,9 @@ def main() -> None:
     trained = read_config(arguments.pair / PAIR[0])["training"]
     config = dataclasses.replace(config, steps=trained["steps"], seed=trained["seed"])
     tokens = validation_tokens(arguments.text, config.vocabulary)
-    found = write_rarity(config, arguments.data, tokens, arguments.pair)
+    result = write_rarity(config, arguments.data, tokens, arguments.pair)
     for side in ("read", "predicted"):
-        for row in found[side]:
+        for row in result[side]:
             print(json.dumps({"by": side, **row}))
 
 

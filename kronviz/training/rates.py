@@ -35,15 +35,15 @@ def main() -> None:
     arguments = parser.parse_args()
     cli.check_output_folder(arguments.out.parent)
     runs = arguments.runs or Path("runs") / f"{load_config(arguments.config).name}-rates"
-    found = []
+    results = []
     for rate in sorted(arguments.rates):
         changes = [f"optimizer={PAPER.optimizer}", f"schedule={PAPER.schedule}"]
         changes += [f"adam_lr={rate}", *arguments.set]
         train_seeds(arguments.config, changes, arguments.seeds, arguments.data, runs / f"{rate:g}")
         config = run_config(arguments.config, changes, arguments.data)
-        found.append(collect(config, arguments.seeds, runs / f"{rate:g}"))
+        results.append(collect(config, arguments.seeds, runs / f"{rate:g}"))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=2) + "\n")
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def read_run(folder: Path) -> Run:
     try:
         if about:
             return Run(folder.name, config_of(json.loads(about["config"])), Path())
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Run(str(found["arm"]), config_of(found["config"]), Path(found["data"]))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Run(str(record["arm"]), config_of(record["config"]), Path(record["data"]))
     except (ValueError, RecursionError, KeyError, TypeError):
         raise InputError(f"The file {RUN} of the run {name} is damaged; train it again.") from None
 

@@ -82,11 +82,11 @@ def train_seeds(
 
 def collect(config: TrainConfig, seeds: list[int], runs: Path) -> dict:
     """Collect the results of the runs in the form of ``seeds.json``."""
-    found = []
+    results = []
     for variant in VARIANTS:
         for seed in seeds:
             last = read_log(runs / f"{variant}-{seed}")[-1]
-            found.append(
+            results.append(
                 {
                     "variant": variant,
                     "seed": seed,
@@ -95,7 +95,7 @@ def collect(config: TrainConfig, seeds: list[int], runs: Path) -> dict:
                     "norm": last["norm"],
                 }
             )
-    return {"config": dataclasses.asdict(config), "runs": found}
+    return {"config": dataclasses.asdict(config), "runs": results}
 
 
 def by_rarity(
@@ -123,13 +123,13 @@ def by_rarity(
         losses[variant] = mean(
             [token_losses(trained_model(shape, arm, folder), windows) for folder in folders]
         )
-    found = {}
+    sides = {}
     for side, ids in (("read", windows[:, :-1]), ("predicted", windows[:, 1:])):
         parts = {
             name: by_count(counts[ids], losses[first], losses[second])
             for name, (first, second) in PARTS.items()
         }
-        found[side] = [
+        sides[side] = [
             {
                 "low": rows[0]["low"],
                 "tokens": rows[0]["tokens"],
@@ -140,7 +140,7 @@ def by_rarity(
             }
             for rows in zip(*parts.values(), strict=True)
         ]
-    return found
+    return sides
 
 
 def main() -> None:
@@ -157,14 +157,14 @@ def main() -> None:
     runs = arguments.runs or Path("runs") / config.name
     what = arguments.config, arguments.set, arguments.seeds, arguments.data
     train_seeds(*what, runs)
-    found = collect(config, arguments.seeds, runs)
+    results = collect(config, arguments.seeds, runs)
     if arguments.text:
-        found["rarity"] = by_rarity(*what, arguments.text, runs)
+        results["rarity"] = by_rarity(*what, arguments.text, runs)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=2) + "\n")
-    for run in found["runs"]:
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+    for run in results["runs"]:
         print(json.dumps(run))
-    for side, classes in found.get("rarity", {}).items():
+    for side, classes in results.get("rarity", {}).items():
         for row in classes:
             print(json.dumps({"by": side, **row}))
 

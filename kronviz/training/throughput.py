@@ -162,8 +162,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="print how many steps fit into this time")
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
-    found = [throughput(config, arm, arguments.seconds, arguments.even) for arm in PAIR]
-    for one in found:
+    speeds = [throughput(config, arm, arguments.seconds, arguments.even) for arm in PAIR]
+    for one in speeds:
         memory = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
         print(
             f"{one.arm}: {one.tokens_per_second:,.0f} tokens/s, step {one.step_seconds:.4f} s, "
@@ -173,7 +173,7 @@ def main() -> None:
             steps = int(60 * arguments.minutes / one.step_seconds)
             print(f"  in {arguments.minutes:g} minutes: {steps:,} steps, "
                   f"{steps * config.tokens_per_step / 1e6:,.0f} M tokens")  # fmt: skip
-    bpe, kron = found
+    bpe, kron = speeds
     print(f"kron's step takes {kron.step_seconds / bpe.step_seconds:.3f} of bpe's time")
 
 

@@ -32,8 +32,8 @@ def answer(ask: Callable[[], object], queue: str | None = None) -> Any:
         gr.Error: there is no answer; the message is one sentence that says why.
     """
     try:
-        found = ask() if queue is None else lane(queue).alone(ask, still_there())
-        return found if isinstance(found, dict | list) else to_dict(found)
+        result = ask() if queue is None else lane(queue).alone(ask, still_there())
+        return result if isinstance(result, dict | list) else to_dict(result)
     except BaseException as error:
         raise gr.Error(failure(error), print_exception=False) from None
 

@@ -86,18 +86,18 @@ class Glyph:
 
 def glyphs(data: bytes) -> tuple[Glyph, ...]:
     """Return the bytes as readable signs, in order, with no byte left out."""
-    found: list[Glyph] = []
+    result: list[Glyph] = []
     position = 0
     while position < len(data):
         character = _character_at(data, position)
         if character is None:
-            found.append(Glyph(f"\\x{data[position]:02x}", "code", position, position + 1))
+            result.append(Glyph(f"\\x{data[position]:02x}", "code", position, position + 1))
             position += 1
             continue
         end = position + len(character.encode())
-        found.append(Glyph(*_sign(character, first=not found), position, end))
+        result.append(Glyph(*_sign(character, first=not result), position, end))
         position = end
-    return tuple(found)
+    return tuple(result)
 
 
 def visible(data: bytes, changed: Container[int] = (), gaps: Container[int] = ()) -> Markup:

@@ -70,8 +70,8 @@ class Again(NamedTuple):
             runs.begin(visitor)
             still = [gr.skip()] * len(shown)
             yield [*still, Markup(""), gr.Button(interactive=True)]
-            for found in measure(pair, lambda: runs.stopped(visitor)):
-                yield [*found, gr.skip(), gr.skip()]
+            for updates in measure(pair, lambda: runs.stopped(visitor)):
+                yield [*updates, gr.skip(), gr.skip()]
             yield [*still, Markup(""), gr.Button(interactive=False)]
 
         def begin() -> tuple[Any, ...]:
@@ -145,8 +145,8 @@ def measuring(
     except GeneratorExit:
         raise
     except BaseException as error:
-        found = last.so_far() if last.so_far and last.done else None
-        shown = still if found is None else drawn(found)[1:]
+        partial = last.so_far() if last.so_far and last.done else None
+        shown = still if partial is None else drawn(partial)[1:]
         yield [alert(failure(error), "kv-refused"), *shown]
 
 

@@ -78,13 +78,13 @@ def marked(text: str) -> Markup:
         return text
     parts: list[object] = []
     end = 0
-    for found in _WRITTEN.finditer(text):
-        sign, whole, fraction = found.groups()
+    for match in _WRITTEN.finditer(text):
+        sign, whole, fraction = match.groups()
         value = float(f"{whole.replace(',', '')}.{fraction or 0}") * (
             -1 if sign in "−-" and sign else 1
         )
-        parts += [text[end : found.start()], number(value, len(fraction or ""), sign=sign == "+")]
-        end = found.end()
+        parts += [text[end : match.start()], number(value, len(fraction or ""), sign=sign == "+")]
+        end = match.end()
     return join([*parts, text[end:]])
 
 

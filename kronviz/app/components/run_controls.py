@@ -144,12 +144,12 @@ def connect(
         busy = gr.Button(interactive=False), gr.Button(interactive=True)
         shown = False
         try:
-            for stage, *found in steps(*arguments, visitor):
+            for stage, *outputs in steps(*arguments, visitor):
                 shown = True
                 if stage.running:
-                    yield (*found, _finishing() if lane(QUEUE).finishing else Markup(""), *busy)
+                    yield (*outputs, _finishing() if lane(QUEUE).finishing else Markup(""), *busy)
                 else:
-                    yield (*found, Markup(""), *idle)
+                    yield (*outputs, Markup(""), *idle)
         except GeneratorExit:
             raise
         except BaseException as error:

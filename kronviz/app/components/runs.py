@@ -219,12 +219,12 @@ class Runs:
 
         result: Result | None = None
         try:
-            for found in watched(told, lambda: self.stopped(visitor), queue, grace=None):
-                if not isinstance(found, Step):
-                    result = found
+            for item in watched(told, lambda: self.stopped(visitor), queue, grace=None):
+                if not isinstance(item, Step):
+                    result = item
                 elif time.monotonic() - shown > SHOW_EVERY_S:
                     shown = time.monotonic()
-                    yield Stage(so_far, int(found.done), int(found.total) or asked, True)
+                    yield Stage(so_far, int(item.done), int(item.total) or asked, True)
         except (GeneratorExit, InputError):
             raise
         except BaseException:

@@ -56,10 +56,10 @@ def port(environment: Mapping[str, str] = os.environ) -> int:
 def _problem(address: str, number: int) -> str:
     """Return why it is impossible to listen there; empty if it is possible."""
     try:
-        found = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             address.strip("[]"), number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        for family, kind, protocol, _, place in found:
+        for family, kind, protocol, _, place in addresses:
             with socket.socket(family, kind, protocol) as tried:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind(place)

@@ -183,8 +183,8 @@ class Guard:
         call = bool(_CALL.match(path))
 
         async def sent(message: Message) -> None:
-            if call and (found := _EVENT_ID.search(message.get("body", b""))):
-                self._listening.asked(found[1].decode(), address_of(scope))
+            if call and (match := _EVENT_ID.search(message.get("body", b""))):
+                self._listening.asked(match[1].decode(), address_of(scope))
             self._listening.take_turns()
             await send(message)
 
@@ -331,12 +331,12 @@ class Guard:
         return self._endpoints
 
     async def _parameters(self, name: str, scope: Scope) -> list[dict[str, Any]]:
-        found = (await self._information(scope)).get(f"/{name}")
-        if found is None:
+        endpoint = (await self._information(scope)).get(f"/{name}")
+        if endpoint is None:
             raise Refused(
                 404, f"There is no endpoint called {_short(name)}; {_API}/info lists them."
             )
-        return found["parameters"]
+        return endpoint["parameters"]
 
 
 class _Answer:
@@ -510,9 +510,9 @@ def _check_head(scope: Scope, path: str) -> None:
             raise Refused(422, "upload_id is a text of up to 64 letters and digits.")
     asked = [value for name, value in scope["headers"] if name == b"range"]
     if asked:
-        found = _RANGE.fullmatch(asked[0].strip())
-        backwards = found and found[1] and found[2] and int(found[1]) > int(found[2])
-        if len(asked) > 1 or not found or backwards or not (found[1] or found[2]):
+        match = _RANGE.fullmatch(asked[0].strip())
+        backwards = match and match[1] and match[2] and int(match[1]) > int(match[2])
+        if len(asked) > 1 or not match or backwards or not (match[1] or match[2]):
             raise Refused(416, "The range of bytes cannot be read; ask for one, such as 0-99.")
 
 

@@ -48,10 +48,12 @@ def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> d
     async def send_picture(request: Request) -> FileResponse:
         return FileResponse(picture, headers={"Cache-Control": "public, max-age=86400"})
 
-    found = picture.is_file()
-    filtering = Middleware(LinkTags, title=title, sentence=sentence, picture=found, first=first)
+    has_picture = picture.is_file()
+    filtering = Middleware(
+        LinkTags, title=title, sentence=sentence, picture=has_picture, first=first
+    )
     return {
-        "routes": [Route(PATH, send_picture)] if found else [],
+        "routes": [Route(PATH, send_picture)] if has_picture else [],
         "middleware": [filtering],
     }
 

@@ -63,10 +63,12 @@ def address_of(scope: Scope) -> str:
     try:
         if not ipaddress.ip_address(near).is_private:
             said = ""
-        found = ipaddress.ip_address(said.rpartition(",")[2].strip() or near)
+        address = ipaddress.ip_address(said.rpartition(",")[2].strip() or near)
     except ValueError:
         return near
-    return str(ipaddress.ip_network((found, 64), strict=False) if found.version == 6 else found)
+    return str(
+        ipaddress.ip_network((address, 64), strict=False) if address.version == 6 else address
+    )
 
 
 class _Messages(dict[str, "asyncio.Queue[Any]"]):
@@ -155,17 +157,17 @@ class Listening:
 
     def take_turns(self) -> None:
         """Let the first calls of every address come before the further ones of any."""
-        for found in self._queue.event_queue_per_concurrency_id.values():
-            if len(found.queue) > TURN:
+        for calls in self._queue.event_queue_per_concurrency_id.values():
+            if len(calls.queue) > TURN:
                 before: Counter[str | None] = Counter()
                 turns = []
-                for event in found.queue:
+                for event in calls.queue:
                     address = self._addresses.get(event.session_hash)
                     # A call that has only just come stays last until its address is known.
                     turns.append(before[address] // TURN if address else WAITING)
                     before[address] += 1
                 order = sorted(range(len(turns)), key=turns.__getitem__)
-                found.queue[:] = [found.queue[place] for place in order]
+                calls.queue[:] = [calls.queue[place] for place in order]
 
     def check_room(self, queue: str, address: str, visitor: str = "", inline: str = "") -> None:
         """Refuse what would wait behind too many others of its own kind, or of its own.
@@ -176,8 +178,8 @@ class Listening:
         Raises:
             Refused: the queue is full, or the visitor or the address has many calls in it.
         """
-        found = self._queue.event_queue_per_concurrency_id.get(queue)
-        waiting = list(found.queue) if found else []
+        calls = self._queue.event_queue_per_concurrency_id.get(queue)
+        waiting = list(calls.queue) if calls else []
         own = [event for event in waiting if event.session_hash == visitor]
         if queue in queueing.LONG and len(own) >= MOST_OF_ONE:
             raise Refused(

@@ -188,8 +188,8 @@ def still_there(visitor: str = "") -> Callable[..., bool]:
 
 def _waiting(concurrency_id: str) -> Iterator[tuple[gr.Blocks, Any]]:
     for app in list(_apps):
-        found = app._queue.event_queue_per_concurrency_id.get(concurrency_id)
-        for event in list(found.queue) if found else []:
+        calls = app._queue.event_queue_per_concurrency_id.get(concurrency_id)
+        for event in list(calls.queue) if calls else []:
             yield app, event
 
 

@@ -69,11 +69,11 @@ def delete_old(kept_s: float = KEPT_S) -> int:
         for name in names:
             path = Path(folder, name)
             try:
-                found = path.lstat()
-                if now - found.st_mtime > kept_s:
+                stat = path.lstat()
+                if now - stat.st_mtime > kept_s:
                     path.unlink()
                 else:
-                    total += max(found.st_size, _LEAST)
+                    total += max(stat.st_size, _LEAST)
             except FileNotFoundError:  # Another process was there first.
                 continue
         with contextlib.suppress(OSError):  # A folder that is not empty, for example.
@@ -185,11 +185,13 @@ async def tell_progress(scope: Scope, send: Send) -> None:
     query = parse_qs(scope["query_string"].decode("latin-1"))
     identifier = query.get("upload_id", [""])[0]
     until = time.monotonic() + _WAIT_S
-    while not (found := [one for one in _under_way if identifier and one.identifier == identifier]):
+    while not (
+        matching := [one for one in _under_way if identifier and one.identifier == identifier]
+    ):
         if time.monotonic() > until:
             raise Refused(404, "There is no upload of that name.")
         await asyncio.sleep(_BEAT_S)
-    (upload, *_) = found
+    (upload, *_) = matching
     if upload.watched:
         raise Refused(404, "Another page is told how far this upload is.")
     upload.watched, told = True, 0

@@ -65,7 +65,7 @@ def lexicon(tokens: TokenList, ids: Sequence[int]) -> Lexicon:
 
 
 def pairs_of(
-    bucket: str, found: Lexicon, count: int, rng: np.random.Generator
+    bucket: str, lexicon: Lexicon, count: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Draw at most ``count`` of all pairs of a bucket."""
     make = {
@@ -73,12 +73,12 @@ def pairs_of(
         "morphological": _morphological,
         "unrelated": _unrelated,
     }[bucket]
-    return make(found, count, rng)
+    return make(lexicon, count, rng)
 
 
-def _typographic(found: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+def _typographic(lexicon: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     groups: dict[str, list[int]] = defaultdict(list)
-    for place, form in enumerate(found.forms):
+    for place, form in enumerate(lexicon.forms):
         if len(form) >= MIN_LETTERS and form.isalpha():
             groups[form].append(place)
     several = [members for members in groups.values() if len(members) > 1]
@@ -90,11 +90,11 @@ def _typographic(found: Lexicon, count: int, rng: np.random.Generator) -> list[t
     return pairs
 
 
-def _morphological(found: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+def _morphological(lexicon: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     # Of two spellings of a word, take the one with the lower id, which is the more frequent.
     places: dict[str, int] = {}
-    for place in found.words:
-        places.setdefault(found.forms[place], place)
+    for place in lexicon.words:
+        places.setdefault(lexicon.forms[place], place)
     pairs = [
         (place, places[form + ending])
         for form, place in places.items()
@@ -104,13 +104,13 @@ def _morphological(found: Lexicon, count: int, rng: np.random.Generator) -> list
     return _drawn(pairs, count, rng)
 
 
-def _unrelated(found: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    words = np.array(found.words, np.int64)
+def _unrelated(lexicon: Lexicon, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    words = np.array(lexicon.words, np.int64)
     pairs: list[tuple[int, int]] = []
     if len(words) < 2:
         return pairs
     for first, second in rng.choice(words, (count, 2)).tolist():
-        if found.relation(first, second) == "other":
+        if lexicon.relation(first, second) == "other":
             pairs.append((first, second))
     return pairs
 

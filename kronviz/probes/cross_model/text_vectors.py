@@ -84,9 +84,9 @@ def read_text_vectors(
                 continue
             total += 1
             if total == 1:
-                found = _numbers(line)
-                alone = found == len(line.split())
-                dims = dims or found
+                count = _numbers(line)
+                alone = count == len(line.split())
+                dims = dims or count
                 if not MIN_DIMS <= dims <= MAX_DIMS:
                     raise InputError(
                         f"{label} has {dims:,} numbers for each word; a table of tokens has "

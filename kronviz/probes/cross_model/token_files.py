@@ -73,21 +73,21 @@ def read_tokens(data: bytes, filename: str = "tokenizer.json") -> TokenList:
     return read_lines(text.replace("\r\n", "\n").removesuffix("\n").split("\n"), name)
 
 
-def _from_json(found: Any) -> TokenList:
-    if isinstance(found, list):
-        if not all(isinstance(token, str) for token in found):
+def _from_json(content: Any) -> TokenList:
+    if isinstance(content, list):
+        if not all(isinstance(token, str) for token in content):
             raise InputError("The token list must be a JSON list of strings, in order of id.")
-        return from_strings(found)
-    if isinstance(found.get("model"), dict):
-        return _from_tokenizer(found)
-    if isinstance(found.get("vocab"), list) and isinstance(found.get("config"), dict):
-        return _from_tekken(found)
-    if isinstance(found.get("vocab"), dict):
-        found = found["vocab"]
-    if found and all(_is_number(key) and isinstance(text, str) for key, text in found.items()):
-        return from_strings(ordered((text, int(key)) for key, text in found.items()))
-    numbered = {key: number for key, number in found.items() if _is_id(number)}
-    if len(numbered) < len(found) or not numbered:
+        return from_strings(content)
+    if isinstance(content.get("model"), dict):
+        return _from_tokenizer(content)
+    if isinstance(content.get("vocab"), list) and isinstance(content.get("config"), dict):
+        return _from_tekken(content)
+    if isinstance(content.get("vocab"), dict):
+        content = content["vocab"]
+    if content and all(_is_number(key) and isinstance(text, str) for key, text in content.items()):
+        return from_strings(ordered((text, int(key)) for key, text in content.items()))
+    numbered = {key: number for key, number in content.items() if _is_id(number)}
+    if len(numbered) < len(content) or not numbered:
         raise InputError(
             "The token list is a JSON object of another kind; give tokenizer.json, a vocab.json "
             "(token to id) or a JSON list of tokens."
@@ -102,8 +102,8 @@ def _from_json(found: Any) -> TokenList:
     return from_strings(ordered(numbered.items()))
 
 
-def _from_tokenizer(found: dict[str, Any]) -> TokenList:
-    model = found["model"]
+def _from_tokenizer(tokenizer: dict[str, Any]) -> TokenList:
+    model = tokenizer["model"]
     vocab = model.get("vocab")
     strings: list[str | None]
     if isinstance(vocab, dict) and all(map(_is_id, vocab.values())):
@@ -116,7 +116,7 @@ def _from_tokenizer(found: dict[str, Any]) -> TokenList:
         raise InputError(
             "The tokenizer.json has no vocabulary under model.vocab; save it again with tokenizers."
         )
-    added = found.get("added_tokens")
+    added = tokenizer.get("added_tokens")
     literal: dict[int, str] = {}
     special: set[int] = set()
     for entry in added if isinstance(added, list) else ():
@@ -135,12 +135,12 @@ def _from_tokenizer(found: dict[str, Any]) -> TokenList:
             for i, string in enumerate(strings)
             if string and (SPECIAL.fullmatch(string) or string == unknown)
         }
-    return built(strings, scheme_of_tokenizer(found, strings), literal, special)
+    return built(strings, scheme_of_tokenizer(tokenizer, strings), literal, special)
 
 
-def _from_tekken(found: dict[str, Any]) -> TokenList:
+def _from_tekken(tekken: dict[str, Any]) -> TokenList:
     """Read Mistral's own format: ranks follow the special tokens."""
-    config = found["config"]
+    config = tekken["config"]
     special, size = config.get("default_num_special_tokens"), config.get("default_vocab_size")
     if not (_is_id(special) and _is_id(size) and isinstance(special, int)):
         raise InputError(
@@ -148,7 +148,7 @@ def _from_tekken(found: dict[str, Any]) -> TokenList:
         )
     check_count(max(special, size))
     ranks: dict[int, bytes] = {}
-    for entry in found["vocab"][: max(0, size - special)]:
+    for entry in tekken["vocab"][: max(0, size - special)]:
         try:
             ranks[int(entry["rank"])] = base64.b64decode(entry["token_bytes"], validate=True)
         except (TypeError, KeyError, ValueError, OverflowError, binascii.Error):

@@ -26,13 +26,13 @@ COMMAND = "python -m kronviz.probes.study"
 def build(context: Context) -> None:
     """Lay out the view. Call inside a `gr.Tab`."""
     try:
-        found = studies(STUDIES)
+        listed = studies(STUDIES)
     except InputError as error:
         html_part(alert(str(error)))
         return
-    if not found:
+    if not listed:
         html_part(element("p", "No study of arms has been run yet.", class_="kv-caption"))
-    for place, study in enumerate(found):
+    for place, study in enumerate(listed):
         html_part(view.finding(study))
         _longer_runs(context, study.vocabulary)
         _study(study, place)

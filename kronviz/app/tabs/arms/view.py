@@ -176,11 +176,11 @@ def _losses(arm: ArmResult) -> Markup:
         join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.seeds) > 1)]),
     ]
     for condition in SHOWN:
-        found = arm.at(condition)
+        loss = arm.at(condition)
         cells.append(
             Markup(DASH)
-            if found is None
-            else join([number(found.nats.mean, 3), _difference(found.difference)])
+            if loss is None
+            else join([number(loss.nats.mean, 3), _difference(loss.difference)])
         )
     return _row(arm.arm, _about(arm), *cells, str(len(arm.seeds)))
 

@@ -39,43 +39,43 @@ COMMON = 0.05
 """Smallest share common to all strings that the headline mentions."""
 
 
-def view(found: ByteView) -> Markup:
+def view(result: ByteView) -> Markup:
     """Return the view of one string: the finding, the sheet and the numbers."""
     return element(
         "div",
-        element("p", _finding(found), class_="kv-finding", role="status"),
-        _cut_note(found),
-        element("div", _sheet(found), _facts(found), class_="kv-sheet-and-facts"),
+        element("p", _finding(result), class_="kv-finding", role="status"),
+        _cut_note(result),
+        element("div", _sheet(result), _facts(result), class_="kv-sheet-and-facts"),
         class_="kv-result kv-bytes",
         data_title="code",
-        data_of=found.text,
-        data_positions=found.pos_dim,
+        data_of=result.text,
+        data_positions=result.pos_dim,
     )
 
 
-def _finding(found: ByteView) -> Markup:
-    kept = bytes(cell.byte for cell in found.cells)
+def _finding(result: ByteView) -> Markup:
+    kept = bytes(cell.byte for cell in result.cells)
     parts: list[object] = [
-        short_piece(bytes.fromhex(found.hex)),
-        f" lights {found.length:,} of {found.dimension:,} cells",
+        short_piece(bytes.fromhex(result.hex)),
+        f" lights {result.length:,} of {result.dimension:,} cells",
     ]
-    if len(kept) < found.n_bytes:
-        parts.append(f", for {found.length} of its {found.n_bytes} bytes")
-    shares = _character_shares(found)
-    if len(shares) > 1 and found.background:
+    if len(kept) < result.n_bytes:
+        parts.append(f", for {result.length} of its {result.n_bytes} bytes")
+    shares = _character_shares(result)
+    if len(shares) > 1 and result.background:
         best, share = max(shares, key=lambda entry: entry[1])
         parts += [". ", piece(best), f" carries {percent(share)} of what ", arm_name("kron")]
         parts.append(" makes of them")
-        if found.background.share >= COMMON:
-            parts.append(f"; {percent(found.background.share)} is the same for any ")
-            parts.append(count(found.length, "byte"))
+        if result.background.share >= COMMON:
+            parts.append(f"; {percent(result.background.share)} is the same for any ")
+            parts.append(count(result.length, "byte"))
     return sentence([*parts, "."])
 
 
-def _character_shares(found: ByteView) -> list[tuple[bytes, float]]:
+def _character_shares(result: ByteView) -> list[tuple[bytes, float]]:
     """Return each character's bytes with its share of the embedding."""
     shares: list[tuple[bytes, float]] = []
-    for group in _characters(found.cells):
+    for group in _characters(result.cells):
         if any(cell.contribution is None for cell in group):
             return []
         data = bytes(cell.byte for cell in group)
@@ -95,14 +95,16 @@ def _characters(cells: tuple[Cell, ...]) -> Iterator[list[Cell]]:
         yield group
 
 
-def _cut_note(found: ByteView) -> Markup:
-    if not found.cut_hex:
+def _cut_note(result: ByteView) -> Markup:
+    if not result.cut_hex:
         return Markup("")
-    lost = bytes.fromhex(found.cut_hex)
-    why = "so that no character is split" if found.cut_inside else "because the positions end there"
+    lost = bytes.fromhex(result.cut_hex)
+    why = (
+        "so that no character is split" if result.cut_inside else "because the positions end there"
+    )
     return element(
         "p",
-        f"Cut after byte {found.length} of {found.n_bytes}, {why}.",
+        f"Cut after byte {result.length} of {result.n_bytes}, {why}.",
         f" The last {count(len(lost), 'byte')}, ",
         piece(lost),
         ", leave no trace: any two strings that begin alike are the same to the code.",
@@ -110,40 +112,40 @@ def _cut_note(found: ByteView) -> Markup:
     )
 
 
-def _sheet(found: ByteView) -> Markup:
-    rows = sorted({cell.byte for cell in found.cells})
+def _sheet(result: ByteView) -> Markup:
+    rows = sorted({cell.byte for cell in result.cells})
     body: list[Markup] = []
-    line = HEADER_ROWS + (2 if found.embedding_norm is not None else 1)
+    line = HEADER_ROWS + (2 if result.embedding_norm is not None else 1)
     previous = -1
     for byte in [*rows, 256]:
         if byte - previous > 1:
             body.append(_empty_rows(previous + 1, byte - 1, line))
             line += 1
         if byte < 256:
-            body += _row(found, byte, line)
+            body += _row(result, byte, line)
             line += 1
         previous = byte
     cut = Markup("")
-    if found.cut_hex:
+    if result.cut_hex:
         cut = element(
             "span",
             element("span", "cut", class_="kv-cut-word"),
             class_="kv-cut-line",
-            style=f"grid-column: {found.length + 1}; grid-row: 1 / {line}",
+            style=f"grid-column: {result.length + 1}; grid-row: 1 / {line}",
             aria_hidden="true",
         )
     return element(
         "div",
         element(
             "div",
-            *_header(found),
-            *_bars(found),
+            *_header(result),
+            *_bars(result),
             *body,
             cut,
             class_="kv-sheet",
-            style=f"--cols: {found.pos_dim}",
+            style=f"--cols: {result.pos_dim}",
             role="group",
-            aria_label=f"The grid of {found.text}: {count(found.length, 'lit cell')}, one a "
+            aria_label=f"The grid of {result.text}: {count(result.length, 'lit cell')}, one a "
             "position. Arrow keys move from cell to cell.",
             data_keys=True,
         ),
@@ -151,10 +153,10 @@ def _sheet(found: ByteView) -> Markup:
     )
 
 
-def _header(found: ByteView) -> Iterator[Markup]:
+def _header(result: ByteView) -> Iterator[Markup]:
     for row, word in enumerate(("character", "byte", "position"), start=1):
         yield element("span", word, class_="kv-row-name", style=f"grid-row: {row}")
-    for group in _characters(found.cells):
+    for group in _characters(result.cells):
         first, last = group[0].position, group[-1].position
         character = group[0].character
         shown: object = visible(character.encode()) if character else DASH
@@ -164,15 +166,15 @@ def _header(found: ByteView) -> Iterator[Markup]:
             class_="kv-letter kv-letter-wide" if last > first else "kv-letter",
             style=f"grid-column: {first + 1} / {last + 2}",
         )
-    for cell in found.cells:
+    for cell in result.cells:
         yield element("span", cell.hex, class_="kv-hex", style=f"grid-column: {cell.position + 1}")
-    for position in range(1, found.pos_dim + 1):
-        used = "kv-position" if position <= found.length else "kv-position kv-unused"
+    for position in range(1, result.pos_dim + 1):
+        used = "kv-position" if position <= result.length else "kv-position kv-unused"
         yield element("span", position, class_=used, style=f"grid-column: {position + 1}")
 
 
-def _bars(found: ByteView) -> Iterator[Markup]:
-    parts = [cell.contribution for cell in found.cells if cell.contribution]
+def _bars(result: ByteView) -> Iterator[Markup]:
+    parts = [cell.contribution for cell in result.cells if cell.contribution]
     if not parts:
         return
     top = max(0.0, *(part.share for part in parts))
@@ -189,7 +191,7 @@ def _bars(found: ByteView) -> Iterator[Markup]:
         class_="kv-row-name",
         style=f"grid-row: {HEADER_ROWS}",
     )
-    for cell in found.cells:
+    for cell in result.cells:
         part = cell.contribution
         if part is None:
             continue
@@ -222,8 +224,8 @@ def _contribution_words(cell: Cell, part: Contribution) -> str:
     )
 
 
-def _row(found: ByteView, byte: int, line: int) -> list[Markup]:
-    cells = [cell for cell in found.cells if cell.byte == byte]
+def _row(result: ByteView, byte: int, line: int) -> list[Markup]:
+    cells = [cell for cell in result.cells if cell.byte == byte]
     one = cells[0].parts == 1 and bool(cells[0].character)
     label = [
         element("bdi", visible(bytes([byte])) if one else "", class_="kv-row-sign"),
@@ -240,7 +242,7 @@ def _row(found: ByteView, byte: int, line: int) -> list[Markup]:
                         element("span", cell.hex, class_="kv-cell-hex") if one else "",
                     ]
                 ),
-                _cell_words(found, cell),
+                _cell_words(result, cell),
                 class_="kv-lit",
                 style=f"grid-column: {cell.position + 1}; grid-row: {line}",
                 data_byte=cell.hex,
@@ -251,11 +253,11 @@ def _row(found: ByteView, byte: int, line: int) -> list[Markup]:
     ]
 
 
-def _cell_words(found: ByteView, cell: Cell) -> str:
+def _cell_words(result: ByteView, cell: Cell) -> str:
     return (
-        f"Position {cell.position}, {_name(cell)}: cell {cell.index:,} of {found.dimension:,} "
-        f"({cell.byte} × {found.pos_dim} + {cell.position - 1}). It holds 1/√{found.length} = "
-        f"{written(found.value)}; {written(found.lit, 2)} once normalised."
+        f"Position {cell.position}, {_name(cell)}: cell {cell.index:,} of {result.dimension:,} "
+        f"({cell.byte} × {result.pos_dim} + {cell.position - 1}). It holds 1/√{result.length} = "
+        f"{written(result.value)}; {written(result.lit, 2)} once normalised."
     )
 
 
@@ -293,33 +295,33 @@ def _empty_rows(first: int, last: int, line: int) -> Markup:
     )
 
 
-def _facts(found: ByteView) -> Markup:
-    kept = bytes(cell.byte for cell in found.cells)
+def _facts(result: ByteView) -> Markup:
+    kept = bytes(cell.byte for cell in result.cells)
     rows: list[tuple[Markup, object]] = [
         (
             term(
                 "Bytes kept, L",
                 "the bytes of the string that fit the positions of the code.",
             ),
-            f"{found.length} of {found.n_bytes}",
+            f"{result.length} of {result.n_bytes}",
         ),
         (
             term(
                 "A lit cell, 1/√L",
                 "what each lit cell holds; all other cells hold 0.",
             ),
-            written(found.value),
+            written(result.value),
         ),
         (
-            term("Mean", f"of all {found.dimension:,} cells; it depends on L alone."),
-            written(found.mean, 6),
+            term("Mean", f"of all {result.dimension:,} cells; it depends on L alone."),
+            written(result.mean, 6),
         ),
         (
             term(
                 "Deviation",
-                f"the standard deviation of all {found.dimension:,} cells; it depends on L alone.",
+                f"the standard deviation of all {result.dimension:,} cells; it depends on L alone.",
             ),
-            written(found.deviation, 6),
+            written(result.deviation, 6),
         ),
         (
             term(
@@ -327,52 +329,52 @@ def _facts(found: ByteView) -> Markup:
                 "minus the mean, divided by the deviation: what a lit cell and every other cell "
                 "hold when the projection reads them.",
             ),
-            f"{written(found.lit, 2)} lit, {written(found.unlit, 3)} not",
+            f"{written(result.lit, 2)} lit, {written(result.unlit, 3)} not",
         ),
     ]
-    if found.embedding_norm is not None and found.background is not None:
+    if result.embedding_norm is not None and result.background is not None:
         rows += [
             (
                 term(
                     "Length of kron’s vector",
                     "Euclidean length of the embedding that the trained projection makes.",
                 ),
-                written(found.embedding_norm, 2),
+                written(result.embedding_norm, 2),
             ),
             (
                 term(
                     "Common to all",
-                    f"the share of it that all strings of {count(found.length, 'byte')} have: what "
-                    "normalising makes of the cells that are not lit.",
+                    f"the share of it that all strings of {count(result.length, 'byte')} have: "
+                    "what normalising makes of the cells that are not lit.",
                 ),
-                percent(found.background.share),
+                percent(result.background.share),
             ),
         ]
-    elif found.trained_pos_dim:
+    elif result.trained_pos_dim:
         rows.append(
             (
                 term(
                     "Shares of kron",
                     "what each cell adds to the trained embedding.",
                 ),
-                f"only at {found.trained_pos_dim} positions, as it was trained",
+                f"only at {result.trained_pos_dim} positions, as it was trained",
             )
         )
-    back = [piece(bytes.fromhex(found.decoded_hex))] if kept else []
+    back = [piece(bytes.fromhex(result.decoded_hex))] if kept else []
     rows.append(
         (
             term(
                 "Round trip",
                 "the bytes read from the vector of all cells, just now. The code is invertible.",
             ),
-            join([*back, " exact" if found.exact else " not the same"]),
+            join([*back, " exact" if result.exact else " not the same"]),
         )
     )
-    if found.tokens:
+    if result.tokens:
         rows.append(
             (
                 term("Tokens", "how the tokenizer cuts the string for both models."),
-                token_list(found.tokens),
+                token_list(result.tokens),
             )
         )
     pairs = itertools.chain.from_iterable(

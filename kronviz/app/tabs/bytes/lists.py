@@ -52,7 +52,7 @@ def vocabulary_name(name: str) -> str:
 def _finding(report: NeighborReport) -> Markup:
     clauses = []
     for space in report.spaces:
-        marks = [found.relation for found in space.neighbors]
+        marks = [neighbor.relation for neighbor in space.neighbors]
         same = marks.count("typographic")
         clauses.append(join([_space_name(space.space), f" {same}"]))
     return join(
@@ -100,7 +100,7 @@ def _space(space: SpaceNeighbors, report: NeighborReport) -> Markup:
                 ),
                 class_="kv-hidden-head",
             ),
-            element("tbody", *[_neighbor(found) for found in space.neighbors]),
+            element("tbody", *[_neighbor(neighbor) for neighbor in space.neighbors]),
             data_name=f"nearest in {space.space}",
             class_="kv-near",
         ),
@@ -110,29 +110,29 @@ def _space(space: SpaceNeighbors, report: NeighborReport) -> Markup:
     )
 
 
-def _neighbor(found: Neighbor) -> Markup:
-    word, meaning = RELATIONS[found.relation]
+def _neighbor(neighbor: Neighbor) -> Markup:
+    word, meaning = RELATIONS[neighbor.relation]
     return element(
         "tr",
         element(
             "th",
             told(
-                element("bdi", visible(bytes.fromhex(found.hex))),
-                f"token {found.id}: {found.text}, bytes {found.hex}. {word}: {meaning}.",
+                element("bdi", visible(bytes.fromhex(neighbor.hex))),
+                f"token {neighbor.id}: {neighbor.text}, bytes {neighbor.hex}. {word}: {meaning}.",
                 class_="kv-near-token",
             ),
             scope="row",
         ),
-        element("td", word, class_=f"kv-relation kv-relation-{found.relation}"),
+        element("td", word, class_=f"kv-relation kv-relation-{neighbor.relation}"),
         element(
             "td",
             element(
                 "span",
                 class_="kv-near-bar",
-                style=f"width: {max(found.similarity, 0) * 100:.1f}%",
+                style=f"width: {max(neighbor.similarity, 0) * 100:.1f}%",
                 aria_hidden="true",
             ),
-            element("span", marked(written(found.similarity)), class_="kv-near-number"),
+            element("span", marked(written(neighbor.similarity)), class_="kv-near-number"),
             class_="kv-near-track",
         ),
     )
@@ -181,8 +181,8 @@ def shared_codes(counts: Sequence[tuple[Collisions, Collisions]], listed: Collis
 
 def _count_row(true: Collisions, reference: Collisions) -> Markup:
     cells = [f"{true.n_tokens:,}"]
-    for found in (true, reference):
-        cells += [f"{found.n_codes:,}", f"{found.n_colliding:,}"]
+    for counted in (true, reference):
+        cells += [f"{counted.n_codes:,}", f"{counted.n_colliding:,}"]
     return element(
         "tr",
         element("th", marked(vocabulary_name(true.vocabulary)), scope="row"),

@@ -17,33 +17,33 @@ _LEFT, _TOP, _BOTTOM = 26, 8, 20
 _MOST_CELLS = 9
 
 
-def picture(found: Method) -> Markup:
+def picture(method: Method) -> Markup:
     """Return the whole picture."""
-    shown, numbers = len(found.cells), len(found.vector)
+    shown, numbers = len(method.cells), len(method.vector)
     panels = (
         (
             "A token is its bytes",
-            f"“{_visible(found)}”: {shown} bytes, written in two "
+            f"“{_visible(method)}”: {shown} bytes, written in two "
             "hexadecimal digits each, in order, at positions from 1.",
-            _bytes(found),
+            _bytes(method),
         ),
         (
             "Each byte lights a cell",
-            f"256 byte values by {found.pos_dim} positions: {found.dimension:,} cells, {shown} of "
-            "them lit. This code is fixed; nothing in it is learned.",
-            _grid(found),
+            f"256 byte values by {method.pos_dim} positions: {method.dimension:,} cells, {shown} "
+            "of them lit. This code is fixed; nothing in it is learned.",
+            _grid(method),
         ),
         (
             "Each cell picks a row",
             f"One learned matrix has a row for every cell. The last row here is what all tokens of "
-            f"{shown} bytes share. The first {numbers} of {found.d_model} numbers.",
-            _rows(found),
+            f"{shown} bytes share. The first {numbers} of {method.d_model} numbers.",
+            _rows(method),
         ),
         (
             "The sum is the vector",
             "The rows added up, on the same scale: what the first block of kron reads. bpe looks "
             "its vector up in a table instead.",
-            _vector(found),
+            _vector(method),
         ),
     )
     figures = [
@@ -58,8 +58,8 @@ def picture(found: Method) -> Markup:
     return element("div", *figures, class_="kv-method", data_arm="kron")
 
 
-def _visible(found: Method) -> str:
-    return "".join(glyph.text for glyph in glyphs(found.text.encode()))
+def _visible(method: Method) -> str:
+    return "".join(glyph.text for glyph in glyphs(method.text.encode()))
 
 
 def _svg(label: str, *parts: object, height: int = HEIGHT) -> Markup:
@@ -67,8 +67,8 @@ def _svg(label: str, *parts: object, height: int = HEIGHT) -> Markup:
     return element("svg", *parts, viewBox=box, role="img", aria_label=label)
 
 
-def _bytes(found: Method) -> Markup:
-    cells = found.cells[:_MOST_CELLS]
+def _bytes(method: Method) -> Markup:
+    cells = method.cells[:_MOST_CELLS]
     step = min(42, (WIDTH - 4) / len(cells))
     parts = []
     for place, cell in enumerate(cells):
@@ -84,15 +84,15 @@ def _bytes(found: Method) -> Markup:
     return _svg(f"Bytes: {spoken}", *parts, height=LOW)
 
 
-def _grid(found: Method) -> Markup:
+def _grid(method: Method) -> Markup:
     high = HEIGHT - _TOP - _BOTTOM
-    column = (WIDTH - _LEFT - 2) / found.pos_dim
+    column = (WIDTH - _LEFT - 2) / method.pos_dim
     parts = [
         element("rect", x=_LEFT, y=_TOP, width=WIDTH - _LEFT - 2, height=high,
                 class_="kv-method-field"),
         *[
             _line(_LEFT + column * place, _TOP, _LEFT + column * place, _TOP + high)
-            for place in range(1, found.pos_dim)
+            for place in range(1, method.pos_dim)
         ],
         *[
             element(
@@ -104,38 +104,38 @@ def _grid(found: Method) -> Markup:
                 height=5,
                 class_="kv-method-lit",
             )
-            for cell in found.cells
+            for cell in method.cells
         ],
         _text(_LEFT - 5, _TOP + 9, "00", "kv-method-end"),
         _text(_LEFT - 5, _TOP + high, "ff", "kv-method-end"),
         _text(_LEFT + column / 2, HEIGHT - 5, "1", "kv-method-small"),
-        _text(WIDTH - 2 - column / 2, HEIGHT - 5, str(found.pos_dim), "kv-method-small"),
+        _text(WIDTH - 2 - column / 2, HEIGHT - 5, str(method.pos_dim), "kv-method-small"),
         _text((WIDTH + _LEFT) / 2, HEIGHT - 5, "position", "kv-method-small"),
     ]  # fmt: skip
-    return _svg(f"{len(found.cells)} lit cells in a grid of 256 by {found.pos_dim}", *parts)
+    return _svg(f"{len(method.cells)} lit cells in a grid of 256 by {method.pos_dim}", *parts)
 
 
-def _rows(found: Method) -> Markup:
-    lines = [*found.rows, found.common]
+def _rows(method: Method) -> Markup:
+    lines = [*method.rows, method.common]
     step = (HEIGHT - _TOP) / len(lines)
-    names = [_sign(cell.byte) for cell in found.cells] + ["all"]
+    names = [_sign(cell.byte) for cell in method.cells] + ["all"]
     parts: list[object] = []
     for place, (name, line) in enumerate(zip(names, lines, strict=True)):
         middle = _TOP + step * (place + 0.5)
-        parts += [_text(_LEFT - 5, middle + 4, name, "kv-method-end"), _bars(found, line, middle)]
+        parts += [_text(_LEFT - 5, middle + 4, name, "kv-method-end"), _bars(method, line, middle)]
     return _svg("What each lit cell adds, a row of bars for each", *parts)
 
 
-def _vector(found: Method) -> Markup:
-    bars = _bars(found, found.vector, LOW / 2)
+def _vector(method: Method) -> Markup:
+    bars = _bars(method, method.vector, LOW / 2)
     return _svg("The vector: the sum of the rows, as bars", bars, height=LOW)
 
 
-def _bars(found: Method, values: Sequence[float], middle: float) -> Markup:
+def _bars(method: Method, values: Sequence[float], middle: float) -> Markup:
     """Return bars over and under a line; negative ones are outlined, so that shape shows it too."""
-    tallest = max(abs(value) for row in (*found.rows, found.common) for value in row) or 1.0
-    highest = max(abs(value) for value in found.vector) or 1.0
-    room = (HEIGHT - _TOP) / (len(found.rows) + 1) / 2 - 1
+    tallest = max(abs(value) for row in (*method.rows, method.common) for value in row) or 1.0
+    highest = max(abs(value) for value in method.vector) or 1.0
+    room = (HEIGHT - _TOP) / (len(method.rows) + 1) / 2 - 1
     unit = min(room / tallest, (LOW / 2 - 2) / highest)
     step = (WIDTH - _LEFT - 2) / len(values)
     bars = [

@@ -39,22 +39,22 @@ CENTRED = term(
 )
 
 
-def view(found: Similarity) -> Markup:
+def view(result: Similarity) -> Markup:
     """Return the view of two strings: the finding, both rows of bytes, and three similarities."""
     return element(
         "div",
-        element("p", _finding(found), class_="kv-finding kv-smaller", role="status"),
-        strips(found),
+        element("p", _finding(result), class_="kv-finding kv-smaller", role="status"),
+        strips(result),
         legend(),
-        _table(found),
+        _table(result),
         class_="kv-section-result",
         data_title="two strings",
     )
 
 
-def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> Markup:
+def strips(result: Similarity, names: tuple[str, str] = ("first", "second")) -> Markup:
     """Return both strings as rows of marked boxes by position, with lines between twins."""
-    columns = min(found.pos_dim, max(found.first_length, found.second_length) + 1)
+    columns = min(result.pos_dim, max(result.first_length, result.second_length) + 1)
     positions = [
         element("span", p, class_="kv-position", style=f"grid-column: {p + 1}", aria_hidden="true")
         for p in range(1, columns + 1)
@@ -69,7 +69,7 @@ def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> M
             class_=f"kv-tie kv-tie-{byte.mark}",
             vector_effect="non-scaling-stroke",
         )
-        for byte in found.first_bytes
+        for byte in result.first_bytes
         if byte.other is not None
     ]
     ties = element(
@@ -86,9 +86,9 @@ def strips(found: Similarity, names: tuple[str, str] = ("first", "second")) -> M
             "div",
             element("span", "position", class_="kv-row-name", style="grid-row: 1"),
             *positions,
-            *_strip(names[0], found.first_bytes, 2),
+            *_strip(names[0], result.first_bytes, 2),
             ties,
-            *_strip(names[1], found.second_bytes, 4),
+            *_strip(names[1], result.second_bytes, 4),
             class_="kv-sheet kv-pair-sheet",
             style=f"--cols: {columns}",
             role="group",
@@ -147,36 +147,36 @@ def _words(byte: MarkedByte) -> str:
     return f"{where}: {'lost, not in the second' if byte.mark == 'lost' else 'new'}."
 
 
-def _finding(found: Similarity) -> Markup:
-    first, second = found.first.encode(), found.second.encode()
+def _finding(result: Similarity) -> Markup:
+    first, second = result.first.encode(), result.second.encode()
     if first == second:
         return join(["Both strings are ", short_piece(first), "."])
-    shared = "no cell" if not found.shared else count(found.shared, "cell")
+    shared = "no cell" if not result.shared else count(result.shared, "cell")
     parts: list[object] = [short_piece(first), " and ", short_piece(second), f" share {shared}: "]
-    parts.append(f"their codes have similarity {written(found.code_cosine)}")
-    if found.moved:
-        parts.append(f"; {count(found.moved, 'byte')} only moved")
+    parts.append(f"their codes have similarity {written(result.code_cosine)}")
+    if result.moved:
+        parts.append(f"; {count(result.moved, 'byte')} only moved")
     return sentence([*parts, "."])
 
 
-def _table(found: Similarity) -> Markup:
-    lengths = f"√({found.first_length} · {found.second_length})"
+def _table(result: Similarity) -> Markup:
+    lengths = f"√({result.first_length} · {result.second_length})"
     rows = [
         _line(
             term("code", "cosine of the two codes, in closed form: shared cells over √(L₁ L₂)."),
-            found.code_cosine,
+            result.code_cosine,
             None,
-            join([f"{found.shared} shared / {lengths}"]),
+            join([f"{result.shared} shared / {lengths}"]),
             None,
         )
     ]
-    if found.pair:
+    if result.pair:
         why = "cosine of its two trained embeddings"
-        if found.kron_cosine is None:
+        if result.kron_cosine is None:
             why = "not trained with this number of positions"
-        rows.append(_line(arm_name("kron"), found.kron_cosine, found.kron_centred, why, "kron"))
+        rows.append(_line(arm_name("kron"), result.kron_cosine, result.kron_centred, why, "kron"))
         rows.append(
-            _line(arm_name("bpe"), found.bpe_cosine, found.bpe_centred, _bpe_note(found), "bpe")
+            _line(arm_name("bpe"), result.bpe_cosine, result.bpe_centred, _bpe_note(result), "bpe")
         )
     head = [
         element("th", "Similarity by", scope="col"),
@@ -214,14 +214,14 @@ def _line(
     )
 
 
-def _bpe_note(found: Similarity) -> Markup:
-    if found.bpe_cosine is not None:
+def _bpe_note(result: Similarity) -> Markup:
+    if result.bpe_cosine is not None:
         return join(["cosine of two rows of its table, one token each"])
     several = [
         join([piece(text.encode()), " is ", token_list(views)])
         for text, views in (
-            (found.first, found.first_tokens),
-            (found.second, found.second_tokens),
+            (result.first, result.first_tokens),
+            (result.second, result.second_tokens),
         )
         if len(views) > 1
     ]

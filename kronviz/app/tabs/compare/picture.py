@@ -23,7 +23,7 @@ def picture() -> Markup:
     )
 
 
-def data(found: InputWords) -> dict[str, object]:
+def data(inputs: InputWords) -> dict[str, object]:
     """Return attributes with all data of the picture.
 
     A word is a list: its tokens in each text (first, one past the last), whether it differs, and
@@ -31,11 +31,11 @@ def data(found: InputWords) -> dict[str, object]:
     """
     words = [
         [word.clean, word.typo, word.changed, {a: round(c, 4) for a, c in word.cosines.items()}]
-        for word in found.words
+        for word in inputs.words
     ]
     vectors = {
         arm: {str(token): bytes(value + 128 for value in row).hex() for token, row in rows.items()}
-        for arm, rows in found.vectors.items()
+        for arm, rows in inputs.vectors.items()
     }
     return {
         "data_words": json.dumps(words, separators=(",", ":")),

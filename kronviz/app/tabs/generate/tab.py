@@ -243,11 +243,11 @@ class _Stops:
 
     def _of(self, visitor: str) -> list[int]:
         with self._lock:
-            found = self._runs.setdefault(visitor, [0, 0])
+            counts = self._runs.setdefault(visitor, [0, 0])
             self._runs.move_to_end(visitor)
             while len(self._runs) > 1_000:
                 self._runs.popitem(last=False)
-        return found
+        return counts
 
     def begin(self, visitor: str) -> None:
         """Note that a visitor requested another run."""
@@ -255,14 +255,14 @@ class _Stops:
 
     def stop(self, visitor: str) -> None:
         """Stop all runs that a visitor has requested."""
-        found = self._of(visitor)
-        found[1] = found[0]
+        counts = self._of(visitor)
+        counts[1] = counts[0]
 
     def of(self, visitor: str) -> Callable[[], bool]:
         """Return a function that tells whether the visitor's latest run must stop."""
-        found = self._of(visitor)
-        number = found[0]
-        return lambda: found[1] >= number > 0
+        counts = self._of(visitor)
+        number = counts[0]
+        return lambda: counts[1] >= number > 0
 
 
 def _stopped() -> Markup:

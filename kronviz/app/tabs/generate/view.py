@@ -36,9 +36,9 @@ MODES = {"clean": "Clean", "typo": "Misspelled", "slot": "Made-up word"}
 
 def view(generation: Generation, mode: str) -> Markup:
     """Return the finding, then a panel for each prompt and arm."""
-    found = generation.continuations
-    arms = len({made.arm for made in found})
-    rows = [found[start : start + arms] for start in range(0, len(found), arms)]
+    continuations = generation.continuations
+    arms = len({made.arm for made in continuations})
+    rows = [continuations[start : start + arms] for start in range(0, len(continuations), arms)]
     names = ["Clean", "Misspelled"] if mode == "typo" else [MODES[mode]]
     sections = [
         _row(name if len(rows) > 1 else None, row) for name, row in zip(names, rows, strict=False)
@@ -76,14 +76,14 @@ def progress(generation: Generation) -> Markup:
 
 
 def _finding(generation: Generation, mode: str) -> Markup:
-    found = generation.continuations
+    continuations = generation.continuations
     if mode == "slot":
-        string = element("bdi", found[0].forced or "", class_="kv-piece")
-        return join([string, ": ", *_list([_slot_clause(made) for made in found]), "."])
+        string = element("bdi", continuations[0].forced or "", class_="kv-piece")
+        return join([string, ": ", *_list([_slot_clause(made) for made in continuations]), "."])
     if mode == "typo":
-        half = len(found) // 2
-        pairs = list(zip(found[:half], found[half:], strict=True))
-        begun = all(made.tokens for made in found)
+        half = len(continuations) // 2
+        pairs = list(zip(continuations[:half], continuations[half:], strict=True))
+        begun = all(made.tokens for made in continuations)
         if begun and not any(same_start(clean, typo) for clean, typo in pairs):
             return Markup("With either model, the misspelled text diverges at once.")
         clauses = [
@@ -92,17 +92,17 @@ def _finding(generation: Generation, mode: str) -> Markup:
         ]
         words = "The misspelled text is continued like the clean one by "
         return join([words, *_list(clauses), "."])
-    if len(found) < 2:
-        return join([arm_name(found[0].arm), " continues the text."])
-    same = same_start(*found[:2])
-    written = [made.tokens[same : same + 1] for made in found[:2]]
+    if len(continuations) < 2:
+        return join([arm_name(continuations[0].arm), " continues the text."])
+    same = same_start(*continuations[:2])
+    written = [made.tokens[same : same + 1] for made in continuations[:2]]
     if not all(written):
         return Markup(
             f"Both write the same {count(same, 'token')}." if same else "Both begin to write …"
         )
     clauses = [
         join([arm_name(made.arm), " with ", piece(bytes.fromhex(new.hex))])
-        for made, (new,) in zip(found, written, strict=False)
+        for made, (new,) in zip(continuations, written, strict=False)
     ]
     shared = (
         f"Both write the same {count(same, 'token')}, then diverge: "

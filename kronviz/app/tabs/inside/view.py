@@ -111,25 +111,25 @@ def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
 
 def _finding(report: Inside, thing: str, measure: str) -> Markup:
     """Return the cell that undoes most in each arm, and the damage's path through the blocks."""
-    found = [_arm_finding(report, arm, thing, measure) for arm in report.arms]
-    return element("p", join(found), class_="kv-finding", role="status")
+    findings = [_arm_finding(report, arm, thing, measure) for arm in report.arms]
+    return element("p", join(findings), class_="kv-finding", role="status")
 
 
 def _arm_finding(report: Inside, arm: ArmInside, thing: str, measure: str) -> Markup:
-    found = arm.map(thing)
+    patches = arm.map(thing)
     name = arm_name(arm.arm)
-    if found is None:
+    if patches is None:
         return join([name, ": computing … "])
     cells = [
         (share, -row, -place)
-        for row, outcomes in enumerate(found.outcomes)
+        for row, outcomes in enumerate(patches.outcomes)
         for place, outcome in enumerate(outcomes)
         if (share := _undone(outcome, measure)) is not None
     ]
     if not cells:
         return join([name, ": the misspelling does almost no damage by this measure. "])
     if thing == "residual":
-        return _moves(report, arm, found, measure)
+        return _moves(report, arm, patches, measure)
     share, row, place = max(cells)
     block, head = divmod(-row, arm.heads) if thing == "head" else (-row, None)
     where = f"block {block + 1}" + ("" if head is None else f", head {head + 1}")
@@ -138,12 +138,12 @@ def _arm_finding(report: Inside, arm: ArmInside, thing: str, measure: str) -> Ma
     return join([name, f": {where} at ", at, " undoes most, ", undone, ". "])
 
 
-def _moves(report: Inside, arm: ArmInside, found: PatchMap, measure: str) -> Markup:
+def _moves(report: Inside, arm: ArmInside, patches: PatchMap, measure: str) -> Markup:
     """Say up to which block the damage is at the misspelled word, and from which at the end."""
     changed = [place for place, word in enumerate(report.words) if word.changed]
 
     def share(row: int, place: int) -> float:
-        return _undone(found.outcomes[row][place], measure) or 0.0
+        return _undone(patches.outcomes[row][place], measure) or 0.0
 
     best = max(changed, key=lambda place: share(0, place))
     last = len(report.words) - 1
@@ -236,13 +236,13 @@ def _maps(report: Inside, thing: str, measure: str) -> Markup:
 
 
 def _map(report: Inside, arm: ArmInside, thing: str, measure: str) -> Markup:
-    found = arm.map(thing)
-    if found is None:
+    patches = arm.map(thing)
+    if patches is None:
         return element("p", "Computing …", class_="kv-quiet")
     fine = thing == "head"
     titles = ["block", *[_heading(report, word) for word in report.words]]
     rows: list[Markup] = []
-    for place, outcomes in enumerate(found.outcomes):
+    for place, outcomes in enumerate(patches.outcomes):
         block, head = divmod(place, arm.heads) if fine else (place, 0)
         name = f"{block + 1}·{head + 1}" if fine else f"{block + 1}"
         said = f"block {block + 1}, head {head + 1}" if fine else f"block {block + 1}"
@@ -320,8 +320,8 @@ def _bytes(report: Inside, measure: str) -> Markup:
     if any(arm.attribution is None for arm in report.arms):
         waits = element("p", "Computing …", class_="kv-quiet")
         return _section("Which byte does the damage", caption, waits)
-    found = [(arm.arm, arm.attribution) for arm in report.arms if arm.attribution]
-    values = [abs(value) for _, own in found for *_, value in _parts(own, measure)]
+    attributed = [(arm.arm, arm.attribution) for arm in report.arms if arm.attribution]
+    values = [abs(value) for _, own in attributed for *_, value in _parts(own, measure)]
     top = max([*values, 1e-9])
     panels = [
         element(
@@ -338,20 +338,20 @@ def _bytes(report: Inside, measure: str) -> Markup:
             class_="kv-panel",
             data_arm=arm,
         )
-        for arm, own in found
+        for arm, own in attributed
     ]
     return _section(
         "Which byte does the damage", caption, element("div", *panels, class_="kv-arms")
     )
 
 
-def _parts(found: Attribution, measure: str) -> Iterator[tuple[int, Markup, float]]:
+def _parts(attribution: Attribution, measure: str) -> Iterator[tuple[int, Markup, float]]:
     """Yield the rows of the list: the token, its label, and the part that it explains."""
     groups: dict[int, list[ByteShare]] = {}
-    for share in found.bytes:
+    for share in attribution.bytes:
         groups.setdefault(share.token, []).append(share)
     for token, shares in groups.items():
-        if found.by_byte:
+        if attribution.by_byte:
             for share in shares:
                 yield token, visible(bytes([share.byte])), getattr(share, f"{measure}_nats")
         else:
@@ -361,18 +361,18 @@ def _parts(found: Attribution, measure: str) -> Iterator[tuple[int, Markup, floa
         ("moved", "tokens at other positions"),
         ("fewer", "tokens that disappeared"),
     ):
-        value = getattr(found, f"{name}_{measure}_nats")
+        value = getattr(attribution, f"{name}_{measure}_nats")
         if value:
             yield -1, element("i", said), value
-    rest = found.rest(measure)
-    if abs(rest) > 0.01 * abs(getattr(found, f"change_{measure}_nats")):
+    rest = attribution.rest(measure)
+    if abs(rest) > 0.01 * abs(getattr(attribution, f"change_{measure}_nats")):
         yield -1, element("i", "not explained: the steps along the path were too large"), rest
 
 
-def _blame(arm: str, found: Attribution, measure: str, top: float) -> Markup:
-    change = getattr(found, f"change_{measure}_nats")
+def _blame(arm: str, attribution: Attribution, measure: str, top: float) -> Markup:
+    change = getattr(attribution, f"change_{measure}_nats")
     rows, before = [], None
-    for token, name, value in _parts(found, measure):
+    for token, name, value in _parts(attribution, measure):
         bar = element(
             "span",
             class_="kv-ins-bar kv-ins-less" if value < 0 else "kv-ins-bar",

@@ -63,12 +63,12 @@ def endpoints(context: Context) -> tuple[Callable[..., Any], ...]:
 
     def points(predictor: Predictor, asked: MapSettings) -> Answer:
         if space_of(predictor, asked.space).key:
-            found = map_of(predictor, asked.space, still_there())
+            layout = map_of(predictor, asked.space, still_there())
         else:
-            found = read_map(predictor, asked.space)
-        start = whole_number(asked.first, "first", 0, len(found.points) - 1)
-        shown = found.unit[start : start + asked.count].round(5).tolist()
-        return {**to_dict(found.facts), "first": start, "points": shown}
+            layout = read_map(predictor, asked.space)
+        start = whole_number(asked.first, "first", 0, len(layout.points) - 1)
+        shown = layout.unit[start : start + asked.count].round(5).tolist()
+        return {**to_dict(layout.facts), "first": start, "points": shown}
 
     def families(predictor: Predictor, asked: FamilySettings) -> list[Answer]:
         return [to_dict(f) for f in lookup.family_figures(predictor, asked.space, k=asked.k)]

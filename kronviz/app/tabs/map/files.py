@@ -38,14 +38,14 @@ def routes(context: Context) -> list[Route]:
     def points(pair: str, space: str) -> Response:
         try:
             predictor = context.predictor(pair)
-            found = read_map(predictor, space)
+            layout = read_map(predictor, space)
         except MapError as error:
             return JSONResponse({"problem": str(error), "drawable": True}, 409)
         except InputError as error:
             return JSONResponse({"problem": str(error), "drawable": False}, 404)
         chosen = space_of(predictor, space)
-        about = {**to_dict(found.facts), "arm": chosen.arm, "title": chosen.title}
-        return _binary(about, {"points": found.points})
+        about = {**to_dict(layout.facts), "arm": chosen.arm, "title": chosen.title}
+        return _binary(about, {"points": layout.points})
 
     def tokens(vocabulary: str) -> Response:
         known = {p.tokenizer.name for p in context.predictors.values()} | {"r50k_base"}
@@ -79,7 +79,7 @@ def vocabulary_file(vocabulary: str) -> bytes:
     """
     tokens = token_set(vocabulary)
     packed = tokens.vocabulary
-    found = columns(vocabulary)
+    colours = columns(vocabulary)
     about = {
         "vocabulary": vocabulary,
         "tokens": len(packed),
@@ -94,13 +94,13 @@ def vocabulary_file(vocabulary: str) -> bytes:
         arrays["ids"] = tokens.ids.astype(np.uint32)
     arrays |= {
         "lengths": np.diff(packed.offsets).astype(np.uint16),
-        "family": found.family,
-        "case": found.case,
-        "space": found.space,
-        "script": found.script,
+        "family": colours.family,
+        "case": colours.case,
+        "space": colours.space,
+        "script": colours.script,
     }
-    if found.frequency is not None:
-        arrays["frequency"] = found.frequency
+    if colours.frequency is not None:
+        arrays["frequency"] = colours.frequency
     return _packed(about, {**arrays, "bytes": packed.data})
 
 

@@ -23,15 +23,15 @@ def is_own_model(space: str) -> bool:
     return space.startswith((TABLE, TABLE_CODE))
 
 
-def name_of(found: InSpace) -> Markup:
+def name_of(side: InSpace) -> Markup:
     """Return the name of a space in a sentence: its model, or “your table”."""
-    if not is_own_model(found.space):
-        return arm_name(found.arm)
-    name = "your table" if found.space.startswith(TABLE) else "its byte code"
-    return element("span", name, class_="kv-arm-name", data_arm=found.arm)
+    if not is_own_model(side.space):
+        return arm_name(side.arm)
+    name = "your table" if side.space.startswith(TABLE) else "its byte code"
+    return element("span", name, class_="kv-arm-name", data_arm=side.arm)
 
 
-def heading(found: InSpace, title: str) -> Markup:
+def heading(side: InSpace, title: str) -> Markup:
     """Return the heading of a space's panel."""
-    more = "" if is_own_model(found.space) else f", {title}"
-    return element("h3", name_of(found), more, class_="kv-heading")
+    more = "" if is_own_model(side.space) else f", {title}"
+    return element("h3", name_of(side), more, class_="kv-heading")

@@ -50,19 +50,19 @@ def progress(words: str, share: float) -> Markup:
     )
 
 
-def laid_out(found: FreshLayout) -> Markup:
+def laid_out(layout: FreshLayout) -> Markup:
     """Return a layout of only these words: a sentence, and the points for the browser."""
     data = {
-        "words": found.words,
-        "sides": [{"space": s.space, "points": s.points, "basis": s.basis} for s in found.sides],
+        "words": layout.words,
+        "sides": [{"space": s.space, "points": s.points, "basis": s.basis} for s in layout.sides],
     }
     return element(
         "div",
         element(
             "p",
             marked(
-                f"The maps show your {len(found.words)} words alone, laid out by UMAP in "
-                f"{found.seconds:.1f} s. "
+                f"The maps show your {len(layout.words)} words alone, laid out by UMAP in "
+                f"{layout.seconds:.1f} s. "
             ),
             element(
                 "button", "Back to all tokens", type="button", class_="kv-textbutton kv-map-back"
@@ -74,58 +74,62 @@ def laid_out(found: FreshLayout) -> Markup:
     )
 
 
-def placed(found: Placement, apart: Distances) -> Markup:
+def placed(placement: Placement, apart: Distances) -> Markup:
     """Return the words on both maps: their vectors, their nearest tokens, and the distances."""
     data = {
-        "words": found.words,
+        "words": placement.words,
         "sides": [
             {
                 "space": side.space,
                 "points": [point(standing) for standing in side.standings],
                 "basis": [standing.basis for standing in side.standings],
             }
-            for side in found.sides
+            for side in placement.sides
         ],
     }
     panels = [
         element(
             "div",
             heading(side, side.title),
-            element("p", f"Nearest {found.k} of your {len(found.words)} words:", class_="kv-quiet"),
+            element(
+                "p",
+                f"Nearest {placement.k} of your {len(placement.words)} words:",
+                class_="kv-quiet",
+            ),
             shares_bar(side.shares),
             class_="kv-panel",
             data_arm=side.arm,
         )
-        for side in found.sides
+        for side in placement.sides
     ]
     return element(
         "section",
         element("div", *panels, class_="kv-map-nears"),
-        _words(found),
-        _distances(found, apart),
+        _words(placement),
+        _distances(placement, apart),
         class_="kv-map-ownwords",
         data_placed=json.dumps(data, separators=(",", ":")),
     )
 
 
-def distances_csv(found: Distances) -> str:
+def distances_csv(distances: Distances) -> str:
     """Return CSV with one row per pair of words and both distances."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["word", "other", *(f"{name}_cosine_distance" for name in found.spaces)])
-    for row, word in enumerate(found.words):
-        for column in range(row + 1, len(found.words)):
-            other = found.words[column]
-            values = found.left[row][column], found.right[row][column]
+    writer.writerow(["word", "other", *(f"{name}_cosine_distance" for name in distances.spaces)])
+    for row, word in enumerate(distances.words):
+        for column in range(row + 1, len(distances.words)):
+            other = distances.words[column]
+            values = distances.left[row][column], distances.right[row][column]
             writer.writerow([inert(word), inert(other), *values])
     return text.getvalue()
 
 
-def _words(found: Placement) -> Markup:
+def _words(placement: Placement) -> Markup:
     rows = []
-    for index, word in enumerate(found.words):
+    for index, word in enumerate(placement.words):
         cells = []
-        for side in found.sides:
+        for side in placement.sides:
             standing = side.standings[index]
             first = standing.neighbors[0] if standing.neighbors else None
             nearest = piece(bytes.fromhex(first.hex)) if first else "–"
@@ -133,7 +137,7 @@ def _words(found: Placement) -> Markup:
         name = element("th", piece(word.encode()), scope="row")
         rows.append(element("tr", name, *cells))
     titles: list[object] = ["Word"]
-    for side in found.sides:
+    for side in placement.sides:
         titles += [join([name_of(side), " has for it"]), "nearest token"]
     return box(
         table(
@@ -154,7 +158,7 @@ def _basis(standing: Standing) -> Markup:
     return element("td", words, title=BASES[standing.basis], class_="kv-map-mean" if mean else None)
 
 
-def _distances(found: Placement, apart: Distances) -> Markup:
+def _distances(placement: Placement, apart: Distances) -> Markup:
     if len(apart.words) < 2:
         return element("div")
     titles = ["", *[piece(word.encode()) for word in apart.words]]
@@ -167,7 +171,7 @@ def _distances(found: Placement, apart: Distances) -> Markup:
                 continue
             upper = column > row
             value = (apart.left if upper else apart.right)[row][column]
-            arm = found.sides[0 if upper else 1].arm
+            arm = placement.sides[0 if upper else 1].arm
             shade = max(0.0, 1 - value)
             cells.append(
                 element(
@@ -180,8 +184,8 @@ def _distances(found: Placement, apart: Distances) -> Markup:
             )
         name = element("th", piece(word.encode()), scope="row")
         rows.append(element("tr", name, *cells))
-    left, right = (name_of(side) for side in found.sides)
-    more = f" of the first {SHOWN} words" if len(found.words) > SHOWN else ""
+    left, right = (name_of(side) for side in placement.sides)
+    more = f" of the first {SHOWN} words" if len(placement.words) > SHOWN else ""
     return box(
         table(
             join([f"Cosine distances{more}: above the diagonal ", left, ", below it ", right]),

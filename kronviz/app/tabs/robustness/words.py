@@ -35,31 +35,31 @@ from kronviz.probes.tables import sensitivity_rows, strip_rows
 TINT = 46
 
 
-def words_view(found: Sensitivity, chosen: int) -> Markup:
+def words_view(report: Sensitivity, chosen: int) -> Markup:
     """Return the sentence once per model, each word tinted by the effect of misspelling it.
 
     Args:
         chosen: index of the word that the strip misspells.
     """
-    top = max((arm.kl_nats for word in found.words for arm in word.arms), default=0.0)
+    top = max((arm.kl_nats for word in report.words for arm in word.arms), default=0.0)
     return element(
         "div",
-        element("p", _finding(found), class_="kv-finding", role="status"),
-        _so_far(found),
+        element("p", _finding(report), class_="kv-finding", role="status"),
+        _so_far(report),
         *[
             element(
                 "div",
                 element("h3", arm_name(choice.arm), _says(choice.clean_top), class_="kv-heading"),
                 element(
                     "p",
-                    *_sentence(found, choice.arm, top, chosen),
+                    *_sentence(report, choice.arm, top, chosen),
                     class_="kv-hurts",
                     data_arm=choice.arm,
                     dir="auto",
                 ),
                 class_="kv-lab-arm",
             )
-            for choice in found.arms
+            for choice in report.arms
         ],
         element(
             "p",
@@ -67,7 +67,7 @@ def words_view(found: Sensitivity, chosen: int) -> Markup:
             "misspelled, a mean of a few tries. Choose a word to follow it below.",
             class_="kv-caption kv-wide",
         ),
-        downloads("words", found, sensitivity_rows(found)) if found.words else "",
+        downloads("words", report, sensitivity_rows(report)) if report.words else "",
         class_="kv-lab-result",
     )
 
@@ -106,23 +106,23 @@ def strip_view(strip: RecoveryStrip) -> Markup:
     )
 
 
-def _so_far(found: Sensitivity) -> Markup:
-    if found.measured == len(found.words):
+def _so_far(report: Sensitivity) -> Markup:
+    if report.measured == len(report.words):
         return Markup("")
     return element(
         "p",
-        f"Measured so far, from the front: {found.measured} of {len(found.words)} words. “Measure "
-        "every word” goes through the whole text.",
+        f"Measured so far, from the front: {report.measured} of {len(report.words)} words. "
+        "“Measure every word” goes through the whole text.",
         class_="kv-quiet",
     )
 
 
-def _finding(found: Sensitivity) -> Markup:
+def _finding(report: Sensitivity) -> Markup:
     parts = []
-    for choice in found.arms:
+    for choice in report.arms:
         hurt = [
             (arm.kl_nats, word)
-            for word in found.words
+            for word in report.words
             for arm in word.arms
             if arm.arm == choice.arm
         ]
@@ -138,11 +138,11 @@ def _finding(found: Sensitivity) -> Markup:
                     ]
                 )
             )
-    if not parts and found.measured < len(found.words):
+    if not parts and report.measured < len(report.words):
         return Markup("No word has been measured yet.")
     if not parts:
         return Markup("No word of this text could be misspelled; type a longer one.")
-    so_far = " so far" if found.measured < len(found.words) else ""
+    so_far = " so far" if report.measured < len(report.words) else ""
     return join(["A typo hurts ", listing(parts), f" most{so_far}, in nats."])
 
 
@@ -150,16 +150,16 @@ def _says(top: str) -> Markup:
     return join([" continues with ", piece(top.encode())])
 
 
-def _sentence(found: Sensitivity, arm: str, top: float, chosen: int) -> list[object]:
+def _sentence(report: Sensitivity, arm: str, top: float, chosen: int) -> list[object]:
     parts: list[object] = []
     end = 0
-    for index, word in enumerate(found.words):
-        between = found.text[end : word.start]
+    for index, word in enumerate(report.words):
+        between = report.text[end : word.start]
         if between.strip():
             parts.append(element("span", between.strip(), class_="kv-between"))
         parts.append(_word(word, index, arm, top, chosen))
         end = word.end
-    rest = found.text[end:].strip()
+    rest = report.text[end:].strip()
     return [*parts, element("span", rest, class_="kv-between") if rest else ""]
 
 

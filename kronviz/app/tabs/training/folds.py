@@ -24,7 +24,7 @@ from kronviz.probes.rarity import Rarity, names
 from kronviz.probes.seeds import NANOGPT_RATE, SeedSpread, Spread, best_gap
 
 
-def rarity(found: Rarity) -> Markup:
+def rarity(result: Rarity) -> Markup:
     """Return the classes of the figure “Rare tokens” as tables."""
     tables = [
         _table_by_class(
@@ -44,18 +44,18 @@ def rarity(found: Rarity) -> Markup:
                 for row in classes
             ],
         )
-        for which, classes in (("token just read", found.read), ("next token", found.predicted))
+        for which, classes in (("token just read", result.read), ("next token", result.predicted))
     ]
     return folded(
         "The figure “Rare tokens” as two tables",
         element(
             "p",
             "Each loss on the validation text, grouped by how often a token came up in the ",
-            millions(found.trained_tokens),
+            millions(result.trained_tokens),
             " tokens of the training. ",
-            number(found.never_read),
+            number(result.never_read),
             " of ",
-            number(found.n_vocab),
+            number(result.n_vocab),
             " tokens of the vocabulary never came up. Classes with fewer than 100 tokens are left "
             "out.",
         ),
@@ -86,9 +86,9 @@ def _bounds(interval: Interval) -> Markup:
     return join([mean, " [", low, ", ", high, "]"])
 
 
-def seeds(found: SeedSpread) -> Markup:
+def seeds(result: SeedSpread) -> Markup:
     """Return the comparison over several seeds at a smaller size, with the control."""
-    bpe, kron, control = (found.losses[name] for name in ("bpe", "kron", "bpe-untied"))
+    bpe, kron, control = (result.losses[name] for name in ("bpe", "kron", "bpe-untied"))
     plain, signed = False, True
     rows: list[tuple[object, Spread, bool]] = [
         (join(["Loss of ", arm_name("bpe")]), bpe, plain),
@@ -98,9 +98,9 @@ def seeds(found: SeedSpread) -> Markup:
             control,
             plain,
         ),
-        (named("Gap", "loss, bpe − kron; above zero, kron is better"), found.gap, signed),
-        (named("of which the head", "loss, bpe − control"), found.head, signed),
-        (named("of which the code", "loss, control − kron"), found.code, signed),
+        (named("Gap", "loss, bpe − kron; above zero, kron is better"), result.gap, signed),
+        (named("of which the head", "loss, bpe − control"), result.head, signed),
+        (named("of which the code", "loss, control − kron"), result.code, signed),
     ]
     body = [
         element(
@@ -111,14 +111,14 @@ def seeds(found: SeedSpread) -> Markup:
         )
         for name, spread, sign in rows
     ]
-    titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in found.seeds]]
+    titles = ["Figure", "Mean ± deviation", *[f"Seed {seed}" for seed in result.seeds]]
     return folded(
         join(
             [
-                f"{len(found.seeds)} seeds at a smaller size, and a control: a gap of ",
-                *(number(found.gap.mean, 3, sign=True), " nats, of which the head "),
-                *(number(found.head.mean, 3, sign=True), " and the code "),
-                number(found.code.mean, 3, sign=True),
+                f"{len(result.seeds)} seeds at a smaller size, and a control: a gap of ",
+                *(number(result.gap.mean, 3, sign=True), " nats, of which the head "),
+                *(number(result.head.mean, 3, sign=True), " and the code "),
+                number(result.code.mean, 3, sign=True),
             ]
         ),
         element(
@@ -126,8 +126,8 @@ def seeds(found: SeedSpread) -> Markup:
             "The paper’s two models differ in two things: how a token is read, and that bpe’s "
             "output head is tied to its table while kron’s is separate. The control is bpe with a "
             "separate head, which tells the two apart. Width "
-            f"{found.d_model}, {found.n_layer} layers, ",
-            millions(found.tokens),
+            f"{result.d_model}, {result.n_layer} layers, ",
+            millions(result.tokens),
             " tokens per run.",
         ),
         box(
@@ -148,7 +148,7 @@ def seeds(found: SeedSpread) -> Markup:
                     "text; in brackets 95% intervals.",
                 )
             ]
-            if found.predicted
+            if result.predicted
             else []
         ),
         *[
@@ -161,26 +161,29 @@ def seeds(found: SeedSpread) -> Markup:
                     for row in classes
                 ],
             )
-            for which, classes in (("token just read", found.read), ("next token", found.predicted))
+            for which, classes in (
+                ("token just read", result.read),
+                ("next token", result.predicted),
+            )
             if classes
         ],
     )
 
 
-def rates(found: Sequence[SeedSpread]) -> Markup:
+def rates(results: Sequence[SeedSpread]) -> Markup:
     """Return the comparison with nanoGPT's optimizer, at several learning rates."""
     names = ("bpe", "kron", "bpe-untied")
-    best = {name: min(found, key=lambda one: one.losses[name].mean) for name in names}
-    ahead = sum(one.gap.mean > 0 for one in found)
-    papers = any(one.rate == NANOGPT_RATE for one in found)
+    best = {name: min(results, key=lambda one: one.losses[name].mean) for name in names}
+    ahead = sum(one.gap.mean > 0 for one in results)
+    papers = any(one.rate == NANOGPT_RATE for one in results)
     at = "that rate and others" if papers else "other rates"
-    numbers = [len(one.seeds) for one in found]
+    numbers = [len(one.seeds) for one in results]
     seeds = count(max(numbers), "seed")
     if min(numbers) < max(numbers):
         few = "one" if min(numbers) == 1 else str(min(numbers))
         seeds = f"{few} to {seeds}"
     body = []
-    for one in found:
+    for one in results:
         cells = [_spread(one.losses[name], bold=best[name] is one) for name in names]
         cells += [_spread(part, sign=True) for part in (one.gap, one.head, one.code)]
         title = element("th", number(one.rate, 4), scope="row")
@@ -191,8 +194,8 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             [
                 "Another optimizer: ",
                 arm_name("kron"),
-                *(" is ahead at ", number(ahead), " of ", count(len(found), "learning rate")),
-                *("; each at its best, the gap is ", number(best_gap(found) or 0, 3, sign=True)),
+                *(" is ahead at ", number(ahead), " of ", count(len(results), "learning rate")),
+                *("; each at its best, the gap is ", number(best_gap(results) or 0, 3, sign=True)),
                 " nats",
             ]
         ),
@@ -203,8 +206,8 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
             number(NANOGPT_RATE, 4),
             f", with a cosine schedule. Here both models and the control were trained like that, "
             f"at {at}: "
-            f"width {found[0].d_model}, {found[0].n_layer} layers, ",
-            millions(found[0].tokens),
+            f"width {results[0].d_model}, {results[0].n_layer} layers, ",
+            millions(results[0].tokens),
             f" tokens per run, {seeds}. Bold: the best rate of each. "
             "Gap, head and code as with the seeds.",
         ),
@@ -215,7 +218,7 @@ def rates(found: Sequence[SeedSpread]) -> Markup:
     )
 
 
-def _spread(found: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
-    mean = number(found.mean, 3, sign=sign)
-    spread = [f" ±{NO_BREAK}", number(found.deviation, 3)] if len(found.values) > 1 else []
+def _spread(figure: Spread, *, sign: bool = False, bold: bool = False) -> Markup:
+    mean = number(figure.mean, 3, sign=sign)
+    spread = [f" ±{NO_BREAK}", number(figure.deviation, 3)] if len(figure.values) > 1 else []
     return join([element("b", mean) if bold else mean, *spread])

@@ -61,7 +61,7 @@ _PLOTS = (
 def build(context: Context) -> None:
     """Lay out the tab and connect it. Call inside a `gr.Tab`."""
     view = _view(context, context.default)
-    found = html_part(view.finding)
+    finding = html_part(view.finding)
     plots = []
     with gr.Row(elem_id="kv-plots"):
         for (title, _, caption), picture in zip(_PLOTS, view.pictures, strict=True):
@@ -76,7 +76,7 @@ def build(context: Context) -> None:
         context.selector.change(
             redraw,
             context.selector,
-            [found, table, *plots],
+            [finding, table, *plots],
             show_progress="hidden",
             api_visibility="private",
             queue=False,

@@ -148,12 +148,12 @@ def _finding(report: CrossModelReport | None) -> Markup:
         return Markup("This vocabulary has no whole words to look at.")
     parts: list[object] = ["Of the ten tokens nearest to a word, "]
     for place, (space, (arm, name)) in enumerate(SPACES.items()):
-        found = shares[space]
+        share = shares[space]
         parts += [
             "; " if place else "",
             element("span", name, class_="kv-arm-name", data_arm=arm),
-            f" has {percent(found.typographic.mean, 1)} of the {RELATIONS['typographic'][0]} "
-            f"and {percent(found.morphological.mean, 1)} of the {RELATIONS['morphological'][0]}",
+            f" has {percent(share.typographic.mean, 1)} of the {RELATIONS['typographic'][0]} "
+            f"and {percent(share.morphological.mean, 1)} of the {RELATIONS['morphological'][0]}",
         ]
     return sentence([*parts, "."])
 
@@ -180,18 +180,18 @@ def _buckets(report: CrossModelReport | None) -> Markup:
     )
 
 
-def _row(name: str, found: Bucket | None) -> Markup:
+def _row(name: str, bucket: Bucket | None) -> Markup:
     title, example = BUCKETS[name]
     notes: list[object] = [example]
-    if found and found.pairs:
-        first, second = found.examples[0]
+    if bucket and bucket.pairs:
+        first, second = bucket.examples[0]
         pair = join([piece(first.encode()), " ", piece(second.encode())])
-        notes = [pair, marked(f" · {found.pairs:,}")]
+        notes = [pair, marked(f" · {bucket.pairs:,}")]
     return element(
         "tr",
         element("th", title, element("small", *notes), scope="row"),
         *[
-            element("td", _interval(getattr(found, part) if found else None))
+            element("td", _interval(getattr(bucket, part) if bucket else None))
             for part in ("table", "centred", "code")
         ],
         *[element("td", marked(CROSS_MODEL[name][space].text)) for space in ("table", "code")],
@@ -216,7 +216,7 @@ def _details(report: CrossModelReport | None) -> Sequence[Markup]:
 
 
 def _facts(report: CrossModelReport) -> Markup:
-    found = report.anisotropy
+    anisotropy = report.anisotropy
     same = report.bucket("typographic")
     parts: list[object] = [
         "Read from ",
@@ -226,13 +226,13 @@ def _facts(report: CrossModelReport) -> Markup:
         f"), tokens written as {report.scheme}; {report.used:,} of {report.tokens:,} tokens have "
         f"bytes and a row, {report.words:,} are whole words in lower case. ",
     ]
-    if found:
+    if anisotropy:
         parts.append(
-            f"Two tokens drawn at random have a mean cosine of {written(found.cosine.mean)}; the "
-            f"mean row is {percent(found.mean_share)} as long as a row, and the first principal "
-            f"axis holds {percent(found.first_axis, 1)} of the variance, ten axes "
-            f"{percent(found.ten_axes, 1)}: that is how far the rows of this table point the same "
-            "way. "
+            f"Two tokens drawn at random have a mean cosine of {written(anisotropy.cosine.mean)}; "
+            f"the mean row is {percent(anisotropy.mean_share)} as long as a row, and the first "
+            f"principal axis holds {percent(anisotropy.first_axis, 1)} of the variance, ten axes "
+            f"{percent(anisotropy.ten_axes, 1)}: that is how far the rows of this table point the "
+            "same way. "
         )
     if same.same_bytes:
         where = "a word and its continuation piece, such as “run” and “##run”"
@@ -272,8 +272,8 @@ def _word(asked: Asked) -> Markup:
                 element(
                     "p",
                     *[
-                        _neighbor(found)
-                        for found in (asked.table if space == "table" else asked.code)
+                        _neighbor(neighbor)
+                        for neighbor in (asked.table if space == "table" else asked.code)
                     ],
                     class_="kv-model-near",
                     role="group",
@@ -292,15 +292,15 @@ def _read_as(asked: Asked) -> list[object]:
     return [element("small", " for ", element("bdi", asked.word), class_="kv-quiet")]
 
 
-def _neighbor(found: Neighbor) -> Markup:
-    word, meaning = RELATIONS[found.relation]
+def _neighbor(neighbor: Neighbor) -> Markup:
+    word, meaning = RELATIONS[neighbor.relation]
     return told(
-        element("bdi", visible(bytes.fromhex(found.hex))),
+        element("bdi", visible(bytes.fromhex(neighbor.hex))),
         sentence(
             [
-                escape(f"token {found.id}: {found.text}"),
-                f", cosine {written(found.similarity)}. {word}: {meaning}.",
+                escape(f"token {neighbor.id}: {neighbor.text}"),
+                f", cosine {written(neighbor.similarity)}. {word}: {meaning}.",
             ]
         ),
-        class_=f"kv-bit kv-relation-{found.relation}",
+        class_=f"kv-bit kv-relation-{neighbor.relation}",
     )
