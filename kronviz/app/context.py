@@ -130,8 +130,8 @@ def load_context(
     predictors: dict[str, Predictor] = {}
     problems: dict[str, None] = {}
 
-    def tell(*found: str) -> None:
-        for problem in found:
+    def tell(*messages: str) -> None:
+        for problem in messages:
             if problem not in problems:
                 problems[problem] = None
                 say(problem)

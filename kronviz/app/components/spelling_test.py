@@ -74,32 +74,32 @@ def readable_run(pair_dir: Path, kind: Kind = ROBUSTNESS) -> StoredRun[Any] | No
 def readable_losses(pair_dir: Path) -> Continuation | None:
     """Return the stored losses on true continuations; ``None`` if none can be read."""
     try:
-        found = stored_continuation(pair_dir)
+        continuation = stored_continuation(pair_dir)
     except CheckpointError:
         return None
-    return found.misspelled if found else None
+    return continuation.misspelled if continuation else None
 
 
 def facts(pair_dir: Path) -> tuple[list[Fact], str]:
     """Return the stored measures of a pair, and a description of the texts."""
     test, losses = readable_run(pair_dir), readable_losses(pair_dir)
-    found: list[Fact] = []
+    listed: list[Fact] = []
     over: list[str] = []
     if test and test.report.answers:
         right = test.report.answers.row("typo_first")
-        found.append(Fact("Right answer first", right.arms, right.differences, True, True))
+        listed.append(Fact("Right answer first", right.arms, right.differences, True, True))
     if losses:
         row = losses.row(KINDS[0], SHARE)
         means = [ArmMean(arm.arm, arm.nats) for arm in row.arms]
-        found.append(Fact("Loss on what follows", means, row.differences, False, False))
+        listed.append(Fact("Loss on what follows", means, row.differences, False, False))
         over.append(f"{losses.done:,} passages")
     first_choice = test.report.metric("top1_kept") if test else None
     if test and first_choice and first_choice.arms and first_choice.difference:
         gap = Difference("kron", "bpe", first_choice.difference)
         pair = [arm for arm in first_choice.arms if arm.arm in (gap.arm, gap.base)]
-        found.append(Fact("First choice kept", pair, [gap], True, True))
+        listed.append(Fact("First choice kept", pair, [gap], True, True))
         over.insert(0, f"{test.report.done:,} texts")
-    return found, ", ".join(over)
+    return listed, ", ".join(over)
 
 
 def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = None) -> Markup:
@@ -108,9 +108,9 @@ def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = No
     Args:
         others: folder and size of the other models that can be chosen, by name.
     """
-    found, over = facts(pair_dir)
+    listed, over = facts(pair_dir)
     third = _third({n: other for n, other in (others or {}).items() if other[0] != pair_dir})
-    if not found:
+    if not listed:
         return element("div", third)
     return element(
         "section",
@@ -119,7 +119,7 @@ def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = No
             element("span", "Which answers better? ", class_="kv-fact-values"),
             over,
             element("span", ", misspelled", class_="kv-fact-values"),
-            element("span", " (kron − bpe)", class_="kv-fact-short") if _single(found) else "",
+            element("span", " (kron − bpe)", class_="kv-fact-short") if _single(listed) else "",
             ": ",
             element("a", "All measures", href="?tab=robustness", data_opens="robustness"),
             element(
@@ -129,16 +129,16 @@ def all_pairs(pair_dir: Path, others: Mapping[str, tuple[Path, str]] | None = No
                 class_="kv-fact-values",
             ),
         ),
-        element("ul", *map(_fact, found)),
+        element("ul", *map(_fact, listed)),
         third,
         aria_label="What all our texts say",
-        class_="kv-beyond kv-beyond-pair" if _single(found) else "kv-beyond",
+        class_="kv-beyond kv-beyond-pair" if _single(listed) else "kv-beyond",
     )
 
 
-def _single(found: Sequence[Fact]) -> bool:
+def _single(listed: Sequence[Fact]) -> bool:
     """Return whether each measure has one difference; a narrow page then names it once."""
-    return all(len(fact.differences) == 1 for fact in found)
+    return all(len(fact.differences) == 1 for fact in listed)
 
 
 def _fact(fact: Fact) -> Markup:

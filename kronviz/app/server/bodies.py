@@ -132,28 +132,28 @@ def parsed(body: bytes) -> Any:
     if len(body) > MAX_JSON and body.count(b",") > _FEW_COMMAS:
         raise too_large(MAX_JSON)
     try:
-        # What reads a body next would make null of such a number, and so the default.
-        found = json.loads(
+        # The next reader would turn such a number into null, and null into the default.
+        value = json.loads(
             body, parse_constant=finite, parse_float=finite, object_pairs_hook=_distinct
         )
     except RecursionError:
         raise Refused(422, "The body is JSON nested too deeply; send plain values.") from None
     except ValueError:
         raise Refused(422, "The body is not JSON, or has a number that is not finite.") from None
-    _check_size(found)
-    return found
+    _check_size(value)
+    return value
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the object with these names and values; `Refused` if a name is given twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         raise Refused(422, "An object in the body gives one name twice; give each once.")
-    return found
+    return result
 
 
-def _check_size(found: Any) -> None:
-    level, values = [found], 1
+def _check_size(value: Any) -> None:
+    level, values = [value], 1
     for _ in range(MAX_DEPTH):
         inside: list[Any] = []
         for one in level:

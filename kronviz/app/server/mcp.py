@@ -199,8 +199,8 @@ def _described(named: dict[str, Any]) -> list[Any]:
         name, parameters = path.lstrip("/"), about["parameters"]
         if any(one["type"].get("title") == "FileData" for one in parameters):
             continue
-        found = _ARGUMENT.findall(endpoints[name].doc.partition("\nArgs:")[2])
-        words = {argument: " ".join(said.split()) for argument, said in found}
+        documented = _ARGUMENT.findall(endpoints[name].doc.partition("\nArgs:")[2])
+        words = {argument: " ".join(said.split()) for argument, said in documented}
         schema = {
             "type": "object",
             "properties": {

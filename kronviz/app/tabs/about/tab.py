@@ -112,7 +112,7 @@ def _section(title: str, *parts: object) -> Markup:
 def _figures(context: Context, name: str) -> Markup:
     try:
         evidence = training_evidence(context.folder(name))
-        found = stored_run(context.folder(name))
+        stored = stored_run(context.folder(name))
     except CheckpointError as error:
         return alert(str(error), "kv-refused")
     bpe, kron = evidence.curve("bpe"), evidence.curve("kron")
@@ -154,7 +154,7 @@ def _figures(context: Context, name: str) -> Markup:
             element("td", ours),
             element("td", theirs),
         )
-        for what, ours, theirs in (*shown, *_spelling(found))
+        for what, ours, theirs in (*shown, *_spelling(stored))
     ]
     return join(
         [
@@ -173,18 +173,18 @@ def _figures(context: Context, name: str) -> Markup:
                 "Reproduce with ",
                 element("code", f"python -m kronviz.probes.training checkpoints/{name}"),
                 ". ",
-                *_measured(found, name),
+                *_measured(stored, name),
                 class_="kv-command",
             ),
         ]
     )
 
 
-def _spelling(found: StoredRobustness | None) -> list[tuple[object, object, object]]:
+def _spelling(stored: StoredRobustness | None) -> list[tuple[object, object, object]]:
     """Return the four metrics of the spelling test: ours with intervals, and the paper's."""
     rows: list[tuple[object, object, object]] = []
     for metric, theirs in published.ROBUSTNESS.items():
-        row = found.report.metric(metric) if found else None
+        row = stored.report.metric(metric) if stored else None
         rows.append(
             (
                 join([METRIC_NAMES[metric][0], element("small", "bpe and kron, misspelled")]),
@@ -217,9 +217,9 @@ def _mean(value: Interval, metric: str) -> Markup:
     )
 
 
-def _measured(found: StoredRobustness | None, name: str) -> list[object]:
+def _measured(stored: StoredRobustness | None, name: str) -> list[object]:
     lab = element("a", "Robustness", href="?tab=robustness")
-    if found is None:
+    if stored is None:
         command = element("code", f"python -m kronviz.probes.stored_runs checkpoints/{name}")
         return [
             "The spelling test of these weights is not stored: ",
@@ -230,8 +230,8 @@ def _measured(found: StoredRobustness | None, name: str) -> list[object]:
         ]
     return [
         "The spelling test, by ",
-        element("code", found.command),
-        f" over {found.report.done} pairs of texts with 95% intervals; repeat it in ",
+        element("code", stored.command),
+        f" over {stored.report.done} pairs of texts with 95% intervals; repeat it in ",
         lab,
         ".",
     ]
@@ -243,8 +243,8 @@ def _pair(
     read: Callable[[TrainingCurve], float | None],
     written: Callable[[float], Markup],
 ) -> Markup:
-    found = [read(curve) if curve else None for curve in (bpe, kron)]
-    sides = [_DASH if value is None else written(value) for value in found]
+    values = [read(curve) if curve else None for curve in (bpe, kron)]
+    sides = [_DASH if value is None else written(value) for value in values]
     return join([sides[0], " and ", sides[1]])
 
 

@@ -276,7 +276,7 @@ def _walk(
         pair = compare_strings(walk.text, point.text, predictor, pos_dim=size) if point else None
     except InputError as error:
         return refused(str(error), "kv-section-result"), gr.skip()
-    last = max((found.position for found in walk.points), default=1)
+    last = max((point.position for point in walk.points), default=1)
     # The value only where it has to change: an answer may arrive after the slider was moved on.
     slider = gr.update(maximum=max(last, 2))
     if place > max(last, 2):
@@ -302,7 +302,7 @@ def _numbered(view: Markup, number: float) -> Markup:
 
 def _near(context: Context, text: str, size: int, words: str, models: str | None) -> Markup:
     try:
-        found = neighbors(
+        spaces = neighbors(
             clean_text(text or ""),
             context.predictor(models),
             pos_dim=size,
@@ -310,7 +310,7 @@ def _near(context: Context, text: str, size: int, words: str, models: str | None
         )
     except InputError as error:
         return refused(str(error), "kv-section-result")
-    return bytes_lists.nearest(found)
+    return bytes_lists.nearest(spaces)
 
 
 def _shared(listed: str, rule: str, size: int) -> Markup:

@@ -129,18 +129,18 @@ def build(context: Context) -> None:
     ) -> Any:
         texts = clean_text(clean or ""), clean_text(typo or "")
         answer = clean_text(right or "")
-        found: Comparison | InputError
+        outcome: Comparison | InputError
         try:
             waiting = context.comparisons(pair).submit(
                 *texts, asker=request.session_hash, answer=answer
             )
             comparison = await asyncio.wrap_future(waiting)
-            found = comparison
+            outcome = comparison
         except Overtaken:
             return gr.skip()
         except InputError as error:
-            found = error
-        return _drawn(context, found, int(asked), pair)
+            outcome = error
+        return _drawn(context, outcome, int(asked), pair)
 
     def misspelled(clean: str, *values: Any) -> tuple[Any, str, Any]:
         clean = clean_text(clean or "")
@@ -198,9 +198,9 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
 
 def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
     """Return the page's examples, the opening one first, and the rule by which they were chosen."""
-    found = readable_run(context.folder())
-    if found is not None and found.examples is not None:
-        return found.examples.chosen, found.examples.rule
+    stored = readable_run(context.folder())
+    if stored is not None and stored.examples is not None:
+        return stored.examples.chosen, stored.examples.rule
     pairs = load_pairs().pairs[::EVERY]
     return (
         tuple(Example(pair.clean, pair.typo, pair.expected or "", 0.0) for pair in pairs),
@@ -218,29 +218,29 @@ def _answer(
 ) -> Markup:
     """Return the answer for two texts."""
     try:
-        found: Comparison | InputError = context.comparisons(pair).compare(
+        outcome: Comparison | InputError = context.comparisons(pair).compare(
             clean_text(clean or ""), clean_text(typo or ""), clean_text(right or "")
         )
     except InputError as error:
-        found = error
-    return _drawn(context, found, asked, pair)
+        outcome = error
+    return _drawn(context, outcome, asked, pair)
 
 
 def _drawn(
-    context: Context, found: Comparison | InputError, asked: int, pair: str | None = None
+    context: Context, outcome: Comparison | InputError, asked: int, pair: str | None = None
 ) -> Markup:
     overall = _overall(context.folder(pair), _choices(context))
-    if isinstance(found, Comparison):
-        inputs = input_words(found, context.predictor(found.pair))
-        return result(found, asked, inputs=inputs, overall=overall)
+    if isinstance(outcome, Comparison):
+        inputs = input_words(outcome, context.predictor(outcome.pair))
+        return result(outcome, asked, inputs=inputs, overall=overall)
     arms = context.predictor().arms
-    if isinstance(found, Busy):
+    if isinstance(outcome, Busy):
         sentence = (
-            f"Many visitors are asking right now: number {found.place:,} in the queue. "
+            f"Many visitors are asking right now: number {outcome.place:,} in the queue. "
             "This page asks again by itself."
         )
-        return refusal(sentence, arms, asked, again_s=found.seconds, overall=overall)
-    return refusal(str(found), arms, asked, overall=overall)
+        return refusal(sentence, arms, asked, again_s=outcome.seconds, overall=overall)
+    return refusal(str(outcome), arms, asked, overall=overall)
 
 
 def _choices(context: Context) -> tuple[tuple[str, tuple[Path, str]], ...]:

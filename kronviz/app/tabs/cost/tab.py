@@ -149,11 +149,11 @@ def build(context: Context) -> None:
 
 def _stored() -> Markup:
     """Return the times that the page opens with, which may come from another machine."""
-    found = stored_times()
-    if found is None:
+    stored = stored_times()
+    if stored is None:
         return Markup("")
     return element(
-        "div", view.measured(found.measurement), view.stored(found.command), class_="kv-cost-page"
+        "div", view.measured(stored.measurement), view.stored(stored.command), class_="kv-cost-page"
     )
 
 
@@ -187,15 +187,15 @@ def _measured(
     yield [view.status("Measuring …"), gr.skip()]
     try:
         name = _vocabulary(vocabulary, count)
-        found = measure_times(name, pos_dim, d_model, dtype, tokens)  # type: ignore[arg-type]
+        measurement = measure_times(name, pos_dim, d_model, dtype, tokens)  # type: ignore[arg-type]
     except BaseException as error:
         yield [view.refused(failure(error)), gr.skip()]
         return
-    shape = CostSettings(name, found.pos_dim, found.d_model, found.dtype)
-    again = view.command(shape, found.tokens)
+    shape = CostSettings(name, measurement.pos_dim, measurement.d_model, measurement.dtype)
+    again = view.command(shape, measurement.tokens)
     yield [
-        view.status(f"Measured in {found.seconds:.1f} s."),
-        element("div", view.measured(found), again, class_="kv-cost-page"),
+        view.status(f"Measured in {measurement.seconds:.1f} s."),
+        element("div", view.measured(measurement), again, class_="kv-cost-page"),
     ]
 
 

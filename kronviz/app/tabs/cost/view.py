@@ -156,10 +156,10 @@ def price(cost: InputCost) -> Markup:
     )
 
 
-def measured(found: Measurement) -> Markup:
+def measured(measurement: Measurement) -> Markup:
     """Return the times as a table, with what was measured and where."""
     rows = []
-    for timing in found.timings:
+    for timing in measurement.timings:
         arm, how, note = _CONTESTANTS[timing.name]
         rows.append(
             element(
@@ -171,8 +171,8 @@ def measured(found: Measurement) -> Markup:
             )
         )
     where = (
-        f"{found.n_vocab:,} tokens, P = {found.pos_dim}, width {found.d_model:,}, {found.dtype}; "
-        f"{found.tokens:,} tokens a call; {found.machine}"
+        f"{measurement.n_vocab:,} tokens, P = {measurement.pos_dim}, "
+        f"width {measurement.d_model:,}, {measurement.dtype}; {measurement.tokens:,} tokens a call; {measurement.machine}"
     )
     ratio = info(
         "kv-tip-cost-ratio",
@@ -192,7 +192,7 @@ def measured(found: Measurement) -> Markup:
             name="times",
             class_="kv-table kv-cost-times",
         ),
-        *[element("p", note, class_="kv-caption") for note in found.notes],
+        *[element("p", note, class_="kv-caption") for note in measurement.notes],
         label="Times",
     )
 

@@ -120,14 +120,14 @@ def build(context: Context, pair: gr.Radio) -> None:
 
 def opening(folder: Path) -> Markup:
     """Return the initial content: the result stored with a pair's weights."""
-    found = readable_run(folder, ECHO)
-    if found is None:
+    stored = readable_run(folder, ECHO)
+    if stored is None:
         return empty(
             "No rate yet. Every string is continued in every prompt, by the paper’s sampler; "
             "models as small as these seldom repeat a whole string, so the longest piece is "
             "counted too."
         )
-    return echo_view(found.report, Markup(""), command=found.command)
+    return echo_view(stored.report, Markup(""), command=stored.command)
 
 
 def echo_view(
@@ -138,16 +138,16 @@ def echo_view(
     Args:
         command: the command that made it, if it was stored with the weights.
     """
-    found = report is not None and bool(report.runs)
+    has_runs = report is not None and bool(report.runs)
     return element(
         "div",
         bar,
-        element("p", _finding(report), class_="kv-finding", role="status") if found else "",
-        _table(report) if report and found else "",
-        _notes(report, timed=not command) if report and found else "",
-        _examples(report) if report and found and not running else "",
+        element("p", _finding(report), class_="kv-finding", role="status") if has_runs else "",
+        _table(report) if report and has_runs else "",
+        _notes(report, timed=not command) if report and has_runs else "",
+        _examples(report) if report and has_runs and not running else "",
         downloads("echo", report, echo_rows(report))
-        if report and found and not running and not command
+        if report and has_runs and not running and not command
         else "",
         made_by(command, "Measure the echo") if command else "",
         class_="kv-lab-result",

@@ -41,10 +41,10 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
 
     def inside_pairs(models: Predictor, asked: SurveySettings) -> Survey:
         stored = stored_run(context.folder(models.pair), STORED)
-        found = stored.report if stored else None
-        known = {arm.arm for arm in found.arms} if found else set()
-        if found and found.seed == asked.seed and known == set(models.arms):
-            return found
+        report = stored.report if stored else None
+        known = {arm.arm for arm in report.arms} if report else set()
+        if report and report.seed == asked.seed and known == set(models.arms):
+            return report
         return survey(models, load_pairs(), seed=asked.seed, progress=still_there())
 
     followed = of_pair(context.predictor, lambda models, asked: run(models, asked, still_there()))

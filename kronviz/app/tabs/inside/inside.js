@@ -27,7 +27,7 @@
 
   // ---- heads ----
   const mean = (rows) => rows[0].map((_, token) => rows.reduce((sum, row) => sum + row[token], 0) / rows.length);
-  const looking = (weights) => {
+  const weighted = (weights) => {
     if (head === "mean") return mean(weights.flat());
     const [block, one] = head.split(".").map(Number);
     const heads = weights[block - 1];
@@ -43,7 +43,7 @@
       select.value = head;
     }
     for (const look of page.querySelectorAll(".kv-ins-look")) {
-      const shares = looking(JSON.parse(look.dataset.weights));
+      const shares = weighted(JSON.parse(look.dataset.weights));
       [...look.querySelectorAll(".kv-ins-token")].forEach((token, index) => {
         token.style.setProperty("--w", shares[index].toFixed(3));
         token.querySelector("small").textContent = `${Math.round(shares[index] * 100)}`;

@@ -74,8 +74,8 @@ def build(context: Context) -> None:
     parts = [finding, details, *plots]
 
     def shown(pair: str | None) -> list[Any]:
-        found = _stored(context, pair)
-        return [status_line(_hint(found)), *_drawn(found)]
+        survey = _stored(context, pair)
+        return [status_line(_hint(survey)), *_drawn(survey)]
 
     again.connect(
         context.links,
@@ -89,9 +89,9 @@ def build(context: Context) -> None:
 
 def _stored(context: Context, pair: str | None) -> Survey | None:
     """Return the stored survey of the pair; ``None`` if it is of other models."""
-    found = readable_run(context.folder(pair), INSIDE)
+    stored = readable_run(context.folder(pair), INSIDE)
     arms = set(context.predictor(pair).arms)
-    return found.report if found and {arm.arm for arm in found.report.arms} == arms else None
+    return stored.report if stored and {arm.arm for arm in stored.report.arms} == arms else None
 
 
 def _measured(
@@ -99,7 +99,7 @@ def _measured(
 ) -> Iterator[list[Any]]:
     return measuring(
         lambda tell: survey(context.predictor(pair), load_pairs(), seed=SEED, progress=tell),
-        lambda found: [status_line(_ended(found)), *_drawn(found)],
+        lambda result: [status_line(_ended(result)), *_drawn(result)],
         "Patching every pair in each model",
         "Pairs patched",
         2 + len(PLACES),
@@ -107,35 +107,35 @@ def _measured(
     )
 
 
-def _drawn(found: Survey | None) -> list[Any]:
+def _drawn(result: Survey | None) -> list[Any]:
     return [
-        _finding(found),
-        _details(found),
-        *[figures.survey(found, place) for place in PLACES],
+        _finding(result),
+        _details(result),
+        *[figures.survey(result, place) for place in PLACES],
     ]
 
 
-def _hint(found: Survey | None) -> str:
-    if found is None:
+def _hint(result: Survey | None) -> str:
+    if result is None:
         return (
             "Patches 320 pairs in each model: a few minutes on two cores. “Stop” keeps what was "
             "read."
         )
-    return f"{found.used:,} pairs, measured once and stored with the weights."
+    return f"{result.used:,} pairs, measured once and stored with the weights."
 
 
-def _ended(found: Survey) -> str:
-    if found.done < found.asked:
-        return f"Stopped after {found.seconds:.1f} s: {found.done:,} of {found.asked:,} pairs."
-    return f"Took {found.seconds:.1f} s."
+def _ended(result: Survey) -> str:
+    if result.done < result.asked:
+        return f"Stopped after {result.seconds:.1f} s: {result.done:,} of {result.asked:,} pairs."
+    return f"Took {result.seconds:.1f} s."
 
 
-def _finding(found: Survey | None) -> Markup:
-    if found is None or not found.arms:
+def _finding(result: Survey | None) -> Markup:
+    if result is None or not result.arms:
         return element("p", "These models have not been measured yet.", class_="kv-finding")
-    said = [join([_half(arm), " in ", arm_name(arm.arm)]) for arm in found.arms]
+    said = [join([_half(arm), " in ", arm_name(arm.arm)]) for arm in result.arms]
     parts: list[object] = [
-        "Half of the damage has left the misspelled word ", listing(said), ". ", *_differ(found)
+        "Half of the damage has left the misspelled word ", listing(said), ". ", *_differ(result)
     ]  # fmt: skip
     return element("p", *parts, class_="kv-finding", role="status")
 
@@ -146,9 +146,9 @@ def _half(arm: ArmSurvey) -> str:
     return f"before block {below[0]}" if below else "after the last block"
 
 
-def _differ(found: Survey) -> Iterator[object]:
+def _differ(result: Survey) -> Iterator[object]:
     """Yield a sentence on whether the arms differ, at the block where they differ most."""
-    for index, difference in enumerate(found.differences):
+    for index, difference in enumerate(result.differences):
         shares = _shares(difference.places, "word")
         clear = [share for share in shares if share.low > 0 or share.high < 0]
         if index:
@@ -186,15 +186,15 @@ def _shares(places: tuple[PlaceShares, ...], name: str) -> tuple[Interval, ...]:
     return next(own.shares for own in places if own.place == name)
 
 
-def _details(found: Survey | None) -> Markup:
-    if found is None or not found.arms:
+def _details(result: Survey | None) -> Markup:
+    if result is None or not result.arms:
         return element("div")
-    blocks = max(len(own.shares) for arm in found.arms for own in arm.places)
+    blocks = max(len(own.shares) for arm in result.arms for own in arm.places)
     rows = []
-    named = [(arm_name(arm.arm), arm.places, False) for arm in found.arms]
+    named = [(arm_name(arm.arm), arm.places, False) for arm in result.arms]
     named += [
         (join([arm_name(own.arm), " − ", arm_name(own.other)]), own.places, True)
-        for own in found.differences
+        for own in result.differences
     ]
     for place, (title, _) in PLACES.items():
         for name, places, signed in named:
@@ -216,10 +216,10 @@ def _details(found: Survey | None) -> Markup:
                 ", ".join(f"{h.block}·{h.head} ({h.share * 100:.0f}%)" for h in arm.joining),
             ]
         )
-        for arm in found.arms
+        for arm in result.arms
         if arm.joining
     ]
-    command = f"python -m kronviz.probes inside-pairs --pair {found.pair} --seed {found.seed}"
+    command = f"python -m kronviz.probes inside-pairs --pair {result.pair} --seed {result.seed}"
     return element(
         "div",
         box(
@@ -237,14 +237,14 @@ def _details(found: Survey | None) -> Markup:
         ), ".") if joining else "",
         element(
             "p",
-            f"{found.used:,} of {found.asked:,} pairs count. A share is of the mean damage: ",
+            f"{result.used:,} of {result.asked:,} pairs count. A share is of the mean damage: ",
             "1 − Σ KL(clean ‖ patched) / Σ KL(clean ‖ misspelled). Pairs are resampled together "
             "for all models. ",
             "Reproduce with ",
             element("code", command),
             class_="kv-command",
         ),
-        downloads("inside-pairs", found, survey_rows(found)),
+        downloads("inside-pairs", result, survey_rows(result)),
         class_="kv-lay-page",
     )  # fmt: skip
 

@@ -216,15 +216,15 @@ class _Known:
         texts = [clean_text(text or "") for text in (clean, typo, answer)]
         key = (predictor.pair, *sorted(predictor.fingerprints.items()), *texts)
         with self._lock:
-            found = self._followed.get(key)
-        if found is None:
-            found = Followed(predictor, *texts)
+            result = self._followed.get(key)
+        if result is None:
+            result = Followed(predictor, *texts)
         with self._lock:
-            found = self._followed.setdefault(key, found)
+            result = self._followed.setdefault(key, result)
             self._followed.move_to_end(key)
             while len(self._followed) > KEPT:
                 self._followed.popitem(last=False)
-        return found
+        return result
 
 
 def _radio(fields: Fields[Shown], name: str, titles: dict[str, str]) -> gr.Radio:

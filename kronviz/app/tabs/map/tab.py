@@ -121,21 +121,21 @@ def build(context: Context) -> None:
     def compared(left: str, right: str, pair: str | None) -> Markup:
         predictor = context.predictor(pair)
         try:
-            found = [lookup.family_figures(predictor, name) for name in (left, right)]
+            figures = [lookup.family_figures(predictor, name) for name in (left, right)]
         except InputError as error:
             return alert(str(error), "kv-refused")
-        return view.figures(found, predictor.pair)
+        return view.figures(figures, predictor.pair)
 
     def place(words: str, left: str, right: str, pair: str | None) -> Markup:
         if not (words or "").strip():
             return element("div")
         try:
             predictor, listed = context.predictor(pair), _listed(words)
-            found = lookup.place_words(listed, predictor, left, right)
+            placement = lookup.place_words(listed, predictor, left, right)
             apart = lookup.distances(listed[: map_words.SHOWN], predictor, left, right)
         except InputError as error:
             return alert(str(error), "kv-refused")
-        return map_words.placed(found, apart)
+        return map_words.placed(placement, apart)
 
     def followed(word: str, words: str, *where: Any) -> tuple[Markup, ...]:
         return asked(word, *where), place(words, *where), compared(*where)
@@ -275,10 +275,10 @@ def _both_places(text: str) -> tuple[Any, str]:
 def _distances(context: Context) -> Any:
     def as_csv(words: str, left: str, right: str, pair: str | None) -> tuple[str, Markup]:
         try:
-            found = lookup.distances(_listed(words), context.predictor(pair), left, right)
+            distances = lookup.distances(_listed(words), context.predictor(pair), left, right)
         except InputError as error:
             return "", alert(str(error), "kv-refused")
-        return map_words.distances_csv(found), element("div")
+        return map_words.distances_csv(distances), element("div")
 
     return as_csv
 

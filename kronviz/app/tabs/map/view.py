@@ -186,14 +186,14 @@ def waiting() -> Markup:
     return element("div", element("p", "\u00a0", class_="kv-finding"), class_="kv-map-answer")
 
 
-def answer(found: LookUp) -> Markup:
+def answer(result: LookUp) -> Markup:
     """Return a word's neighbors in both spaces, with data for the marks on the maps."""
     return element(
         "section",
-        element("p", *_finding(found), class_="kv-finding"),
-        element("div", *[_near(side, found) for side in found.sides], class_="kv-map-nears"),
+        element("p", *_finding(result), class_="kv-finding"),
+        element("div", *[_near(side, result) for side in result.sides], class_="kv-map-nears"),
         class_="kv-map-answer",
-        data_answer=json.dumps(_marks(found), separators=(",", ":")),
+        data_answer=json.dumps(_marks(result), separators=(",", ":")),
     )
 
 
@@ -294,9 +294,9 @@ def shares_bar(shares: Shares) -> Markup:
     )
 
 
-def _finding(found: LookUp) -> list[object]:
-    parts: list[object] = ["Nearest to ", piece(bytes.fromhex(found.hex)), ": "]
-    for place, side in enumerate(found.sides):
+def _finding(result: LookUp) -> list[object]:
+    parts: list[object] = ["Nearest to ", piece(bytes.fromhex(result.hex)), ": "]
+    for place, side in enumerate(result.sides):
         near = [one for one in side.standing.neighbors if one.relation != "other"]
         asked = len(side.standing.neighbors)
         count = f"{len(near)} of {asked}" if near else f"none of {asked}"
@@ -309,7 +309,7 @@ def _finding(found: LookUp) -> list[object]:
     return [*parts, "."]
 
 
-def _near(side: Side, found: LookUp) -> Markup:
+def _near(side: Side, result: LookUp) -> Markup:
     standing = side.standing
     basis = BASES[standing.basis]
     if standing.basis == "token":
@@ -322,7 +322,7 @@ def _near(side: Side, found: LookUp) -> Markup:
     elif standing.kept is not None:
         kept = f"{standing.kept} of these {asked} are among its {asked} nearest in the picture"
     read: tuple[object, ...] = ()
-    if side.hex != found.hex:
+    if side.hex != result.hex:
         read = ("read as ", piece(bytes.fromhex(side.hex)), ", ")
     words = side.shares.words
     lit = "this word" if words == 1 else f"the {words} highlighted forms"
@@ -343,7 +343,7 @@ def _near(side: Side, found: LookUp) -> Markup:
             name=f"nearest in {side.arm}",
             class_="kv-near kv-map-near",
         ),
-        element("p", f"Nearest {found.k} of {lit}:", class_="kv-quiet"),
+        element("p", f"Nearest {result.k} of {lit}:", class_="kv-quiet"),
         shares_bar(side.shares),
         class_="kv-panel",
         data_arm=side.arm,
@@ -389,11 +389,11 @@ def _figure_cells(one: FamilyFigures | None) -> list[Markup]:
     ]
 
 
-def _marks(found: LookUp) -> dict[str, object]:
+def _marks(result: LookUp) -> dict[str, object]:
     """Return the browser's data for each map: the word, its family and its neighbors by id."""
     return {
-        "word": found.text,
-        "hex": found.hex,
+        "word": result.text,
+        "hex": result.hex,
         "sides": [
             {
                 "space": side.space,
@@ -403,7 +403,7 @@ def _marks(found: LookUp) -> dict[str, object]:
                 "family": [[one.id, one.relation] for one in side.family],
                 "near": [[one.id, one.similarity, one.relation] for one in side.standing.neighbors],
             }
-            for side in found.sides
+            for side in result.sides
         ],
     }
 

@@ -140,9 +140,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             if any("\n" in line for line in given.sentences):
                 raise InputError("Each of the sentences must be one line.")
             lines = "\n".join(given.sentences)
-            found = minimal_pairs.parse_pairs(lines, "sentences", minimal_pairs.MAX_ASKED)
+            pairs = minimal_pairs.parse_pairs(lines, "sentences", minimal_pairs.MAX_ASKED)
             return minimal_pairs.minimal_pairs(
-                models(pair), found, "sentences", seed=given.seed, progress=still_there()
+                models(pair), pairs, "sentences", seed=given.seed, progress=still_there()
             )
 
         return answer(ask, QUEUE)

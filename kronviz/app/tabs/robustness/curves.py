@@ -41,25 +41,25 @@ def sweep_opening(
     context: Context, models: str | None, metric: str
 ) -> tuple[go.Figure | None, Markup]:
     """Return the initial curves, stored with the weights."""
-    found = readable_run(context.folder(models), SWEEP)
-    if found is None:
+    stored = readable_run(context.folder(models), SWEEP)
+    if stored is None:
         return None, empty(
             "No curve yet. A sweep reads about 2,500 misspelled texts with each model; it can be "
             "cancelled at any time and keeps what it has."
         )
-    drawn = lab_sweep.sweep_view(found.report, metric, found.command)
-    return advantages(found.report, metric), drawn
+    drawn = lab_sweep.sweep_view(stored.report, metric, stored.command)
+    return advantages(stored.report, metric), drawn
 
 
 def recovery_opening(context: Context, models: str | None) -> tuple[go.Figure | None, Markup]:
     """Return the initial curve, stored with the weights."""
-    found = readable_run(context.folder(models), RECOVERY)
-    if found is None:
+    stored = readable_run(context.folder(models), RECOVERY)
+    if stored is None:
         return None, empty(
             f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
             "clean and misspelled, and compared at every token after the misspelling."
         )
-    return forgetting(found.report), lab_sweep.recovery_view(found.report, found.command)
+    return forgetting(stored.report), lab_sweep.recovery_view(stored.report, stored.command)
 
 
 def _changed(figure: go.Figure | None, drawn: Markup) -> tuple[gr.Plot, Markup]:

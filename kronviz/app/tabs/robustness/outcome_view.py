@@ -54,16 +54,16 @@ ANSWERS = {
 KINDS = {"synthetic": "slips of the keyboard", "human": "as people misspell"}
 
 
-def answers_view(found: Answers) -> Markup:
+def answers_view(answers: Answers) -> Markup:
     """Return the results for the right answers: a sentence and a table."""
-    first = found.row("typo_first")
+    first = answers.row("typo_first")
     shares = [
         join([marked(percent(arm.value.mean, 1)), " with ", arm_name(arm.arm)])
         for arm in first.arms
     ]
     medians = [
         join([arm_name(arm.arm), f" {written(arm.clean, 0)} → {written(arm.typo, 0)}"])
-        for arm in found.medians
+        for arm in answers.medians
     ]
     return element(
         "div",
@@ -75,7 +75,7 @@ def answers_view(found: Answers) -> Markup:
                     listing(shares),
                     ". ",
                     *_compared(
-                        found.row("typo_logprob_nats").differences,
+                        answers.row("typo_logprob_nats").differences,
                         "gives it more probability",
                         "Its probability does not differ, as far as these pairs can tell.",
                         larger_wins=True,
@@ -87,10 +87,10 @@ def answers_view(found: Answers) -> Markup:
         ),
         box(
             table(
-                f"The right answer, over the {found.pairs:,} pairs that have one: its first token, "
-                "after the clean and after the misspelled text.",
+                f"The right answer, over the {answers.pairs:,} pairs that have one: its first "
+                "token, after the clean and after the misspelled text.",
                 ["Measure", *_arm_titles([arm.arm for arm in first.arms], first.differences)],
-                [_answer_row(row) for row in found.rows],
+                [_answer_row(row) for row in answers.rows],
                 name="answers",
                 class_="kv-table kv-lab-table",
             ),
@@ -175,9 +175,9 @@ def _leads(arm: str, row: ContinuationRow) -> bool:
     )
 
 
-def minimal_view(found: MinimalPairs) -> Markup:
+def minimal_view(result: MinimalPairs) -> Markup:
     """Return how often the grammatical sentence is more probable: a sentence and a table."""
-    clean = found.rows[0]
+    clean = result.rows[0]
     arms = [arm.arm for arm in clean.arms]
     shares = [
         join([marked(percent(arm.accuracy.mean, 1)), " with ", arm_name(arm.arm)])
@@ -188,11 +188,11 @@ def minimal_view(found: MinimalPairs) -> Markup:
     )
     return element(
         "div",
-        problems(found.problems),
+        problems(result.problems),
         element(
             "p",
-            marked(f"Of {found.done:,} clean pairs the grammatical sentence is the more probable "),
-            "in ", listing(shares), ".",
+            marked(f"Of {result.done:,} clean pairs the grammatical sentence is the more "),
+            "probable in ", listing(shares), ".",
             *([" ", *compared] if compared else []),
             class_="kv-finding",
         ),
@@ -206,7 +206,7 @@ def minimal_view(found: MinimalPairs) -> Markup:
                     *_arm_titles(arms, clean.differences),
                     *[(arm_name(arm), "score, 95% interval") for arm in arms],
                 ],
-                [_minimal_row(row) for row in found.rows],
+                [_minimal_row(row) for row in result.rows],
                 name="minimal-pairs",
                 class_="kv-table kv-lab-table",
             ),

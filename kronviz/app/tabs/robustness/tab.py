@@ -161,8 +161,8 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             len(pairs.pairs),
         )
         for stage in stages:
-            found = stage.result or summarise(predictor, pairs, [], seed=number)
-            yield stage, robustness_view.pairs_view(found, running=stage.running)
+            report = stage.result or summarise(predictor, pairs, [], seed=number)
+            yield stage, robustness_view.pairs_view(report, running=stage.running)
 
     connect(runs, press, steps, [source, file, pair, *fields.controls], [shown])
     return {"source": source, **fields.named}, press.run
@@ -179,10 +179,10 @@ def _continuation(context: Context, pair: str | None) -> Markup:
 
 def _opening(context: Context, pair: str | None) -> Markup:
     """Return the initial content: the run stored with the pair's weights."""
-    found = readable_run(context.folder(pair))
-    if found is None:
+    stored = readable_run(context.folder(pair))
+    if stored is None:
         return robustness_view.pairs_view(None)
-    return robustness_view.pairs_view(found.report, command=found.command)
+    return robustness_view.pairs_view(stored.report, command=stored.command)
 
 
 def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
@@ -246,15 +246,15 @@ def _sentence_section(
     strip = html_part(first.strip, "kv-lab-strip")
 
     def answer(text: str, word: float, models: str | None) -> tuple[Any, ...]:
-        found = _words(context, text, word, models)
-        more = gr.Column(visible=found.part)
-        if found.last is None:
-            return found.words, found.strip, gr.skip(), more
+        drawn = _words(context, text, word, models)
+        more = gr.Column(visible=drawn.part)
+        if drawn.last is None:
+            return drawn.words, drawn.strip, gr.skip(), more
         # Set the value only if it must change, because the slider may have moved meanwhile.
-        slider = gr.update(maximum=found.last)
-        if word != found.chosen:
-            slider["value"] = found.chosen
-        return found.words, found.strip, slider, more
+        slider = gr.update(maximum=drawn.last)
+        if word != drawn.chosen:
+            slider["value"] = drawn.chosen
+        return drawn.words, drawn.strip, slider, more
 
     def steps(
         text: str, word: float, models: str | None, visitor: str
@@ -306,20 +306,20 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
     try:
         predictor = context.predictor(models)
         until = time.monotonic() + TYPING_S
-        found = sensitivity.sensitivity(
+        report = sensitivity.sensitivity(
             predictor, clean_text(text or ""), progress=lambda *_: time.monotonic() < until
         )
-        chosen = max(1, min(int(word or 1), len(found.words)))
+        chosen = max(1, min(int(word or 1), len(report.words)))
         strip = Markup("")
-        if found.words and found.words[chosen - 1].variants:
-            at = found.words[chosen - 1]
-            typo = found.text[: at.start] + at.variants[0] + found.text[at.end :]
-            strip = lab_words.strip_view(recovery.recovery_strip(predictor, found.text, typo))
+        if report.words and report.words[chosen - 1].variants:
+            at = report.words[chosen - 1]
+            typo = report.text[: at.start] + at.variants[0] + report.text[at.end :]
+            strip = lab_words.strip_view(recovery.recovery_strip(predictor, report.text, typo))
     except InputError as error:
         return _Words(refused(str(error)), Markup(""))
-    words = lab_words.words_view(found, chosen - 1)
-    left = found.measured < len(found.words)
-    return _Words(words, strip, max(len(found.words), 2), chosen, left)
+    words = lab_words.words_view(report, chosen - 1)
+    left = report.measured < len(report.words)
+    return _Words(words, strip, max(len(report.words), 2), chosen, left)
 
 
 def _given(chosen: str, path: str | None, asked: MisspellingSettings) -> PairSet:

@@ -111,8 +111,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             if asked.model and pair:
                 raise InputError("Give a model or a pair of models, not both.")
             if asked.model:
-                found = fetch(asked.model, asked.tensor, progress=wanted)
-                source, given = found.name, (found.table, found.tokens)
+                fetched = fetch(asked.model, asked.tensor, progress=wanted)
+                source, given = fetched.name, (fetched.table, fetched.tokens)
             else:
                 refuse_idle(asked, ["tensor"], "a model")
                 predictor = models(pair)

@@ -155,8 +155,8 @@ def build(context: Context) -> None:
         key = (chosen, *key, asked)
         own = chosen == OURS
         shelf = None if own else Place(context.shelf, visitor.rpartition("/")[2])
-        for stage, found in measured(runs, visitor, key, read, asked, shelf):
-            yield stage, *_pictures(found.report), report_view(*found)
+        for stage, state in measured(runs, visitor, key, read, asked, shelf):
+            yield stage, *_pictures(state.report), report_view(*state)
 
     inputs = [source, vectors, tokens, pair, *fields.controls]
     connect(runs, press, steps, inputs, [maps, *plots, caption, shown])
@@ -173,14 +173,14 @@ def build(context: Context) -> None:
 def _opening(context: Context) -> Markup:
     """Return the initial content: the stored report of the page's own table."""
     try:
-        found = stored_table(context.folder())
+        stored = stored_table(context.folder())
     except CheckpointError:
-        found = None
-    if found is None:
+        stored = None
+    if stored is None:
         return report_view(None)
-    code = element("code", found.command)
+    code = element("code", stored.command)
     note = ["Measured once and stored with the weights: ", code, ". “Measure” runs it again."]
-    return report_view(found.report, note=join(note))
+    return report_view(stored.report, note=join(note))
 
 
 class Place(NamedTuple):
@@ -190,7 +190,7 @@ class Place(NamedTuple):
     session: str
 
 
-class Found(NamedTuple):
+class State(NamedTuple):
     """The results of a run so far; see `report_view`."""
 
     report: CrossModelReport | None = None
@@ -206,7 +206,7 @@ def measured(
     read: Source,
     asked: TableSettings,
     place: Place | None = None,
-) -> Iterator[tuple[Stage[CrossModelReport], Found]]:
+) -> Iterator[tuple[Stage[CrossModelReport], State]]:
     """Yield the probe's stages: the report as soon as there is one, and the current activity.
 
     Args:
@@ -217,10 +217,10 @@ def measured(
         report = known[0]
         yield (
             Stage(report, 1, 1, False),
-            Found(report, table=place and place.shelf.of(place.session)),
+            State(report, table=place and place.shelf.of(place.session)),
         )
         return
-    found = Found()
+    state = State()
     table: tuple[str, VectorTable, TokenList] | None = None
     probe: TableProbe | None = None
 
@@ -242,7 +242,7 @@ def measured(
 
     def figured(tell: Progress) -> CrossModelReport:
         assert probe is not None
-        return probe.figures(tell, found.report)
+        return probe.figures(tell, state.report)
 
     def spaces(tell: Progress) -> OwnModel:
         assert table is not None
@@ -250,8 +250,8 @@ def measured(
 
     def mapped(tell: Progress) -> CrossModelReport:
         assert probe is not None
-        assert found.report is not None
-        return probe.lay_out(found.report, asked.map_tokens, tell)
+        assert state.report is not None
+        return probe.lay_out(state.report, asked.map_tokens, tell)
 
     tasks: list[tuple[str, Callable[..., Any]]] = [
         ("Reading the table …", read),
@@ -263,33 +263,33 @@ def measured(
     if asked.map_tokens:
         tasks.append(("Laying out a picture …", mapped))
     for words, task in tasks:
-        found = found._replace(doing=share_bar(words, 0.0))
-        yield Stage(None, 0, 1, True), found
+        state = state._replace(doing=share_bar(words, 0.0))
+        yield Stage(None, 0, 1, True), state
         try:
             for told in watched(task, stopped):
                 if isinstance(told, Step):
-                    found = found._replace(doing=share_bar(words, told.share))
-                    yield Stage(None, 0, 1, True), found
+                    state = state._replace(doing=share_bar(words, told.share))
+                    yield Stage(None, 0, 1, True), state
                 elif isinstance(told, CrossModelReport):
-                    found = found._replace(report=told)
+                    state = state._replace(report=told)
                 elif isinstance(told, OwnModel) and place:
                     place.shelf.put(place.session, told)
-                    found = found._replace(table=told)
+                    state = state._replace(table=told)
                 elif told is not None:
                     table = told
         except (GeneratorExit, InputError):
             raise
         except BaseException:
-            yield Stage(None, 0, 1, False), found._replace(doing="")
+            yield Stage(None, 0, 1, False), state._replace(doing="")
             raise
         if stopped():
             runs.begin(visitor)
-            note = STOPPED if found.report else EMPTY
-            yield Stage(None, 0, 1, False), found._replace(doing="", note=note)
+            note = STOPPED if state.report else EMPTY
+            yield Stage(None, 0, 1, False), state._replace(doing="", note=note)
             return
-    assert found.report is not None
-    runs.keep(key, (found.report, found.table.key if found.table else ""))
-    yield Stage(found.report, 1, 1, False), found._replace(doing="")
+    assert state.report is not None
+    runs.keep(key, (state.report, state.table.key if state.table else ""))
+    yield Stage(state.report, 1, 1, False), state._replace(doing="")
 
 
 def _pictures(report: CrossModelReport | None) -> tuple[Any, ...]:
@@ -309,8 +309,8 @@ def _ours(predictor: Predictor) -> Source:
 
 def _hub(model: str, tensor: str) -> Source:
     def read(tell: Progress) -> tuple[str, VectorTable, TokenList]:
-        found = fetch(model, tensor, progress=tell)
-        return found.name, found.table, found.tokens
+        fetched = fetch(model, tensor, progress=tell)
+        return fetched.name, fetched.table, fetched.tokens
 
     return read
 
