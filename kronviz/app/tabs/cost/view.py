@@ -172,7 +172,8 @@ def measured(measurement: Measurement) -> Markup:
         )
     where = (
         f"{measurement.n_vocab:,} tokens, P = {measurement.pos_dim}, "
-        f"width {measurement.d_model:,}, {measurement.dtype}; {measurement.tokens:,} tokens a call; {measurement.machine}"
+        f"width {measurement.d_model:,}, {measurement.dtype}; "
+        f"{measurement.tokens:,} tokens a call; {measurement.machine}"
     )
     ratio = info(
         "kv-tip-cost-ratio",
