@@ -18,6 +18,7 @@ from test_html import read
 from kronviz.app.components.spelling_test import all_pairs
 from kronviz.app.context import Context, load_context
 from kronviz.app.tabs.arms.view import longer_run
+from kronviz.app.tabs.layers.tab import _table
 from kronviz.app.tabs.map.tab import _choices
 from kronviz.app.tabs.robustness.view import pairs_view
 from kronviz.app.tabs.training.view import figures, headline
@@ -27,6 +28,7 @@ from kronviz.figures.robustness import advantages
 from kronviz.figures.training import losses
 from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.store import map_file, read_map
+from kronviz.paths import CHECKPOINTS
 from kronviz.probes import stored_runs as module
 from kronviz.probes.continuation import SETS, continuation
 from kronviz.probes.intervals import Interval
@@ -148,6 +150,13 @@ def test_a_sweep_draws_it_beside_kron(context: Context) -> None:
             point = next(p for p in found.points if KINDS[p.kind].label == kind)
             arms = [arm.value.mean for arm in point.metric("kl_nats").arms]
             assert x == pytest.approx(arms[0] - arms[place])
+
+
+def test_what_ships_has_its_rows_in_layers() -> None:
+    found = module.stored_run(CHECKPOINTS / "tiny+ngram-words", module.LAYERS)
+    assert found is not None
+    table = re.sub(r"<[^>]+>", "", str(_table(found.report)))
+    assert table.count("ngram-words, ours") == 3
 
 
 def _losses(stored: StoredContinuation, lead: float) -> StoredContinuation:

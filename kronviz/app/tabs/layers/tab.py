@@ -246,23 +246,26 @@ def _table(report: LayerReport | None) -> Markup:
     titles = ["Share of the ten nearest", "", *blocks]
     rows = []
     for share, title, explanation in _SHARES:
-        found: list[tuple[Markup, list[str], bool]] = []
-        for arm in figures.ARMS:
+        lines: list[tuple[Markup, list[str], bool]] = []
+        for arm in dict.fromkeys(
+            (*figures.ARMS, *(own.arm for own in (report.arms if report else ())))
+        ):
             if report and (ours := report.arm(arm)) and ours.depths:
                 values = [f"{getattr(at, share):.3f}" for at in ours.depths]
                 values += ["–"] * (depths - len(values))
-                found.append((join([arm_name(arm), ", ours"]), values, False))
-            theirs = [figure.text for figure in LAYERS[share][arm]]
-            theirs += ["–"] * (depths - len(theirs))
-            found.append((join([arm_name(arm), ", the paper’s"]), theirs, True))
+                lines.append((join([arm_name(arm), ", ours"]), values, False))
+            if arm in LAYERS[share]:
+                theirs = [figure.text for figure in LAYERS[share][arm]]
+                theirs += ["–"] * (depths - len(theirs))
+                lines.append((join([arm_name(arm), ", the paper’s"]), theirs, True))
         label = element(
             "th",
             title,
             info(f"kv-tip-lay-{share}", title, explanation),
             scope="rowgroup",
-            rowspan=len(found),
+            rowspan=len(lines),
         )
-        rows += [_row(label if place == 0 else Markup(""), *row) for place, row in enumerate(found)]
+        rows += [_row(label if place == 0 else Markup(""), *row) for place, row in enumerate(lines)]
     return box(
         table("The same as numbers", titles, rows, class_="kv-table kv-lay-numbers"),
         label="All measures as numbers",
