@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
 
 # Before torch is imported: the models are small, and beside a browser and servers threads that wait
 # for each other cost more than they save.
@@ -10,13 +17,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Triton, which torch may import, reads this once: without a GPU its kernels are interpreted.
 os.environ.setdefault("TRITON_INTERPRET", "0" if os.path.exists("/dev/nvidia0") else "1")
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pytest
-from hypothesis import settings
+# Each process of the tests has an upload folder of its own, so that tests which count the files in
+# it do not see those of another process or of an app that runs beside them.
+OWN = tempfile.TemporaryDirectory(prefix="kronviz-tests-")
+os.environ["GRADIO_TEMP_DIR"] = OWN.name
+# No test speaks HTTPS, and each HTTP client would read all certificates for 20 ms.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = OWN.name
 
 # The package is imported where it is needed: the process that deals the tests out runs none.
 if TYPE_CHECKING:
