@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from kronviz.figures.palette import NEUTRALS, SANS
+from kronviz.figures.palette import NEUTRALS, SANS, arm_colour
 from kronviz.probes.intervals import Interval
 
 SMALL = 12
@@ -52,6 +52,18 @@ def error_bars(
     }
 
 
+def name_line(figure: go.Figure, arm: str, x: float, y: float, **place: Any) -> None:
+    """Write an arm's name in its colour to the right of a point of its line.
+
+    Args:
+        place: further fields of the annotation, for example ``xshift`` in pixels.
+    """
+    figure.add_annotation(
+        x=x, y=y, text=f"<b>{arm}</b>", showarrow=False, xanchor="left",
+        font={"color": arm_colour(arm).light, "size": SMALL}, **place,
+    )  # fmt: skip
+
+
 def with_legend(figure: go.Figure) -> go.Figure:
     """Show the legend above the chart, in as many rows as it needs."""
     figure.update_layout(
@@ -71,32 +83,36 @@ def plain_chart(
         right, below: margins in pixels; the one below holds the ticks and the title.
     """
     muted = NEUTRALS["muted"].light
-    font: dict[str, Any] = {"family": SANS, "size": SMALL, "color": NEUTRALS["ink"].light}
-    axis: dict[str, Any] = {
-        "showline": False,
-        "zeroline": False,
-        "gridcolor": NEUTRALS["line"].light,
-        "tickfont": {"size": SMALL, "color": muted},
-        "fixedrange": True,
-    }
-    title_font = {"size": SMALL, "color": muted}
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 56, "r": right, "t": 12, "b": below},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font=font,
-        showlegend=False,
-        hovermode="x unified",
-        hoverlabel={
+    font = {"family": SANS, "size": SMALL, "color": NEUTRALS["ink"].light}
+
+    def axis(title: str) -> dict[str, Any]:
+        small = {"size": SMALL, "color": muted}
+        return {
+            "showline": False,
+            "zeroline": False,
+            "gridcolor": NEUTRALS["line"].light,
+            "tickfont": small,
+            "fixedrange": True,
+            "title": {"text": title, "font": small, "standoff": 8},
+        }
+
+    # All at once: each update of a figure takes as long again.
+    layout = {
+        "template": "none",
+        "height": height,
+        "margin": {"l": 56, "r": right, "t": 12, "b": below},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": font,
+        "showlegend": False,
+        "hovermode": "x unified",
+        "hoverlabel": {
             "bgcolor": NEUTRALS["surface"].light,
             "bordercolor": NEUTRALS["edge"].light,
             "font": font,
         },
-        dragmode=False,
-    )
-    figure.update_xaxes(**axis, title={"text": x_title, "font": title_font, "standoff": 8})
-    figure.update_yaxes(**axis, title={"text": y_title, "font": title_font, "standoff": 8})
-    return figure
+        "dragmode": False,
+        "xaxis": axis(x_title),
+        "yaxis": axis(y_title),
+    }
+    return go.Figure(layout=layout)

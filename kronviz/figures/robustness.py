@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import SMALL, error_bars, plain_chart
+from kronviz.figures.axes import SMALL, error_bars, name_line, plain_chart
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.intervals import Interval
 from kronviz.probes.recovery import Recovery
@@ -135,16 +135,7 @@ def forgetting(result: Recovery) -> go.Figure:
             ((a.kl_nats.mean, a.arm) for a in result.points[0].arms), key=lambda end: -end[0]
         )
         for place, (y, arm) in enumerate(ends):
-            figure.add_annotation(
-                x=0,
-                y=y,
-                text=f"<b>{arm}</b>",
-                showarrow=False,
-                xanchor="left",
-                xshift=10,
-                yshift=8 * (len(ends) - 1) - 16 * place,
-                font={"color": arm_colour(arm).light, "size": 12},
-            )
+            name_line(figure, arm, 0, y, xshift=10, yshift=8 * (len(ends) - 1) - 16 * place)
     figure.update_xaxes(title_text="tokens after the misspelling", dtick=4)
     figure.update_yaxes(title_text="KL(clean ‖ misspelled), nats", rangemode="tozero")
     return figure

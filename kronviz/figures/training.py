@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from kronviz.figures.axes import error_bars, not_yet, plain_chart, with_legend
+from kronviz.figures.axes import error_bars, name_line, not_yet, plain_chart, with_legend
 from kronviz.figures.palette import NEUTRALS, arm_colour
 from kronviz.probes.intervals import Interval
 from kronviz.probes.rarity import names
@@ -172,17 +172,8 @@ def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> N
     figure.update_layout(margin_r=20 + 8 * max((len(arm) for arm, _, _ in ends), default=3))
     anchors = ["bottom", *["middle"] * (len(order) - 2), "top"]
     for (arm, x, y), anchor in zip(order, anchors, strict=False):
-        figure.add_annotation(
-            x=x,
-            y=y,
-            text=f"<b>{arm}</b>",
-            showarrow=False,
-            xanchor="left",
-            xshift=4,
-            yanchor=anchor,
-            yshift={"bottom": -6, "top": 6}.get(anchor, 0),
-            font={"color": arm_colour(arm).light, "size": 12},
-        )
+        shift = {"bottom": -6, "top": 6}.get(anchor, 0)
+        name_line(figure, arm, x, y, xshift=4, yanchor=anchor, yshift=shift)
 
 
 def _dash(curve: TrainingCurve) -> str:
