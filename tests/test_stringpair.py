@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_codec import PUBLISHED
 
 from kronviz import codec
 from kronviz.predictor import InputError, Predictor
@@ -15,13 +16,7 @@ from kronviz.results import from_json, to_json
 
 
 def test_similarities_of_the_paper() -> None:
-    for first, second, cosine in (
-        ("compute", "commute", 0.857),
-        ("nation", "ration", 0.833),
-        ("run", "runs", 0.866),
-        ("code", "codes", 0.894),
-        ("run", " run", 0.0),
-    ):
+    for first, second, cosine in PUBLISHED:
         assert round(compare_strings(first, second).code_cosine, 3) == cosine
 
 

@@ -10,6 +10,8 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from test_byteview import STRINGS
+from test_codec import PUBLISHED
 from test_html import read
 
 from kronviz.app.context import Context, load_context
@@ -25,16 +27,6 @@ from kronviz.probes.collisions import collisions
 from kronviz.probes.editwalk import EDIT_KINDS, edit_walk
 from kronviz.probes.stringpair import compare_strings
 from kronviz.results import to_dict
-
-SEVEN = (
-    "run",
-    " run",
-    "naïve",
-    "नमस्ते",
-    "👩‍🚀",
-    "\x07",
-    "A string of sixty bytes, all of them letters or blanks, so so",
-)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +45,7 @@ def tags(markup: str, class_: str) -> list[dict[str, Any]]:
 
 def test_the_grid_has_the_cells_of_the_string(small_predictor: Predictor) -> None:
     for pos_dim in (8, 16, 32):
-        for text in SEVEN:
+        for text in STRINGS:
             found = encode(text, small_predictor, pos_dim=pos_dim)
             shown = bytes_grid.view(found)
             lit = {(cell["data-position"], cell["data-byte"]) for cell in tags(shown, "kv-lit")}
@@ -124,13 +116,7 @@ def test_endpoints_give_the_same_results_as_python(
 
 
 def test_the_pairs_of_the_paper_by_api(client: Client) -> None:
-    for first, second, cosine in (
-        ("compute", "commute", 0.857),
-        ("nation", "ration", 0.833),
-        ("run", "runs", 0.866),
-        ("code", "codes", 0.894),
-        ("run", " run", 0.0),
-    ):
+    for first, second, cosine in PUBLISHED:
         found = client.predict(first, second, api_name="/similarity")
         assert round(found["code_cosine"], 3) == cosine
 
