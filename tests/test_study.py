@@ -90,6 +90,10 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
         (folder / "toy" / f"bpe-muon-0.002-600-s{seed}.json").unlink()
     (study,) = studies(folder)
     assert "clear of 0. With fewer seeds: bpe." in verdict(study)
+    # Validation losses of three seeds do not settle what passages of two say.
+    (folder / "toy" / "ngram-muon-0.002-600-s3.npy").unlink()
+    (study,) = studies(folder)
+    assert "2 of 3 seeds: not settled" in verdict(study)
     for seed in (2, 3):
         (folder / "toy" / f"ngram-muon-0.002-600-s{seed}.json").unlink()
     (study,) = studies(folder)

@@ -60,11 +60,13 @@ class Measured:
         condition: as `kronviz.passages.Condition` writes itself.
         nats: mean over passages and seeds.
         difference: arm − table, passage by passage; ``None`` for the table itself.
+        seeds: number of seeds that the difference averages over, for the table that `nats` does.
     """
 
     condition: str
     nats: Interval
     difference: Interval | None
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -245,8 +247,9 @@ def studies(folder: Path = STUDIES) -> list[Study]:
 
 
 def _seeds(study: Study) -> int:
-    """Return with how many seeds both the best arm and the table have run."""
-    return min(len(arm.seeds) for arm in (study.arms[0], study.arm(study.table)) if arm)
+    """Return with how many seeds both the best arm and the table have run and been measured."""
+    both = [arm for arm in (study.arms[0], study.arm(study.table)) if arm]
+    return min(n for arm in both for n in (len(arm.seeds), *(m.seeds for m in arm.measured)))
 
 
 def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
@@ -470,17 +473,21 @@ def _conditions(
         return np.stack([np.atleast_2d(losses[row]).mean(0) for row in rows.values()], 1)
 
     own = {arm: columns(list(runs.values())) for arm, runs in measured.items() if runs}
-    apart = {}
+    apart, seeds = {}, {arm: len(runs) for arm, runs in measured.items()}
     for arm in own.keys() - {table}:
         if both := sorted(measured[arm].keys() & measured.get(table, {}).keys()):
             apart[arm] = columns([measured[arm][seed] - measured[table][seed] for seed in both])
+            seeds[arm] = len(both)
     if not own:
         return {}
     # From one call for all arms, because drawing the passages takes longest.
     drawn = iter(bootstrap_intervals(np.hstack([*own.values(), *apart.values()]), seed=0))
     nats, gaps = ({arm: tuple(islice(drawn, len(rows))) for arm in part} for part in (own, apart))
     none = (None,) * len(rows)
-    return {arm: tuple(map(Measured, rows, nats[arm], gaps.get(arm, none))) for arm in own}
+    return {
+        arm: tuple(map(Measured, rows, nats[arm], gaps.get(arm, none), [seeds[arm]] * len(rows)))
+        for arm in own
+    }
 
 
 def _measured(runs: dict[int, tuple[Path, dict[str, Any]]]) -> dict[int, NDArray[np.float64]]:
