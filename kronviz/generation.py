@@ -77,7 +77,7 @@ class GenerationSettings(Sampler):
 
     @property
     def sampler(self) -> Sampler:
-        """The sampler alone."""
+        """Return the sampler alone."""
         return Sampler(*(getattr(self, each.name) for each in fields(Sampler)))
 
 

@@ -215,7 +215,7 @@ class GPT(nn.Module):
 
     @property
     def reads_context(self) -> bool:
-        """Whether a token's vector depends on the tokens before it."""
+        """Return whether a token's vector depends on the tokens before it."""
         return hasattr(self.wte, "in_context")
 
     def embed(

@@ -44,7 +44,7 @@ class Step:
 
     @property
     def share(self) -> float:
-        """The share done, 0 to 1."""
+        """Return the share done, 0 to 1."""
         return self.done / self.total if self.total else 0.0
 
 

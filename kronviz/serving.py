@@ -138,7 +138,7 @@ class Comparisons:
 
     @property
     def ahead(self) -> int:
-        """The number of questions that would be read before a new one."""
+        """Return the number of questions that would be read before a new one."""
         return len(self._queue) + self._reading
 
     def _admit(self) -> None:

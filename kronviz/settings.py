@@ -101,7 +101,7 @@ class CodeSettings:
 
     @property
     def positions(self) -> int | None:
-        """``pos_dim``, or ``None`` for the trained model's."""
+        """Return ``pos_dim``, or ``None`` for the trained model's."""
         return self.pos_dim or None
 
 

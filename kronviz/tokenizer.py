@@ -179,7 +179,7 @@ class Tokenizer(TokenSet):
 
     @functools.cached_property
     def vocabulary(self) -> TokenBytes:  # type: ignore[override]
-        """The bytes of every id. Unused ids have no bytes."""
+        """Return the bytes of every id. Unused ids have no bytes."""
 
         def bytes_of(token_id: int) -> bytes:
             try:

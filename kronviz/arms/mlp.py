@@ -43,7 +43,7 @@ class TwoLayerKronecker(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The first matrix, ``(D, D)``."""
+        """Return the first matrix, ``(D, D)``."""
         return self.first.weight
 
     def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:

@@ -66,7 +66,7 @@ class Space:
 
     @property
     def coded(self) -> bool:
-        """Whether it is the raw, untrained code."""
+        """Return whether it is the raw, untrained code."""
         return self.name.startswith(("code", TABLE_CODE))
 
 
@@ -258,7 +258,7 @@ class OwnModel:
 
     @property
     def spaces(self) -> tuple[str, str]:
-        """The names of the spaces of its rows and of its code."""
+        """Return the names of the spaces of its rows and of its code."""
         return TABLE + self.key, TABLE_CODE + self.key
 
 

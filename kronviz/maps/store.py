@@ -90,7 +90,7 @@ class Map:
 
     @property
     def unit(self) -> NDArray[np.float32]:
-        """Coordinates from 0 to 1: float32, shape ``(n, 2)``."""
+        """Return coordinates from 0 to 1: float32, shape ``(n, 2)``."""
         return self.points.astype(np.float32) / np.float32(STEPS)
 
 

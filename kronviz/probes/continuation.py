@@ -170,7 +170,7 @@ class ContinuationSettings:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The settings as arguments of `continuation_of`."""
+        """Return the settings as arguments of `continuation_of`."""
         return {
             "count": self.count,
             "context": self.context,

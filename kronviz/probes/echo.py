@@ -196,7 +196,7 @@ class EchoPlan:
 
     @property
     def strings(self) -> tuple[str, ...]:
-        """The strings to try."""
+        """Return the strings to try."""
         return tuple(dict.fromkeys(string for string, _, _ in self.cases))
 
     @property

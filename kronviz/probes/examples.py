@@ -55,7 +55,7 @@ class Examples:
 
     @property
     def rule(self) -> str:
-        """The rule with this run's numbers."""
+        """Return the rule with this run's numbers."""
         mean = f"{self.mean_nats:+.2f}".replace("-", "−")
         return RULE.format(candidates=self.candidates, pairs=self.pairs, mean=mean)
 

@@ -50,7 +50,7 @@ class KronvizLM(TemplateLM):
 
     @property
     def eot_token_id(self) -> int:
-        """Id of the token that takes the place of an empty context."""
+        """Return the id of the token that takes the place of an empty context."""
         return self.tokens.eot_id
 
     @property

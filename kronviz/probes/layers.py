@@ -134,7 +134,7 @@ class LayerReport:
 
     @property
     def depths(self) -> int:
-        """How many depths were read: the input, and after each block."""
+        """Return how many depths were read: the input, and after each block."""
         series = [
             part for arm in self.arms for part in (arm.depths, *(p.cosines for p in arm.pairs))
         ]
@@ -224,7 +224,7 @@ class _Reading:
 
     @property
     def whole(self) -> bool:
-        """Whether every depth of every arm was read."""
+        """Return whether every depth of every arm was read."""
         return self._depths_read > max(self._blocks.values())
 
     def report(self, started: float) -> LayerReport:

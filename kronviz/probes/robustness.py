@@ -65,18 +65,18 @@ class MetricRow:
 
     @property
     def pairs(self) -> int:
-        """How many pairs both arms were compared on."""
+        """Return how many pairs both arms were compared on."""
         return self.kron_wins + self.ties + self.bpe_wins
 
     @property
     def differences(self) -> tuple[Difference, ...]:
-        """The difference of every two arms, that of the paper's two first."""
+        """Return the difference of every two arms, that of the paper's two first."""
         paper = (Difference("kron", "bpe", self.difference),) if self.difference else ()
         return paper + self.further
 
     @property
     def steadier(self) -> str | None:
-        """The arm that is steadier than every other by an interval that excludes 0.
+        """Return the arm that is steadier than every other by an interval that excludes 0.
 
         ``None`` if there is none, an arm is missing or there are fewer than `FEWEST` pairs.
         """

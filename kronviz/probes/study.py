@@ -142,7 +142,7 @@ class ArmResult:
 
     @property
     def difference(self) -> Interval | None:
-        """The mean of `gaps`, with its 95% t-interval if there are two or more."""
+        """Return the mean of `gaps`, with its 95% t-interval if there are two or more."""
         return _over_seeds(self.gaps)
 
     def at(self, condition: str) -> Measured | None:

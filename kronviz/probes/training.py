@@ -120,7 +120,7 @@ class TrainingEvidence:
 
     @property
     def further(self) -> tuple[TrainingCurve, ...]:
-        """The curves of arms other than the pair's two."""
+        """Return the curves of arms other than the pair's two."""
         return tuple(curve for curve in self.curves if curve.arm not in PAIR)
 
     def curve(self, arm: str) -> TrainingCurve | None:

@@ -52,7 +52,7 @@ class Run:
 
     @property
     def settings(self) -> TrainConfig:
-        """The configuration with its overrides."""
+        """Return the configuration with its overrides."""
         return load_config(self.config, list(self.overrides))
 
     @property

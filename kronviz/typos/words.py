@@ -43,7 +43,7 @@ class Word(NamedTuple):
 
     @property
     def is_content(self) -> bool:
-        """Whether the word carries meaning, and so is misspelled first."""
+        """Return whether the word carries meaning, and so is misspelled first."""
         return len(self.letters) >= 3 and self.text.lower() not in FUNCTION_WORDS
 
 

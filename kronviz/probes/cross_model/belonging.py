@@ -44,7 +44,7 @@ class Belonging:
 
     @property
     def doubtful(self) -> bool:
-        """Whether related tokens are no closer than chance."""
+        """Return whether related tokens are no closer than chance."""
         return self.errors < THRESHOLD
 
 

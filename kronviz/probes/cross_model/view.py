@@ -52,17 +52,17 @@ class View:
 
     @cached_property
     def spelling(self) -> Lexicon:
-        """The words among the tokens."""
+        """Return the words among the tokens."""
         return lexicon(self.tokens, self.ids.tolist())
 
     @cached_property
     def mean(self) -> NDArray[np.float64]:
-        """The mean row."""
+        """Return the mean row."""
         return mean_row(self.table.vectors, self.ids)
 
     @cached_property
     def codes(self) -> CodeTable:
-        """The byte codes."""
+        """Return the byte codes."""
         return CodeTable.of(TokenBytes.of(self.data), self.pos_dim)
 
     @cached_property

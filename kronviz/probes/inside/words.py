@@ -43,7 +43,7 @@ class AlignedWord:
 
     @property
     def matched(self) -> tuple[tuple[int, int], ...]:
-        """Corresponding tokens, clean and misspelled, matched from the word's end.
+        """Return the corresponding tokens, clean and misspelled, matched from the word's end.
 
         The last token on each side has read the whole word. If one side has more tokens, its first
         ones have no counterpart.
