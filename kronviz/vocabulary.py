@@ -242,7 +242,7 @@ def _slow_decoder(tokenizer: Any) -> Callable[[str], bytes]:
         return functools.partial(plain, prefix="##")
 
     def decode(piece: str) -> bytes:
-        # What a third piece adds to two: at the ends of a text, marks and spaces are special.
+        # Take what a third piece adds to two: marks and spaces are special at the ends of a text.
         twice, thrice = (tokenizer.convert_tokens_to_string([piece] * n) for n in (2, 3))
         added = thrice.removeprefix(twice) if thrice.startswith(twice) else None
         return (added or thrice.removesuffix(twice)).encode(errors="replace")

@@ -138,12 +138,12 @@ def words_so_far(ids: Tensor, tokens: Tokens, *, with_pairs: bool) -> Words:
     continues = torch.zeros_like(enters)
     continues[:, 1:] = enters[:, 1:] & leaves[:, :-1]
 
-    # The texts' bytes: of every token at most the last `LONGEST`, which is all that is read.
+    # The texts' bytes: the last `LONGEST` of each token, because no more are read.
     lengths = lengths.clamp(max=LONGEST)
     ends = lengths.cumsum(1)
     texts = _packed(data, stops - lengths, lengths, ends - lengths, time * LONGEST)
 
-    # The words so far: from the latest token that continues none.
+    # The words so far, each from the latest token that does not continue a word.
     firsts = torch.where(continues, 0, ends - lengths).cummax(1).values
     row = torch.arange(batch, device=device)[:, None]
     steps = torch.arange(time, device=device)
@@ -211,7 +211,7 @@ def _packed(data: Tensor, sources: Tensor, sizes: Tensor, targets: Tensor, room:
     steps = torch.arange(LONGEST, device=data.device)
     inside = steps < sizes[..., None]
     read = data[(sources[..., None] + steps).clamp(0, data.numel() - 1)]
-    # What lies outside its slice is written to an extra place at the end.
+    # Bytes outside their slice are written to an extra place at the end.
     place = torch.where(inside, targets[..., None] + steps, room)
     packed = data.new_zeros(len(sizes), room + 1).scatter_(1, place.flatten(1), read.flatten(1))
     return packed[:, :room]

@@ -39,7 +39,7 @@ from kronviz.ngrams import BEGIN, END, MIX, OFFSET, PRIME
 
 log = logging.getLogger(__name__)
 Loop = Callable[..., Any]
-# Typed for mypy: what it decorates is called from compiled loops only.
+# Annotated for mypy alone: only compiled loops call the decorated functions.
 step: Callable[[Callable[..., Any]], Any] = intrinsic
 VECTOR = 64
 """Bytes of a vector. LLVM splits it where the processor's vectors are shorter."""

@@ -49,8 +49,8 @@
     setTimeout(() => press(60), 300);
   };
   document.addEventListener("click", (event) => {
-    const found = buttons[event.target.closest?.("button[id]")?.id];
-    if (found && event.isTrusted) put({ tab: found.tab, [`${found.tab}.run`]: found.name });
+    const pressed = buttons[event.target.closest?.("button[id]")?.id];
+    if (pressed && event.isTrusted) put({ tab: pressed.tab, [`${pressed.tab}.run`]: pressed.name });
   });
 
   window.kronvizLinks = { write, read, start };

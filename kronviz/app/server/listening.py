@@ -200,7 +200,11 @@ class Listening:
             self._make_room(alike, MOST_INLINE, MOST_INLINE)
 
     def _make_room(self, waiting: list[Any], crowd: int, most: int, sentence: str = "") -> None:
-        """Drop one of a crowd that nobody listens to; `Refused` where there is none of too many."""
+        """Make room in a crowded queue by dropping a call that nobody listens to.
+
+        Raises:
+            Refused: there is no such call, and too many others wait.
+        """
         if len(waiting) < crowd:
             return
         before = time.monotonic() - YOUNG_S
@@ -264,8 +268,7 @@ class Listening:
             if listens:
                 end()
                 if self._queue.pending_event_ids_session.get(visitor):
-                    self.asked(
-                        visitor, address_of(scope)
-                    )  # For more, while the stream came to its end.
+                    # Calls that came while the stream ended.
+                    self.asked(visitor, address_of(scope))
                 elif visitor not in self._streams and visitor not in self._silent:
                     self._let_go(visitor)

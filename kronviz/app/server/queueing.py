@@ -173,8 +173,8 @@ def still_there(visitor: str = "") -> Callable[..., bool]:
         visitor: the session; by default that of the current endpoint call (see `offer`).
 
     Returns:
-        A function that returns True, or raises `Stopped` if nobody waits for the answer, because
-        nobody would see a partial result.
+        A function that returns True while someone waits for the answer and then raises `Stopped`,
+        because nobody would see a partial result.
     """
     asked = visitor or _visitor.get()
 

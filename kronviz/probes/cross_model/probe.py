@@ -68,7 +68,7 @@ class TableSettings:
         link="map",
     )
     seed: int = setting(1, "Seed of the words, the pairs, the intervals and the map")
-    tensor: str = setting("", "Name of the table, where it is not found by itself")
+    tensor: str = setting("", "Name of the table, if it is not found automatically")
 
 
 @dataclass(frozen=True)

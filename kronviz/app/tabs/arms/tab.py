@@ -45,7 +45,7 @@ def _longer_runs(context: Context, vocabulary: str) -> None:
         try:
             evidence = training_evidence(context.folder(name))
         except CheckpointError:
-            # Training says what is wrong with that log.
+            # The tab “Training” says what is wrong with that log.
             continue
         if any(curve.final_nats is not None for curve in evidence.further):
             html_part(view.longer_run(evidence))

@@ -101,7 +101,7 @@ def costs_of(study: Study, costs: CostsAbout) -> Markup:
 
 def other_runs(study: Study, shown: Study) -> Markup:
     """Return the verdict and the table of runs that read more or fewer tokens, folded."""
-    # Without a number: the names of saved files are not written the reader's way.
+    # Without a number, because saved files are named after it, and names ignore the locale.
     title = f"All arms, {'longer' if study.tokens > shown.tokens else 'shorter'} runs"
     return folded(
         marked(f"The same with {_tokens(study)} tokens a run"),

@@ -55,8 +55,8 @@
     const pause = (time) => new Promise((done) => { setTimeout(done, time); });
     const wait = async (find) => {
       for (let tries = 0; tries < 200; tries += 1) {
-        const found = find();
-        if (found) return found;
+        const result = find();
+        if (result) return result;
         await pause(50);
       }
       return null;

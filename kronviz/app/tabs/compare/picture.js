@@ -23,8 +23,8 @@
 
   const result = () => document.querySelector("#kv-answer .kv-result[data-words]");
   const read = () => {
-    const found = result();
-    return found && { words: JSON.parse(found.dataset.words), vectors: JSON.parse(found.dataset.vectors) };
+    const shown = result();
+    return shown && { words: JSON.parse(shown.dataset.words), vectors: JSON.parse(shown.dataset.vectors) };
   };
 
   // One text: a block for each token of the word, its bytes over its cells over its vectors.
@@ -86,12 +86,12 @@
   let drawnFor = "";
   const draw = () => {
     const place = document.querySelector(".kv-now");
-    const found = read();
+    const data = read();
     if (!place) return;
-    place.classList.toggle("kv-now-empty", !found?.words.length);
-    if (!found?.words.length) { drawnFor = ""; return; }
+    place.classList.toggle("kv-now-empty", !data?.words.length);
+    if (!data?.words.length) { drawnFor = ""; return; }
     if (!place.clientWidth) return;  // In a view that is not open: drawn when it is.
-    const { words, vectors } = found;
+    const { words, vectors } = data;
     const index = chosen !== null && chosen < words.length ? chosen : Math.max(0, words.findIndex((word) => word[2]));
     const sign_ = `${index}${result().dataset.words}${result().dataset.seq}`;
     if (sign_ === drawnFor && place.querySelector("svg")) return;
@@ -132,8 +132,8 @@
 
   // The word at a place in a text field: the place in bytes, the token there, its word.
   const wordAt = (which, area) => {
-    const found = read();
-    if (!found) return null;
+    const data = read();
+    if (!data) return null;
     const at = new TextEncoder().encode(area.value.slice(0, area.selectionStart)).length;
     let end = 0, token = 0;
     for (const [index, chip] of chips(which).entries()) {
@@ -141,7 +141,7 @@
       token = index;
       if (end >= at) break;
     }
-    const index = found.words.findIndex((word) => word[which] && word[which][0] <= token && token < word[which][1]);
+    const index = data.words.findIndex((word) => word[which] && word[which][0] <= token && token < word[which][1]);
     return index < 0 ? null : index;
   };
   const fields = ["#kv-clean textarea", "#kv-typo textarea"];

@@ -5,8 +5,8 @@
   const field = (id) => document.querySelector(`#kv-gen-${id} :is(textarea, input[type="number"], input)`);
   const chosen = () => document.querySelector("#kv-gen-mode input:checked")?.value ?? "clean";
   const press = (id) => {
-    const found = document.querySelector(`#kv-gen-${id}`);
-    (found?.matches("button") ? found : found?.querySelector("button"))?.click();
+    const part = document.querySelector(`#kv-gen-${id}`);
+    (part?.matches("button") ? part : part?.querySelector("button"))?.click();
   };
   const type = (id, value) => {
     const box = field(id);

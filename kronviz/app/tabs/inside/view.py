@@ -106,7 +106,7 @@ def _word(report: Inside, word: AlignedWord, text: str = "typo") -> Markup:
     return piece(data)
 
 
-# ---- what was found ----
+# ---- the findings ----
 
 
 def _finding(report: Inside, thing: str, measure: str) -> Markup:

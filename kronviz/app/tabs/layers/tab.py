@@ -142,9 +142,9 @@ def _known(context: Context, pair: str | None) -> LayerReport | None:
     predictor = context.predictor(pair)
     known = known_layers(predictor)
     if known is None:
-        found = readable_run(context.folder(pair), STORED_LAYERS)
-        if found and [arm.arm for arm in found.report.arms] == list(predictor.arms):
-            known = found.report
+        stored = readable_run(context.folder(pair), STORED_LAYERS)
+        if stored and [arm.arm for arm in stored.report.arms] == list(predictor.arms):
+            known = stored.report
     return known
 
 
@@ -221,11 +221,11 @@ def _depths_read(report: LayerReport) -> int:
 def _finding(report: LayerReport) -> Markup:
     parts: list[object] = []
     for arm in report.arms:
-        found = next((pairs for pairs in arm.pairs if pairs.kind == "lookalike"), None)
-        if found is None:
+        lookalikes = next((pairs for pairs in arm.pairs if pairs.kind == "lookalike"), None)
+        if lookalikes is None:
             continue
         parts += ["; " if parts else "Cosine of two words one letter apart: "]
-        parts += [arm_name(arm.arm), *_way(found)]
+        parts += [arm_name(arm.arm), *_way(lookalikes)]
     if not parts and report.read < report.tokens:
         return Markup("No look-alikes were read before the run was stopped.")
     return sentence([*parts, "."]) if parts else Markup("This vocabulary has no look-alikes.")

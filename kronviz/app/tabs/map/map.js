@@ -14,8 +14,8 @@
   const pause = (time) => new Promise((done) => { setTimeout(done, time); });
   const wait = async (condition, tries = 400) => {
     for (let turn = 0; turn < tries; turn += 1) {
-      const found = condition();
-      if (found) return found;
+      const result = condition();
+      if (result) return result;
       await pause(25);
     }
     return null;
@@ -230,17 +230,17 @@
       const own = shown.fresh.sides[number];
       own.points.forEach((at, index) => items.marks.push({ kind: "own", at, label: short(readable(shown.fresh.words[index])), mean: own.basis[index] === "mean" }));
     } else if (map?.points) {
-      const found = shown.answer?.sides[number];
-      if (found && found.space === map.about.space && found.at) {
-        items.marks.push({ kind: "self", at: found.at, label: short(readable(shown.answer.word)), mean: found.basis === "mean" });
+      const answer = shown.answer?.sides[number];
+      if (answer && answer.space === map.about.space && answer.at) {
+        items.marks.push({ kind: "self", at: answer.at, label: short(readable(shown.answer.word)), mean: answer.basis === "mean" });
         const counts = {};
-        for (const [id, kind] of found.family) {
+        for (const [id, kind] of answer.family) {
           const at = place(side, id);
           counts[kind] = (counts[kind] ?? 0) + 1;
-          items.lines.push({ kind, from: found.at, to: at });
+          items.lines.push({ kind, from: answer.at, to: at });
           items.marks.push({ kind, at, label: counts[kind] <= LABELS / (kind === "byte" ? 3 : 1) ? short(label(map.words, id)) : "" });
         }
-        for (const [id] of found.near) items.marks.push({ kind: "near", at: place(side, id), label: "" });
+        for (const [id] of answer.near) items.marks.push({ kind: "near", at: place(side, id), label: "" });
       }
       for (const id of shown.moved[side] ?? []) items.marks.push({ kind: "moved", at: place(side, id), label: short(label(map.words, id)) });
       const own = shown.placed?.sides[number];
@@ -298,9 +298,9 @@
     document.querySelectorAll(".kv-map-frame").forEach((one) => one.classList.toggle("kv-map-lassoing", on));
   };
   const relatives = (side) => {
-    const found = shown.answer?.sides[SIDES.indexOf(side)];
-    if (shown.fresh || !found?.at) return [];
-    return [found.at, ...found.family.filter(([, kind]) => kind !== "byte").slice(0, 24).map(([id]) => place(side, id))];
+    const answer = shown.answer?.sides[SIDES.indexOf(side)];
+    if (shown.fresh || !answer?.at) return [];
+    return [answer.at, ...answer.family.filter(([, kind]) => kind !== "byte").slice(0, 24).map(([id]) => place(side, id))];
   };
   // Bytes that a field cannot hold are typed as the page writes them: \xe2\x80.
   const typable = (value) => !/[\r\n\0]|^#\d+$|\\x[0-9a-f]{2}/.test(value);
@@ -340,8 +340,8 @@
   // ---- answers that arrive in the page ----
   const hear = () => {
     const read = (selector, name) => {
-      const found = document.querySelector(selector)?.dataset[name];
-      return found ? JSON.parse(found) : null;
+      const json = document.querySelector(selector)?.dataset[name];
+      return json ? JSON.parse(json) : null;
     };
     let last = "";
     new MutationObserver(() => {

@@ -105,7 +105,7 @@
 
   // Which points lie inside a closed line, both in places from 0 to 1.
   const inside = (line, places) => {
-    const found = [];
+    const enclosed = [];
     for (let id = 0; id < places.length / 2; id += 1) {
       const [x, y] = [places[2 * id], places[2 * id + 1]];
       let odd = false;
@@ -113,9 +113,9 @@
         const [[x1, y1], [x2, y2]] = [line[a], line[b]];
         if ((y1 > y) !== (y2 > y) && x < ((x2 - x1) * (y - y1)) / (y2 - y1) + x1) odd = !odd;
       }
-      if (odd) found.push(id);
+      if (odd) enclosed.push(id);
     }
-    return found;
+    return enclosed;
   };
   // A line with few enough corners for a link.
   const thinned = (line, most = 40) => {

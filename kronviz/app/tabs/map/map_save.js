@@ -82,14 +82,14 @@
     const rows = [["list", "space", "id", "text", "bytes", "relation", "cosine", "x", "y"]];
     SIDES.forEach((side, number) => {
       const map = maps[side];
-      const found = shown.answer?.sides[number];
+      const answer = shown.answer?.sides[number];
       const row = (list, id, relation, cosine) => {
         const at = place(side, id).map((value) => value.toFixed(5));
         rows.push([list, map.about.space, map.words.arrays.ids?.[id] ?? id, text(map.words, id) ?? "", hex(bytes(map.words, id)), relation, cosine, ...at]);
       };
-      if (map?.points && found && !shown.fresh) {
-        found.near.forEach(([id, cosine, relation]) => row("nearest", id, relation, cosine));
-        found.family.forEach(([id, relation]) => row("family", id, relation, ""));
+      if (map?.points && answer && !shown.fresh) {
+        answer.near.forEach(([id, cosine, relation]) => row("nearest", id, relation, cosine));
+        answer.family.forEach(([id, relation]) => row("family", id, relation, ""));
       }
       const own = (shown.fresh ?? shown.placed)?.sides[number];
       own?.points.forEach((at, index) => rows.push(["own", own.space, "", (shown.fresh ?? shown.placed).words[index], "", own.basis[index], "", ...(at ?? ["", ""])]));

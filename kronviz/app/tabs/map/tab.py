@@ -208,7 +208,7 @@ def build(context: Context) -> None:
         context.tab.select(offered, where, choices, **direct)
         opened = context.tab.select(near_of, [word, *where], near, **direct)
         opened.then(figures_of, where, figures, **direct)
-    # One listener an event: two that both wait as the last one would wake each other for ever.
+    # One listener per event: two that both have to run last would restart each other forever.
     word.change(near_of, [word, *where], near, **last)
     words.change(placed_of, [words, *where], placed, **last)
     changes, every = [space.change for space in choices], [word, words, *where]

@@ -87,7 +87,7 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             "Sentences, from our pairs",
             minimum=10,
             step=10,
-            # As many as in the curves below.
+            # The stored curves below were measured on this many.
             **({"value": stored.report.sentences} if stored else {}),
         )
         fields.seed()

@@ -341,7 +341,7 @@ def _interval(
         written(part * scale, digits, sign=signed) for part in (value.mean, value.low, value.high)
     )
     if value.low == value.high:
-        # Identical texts have no spread to resample, but are not certain for that.
+        # Identical texts have no spread to resample, but that does not make the value certain.
         return join([marked(f"{mean}{unit}"), element("small", "all alike: no interval")])
     return join([marked(f"{mean}{unit}"), element("small", marked(f"{low} to {high}"))])
 

@@ -114,7 +114,7 @@ def build(context: Context) -> None:
         fields("pos_dim", "Positions of the byte code")
         fields(
             "tensor",
-            "Name of the tensor, where it is not found by itself",
+            "Name of the tensor, if it is not found automatically",
             placeholder="model.embed_tokens.weight",
             max_lines=1,
         )
