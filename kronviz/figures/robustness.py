@@ -49,8 +49,8 @@ def advantages(result: Sweep, metric: str = "kl_nats") -> go.Figure:
     for point in result.points:
         if point.strength == strength:
             gaps = [gap for gap in point.metric(metric).differences if gap.base == "bpe"]
-            found = {gap.arm: _times(sign, gap.value) for gap in gaps}
-            rows += [(KINDS[point.kind].label, found)] if found else []
+            advantage = {gap.arm: _times(sign, gap.value) for gap in gaps}
+            rows += [(KINDS[point.kind].label, advantage)] if advantage else []
     arms = list(rows[0][1]) if rows else ["kron"]
     rows.sort(key=lambda row: row[1][arms[0]].mean)
     figure = plain_chart(70 + ROW * max(len(rows), 4) * max(1, len(arms) - 1))
@@ -95,7 +95,7 @@ def _times(sign: int, value: Interval) -> Interval:
 
 
 def _points(rows: Sequence[_Row], arm: str, colour: str, name: str) -> go.Scatter:
-    shown = [found[arm] for _, found in rows]
+    shown = [advantage[arm] for _, advantage in rows]
     return go.Scatter(
         x=[one.mean for one in shown],
         y=[label for label, _ in rows],
