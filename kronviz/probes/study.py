@@ -313,7 +313,7 @@ def _won(study: Study) -> str:
             )
     seeds = _seeds(study)
     if seeds < SEEDS:
-        return f"{said} It or the table has run with {seeds} of {SEEDS} seeds: not settled."
+        return f"{said} It or the table was run and measured with {seeds} of {SEEDS} seeds: not settled."
     clear = all(
         d is not None and d.high < 0
         for d in (low.difference, *(m.difference for m in low.measured))
