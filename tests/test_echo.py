@@ -14,7 +14,7 @@ from test_html import read
 from kronviz.app.tabs.generate import echo as section
 from kronviz.generation import Sampler, continue_text
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes import kept
+from kronviz.probes import stored_runs
 from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece
 from kronviz.progress import Step
 from kronviz.results import from_json, to_json
@@ -130,10 +130,10 @@ def test_a_kept_echo_stands_there_before_anything_is_run(
     def few(predictor: Predictor, strings: object, sampler: Sampler) -> EchoReport:
         return echo(predictor, ["zyzzyva"], sampler=replace(sampler, max_tokens=3))
 
-    monkeypatch.setattr(kept, "echo", few)
+    monkeypatch.setattr(stored_runs, "echo", few)
     for name in ("kept", "other"):
         shutil.copytree(pair_folder, tmp_path / name)
-    found = kept.keep(tmp_path / "kept", kept.ECHO).report
+    found = stored_runs.store(tmp_path / "kept", stored_runs.ECHO).report
     page = read(section.opening(tmp_path / "kept")).said
     for rate in found.rates:
         assert f"{rate.echoed} of {rate.runs}" in page

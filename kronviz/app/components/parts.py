@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components.html import Markup, element
-from kronviz.app.components.numbers import quoting
+from kronviz.app.components.numbers import marked, quoting
 
 
 def html_part(value: Markup, identifier: str | None = None) -> gr.HTML:
@@ -30,7 +30,7 @@ def titled_plot(
     with gr.Column(min_width=300):
         html_part(element(heading, title, class_="kv-heading"))
         made = plot(figure, label or title)
-        html_part(element("p", caption, class_="kv-caption"))
+        html_part(element("p", marked(caption), class_="kv-caption"))
     return made
 
 

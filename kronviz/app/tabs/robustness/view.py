@@ -115,7 +115,7 @@ def _finding(result: Robustness) -> Markup:
         return sentence([arm_name(only.arm), f" keeps its first choice on {share} of the pairs."])
     arms = sorted(first.arms, key=lambda arm: -arm.value.mean)
     shares = [
-        join([percent(arm.value.mean, 1), words, arm_name(arm.arm)])
+        join([marked(percent(arm.value.mean, 1)), words, arm_name(arm.arm)])
         for arm, words in zip(
             arms, (" of first choices stay with ", *[" with "] * len(arms)), strict=False
         )
