@@ -313,7 +313,8 @@ def _won(study: Study) -> str:
             )
     seeds = _seeds(study)
     if seeds < SEEDS:
-        return f"{said} It or the table was run and measured with {seeds} of {SEEDS} seeds: not settled."
+        ran = f"It or the table was run and measured with {seeds} of {SEEDS} seeds"
+        return f"{said} {ran}: not settled."
     clear = all(
         d is not None and d.high < 0
         for d in (low.difference, *(m.difference for m in low.measured))
