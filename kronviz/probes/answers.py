@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from kronviz.metrics import AnswerMetrics
-from kronviz.probes.intervals import ArmMean, Difference, bootstrap_intervals
+from kronviz.probes.intervals import ArmMean, Difference, bootstrap_intervals, differences, gaps
 from kronviz.probes.outcomes import PairOutcome
 
 MEASURES: dict[str, Callable[[AnswerMetrics], float]] = {
@@ -77,17 +76,16 @@ def answers(read: Sequence[PairOutcome], seed: int = 0) -> Answers | None:
     if not rated:
         return None
     names = [arm.arm for arm in read[0].arms]
-    n, pairs = len(names), list(combinations(range(len(names)), 2))
     columns = []
     for measure in MEASURES.values():
         values = np.array([[measure(answer) for answer in arms] for arms in rated])
-        columns += [values, *(values[:, [arm]] - values[:, [base]] for base, arm in pairs)]
+        columns += [values, gaps(values)]
     intervals = iter(bootstrap_intervals(np.hstack(columns), seed))
     rows = [
         AnswerRow(
             measure,
             tuple(ArmMean(name, next(intervals)) for name in names),
-            tuple(Difference(names[arm], names[base], next(intervals)) for base, arm in pairs),
+            differences(names, intervals),
         )
         for measure in MEASURES
     ]
@@ -97,6 +95,6 @@ def answers(read: Sequence[PairOutcome], seed: int = 0) -> Answers | None:
             float(np.median([arms[i].clean_rank for arms in rated])),
             float(np.median([arms[i].typo_rank for arms in rated])),
         )
-        for i in range(n)
+        for i in range(len(names))
     ]
     return Answers(len(rated), tuple(rows), tuple(medians))

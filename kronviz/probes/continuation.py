@@ -21,7 +21,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ from kronviz.probes.intervals import (
     Interval,
     bootstrap_intervals,
     columns,
+    differences,
+    gaps,
     ratio_intervals,
 )
 from kronviz.probes.outcomes import BATCH_FLOP
@@ -325,10 +327,8 @@ def _row(
     nats = np.stack([np.mean([by_arm[arm][at] for at in over], 0) for arm in arms], 1)
     clean = np.stack([by_arm[arm][CLEAN] for arm in arms], 1)
     done = len(nats)
-    pairs = list(combinations(range(len(arms)), 2))
-    gaps = [nats[:, arm] - nats[:, base] for base, arm in pairs]
     n = len(arms)
-    intervals = bootstrap_intervals(np.column_stack([nats, nats - clean, *gaps]), seed)
+    intervals = bootstrap_intervals(np.hstack([nats, nats - clean, gaps(nats)]), seed)
     bits = nats * made.targets.shape[1] / np.log(2)
     sizes = np.broadcast_to(made.bytes[:done, None], bits.shape)
     scores: Sequence[Interval | None] = [None] * n
@@ -350,10 +350,7 @@ def _row(
                 scores,
             )
         ),
-        differences=tuple(
-            Difference(arms[arm], arms[base], interval)
-            for (base, arm), interval in zip(pairs, intervals[2 * n :], strict=True)
-        ),
+        differences=differences(arms, intervals[2 * n :]),
     )
 
 

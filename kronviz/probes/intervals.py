@@ -12,8 +12,9 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,6 +57,20 @@ class Difference:
     arm: str
     base: str
     value: Interval
+
+
+def gaps(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return every two columns' difference, later − earlier: ``(n, arms)`` to ``(n, pairs)``."""
+    earlier, later = np.triu_indices(values.shape[1], 1)
+    return values[:, later] - values[:, earlier]
+
+
+def differences(arms: Sequence[str], intervals: Iterable[Interval]) -> tuple[Difference, ...]:
+    """Name the intervals of `gaps`; of an iterator only those are taken."""
+    return tuple(
+        Difference(arm, base, value)
+        for (base, arm), value in zip(combinations(arms, 2), intervals, strict=False)
+    )
 
 
 def bootstrap_intervals(

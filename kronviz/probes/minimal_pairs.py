@@ -22,7 +22,6 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,8 @@ from kronviz.probes.intervals import (
     Interval,
     bootstrap_intervals,
     columns,
+    differences,
+    gaps,
     ratio_intervals,
 )
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
@@ -251,9 +252,7 @@ def _row(
     arms, n = list(table), len(table)
     right = np.stack([table[arm][:, column] for arm in arms], 1)
     clean = np.stack([table[arm][:, 0] for arm in arms], 1)
-    pairs = list(combinations(range(n), 2))
-    gaps = [right[:, arm] - right[:, base] for base, arm in pairs]
-    intervals = bootstrap_intervals(np.column_stack([right, *gaps]), seed)
+    intervals = bootstrap_intervals(np.hstack([right, gaps(right)]), seed)
     scores: list[Interval | None] = [None] * n
     for i, accuracy in enumerate(bootstrap_intervals(clean, seed) if column else ()):
         if accuracy.low > CHANCE:
@@ -263,10 +262,7 @@ def _row(
         condition.kind,
         condition.share,
         tuple(map(MinimalArm, arms, intervals[:n], scores)),
-        tuple(
-            Difference(arms[arm], arms[base], interval)
-            for (base, arm), interval in zip(pairs, intervals[n:], strict=True)
-        ),
+        differences(arms, intervals[n:]),
     )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -26,6 +25,8 @@ from kronviz.probes.intervals import (
     Difference,
     Interval,
     bootstrap_intervals,
+    differences,
+    gaps,
     mcnemar_exact,
 )
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, fitted, outcomes
@@ -311,19 +312,18 @@ def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[Metric
     if not read:
         return ()
     names = [outcome.arm for outcome in read[0]]
-    two = list(combinations(range(len(names)), 2))
     values = np.array(
         [[[getattr(o.metrics, metric) for metric in METRICS] for o in arms] for arms in read], float
     )
     columns = []
     for i in range(len(METRICS)):
-        columns += [values[:, :, i], *(values[:, [b], i] - values[:, [a], i] for a, b in two)]
+        columns += [values[:, :, i], gaps(values[:, :, i])]
     intervals = iter(bootstrap_intervals(np.hstack(columns), seed))
     rows = []
     for i, metric in enumerate(METRICS):
         arms = tuple(ArmMean(name, next(intervals)) for name in names)
-        gaps = [Difference(names[b], names[a], next(intervals)) for a, b in two]
-        paper = next((gap for gap in gaps if {gap.arm, gap.base} == set(PAIR)), None)
+        every_two = differences(names, intervals)
+        paper = next((gap for gap in every_two if {gap.arm, gap.base} == set(PAIR)), None)
         steadier = np.zeros(0)
         if paper:
             sign = 1 if metric in LARGER_IS_STEADIER else -1
@@ -337,7 +337,7 @@ def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[Metric
                 kron_wins=int((steadier > TIE).sum()),
                 ties=int((abs(steadier) <= TIE).sum()),
                 bpe_wins=int((steadier < -TIE).sum()),
-                further=tuple(gap for gap in gaps if gap is not paper),
+                further=tuple(gap for gap in every_two if gap is not paper),
             )
         )
     return tuple(rows)

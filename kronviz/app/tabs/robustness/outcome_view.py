@@ -295,7 +295,7 @@ def _row(
 ) -> Markup:
     """Return a row of a table: each arm's value, the differences from the first, other cells."""
     drawn = drawn or _interval
-    gaps = [drawn(gap.value, signed=True) for gap in _from_first(differences)]
+    gaps = [drawn(gap.value, signed=True) for gap in from_first(differences)]
     cells = [*map(drawn, values), *gaps, *more]
     return element("tr", element("th", name, scope="row"), *[element("td", cell) for cell in cells])
 
@@ -313,11 +313,12 @@ def _scores(arms: Sequence[ContinuationArm] | Sequence[MinimalArm]) -> list[obje
 
 def _arm_titles(arms: Sequence[str], differences: Sequence[Difference]) -> list[tuple[object, str]]:
     return [(arm_name(arm), "95% interval") for arm in arms] + [
-        (f"{gap.arm} − {gap.base}", "paired, 95% interval") for gap in _from_first(differences)
+        (f"{gap.arm} − {gap.base}", "paired, 95% interval") for gap in from_first(differences)
     ]
 
 
-def _from_first(differences: Sequence[Difference]) -> list[Difference]:
+def from_first(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences from the first arm."""
     return [gap for gap in differences if gap.base == differences[0].base]
 
 

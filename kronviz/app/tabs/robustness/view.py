@@ -33,9 +33,8 @@ from kronviz.app.components import (
     term,
     written,
 )
-from kronviz.app.tabs.robustness.outcome_view import answers_view
+from kronviz.app.tabs.robustness.outcome_view import answers_view, from_first
 from kronviz.checkpoint_files import PAIR
-from kronviz.probes.intervals import Difference
 from kronviz.probes.outcomes import PairOutcome
 from kronviz.probes.paper import paper_robustness
 from kronviz.probes.robustness import (
@@ -146,7 +145,11 @@ def _p(value: float) -> str:
 def _table(result: Robustness | None) -> Markup:
     first = result.metrics[0] if result and result.metrics else None
     arms = [arm.arm for arm in first.arms] if first else list(PAIR)
-    gaps = [f"{gap.arm} − {gap.base}" for gap in _from_first(first)] if first else ["kron − bpe"]
+    gaps = (
+        [f"{gap.arm} − {gap.base}" for gap in from_first(first.differences)]
+        if first
+        else ["kron − bpe"]
+    )
     titles: list[tuple[object, str]] = [
         ("Metric", ""),
         *[(arm_name(arm), "ours, 95% interval") for arm in arms],
@@ -166,10 +169,6 @@ def _table(result: Robustness | None) -> Markup:
     )
 
 
-def _from_first(row: MetricRow) -> list[Difference]:
-    return [gap for gap in row.differences if gap.base == row.arms[0].arm]
-
-
 def _row(metric: str, result: Robustness | None, arms: int, gaps: int) -> Markup:
     row = result.metric(metric) if result else None
     name, explanation = METRIC_NAMES[metric]
@@ -177,7 +176,7 @@ def _row(metric: str, result: Robustness | None, arms: int, gaps: int) -> Markup
     if row:
         ours = [
             *[interval(arm.value, metric) for arm in row.arms],
-            *[interval(gap.value, metric, signed=True) for gap in _from_first(row)],
+            *[interval(gap.value, metric, signed=True) for gap in from_first(row.differences)],
             marked(f"{row.kron_wins:,} · {row.ties:,} · {row.bpe_wins:,}"),
         ]
     theirs = paper_robustness().metric(metric)
