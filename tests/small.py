@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from unittest.mock import patch
 
 import torch
@@ -16,6 +18,13 @@ def small_model(arm: str, seed: int = 0, vocabulary: str = "r50k_base:1024", **s
     torch.manual_seed(seed)
     fields = {"d_model": 32, "n_layer": 2, "n_head": 2, "n_ctx": 64, **shape}
     return GPT(ModelConfig(arm=arm, vocabulary=vocabulary, **fields)).eval()
+
+
+def claim_other_weights(arm: Path) -> None:
+    """Write other hashes of its weights into an arm's config.json: it seems to be trained anew."""
+    config = json.loads((arm / "config.json").read_text())
+    config["sha256"] = dict.fromkeys(config["sha256"], "0" * 64)
+    (arm / "config.json").write_text(json.dumps(config))
 
 
 def draw_quickly(predictor: Predictor, *spaces: str) -> None:

@@ -1,13 +1,13 @@
-"""The spelling test that is kept with a pair: the same figures, while they are still its own."""
+"""The spelling test that is stored with a pair: the same figures, while they are its own."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+from small import claim_other_weights
 
 from kronviz.checkpoint_files import CheckpointError
 from kronviz.predictor import Predictor
@@ -16,7 +16,7 @@ from kronviz.probes.pairs import PairSet, load_pairs
 from kronviz.probes.robustness import robustness
 
 
-def test_what_is_kept_is_given_until_weights_or_texts_change(
+def test_what_is_stored_is_given_until_weights_or_texts_change(
     pair_folder: Path,
     small_predictor: Predictor,
     tmp_path: Path,
@@ -36,9 +36,7 @@ def test_what_is_kept_is_given_until_weights_or_texts_change(
     texts = tmp_path / "pairs.jsonl"
     texts.write_text("other texts")
     assert module.stored_run(folder, dataclasses.replace(module.ROBUSTNESS, texts=texts)) is None
-    config = json.loads((folder / "kron" / "config.json").read_text())
-    config["sha256"] = dict.fromkeys(config["sha256"], "0" * 64)
-    (folder / "kron" / "config.json").write_text(json.dumps(config))
+    claim_other_weights(folder / "kron")
     assert module.stored_run(folder) is None
     (folder / module.FILE).write_text('{"report": 1}')
     with pytest.raises(CheckpointError, match="is damaged; write it again"):
