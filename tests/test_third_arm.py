@@ -20,7 +20,7 @@ from kronviz.app.context import Context, load_context
 from kronviz.app.tabs.arms.view import longer_run
 from kronviz.app.tabs.layers.tab import _table
 from kronviz.app.tabs.map.tab import _choices
-from kronviz.app.tabs.robustness.view import pairs_view
+from kronviz.app.tabs.robustness import view as robustness_view
 from kronviz.app.tabs.training.view import figures, headline
 from kronviz.checkpoint import save_arm
 from kronviz.checkpoint_files import LOG, beside, fingerprints
@@ -124,8 +124,12 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     found = module.stored_run(pair)
     assert found is not None
     assert [arm.arm for arm in found.report.metric("kl_nats").arms] == list(ENDS)
-    page = str(pairs_view(found.report, command=found.command))
+    page = str(robustness_view.pairs_view(found.report, command=found.command))
     assert f"{ARM} − bpe" in page
+    measures = str(robustness_view._table(found.report))
+    assert f"{ARM} − bpe" in measures
+    titles, row = (len(re.findall("<t[hd][ >]", part)) for part in measures.split("<tr")[1:3])
+    assert titles == row
     assert f"with {ARM}" in re.sub(r"<[^>]+>", "", page)
     assert found.weights == fingerprints(pair)
     assert list(found.weights) == list(ENDS)
