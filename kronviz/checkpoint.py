@@ -38,7 +38,7 @@ from kronviz.checkpoint_files import (
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.errors import Sentence
 from kronviz.lines import read_bytes
-from kronviz.model import GPT, ModelConfig
+from kronviz.model import GPT
 
 SHARD_BYTES = 7_900_000
 """Most bytes of tensors in a shard; with its header it stays under 8 MB."""
@@ -100,10 +100,10 @@ def load_arm(folder: Path) -> GPT:
     """
     config, label = read_config(folder), label_of(folder)
     try:
-        shapes = stored_shapes(folder, config["sha256"])
-        model = _empty(config["model"], label)
-        check_fit({name: tuple(one.shape) for name, one in _state(model).items()}, shapes, label)
+        check_fit(config["model"], stored_shapes(folder, config["sha256"]), label)
         check_weights(folder, config["sha256"])
+        with _SkipInit():
+            model = GPT(config["model"]).eval()
         model.load_state_dict(_unpack(_stored(folder, config["sha256"])), strict=False)
         return model
     except (Sentence, KeyboardInterrupt):
@@ -122,17 +122,6 @@ def _stored(folder: Path, names: Iterable[str]) -> dict[str, Tensor]:
     for name in names:
         stored |= load(read_bytes(folder / name, MAX_SHARD_BYTES))
     return stored
-
-
-def _empty(shape: ModelConfig, label: str) -> GPT:
-    """Return a model whose weights are not set."""
-    try:
-        with _SkipInit():
-            return GPT(shape).eval()
-    except (ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError):
-        raise CheckpointError(
-            f"The config.json of checkpoint {label} describes no model of kronviz; restore it."
-        ) from None
 
 
 class _SkipInit(TorchFunctionMode):

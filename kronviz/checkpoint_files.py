@@ -29,7 +29,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from safetensors import SafetensorError, safe_open
 from kronviz.arms import ARMS
 from kronviz.errors import Sentence
 from kronviz.lines import decode_text, finite, read_bytes, short_name, split_lines
-from kronviz.model_config import OWN, ModelConfig, body_shapes, is_shape, least_bytes
+from kronviz.model_config import ModelConfig, is_shape, weight_shapes
 from kronviz.paths import CHECKPOINTS
 
 PAIR = ("bpe", "kron")
@@ -62,6 +62,8 @@ RARITY_EDGES = (0, 1, 10, 100, 1_000, 10_000)
 FORMAT = "kronviz-1"
 FURTHER = "+"
 """Separates a folder's name from the name of an arm beyond its pair, as in ``tiny+ngram-words``."""
+_SHARED = ("vocabulary", "d_model", "n_layer", "n_head", "n_ctx")
+"""Fields of a model's shape that all arms of a pair have in common."""
 _SHARD = re.compile(r"[\w.-]{1,100}\.safetensors")
 _LARGEST = float(np.finfo(np.float32).max) / 127
 """127 is the largest value that a scale is multiplied by."""
@@ -94,8 +96,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return the ``config.json`` of an arm, with its ``model`` as a `ModelConfig`.
 
     Raises:
-        CheckpointError: it is missing, damaged or not kronviz's, or does not describe a model that
-            fits the weights beside it.
+        CheckpointError: it is missing, damaged or not kronviz's, or describes no model.
     """
     label = label_of(folder)
     if not (folder / CONFIG).is_file():
@@ -117,8 +118,6 @@ def read_config(folder: Path) -> dict[str, Any]:
             raise ValueError
         if not all(isinstance(expected, str) for expected in names.values()):
             raise ValueError
-        # Only a quick check: `load_arm` reports damaged or missing shards.
-        sizes = [_size(folder / name) for name in names if _SHARD.fullmatch(name)]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
             f"The file config.json of checkpoint {label} is damaged or not kronviz's; restore it."
@@ -134,19 +133,13 @@ def read_config(folder: Path) -> dict[str, Any]:
                 f"The config.json of checkpoint {label} is damaged: {name} is {value} for the "
                 "model and another for its training; restore it."
             )
-    total = sum(size or 0 for size in sizes)
-    if len(sizes) == len(names) and None not in sizes and total < least_bytes(shape):
-        raise CheckpointError(
-            f"The checkpoint {label} is damaged: its config.json describes a model of at least "
-            f"{least_bytes(shape):,} bytes, its files have {total:,}; restore it."
-        )
     return config
 
 
 def stored_shapes(folder: Path, hashes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of an arm's weights, from the headers of its shards alone."""
     label = label_of(folder)
-    stored: dict[str, _Stored] = {}
+    stored: list[tuple[str, _Stored]] = []
     for name in hashes:
         path, shown = folder / Path(name).name, short_name(Path(name).name)
         if not _SHARD.fullmatch(name) or (size := _size(path)) is None:
@@ -166,7 +159,7 @@ def stored_shapes(folder: Path, hashes: dict[str, Any]) -> dict[str, tuple[int, 
             with safe_open(path, "np") as file:
                 for key in file.keys():  # noqa: SIM118 (it is no dict)
                     part = file.get_slice(key)
-                    stored[key] = part.get_dtype(), tuple(part.get_shape())
+                    stored.append((key, (part.get_dtype(), tuple(part.get_shape()))))
         except Exception:
             # A crafted file may fail in ways that no list of exceptions covers.
             raise CheckpointError(
@@ -181,14 +174,13 @@ def stored_shapes(folder: Path, hashes: dict[str, Any]) -> dict[str, tuple[int, 
         ) from None
 
 
-def check_fit(
-    expected: dict[str, tuple[int, ...]], shapes: dict[str, tuple[int, ...]], label: str
-) -> None:
-    """Check the names and shapes of stored tensors; `CheckpointError` if they are not ``expected``.
+def check_fit(model: ModelConfig, shapes: dict[str, tuple[int, ...]], label: str) -> None:
+    """Check the names and shapes of stored tensors; `CheckpointError` if they are not the model's.
 
     Args:
         label: as from `label_of`.
     """
+    expected = weight_shapes(model)
     if expected.keys() != shapes.keys():
         odd = short_name(min(expected.keys() ^ shapes.keys()))
         raise CheckpointError(
@@ -297,11 +289,11 @@ def list_pairs(root: Path = CHECKPOINTS, *, whole: bool = False) -> list[PairInf
             pairs.append(PairInfo(name, path, (), (problem,)))
             continue
         arms, problems = _readable(path, PAIR, whole)
-        pairs.append(PairInfo(path.name, path, arms, problems))
+        pairs.append(PairInfo(path.name, path, tuple(arms), problems))
         for further in (name for name in ARMS if name not in PAIR and (path / name).is_dir()):
-            added, problems = _readable(path, (further,), whole)
+            together, problems = _readable(path, (further,), whole, arms)
             name = f"{path.name}{FURTHER}{further}"
-            pairs.append(PairInfo(name, path, (*arms, *added) if added else (), problems))
+            pairs.append(PairInfo(name, path, tuple(together), problems))
     return pairs
 
 
@@ -316,25 +308,41 @@ def find_pair(pair: str | Path) -> PairInfo | None:
 
 
 def _readable(
-    folder: Path, arms: Iterable[str], whole: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the arms whose ``config.json`` and headers can be read, and a sentence for each of
-    the others.
+    folder: Path, arms: Iterable[str], whole: bool, beside: Mapping[str, ModelConfig] | None = None
+) -> tuple[dict[str, ModelConfig], tuple[str, ...]]:
+    """Return the shapes of the arms that can be read, and a sentence for each of the others.
+
+    Args:
+        whole: as for `list_pairs`.
+        beside: other arms, which come first; without a readable arm they are left out, too.
     """
-    readable, problems = [], []
+    readable: dict[str, ModelConfig] = {}
+    problems = []
     for arm in arms:
+        label = label_of(folder / arm)
         try:
             config = read_config(folder / arm)
             shape, hashes = config["model"], config["sha256"]
-            stored = stored_shapes(folder / arm, hashes)
-            known = {name: stored[name] for name in stored if not name.startswith(OWN)}
-            check_fit(body_shapes(shape), known, label_of(folder / arm))
+            if shape.arm != arm:
+                raise CheckpointError(
+                    f"The checkpoint {label} holds the arm {shape.arm}; restore the folder."
+                )
+            check_fit(shape, stored_shapes(folder / arm, hashes), label)
             if whole:
                 check_weights(folder / arm, hashes)
-            readable.append(arm)
+            readable[arm] = shape
         except CheckpointError as error:
             problems.append(str(error))
-    return tuple(readable), tuple(problems)
+    together = {**(beside or {}), **readable} if readable else {}
+    for name in _SHARED:
+        values = {getattr(shape, name): None for shape in together.values()}
+        if len(values) > 1:
+            problem = (
+                f"The arms of {short_name(folder.name)} do not belong together: {name} is "
+                f"{' and '.join(map(str, values))}; restore them or train a pair."
+            )
+            return {}, (*problems, problem)
+    return together, tuple(problems)
 
 
 def fingerprint(folder: Path) -> str:
@@ -361,16 +369,19 @@ def fingerprints(pair: Path) -> dict[str, str]:
     return {arm: fingerprint(folder) for arm, folder in arm_folders(pair).items()}
 
 
-def _unpacked_shapes(stored: dict[str, _Stored]) -> dict[str, tuple[int, ...]]:
+def _unpacked_shapes(stored: Iterable[tuple[str, _Stored]]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of what `_unpack` makes of stored tensors.
 
     Raises:
         ValueError, LookupError: they are not stored as `save_arm` stores them.
     """
     pieces: dict[str, dict[int, _Stored]] = {}
-    for key, tensor in stored.items():
+    for key, tensor in stored:
         name, _, number = key.partition(PIECE)
-        pieces.setdefault(name, {})[int(number or 0)] = tensor
+        parts, place = pieces.setdefault(name, {}), int(number or 0)
+        if place in parts:
+            raise ValueError
+        parts[place] = tensor
     joined: dict[str, _Stored] = {}
     for name, parts in pieces.items():
         (dtype, shape), *others = parts.values()

@@ -25,10 +25,9 @@ from torch.nn import functional as F
 
 from kronviz.arms import Counts, input_embedding
 from kronviz.model_config import ModelConfig as ModelConfig
+from kronviz.model_config import padded
 from kronviz.row_sums import Slot
 from kronviz.tokenizer import TokenBytes, Tokenizer, load_tokenizer
-
-PADDING_MULTIPLE = 64
 
 
 @dataclass
@@ -317,7 +316,7 @@ def right_padded(
 
 def padded_vocabulary(tokenizer: Tokenizer) -> TokenBytes:
     """Return the bytes of a tokenizer's ids, padded to a multiple of 64 ids with empty tokens."""
-    padding = -tokenizer.n_vocab % PADDING_MULTIPLE
+    padding = padded(tokenizer.n_vocab) - tokenizer.n_vocab
     vocabulary = tokenizer.vocabulary
     return TokenBytes.of([vocabulary[i] for i in range(len(vocabulary))] + [b""] * padding)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from kronviz.arms import ARMS
 from kronviz.tokenizer import VocabularyError, vocabulary_size
 
-OWN = ("wte.", "lm_head.")
-"""Beginnings of the names of weights that differ between arms: the input embedding and the head."""
+PADDING_MULTIPLE = 64
+"""The vocabulary is padded to a multiple of this."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,36 @@ def is_shape(shape: ModelConfig) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
     try:
-        vocabulary_size(shape.vocabulary)
-    except (VocabularyError, AttributeError):
+        return (
+            isinstance(shape.arm, str)
+            and shape.arm in ARMS
+            and isinstance(shape.vocabulary, str)
+            and whole(shape.d_model, 1, 1 << 15)
+            and whole(shape.n_layer, 1, 512)
+            and whole(shape.n_head, 1, 512)
+            and whole(shape.n_ctx, 8, 1 << 20)
+            and whole(shape.pos_dim, 1, 256)
+            and isinstance(shape.untied, bool)
+            and shape.d_model % shape.n_head == 0
+            and bool(weight_shapes(shape))
+        )
+    except (VocabularyError, ValueError):
         return False
-    return (
-        isinstance(shape.arm, str)
-        and shape.arm in ARMS
-        and whole(shape.d_model, 1, 1 << 15)
-        and whole(shape.n_layer, 1, 512)
-        and whole(shape.n_head, 1, 512)
-        and whole(shape.n_ctx, 8, 1 << 20)
-        and whole(shape.pos_dim, 1, 256)
-        and shape.d_model % shape.n_head == 0
-    )
 
 
-def body_shapes(shape: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes of a model's weights, without those that are its arm's `OWN`."""
-    width = shape.d_model
+def padded(n_vocab: int) -> int:
+    """Return the number of ids that a model of so many has rows for."""
+    return n_vocab + -n_vocab % PADDING_MULTIPLE
+
+
+def weight_shapes(shape: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of a model's weights, as a checkpoint holds them.
+
+    Raises:
+        VocabularyError: there is no such vocabulary.
+        ValueError: the arm has no embedding of this width.
+    """
+    width, ids, arm = shape.d_model, padded(vocabulary_size(shape.vocabulary)), ARMS[shape.arm]
     block = {
         "attention.qkv.weight": (3 * width, width),
         "attention.proj.weight": (width, width),
@@ -66,7 +78,9 @@ def body_shapes(shape: ModelConfig) -> dict[str, tuple[int, ...]]:
         "norm_1.weight": (width,),
         "norm_2.weight": (width,),
     }
+    own = arm.shapes(ids, width, shape.pos_dim)
     return {
+        **{f"wte.{name}": size for name, size in own.items()},
         "wpe.weight": (shape.n_ctx, width),
         "norm.weight": (width,),
         **{
@@ -74,12 +88,5 @@ def body_shapes(shape: ModelConfig) -> dict[str, tuple[int, ...]]:
             for number in range(shape.n_layer)
             for name, size in block.items()
         },
+        **({} if arm.tied and not shape.untied else {"lm_head.weight": (ids, width)}),
     }
-
-
-def least_bytes(shape: ModelConfig) -> int:
-    """Return the fewest bytes that a model of this shape takes on disk, without its input
-    embedding.
-    """
-    rows = vocabulary_size(shape.vocabulary) + shape.n_ctx
-    return (12 * shape.n_layer * shape.d_model + rows) * shape.d_model

@@ -50,11 +50,17 @@ class VocabularyError(Sentence, RuntimeError):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The URL from which tiktoken fetches a rank file, the file's hash, and its number of ids."""
+    """The URL from which tiktoken fetches a rank file, the file's hash, and its numbers of ids.
+
+    Attributes:
+        n_vocab: all ids, with special tokens and unused ids.
+        n_ranks: ids of the file, which come first.
+    """
 
     url: str
     sha256: str
     n_vocab: int
+    n_ranks: int
 
 
 VOCABULARIES = {
@@ -62,16 +68,19 @@ VOCABULARIES = {
         "https://openaipublic.blob.core.windows.net/encodings/r50k_base.tiktoken",
         "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
         50_257,
+        50_256,
     ),
     "cl100k_base": Vocabulary(
         "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
         100_277,
+        100_256,
     ),
     "o200k_base": Vocabulary(
         "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         200_019,
+        199_998,
     ),
 }
 
@@ -209,10 +218,10 @@ def vocabulary_size(name: str) -> int:
     if not colon:
         return VOCABULARIES[base].n_vocab
     size = int(first) if first.isdecimal() and len(first) < 10 else 0
-    if not 256 <= size < VOCABULARIES[base].n_vocab:
+    if not 256 <= size <= VOCABULARIES[base].n_ranks:
         raise VocabularyError(
             f"{short_name(name)!r} asks for {short_name(first)!r} ranks; {base} can be cut to "
-            f"256 or more, and fewer than its {VOCABULARIES[base].n_vocab:,}."
+            f"256 … {VOCABULARIES[base].n_ranks}."
         )
     return size + 1
 
@@ -230,14 +239,10 @@ def load_tokenizer(name: str) -> Tokenizer:
         VocabularyError: the name is unknown, or the file is missing or damaged.
     """
     size = vocabulary_size(name) - 1
-    base, cut, first = name.partition(":")
+    base, cut, _ = name.partition(":")
     parts = _load_ranks(base)
     if cut:
         ranks = parts["mergeable_ranks"]
-        if size > len(ranks):
-            raise VocabularyError(
-                f"{name!r} asks for {first!r} ranks; {base} can be cut to 256 … {len(ranks)}."
-            )
         parts = {
             "name": name,
             "pat_str": parts["pat_str"],

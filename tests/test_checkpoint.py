@@ -24,7 +24,7 @@ from kronviz.app.context import load_context
 from kronviz.arms import ARMS
 from kronviz.checkpoint import load_arm, quantise, save_arm
 from kronviz.checkpoint_files import PAIR, CheckpointError, fingerprint, list_pairs, read_log
-from kronviz.model_config import OWN, body_shapes
+from kronviz.model_config import weight_shapes
 from kronviz.predictor import Comparison, Predictor
 
 ROOT = Path(__file__).parent.parent
@@ -198,6 +198,25 @@ def _fewer_rows(tensors: dict[str, torch.Tensor]) -> None:
     tensors["norm.weight"] = tensors["norm.weight"][:-1].clone()
 
 
+def _fewer_inputs(tensors: dict[str, torch.Tensor]) -> None:
+    for name in ("wte.projection.weight", "wte.projection.weight.scale"):
+        tensors[name] = tensors[name][:-1].clone()
+
+
+def _no_head(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["lm_head.weight"], tensors["lm_head.weight.scale"]
+
+
+def _piece_twice(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["norm.weight#0"] = tensors["norm.weight"].clone()
+
+
+def _twice(folder: Path) -> None:
+    path = folder / "more.safetensors"
+    save_file({"norm.weight": torch.ones(32)}, path)
+    _sign(folder, path)
+
+
 def _cut(folder: Path) -> None:
     path = next(folder.glob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-1])
@@ -238,18 +257,24 @@ DAMAGES = {
     "a broken number": (_with(n_layer=2.5), "describes no model"),
     "ten million layers": (_with(n_layer=10**7), "describes no model"),
     "no layers": (_with(n_layer=-1), "describes no model"),
-    "more layers than files": (_with(n_layer=500), "damaged"),
-    "a wide model": (_with(d_model=1 << 15), "damaged"),
-    "a long context": (_with(n_ctx=1 << 20), "damaged"),
+    "more layers than files": (_with(n_layer=500), "only one of them has blocks"),
+    "a wide model": (_with(d_model=1 << 15), "shapes"),
+    "a long context": (_with(n_ctx=1 << 20), "shapes"),
     "a context of one": (_with(n_ctx=1), "describes no model"),
-    "another vocabulary": (_with(vocabulary="o200k_base"), "damaged"),
+    "another vocabulary": (_with(vocabulary="o200k_base"), "shapes"),
     "no vocabulary": (_with(vocabulary="klingon"), "describes no model"),
     "a vocabulary of no text": (_with(vocabulary=["r50k_base"]), "describes no model"),
     "a vocabulary cut to billions": (_with(vocabulary="r50k_base:99999999999"), "no model"),
+    "a vocabulary cut to more than its merges": (
+        _with(vocabulary="cl100k_base:100257"), "describes no model"
+    ),
+    "a width that is odd for its arm": (
+        _with(arm="spelling-bee", d_model=33, n_head=1), "describes no model"
+    ),
     "huge positions": (_with(pos_dim=10**9), "describes no model"),
     "an unknown entry": (_with(moe=8), "damaged"),
     "of another library": (_foreign_config, "config.json"),
-    "a pickle": (_pickle, "damaged"),
+    "a pickle": (_pickle, "not a complete safetensors"),
     "a file outside": (_outside, "missing"),
     "a file with NUL in its name": (_files({"a\0b.safetensors": ""}), "missing"),
     "a folder as file": (_files({"..": ""}), "missing"),
@@ -303,9 +328,16 @@ DAMAGES = {
 DAMAGED_SHAPES = {
     "a tensor more": (_shard(lambda t: t.update(more=torch.ones(2))), "only one of them has more"),
     "a tensor of other rows": (_shard(_fewer_rows), "shapes"),
-    "another shape": (_other_shape, "shapes|damaged"),
+    "an input embedding more": (
+        _shard(lambda t: t.update({"wte.more": torch.ones(2)})), "only one of them has wte.more"
+    ),
+    "an input embedding of other rows": (_shard(_fewer_inputs), "shapes"),
+    "no head": (_shard(_no_head), "only one of them has lm_head.weight"),
+    "another shape": (_other_shape, "shapes"),
     "other heads than were trained": (_heads, "n_head is 1 for the model and another"),
-}
+    "a tensor twice": (_twice, "as kronviz stores them"),
+    "a piece twice": (_shard(_piece_twice), "as kronviz stores them"),
+}  # fmt: skip
 """Found in the headers, too, with hashes that are right."""
 DAMAGED_WEIGHTS = {
     "a changed byte": (_damage_shard, "SHA-256"),
@@ -313,23 +345,13 @@ DAMAGED_WEIGHTS = {
     "a scale too large": (_shard(_infinite_scale), "not finite"),
 }
 """Found in the weights."""
-DAMAGED_ARM = {
-    "an input embedding more": (
-        _shard(lambda t: t.update({"wte.more": torch.ones(2)})), "only one of them has wte.more"
-    ),
-}  # fmt: skip
-"""Found once the model is made."""
 
 
-def test_the_weights_outside_the_arms_own_are_known_without_pytorch() -> None:
+def test_the_shapes_of_all_weights_are_known_without_pytorch() -> None:
     for arm in ARMS:
         model = small_model(arm)
-        known = {
-            name: tuple(tensor.shape)
-            for name, tensor in checkpoint._state(model).items()
-            if not name.startswith(OWN)
-        }
-        assert known == body_shapes(model.config), arm
+        known = {name: tuple(tensor.shape) for name, tensor in checkpoint._state(model).items()}
+        assert known == weight_shapes(model.config), arm
 
 
 def test_what_is_small_is_checked_before_any_weight_is_read(
@@ -410,7 +432,7 @@ def _replace(folder: Path, by: Path) -> None:
 def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
     pair: Path, pair_folder: Path
 ) -> None:
-    for name, (damage, said) in (DAMAGES | DAMAGED_SHAPES | DAMAGED_WEIGHTS | DAMAGED_ARM).items():
+    for name, (damage, said) in (DAMAGES | DAMAGED_SHAPES | DAMAGED_WEIGHTS).items():
         _replace(pair / "kron", pair_folder / "kron")
         damage(pair / "kron")
         with pytest.raises(CheckpointError, match=said) as caught:
@@ -423,6 +445,22 @@ def test_a_bad_arm_is_one_sentence_and_the_other_arm_still_answers(
         assert list(predictor.arms) == ["bpe"], name
         assert len(predictor.problems) == 1, name
     assert [arm.arm for arm in predictor.compare("a text", "a txet").arms] == ["bpe"]
+
+
+def test_arms_of_other_folders_and_other_pairs_are_named_before_they_are_loaded(
+    pair: Path, pair_folder: Path
+) -> None:
+    _replace(pair / "kron", pair_folder / "bpe")
+    save_arm(
+        small_model("kron", n_layer=1), shutil.copytree(pair_folder, pair.parent / "x") / "kron"
+    )
+    odd, swapped = sorted(list_pairs(pair.parent), key=lambda info: len(info.arms))
+    assert odd.arms == ()
+    assert odd.problems == (
+        "The arms of x do not belong together: n_layer is 2 and 1; restore them or train a pair.",
+    )
+    assert swapped.arms == ("bpe",)
+    assert swapped.problems == ("The checkpoint toy/kron holds the arm bpe; restore the folder.",)
 
 
 def test_a_pair_that_no_page_can_name_is_left_out(pair: Path) -> None:

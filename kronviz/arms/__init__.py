@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.arms.shapes import Shapes, bags, projection, rotated, table, two_layers
 from kronviz.tokenizer import TokenBytes
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ Counts = NDArray[np.integer]
 """How often training reads each id: ``(n_vocab,)``."""
 Make = Callable[[TokenBytes, int, int, Counts | None], "nn.Module"]
 """Makes an embedding from a vocabulary, d_model, pos_dim and, in training, the counts."""
+EVERY = 2**31
+"""More rows than any vocabulary has ids: each id has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Arm:
         name: its name in commands, checkpoints, links and endpoints.
         about: one phrase that says how it makes a token's vector.
         make: makes the embedding.
+        shapes: the shapes of its tensors, see `kronviz.arms.shapes`.
         light, dark: its colour in the light and the dark theme, ``#rrggbb``.
         tied: it shares its table with the head, as in nanoGPT.
         counted: its training needs to know how often the text has each id.
@@ -48,65 +52,71 @@ class Arm:
     name: str
     about: str
     make: Make
+    shapes: Shapes
     light: str
     dark: str
     tied: bool = False
     counted: bool = False
 
 
-def _of(file: str, *rows: int, **rules: int) -> Make:
-    """Return a function that makes the embedding of ``arms/<file>.py``.
+def _of(file: str, shapes: Shapes, **numbers: int) -> tuple[Make, Shapes]:
+    """Return a function that makes the embedding of ``arms/<file>.py``, and its shapes.
 
     Args:
-        rows, rules: arguments of the file's ``maker``; without any its ``make`` is called.
+        numbers: arguments of the file's ``maker``; without any its ``make`` is called.
     """
 
     def make(
         vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Counts | None = None
     ) -> nn.Module:
         module = importlib.import_module(f"{__name__}.{file}")
-        made = module.maker(*rows, **rules) if rows else module.make
+        made = module.maker(**numbers) if numbers else module.make
         return made(vocabulary, d_model, pos_dim, counts)
 
-    return make
+    return make, shapes
+
+
+def _rows(file: str, **numbers: int) -> tuple[Make, Shapes]:
+    """Return the same for an embedding that adds up rows, whose ``maker`` takes their numbers."""
+    return _of(file, bags(**numbers), **numbers)
 
 
 ARMS = {
     arm.name: arm
     for arm in (
         Arm("bpe", "looks each token up in a learned table",
-            _of("table"), "#0072B2", "#56B4E9", tied=True),
+            *_of("table", table), "#0072B2", "#56B4E9", tied=True),
         Arm("bpe-untied", "the same table, with a head of its own",
-            _of("table"), "#3F6D8C", "#9CC7E0"),
+            *_of("table", table), "#3F6D8C", "#9CC7E0"),
         Arm("kron", "computes each token from its bytes",
-            _of("kronecker"), "#B84A08", "#F0A35E"),
+            *_of("kronecker", projection), "#B84A08", "#F0A35E"),
         Arm("kron-whitened", "kron, trained through a whitening of its code",
-            _of("whitened"), "#8A5A00", "#E8C36A", counted=True),
+            *_of("whitened", projection), "#8A5A00", "#E8C36A", counted=True),
         Arm("kron-mlp", "kron with a projection of two layers",
-            _of("mlp"), "#8C3B4A", "#E59AA6"),
+            *_of("mlp", two_layers), "#8C3B4A", "#E59AA6"),
         Arm("ngram-2k", "adds up 2,048 rows shared by byte n-grams",
-            _of("ngram", 2048), "#3B7549", "#93D0A0"),
+            *_rows("ngram", rows=2048), "#3B7549", "#93D0A0"),
         Arm("ngram-4k", "adds up 4,096 rows shared by byte n-grams",
-            _of("ngram", 4096), "#1F7465", "#79CDBB"),
+            *_rows("ngram", rows=4096), "#1F7465", "#79CDBB"),
         Arm("ngram", "adds up 8,192 rows shared by byte n-grams",
-            _of("ngram", 8192), "#00705A", "#5CCBB0"),
+            *_rows("ngram", rows=8192), "#00705A", "#5CCBB0"),
         Arm("ngram-16k", "adds up 16,384 rows shared by byte n-grams",
-            _of("ngram", 16384), "#005E63", "#4FC3C9"),
+            *_rows("ngram", rows=16384), "#005E63", "#4FC3C9"),
         Arm("ngram-word", "adds up rows of byte n-grams, and a row of its own for a frequent token",
-            _of("ngram", 8192, own=4096), "#8A3C7D", "#E29AD6"),
+            *_rows("ngram", rows=8192, own=4096), "#8A3C7D", "#E29AD6"),
         Arm("ngram-context", "adds up 12,288 rows shared by byte n-grams of the word so far",
-            _of("context", 12288), "#A3195B", "#FF8FC2"),
+            *_rows("context", rows=12288), "#A3195B", "#FF8FC2"),
         Arm("ngram-words",
             "adds up 8,192 rows of the word so far, and one of 4,096 for the last two words",
-            _of("context", 8192, 4096), "#7A2048", "#F2A7C3"),
+            *_rows("context", rows=8192, n_pairs=4096), "#7A2048", "#F2A7C3"),
         Arm("pairs", "adds up 4,096 rows shared by adjacent bytes",
-            _of("pairs"), "#5B6B2A", "#BBCC33"),
+            *_rows("pairs", rows=4096), "#5B6B2A", "#BBCC33"),
         Arm("spelling-bee", "averages a learned table and rotated byte vectors",
-            _of("spelling_bee"), "#6B5B95", "#BBA8E8"),
+            *_of("spelling_bee", rotated), "#6B5B95", "#BBA8E8"),
         Arm("hybrid", "adds up rows of byte n-grams and a row for every token",
-            _of("hybrid"), "#4A4F8C", "#A9B0EE"),
+            *_rows("ngram", rows=8192, own=EVERY), "#4A4F8C", "#A9B0EE"),
         Arm("ngram-shuffled", "ngram, with every token spelled as another",
-            _of("shuffled"), "#6F6A60", "#B5B0A5"),
+            *_rows("shuffled", rows=8192), "#6F6A60", "#B5B0A5"),
     )
 }  # fmt: skip
 """The arms by name, in the order in which they are shown."""

@@ -1,7 +1,8 @@
 """``ngram`` and ``ngram-…``: bags of hashed n-grams of 2 to 4 bytes, with or without own rows.
 
 ``ngram-word`` adds a row of its own for each of the first 4,096 ids. Byte-level BPE numbers tokens
-from frequent to rare, so these are the tokens for which a table works best.
+from frequent to rare, so these are the tokens for which a table works best. ``hybrid`` adds one for
+every id: a table that sees spelling.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ rows as before; only the information about spelling is lost.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,12 @@ def shuffle(vocabulary: TokenBytes) -> TokenBytes:
     return TokenBytes.of([vocabulary[int(i)] for i in spelled])
 
 
-def make(vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Any = None) -> BagEmbedding:
-    """Make the embedding."""
-    return BagEmbedding(shuffle(vocabulary), d_model, Rule(8192))
+def maker(rows: int) -> Callable[[TokenBytes, int, int, Any], BagEmbedding]:
+    """Return a function that makes an embedding with so many rows."""
+
+    def make(
+        vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: Any = None
+    ) -> BagEmbedding:
+        return BagEmbedding(shuffle(vocabulary), d_model, Rule(rows))
+
+    return make
