@@ -23,10 +23,12 @@ from kronviz.accounting import (
     input_cost,
     read_vocabulary,
     saved_share,
+    timing,
 )
 from kronviz.accounting.timing import Measurement, measure, rounds, summarise, zipf_ids
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.predictor import InputError
+from kronviz.progress import Stopped
 from kronviz.published import SAVINGS
 from kronviz.results import from_json, to_json
 from kronviz.tokenizer import TokenBytes, load_tokenizer
@@ -129,30 +131,43 @@ def test_read_vocabulary_takes_numbers_as_people_write_them() -> None:
 def test_measure() -> None:
     started = time.perf_counter()
     found = measure("r50k_base", 16, 32, "float32", 64, seconds=0.5)
-    assert [timing.name for timing in found.timings] == [
+    assert [one.name for one in found.timings] == [
         "table",
         "kron, fused",
         "kron, cached",
         "kron, reference",
     ]
     assert found.timings[0].ratio == 1
-    for timing in found.timings:
-        assert 0 < timing.fastest <= timing.milliseconds <= timing.slowest
+    for one in found.timings:
+        assert 0 < one.fastest <= one.milliseconds <= one.slowest
     assert found.calls >= 3
     assert found.seconds <= time.perf_counter() - started
     assert from_json(Measurement, to_json(found)) == found
 
 
+def test_a_measurement_leaves_out_a_second_table_that_is_too_large_and_can_be_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timing, "MAX_BYTES", 300_000)
+    measured = measure(1000, 1, 32, "float32", 64, seconds=0.1)
+    assert [one.name for one in measured.timings] == ["table", "kron, fused", "kron, reference"]
+    assert measured.notes == ("cached is left out: with it this would take more than 0.00 GB.",)
+    for steps in (0, 3, 6):
+        goes_on = iter([True] * steps + [False])
+        with pytest.raises(Stopped):
+            measure(1000, 1, 32, "float32", 64, seconds=9, progress=lambda _, on=goes_on: next(on))
+
+
 def test_odd_measurements() -> None:
     for arguments, sentence in (
-        (("r50k_base", 16, 8192, "float32"), "takes 1.6 GB; the limit here is 0.7 GB"),
+        (("r50k_base", 16, 8192, "float32"), "take 2.18 GB; the limit here is 0.80 GB"),
         ((300_000, 16, 64, "float32"), "Only 200,019 tokens"),
         (("r50k_base", 65, 64, "float32"), "pos_dim is 65"),
         (("r50k_base", 16, 64, "int4"), "There is no dtype called 'int4'"),
         (("r50k_base", 16, 64, "float32", 0), "tokens is 0"),
         (("r50k_base", 16, 64, "float32", 10**9), "tokens is"),
-        ((1000, 16, 8192, "float32", 65_536), "takes 2.1 GB in float32"),
-        ((1000, 64, 8192, "float32", 16), "a code of 16,384 takes 0.5 GB"),
+        ((1000, 16, 8192, "float32", 65_536), "calls of 65,536 tokens take 9.03 GB"),
+        ((1000, 64, 8192, "float32", 16), "3 projections of 16,384 rows"),
     ):
         with pytest.raises(InputError) as refusal:
             measure(*arguments)

@@ -150,6 +150,7 @@ def test_values_that_would_have_no_effect_are_named(served: str) -> None:
         ("robustness", {"pairs": pairs, "sentences": ["The sun"]}, "pairs or sentences, not both"),
         ("robustness", {"pairs": [pairs[0] | {"expcted": " is"}]}, "Pair 1 has 'expcted'; a pair"),
         ("recovery", {"clean": "The sun", "typo": "Teh sun", "later": 3}, "later has no effect"),
+        ("sweep", {"sentences": ["The sun"], "count": 7}, "count has no effect without our own"),
         ("continuation", {"count": 7}, "count has no effect without documents"),
         ("table", {"tensor": "wte"}, "tensor has no effect without a model"),
         ("table", {"model": "a/b", "pair": "toy"}, "a model or a pair of models, not both"),
@@ -186,6 +187,7 @@ def test_an_agent_can_call_every_tool(
                     # Without the values that have no effect beside others.
                     "robustness": {"pairs": None},
                     "recovery": {"clean": None, "typo": None},
+                    "sweep": {"sentences": None},
                 }
                 values = FEW | own.get(tool.name, {})
                 wanted = tool.inputSchema["properties"]
@@ -315,6 +317,22 @@ def test_a_connection_whose_request_does_not_come_is_closed(
         assert [line.recv(4_000) for line in (silent, slow)] == [b"", b""]
         while second.recv(4_000):
             pass
+
+
+def test_upgrades_and_malformed_requests_leave_no_line_in_the_log(
+    served: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\nSec-WebSocket-Version: 13\r\n"
+    for head, answer in (
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + upgrade % b"websocket", b"200"),
+        (b"GET /gradio_api/queue/join HTTP/1.1\r\nHost: a\r\n" + upgrade % b"h2c", b"405"),
+        (b"\x16\x03\x01 no HTTP\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n", b"400"),
+    ):
+        with socket.create_connection(("127.0.0.1", httpx.URL(served).port), timeout=20) as line:
+            line.sendall(head + b"\r\n")
+            assert line.recv(4_000).startswith(b"HTTP/1.1 " + answer), head
+    assert not caplog.records
 
 
 def test_agents_open_lines_with_get_alone(served: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -113,13 +115,14 @@ def test_the_page_follows_its_controls() -> None:
 
 
 def test_measuring_from_the_page() -> None:
-    steps = list(tab._measured("r50k_base", None, 16, 64, "float32", 16))
+    visitor: Any = SimpleNamespace(session_hash="one")
+    steps = list(tab._measured("r50k_base", None, 16, 64, "float32", 16, visitor))
     assert "Measuring" in steps[0][0]
     assert "Measured in" in steps[-1][0]
     read(steps[-1][1])
     assert "--measure 16" in steps[-1][1]
-    steps = list(tab._measured("o200k_base", None, 16, 8192, "float32", 16))
-    assert "Ask for a smaller vocabulary or width" in steps[-1][0]
+    steps = list(tab._measured("o200k_base", None, 16, 8192, "float32", 16, visitor))
+    assert "Ask for less of them" in steps[-1][0]
 
 
 def test_machine_names_are_escaped() -> None:

@@ -26,17 +26,20 @@ from torch import Tensor, nn
 from kronviz.accounting import DTYPES, CostSettings, read_vocabulary
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.predictor import InputError
+from kronviz.progress import Progress, tell
 from kronviz.settings import check, narrowed, setting
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
-MAX_BYTES = 700_000_000
-"""Largest table that a measurement allocates, in bytes."""
-MAX_RESULT_BYTES = 300_000_000
-"""Largest result of a call, and largest projection, in bytes."""
+MAX_BYTES = 800_000_000
+"""Most memory that a measurement allocates, in bytes."""
+COPIES = 4
+"""Most float32 arrays of the size of a call's result that a contestant needs at once."""
 TURN = 0.02
 """Seconds of a contestant's turn; a call that takes longer is a turn of its own."""
 BATCHES = 8
 """Batches of ids that the calls cycle through."""
+CACHED = "cached"
+ENCODERS = ("fused", CACHED, "reference")
 Call = Callable[[], object]
 
 
@@ -99,6 +102,7 @@ def measure(
     dtype: str = MeasureSettings.dtype,
     tokens: int = MeasureSettings.tokens,
     seconds: float = 2.0,
+    progress: Progress | None = None,
 ) -> Measurement:
     """Time a learned table and kron's encoders for inference, on CUDA if there is a GPU.
 
@@ -106,9 +110,11 @@ def measure(
         vocabulary: as for `accounting.input_cost`, but at most as many tokens as o200k has.
         pos_dim, d_model, dtype, tokens: see `MeasureSettings`.
         seconds: about how long to measure.
+        progress: called before each turn.
 
     Raises:
-        InputError: an argument is out of range, or the table would be too large.
+        InputError: an argument is out of range, or it would take too much memory.
+        Stopped: the measurement should not go on.
     """
     started = time.perf_counter()
     name, count = read_vocabulary(vocabulary)
@@ -118,33 +124,30 @@ def measure(
     known = load_tokenizer(name).vocabulary
     if count > len(known):
         raise InputError(f"Only {len(known):,} tokens have bytes to measure with; ask for fewer.")
-    if count * d_model * DTYPES[dtype] > MAX_BYTES:
+    table, projection = (rows * d_model * DTYPES[dtype] for rows in (count, 256 * pos_dim))
+    size = table + len(ENCODERS) * projection + COPIES * tokens * d_model * 4
+    if size > MAX_BYTES:
         raise InputError(
-            f"A table of {count:,} × {d_model:,} in {dtype} takes "
-            f"{count * d_model * DTYPES[dtype] / 1e9:.1f} GB; the limit here is "
-            f"{MAX_BYTES / 1e9:.1f} GB. Ask for a smaller vocabulary or width."
+            f"A table of {count:,} × {d_model:,} in {dtype}, {len(ENCODERS)} projections of "
+            f"{256 * pos_dim:,} rows and calls of {tokens:,} tokens take {size / 1e9:.2f} GB; the "
+            f"limit here is {MAX_BYTES / 1e9:.2f} GB. Ask for less of them."
         )
-    # The result of a call and the projection need memory besides the table.
-    size = max(tokens, 256 * pos_dim) * d_model * DTYPES[dtype]
-    if size > MAX_RESULT_BYTES:
-        raise InputError(
-            f"A call with {tokens:,} tokens, {d_model:,} numbers each, and a code of "
-            f"{256 * pos_dim:,} takes {size / 1e9:.1f} GB in {dtype}; the limit here is "
-            f"{MAX_RESULT_BYTES / 1e9:.1f} GB. Ask for fewer tokens or a smaller width."
-        )
+    encoders = [name for name in ENCODERS if name != CACHED or size + table <= MAX_BYTES]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     number = getattr(torch, dtype)
     words = known if count == len(known) else TokenBytes.of([known[i] for i in range(count)])
     batches = [zipf_ids(count, tokens, seed).to(device) for seed in range(BATCHES)]
-    contestants, notes = _contestants(words, pos_dim, d_model, number, device)
+    contestants, notes = _contestants(words, pos_dim, d_model, number, device, encoders, progress)
     with torch.inference_mode():
         for call in contestants.values():
+            tell(progress, 0)
             call(batches[0])
         spent = time.perf_counter() - started
         times = rounds(
             {label: going_through(batches, call) for label, call in contestants.items()},
             seconds=max(seconds - spent, 0.3),
             device=device,
+            progress=progress,
         )
     return Measurement(
         machine=machine(device),
@@ -161,13 +164,24 @@ def measure(
 
 
 def _contestants(
-    words: TokenBytes, pos_dim: int, d_model: int, dtype: torch.dtype, device: torch.device
+    words: TokenBytes,
+    pos_dim: int,
+    d_model: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    encoders: Sequence[str],
+    progress: Progress | None,
 ) -> tuple[dict[str, Callable[[Tensor], Tensor]], tuple[str, ...]]:
     # Filled with ones: memory never written to would be a single physical page of zeros.
     table = nn.Embedding(len(words), d_model, _weight=torch.ones(len(words), d_model, dtype=dtype))
     contestants: dict[str, Callable[[Tensor], Tensor]] = {"table": table.to(device)}
-    notes = []
-    for encoder in ("fused", "cached", "reference"):
+    notes = [
+        f"{name} is left out: with it this would take more than {MAX_BYTES / 1e9:.2f} GB."
+        for name in ENCODERS
+        if name not in encoders
+    ]
+    for encoder in encoders:
+        tell(progress, 0)
         kron = KroneckerEmbedding(words, d_model, pos_dim, encoder).eval().to(device, dtype)
         try:
             kron.warm_up()
@@ -178,7 +192,12 @@ def _contestants(
 
 
 def rounds(
-    calls: Mapping[str, Call], *, seconds: float, device: torch.device, most: int = 1000
+    calls: Mapping[str, Call],
+    *,
+    seconds: float,
+    device: torch.device,
+    most: int = 1000,
+    progress: Progress | None = None,
 ) -> dict[str, list[float]]:
     """Time calls in turn, over and over; return the sorted milliseconds of each.
 
@@ -186,12 +205,17 @@ def rounds(
         calls: what to time, by name; each must have been called once, to warm up.
         seconds: stop after this long, but not before each has had three turns.
         most: stop after this many calls of each.
+        progress: called before each turn.
+
+    Raises:
+        Stopped: the measurement should not go on.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     deadline = time.perf_counter() + seconds
     turns = 0
     while (turns < 3 or time.perf_counter() < deadline) and min(map(len, times.values())) < most:
         for name, call in calls.items():
+            tell(progress, 0)
             ended = time.perf_counter() + TURN
             times[name].append(_milliseconds(call, device))
             while time.perf_counter() < ended and len(times[name]) < most:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 import re
 import signal
 import sys
@@ -228,6 +229,9 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         config = app.server.config
         config.timeout_keep_alive = KEEP_ALIVE_S
         config.http_protocol_class = impatient(config.http_protocol_class)
+        config.ws_protocol_class = None  # No view needs a WebSocket.
+        # It warns of each upgrade and of each malformed request, which would fill a log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     if not wanted["prevent_thread_lock"]:
         # SIGTERM acts like an interrupt, so that visitors' files are deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

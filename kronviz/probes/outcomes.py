@@ -9,6 +9,7 @@ Notable:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -90,7 +91,8 @@ def fitted(predictor: Predictor, pairs: PairSet, progress: Progress | None = Non
 def outcomes(predictor: Predictor, pairs: Sequence[Pair]) -> Iterator[tuple[PairOutcome, ...]]:
     """Read pairs that fit the models, in order; yield the outcomes of each batch."""
     encode = predictor.tokenizer.encode
-    encoded: list[tuple[Ids, Ids]] = []
+    # Only those of the next batch: the ids of all texts would take gigabytes.
+    encoded: deque[tuple[Ids, Ids]] = deque()
 
     def costs() -> Iterator[int]:
         for pair in pairs:
@@ -99,8 +101,8 @@ def outcomes(predictor: Predictor, pairs: Sequence[Pair]) -> Iterator[tuple[Pair
 
     start = 0
     for size in batch_sizes(predictor, costs()):
-        chosen = slice(start, start + size)
-        yield _read_batch(predictor, pairs[chosen], encoded[chosen])
+        batch = [encoded.popleft() for _ in range(size)]
+        yield _read_batch(predictor, pairs[start : start + size], batch)
         start += size
 
 

@@ -31,7 +31,7 @@ from kronviz.probes.intervals import (
 )
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, misspelled
-from kronviz.progress import Progress, gather
+from kronviz.progress import Progress, asking, gather
 from kronviz.settings import refuse_idle, setting
 from kronviz.typos import DEFAULT_KINDS, KEYBOARDS, KINDS
 
@@ -207,20 +207,23 @@ class MisspellingSettings:
     protect_first: bool = setting(True, "The first letter of every word stays", link="first")
     keyboard: str = setting("qwerty", "Keyboard, for hits on the key beside", choices=KEYBOARDS)
 
-    def pairs_or(self, others: Callable[[], PairSet]) -> PairSet:
+    def pairs_or(self, others: Callable[[], PairSet], progress: Progress | None = None) -> PairSet:
         """Return the sentences and their misspelled forms as pairs; without sentences, others.
+
+        Args:
+            progress: as for `kronviz.progress.asking`.
 
         Raises:
             InputError: a setting is invalid, or has no effect because there are no sentences.
         """
         if self.sentences:
-            return self.pairs()
+            return self.pairs(progress)
         idle = "kinds", "edits", "share", "protect_first", "keyboard"
         refuse_idle(self, idle, "sentences to misspell")
         return others()
 
-    def pairs(self) -> PairSet:
-        """Return the sentences and their misspelled forms as pairs."""
+    def pairs(self, progress: Progress | None = None) -> PairSet:
+        """Return the sentences and their misspelled forms as pairs; argument as for `pairs_or`."""
         return misspelled_pairs(
             self.sentences,
             kinds=self.kinds,
@@ -229,6 +232,7 @@ class MisspellingSettings:
             share=self.share or None,
             protect_first=self.protect_first,
             keyboard=self.keyboard,
+            progress=progress,
         )
 
 
@@ -241,6 +245,7 @@ def misspelled_pairs(
     share: float | None = None,
     protect_first: bool = MisspellingSettings.protect_first,
     keyboard: str = MisspellingSettings.keyboard,
+    progress: Progress | None = None,
 ) -> PairSet:
     """Misspell clean sentences and return the pairs; a pair's category is the kind of misspelling.
 
@@ -249,6 +254,7 @@ def misspelled_pairs(
         share: share of the words to misspell, 0 to 1; ``edits`` is then per word.
         protect_first: the first letter of every word stays.
         keyboard: ``qwerty``, ``qwertz`` or ``azerty``, for hits on a neighbouring key.
+        progress: as for `kronviz.progress.asking`.
 
     Raises:
         InputError: an argument is invalid, or there are too many sentences.
@@ -257,7 +263,7 @@ def misspelled_pairs(
     lines = [line for given in sentences if (line := clean_text(given).strip())]
     if len(lines) > MAX_SENTENCES:
         raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
-    for number, clean in enumerate(lines, 1):
+    for number, clean in enumerate(asking(lines, progress, 8), 1):
         if len(clean) > MAX_CHARS:
             problems.append(
                 f"Sentence {number} has {len(clean):,} characters; the limit is {MAX_CHARS:,}."

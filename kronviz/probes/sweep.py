@@ -7,7 +7,7 @@ Notable:
 - A text that allows fewer edits than requested is left out: each point says how many texts it is
   based on.
 
-    python -m kronviz.probes sweep --pair tiny --sentences 40 --json sweep.json
+    python -m kronviz.probes sweep --pair tiny --count 40 --json sweep.json
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kronviz.probes.outcomes import PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs, misspelled
 from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
 from kronviz.progress import Progress, asking, gather
-from kronviz.settings import setting
+from kronviz.settings import refuse_idle, setting
 from kronviz.strings import whole_number
 from kronviz.typos import KINDS
 
@@ -82,6 +82,8 @@ class SweepSettings:
 
 def run(predictor: Predictor, asked: SweepSettings, progress: Progress | None = None) -> Sweep:
     """Run `sweep` as the settings say."""
+    if asked.sentences:
+        refuse_idle(asked, ["count"], "our own sentences instead of yours")
     return sweep(
         predictor,
         asked.sentences or our_sentences(asked.count),
@@ -178,7 +180,7 @@ def sweep_jobs(
         PairSet(tuple(Pair(str(i), "", line, line) for i, line in enumerate(lines, 1))),
     )
     variants: list[Pair] = []
-    for clean in asking(whole.pairs, progress, 4):
+    for clean in asking(whole.pairs, progress, 1):
         variants += _variants(clean, kinds, strengths, seed)
     return replace(fitted(predictor, PairSet(tuple(variants)), progress), problems=whole.problems)
 

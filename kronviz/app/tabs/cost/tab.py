@@ -36,6 +36,7 @@ from kronviz.app.components import (
     failure,
     html_part,
     plot,
+    still_there,
 )
 from kronviz.app.context import Context
 from kronviz.app.tabs.cost import view
@@ -183,11 +184,20 @@ def _measured(
     d_model: float,
     dtype: str,
     tokens: float,
+    request: gr.Request,
 ) -> Iterator[list[Any]]:
     yield [view.status("Measuring …"), gr.skip()]
+    there = still_there(str(request.session_hash))
     try:
         name = _vocabulary(vocabulary, count)
-        measurement = measure_times(name, pos_dim, d_model, dtype, tokens)  # type: ignore[arg-type]
+        measurement = measure_times(
+            name,
+            pos_dim,  # type: ignore[arg-type]
+            d_model,  # type: ignore[arg-type]
+            dtype,
+            tokens,  # type: ignore[arg-type]
+            progress=there,
+        )
     except BaseException as error:
         yield [view.refused(failure(error)), gr.skip()]
         return
@@ -206,7 +216,7 @@ def endpoints() -> tuple[Callable[..., Answer], ...]:
         return answer(lambda: input_cost(**vars(settings())))
 
     def measure(settings: Callable[[], MeasureSettings]) -> Answer:
-        return answer(lambda: measure_times(**vars(settings())))
+        return answer(lambda: measure_times(**vars(settings()), progress=still_there()))
 
     return (
         endpoint(CostSettings, cost, "cost", COST),

@@ -91,8 +91,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             manner = settings()
             if pairs and manner.sentences:
                 raise InputError("Give pairs or sentences, not both.")
-            chosen = manner.pairs_or(lambda: given(pairs) if pairs else load_pairs())
             there = still_there()
+            chosen = manner.pairs_or(lambda: given(pairs) if pairs else load_pairs(), there)
             return robustness(models(pair), chosen, seed=manner.seed, progress=there)
 
         return answer(ask, QUEUE)

@@ -35,6 +35,7 @@ from kronviz.app.components import (
     refused,
     remember,
     running,
+    still_there,
     textbox,
     uploaded_file,
 )
@@ -52,6 +53,7 @@ from kronviz.probes.outcomes import fitted
 from kronviz.probes.pairs import MAX_BYTES, MAX_ROWS, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import MisspellingSettings, robustness, summarise
 from kronviz.probes.stored_continuation import stored_continuation
+from kronviz.progress import Progress
 from kronviz.typos import KEYBOARDS
 from kronviz.typos.words import find_words
 
@@ -153,7 +155,8 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     ) -> Iterator[tuple[Any, ...]]:
         *values, visitor = rest
         predictor, asked = context.predictor(models), fields.read(values)
-        number, pairs = asked.seed, fitted(predictor, _given(chosen, path, asked))
+        number, there = asked.seed, still_there(visitor)
+        pairs = fitted(predictor, _given(chosen, path, asked, there), there)
         stages = runs.stages(
             visitor,
             ("pairs", predictor.pair, pairs, number),
@@ -322,10 +325,12 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
     return _Words(words, strip, max(len(report.words), 2), chosen, left)
 
 
-def _given(chosen: str, path: str | None, asked: MisspellingSettings) -> PairSet:
+def _given(
+    chosen: str, path: str | None, asked: MisspellingSettings, progress: Progress
+) -> PairSet:
     """Return the pairs that a visitor chose; `InputError` if there are none."""
     if chosen == SENTENCES:
-        return asked.pairs()
+        return asked.pairs(progress)
     if chosen != FILE:
         return load_pairs()
     if not path:
