@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import httpx
@@ -190,6 +191,33 @@ def test_nothing_is_served_beyond_the_page(served: str, pair_folder: Path) -> No
         Path("/etc/passwd"),
     ):
         assert httpx.get(f"{served}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_the_page_carries_the_endpoints_only_where_they_are_documented(served: str) -> None:
+    def carried(query: str) -> tuple[str, Any, Any]:
+        page = httpx.get(f"{served}{query}").text
+        config, endpoints = (
+            page.split(f"window.{name} = ")[1].split(";</script>")[0]
+            for name in ("gradio_config", "gradio_api_info")
+        )
+        return config, json.loads(config), json.loads(endpoints)
+
+    script, short, no_endpoints = carried("")
+    _, whole, endpoints = carried("?view=api")
+    assert "<" not in script, "a text of the page could end the script"
+    assert no_endpoints == {"named_endpoints": {}, "unnamed_endpoints": {}}
+    assert "/compare" in endpoints["named_endpoints"]
+    assert short["dependencies"] == [one for one in whole["dependencies"] if one["targets"]]
+    kept = {part["id"]: part["props"] for part in short["components"]}
+    assert kept == {
+        part["id"]: part["props"] for part in whole["components"] if part["type"] != "api"
+    }
+
+    def laid_out(part: dict[str, Any]) -> list[int]:
+        return [part["id"], *(id for one in part.get("children", ()) for id in laid_out(one))]
+
+    for layout in (short["layout"], short["page"][""]["layout"]):
+        assert [id for id in laid_out(whole["layout"]) if id in kept] == laid_out(layout)[1:]
 
 
 def test_the_page_names_no_other_host(served: str) -> None:

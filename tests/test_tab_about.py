@@ -120,11 +120,12 @@ def test_what_is_shown_first_comes_before_the_apps_configuration() -> None:
     template = Path(gr.__file__).parent / "templates" / "frontend" / "index.html"
     config = '{"theme_hash":"c0ffee","components":["</gradio-app>"]}'
     written = template.read_text(encoding="utf-8").replace("{{ config | toorjson }}", config)
+    written = written.replace("{{ gradio_api_info | toorjson }}", "{}")
     first = "<div id='kv-first'>seen at once</div>"
     settings = app_settings("title", "sentence", ASSETS / "preview.png", first)
     routes = [Route("/", lambda request: HTMLResponse(written))]
     app = Starlette(routes=routes, middleware=settings["middleware"])
-    page = TestClient(app).get("/").text
+    page = TestClient(app).get("/?view=api").text
     assert page.count(first) == page.count(f"window.gradio_config = {config};") == 1
     assert page.index("</head>") < page.index(first) < page.index("window.gradio_config = ")
 

@@ -219,7 +219,7 @@ def test_links_bring_settings_back_and_nothing_that_a_control_could_not_have() -
 
 
 def test_what_of_a_link_cannot_be_followed_is_said_in_one_sentence() -> None:
-    known: links.Links = {}
+    known = links.Links()
     links.declare(known, "", {"pair": links.choice(["tiny", "gpt2"])})
     links.declare(known, "lab", {
         "lab.seed": links.amount(0, None), "lab.heat": links.amount(0, 2, whole=False),

@@ -15,11 +15,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import torch
 
+from kronviz.app.components import Links
 from kronviz.checkpoint_files import FURTHER, list_pairs
 from kronviz.errors import InputError, Sentence
 from kronviz.lines import short_name
@@ -56,7 +56,7 @@ class Context:
     tab: gr.Tab | None = None
     shelf: Shelf = field(default_factory=Shelf)
     shared: dict[str, gr.components.Component] = field(default_factory=dict)
-    links: dict[str, dict[str, Any]] = field(default_factory=dict)
+    links: Links = field(default_factory=Links)
     warming: list[Callable[[], object]] = field(default_factory=list)
 
     @property

@@ -208,7 +208,7 @@ def launch(app: gr.Blocks, **changes: Any) -> tuple[Any, str, str]:
         "head": theme.head(SENTENCE),
         "favicon_path": theme.ASSETS / "favicon.svg",
         "server_name": address.host(),
-        "footer_links": [],
+        "footer_links": ["api"],
         "ssr_mode": False,
         "share": False,
         "pwa": False,

@@ -174,6 +174,16 @@ def test_a_link_names_its_step_and_a_phone_shows_the_page_as_wide_as_it_is(visit
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_the_footer_leads_to_the_documentation_of_the_endpoints(visit: Visit) -> None:
+    page = visit("?view=api")
+    page.wait_for_selector(".api-docs :text('/compare')", state="attached")
+    assert page.locator("footer:visible").count() == 1, "Gradio's own is not shown"
+    assert page.locator(".kv-footer a:text('API')").get_attribute("href") == "?view=api"
+    asked = [url for url in page.requests if "/gradio_api/run/" in url]
+    assert len(asked) <= 1, "no view was linked to, so none has to be restored"
+    assert page.errors == []
+
+
 def test_how_it_works_draws_the_method_and_about_has_figures(stay: Visit) -> None:
     page = stay()
     open_tab(page, "bytes")

@@ -239,6 +239,12 @@
       if (title) set.setAttribute("aria-label", title);
     }
   };
+  // By the address alone, Gradio takes the documentation of the endpoints for open, but loads it
+  // only when its button is pressed: once to close it, once to open it.
+  if (query.get("view") === "api") {
+    for (const _ of [1, 2]) document.querySelector("footer .show-api")?.click();
+  }
+
   new MutationObserver(group).observe(document.body, { childList: true, subtree: true });
   group();
 

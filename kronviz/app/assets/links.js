@@ -31,15 +31,19 @@
     });
     put(changes);
   };
+  // From now on changes are a person's.
+  const settle = (tab) => setTimeout(() => { ready[tab] = true; }, 500);
   const read = (tab, runs) => {
     for (const [name, id] of Object.entries(runs)) buttons[id] = { tab, name };
-    return query.get("tab") === tab ? location.search : "";
+    if (query.get("tab") === tab) return location.search;
+    settle(tab);
+    return "";
   };
-  // The page is there: from now on changes are a person's.
+  // The link's settings are there.
   const start = (tab, runs, left) => {
-    setTimeout(() => { ready[tab] = true; }, 500);
+    settle(tab);
     const id = runs[query.get(`${tab}.run`)];
-    if (query.get("tab") !== tab || !id) return;
+    if (!id) return;
     if (Object.entries(left).some(([name, value]) => query.get(name) === value)) return;
     const press = (tries) => {
       const button = document.getElementById(id);

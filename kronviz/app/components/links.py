@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
@@ -46,8 +46,17 @@ class Depending:
     given: Callable[[Mapping[str, str]], Rule]
 
 
-Links = dict[str, dict[str, Rule | Depending]]
-"""The entries that a link may have, by view; those under "" belong to every view."""
+class Links(dict[str, dict[str, Rule | Depending]]):
+    """The entries that a link may have, by view; those under "" belong to every view.
+
+    Attributes:
+        followed: a hidden field for each view with such entries, which gets the query of a link to
+            it. The page draws them outside the views, because Gradio watches only what is drawn.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: list[gr.Textbox] = []
 
 
 def choice(values: Iterable[object]) -> Rule:
@@ -171,22 +180,43 @@ def remember(
             js=f"(...values) => {{ window.kronvizLinks?.write({known}, values); }}",
             **quiet,
         )
-    search = gr.Textbox(visible=False)
-    gr.on(  # Without a trigger it runs when the page opens.
-        None,
-        lambda query: restored(str(query or ""), tab, rules),
-        search,
+    follow(
+        links,
+        f"() => window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? ''",
+        lambda query: restored(query, tab, rules),
         controls,
-        js=f"() => [window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? '']",
-        queue=False,
-        **quiet,
-    ).then(
-        None,
-        None,
-        None,
-        js=f"() => {{ window.kronvizLinks?.start({begun}); }}",
-        api_visibility="private",
+        f"() => {{ window.kronvizLinks?.start({begun}); }}",
     )
+
+
+def follow(
+    links: Links,
+    read: str,
+    restore: Callable[[str], Any],
+    controls: Sequence[gr.components.Component],
+    then: str,
+) -> None:
+    """Restore a view from a link; the server is asked only if the link is for this view.
+
+    Args:
+        links: where the view's hidden field is kept.
+        read: JavaScript that returns the query of the page's address, empty if it is for another
+            view.
+        restore: maps the query to the values of the controls.
+        then: JavaScript that runs when the controls have their values.
+    """
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    query = hidden_text()
+    links.followed.append(query)
+    gr.on(None, None, None, query, js=read, **quiet)  # Without a trigger: when the page opens.
+    query.change(
+        lambda text: restore(str(text or "")), query, list(controls), queue=False, **quiet
+    ).then(None, None, None, js=then, api_visibility="private")
+
+
+def hidden_text() -> gr.Textbox:
+    """Return a field that is not seen, still to be drawn: Gradio watches no hidden component."""
+    return gr.Textbox(elem_classes="kv-gone", show_label=False, container=False, render=False)
 
 
 def restored(query: str, tab: str, rules: Mapping[str, Rule | Depending]) -> Any:
@@ -212,8 +242,9 @@ def tell_ignored(
         views: the names of all views, the first one is the page's first.
         moved: views by the names that older links use.
     """
-    # Gradio does not watch a hidden component.
-    query = gr.Textbox(elem_classes="kv-gone", show_label=False, container=False)
+    query = hidden_text()
+    for field in [query, *links.followed]:
+        field.render()
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(None, None, None, query, js="() => location.search", **quiet)
 

@@ -8,12 +8,17 @@ Notable:
   ones, so they are replaced. Addresses in them must be absolute, so they use the requested host.
 - Gradio's page is empty until megabytes of scripts have loaded. Until then it shows ``first``,
   which comes before the app's configuration, the largest part of the page.
+- The page's configuration lists every endpoint, with a component for each of its parameters. The
+  page itself calls none of them, but would walk through all of them many times as it loads, so they
+  are left out, except where the documentation of the endpoints is asked for (``?view=api``).
 - Gradio's ``<base href="./">`` has no effect except that Plotly clips a chart by the page's whole
   address: when the link changed with a choice, charts ran over their axes or lost their curves.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -32,8 +37,13 @@ _OLD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 _BASE = re.compile(rb'<base href="\./"[^>]*>\s*')
 _HEAD = re.compile(rb"<head[^>]*>")
 _CONFIG = re.compile(
-    rb"<script>window\.gradio_config = .*?</script>\s*(?=<script data-)", re.DOTALL
+    rb"<script>window\.gradio_config = (?P<config>.*?);</script>\s*"
+    rb"<script>window\.gradio_api_info = (?P<endpoints>.*?);</script>\s*(?=<script data-)",
+    re.DOTALL,
 )
+_NO_ENDPOINTS = b'{"named_endpoints": {}, "unnamed_endpoints": {}}'
+_DOCUMENTED = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+"""Fields of a component for the documentation alone."""
 
 
 def app_settings(title: str, sentence: str, picture: Path, first: str = "") -> dict[str, Any]:
@@ -125,13 +135,43 @@ class LinkTags:
         picture = str(here).rstrip("/") + PATH if self.picture else None
         tags = link_tags(self.title, self.sentence, str(here), picture).encode()
         bare = _BASE.sub(b"", _OLD.sub(b"", page))
-        if self.first:
-            bare = self._with_first(bare)
+        config = _CONFIG.search(bare)
+        if config is not None:
+            bare = self._arranged(bare, config, "view" not in request.query_params)
         return _HEAD.sub(lambda head: head[0] + tags, bare, count=1)
 
-    def _with_first(self, page: bytes) -> bytes:
-        config = _CONFIG.search(page)
-        if config is None:
-            return page
+    def _arranged(self, page: bytes, config: re.Match[bytes], short: bool) -> bytes:
+        """Move the configuration behind ``first``, and shorten it."""
+        script = config[0]
+        if short:
+            script = script.replace(config["endpoints"], _NO_ENDPOINTS)
+            script = script.replace(config["config"], without_endpoints(config["config"]))
         page = page[: config.start()] + page[config.end() :]
-        return page.replace(b"</gradio-app>", b"</gradio-app>" + self.first + config[0], 1)
+        return page.replace(b"</gradio-app>", b"</gradio-app>" + self.first + script, 1)
+
+
+@functools.lru_cache(maxsize=4)
+def without_endpoints(config: bytes) -> bytes:
+    """Return a page's configuration without what only its endpoints and their documentation need.
+
+    Args:
+        config: Gradio's configuration of a page as JSON.
+    """
+    whole = json.loads(config)
+    ours = {part["id"] for part in whole["components"] if part["type"] != "api"}
+
+    def laid_out(part: dict[str, Any]) -> dict[str, Any]:
+        children = [laid_out(one) for one in part.get("children", ()) if one["id"] in ours]
+        return {**part, "children": children} if children else part
+
+    whole["components"] = [
+        {name: value for name, value in part.items() if name not in _DOCUMENTED}
+        for part in whole["components"]
+        if part["id"] in ours
+    ]
+    whole["dependencies"] = [one for one in whole["dependencies"] if one["targets"]]
+    for page in [whole, *whole["page"].values()]:
+        page["layout"] = laid_out(page["layout"])
+    written = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+    # Inside a script, none of its texts may end it.
+    return written.replace("<", "\\u003c").encode()

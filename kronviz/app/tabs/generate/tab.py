@@ -30,6 +30,7 @@ from kronviz.app.components import (
     element,
     failure,
     first_values,
+    follow,
     html_part,
     leave_queue,
     place_part,
@@ -93,7 +94,7 @@ PLACEHOLDER = "Type the beginning of a text"
 _WAIT = 0.08
 """Seconds between two updates of a stream: faster than people read, slower than a page can draw."""
 _FIRST_SECONDS = 1.5
-_OPEN = "() => [window.kronvizGenerate?.open() ?? '']"
+_OPEN = "() => window.kronvizGenerate?.open() ?? ''"
 _GO = "() => { window.kronvizGenerate?.go(); }"
 _KNOBS = {
     "temperature": ("Temperature: 0 takes the likeliest", 0.05),
@@ -182,10 +183,7 @@ def build(context: Context) -> None:
     )
     tell_place(place, clock, QUEUE, write)
     stop.click(end, None, [status, place, clock, stop], queue=False, **QUIET)
-    search = gr.Textbox(visible=False)
-    gr.on(None, opened, search, [*fields, pair], js=_OPEN, queue=False, **QUIET).then(
-        None, None, None, js=_GO, api_visibility="private"
-    )
+    follow(context.links, _OPEN, opened, [*fields, pair], _GO)
     echo.build(context, pair)
     add_endpoints(context)
 
