@@ -238,6 +238,19 @@ def _between(text: str, start: str, end: str) -> list[str]:
     return [part.split(end)[0] for part in text.split(start)[1:]]
 
 
+def test_one_call_draws_all_stored_figures_of_other_models(app: gr.Blocks) -> None:
+    (listener,) = [one for one in app.fns.values() if one.name == "redraw"]
+    chosen, *settings = listener.inputs
+    drawn = listener.fn("toy", *(one.value for one in settings))
+    assert len(drawn) == len(listener.outputs) > 15
+    for value, part in zip(drawn, listener.outputs, strict=True):
+        part.postprocess(value.value if isinstance(value, gr.Plot) else value)
+        assert "kv-of-models" in part.elem_classes
+    pair = next(one for one in app.blocks.values() if one.elem_id == "kv-pair")
+    first = next(one for one in app.fns.values() if (pair._id, "change") in one.targets)
+    assert first.outputs == [chosen], "the page dims what is old before it asks for anything"
+
+
 def test_no_plot_is_on_the_page_by_accident(app: gr.Blocks) -> None:
     """A plot made while the page is laid out, to be an answer, would stand there a second time."""
     plots = [block for block in app.blocks.values() if isinstance(block, gr.Plot)]

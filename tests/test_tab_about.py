@@ -101,7 +101,7 @@ def test_a_link_carries_this_apps_words_and_a_whole_address(tmp_path: Path) -> N
     routes = [Route("/", lambda request: HTMLResponse(written)), *settings["routes"]]
     app = Starlette(routes=routes, middleware=settings["middleware"])
     client = TestClient(app, base_url="http://demo.example")
-    page = client.get("/", headers={"x-forwarded-proto": "https"}).text
+    page = client.get("/?view=api", headers={"x-forwarded-proto": "https"}).text
     assert 'property="og:image" content="https://demo.example/preview.png"' in page
     for name in ("og:title", "og:image", "og:url", "twitter:card", "twitter:title"):
         assert page.count(f'"{name}"') == 1, name

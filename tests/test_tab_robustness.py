@@ -155,18 +155,21 @@ def test_a_stopped_run_says_so_and_keeps_its_figures(result: Robustness) -> None
 
 def test_files_are_read_once_and_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no file yet"):
-        tab._given(tab.FILE, None, MisspellingSettings())
+        tab._given(tab.FILE, None, MisspellingSettings(), lambda _: True)
     with pytest.raises(InputError, match="no longer here"):
-        tab._given(tab.FILE, str(tmp_path / "gone.csv"), MisspellingSettings())
+        tab._given(tab.FILE, str(tmp_path / "gone.csv"), MisspellingSettings(), lambda _: True)
     bomb = tmp_path / "bomb.csv"
     bomb.write_bytes(b"PK\x03\x04" + bytes(100))
-    assert "archive" in tab._given(tab.FILE, str(bomb), MisspellingSettings()).problems[0]
+    assert (
+        "archive"
+        in tab._given(tab.FILE, str(bomb), MisspellingSettings(), lambda _: True).problems[0]
+    )
     long = tmp_path / "long.csv"
     long.write_text("clean,typo\n" + "The sun is,The snu is\n" * 100_000)
-    given = tab._given(tab.FILE, str(long), MisspellingSettings())
+    given = tab._given(tab.FILE, str(long), MisspellingSettings(), lambda _: True)
     assert len(given.pairs) == 5_000
     assert any("5,000 rows" in problem for problem in given.problems)
-    assert len(tab._given(tab.OURS, None, MisspellingSettings()).pairs) == 320
+    assert len(tab._given(tab.OURS, None, MisspellingSettings(), lambda _: True).pairs) == 320
 
 
 def test_a_stop_is_heard_between_batches_and_keeps_what_was_read() -> None:

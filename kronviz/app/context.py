@@ -19,7 +19,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from kronviz.app.components import Links
+from kronviz.app.components import Links, Redrawn
 from kronviz.checkpoint_files import FURTHER, list_pairs
 from kronviz.errors import InputError, Sentence
 from kronviz.lines import short_name
@@ -46,6 +46,7 @@ class Context:
         shelf: the tables that visitors uploaded, kept as long as their files would be.
         shared: controls of Compare that other tabs follow: ``clean``, ``typo`` and ``right``.
         links: what links to each view may contain, see `kronviz.app.components.links`.
+        redrawn: what is drawn anew when other models are chosen.
         warming: functions that tabs want called once before their first visitor.
     """
 
@@ -57,6 +58,7 @@ class Context:
     shelf: Shelf = field(default_factory=Shelf)
     shared: dict[str, gr.components.Component] = field(default_factory=dict)
     links: Links = field(default_factory=Links)
+    redrawn: Redrawn = field(default_factory=Redrawn)
     warming: list[Callable[[], object]] = field(default_factory=list)
 
     @property

@@ -133,6 +133,7 @@ def build_app(context: Context) -> gr.Blocks:
             said = html_part(Markup(""), "kv-ignored")
             selector = _selector(context)
             context = replace(context, selector=selector)
+            context.redrawn.begin(selector)
             with gr.Tabs(elem_id="kv-tabs", overflow_behavior="wrap"):
                 for page in TABS:
                     with gr.Tab(page.title, id=page.name, elem_id=f"kv-tab-{page.name}") as tab:
@@ -141,6 +142,7 @@ def build_app(context: Context) -> gr.Blocks:
                             html_part(words)
                         page.build(replace(context, tab=tab))
             selector.render()
+            context.redrawn.connect()
             texts = dict.fromkeys(("clean", "typo", "answer"), any_text)
             step = amount(1, len(STEPS))
             declare(context.links, "", {"pair": selector, "step": step, **texts})

@@ -224,6 +224,33 @@
     event.preventDefault();
   });
 
+  // ---- other models ----
+  // What shows figures of the models before is dim until those of the chosen ones are there.
+  const STORED = ".kv-of-models"; // one answer brings all of them
+  const PARTS = `:is(${STORED}, .kv-answer-of-models)`;
+  const numbered = (part) => part.querySelector("[data-seq]")?.dataset.seq ?? "";
+  let awaited = false;
+  const dim = (parts) => {
+    for (const part of document.querySelectorAll(`${parts}:not(${PARTS} *, [data-stale])`)) {
+      part.dataset.stale = numbered(part);
+      part.setAttribute("aria-busy", "true");
+    }
+  };
+  const stale = () => { awaited = true; dim(PARTS); };
+  const fresh = (parts) => {
+    if (parts === STORED) awaited = false;
+    for (const part of document.querySelectorAll(parts)) {
+      delete part.dataset.stale;
+      part.removeAttribute("aria-busy");
+    }
+  };
+  new MutationObserver(() => {
+    if (awaited) dim(STORED); // A view that is opened meanwhile.
+    for (const part of document.querySelectorAll(".kv-answer-of-models[data-stale]")) {
+      if (numbered(part) !== part.dataset.stale) fresh(`#${part.id}`);
+    }
+  }).observe(document.body, { childList: true, subtree: true });
+
   // ---- choices ----
   // Gradio gives every choice of a question a name of its own; under one name they are one group,
   // which the arrow keys go through and a screen reader counts.
@@ -248,5 +275,5 @@
   new MutationObserver(group).observe(document.body, { childList: true, subtree: true });
   group();
 
-  window.kronviz = { ask, latest, misspelled, newest, restore, show, writeLink };
+  window.kronviz = { ask, fresh, latest, misspelled, newest, restore, show, stale, writeLink };
 }

@@ -76,6 +76,7 @@ from kronviz.app.components.pieces import (
     token_list,
     told,
 )
+from kronviz.app.components.redrawn import Redrawn, answers
 from kronviz.app.components.results import (
     METRIC_NAMES,
     direction,
@@ -121,6 +122,7 @@ __all__ = [
     "Line",
     "Links",
     "Markup",
+    "Redrawn",
     "Rule",
     "Runs",
     "Stage",
@@ -129,6 +131,7 @@ __all__ = [
     "all_pairs",
     "amount",
     "answer",
+    "answers",
     "any_text",
     "arm_name",
     "box",

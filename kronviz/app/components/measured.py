@@ -11,6 +11,7 @@ from kronviz.app.components.html import Markup, element
 from kronviz.app.components.links import Links, remember
 from kronviz.app.components.numbers import marked
 from kronviz.app.components.parts import alert, html_part, progress_bar
+from kronviz.app.components.redrawn import Redrawn
 from kronviz.app.components.run_controls import QUIET, in_queue, next_number, place_part, tell_place
 from kronviz.app.components.runs import FINISHING, QUEUE, Runs, failure, lane, watched
 from kronviz.app.server.queueing import leave_queue
@@ -47,6 +48,7 @@ class Again(NamedTuple):
     def connect(
         self,
         links: Links,
+        redrawn: Redrawn,
         view: str,
         pair: gr.Radio,
         parts: list[Any],
@@ -57,6 +59,7 @@ class Again(NamedTuple):
 
         Args:
             links: where the view declares what a link may contain.
+            redrawn: what is drawn anew when other models are chosen.
             view: its name in links.
             parts: components that show the result, after the status.
             measure: maps a pair of models and a stop flag to updates of the status and the parts,
@@ -100,7 +103,7 @@ class Again(NamedTuple):
         self.stop.click(end, None, beside, queue=False, **QUIET)
         tell_place(self.place, self.clock, QUEUE, work)
         remember(links, view, {}, {"measured": self.start})
-        pair.change(opening, pair, shown, queue=False, **QUIET)
+        redrawn.add(opening, shown)
 
 
 def measuring(

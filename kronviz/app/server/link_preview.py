@@ -144,8 +144,15 @@ class LinkTags:
         """Move the configuration behind ``first``, and shorten it."""
         script = config[0]
         if short:
-            script = script.replace(config["endpoints"], _NO_ENDPOINTS)
-            script = script.replace(config["config"], without_endpoints(config["config"]))
+            script = b"".join(
+                [
+                    page[config.start() : config.start("config")],
+                    without_endpoints(config["config"]),
+                    page[config.end("config") : config.start("endpoints")],
+                    _NO_ENDPOINTS,
+                    page[config.end("endpoints") : config.end()],
+                ]
+            )
         page = page[: config.start()] + page[config.end() :]
         return page.replace(b"</gradio-app>", b"</gradio-app>" + self.first + script, 1)
 

@@ -70,14 +70,7 @@ def build(context: Context) -> None:
         html_part(part, f"kv-about-{name}")
         for name, part in _page(context, context.default).items()
     ]
-    if context.selector is not None:
-        context.selector.change(
-            lambda pair: list(_page(context, pair).values()),
-            context.selector,
-            parts,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+    context.redrawn.add(lambda pair: list(_page(context, pair).values()), parts)
     add_endpoint(method_endpoint(context), "bytes", limit=2)
 
 

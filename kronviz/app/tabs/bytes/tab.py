@@ -24,6 +24,7 @@ from kronviz.app.components import (
     Markup,
     alert,
     amount,
+    answers,
     clean_text,
     control,
     declare,
@@ -198,7 +199,7 @@ def build(context: Context) -> None:
     gr.on([kind.input, place.input], walk_of, walking, walk, **numbered)
     vocabulary.input(near_of, where, near, **numbered)
     switched = pair.change(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
-    switched.then(near_of, where, near, **numbered)
+    answers([drawn, both, near], switched.then(near_of, where, near, **numbered))
     counted = [listed, rule, pos_dim]
     quiet["show_progress"] = "minimal"
     gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)

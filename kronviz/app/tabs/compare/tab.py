@@ -31,6 +31,7 @@ from kronviz.app.components import (
     add_endpoint,
     alert,
     all_pairs,
+    answers,
     arm_name,
     clean_text,
     element,
@@ -122,6 +123,7 @@ def build(context: Context) -> None:
         apply_default_css=False,
         elem_id="kv-answer",
     )
+    answers([answer])
     html_part(join([_rule(rule), explained("compare") or ""]), "kv-rule")
 
     async def respond(

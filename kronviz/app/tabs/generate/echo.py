@@ -12,7 +12,6 @@ from typing import Any
 import gradio as gr
 
 from kronviz.app.components import (
-    QUIET,
     Fields,
     Markup,
     Runs,
@@ -98,7 +97,7 @@ def build(context: Context, pair: gr.Radio) -> None:
     )
     press = buttons("Measure the echo", "kv-echo-run")
     shown = html_part(opening(context.folder()), "kv-echo-shown")
-    pair.change(lambda models: opening(context.folder(models)), pair, shown, queue=False, **QUIET)
+    context.redrawn.add(lambda models: opening(context.folder(models)), [shown])
 
     def steps(models: str | None, strings: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
         *values, visitor = rest

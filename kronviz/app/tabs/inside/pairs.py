@@ -79,6 +79,7 @@ def build(context: Context) -> None:
 
     again.connect(
         context.links,
+        context.redrawn,
         "inside-pairs",
         context.pair_field(),
         parts,

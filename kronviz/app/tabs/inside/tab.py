@@ -24,6 +24,7 @@ from kronviz.app.components import (
     QUIET,
     Depending,
     Fields,
+    answers,
     choice,
     declare,
     element,
@@ -85,6 +86,7 @@ def build(context: Context) -> None:
         apply_default_css=False,
         elem_id="kv-inside-answer",
     )
+    answers([page])
     html_part(
         element(
             "div",

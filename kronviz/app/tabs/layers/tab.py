@@ -107,6 +107,7 @@ def build(context: Context) -> None:
 
     again.connect(
         context.links,
+        context.redrawn,
         "layers",
         context.pair_field(),
         parts,

@@ -26,6 +26,7 @@ from kronviz.app.components import (
     Rule,
     alert,
     amount,
+    answers,
     any_text,
     choice,
     clean_text,
@@ -216,7 +217,9 @@ def build(context: Context) -> None:
     gr.on(changes, all_of, every, [near, placed, figures], **moved)
     if context.selector is not None:
         other = context.selector.change(switched, pair, choices, **direct)
-        other.then(all_of, every, [near, placed, figures], **direct)
+        answers(
+            [near, placed, figures], other.then(all_of, every, [near, placed, figures], **direct)
+        )
     gr.on([add.click, base.submit], _varied, [words, base, rules], [words, said], **direct)
     anew.click(arranged, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
     saved = table.click(line(_distances(context)), [words, *where], [csv, said], **direct)

@@ -133,12 +133,10 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             return _changed(*sweep_opening(context, models, metric))
         return gr.Plot(advantages(last, metric)), lab_sweep.sweep_view(last, metric)
 
-    pair.change(
+    context.redrawn.add(
         lambda models, metric: _changed(*sweep_opening(context, models, metric)),
-        [pair, metric],
         [chart, shown],
-        queue=False,
-        **QUIET,
+        metric,
     )
     metric.input(measured_by, [metric, pair], [chart, shown], queue=False, **QUIET)
     return {"metric": metric, **fields.named}, press.run
@@ -181,11 +179,5 @@ def recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
                 yield stage, picture, lab_sweep.recovery_view(stage.result)
 
     connect(runs, press, steps, [pair, *fields.controls], [chart, shown])
-    pair.change(
-        lambda models: _changed(*recovery_opening(context, models)),
-        pair,
-        [chart, shown],
-        queue=False,
-        **QUIET,
-    )
+    context.redrawn.add(lambda models: _changed(*recovery_opening(context, models)), [chart, shown])
     return fields.named, press.run

@@ -26,6 +26,7 @@ from kronviz.app.components import (
     Runs,
     alert,
     amount,
+    answers,
     buttons,
     clean_text,
     connect,
@@ -77,7 +78,7 @@ def build(context: Context) -> None:
     runs = Runs()
     pair = context.pair_field()
     stored = html_part(_continuation(context, context.default), "kv-lab-continuation")
-    pair.change(lambda models: _continuation(context, models), pair, stored, queue=False, **QUIET)
+    context.redrawn.add(lambda models: _continuation(context, models), [stored])
     sections = {
         "pairs": _pairs_section(context, runs, pair),
     }
@@ -141,7 +142,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     press = buttons("Run the pairs", "kv-lab-run")
     shown = html_part(_opening(context, context.default), "kv-lab-table")
 
-    pair.change(lambda models: _opening(context, models), pair, shown, queue=False, **QUIET)
+    context.redrawn.add(lambda models: _opening(context, models), [shown])
     source.change(
         lambda chosen: (gr.Column(visible=chosen == FILE), gr.Column(visible=chosen == SENTENCES)),
         source,
@@ -274,7 +275,7 @@ def _sentence_section(
             shown = stage.result or sensitivity.summarise_sensitivity(predictor, jobs, [])
             yield stage, lab_words.words_view(shown, max(1, int(word or 1)) - 1)
 
-    gr.on(
+    drawn = gr.on(
         [text.change, word.input, pair.change],
         Line("sentence", 1)(answer),
         [text, word, pair],
@@ -283,6 +284,7 @@ def _sentence_section(
         queue=False,
         **QUIET,
     )
+    answers([words, strip], drawn)
     connect(runs, press, steps, [text, word, pair], [words])
     return {"text": text, "word": word}
 

@@ -67,20 +67,12 @@ def build(context: Context) -> None:
         for (title, _, caption), picture in zip(_PLOTS, view.pictures, strict=True):
             plots.append(titled_plot(picture, title, caption))
     table = html_part(view.table)
-    if context.selector is not None:
 
-        def redraw(pair: str) -> tuple[Any, ...]:
-            view = _view(context, pair)
-            return view.finding, view.table, *view.pictures
+    def redraw(pair: str) -> tuple[Any, ...]:
+        view = _view(context, pair)
+        return view.finding, view.table, *view.pictures
 
-        context.selector.change(
-            redraw,
-            context.selector,
-            [finding, table, *plots],
-            show_progress="hidden",
-            api_visibility="private",
-            queue=False,
-        )
+    context.redrawn.add(redraw, [finding, table, *plots])
 
 
 @dataclass(frozen=True)

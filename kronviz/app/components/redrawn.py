@@ -1,0 +1,85 @@
+"""What a page shows of one set of models, drawn anew when another set is chosen.
+
+Until then the page dims it (``stale`` in ``assets/kronviz.js``): under the name of the models that
+are chosen now, it would be wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import gradio as gr
+
+from kronviz.app.components.links import hidden_text
+from kronviz.app.components.run_controls import QUIET
+
+STORED, ANSWER = "kv-of-models", "kv-answer-of-models"
+
+
+class Redrawn:
+    """The parts that show stored figures of the chosen models.
+
+    One call draws all of them, since Gradio's page asks the listeners of an event one after
+    another.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Callable[..., Any], Sequence[Any], Sequence[Any]]] = []
+
+    def add(self, draw: Callable[..., Any], outputs: Sequence[Any], *inputs: Any) -> None:
+        """Add parts of a view.
+
+        Args:
+            draw: maps the name of the models and the values of ``inputs`` to the values of
+                ``outputs``; to the value itself if there is one output.
+        """
+        _name(outputs, STORED)
+        self._parts.append((draw, inputs, outputs))
+
+    def begin(self, pair: gr.Radio) -> None:
+        """Dim all parts when other models are chosen. Call before all views, to be the first."""
+        self._chosen = hidden_text()
+        take = "(models) => { window.kronviz?.stale(); return models; }"
+        pair.change(None, pair, self._chosen, js=take, **QUIET)
+
+    def connect(self) -> None:
+        """Draw all parts anew when other models are chosen. Call after all views."""
+        self._chosen.render()
+
+        def redraw(models: str, *values: Any) -> list[Any]:
+            given = iter(values)
+            drawn: list[Any] = []
+            for draw, inputs, outputs in self._parts:
+                new = draw(models, *islice(given, len(inputs)))
+                drawn += [new] if len(outputs) == 1 else new
+            return drawn
+
+        every = [one for _, inputs, _ in self._parts for one in inputs]
+        shown = [part for _, _, outputs in self._parts for part in outputs]
+        # An event of its own does not wait for what the views themselves ask.
+        drawn = self._chosen.change(redraw, [self._chosen, *every], shown, queue=False, **QUIET)
+        then = f"() => {{ window.kronviz?.fresh('.{STORED}'); }}"
+        drawn.then(None, None, None, js=then, **QUIET)
+
+
+def answers(parts: Iterable[Any], event: Any = None) -> None:
+    """Dim parts that a view draws itself until it has done so for the chosen models.
+
+    Args:
+        parts: components with an ``elem_id``.
+        event: what the listener that draws them returned; without one, the page notices that the
+            number of the question in a part (``data-seq``) has changed.
+    """
+    parts = list(parts)
+    _name(parts, ANSWER)
+    if event is not None:
+        names = json.dumps(", ".join(f"#{part.elem_id}" for part in parts))
+        event.then(None, None, None, js=f"() => {{ window.kronviz?.fresh({names}); }}", **QUIET)
+
+
+def _name(parts: Iterable[Any], name: str) -> None:
+    for part in parts:
+        part.elem_classes = [*(part.elem_classes or []), name]
