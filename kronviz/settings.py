@@ -81,7 +81,7 @@ def setting(
 
 
 def narrowed(cls: type, name: str, **changes: Any) -> Any:
-    """Declare a setting of another class again, with some attributes of its `Setting` changed."""
+    """Declare a setting of another class again; ``changes`` replace attributes of its `Setting`."""
     each, _, about = declared(cls)[name]
     return field(default=each.default, metadata={_META: replace(about, **changes)})
 

@@ -146,23 +146,6 @@ def test_an_emptied_knob_means_its_default(context: Context) -> None:
     assert prose(emptied) == prose(written(context))
 
 
-def test_a_link_is_read_and_nonsense_in_it_is_replaced(context: Context) -> None:
-    found = generate._from_link(
-        "?tab=generate&mode=slot&slotted=A+%7B%7D+b&string=zyx&seed=7&top_p=0.5", context
-    )
-    assert found is not None
-    mode, _, _, slotted, string, temperature, top_p, tokens, seed, repeat, pair = found
-    assert (mode, slotted, string, seed, top_p) == ("slot", "A {} b", "zyx", 7, 0.5)
-    assert (temperature, tokens, repeat, pair) == (0.7, 30, 5, "toy")
-    odd = generate._from_link(
-        "?tab=generate&mode=x&seed=1e99&temperature=nan&max_tokens=9999&pair=..%2F..", context
-    )
-    assert odd is not None
-    assert odd[0] == "clean"
-    assert odd[5:] == [*DEFAULTS, "toy"]
-    assert generate._from_link("?tab=bytes&text=x", context) is None
-
-
 def test_generate_answers_programs(served: str, small_predictor: Predictor) -> None:
     body = {"prompt": "The king and the", "max_tokens": 5, "seed": 3}
     first, second = (answer(call(served, "generate", body)) for _ in range(2))

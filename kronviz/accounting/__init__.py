@@ -53,9 +53,9 @@ class CostSettings:
         number=True,
     )
     pos_dim: int = setting(
-        16, "Positions of the byte code, P; longer tokens are cut", low=1, high=256
+        16, "Positions of the byte code, P; longer tokens are cut", low=1, high=256, link="p"
     )
-    d_model: int = setting(768, "Width of the model", low=1, high=65_536)
+    d_model: int = setting(768, "Width of the model", low=1, high=65_536, link="width")
     dtype: str = setting("float32", "Type of the weights", choices=DTYPES)
 
 

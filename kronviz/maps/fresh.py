@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kronviz.maps.lookup import LEFT, RIGHT, word_vectors
+from kronviz.maps.lookup import SideSettings, word_vectors
 from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.umap_layout import layout
 from kronviz.maps.words import checked_words
@@ -47,8 +47,8 @@ class FreshLayout:
 def lay_out_words(
     words: Sequence[str],
     predictor: Predictor,
-    left: str = LEFT,
-    right: str = RIGHT,
+    left: str = SideSettings.left,
+    right: str = SideSettings.right,
     progress: Progress | None = None,
 ) -> FreshLayout:
     """Lay out typed words by UMAP on these words alone.

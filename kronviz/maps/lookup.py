@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from kronviz.codec import cells, is_utf8
 from kronviz.maps.faithfulness import picture_nearest
 from kronviz.maps.nearest import top
-from kronviz.maps.neighbors import Neighbor, canonical, relation
+from kronviz.maps.neighbors import Neighbor, NeighborSettings, canonical, relation
 from kronviz.maps.spaces import (
     Space,
     ask,
@@ -43,11 +43,10 @@ from kronviz.maps.words import (
     spelling,
 )
 from kronviz.predictor import InputError, Predictor
-from kronviz.settings import setting
+from kronviz.settings import narrowed, setting
 from kronviz.strings import MAX_BYTES, readable, spellings, string_bytes, whole_number
 from kronviz.tokenizer import TokenSet, token_set
 
-LEFT, RIGHT = "bpe", "kron"
 PLACED_BY = 5
 TOGETHER = 0.06
 """Most distance of a neighbour from the nearest one for it to count, as a share of the width."""
@@ -62,7 +61,7 @@ class MapSettings:
     """The settings of a map's endpoint."""
 
     space: str = setting(
-        RIGHT,
+        "kron",
         "bpe, bpe-1, bpe-2, kron, kron-1, kron-2, code, kron-whole or code-whole; or a space named "
         "by /table or /table_of_files, which is drawn at its first use",
     )
@@ -74,16 +73,16 @@ class MapSettings:
 class FamilySettings:
     """The settings of the families' figures."""
 
-    space: str = setting(RIGHT, _SPACE)
-    k: int = setting(10, "Number of neighbours", low=1, high=MAX_K)
+    space: str = narrowed(MapSettings, "space", help=_SPACE)
+    k: int = narrowed(NeighborSettings, "k", high=MAX_K)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SideSettings:
     """The two spaces shown side by side."""
 
-    left: str = setting(LEFT, _SPACE)
-    right: str = setting(RIGHT, "Another space")
+    left: str = setting("bpe", _SPACE)
+    right: str = setting("kron", "Another space")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ class LookUpSettings(SideSettings):
     text: str = setting(
         ..., f"A word of 1 to {MAX_BYTES} bytes, or #123 for the token with that id"
     )
-    k: int = setting(10, "Number of neighbours", low=1, high=MAX_K)
+    k: int = narrowed(FamilySettings, "k")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +108,7 @@ class WordSettings(SideSettings):
 class PlaceSettings(WordSettings):
     """The settings of words placed on maps."""
 
-    k: int = setting(10, "Number of neighbours of each word", low=1, high=MAX_K)
+    k: int = narrowed(FamilySettings, "k", help="Number of neighbours of each word")
 
 
 @dataclass(frozen=True)
@@ -242,8 +241,8 @@ class FamilyFigures:
 def look_up(
     text: str | bytes,
     predictor: Predictor,
-    left: str = LEFT,
-    right: str = RIGHT,
+    left: str = SideSettings.left,
+    right: str = SideSettings.right,
     *,
     k: int = LookUpSettings.k,
 ) -> LookUp:
@@ -307,8 +306,8 @@ def _as_token(predictor: Predictor, space: Space, data: bytes) -> bytes:
 def place_words(
     words: Sequence[str],
     predictor: Predictor,
-    left: str = LEFT,
-    right: str = RIGHT,
+    left: str = SideSettings.left,
+    right: str = SideSettings.right,
     *,
     k: int = PlaceSettings.k,
 ) -> Placement:
@@ -333,7 +332,10 @@ def place_words(
 
 
 def distances(
-    words: Sequence[str], predictor: Predictor, left: str = LEFT, right: str = RIGHT
+    words: Sequence[str],
+    predictor: Predictor,
+    left: str = SideSettings.left,
+    right: str = SideSettings.right,
 ) -> Distances:
     """Return the cosine distances between all pairs of words in two spaces; arguments as for
     `place_words`.

@@ -181,7 +181,9 @@ class VariantSettings:
     seed: int = setting(0, "Seed of the typos")
 
 
-def variants(word: str, rules: Sequence[str] = tuple(RULES), seed: int = 0) -> tuple[str, ...]:
+def variants(
+    word: str, rules: Sequence[str] = VariantSettings.rules, seed: int = VariantSettings.seed
+) -> tuple[str, ...]:
     """Return a word and its variants by rule, each once; the word comes first.
 
     Endings follow rules of spelling only (“run” gives “runned”), because it is worth seeing what a

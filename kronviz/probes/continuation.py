@@ -196,7 +196,7 @@ def continuation_of(
     count: int = ContinuationSettings.count,
     context: int = ContinuationSettings.context,
     length: int = ContinuationSettings.tokens,
-    conditions: Sequence[Condition] = SETS["misspelled"],
+    conditions: Sequence[Condition] = SETS[ContinuationSettings.conditions],
     kinds: Sequence[str] = ContinuationSettings.kinds,
     seed: int = ContinuationSettings.seed,
     half: str | None = None,
@@ -300,7 +300,7 @@ def _joined(parts: Mapping[str, Mapping[Condition, list[NDArray[np.float64]]]]) 
 
 
 def summarise(
-    made: Passages, by_arm: Losses, n_ctx: int, seed: int = 0
+    made: Passages, by_arm: Losses, n_ctx: int, seed: int = ContinuationSettings.seed
 ) -> tuple[ContinuationRow, ...]:
     """Return means, paired differences and scores with intervals, one row for each condition.
 

@@ -14,15 +14,15 @@ import torch
 
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.byteview import Cell, encode
-from kronviz.settings import check, setting
-from kronviz.strings import MAX_BYTES, kron_embedding, summands
+from kronviz.settings import StringSettings, check, narrowed, setting
+from kronviz.strings import kron_embedding, summands
 
 
 @dataclass(frozen=True)
 class MethodSettings:
     """The settings of the method's picture."""
 
-    text: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
+    text: str = narrowed(StringSettings, "text")
     numbers: int = setting(
         24, "Number of components of each vector, from the first on", low=1, high=4096
     )

@@ -28,11 +28,10 @@ from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
 from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.probes.pairs import misspelled
-from kronviz.probes.robustness import MAX_SENTENCES
+from kronviz.probes.robustness import MAX_SENTENCES, MisspellingSettings
 from kronviz.progress import Progress, gather
-from kronviz.settings import setting
+from kronviz.settings import narrowed, setting
 from kronviz.strings import whole_number
-from kronviz.typos import DEFAULT_KINDS, KINDS
 
 PASSAGES = ASSETS / "passages.txt"
 MAX_LATER = 64
@@ -137,10 +136,10 @@ class RecoverySettings:
     passages: tuple[str, ...] = setting(
         (), "Clean texts of about fifty words; empty for our own", lines=True
     )
-    kinds: tuple[str, ...] = setting(DEFAULT_KINDS, "Kinds of misspelling", choices=KINDS)
+    kinds: tuple[str, ...] = narrowed(MisspellingSettings, "kinds")
     repeats: int = setting(4, "Misspellings tried in each passage", low=1, high=MAX_REPEATS)
     later: int = setting(24, "Tokens compared after the misspelling", low=1, high=MAX_LATER)
-    seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
+    seed: int = narrowed(MisspellingSettings, "seed")
 
 
 def run(

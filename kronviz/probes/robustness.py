@@ -167,25 +167,6 @@ class Robustness:
         return next((row for row in self.metrics if row.metric == name), None)
 
 
-def robustness(
-    predictor: Predictor, pairs: PairSet, *, seed: int = 0, progress: Progress | None = None
-) -> Robustness:
-    """Read every pair with every arm and summarise.
-
-    Args:
-        pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `misspelled_pairs`.
-        seed: of the bootstrap; the same pairs and seed give the same figures.
-        progress: called after each batch; a stopped run returns what was read.
-    """
-    fitting = fitted(predictor, pairs, progress)
-    return gather(
-        outcomes(predictor, fitting.pairs),
-        len(fitting.pairs),
-        lambda read, seconds: summarise(predictor, fitting, read, seed=seed, seconds=seconds),
-        progress,
-    )
-
-
 @dataclass(frozen=True)
 class MisspellingSettings:
     """How clean sentences are misspelled for the robustness probe, and with which seed it runs."""
@@ -234,6 +215,29 @@ class MisspellingSettings:
             keyboard=self.keyboard,
             progress=progress,
         )
+
+
+def robustness(
+    predictor: Predictor,
+    pairs: PairSet,
+    *,
+    seed: int = MisspellingSettings.seed,
+    progress: Progress | None = None,
+) -> Robustness:
+    """Read every pair with every arm and summarise.
+
+    Args:
+        pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `misspelled_pairs`.
+        seed: of the bootstrap; the same pairs and seed give the same figures.
+        progress: called after each batch; a stopped run returns what was read.
+    """
+    fitting = fitted(predictor, pairs, progress)
+    return gather(
+        outcomes(predictor, fitting.pairs),
+        len(fitting.pairs),
+        lambda read, seconds: summarise(predictor, fitting, read, seed=seed, seconds=seconds),
+        progress,
+    )
 
 
 def misspelled_pairs(
@@ -292,7 +296,7 @@ def summarise(
     pairs: PairSet,
     read: Sequence[PairOutcome],
     *,
-    seed: int = 0,
+    seed: int = MisspellingSettings.seed,
     seconds: float = 0.0,
 ) -> Robustness:
     """Return the result of what was read of ``pairs`` so far."""

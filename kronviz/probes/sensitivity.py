@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.outcomes import PairOutcome, outcomes
 from kronviz.probes.pairs import Pair, misspelled
+from kronviz.probes.robustness import MisspellingSettings
 from kronviz.progress import Progress, gather
-from kronviz.settings import setting
+from kronviz.settings import narrowed, setting
 from kronviz.strings import whole_number
-from kronviz.typos import DEFAULT_KINDS, KINDS
 from kronviz.typos.words import Word, find_words
 
 MAX_TRIES = 10
@@ -100,7 +100,7 @@ class SensitivitySettings:
     """The settings of the sensitivity probe."""
 
     text: str = setting(..., f"A text of at most {MAX_WORDS} words")
-    kinds: tuple[str, ...] = setting(DEFAULT_KINDS, "Kinds of misspelling", choices=KINDS)
+    kinds: tuple[str, ...] = narrowed(MisspellingSettings, "kinds")
     tries: int = setting(3, "Misspellings tried of each word", low=1, high=MAX_TRIES)
     seed: int = setting(0, "Seed of the misspellings")
 

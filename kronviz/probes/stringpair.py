@@ -17,9 +17,8 @@ from dataclasses import dataclass
 
 from kronviz import codec
 from kronviz.predictor import Predictor, TokenView
-from kronviz.settings import CodeSettings, setting
+from kronviz.settings import CodeSettings, StringSettings, narrowed, setting
 from kronviz.strings import (
-    MAX_BYTES,
     bpe_cosines,
     kron_cosines,
     owners,
@@ -34,7 +33,7 @@ from kronviz.strings import (
 class PairSettings(CodeSettings):
     """The two strings to compare."""
 
-    first: str = setting(..., f"A string of 1 to {MAX_BYTES} bytes")
+    first: str = narrowed(StringSettings, "text")
     second: str = setting(..., "Another one")
 
 

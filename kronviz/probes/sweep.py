@@ -18,9 +18,14 @@ from dataclasses import dataclass, replace
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.outcomes import PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs, misspelled
-from kronviz.probes.robustness import MAX_SENTENCES, MetricRow, metric_rows
+from kronviz.probes.robustness import (
+    MAX_SENTENCES,
+    MetricRow,
+    MisspellingSettings,
+    metric_rows,
+)
 from kronviz.progress import Progress, asking, gather
-from kronviz.settings import refuse_idle, setting
+from kronviz.settings import narrowed, refuse_idle, setting
 from kronviz.strings import whole_number
 from kronviz.typos import KINDS
 
@@ -77,7 +82,7 @@ class SweepSettings:
         (1, 2, 3, 4), "Misspellings in a sentence", low=1, high=MAX_STRENGTH
     )
     count: int = setting(40, "How many of our own sentences", low=1, high=320)
-    seed: int = setting(0, "Seed of the misspellings and of the bootstrap")
+    seed: int = narrowed(MisspellingSettings, "seed")
 
 
 def run(predictor: Predictor, asked: SweepSettings, progress: Progress | None = None) -> Sweep:
@@ -126,7 +131,11 @@ def sweep(
 
 
 def sweep_of(
-    predictor: Predictor, jobs: PairSet, *, seed: int = 0, progress: Progress | None = None
+    predictor: Predictor,
+    jobs: PairSet,
+    *,
+    seed: int = SweepSettings.seed,
+    progress: Progress | None = None,
 ) -> Sweep:
     """Read the texts of `sweep_jobs` with every arm; other arguments as for `sweep`."""
     return gather(
@@ -202,7 +211,7 @@ def summarise_sweep(
     jobs: PairSet,
     read: Sequence[PairOutcome],
     *,
-    seed: int = 0,
+    seed: int = SweepSettings.seed,
     seconds: float = 0.0,
 ) -> Sweep:
     """Return the curves of what was read of the jobs so far."""

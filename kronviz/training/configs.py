@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kronviz.arms import ARMS
+from kronviz.checkpoint_files import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import decode_text, read_bytes, short_name
 from kronviz.model import ModelConfig
@@ -233,10 +235,20 @@ CONFIGS = {
 }
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command from which `load_config` makes its configuration."""
-    parser.add_argument("--config", required=True, help="a name of configs.py or a JSON file")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--config": {"required": True, "help": "a name of configs.py or a JSON file"},
+    "--set": {"nargs": "*", "default": [], "metavar": "FIELD=VALUE"},
+    "--arms": {"nargs": "+", "choices": ARMS, "default": PAIR, "metavar": "ARM"},
+    "--seeds": {"nargs": "*", "type": int, "default": [1, 2, 3]},
+    "--data": {"type": Path, "required": True, "help": "folder of token files"},
+}
+"""Options of several commands, with their arguments for `argparse`."""
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Add the options that `load_config` reads, and ``more`` of `_OPTIONS`."""
+    for name in ("--config", "--set", *more):
+        parser.add_argument(name, **_OPTIONS[name])
 
 
 def load_config(name: str, overrides: Sequence[str] | None = None) -> TrainConfig:

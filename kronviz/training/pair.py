@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 
 from kronviz import cli
-from kronviz.arms import ARMS
 from kronviz.checkpoint_files import PAIR
 from kronviz.errors import InputError
 from kronviz.lines import short_name
@@ -84,8 +83,7 @@ def train_arms(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_config_arguments(parser)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=PAIR, metavar="ARM")
+    add_config_arguments(parser, "--arms")
     parser.add_argument("--text", type=Path, required=True, help="folder of text files")
     parser.add_argument("--data", type=Path, help="folder for token files (data/NAME)")
     parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME)")

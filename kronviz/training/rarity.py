@@ -137,8 +137,7 @@ def write_rarity(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_config_arguments(parser)
-    parser.add_argument("--data", type=Path, required=True, help="folder of token files")
+    add_config_arguments(parser, "--data")
     parser.add_argument("--text", type=Path, required=True, help="the validation text")
     parser.add_argument("--pair", type=Path, required=True, help=f"{RARITY} is written here")
     arguments = parser.parse_args()

@@ -26,10 +26,8 @@ TRIED = (PAPER.adam_lr, 0.0012, 0.0024, 0.0048, 0.0096)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_config_arguments(parser)
+    add_config_arguments(parser, "--seeds", "--data")
     parser.add_argument("--rates", nargs="*", type=float, default=TRIED)
-    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
-    parser.add_argument("--data", type=Path, required=True, help="folder of token files")
     parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME-rates)")
     parser.add_argument("--out", type=Path, required=True, help=f"the {RATES} to write")
     arguments = parser.parse_args()

@@ -145,9 +145,7 @@ def by_rarity(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_config_arguments(parser)
-    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
-    parser.add_argument("--data", type=Path, required=True, help="folder of token files")
+    add_config_arguments(parser, "--seeds", "--data")
     parser.add_argument("--text", type=Path, help="validation text, for the losses by rarity")
     parser.add_argument("--runs", type=Path, help="folder for training states (runs/NAME)")
     parser.add_argument("--out", type=Path, required=True, help=f"the {SEEDS} to write")

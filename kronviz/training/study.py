@@ -119,10 +119,8 @@ def summary(run: Run, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_config_arguments(parser)
+    add_config_arguments(parser, "--seeds", "--data")
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS), metavar="ARM")
-    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
-    parser.add_argument("--data", type=Path, required=True, help="folder of token files")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for states")
     parser.add_argument("--out", type=Path, required=True, help="folder for results")
     parser.add_argument("--workers", type=int, help="number of runs at once")

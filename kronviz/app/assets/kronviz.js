@@ -47,7 +47,7 @@
     linkTimer = setTimeout(() => {
       const url = new URL(location.href);
       for (const [name, value] of Object.entries(linked)) {
-        if (value) url.searchParams.set(name, value);
+        if (value) url.searchParams.set(name, wellFormed(value));
         else url.searchParams.delete(name);
       }
       linked = {};

@@ -1,40 +1,24 @@
-// Links that bring the lab back: settings are written into the address as they change, and a run
-// that was started by hand is named there. No request of its own.
+// Links that restore a view: settings are written into the address as they change, and a run that
+// was started by hand is named there. No request of its own.
 () => {
   if (window.kronvizLinks) return;
   const query = new URLSearchParams(location.search);
   const buttons = {};
   let ready = {};
-  let timer;
-  let waiting = {};
   const shown = (tab) => document.getElementById(`kv-tab-${tab}-button`)?.getAttribute("aria-selected") === "true";
-  const put = (changes) => {
-    Object.assign(waiting, changes);
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      const url = new URL(location.href);
-      for (const [name, value] of Object.entries(waiting)) {
-        if (value) url.searchParams.set(name, value.toWellFormed?.() ?? value);
-        else url.searchParams.delete(name);
-      }
-      waiting = {};
-      window.kronvizViews.replace(url);
-    }, 250);
-  };
-
   const write = (tab, names, defaults, values) => {
     if (!ready[tab] || !shown(tab)) return;
-    const changes = { tab };
+    const changes = {};
     names.forEach((name, index) => {
       const text = Array.isArray(values[index]) ? values[index].join(",") : String(values[index] ?? "");
       changes[name] = text === defaults[index] ? "" : text;
     });
-    put(changes);
+    window.kronviz.writeLink(changes);
   };
   // From now on changes are a person's.
   const settle = (tab) => setTimeout(() => { ready[tab] = true; }, 500);
   const read = (tab, runs) => {
-    for (const [name, id] of Object.entries(runs)) buttons[id] = { tab, name };
+    for (const [name, id] of Object.entries(runs)) if (name) buttons[id] = { tab, name };
     if (query.get("tab") === tab) return location.search;
     settle(tab);
     return "";
@@ -42,7 +26,7 @@
   // The link's settings are there.
   const start = (tab, runs, left) => {
     settle(tab);
-    const id = runs[query.get(`${tab}.run`)];
+    const id = runs[query.get(`${tab}.run`)] ?? runs[""];
     if (!id) return;
     if (Object.entries(left).some(([name, value]) => query.get(name) === value)) return;
     const press = (tries) => {
@@ -54,7 +38,7 @@
   };
   document.addEventListener("click", (event) => {
     const pressed = buttons[event.target.closest?.("button[id]")?.id];
-    if (pressed && event.isTrusted) put({ tab: pressed.tab, [`${pressed.tab}.run`]: pressed.name });
+    if (pressed && event.isTrusted) window.kronviz.writeLink({ [`${pressed.tab}.run`]: pressed.name });
   });
 
   window.kronvizLinks = { write, read, start };

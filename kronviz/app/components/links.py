@@ -126,7 +126,7 @@ def rule_of(control: gr.components.Component) -> Rule:
     if isinstance(control, gr.Radio):
         return choice(value for _, value in control.choices)
     if isinstance(control, gr.Slider | gr.Number):
-        return amount(control.minimum, control.maximum)
+        return amount(control.minimum, control.maximum, whole=control.step % 1 == 0)
     return any_text
 
 
@@ -150,6 +150,7 @@ def remember(
     *,
     depending: Mapping[str, Depending] | None = None,
     by_hand: Mapping[str, str] | None = None,
+    short: bool = False,
 ) -> None:
     """Keep the controls of a tab in the page's address. Call inside a `gr.Blocks`.
 
@@ -157,13 +158,16 @@ def remember(
         links: where the entries are declared.
         tab: name of the view, see `page.GROUPS`.
         parts: controls by their names in the address.
-        runs: buttons by the names of their runs in the address.
+        runs: buttons by the names of their runs in the address; a link that names no run presses
+            the one under "".
         by_hand: values, by name, with which a link restores the controls but starts no run.
         depending: rules, by name, of the controls whose limits depend on other controls.
+        short: whether the names are written without that of the tab.
     """
-    own = depending or {}
-    rules = {f"{tab}.{name}": own.get(name) or rule_of(made) for name, made in parts.items()}
-    declare(links, tab, rules | ({f"{tab}.run": choice(runs)} if runs else {}))
+    own, before = depending or {}, "" if short else f"{tab}."
+    rules = {f"{before}{name}": own.get(name) or rule_of(made) for name, made in parts.items()}
+    started = [name for name in runs if name]
+    declare(links, tab, rules | ({f"{tab}.run": choice(started)} if started else {}))
     names, controls = list(rules), list(parts.values())
     defaults = [_written(control.value) for control in controls]
     buttons = {name: str(button.elem_id) for name, button in runs.items()}
@@ -221,7 +225,7 @@ def hidden_text() -> gr.Textbox:
 
 def restored(query: str, tab: str, rules: Mapping[str, Rule | Depending]) -> Any:
     """Return each control's value from a link, or no changes if the link is for another tab."""
-    values = first_values(query)
+    values = _first_values(query)
     if values.get("tab") != tab:
         made = [gr.skip()] * len(rules)
     else:
@@ -260,7 +264,7 @@ def ignored(query: str, links: Links, views: Collection[str], moved: Mapping[str
 
     Arguments as for `tell_ignored`.
     """
-    values, (first, *_) = first_values(query), views
+    values, (first, *_) = _first_values(query), views
     asked = values.get("tab", first)
     view = moved.get(asked, asked)
     problems = []
@@ -310,7 +314,7 @@ def _pairs(query: str) -> dict[str, list[str]]:
     return parse_qs(query.removeprefix("?"))
 
 
-def first_values(query: str) -> dict[str, str]:
+def _first_values(query: str) -> dict[str, str]:
     """Return the entries of a link; the first one of those with the same name."""
     return {name: given[0] for name, given in _pairs(query).items()}
 

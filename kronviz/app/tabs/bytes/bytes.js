@@ -7,7 +7,7 @@
 
   const type = (id, value) => {
     const box = field(id);
-    if (!box || value === undefined) return;
+    if (!box || value == null) return;
     box.value = value;
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
@@ -21,25 +21,10 @@
   };
 
   // ---- the link ----
-  let timer;
+  let fields = {}; // by their names in links, the ends of their ids
   const remember = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      const url = new URL(location.href);
-      const values = {
-        tab: "bytes",
-        text: field("text")?.value,
-        with: field("with")?.value,
-        positions: chosen("positions"),
-        edit: chosen("kind"),
-        at: field("place")?.value,
-        vocabulary: chosen("vocabulary"),
-      };
-      for (const [name, value] of Object.entries(values)) {
-        if (value) url.searchParams.set(name, value.toWellFormed?.() ?? value);
-      }
-      window.kronvizViews.replace(url);
-    }, 300);
+    const values = Object.entries(fields).map(([name, id]) => [name, chosen(id) ?? field(id)?.value]);
+    window.kronviz.writeLink(Object.fromEntries(values));
   };
   for (const name of ["input", "change"]) {
     document.addEventListener(name, (event) => {
@@ -48,7 +33,8 @@
     });
   }
   // A view from a link: the tab is opened and its fields are filled in, as a person would.
-  const follow = async () => {
+  const follow = async (named) => {
+    fields = named;
     const query = new URLSearchParams(location.search);
     if (query.get("tab") !== "bytes") return;
     document.documentElement.classList.add("kv-byte-following");
@@ -62,30 +48,25 @@
       return null;
     };
     (await wait(() => document.querySelector("#kv-tab-bytes-button")))?.click();
-    const wanted = [["positions", "positions"], ["edit", "kind"], ["vocabulary", "vocabulary"]];
+    const asked = Object.fromEntries(Object.entries(named).map(([name, id]) => [id, query.get(name)]));
+    const choices = ["positions", "kind", "vocabulary"];
+    const radio = (id) => [...document.querySelectorAll(`#kv-byte-${id} input`)].find((one) => one.value === asked[id]);
     const shown = () => document.querySelector("#kv-byte-sheet .kv-bytes");
     const answered = () => {
-      const radio = (name, id) => !query.has(name) || chosen(id) === query.get(name) || !radios(id, name);
       const right = shown()?.dataset.of === field("text").value && shown().dataset.positions === chosen("positions");
-      return wanted.every(([name, id]) => radio(name, id)) && (right || shown()?.querySelector(".kv-refused"))
-        && field("text").value === (query.get("text") ?? field("text").value)
-        && field("with").value === (query.get("with") ?? field("with").value);
+      return choices.every((id) => radio(id)?.checked ?? true) && (right || shown()?.querySelector(".kv-refused"))
+        && ["text", "with"].every((id) => field(id).value === (asked[id] ?? field(id).value));
     };
-    const radios = (id, name) => [...document.querySelectorAll(`#kv-byte-${id} input`)].find((one) => one.value === query.get(name));
     if (await wait(() => shown() && field("with") && document.querySelector("#kv-byte-near .kv-near"))) {
       // A page that is still being set up may drop what is typed into it: ask until it answers.
       for (let tries = 0; tries < 8 && !answered(); tries += 1) {
-        for (const [name, id] of wanted) {
-          const radio = radios(id, name);
-          if (radio && !radio.checked) radio.click();
-        }
-        type("text", query.get("text") ?? undefined);
-        type("with", query.get("with") ?? undefined);
+        for (const one of choices.map(radio)) if (one && !one.checked) one.click();
+        for (const id of ["text", "with"]) type(id, asked[id]);
         for (let turn = 0; turn < 20 && !answered(); turn += 1) await pause(50);
       }
       const { min, max } = field("place") ?? {};
-      const at = Number(query.get("at"));
-      if (Number.isInteger(at) && at >= Number(min) && at <= Number(max)) type("place", String(at));
+      const place = Number(asked.place);
+      if (Number.isInteger(place) && place >= Number(min) && place <= Number(max)) type("place", String(place));
     }
     document.documentElement.classList.remove("kv-byte-following");
   };

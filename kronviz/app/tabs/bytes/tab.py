@@ -13,6 +13,7 @@ Notable:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,7 +76,6 @@ PAIRS = (
     ("hundred", "hunderd"),
 )
 _ASK = "(...state) => window.kronvizBytes?.ask(state) ?? state"
-_FOLLOW = "() => { window.kronvizBytes?.follow(); }"
 _SHORT = 12
 
 
@@ -211,10 +211,15 @@ def build(context: Context) -> None:
         shared,
         **quiet,
     )
-    named = {"text": text, "with": second, "positions": pos_dim, "edit": kind}
+    named: dict[str, Any] = {
+        "text": text, "with": second, "positions": pos_dim, "edit": kind, "at": place,
+        "vocabulary": vocabulary,
+    }  # fmt: skip
     at = Depending(lambda values: amount(1, _last_place(values, own, sizes)))
-    declare(context.links, "bytes", {**named, "at": at, "vocabulary": vocabulary})
-    gr.on(None, None, js=_FOLLOW, api_visibility="private")
+    declare(context.links, "bytes", {**named, "at": at})
+    ids = {name: control.elem_id.removeprefix("kv-byte-") for name, control in named.items()}
+    follow = f"() => {{ window.kronvizBytes?.follow({json.dumps(ids)}); }}"
+    gr.on(None, None, js=follow, api_visibility="private")
     add_endpoints(context)
 
 

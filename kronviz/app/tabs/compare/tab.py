@@ -53,11 +53,12 @@ from kronviz.app.tabs.compare.view import refusal, result
 from kronviz.predictor import Comparison, InputError, check_characters
 from kronviz.probes.examples import Example
 from kronviz.probes.input_words import input_words
+from kronviz.probes.inside import InsideSettings
 from kronviz.probes.pairs import load_pairs
 from kronviz.probes.robustness import MisspellingSettings
 from kronviz.results import to_dict
 from kronviz.serving import BATCH, Busy, Overtaken
-from kronviz.settings import endpoint, setting
+from kronviz.settings import endpoint, narrowed, setting
 from kronviz.typos import KINDS, Misspelling, misspell
 
 EVERY = 46
@@ -84,7 +85,7 @@ class CompareSettings:
     """The texts to compare."""
 
     clean: str = setting(..., "The text as it should be spelled")
-    typo: str = setting(..., "The same text, misspelled")
+    typo: str = narrowed(InsideSettings, "typo")
     answer: str = setting("", "The word that should follow both texts; empty if that is not known")
 
 

@@ -31,11 +31,11 @@ from kronviz.app.components import (
     Markup,
     add_endpoint,
     answer,
-    declare,
     element,
     failure,
     html_part,
     plot,
+    remember,
     still_there,
 )
 from kronviz.app.context import Context
@@ -133,8 +133,8 @@ def build(context: Context) -> None:
         queue=False,
         **QUIET,
     )
-    named = {"of": vocabulary, "tokens": count, "p": pos_dim, "width": d_model, "dtype": dtype}
-    declare(context.links, "cost", {**named, "batch": tokens})
+    named = {"of": vocabulary, "tokens": count, **fields.named, "batch": tokens}
+    remember(context.links, "cost", named, {}, short=True)
     start.click(
         _measured,
         [*controls, tokens],

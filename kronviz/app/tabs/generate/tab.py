@@ -21,20 +21,19 @@ import gradio as gr
 
 from kronviz.app.components import (
     QUIET,
+    Depending,
     Markup,
     alert,
     amount,
     clean_text,
     control,
-    declare,
     element,
     failure,
-    first_values,
-    follow,
     html_part,
     leave_queue,
     place_part,
     refused,
+    remember,
     tell_place,
     textbox,
 )
@@ -94,8 +93,6 @@ PLACEHOLDER = "Type the beginning of a text"
 _WAIT = 0.08
 """Seconds between two updates of a stream: faster than people read, slower than a page can draw."""
 _FIRST_SECONDS = 1.5
-_OPEN = "() => window.kronvizGenerate?.open() ?? ''"
-_GO = "() => { window.kronvizGenerate?.go(); }"
 _KNOBS = {
     "temperature": ("Temperature: 0 takes the likeliest", 0.05),
     "top_p": ("Top-p: share of the probability that is drawn from", 0.01),
@@ -103,11 +100,6 @@ _KNOBS = {
     "seed": ("Seed: the same seed, the same text", 1),
     "repeat_limit": ("Greedy after so many repeats of a token", 1),
 }
-_RULES = {
-    name: amount(about.low, about.high, whole=type_ is int)
-    for name, (_, type_, about) in declared(Sampler).items()
-}
-"""The rules of the knobs in a link."""
 
 
 def build(context: Context) -> None:
@@ -162,12 +154,6 @@ def build(context: Context) -> None:
             return gr.skip(), gr.skip(), gr.skip(), gr.Button(interactive=False)
         return _stopped(), Markup(""), gr.Timer(active=False), gr.Button(interactive=False)
 
-    texts = {"prompt": prompt, "misspelled": typo, "slotted": slotted, "string": string}
-    declare(context.links, "generate", {"mode": mode, **texts, **_RULES})
-
-    def opened(search: str) -> list[Any]:
-        return _from_link(search, context) or [gr.skip()] * (len(fields) + 1)
-
     asked = [start.click, prompt.submit, typo.submit, slotted.submit, string.submit]
     # First, because the page requests the answers of its listeners one by one.
     gr.on(asked, begin, None, [clock, stop], queue=False, **QUIET)
@@ -183,7 +169,11 @@ def build(context: Context) -> None:
     )
     tell_place(place, clock, QUEUE, write)
     stop.click(end, None, [status, place, clock, stop], queue=False, **QUIET)
-    follow(context.links, _OPEN, opened, [*fields, pair], _GO)
+    texts = {"prompt": prompt, "misspelled": typo, "slotted": slotted, "string": string}
+    parts = {"mode": mode, **texts, **dict(zip(_KNOBS, knobs, strict=True))}
+    limits = declared(Sampler)["seed"][2]
+    seed = Depending(lambda _: amount(limits.low, limits.high))
+    remember(context.links, "generate", parts, {"": start}, depending={"seed": seed}, short=True)
     echo.build(context, pair)
     add_endpoints(context)
 
@@ -276,32 +266,6 @@ def _first(context: Context) -> Markup:
     while not written.finished and time.monotonic() - begun < _FIRST_SECONDS:
         written = next(generations)
     return generate_view.view(written, "clean")
-
-
-def _from_link(search: str, context: Context) -> list[Any] | None:
-    """Return the state from a link, with defaults in place of invalid values."""
-    query = first_values(search)
-    if query.get("tab") != "generate":
-        return None
-    mode, models = query.get("mode", ""), query.get("pair", "")
-    texts = (
-        ("prompt", PROMPTS[0][1]),
-        ("misspelled", PROMPTS[0][2]),
-        ("slotted", SLOTS[0][0]),
-        ("string", SLOTS[0][1]),
-    )
-    return [
-        mode if mode in generate_view.MODES else "clean",
-        *[clean_text(query.get(name, value)) for name, value in texts],
-        *[_number(query.get(name, str(getattr(Sampler, name))), name) for name in _KNOBS],
-        models if models in context.predictors else context.default,
-    ]
-
-
-def _number(text: str, name: str) -> float:
-    value, problem = _RULES[name](text)
-    default: float = getattr(Sampler, name)
-    return default if problem else value
 
 
 def _knob(name: str) -> Any:
