@@ -8,10 +8,7 @@ is timed until the sheet, and the nearest tokens, on the page are those of the t
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from running import address
-from typing_page import TYPED, Typing, keystrokes
+from typing_page import TYPED, Typing, keystrokes, milliseconds, options, report
 
 from kronviz.maps.neighbors import neighbors
 from kronviz.predictor import Predictor
@@ -39,23 +36,9 @@ PAGE = Typing(
 )
 
 
-def report(label: str, times: list[float]) -> None:
-    """Print one row; times in milliseconds."""
-    times = sorted(times)
-    late = times[int(len(times) * 0.95)]
-    print(f"{label:<44} p50 {statistics.median(times):8.2f} ms   p95 {late:8.2f} ms")
-
-
 def measure(label: str, call: Callable[[str], object]) -> None:
-    """Time a call over all words, after one round to warm up."""
-    for word in WORDS:
-        call(word)
-    times = []
-    for number in range(RUNS):
-        started = time.perf_counter()
-        call(WORDS[number % len(WORDS)])
-        times.append((time.perf_counter() - started) * 1000)
-    report(label, times)
+    """Time a call over all words."""
+    report(label, milliseconds(lambda number: call(WORDS[number % len(WORDS)]), RUNS))
 
 
 def type_into(url: str, pair: str) -> None:
@@ -66,10 +49,7 @@ def type_into(url: str, pair: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pair", default="tiny")
-    parser.add_argument("--url", help="a running app; default: start one")
-    arguments = parser.parse_args()
+    arguments = options(__doc__)
     predictor = Predictor.load(arguments.pair, device="cpu")
     print(f"pair {predictor.pair}, {torch.get_num_threads()} threads, {RUNS} runs")
     measure("encode", lambda word: encode(word, predictor))

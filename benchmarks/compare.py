@@ -9,11 +9,7 @@ starts an app for the endpoint and for the page, on which a headless Chromium ty
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from running import address
-from typing_page import TYPED, Typing, keystrokes
+from typing_page import TYPED, Typing, keystrokes, milliseconds, options, report
 
 from kronviz.predictor import Predictor
 
@@ -37,31 +33,8 @@ PAGE = Typing(
 )
 
 
-def milliseconds(call: Callable[[int], object], runs: int) -> list[float]:
-    """Return the sorted times of ``runs`` calls in milliseconds, after ten to warm up."""
-    times = []
-    for number in range(runs + 10):
-        started = time.perf_counter()
-        call(number)
-        times.append((time.perf_counter() - started) * 1000)
-    return sorted(times[10:])
-
-
-def report(label: str, times: list[float], peer: float | None = None) -> float:
-    """Print one row and return the median."""
-    median = statistics.median(times)
-    ratio = f"{median / peer:6.2f}" if peer else "     1"
-    print(
-        f"{label:<34} p50 {median:8.2f} ms   p95 {times[int(len(times) * 0.95)]:8.2f} ms  {ratio}"
-    )
-    return median
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pair", default="tiny")
-    parser.add_argument("--url", help="a running app; default: start one")
-    arguments = parser.parse_args()
+    arguments = options(__doc__)
     predictor = Predictor.load(arguments.pair, device="cpu")
     print(
         f"pair {predictor.pair}, {torch.get_num_threads()} threads, {RUNS} runs; last column: ratio"
@@ -91,7 +64,7 @@ def over_http(url: str, pair: str, peer: float) -> None:
 
     report("/compare through gradio_client", milliseconds(endpoint, 100), peer)
     for times in keystrokes(url, PAGE, pair):
-        report(f"page: key to answer, {len(times)} of {len(TYPED)} keys", sorted(times), peer)
+        report(f"page: key to answer, {len(times)} of {len(TYPED)} keys", times, peer)
 
 
 if __name__ == "__main__":

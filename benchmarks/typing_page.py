@@ -1,8 +1,12 @@
-"""Time keystrokes on a page of the running app, in a headless Chromium."""
+"""Time calls, and keystrokes on a page of the running app in a headless Chromium."""
 
 from __future__ import annotations
 
+import argparse
 import shutil
+import statistics
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 TYPED = "the magnetic nation computes its run"
@@ -41,6 +45,33 @@ class Typing:
     box: str
     places: tuple[str, ...]
     shown: str
+
+
+def options(about: str | None) -> argparse.Namespace:
+    """Return the options of a benchmark: its pair of models, and the address of a running app."""
+    parser = argparse.ArgumentParser(description=(about or "").split("\n")[0])
+    parser.add_argument("--pair", default="tiny")
+    parser.add_argument("--url", help="a running app; default: start one")
+    return parser.parse_args()
+
+
+def milliseconds(call: Callable[[int], object], runs: int) -> list[float]:
+    """Return the times of ``runs`` calls in milliseconds, after ten to warm up."""
+    times = []
+    for number in range(runs + 10):
+        started = time.perf_counter()
+        call(number)
+        times.append((time.perf_counter() - started) * 1000)
+    return times[10:]
+
+
+def report(label: str, times: list[float], peer: float | None = None) -> float:
+    """Print one row, with the ratio to a peer's median if there is one, and return the median."""
+    times = sorted(times)
+    median, late = statistics.median(times), times[int(len(times) * 0.95)]
+    ratio = f"  {median / peer:6.2f}" if peer else ""
+    print(f"{label:<44} p50 {median:8.2f} ms   p95 {late:8.2f} ms{ratio}")
+    return median
 
 
 def keystrokes(url: str, typing: Typing, pair: str) -> list[list[float]]:
