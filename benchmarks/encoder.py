@@ -45,7 +45,7 @@ from encoder_gpu import DYNAMIC, OURS, TABLE
 from table import show
 
 from kronviz import codec
-from kronviz.accounting.timing import BATCHES, Timing, going_through, machine, rounds, summarise
+from kronviz.accounting.timing import BATCHES, Timing, machine
 from kronviz.embedding import KroneckerEmbedding
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 from kronviz.training.throughput import manual
@@ -206,23 +206,8 @@ def timed(case: Case, *, training: bool, seconds: float) -> tuple[dict[str, Timi
     """Return the median time of a call of each module."""
     made, notes = contestants(case, training=training)
     check(case, made)
-    batches = case.batches()
-    gradient = torch.randn(case.tokens, case.d_model, dtype=case.dtype, device=case.device)
-
-    def step(module: nn.Module, ids: Tensor) -> None:
-        for parameter in module.parameters():
-            parameter.grad = None
-        module(ids).backward(gradient)
-
-    calls = {
-        name: going_through(batches, functools.partial(step, module) if training else module)
-        for name, module in made.items()
-    }
-    with torch.inference_mode(not training):
-        for call in calls.values():
-            call()
-        found = rounds(calls, seconds=seconds, device=torch.device(case.device), most=2000)
-    return {timing.name: timing for timing in summarise(found)}, notes
+    times = encoder_arms.timed(made, case.batches(), case, training=training, seconds=seconds)
+    return times, notes
 
 
 def peak_bytes(case: Case, *, training: bool) -> dict[str, int]:

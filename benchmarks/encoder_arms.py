@@ -78,7 +78,8 @@ def report(vocabulary: TokenBytes, cases: dict[str, Any], seconds: float, markdo
         for label, case in cases.items():
             made = contestants(vocabulary, case, training=training)
             batches = case.batches()
-            columns[label] = _timed(made, batches, case, training=training, seconds=seconds)
+            _check(made, batches[0], case)
+            columns[label] = timed(made, batches, case, training=training, seconds=seconds)
             rows_summed[label] = {name: _rows(module, batches) for name, module in made.items()}
         lines = []
         for name in columns[next(iter(cases))]:
@@ -93,10 +94,21 @@ def report(vocabulary: TokenBytes, cases: dict[str, Any], seconds: float, markdo
         show(heading, ["", *cases], lines, markdown)
 
 
-def _timed(
+def _check(made: dict[str, nn.Module], ids: Tensor, case: Any) -> None:
+    """End with an error if an arm is not the sum of its listed rows."""
+    with torch.inference_mode():
+        for arm in ARMS:
+            exact = made[f"{arm}, {LISTED}"](ids)
+            error = (made[OURS.replace("kron", arm)](ids) - exact).norm() / exact.norm()
+            if not error < 1e-2 if case.dtype == torch.bfloat16 else not error < 1e-5:
+                sys.exit(f"{arm} is wrong at {case}: relative error {error:.2e}")
+
+
+def timed(
     made: dict[str, nn.Module], batches: Sequence[Tensor], case: Any, *, training: bool,
     seconds: float,
 ) -> dict[str, Timing]:  # fmt: skip
+    """Return the median time of a call of each module, with its backward pass for training."""
     gradient = torch.randn(case.tokens, case.d_model, dtype=case.dtype, device=case.device)
 
     def step(module: nn.Module, ids: Tensor) -> None:
@@ -104,20 +116,15 @@ def _timed(
             parameter.grad = None
         module(ids).backward(gradient)
 
+    calls = {
+        name: going_through(batches, functools.partial(step, module) if training else module)
+        for name, module in made.items()
+    }
     with torch.inference_mode(not training):
-        for arm in ARMS:
-            exact = made[f"{arm}, {LISTED}"](batches[0])
-            error = (made[OURS.replace("kron", arm)](batches[0]) - exact).norm() / exact.norm()
-            if not error < 1e-2 if case.dtype == torch.bfloat16 else not error < 1e-5:
-                sys.exit(f"{arm} is wrong at {case}: relative error {error:.2e}")
-        calls = {
-            name: going_through(batches, functools.partial(step, module) if training else module)
-            for name, module in made.items()
-        }
         for call in calls.values():
             call()
-        found = rounds(calls, seconds=seconds, device=torch.device(case.device), most=2000)
-    return {timing.name: timing for timing in summarise(found)}
+        times = rounds(calls, seconds=seconds, device=torch.device(case.device), most=2000)
+    return {timing.name: timing for timing in summarise(times)}
 
 
 def _rows(module: nn.Module, batches: Sequence[Tensor]) -> float:

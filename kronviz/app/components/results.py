@@ -6,6 +6,7 @@ Downloads are data in the page itself, so the server keeps no files for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 from kronviz.app.components.html import Markup, element, join
@@ -131,9 +132,10 @@ def direction(metric: str) -> str:
 
 def folded(title: object, *children: Markup) -> Markup:
     """Return a section whose title states the finding, with tables that open below it."""
-    return element(
-        "details",
-        element("summary", element("h2", title, class_="kv-heading")),
-        element("div", *children, class_="kv-evidence"),
-        class_="kv-more",
-    )
+    heading = element("h2", title, class_="kv-heading")
+    return more(heading, element("div", *children, class_="kv-evidence"))
+
+
+def more(title: object, *children: Markup, class_: str = "kv-more", **attributes: Any) -> Markup:
+    """Return a title with content that opens below it."""
+    return element("details", element("summary", title), *children, class_=class_, **attributes)

@@ -16,6 +16,7 @@ from kronviz.app.components import (
     marked,
     piece,
     short_piece,
+    table,
     told,
     visible,
     written,
@@ -87,22 +88,13 @@ def _space(space: SpaceNeighbors, report: NeighborReport) -> Markup:
             marked(f"in {vocabulary_name(space.vocabulary)}"),
             class_="kv-quiet kv-near-vocabulary",
         ),
-        element(
-            "table",
-            element(
-                "caption", f"Nearest tokens in {space.space}, nearest first", class_="kv-hidden"
-            ),
-            element(
-                "thead",
-                element(
-                    "tr",
-                    *[element("th", word, scope="col") for word in ("token", "relation", "cosine")],
-                ),
-                class_="kv-hidden-head",
-            ),
-            element("tbody", *[_neighbor(neighbor) for neighbor in space.neighbors]),
-            data_name=f"nearest in {space.space}",
+        table(
+            f"Nearest tokens in {space.space}, nearest first",
+            ("token", "relation", "cosine"),
+            map(_neighbor, space.neighbors),
+            name=f"nearest in {space.space}",
             class_="kv-near",
+            hidden=True,
         ),
         class_="kv-panel",
         data_arm=None if space.space == "code" else space.space,

@@ -29,6 +29,7 @@ from kronviz.app.components import (
     join,
     made_by,
     marked,
+    more,
     percent,
     piece,
     progress,
@@ -224,9 +225,8 @@ def _notes(report: EchoReport, *, timed: bool = True) -> Markup:
 def _examples(report: EchoReport) -> Markup:
     """Return the continuations with the largest pieces of their strings."""
     chosen = sorted(report.runs, key=lambda run: (run.echoed, run.piece), reverse=True)[:SHOWN]
-    return element(
-        "details",
-        element("summary", f"The {count(len(chosen), 'continuation')} with the largest pieces"),
+    return more(
+        f"The {count(len(chosen), 'continuation')} with the largest pieces",
         box(
             table(
                 "Largest piece of the string first",
@@ -238,7 +238,6 @@ def _examples(report: EchoReport) -> Markup:
             ),
             label="Continuations",
         ),
-        class_="kv-more",
     )
 
 

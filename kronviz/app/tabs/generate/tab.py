@@ -31,6 +31,7 @@ from kronviz.app.components import (
     failure,
     html_part,
     leave_queue,
+    more,
     place_part,
     refused,
     remember,
@@ -144,8 +145,8 @@ def build(context: Context) -> None:
     def write(request: gr.Request, *state: Any) -> Iterator[tuple[Any, ...]]:
         stopped = stops.of(str(request.session_hash))
         # The last update resets the rest, so that a restart at once shows nothing of the old run.
-        for answer, said, more in _written(context, *state, stopped=stopped):
-            yield answer, said, Markup(""), gr.Button(interactive=more)
+        for answer, said, writing in _written(context, *state, stopped=stopped):
+            yield answer, said, Markup(""), gr.Button(interactive=writing)
 
     async def end(request: gr.Request) -> tuple[Any, ...]:
         visitor = str(request.session_hash)
@@ -279,9 +280,8 @@ def _examples() -> Markup:
     """Return two groups of examples, on one line if there is room; the others open below."""
     prompts = [_example(name, "prompt", clean, typo) for name, clean, typo in PROMPTS]
     slots = [_example(string, "slot", slotted, string) for slotted, string in SLOTS]
-    more = element(
-        "details",
-        element("summary", "More examples"),
+    rest = more(
+        "More examples",
         _line("texts", prompts[_SHOWN_PROMPTS:]),
         _line("words", slots[_SHOWN_SLOTS:]),
         class_="kv-more kv-gen-rest",
@@ -290,7 +290,7 @@ def _examples() -> Markup:
         "div",
         _line("or try", prompts[:_SHOWN_PROMPTS]),
         _line("or a word no tokenizer has", slots[:_SHOWN_SLOTS]),
-        more,
+        rest,
         class_="kv-gen-tries",
     )
 

@@ -19,6 +19,7 @@ from kronviz.app.components import (
     join,
     listing,
     marked,
+    more,
     percent,
     problems,
     sentence,
@@ -246,9 +247,8 @@ def _perturbed(run: Continuation) -> Markup:
     rows = [row for row in run.rows if row.kind != "clean"]
     arms = [arm.arm for arm in rows[0].arms]
     cut = sum(row.cut for row in rows if row.kind != MEAN)
-    return element(
-        "details",
-        element("summary", "Under the five perturbations of the byte-model papers"),
+    return more(
+        "Under the five perturbations of the byte-model papers",
         box(
             table(
                 "Loss of the true continuation, nats per token, and how much of the context’s "
@@ -267,7 +267,6 @@ def _perturbed(run: Continuation) -> Markup:
             ),
             label="Loss under perturbations",
         ),
-        class_="kv-more",
     )
 
 

@@ -24,6 +24,7 @@ from kronviz.app.components import (
     join,
     listing,
     marked,
+    more,
     percent,
     piece,
     problems,
@@ -216,9 +217,8 @@ def _categories(rows: Sequence[CategoryRow]) -> Markup:
     if not rows:
         return Markup("")
     arms = [arm.arm for arm in rows[0].arms]
-    return element(
-        "details",
-        element("summary", f"By category ({len(rows)})"),
+    return more(
+        f"By category ({len(rows)})",
         box(
             table(
                 "By category: first choices kept, and mean KL in nats",
@@ -233,7 +233,6 @@ def _categories(rows: Sequence[CategoryRow]) -> Markup:
             ),
             label="By category",
         ),
-        class_="kv-more",
     )
 
 
@@ -269,9 +268,8 @@ def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
 
     chosen = sorted(outcomes, key=gap, reverse=True)[:SHOWN_PAIRS]
     arms = [arm.arm for arm in chosen[0].arms]
-    return element(
-        "details",
-        element("summary", f"The {len(chosen)} pairs on which the models differ most"),
+    return more(
+        f"The {len(chosen)} pairs on which the models differ most",
         box(
             table(
                 "First choice after the clean and after the misspelled text",
@@ -284,7 +282,6 @@ def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
             ),
             label="Pairs on which the models differ most",
         ),
-        class_="kv-more",
     )
 
 

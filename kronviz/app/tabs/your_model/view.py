@@ -15,6 +15,7 @@ from kronviz.app.components import (
     escape,
     join,
     marked,
+    more,
     percent,
     piece,
     problems,
@@ -251,11 +252,9 @@ def _facts(report: CrossModelReport) -> Markup:
 def _asked(report: CrossModelReport) -> Markup:
     if not report.asked:
         return Markup("")
-    return element(
-        "details",
-        element("summary", f"The nearest tokens of {', '.join(a.word for a in report.asked)}"),
+    return more(
+        f"The nearest tokens of {', '.join(a.word for a in report.asked)}",
         element("div", *[_word(asked) for asked in report.asked], class_="kv-model-words"),
-        class_="kv-more",
         open=True,
     )
 
