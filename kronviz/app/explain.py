@@ -127,7 +127,7 @@ def explained(name: str) -> Markup | None:
         "details",
         element(
             "summary",
-            element("span", explanation.shows, class_="kv-shows"),
+            element("span", explanation.shows),
             " ",
             element("span", "How to read it", class_="kv-more-link"),
         ),

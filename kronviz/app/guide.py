@@ -116,7 +116,7 @@ def guide() -> Markup:
             element("button", "End tour", type="button", class_="kv-textbutton kv-step-off"),
             class_="kv-path-head",
         ),
-        element("div", *steps, class_="kv-steps", aria_live="polite"),
+        element("div", *steps, aria_live="polite"),
         element(
             "div",
             element("button", "Back", type="button", class_="kv-step-back"),

@@ -1,6 +1,7 @@
 // The guided path in the browser: one step at a time, its tab opened, its number in the link.
 () => {
   if (window.kronvizGuide) return;
+  window.kronvizGuide = true;
   const path = () => document.querySelector(".kv-path");
   const steps = () => [...document.querySelectorAll(".kv-step")];
   const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -88,5 +89,4 @@
     } else if ((tries += 1) < 200) setTimeout(remember, 50);
   };
   remember();
-  window.kronvizGuide = { show };
 }

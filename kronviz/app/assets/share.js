@@ -238,5 +238,5 @@
     }, () => {});
   });
 
-  window.kronvizShare = { csv, drawn, painted, picture };
+  window.kronvizShare = { csv, picture };
 }

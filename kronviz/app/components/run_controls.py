@@ -102,11 +102,11 @@ def in_queue(number: int) -> Markup:
     if not number:
         return Markup("")
     said = f"Number {number:,} in the queue. It starts by itself."
-    return element("p", marked(said), class_="kv-quiet kv-lab-place", role="status")
+    return element("p", marked(said), class_="kv-quiet", role="status")
 
 
 def _finishing() -> Markup:
-    return element("p", FINISHING, class_="kv-quiet kv-lab-place", role="status")
+    return element("p", FINISHING, class_="kv-quiet", role="status")
 
 
 def connect(
@@ -167,7 +167,7 @@ def connect(
         if not await leave_queue(QUEUE, session, work, len(outputs) + 3):
             return gr.skip(), gr.Button(interactive=False), gr.skip(), gr.skip()
         runs.arrived(visitor)
-        said = element("p", _LEFT, class_="kv-quiet kv-lab-place", role="status")
+        said = element("p", _LEFT, class_="kv-quiet", role="status")
         idle = gr.Button(interactive=True), gr.Button(interactive=False)
         return *idle, said, gr.Timer(active=False)
 

@@ -149,7 +149,7 @@ def _fact(fact: Fact) -> Markup:
     gaps = [_gap(fact, gap) for gap in fact.differences if gap.base == base]
     return element(
         "li",
-        element("span", f"{fact.title}: ", element("b", verdict), class_="kv-fact-said"),
+        element("span", f"{fact.title}: ", element("b", verdict)),
         " ",
         element(
             "span",

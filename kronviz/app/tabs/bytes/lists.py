@@ -98,7 +98,6 @@ def _space(space: SpaceNeighbors, report: NeighborReport) -> Markup:
         ),
         class_="kv-panel",
         data_arm=None if space.space == "code" else space.space,
-        data_space=space.space,
     )
 
 
@@ -197,7 +196,6 @@ def _groups(listed: Collisions) -> Markup:
             class_="kv-heading",
         ),
         element("ol", *[_group(group) for group in listed.groups], class_="kv-groups"),
-        data_rule=listed.rule,
     )
 
 

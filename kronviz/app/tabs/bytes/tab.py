@@ -243,7 +243,7 @@ def _method(context: Context, text: str, models: str | None) -> Markup:
         shown = picture(method(clean_text(text or ""), context.predictor(models)))
     except InputError as error:
         shown = alert(str(error), "kv-refused")
-    return element("div", shown, class_="kv-method-box", data_title="method")
+    return element("div", shown, data_title="method")
 
 
 def _views(

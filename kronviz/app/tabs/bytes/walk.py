@@ -115,7 +115,7 @@ def _both(cosine: float | None, centred: float | None) -> list[object]:
 
 
 def _key(walk: EditWalk) -> Markup:
-    entries = [element("li", element("span", class_="kv-dot kv-dot-code"), " code")]
+    entries = [element("li", element("span", class_="kv-dot"), " code")]
     if any(point.kron_cosine is not None for point in walk.points):
         entries.append(_entry("kron", CENTRED))
     if walk.n_tokens is not None:

@@ -2,6 +2,7 @@
 // and the vectors that the models are given for it, in both texts. No request of its own.
 () => {
   if (window.kronvizPicture) return;
+  window.kronvizPicture = true;
   const SVG = "http://www.w3.org/2000/svg";
   const WIDEST = 26, CELLS = 54, BARS = 24, GAP = 8; // nothing moves: heights are the same for every word
   const part = (name, attributes = {}, ...children) => {
@@ -189,5 +190,4 @@
   };
   new MutationObserver(() => { if (!watched?.isConnected || document.querySelector(".kv-now-sides:empty")) watch(); }).observe(document.body, { childList: true, subtree: true });
   watch();
-  window.kronvizPicture = { draw };
 }

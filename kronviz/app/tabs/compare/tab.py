@@ -261,7 +261,7 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
     chips = [
         element(
             "button",
-            element("span", _misspelled_word(example), class_="kv-example-word"),
+            element("span", _misspelled_word(example)),
             _ahead(example.difference_nats),
             type="button",
             class_="kv-example",

@@ -274,7 +274,7 @@ def _verdict(rows: Sequence[tuple[str, Sequence[object]]]) -> Markup:
             element("span", name),
             info(f"kv-tip-{key}", name, explanation),
             role="columnheader",
-            class_="kv-cell kv-metric",
+            class_="kv-cell",
         )
         for key, name, explanation in METRICS
     ]

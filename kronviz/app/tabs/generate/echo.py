@@ -75,7 +75,7 @@ def build(context: Context, pair: gr.Radio) -> None:
         "tokens, and kron a second time as one position made of their bytes. Does the continuation "
         "repeat the string?",
     )
-    with gr.Row(elem_classes="kv-lab-controls kv-echo-controls"):
+    with gr.Row(elem_classes="kv-lab-controls"):
         fields(
             "strings",
             "Words, comma-separated",

@@ -250,8 +250,7 @@ def _map(report: Inside, arm: ArmInside, thing: str, measure: str) -> Markup:
             _cell(report, arm, word, outcome, measure, said, first=not rows and index == 0)
             for index, (word, outcome) in enumerate(zip(report.words, outcomes, strict=True))
         ]
-        quiet = None if not fine or head == 0 else "kv-ins-between"
-        rows.append(element("tr", element("th", name, scope="row"), *cells, class_=quiet))
+        rows.append(element("tr", element("th", name, scope="row"), *cells))
     name = f"{arm.arm} {thing} {measure}"
     drawn = table(
         f"{arm.arm}: share of the damage undone",
@@ -430,7 +429,6 @@ def _attention(report: Inside) -> Markup:
             arm_name(arm.arm),
             " joins the pieces most in ",
             listing([_pick(head.block, head.head, head.share) for head in arm.joining]),
-            class_="kv-ins-picks",
         )
         for arm in report.arms
         if arm.joining

@@ -347,7 +347,6 @@ def _near(side: Side, result: LookUp) -> Markup:
         shares_bar(side.shares),
         class_="kv-panel",
         data_arm=side.arm,
-        data_vocabulary=side.vocabulary,
     )
 
 

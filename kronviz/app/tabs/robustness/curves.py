@@ -92,7 +92,7 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         )
         fields.seed()
     with gr.Accordion("Kinds of misspelling", open=False, elem_classes="kv-lab-fold"):
-        fields.kinds(elem_classes="kv-lab-kinds")
+        fields.kinds()
     press = buttons("Run the sweep", "kv-lab-sweep")
 
     figure, first = sweep_opening(context, context.default, "kl_nats")

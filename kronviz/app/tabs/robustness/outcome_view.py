@@ -145,7 +145,7 @@ def continuation_view(stored: StoredContinuation | None) -> Markup:
             ],
             class_="kv-command",
         ),
-        class_="kv-lab-result kv-lab-continuation",
+        class_="kv-lab-result",
     )
 
 

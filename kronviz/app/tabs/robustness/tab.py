@@ -132,7 +132,7 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             max_lines=10,
             elem_id="kv-lab-mine",
         )
-        fields.kinds(elem_classes="kv-lab-kinds")
+        fields.kinds()
         with gr.Row(elem_classes="kv-lab-controls"):
             fields("edits", "Misspellings in each sentence", minimum=1)
             fields("share", "Or in so many per cent of its words", step=5)
@@ -238,7 +238,7 @@ def _sentence_section(
         "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
         "typo is followed through the rest of the sentence.",
     )
-    with gr.Row(elem_classes="kv-lab-controls", elem_id="kv-lab-one"):
+    with gr.Row(elem_classes="kv-lab-controls"):
         text = textbox("Any sentence", TEXT, "kv-lab-text", "Type a sentence", most=3)
         word = gr.Slider(
             1, len(find_words(TEXT)), WORD, step=1, label="Word to follow", elem_id="kv-lab-word"
