@@ -95,10 +95,10 @@ def choose(
         if (rank := _rank(matrix, tokens))
     )
     if not ranked:
-        _refuse(tensors, tables, label, tokens, places)
+        _refuse(tables, label, tokens, places)
     (fit, kind, *_), _, name, best = ranked[0]
     if kind == _HEADS and (_SHARD.search(label) or places):
-        _refuse(tensors, tables, label, tokens, places)
+        _refuse(tables, label, tokens, places)
     rivals = [m.name for rank, _, _, m in ranked[1:] if rank[0] == fit and rank[1] <= kind]
     if kind == _INPUT_NAMES and (tokens is None or fit < _UNFIT or best.shape is None):
         tied = rivals if tokens and best.shape else ()
@@ -207,7 +207,6 @@ def _refuse_adapter(tensors: Sequence[Matrix], label: str) -> None:
 
 
 def _refuse(
-    tensors: Sequence[Matrix],
     tables: Sequence[Matrix],
     label: str,
     tokens: TokenList | None,

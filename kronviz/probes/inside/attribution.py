@@ -100,7 +100,6 @@ class Attribution:
 
 def attribute(
     clean: Run,
-    typo: Run,
     clean_ids: Sequence[int],
     typo_ids: Sequence[int],
     words: Sequence[AlignedWord],
@@ -111,15 +110,15 @@ def attribute(
     """Attribute the change in the prediction to the bytes of the misspelled words.
 
     Args:
-        clean, typo: runs of one model on the ids.
-        damage: measures these runs.
+        clean: a run of the model on the clean ids.
+        damage: measures runs against it.
         token_bytes: returns the bytes of an id.
         progress: called with the number of nodes done, and of those planned so far.
 
     Raises:
         Stopped: ``progress`` returned ``False``.
     """
-    path = _Path.of(clean, typo, clean_ids, typo_ids, words)
+    path = _Path.of(clean, clean_ids, typo_ids, words)
     changes = damage.typo.kl_nats, damage.clean.logprob_nats - damage.typo.logprob_nats
     computed: dict[float, tuple[_Gradients, _Gradients]] = {}
     stretches = FIRST_STRETCHES
@@ -170,7 +169,6 @@ class _Path:
     def of(
         cls,
         clean: Run,
-        typo: Run,
         clean_ids: Sequence[int],
         typo_ids: Sequence[int],
         words: Sequence[AlignedWord],

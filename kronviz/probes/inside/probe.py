@@ -186,7 +186,6 @@ class Followed:
         if part == BYTES:
             attribution = attribute(
                 clean,
-                typo,
                 self.clean_ids,
                 self.typo_ids,
                 self._known.words,
