@@ -30,6 +30,14 @@ def test_decode_inverts_both_forms_exactly(data: bytes, pos_dim: int) -> None:
     assert codec.decode(codec.z_code(data, pos_dim), pos_dim) == cut
 
 
+def test_a_code_with_rounding_errors_is_decoded() -> None:
+    vector = codec.z_code(b"magnet", 16)
+    noise = np.random.default_rng(1).uniform(-1e-5, 1e-5, vector.shape)
+    assert codec.decode(vector + noise, 16) == b"magnet"
+    with pytest.raises(ValueError, match="no byte string"):
+        codec.decode(vector + 100 * noise, 16)
+
+
 @given(st.text(max_size=40), POS_DIMS)
 def test_cutting_never_splits_a_character(text: str, pos_dim: int) -> None:
     data = text.encode()

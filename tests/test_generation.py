@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from kronviz.generation import (
     continue_text,
     nucleus,
     read_prompt,
+    same_start,
     sample,
     side_by_side,
 )
@@ -187,12 +190,16 @@ def test_knobs_have_limits() -> None:
         {"max_tokens": 1.5},
         {"max_tokens": True},
         {"seed": -1},
-        {"seed": 2**40},
+        {"seed": 2**32},
         {"seed": float("inf")},
         {"repeat_limit": 0},
     ):
         with pytest.raises(InputError, match="it must be a"):
             Sampler(**knob)
+
+
+def test_the_usual_sampler_is_the_papers() -> None:
+    assert (Sampler().temperature, Sampler().top_p) == (0.7, 0.9)
 
 
 def test_whole_numbers_may_come_as_floats_and_stay_whole() -> None:
@@ -219,6 +226,9 @@ def test_side_by_side_is_what_each_arm_writes_alone(small_predictor: Predictor) 
     assert list(steps[-1].continuations) == alone
     assert [c.tokens for c in steps[0].continuations] == [()] * 4
     assert from_json(Generation, to_json(steps[-1])) == steps[-1]
+    assert 0 <= steps[0].seconds <= steps[-1].seconds < 60
+    one = alone[0]
+    assert same_start(one, replace(one, tokens=one.tokens[:2])) == 2
 
 
 def test_half_a_surrogate_pair_in_a_slot_is_answered_and_written_as_json(

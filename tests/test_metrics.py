@@ -39,6 +39,7 @@ def test_kl_of_equal_distributions_is_zero() -> None:
     found = kl_divergence(logits, logits + 0.1)
     assert found.max() < 1e-12
     assert found.min() >= 0
+    assert kl_divergence(*(logits.view(2, 4, 50, 100),) * 2).shape == (2, 4, 50)
 
 
 def test_the_right_answer_is_rated_as_scipy_does() -> None:

@@ -209,11 +209,17 @@ def test_words_of_one_letter_are_not_for_letter_kinds() -> None:
 def test_a_swap_needs_two_letters_that_may_change() -> None:
     assert misspell("ab cd", kinds=("swap",), edits=9).edits == ()
     assert misspell("ab", kinds=("swap",), protect_first=False).text == "ba"
+    assert misspell("1 " * 200 + "end", kinds=("swap",)).text == "1 " * 200 + "edn"
 
 
 def test_letters_of_other_scripts_are_separate() -> None:
     for text in ("한국어", "日本語", "ひらがな", "ԱԲԳ", "𠀀𠀁", "𝐚𝐛"):
         assert [word.letters for word in words.find_words(text)] == [tuple(text)]
+
+
+def test_what_changes_the_letter_before_it_belongs_to_it() -> None:
+    for mark in "\u0301\u200d\U0001f3fb\U0001f3ff\U000e0020\U000e007f":
+        assert words.find_words(f"ce{mark}e")[0].letters == ("c", f"e{mark}", "e"), ascii(mark)
 
 
 def test_share_of_words() -> None:
