@@ -1,4 +1,4 @@
-// The guided path in the browser: one step at a time, its tab opened, its number in the link.
+// The guided tour in the browser: shows one step, opens its tab, keeps its number in the link.
 () => {
   if (window.kronvizGuide) return;
   window.kronvizGuide = true;
@@ -9,10 +9,10 @@
     target?.scrollIntoView({ block, behavior: still() ? "auto" : "smooth" });
   const open = (tab) => window.kronvizViews.open(tab);
   const KEPT = "kronviz-step";
-  let current = 0; // 0 is nowhere, 1 the first step
-  let left = 0; // the step that was left, to which the button in the head leads back
+  let current = 0; // 0 means no step, 1 the first
+  let left = 0; // the step at which the visitor left, and to which the button in the head returns
 
-  // Whoever leaves half way finds the way back, after a reload too; at the end it starts anew.
+  // A visitor who leaves halfway can resume, even after a reload; after the end the tour starts anew.
   const leaveAt = (number) => {
     left = number > 1 && number <= steps().length ? number : 0;
     const start = document.querySelector(".kv-path-start");

@@ -1,5 +1,5 @@
-// kronviz in the browser: which answer is newest, the link that brings a view back, examples,
-// and the small float that tells a token's id and bytes. No library, no request of its own.
+// kronviz in the browser: which answer is newest, links to views, examples, and the float that shows
+// a token's id and bytes. It uses no library and makes no requests.
 () => {
   if (window.kronviz) return;
   const fields = ["clean", "typo", "answer"];
@@ -16,7 +16,7 @@
   };
   if (waiting) document.documentElement.classList.add("kv-restoring");
 
-  // The newest answer wins: one that a later question has overtaken is never drawn.
+  // The newest answer wins: the answer to an earlier question is never drawn over it.
   const drawn = new Map(); // by part of the page: the number of its question, and the answer
   const latest = (part, number, html) => {
     if (number >= (drawn.get(part)?.number ?? 0)) drawn.set(part, { number, html });
@@ -29,7 +29,7 @@
     const again = /data-again="([\d.]+)"/.exec(html);
     if (again && sequence === asked) {
       clearTimeout(againTimer);
-      // Not all at the same moment, or they would be too many again.
+      // At random moments, or all pages would ask again at once.
       const pause = 500 + 1000 * Number(again[1]) * Math.random();
       againTimer = setTimeout(() => { if (sequence === asked) document.getElementById("kv-again")?.click(); }, pause);
     }
@@ -55,7 +55,7 @@
     }, 250);
   };
 
-  const opening = {}; // the texts that the page came with, which no link has to name
+  const opening = {}; // the page's initial texts, which a link leaves out
   const ask = (clean, typo, answer, pair) => {
     const values = { clean: wellFormed(clean), typo: wellFormed(typo), answer: wellFormed(answer), pair };
     if (asked > 0 || waiting || fields.some((name) => values[name] !== opening[name])) writeLink(values);
@@ -63,7 +63,7 @@
     return [values.clean, values.typo, values.answer, pair, asked];
   };
 
-  // A view from a link: the answer that the page came with stays out of sight until its own is in.
+  // With a link, the page's initial answer stays hidden until the link's own answer arrives.
   const restore = () => {
     given ??= box("answer")?.value;
     for (const name of fields) opening[name] = box(name)?.value;
@@ -71,14 +71,14 @@
     const known = window.gradio_config?.components.find((part) => part.props?.elem_id === "kv-pair")?.props.choices;
     const pair = known?.some(([, value]) => value === query.get("pair")) ? query.get("pair") : undefined;
     if (!waiting) return [undefined, undefined, undefined, pair];
-    // Texts of one's own have no right answer unless the link names one.
+    // A visitor's own texts have no right answer unless the link names one.
     const texts = fields.map((name) => query.get(name) ?? (name === "answer" ? "" : box(name)?.value));
     if (texts.every((text, index) => text === box(fields[index])?.value) && !pair) showAgain();
     setTimeout(showAgain, 4000);
     return [...texts, pair];
   };
 
-  // Typed as a person types it, so that the browser's own undo takes it back.
+  // Inserted like typed text, so that the browser's undo works.
   const type = (name, value) => {
     const area = box(name);
     if (!area || area.value === value) return;
@@ -93,7 +93,7 @@
   };
   let busy = false; // while the page types
   let given = null; // the right answer that came with the texts
-  let earlier = null; // the texts before an example or a misspelling took their place
+  let earlier = null; // the texts before an example or a misspelling replaced them
   const undoing = () => document.querySelector(".kv-undo");
   const replaceTexts = (values) => {
     const now = Object.fromEntries(fields.map((name) => [name, box(name)?.value ?? ""]));
@@ -113,7 +113,7 @@
     if (undoing()) undoing().hidden = true;
   };
   const misspelled = (made) => { if (made) replaceTexts({ typo: made }); };
-  // What says how a text was misspelled stands there for as long as that text does.
+  // The note on how a text was misspelled stays as long as that text.
   const note = () => {
     const said = document.querySelector("#kv-edited [data-of]");
     if (said) said.hidden = said.dataset.of !== box("typo")?.value;
@@ -121,7 +121,7 @@
   document.addEventListener("input", (event) => {
     if (!event.target.closest?.("#kv-texts")) return;
     note();
-    // The right answer of an example is none for another text.
+    // An example's right answer does not apply to another text.
     if (!busy && event.target === box("clean") && given !== null && box("answer")?.value === given) {
       busy = true;
       type("answer", "");
@@ -163,9 +163,9 @@
     const { id, hex, note } = target.dataset;
     show(target, `id ${id}\nbytes ${hex}${note ? `\n${window.kronvizNumbers.words(note)}` : ""}`);
   };
-  let told = null; // what the float stands beside
+  let told = null; // the element that the float explains
   const hush = () => { float.hidden = true; told = null; };
-  // Beside what it explains and inside the window; on a narrow one at its foot, over nothing else.
+  // Beside the element and inside the window; at the foot of a narrow window, where it covers nothing.
   const show = (target, words, prose = false) => {
     told = target;
     float.textContent = words;
@@ -173,7 +173,7 @@
     float.hidden = false;
     const at = target.getBoundingClientRect();
     const own = float.getBoundingClientRect();
-    // The window as the style sheet sees it: a phone that has zoomed out calls it wider.
+    // The window's width as the style sheet sees it; a zoomed-out phone reports a larger one.
     const { clientWidth, clientHeight } = document.documentElement;
     const narrow = clientWidth < 600;
     const above = at.top - own.height - 6;
@@ -196,8 +196,8 @@
     });
     document.addEventListener(leave, (event) => { if (event.target.closest?.("[data-hex]")) hush(); });
   }
-  // Focus may scroll the page, and so may whoever points; what is told moves along, while its thing
-  // is in sight.
+  // The page may scroll under the float, by focus or by hand; the float follows its element while that
+  // is visible.
   addEventListener("scroll", () => {
     const { top = -1, bottom = -1 } = told?.getBoundingClientRect() ?? {};
     const kept = told?.contains(document.activeElement) || told?.matches(":hover");
@@ -252,8 +252,8 @@
   }).observe(document.body, { childList: true, subtree: true });
 
   // ---- choices ----
-  // Gradio gives every choice of a question a name of its own; under one name they are one group,
-  // which the arrow keys go through and a screen reader counts.
+  // Gradio names each choice of a field differently; with one name they form a group, in which arrow
+  // keys move and which a screen reader counts.
   let groups = 0;
   const group = () => {
     for (const set of document.querySelectorAll("fieldset:has(input[type='radio'][name^='radio-'])")) {

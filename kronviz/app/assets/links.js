@@ -1,5 +1,5 @@
 // Links that restore a view: settings are written into the address as they change, and a run that
-// was started by hand is named there. No request of its own.
+// was started by hand is named there. It makes no requests.
 () => {
   if (window.kronvizLinks) return;
   const query = new URLSearchParams(location.search);
@@ -15,7 +15,7 @@
     });
     window.kronviz.writeLink(changes);
   };
-  // From now on changes are a person's.
+  // The page has loaded: from now on changes are made by the visitor.
   const settle = (tab) => setTimeout(() => { ready[tab] = true; }, 500);
   const read = (tab, runs) => {
     for (const [name, id] of Object.entries(runs)) if (name) buttons[id] = { tab, name };
@@ -23,7 +23,7 @@
     settle(tab);
     return "";
   };
-  // The link's settings are there.
+  // The link has been followed.
   const start = (tab, runs, left) => {
     settle(tab);
     const id = runs[query.get(`${tab}.run`)] ?? runs[""];

@@ -1,5 +1,5 @@
-// Numbers the reader's way: what the server marked as a number is written in the browser's locale,
-// in the page, in accessible names and on figures.
+// Numbers in the reader's locale: rewrites what the server marked as a number, on the page, in
+// accessible names and on figures.
 () => {
   if (window.kronvizNumbers) return;
   const locale = navigator.languages?.length ? navigator.languages : undefined;
@@ -28,18 +28,18 @@
       sign.replace("-", "−") + format(Number(`${whole.replaceAll(",", "")}.${fraction || 0}`), fraction.length));
   window.kronvizNumbers = { format, words };
 
-  // The ends of a slider stand there without separators in any locale.
+  // Gradio writes the ends of a slider without separators in every locale.
   const ends = () => {
     for (const end of document.querySelectorAll(".min_value, .max_value")) {
       if (/^\d{4,}$/.test(end.textContent)) end.firstChild.data = format(Number(end.textContent));
     }
   };
-  // As Plotly takes them, which knows no digits but these: what parts decimals, then thousands.
+  // In Plotly's form: the decimal separator, then the thousands separator; it has no other digits.
   const SEPARATORS = [1.5, 12345].map((value) =>
     new Intl.NumberFormat(locale, { numberingSystem: "latn" }).format(value).replace(/\d/g, "")).join("");
-  const known = new WeakMap(); // what was last written into a text: words once rewritten stay so
+  const known = new WeakMap(); // what was last written into a text, so that nothing is rewritten twice
   const each = (value) => (typeof value === "string" ? words(value) : Array.isArray(value) ? value.map(each) : value);
-  // A figure as Plotly was given it, its texts rewritten; its axes follow the two separators.
+  // A figure's data with its texts rewritten; its axes use the two separators.
   const redraw = (plot) => {
     const data = plot.data.map((trace) => {
       const made = { ...trace };
@@ -67,7 +67,7 @@
       part.setAttribute("aria-label", said.content.textContent);
       part.removeAttribute("data-said");
     }
-    // Labels of choices, and what Gradio says in its corner.
+    // Labels of choices, and Gradio's messages in the corner.
     for (const choice of document.querySelectorAll("fieldset label > span, [data-testid='toast-text']")) {
       const text = choice.firstChild;
       if (text?.nodeType !== Node.TEXT_NODE || known.get(text) === text.data) continue;

@@ -1,6 +1,6 @@
-// Taking a view along: under each result a line that saves its picture as PNG or SVG and its
-// tables as CSV. All of it is made here, from what the page shows. No request of its own but for
-// the page's fonts, which a picture has to carry.
+// Save a view: a line under each result saves its picture as PNG or SVG and its tables as CSV. The
+// files are made here from what the page shows; only the page's fonts are requested, because a
+// picture must contain them.
 () => {
   if (window.kronvizShare) return;
   const PICTURES = "table, [role='table'], [role='img'], figure svg, .kv-sheet, .kv-strips";
@@ -64,8 +64,8 @@
     return btoa(text);
   };
   let sheet;
-  // The page's own style sheet as it was written (rules read back from a browser lose shorthands
-  // that hold custom properties), its fonts put in.
+  // The page's style sheet as written, with its fonts inlined. Rules read back from a browser would
+  // lose shorthands that contain custom properties.
   const styles = () => {
     sheet ??= (async () => {
       const link = [...document.querySelectorAll("link[rel='stylesheet']")]
@@ -80,7 +80,7 @@
     })();
     return sheet;
   };
-  // What stands in a block, in the page's own styles, as one SVG that needs nothing else.
+  // A block with the page's styles as one self-contained SVG.
   const drawn = async (block) => {
     const content = block.querySelector(".html-container") ?? block;
     const width = Math.ceil(content.scrollWidth);
@@ -129,8 +129,8 @@
     context.drawImage(image, 0, 0);
     return new Promise((done) => { canvas.toBlob(done, "image/png"); });
   };
-  // A figure is given the light colours, and the style sheet repaints them on the page; a picture
-  // has no style sheet, so on a dark page the colours themselves are exchanged.
+  // Figures have the light colours, which the style sheet repaints on a dark page; a picture has no
+  // style sheet, so its colours are replaced.
   const darkened = (part) => {
     if (typeof part === "string") return part.replace(/#[0-9a-f]{6}\b/gi, (colour) => window.kronvizDark[colour.toUpperCase()] ?? colour);
     if (Array.isArray(part)) return part.map(darkened);
@@ -145,7 +145,7 @@
     const address = await window.Plotly.toImage(
       paint({ data: plot.data, layout }), { format: "svg", width: size[0], height: size[1] },
     );
-    // An image sees no font of the page, so the figure carries those that its words are set in.
+    // An image cannot use the page's fonts, so the figure contains the ones it needs.
     const fonts = (await styles()).match(/@font-face\s*{[^}]*IBM Plex[^}]*}/g)?.join("\n") ?? "";
     const text = decodeURIComponent(address.slice(address.indexOf(",") + 1))
       .replace(/<svg[^>]*>/, (opening) => `${opening}<style>${fonts}</style>`);
@@ -195,7 +195,7 @@
       const name = nameOf(table) || `table ${index + 1}`;
       const words = tables.length > 1 ? `CSV: ${name.length > 28 ? `${name.slice(0, 27)}…` : name}` : "CSV";
       made.append(button(words, `Save the table “${name}” as CSV`, async () => {
-        // The table that stands there now: an answer may have replaced the one of before.
+        // The current table: an answer may have replaced the earlier one.
         const now = [...block.querySelectorAll(TABLES)][index];
         if (now) download(new Blob([`\ufeff${csv(now)}\r\n`], { type: "text/csv" }), `${tab}-${slug(name)}.csv`);
       }));
@@ -204,14 +204,14 @@
   };
   const settle = () => {
     for (const block of document.querySelectorAll(".tabitem .block")) {
-      if (block.querySelector(".block, [data-saves], [data-save], canvas, .file-preview")) continue; // or it saves by itself
+      if (block.querySelector(".block, [data-saves], [data-save], canvas, .file-preview")) continue; // it has its own way to save
       const plot = block.querySelector(".js-plotly-plot");
       const made = block.querySelector(":scope > .kv-save");
       if (plot ? !plot.data?.length : !block.querySelector(PICTURES)) {
         made?.remove();
         continue;
       }
-      const own = block.querySelector(".kv-downloads"); // files of its own
+      const own = block.querySelector(".kv-downloads"); // its own files
       const tables = plot || own ? [] : [...block.querySelectorAll(TABLES)];
       const sign = tables.map(nameOf).join("|");
       if (made?.dataset.sign === sign) continue;

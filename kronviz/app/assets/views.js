@@ -1,5 +1,5 @@
-// From view to view: the bar at the head of the page, the address, back and forward, arrow keys.
-// Gradio's own bar is out of sight; a press on one of its tabs is what opens a view.
+// Navigation between views: the bar at the head of the page, the address, back and forward, arrow
+// keys. Gradio's own bar is hidden; a view is opened by a click on one of its tabs.
 () => {
   if (window.kronvizViews) return;
   const bar = () => document.querySelector(".kv-bar-of-views");
@@ -11,9 +11,9 @@
     const wanted = moved[name] ?? name;
     return own(wanted) ? wanted : null;
   };
-  const lately = new Map(); // by the first view of a group: the one that was open last
+  const lately = new Map(); // the last open view of each group, by the group's first view
   let current = "";
-  let settings = location.search; // the address before back or forward, whose settings stay
+  let settings = location.search; // the query before back or forward, which keeps its settings
 
   const mark = (name) => {
     current = name;
@@ -64,7 +64,7 @@
     const link = event.target.closest?.(".kv-bar-of-views [data-view], [data-opens]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
-    // What could not be followed of a link is said until another view is chosen.
+    // The note on ignored parts of a link stays until another view is chosen.
     const ignored = document.getElementById("kv-ignored");
     if (ignored) ignored.style.display = "none";
     const wanted = link.dataset.view ?? link.dataset.opens;
@@ -77,7 +77,7 @@
     }
   });
 
-  // Arrow keys move along the tabs and open what they come to.
+  // Arrow keys move along the tabs and open each one.
   document.addEventListener("keydown", (event) => {
     const tab = event.target.closest?.('.kv-bar-of-views [role="tab"]');
     if (!tab) return;
@@ -101,13 +101,13 @@
     const view = known(new URLSearchParams(location.search).get("tab")) ?? first();
     open(view);
     quiet = false;
-    // What is set on the page stays as it is, and so does what the address says of it.
+    // Settings on the page stay as they are, and so do their entries in the address.
     history.replaceState(history.state, "", addressed(view, before));
     settings = location.search;
   });
 
-  // An address that servers and chat programs carry safely: what is longest is left out, and with
-  // it what makes no sense alone.
+  // An address short enough for servers and chat programs: the longest entries are left out, together
+  // with those that make no sense without them.
   const LINK_LIMIT = 6000;
   const TOGETHER = [["clean", "typo", "answer"], ["prompt", "misspelled"]];
   let shortened = false;
@@ -120,8 +120,8 @@
     }
     return url;
   };
-  // Every writer of the address comes by here; which view is open is said here alone, for a writer
-  // may come late, when another view is.
+  // All writers of the address call this. It alone writes the open view, because another view may be
+  // open by the time a writer calls.
   const replace = (url) => {
     if (current === first()) url.searchParams.delete("tab");
     else if (current) url.searchParams.set("tab", current);

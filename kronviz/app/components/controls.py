@@ -84,7 +84,7 @@ class Fields(Generic[Settings]):
     def read(self, values: Sequence[Any]) -> Settings:
         """Return the settings given by the values of all `controls`.
 
-        An emptied field of one value means its initial value, and an emptied list an empty one.
+        An emptied field stands for its initial value; an emptied list stays empty.
 
         Raises:
             InputError: a value is invalid; the message names the setting.

@@ -43,7 +43,7 @@ def of_pair(
     ask: Callable[[Predictor, Any], object],
     queue: str | None = None,
 ) -> Callable[..., Any]:
-    """Return what `settings.endpoint` calls for a question to one pair of models, see `PAIR`.
+    """Return the function that `settings.endpoint` calls to ask one pair of models; see `PAIR`.
 
     Args:
         models: maps the name of a pair to its models, see `Context.predictor`.
@@ -91,12 +91,12 @@ def add_endpoint(function: Callable[..., Any], queue: str, limit: int = 1) -> No
 
 
 def optional(value: object, name: str) -> str:
-    """Return a checked text, empty where none was given; `InputError` by its name if it is none."""
+    """Return a text, empty for ``None``; `InputError` names a value that is not a text."""
     return "" if value is None else typed(value, name)
 
 
 def typed(value: object, name: str) -> str:
-    """Return a value if it is a text; else raise an `InputError` with its name."""
+    """Return a value that has to be a text; `InputError` names it if it is not."""
     if not isinstance(value, str):
         raise InputError(f"{name} must be a text in quotes.")
     return clean_text(value)

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from kronviz.predictor import clean_text
 
 DOT = "\u00a0· "
-"""Separator of list items, at which a line may break only after it."""
+"""Separator of list items; a line may break only after it."""
 _VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "col"})
 _SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

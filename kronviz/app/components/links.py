@@ -4,8 +4,8 @@ Notable:
 
 - The browser writes: it gets the values of the controls, including those in closed folds, and keeps
   those that differ from the page's initial values, without asking the server.
-- A view's entries are declared with a rule each (`remember`, `declare`). Whoever reads them, the
-  server or a script of the view, `tell_ignored` says on the page which ones cannot be followed.
+- A view declares each of its entries with a rule (`remember`, `declare`). `tell_ignored` says on
+  the page which entries cannot be followed, whether the server or a script of the view reads them.
 - Names include their tab, such as ``robustness.seed``, so that tabs do not read each other's.
 - A run that was started by hand is named in the link, which starts it again.
 """
@@ -28,7 +28,7 @@ from kronviz.strings import shown
 
 MAX_NUMBER = 2**31 - 1
 _TOLD, _LISTED = 3, 12
-"""Most problems of a link, and most choices of an entry, in one sentence."""
+"""The most problems of a link, and choices of an entry, that one sentence lists."""
 
 Rule = Callable[[str], tuple[Any, str]]
 """Maps an entry of a link to the value for its control, `gr.skip()` if there is none, and to what
@@ -102,7 +102,7 @@ def amount(low: float | None, high: float | None, *, whole: bool = True) -> Rule
 
 
 def matching(pattern: str, what: str) -> Rule:
-    """Return the rule of an entry that a script of a view reads: all of it has to match."""
+    """Return the rule of an entry that a script reads: the whole entry has to match."""
 
     def read(text: str) -> tuple[Any, str]:
         fits = re.fullmatch(pattern, text, re.ASCII)
@@ -112,7 +112,7 @@ def matching(pattern: str, what: str) -> Rule:
 
 
 def any_text(text: str) -> tuple[str, str]:
-    """Apply the rule of an entry that is a text: its view says what is wrong with it."""
+    """Accept any text; the view says what is wrong with it."""
     return text, ""
 
 
@@ -239,7 +239,7 @@ def restored(query: str, tab: str, rules: Mapping[str, Rule | Depending]) -> Any
 def tell_ignored(
     line: gr.HTML, links: Links, views: Collection[str], moved: Mapping[str, str]
 ) -> None:
-    """Say on the page what of a link cannot be followed. Call after all views.
+    """Say on the page which parts of a link cannot be followed. Call after all views.
 
     Args:
         line: the part of the page that says it.
@@ -260,7 +260,7 @@ def tell_ignored(
 
 
 def ignored(query: str, links: Links, views: Collection[str], moved: Mapping[str, str]) -> str:
-    """Say in one sentence what of a link cannot be followed; empty if all of it can.
+    """Say in one sentence which parts of a link cannot be followed; empty if all can.
 
     Arguments as for `tell_ignored`.
     """
@@ -305,7 +305,7 @@ def _read(rule: Rule | Depending, name: str, values: Mapping[str, str]) -> tuple
 
 
 def _meant(name: str, known: Collection[str], links: Links) -> str:
-    """Return the entry that an unknown name is probably meant for; empty for a name of others."""
+    """Return the known entry that a name was probably meant to be; empty for other views' names."""
     others = any(name in entries or name.startswith(f"{view}.") for view, entries in links.items())
     return "" if others else next(iter(difflib.get_close_matches(name[:40], known, 1, 0.75)), "")
 

@@ -1,7 +1,7 @@
 """Choose the address that the app listens on: the requested one, or none.
 
-Gradio tries the next port if one is taken. Whoever requested a port has told others about it, so
-the app exits instead. Without a request it takes another port and says so.
+Gradio tries the next port if one is taken. A requested port may be known to others, so the app
+exits instead. Without a request it takes another port and says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Close connections that send no request: each is a file that the process holds open.
 
-uvicorn waits without an end for the head of a request, and a client can open thousands of
-connections and send one letter a minute on each.
+uvicorn waits forever for the head of a request, and a client can open thousands of connections
+and send one letter a minute on each.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import asyncio
 from typing import Any
 
 HEAD_S = 20.0
-"""Seconds in which the head of a request has to arrive, from its first byte or the connection."""
+"""Seconds for the head of a request to arrive, counted from its first byte or the connection."""
 
 
 def impatient(protocol: Any) -> Any:
-    """Return a protocol class of uvicorn that closes a connection whose request does not come.
+    """Return a protocol class of uvicorn that closes a connection whose request does not arrive.
 
-    Between two requests of a connection uvicorn's own ``timeout_keep_alive`` counts.
+    Between two requests of a connection, uvicorn's own ``timeout_keep_alive`` applies.
 
     Args:
         protocol: ``http_protocol_class`` of a uvicorn configuration.

@@ -49,7 +49,7 @@ from kronviz.probes.cross_model.token_files import check_size
 
 MAX_PATH, MAX_QUERY = 2_000, 20_000
 """Largest address and query string in bytes. The page's own requests carry the query of its link,
-so that a link which opens the page must not be too long for them."""
+so a link that opens the page must not be too long for them either."""
 INLINE = frozenset({"table_of_bytes"})
 """Endpoints whose values may contain whole files."""
 OF_FILES = frozenset({"table_of_files"})
@@ -146,7 +146,7 @@ class Guard:
             elif _brings(path) and scope["method"] == "POST":
                 await self._upload(scope, receive, answer.send)
             elif path == "/" and scope["method"] == "HEAD":
-                # Gradio requests this from itself before it serves; a page takes long.
+                # Gradio requests this of itself before it serves; making a page would take long.
                 await answer.say(200, "")
             elif scope["method"] == "GET" and (visitor := _visitor(scope)):
                 if self._listening.knows(visitor):
@@ -205,7 +205,7 @@ class Guard:
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         """Check the headers before the body arrives, and then the body."""
         path = scope["path"]
-        # Gradio routes the path as it is; what it takes for the name of a file, others may decode.
+        # Gradio routes the path as it is, but the name of a file in it may be decoded later.
         for said in (path, unquote(path)):
             if _CLOSED.match(said) or not _may_be_served(said):
                 raise Refused(404, "There is nothing here.")
@@ -236,7 +236,7 @@ class Guard:
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in drop]
             return again(written, receive)
         if cancels:
-            # Gradio's answer to a wrong body quotes it, and not everything can be quoted.
+            # Gradio quotes a wrong body in its answer, which fails for some values.
             if not isinstance(body, dict) or any(
                 not isinstance(body.get(name), kind) for name, kind in _CANCEL.items()
             ):
@@ -464,7 +464,7 @@ def _check_files(body: Any, parameters: list[dict[str, Any]]) -> None:
             try:
                 check_size(Path(path))
             except InputError as error:
-                # Nobody needs it.
+                # The file is of no use to anyone.
                 Path(path).unlink(missing_ok=True)
                 raise Refused(413, str(error)) from None
             except (OSError, ValueError):
@@ -500,7 +500,7 @@ def _visitor(scope: Scope) -> str:
 
 
 def _check_head(scope: Scope, path: str) -> None:
-    """Refuse addresses and ranges that nobody needs, before anything of them is stored."""
+    """Refuse addresses and ranges that nobody needs, before any of them is stored."""
     query = scope["query_string"]
     if len(scope["path"]) > MAX_PATH or len(query) > MAX_QUERY:
         raise Refused(414, "The address is too long; leave its end out.")

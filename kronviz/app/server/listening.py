@@ -140,7 +140,7 @@ class Listening:
 
     @contextlib.contextmanager
     def line(self, address: str) -> Iterator[None]:
-        """Count a stream that is open to an address; `Refused` where there are many."""
+        """Count a stream that is open to an address; `Refused` if too many are."""
         if self._lines[address] >= MOST_STREAMS:
             raise Refused(
                 503,
@@ -156,21 +156,21 @@ class Listening:
                 del self._lines[address]
 
     def take_turns(self) -> None:
-        """Let the first calls of every address come before the further ones of any."""
+        """Put the first calls of every address before the later calls of any."""
         for calls in self._queue.event_queue_per_concurrency_id.values():
             if len(calls.queue) > TURN:
                 before: Counter[str | None] = Counter()
                 turns = []
                 for event in calls.queue:
                     address = self._addresses.get(event.session_hash)
-                    # A call that has only just come stays last until its address is known.
+                    # A call that has just arrived stays last until its address is known.
                     turns.append(before[address] // TURN if address else WAITING)
                     before[address] += 1
                 order = sorted(range(len(turns)), key=turns.__getitem__)
                 calls.queue[:] = [calls.queue[place] for place in order]
 
     def check_room(self, queue: str, address: str, visitor: str = "", inline: str = "") -> None:
-        """Refuse what would wait behind too many others of its own kind, or of its own.
+        """Refuse a call that would wait behind too many others, or too many of the same caller.
 
         Args:
             inline: the endpoint, if its values contain whole files.
@@ -268,7 +268,7 @@ class Listening:
             if listens:
                 end()
                 if self._queue.pending_event_ids_session.get(visitor):
-                    # Calls that came while the stream ended.
+                    # Calls that arrived while the stream ended.
                     self.asked(visitor, address_of(scope))
                 elif visitor not in self._streams and visitor not in self._silent:
                     self._let_go(visitor)

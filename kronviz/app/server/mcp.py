@@ -154,7 +154,7 @@ class Tools:
         gone = asyncio.Event()
         endpoint = name.removeprefix(_prefix())
         asking = asyncio.create_task(self._answer(request.scope, endpoint, arguments, gone))
-        # Read the exception, or asyncio logs it if the agent's request is cancelled meanwhile.
+        # The exception is read, because asyncio would log it if the agent cancels meanwhile.
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             # The request of the message ends at once; its answer goes out in another request.

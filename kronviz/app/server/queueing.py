@@ -4,10 +4,10 @@ Notable:
 
 - Gradio's queue delivers an answer in a second request, which must reach the same process as the
   first. Answers that follow typing must not depend on that, so they bypass the queue.
-- Long runs wait in Gradio's queue. A visitor can ask for the place there, and leave.
+- Long runs wait in Gradio's queue. A visitor can see the run's place there, and leave.
 - Gradio copies the whole page for every visitor and every call to an endpoint, to make deep links.
-  This app has no deep links: `session` copies one pattern instead, so that a thousand visitors take
-  little time and memory.
+  This app has no deep links: `session` copies one template instead, so that a thousand visitors
+  take little time and memory.
 - `leave` notes that a visitor has disconnected, and a run checks `still_there` at each step.
 - Each kind of work has a few threads, on which its requests wait: a request in one tab never
   blocks another tab.
@@ -100,14 +100,14 @@ def watch(app: gr.Blocks) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def _pattern(blocks: gr.Blocks) -> object:
+def _template(blocks: gr.Blocks) -> object:
     return _Session(blocks)
 
 
 def session(blocks: gr.Blocks) -> object:
-    """Return the state of a new visitor, copied from one pattern."""
-    made = copy.copy(_pattern(blocks))
-    # Its values belong to the visitor; nothing of the page is copied yet.
+    """Return the state of a new visitor, copied from one template."""
+    made = copy.copy(_template(blocks))
+    # Its values belong to the visitor; the page itself is not copied yet.
     for name, value in vars(made).items():
         vars(made)[name] = {} if isinstance(value, dict) else copy.copy(value)
     return made

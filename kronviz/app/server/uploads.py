@@ -38,7 +38,7 @@ MOST_FILES = 8
 """Most files in an upload."""
 _FOLDER = "GRADIO_TEMP_DIR"
 _LEAST = 160_000
-"""Bytes that a file counts as at least, so that there are at most 20,000, which are soon listed."""
+"""Smallest size that a file counts as, in bytes: so there are at most 20,000, quickly listed."""
 _STEP = 8_000_000
 _IDLE_S, _LONGEST_S, _WAIT_S, _BEAT_S = 60.0, 1800.0, 3.0, 0.2
 _BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?')

@@ -111,7 +111,7 @@ def other_runs(study: Study, shown: Study) -> Markup:
 
 
 def longer_run(evidence: TrainingEvidence) -> Markup:
-    """Describe how the further arms of a set of models did that was trained for longer."""
+    """Describe how the further arms did in a set of models that was trained for longer."""
     said, moral = [], ""
     for curve in evidence.further:
         if curve.final_nats is None:

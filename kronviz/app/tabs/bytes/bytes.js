@@ -1,5 +1,5 @@
-// The byte view in the browser: explanations in the float, one Tab stop a group, examples, the
-// columns of the walk, and the link that brings a view back. No request of its own.
+// The byte view in the browser: explanations in the float, one Tab stop per group, examples, the
+// columns of the walk, and links. It makes no requests.
 () => {
   if (window.kronvizBytes) return;
   const field = (id) => document.querySelector(`#kv-byte-${id} :is(input, textarea)`); // a slider's number
@@ -21,7 +21,7 @@
   };
 
   // ---- the link ----
-  let fields = {}; // by their names in links, the ends of their ids
+  let fields = {}; // the ends of the fields' ids, by their names in links
   const remember = () => {
     const values = Object.entries(fields).map(([name, id]) => [name, chosen(id) ?? field(id)?.value]);
     window.kronviz.writeLink(Object.fromEntries(values));
@@ -32,7 +32,7 @@
       if (part) remember();
     });
   }
-  // A view from a link: the tab is opened and its fields are filled in, as a person would.
+  // Follow a link: open the tab and fill in its fields like a visitor.
   const follow = async (named) => {
     fields = named;
     const query = new URLSearchParams(location.search);
@@ -58,7 +58,7 @@
         && ["text", "with"].every((id) => field(id).value === (asked[id] ?? field(id).value));
     };
     if (await wait(() => shown() && field("with") && document.querySelector("#kv-byte-near .kv-near"))) {
-      // A page that is still being set up may drop what is typed into it: ask until it answers.
+      // A page that is still loading may drop typed text: try until it answers.
       for (let tries = 0; tries < 8 && !answered(); tries += 1) {
         for (const one of choices.map(radio)) if (one && !one.checked) one.click();
         for (const id of ["text", "with"]) type(id, asked[id]);
@@ -99,7 +99,7 @@
     document.addEventListener(name, (event) => { if (float && told(event)) float.hidden = true; });
   }
 
-  // ---- one Tab stop a group ----
+  // ---- one Tab stop per group ----
   const members = (group) =>
     [...group.querySelectorAll("[data-told]")].filter((item) => item.closest("[data-keys]") === group);
   const settle = () => {
@@ -108,7 +108,7 @@
       members(group).forEach((item, index) => { item.tabIndex = index ? -1 : 0; });
     }
   };
-  // An answer that is drawn into the same elements takes the mark away, and no element comes or goes.
+  // An answer drawn into the same elements removes the mark without adding or removing an element.
   new MutationObserver(settle).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-settled"] });
   settle();
   document.addEventListener("keydown", (event) => {

@@ -191,7 +191,7 @@ def build(context: Context) -> None:
     views = [drawn, sheet, both, walk, place]
     where = [text, pos_dim, vocabulary, pair, asked]
     walking = [text, pos_dim, kind, place, pair, asked]
-    # One listener per event: two that both have to run last would restart each other forever.
+    # One listener per event: two that always run last would restart each other forever.
     answered = gr.on(
         [text.change, second.change, pos_dim.input], views_of, state, views, **numbered
     )

@@ -3,8 +3,7 @@
 Notable:
 
 - There is one small picture per kind of edit, all on one scale, with the word's letters as the
-  axis:
-  a substitution is a low step everywhere, an insertion a slope that begins at a cliff.
+  axis: a substitution is a low step everywhere, an insertion a slope that begins at a cliff.
 - Series differ in shape as well as colour: squares for the code, discs for kron, diamonds for bpe.
 - Click a column to walk there; the slider and the choice of kind do the same by keyboard.
 """
@@ -191,7 +190,7 @@ def _drawing(points: Sequence[EditPoint], slots: int) -> Markup:
         preserveAspectRatio="none",
         aria_hidden="true",
     )
-    # The picture is stretched to its frame; a diamond would not stay one inside it.
+    # The picture is stretched to its frame, which would distort a diamond inside it.
     diamonds = [
         element(
             "span",

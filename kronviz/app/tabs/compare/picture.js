@@ -1,10 +1,10 @@
-// The picture on the first screen: the bytes of the word at the cursor, the cells that they light,
-// and the vectors that the models are given for it, in both texts. No request of its own.
+// The picture on the first screen: the bytes of the word at the cursor, their cells, and the models'
+// vectors for it, in both texts. It makes no requests.
 () => {
   if (window.kronvizPicture) return;
   window.kronvizPicture = true;
   const SVG = "http://www.w3.org/2000/svg";
-  const WIDEST = 26, CELLS = 54, BARS = 24, GAP = 8; // nothing moves: heights are the same for every word
+  const WIDEST = 26, CELLS = 54, BARS = 24, GAP = 8; // heights are the same for every word, so that nothing moves
   const part = (name, attributes = {}, ...children) => {
     const made = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -28,7 +28,7 @@
     return shown && { words: JSON.parse(shown.dataset.words), vectors: JSON.parse(shown.dataset.vectors) };
   };
 
-  // One text: a block for each token of the word, its bytes over its cells over its vectors.
+  // One text: a block for each token of the word, with its bytes, cells and vectors below each other.
   const side = (tokens, rows, other, vectors, name, room) => {
     const arms = Object.keys(vectors);
     const count = tokens.reduce((sum, { bytes }) => sum + Math.max(bytes.length, 4), 0);
@@ -74,7 +74,7 @@
     return svg;
   };
 
-  // An element, so that it is written the reader's way even where that script comes later.
+  // An element, so that numbers.js rewrites it even if it runs later.
   const number = (value) => {
     const made = tag("data", "", window.kronvizNumbers?.format(value, 2) ?? value.toFixed(2));
     made.value = String(value);
@@ -91,7 +91,7 @@
     if (!place) return;
     place.classList.toggle("kv-now-empty", !data?.words.length);
     if (!data?.words.length) { drawnFor = ""; return; }
-    if (!place.clientWidth) return;  // In a view that is not open: drawn when it is.
+    if (!place.clientWidth) return;  // The view is hidden; it is drawn when it opens.
     const { words, vectors } = data;
     const index = chosen !== null && chosen < words.length ? chosen : Math.max(0, words.findIndex((word) => word[2]));
     const sign_ = `${index}${result().dataset.words}${result().dataset.seq}`;
@@ -172,7 +172,7 @@
     drawnFor = "";
     draw();
   });
-  // A new answer: the word at the cursor, or the first that differs.
+  // For a new answer: the word at the cursor, or the first that differs.
   let watched = null;
   const watch = () => {
     const answer = document.getElementById("kv-answer");

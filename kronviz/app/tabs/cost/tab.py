@@ -225,7 +225,7 @@ def endpoints() -> tuple[Callable[..., Answer], ...]:
 
 
 def _vocabulary(vocabulary: str, count: float | None) -> str:
-    """Return the name of a vocabulary or, if it is empty, the number of tokens, checked."""
+    """Return the checked name of a vocabulary, or the checked number of tokens as text."""
     if vocabulary != ANY:
         return read_vocabulary(vocabulary)[0]
     return str(whole_number(count, "vocabulary", 1, MAX_VOCABULARY))

@@ -1,5 +1,5 @@
 // Generate in the browser: examples that fill the fields and run, arrow keys through the tokens.
-// No request of its own.
+// It makes no requests.
 () => {
   if (window.kronvizGenerate) return;
   window.kronvizGenerate = true;

@@ -1,4 +1,4 @@
-// Inside: which answer is newest, what a chosen cell predicts, what a chosen head looks at.
+// Inside: which answer is newest, the prediction of the chosen cell, the attention of the chosen head.
 () => {
   if (window.kronvizInside) return;
   let asked = 0;
@@ -16,7 +16,7 @@
     const sequence = Number(/data-seq="(\d+)"/.exec(html)?.[1] ?? 0);
     return window.kronviz?.latest("kv-inside-answer", sequence, html).html ?? html;
   };
-  // The texts of Compare, unless somebody is typing here at this moment.
+  // The texts of Compare, unless the visitor is typing here.
   const taken = (...texts) => {
     if (!open()) return fields.map(() => undefined);
     return fields.map((name, index) => {
@@ -104,7 +104,7 @@
     tell(next);
   });
 
-  // An answer that comes in parts keeps what was chosen.
+  // The choices stay while an answer arrives in parts.
   let due = 0;
   const settle = () => {
     due = 0;

@@ -139,7 +139,7 @@ def _arm_finding(report: Inside, arm: ArmInside, thing: str, measure: str) -> Ma
 
 
 def _moves(report: Inside, arm: ArmInside, patches: PatchMap, measure: str) -> Markup:
-    """Say up to which block the damage is at the misspelled word, and from which at the end."""
+    """Say what restoring the misspelled word undoes, and from which block the last token does."""
     changed = [place for place, word in enumerate(report.words) if word.changed]
 
     def share(row: int, place: int) -> float:

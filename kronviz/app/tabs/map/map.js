@@ -1,6 +1,6 @@
-// The tab “Map”: fetches the maps when the tab is opened, colours them, marks what an answer tells,
-// selects by click, and keeps the link. Words and answers travel through the
-// page's own fields; the maps themselves are the only requests.
+// The tab “Map”: fetches the maps when the tab is opened, colours them, marks the words of an answer,
+// selects by click, and keeps the link. Words and answers go through the page's fields; only the maps
+// are requested here.
 () => {
   if (window.kronvizMap) return;
   const SIDES = ["left", "right"];
@@ -36,7 +36,7 @@
   let started = false;
   let linkTimer;
 
-  // ---- what is fetched ----
+  // ---- fetching ----
   const unpack = async (address) => {
     const response = await fetch(new URL(address, document.baseURI.split("?")[0]));
     if (!response.ok) throw await response.json().catch(() => ({ problem: "The map could not be fetched; reload the page." }));
@@ -108,18 +108,18 @@
       plots[side].set(new Uint16Array(0), 1);
       caption(side, "");
       say(side, error.problem ?? "The map could not be fetched; reload the page.", error.drawable);
-      // Nobody chose a table of their own by chance, and no file holds its map.
+      // An uploaded table was chosen on purpose, and no file holds its map, so it is drawn.
       if (error.drawable && /^table/.test(space)) frame(side).querySelector(".kv-map-redraw")?.click();
     }
     mark();
   };
   const caption = (side, sentence) => { frame(side).querySelector("figcaption").textContent = sentence || "\u00a0"; };
-  // What is written under the maps is of other spaces, until its own answer is in.
+  // The text under the maps belongs to other spaces until the new answer arrives.
   const stale = (old) => {
     for (const id of ["near", "figures", "placed"]) find(id)?.classList.toggle("kv-map-stale", old);
   };
   const MOST = 12;
-  // The tokens whose place changed most, in shares of the picture.
+  // The tokens that moved most, as shares of the picture.
   const travelled = (from, to) => {
     const far = Array.from({ length: to.length / 2 }, (_, id) => [id, Math.hypot(to[2 * id] - from[2 * id], to[2 * id + 1] - from[2 * id + 1])]);
     return far.sort((a, b) => b[1] - a[1]).slice(0, MOST).map(([id]) => id);
@@ -152,7 +152,7 @@
     const [a, b] = [paint(`scale-${low}`), paint(`scale-${low + 1}`)];
     return a.map((value, channel) => Math.round(value + (b[channel] - value) * (at - low)));
   };
-  // A way to colour: the value of every token, its colours, and their names.
+  // A colouring: the value of every token, the colours, and their names.
   const scheme = (words, arm) => {
     const { arrays, about } = words;
     const steps = (name, values, low, high, unit) => ({
@@ -171,7 +171,7 @@
       case "length": return steps("length", arrays.lengths.map((value) => Math.min(value, 14)), 1, 14, (v) => (v === 14 ? "14 bytes and more" : v === 1 ? "1 byte" : `${v}`));
       case "frequency": if (arrays.frequency) {
         return steps("frequency", arrays.frequency, 0, arrays.frequency.reduce((a, b) => Math.max(a, b), 1), (v) => (v ? `${format(Math.round(2 ** (v / about.per_octave)))} times` : "never seen"));
-      } // not counted for this vocabulary: falls back to the model's colour
+      } // not counted for this vocabulary: uses the model's colour
       default: return { values: null, colours: [paint(arm)], names: [] };
     }
   };
@@ -302,7 +302,7 @@
     if (shown.fresh || !answer?.at) return [];
     return [answer.at, ...answer.family.filter(([, kind]) => kind !== "byte").slice(0, 24).map(([id]) => place(side, id))];
   };
-  // Bytes that a field cannot hold are typed as the page writes them: \xe2\x80.
+  // Bytes that a field cannot hold are written as on the page: \xe2\x80.
   const typable = (value) => !/[\r\n\0]|^#\d+$|\\x[0-9a-f]{2}/.test(value);
   const spelled = (data) => [...data].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
   const select = (side, id) => {
@@ -329,7 +329,7 @@
     float.style.top = `${event.clientY + own.height + 24 > document.documentElement.clientHeight ? event.clientY - own.height - 10 : event.clientY + 16}px`;
   };
 
-  // The same for whoever moves the map by keyboard: told at its middle, and to a screen reader.
+  // The same by keyboard: for the point nearest to the middle, also announced to screen readers.
   const aim = (side, id) => {
     const { left, top, width, height } = frame(side).querySelector(".kv-map-frame").getBoundingClientRect();
     hover(side, id, { clientX: left + width / 2, clientY: top + height / 2 });
@@ -365,7 +365,7 @@
       remember();
     }).observe(find("near").closest(".tabitem") ?? document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-answer", "data-placed", "data-fresh", "data-drawn"] });
   };
-  // A word that was searched is brought into view: from the start view by a step back, else by a move.
+  // Bring a searched word into view: zoom out from the initial view, else move.
   const reveal = () => SIDES.forEach((side, number) => {
     const plot = plots[side];
     const at = shown.answer?.sides[number].at;
@@ -452,7 +452,7 @@
     pick();
   };
 
-  // ---- what people do ----
+  // ---- events ----
   document.addEventListener("click", (event) => {
     const target = event.target;
     if (!(target instanceof Element) || !started) return;

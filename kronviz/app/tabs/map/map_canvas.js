@@ -1,5 +1,5 @@
-// A map that can be moved: points by WebGL (in memory where there is none, or only an emulated one),
-// marks and labels as SVG above them. It knows places from 0 to 1, nothing of words.
+// A map that can be moved: points drawn by WebGL (in memory if there is none, or only an emulated
+// one), with marks and labels as SVG above them. It knows coordinates from 0 to 1 and no words.
 () => {
   if (window.kronvizCanvas) return;
   const VERTEX = `attribute vec2 at; attribute vec4 ink; uniform vec2 scale, shift; uniform mediump float size;
@@ -20,7 +20,7 @@
     own: (s) => `M${-s} ${-0.3 * s}H${-0.3 * s}V${-s}H${0.3 * s}V${-0.3 * s}H${s}V${0.3 * s}H${0.3 * s}V${s}H${-0.3 * s}V${0.3 * s}H${-s}Z`,
   };
   const RADIUS = { self: 6.5, near: 6, moved: 6, typographic: 4.5, morphological: 5, byte: 4.2, own: 5.5 };
-  const isolated = (text) => `\u2068${text}\u2069`; // it runs its own way, right to left too
+  const isolated = (text) => `\u2068${text}\u2069`; // keeps its own direction, also right to left
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
   const program = (gl) => {
@@ -59,7 +59,7 @@
       this.colours = new Uint8Array(0);
       this.items = { lines: [], marks: [] };
       this.names = []; // of places: { text, at }
-      this.line = null; // a lasso, closed or being drawn
+      this.line = null; // the lasso, closed or being drawn
       const gl = emulated() ? null : this.canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true });
       this.gl = gl;
       this.program = gl && program(gl);
@@ -85,7 +85,7 @@
       this.canvas.width = Math.max(1, Math.round(this.width * ratio));
       this.canvas.height = Math.max(1, Math.round(this.height * ratio));
       this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
-      // A map that arrived while its tab was hidden had no shape to fit into.
+      // A map that arrived while its tab was hidden had no size to fit into.
       if (hidden && this.width && this.home) {
         const there = this.view.x === this.home.x && this.view.z === this.home.z;
         this.home = this.bulk();
@@ -94,7 +94,7 @@
       this.later();
     }
 
-    // points: Uint16Array or Float32Array of x, y in turn; steps: what stands for 1.
+    // points: Uint16Array or Float32Array of x, y in turn; steps: the value that means 1.
     set(points, steps) {
       this.moving = null;
       this.count = points.length / 2;
@@ -106,7 +106,7 @@
       this.later();
     }
 
-    // Points that move to their new places; where motion is unwanted, at once.
+    // Move points to their new places; at once if the visitor prefers no motion.
     morph(points, steps) {
       const from = this.places, still = matchMedia("(prefers-reduced-motion: reduce)").matches;
       this.set(points, steps);
@@ -155,7 +155,7 @@
       this.starts = starts;
     }
 
-    // Where nearly all points are: islands far out would shrink the rest to a blot.
+    // The area of nearly all points: a few far away would shrink the rest to a blot.
     bulk() {
       if (this.count < 500) return { x: 0.5, y: 0.5, z: 0.85 };
       const ends = [0, 1].map((axis) => {
@@ -197,7 +197,7 @@
       return best;
     }
 
-    // What a keyboard points at.
+    // The point that the keyboard has chosen.
     middle() { return this.nearest(this.width / 2, this.height / 2, 40); }
 
     mark(items) {
@@ -232,7 +232,7 @@
       gl.drawArrays(gl.POINTS, 0, this.count);
     }
 
-    // Points written into memory: where the graphics card is emulated, this is several times faster.
+    // Points drawn in memory: several times faster if the graphics card is emulated.
     drawPlain() {
       const { width, height } = this.canvas;
       if (this.image?.width !== width || this.image.height !== height) this.image = new ImageData(width, height);
@@ -242,12 +242,12 @@
       const scale = this.unit * this.ratio;
       const [left, top] = [width / 2 - this.view.x * scale, height / 2 + this.view.y * scale];
       const size = Math.max(1, Math.round(this.size * this.ratio));
-      const thin = size > 2 ? 0.8 : 0.55; // a square covers more than the disc that it stands for
+      const thin = size > 2 ? 0.8 : 0.55; // a square covers more than the disc that it replaces
       for (let i = 0; i < this.count; i += 1) {
         const column = (left + this.places[2 * i] * scale - size / 2) | 0;
         const row = (top - this.places[2 * i + 1] * scale - size / 2) | 0;
         if (column < 0 || row < 0 || column + size > width || row + size > height) continue;
-        // Dense places stand out: what overlaps grows opaque.
+        // Overlapping points become opaque, so that dense places stand out.
         const share = (inks[i] >>> 24) * thin;
         for (let down = 0; down < size; down += 1) {
           const start = (row + down) * width + column;
@@ -279,7 +279,7 @@
         const [left, top] = at.map((value) => value.toFixed(1));
         drawn.push(`<path class="kv-map-sign kv-map-sign-${mark.kind}${mark.mean ? " kv-map-sign-mean" : ""}" d="${SHAPES[mark.kind](RADIUS[mark.kind])}" transform="translate(${left} ${top})"/>`);
         if (!mark.label) continue;
-        // What was asked for has its name even among many signs; others wait until one zooms in.
+        // Searched words have their names even among many signs; others get theirs when zoomed in.
         const asked = mark.kind === "self" || mark.kind === "own";
         const wide = mark.label.length * (mark.kind === "self" ? 8.5 : 7.3) + 4;
         const before = -wide - 8;
@@ -407,7 +407,7 @@
       frame.addEventListener("pointerleave", (event) => this.heard.hover?.(null, event));
       frame.addEventListener("dblclick", (event) => { if (!event.target.closest("button")) this.zoom(2, ...at(event)); });
       frame.addEventListener("wheel", (event) => {
-        // The page scrolls past a map that nobody has touched.
+        // The wheel scrolls the page until the map has been clicked.
         if (!event.ctrlKey && !event.metaKey && !frame.contains(document.activeElement)) return;
         event.preventDefault();
         this.zoom(Math.exp(-clamp(event.deltaY, -120, 120) * (event.ctrlKey ? 0.01 : 0.0025)), ...at(event));

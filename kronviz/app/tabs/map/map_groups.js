@@ -1,13 +1,13 @@
 // Groups on the map: names for places whose tokens share something, and a selection by lasso or by
-// colour, which is listed, saved and kept in the link. Knows tokens by number, asks for nothing.
+// colour, which is listed, saved and kept in the link. Tokens are numbers here; it makes no requests.
 () => {
   if (window.kronvizGroups) return;
   const ENDINGS = ["tion", "ness", "ment", "able", "ing", "ers", "est", "ed", "ly", "er", "al", "es", "s"];
-  const CELL = 120; // pixels of a place that can have a name
+  const CELL = 120; // size in pixels of a place that can have a name
   const LEAST = 12, SHARE = 0.6, LIFT = 1.5;
   const prepared = new WeakMap();
 
-  // What can be shared: for each token its features, and how frequent each is over all tokens.
+  // The features of each token, and how frequent each feature is over all tokens.
   const features = (words) => {
     if (prepared.has(words)) return prepared.get(words);
     const { arrays, about } = words;
@@ -51,7 +51,7 @@
     return made;
   };
 
-  // The names for what is in sight: a place is named for what most of its tokens share and few others do.
+  // Names for the visible part: a place is named after what most of its tokens and few others share.
   const named = (plot, words) => {
     const { names, lists, share } = features(words);
     if (lists.length !== plot.count || !plot.width) return [];
@@ -77,7 +77,7 @@
         }
       }
     }
-    // Neighbors of one name are one group.
+    // Neighboring places with the same name are one group.
     const groups = [];
     const visited = new Set();
     cells.forEach((cell, start) => {
@@ -103,7 +103,7 @@
     return groups.sort((a, b) => b.count - a.count).slice(0, 24);
   };
 
-  // Which points lie inside a closed line, both in places from 0 to 1.
+  // The points inside a closed line, both in coordinates from 0 to 1.
   const inside = (line, places) => {
     const enclosed = [];
     for (let id = 0; id < places.length / 2; id += 1) {
@@ -117,7 +117,7 @@
     }
     return enclosed;
   };
-  // A line with few enough corners for a link.
+  // The line with few enough corners for a link.
   const thinned = (line, most = 40) => {
     const step = Math.max(1, Math.ceil(line.length / most));
     return line.filter((_, at) => at % step === 0);

@@ -1,4 +1,4 @@
-// Taking the maps along: both as one picture, PNG or SVG, and what is marked on them as a table.
+// Save the maps: both as one picture, PNG or SVG, and their marks as a table.
 () => {
   if (window.kronvizMapSave) return;
   const SIDES = ["left", "right"];

@@ -209,7 +209,7 @@ def build(context: Context) -> None:
         context.tab.select(offered, where, choices, **direct)
         opened = context.tab.select(near_of, [word, *where], near, **direct)
         opened.then(figures_of, where, figures, **direct)
-    # One listener per event: two that both have to run last would restart each other forever.
+    # One listener per event: two that always run last would restart each other forever.
     word.change(near_of, [word, *where], near, **last)
     words.change(placed_of, [words, *where], placed, **last)
     changes, every = [space.change for space in choices], [word, words, *where]
@@ -226,7 +226,7 @@ def build(context: Context) -> None:
     saved.then(None, csv, None, js="(text) => { if (text) window.kronvizMap?.save(text); }")
     for space, button, shown in zip(choices, redraw, drawing, strict=True):
         drawn = button.click(draw, [space, pair], shown, **{**quiet, "trigger_mode": "once"})
-        # Only now are there places for the word and its neighbors.
+        # The word and its neighbors have no places on the map before it is drawn.
         drawn.then(all_of, every, [near, placed, figures], **direct)
     declare(context.links, "map", _entries(context))
     add_endpoints(context)

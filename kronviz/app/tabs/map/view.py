@@ -39,7 +39,7 @@ GROUPS = {
     "family": 1 + len(PROBES),
     "script": len(SCRIPTS),
 }
-"""Number of groups that each choice of colours distinguishes, where it does."""
+"""Number of groups, by the choices of colours that distinguish groups."""
 MARKS = (
     *((name, *RELATIONS[name]) for name in ("typographic", "morphological")),
     ("byte", "near in bytes", "among the nearest in the raw code, and neither of these"),

@@ -1,5 +1,5 @@
-// The lab in the browser: a word of the sentence is chosen by pressing it, and a table that was
-// brought is shown on the map. No request of its own.
+// Robustness and Your model in the browser: click a word of the sentence to choose it, and open the
+// map with a visitor's own table. It makes no requests.
 () => {
   if (window.kronvizLab) return;
   window.kronvizLab = true;
