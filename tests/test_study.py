@@ -138,6 +138,9 @@ def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> No
     # Only the 600 steps of the fixture were measured on passages; shorter runs keep their table.
     assert [tokens for tokens, _ in found.misspelled] == [1000]
     assert figures.gaps(study).data[1].name == "ngram, misspelled"
+    for arm in ("bpe-untied", "ngram"):
+        write(folder, arm, 1, 5.0, None, 5400)
+    assert studies(folder)[0].gaps[0].extrapolated is not None, "four budgets are enough, too"
     assert [each.tokens for each in study.others] == [1000, 333]
     assert len(study.others[0].arms) == 3
     assert "every paired interval" in str(other_runs(study.others[0], study))
