@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
@@ -184,42 +184,24 @@ def remember(
             js=f"(...values) => {{ window.kronvizLinks?.write({known}, values); }}",
             **quiet,
         )
-    follow(
-        links,
-        f"() => window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? ''",
-        lambda query: restored(query, tab, rules),
-        controls,
-        f"() => {{ window.kronvizLinks?.start({begun}); }}",
+    # The field changes, and the server is asked, only if the link is for this view.
+    query = hidden_text()
+    links.followed.append(query)
+    read = f"() => window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? ''"
+    gr.on(None, None, None, query, js=read, **quiet)  # Without a trigger: when the page opens.
+    query.change(
+        lambda text: restored(str(text or ""), tab, rules), query, controls, queue=False, **quiet
+    ).then(
+        None,
+        None,
+        None,
+        js=f"() => {{ window.kronvizLinks?.start({begun}); }}",
+        api_visibility="private",
     )
 
 
-def follow(
-    links: Links,
-    read: str,
-    restore: Callable[[str], Any],
-    controls: Sequence[gr.components.Component],
-    then: str,
-) -> None:
-    """Restore a view from a link; the server is asked only if the link is for this view.
-
-    Args:
-        links: where the view's hidden field is kept.
-        read: JavaScript that returns the query of the page's address, empty if it is for another
-            view.
-        restore: maps the query to the values of the controls.
-        then: JavaScript that runs when the controls have their values.
-    """
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    query = hidden_text()
-    links.followed.append(query)
-    gr.on(None, None, None, query, js=read, **quiet)  # Without a trigger: when the page opens.
-    query.change(
-        lambda text: restore(str(text or "")), query, list(controls), queue=False, **quiet
-    ).then(None, None, None, js=then, api_visibility="private")
-
-
 def hidden_text() -> gr.Textbox:
-    """Return a field that is not seen, still to be drawn: Gradio watches no hidden component."""
+    """Return an invisible field, not drawn yet; Gradio would not watch a hidden component."""
     return gr.Textbox(elem_classes="kv-gone", show_label=False, container=False, render=False)
 
 
