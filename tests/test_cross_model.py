@@ -215,7 +215,9 @@ def test_arguments_out_of_range_are_refused() -> None:
 def test_the_map_holds_the_asked_words_and_can_be_stopped(
     report: CrossModelReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def flat(vectors: np.ndarray, *, seed: int, progress: Progress | None) -> np.ndarray:
+    def flat(
+        vectors: np.ndarray, *, seed: int, progress: Progress | None, overwrite: bool
+    ) -> np.ndarray:
         assert np.isfinite(vectors).all()
         tell(progress, 0.5)
         return np.asarray(vectors[:, :2], np.float32)

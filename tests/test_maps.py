@@ -24,6 +24,7 @@ from kronviz.maps.fresh import lay_out_words
 from kronviz.maps.lookup import distances, family_figures, look_up, place_words
 from kronviz.maps.spaces import Codes, Vectors, ask, contents, space_of, spaces
 from kronviz.maps.store import MapError, draw_map, map_file, near, read_map, write_map
+from kronviz.maps.umap_layout import main_axes
 from kronviz.maps.words import MAX_WORDS, RULES, members, variants
 from kronviz.predictor import InputError, Predictor
 from kronviz.results import from_json, to_json
@@ -72,6 +73,17 @@ def test_layout_is_the_same_every_time_and_keeps_groups() -> None:
     assert shares[-1] == pytest.approx(1)
     _, ids = NearestNeighbors(n_neighbors=5).fit(first).kneighbors()
     assert (ids % 3 == np.arange(60)[:, None] % 3).mean() > 0.95
+
+
+def test_vectors_that_may_be_overwritten_are_not_copied() -> None:
+    plain, working = (blobs().astype(np.float32) for _ in range(2))
+    near = nearest(plain, 5)
+    assert np.array_equal(nearest(working, 5, overwrite=True).ids, near.ids)
+    assert np.linalg.norm(working, axis=1) == pytest.approx(1)
+    start = main_axes(plain)
+    assert main_axes(working, overwrite=True) == pytest.approx(start, abs=1e-3)
+    assert np.abs(working.mean(0)).max() < 1e-6
+    assert np.array_equal(plain, blobs().astype(np.float32))
 
 
 def test_layout_of_few() -> None:

@@ -91,12 +91,15 @@ def test_a_table_with_a_row_for_each_token_is_no_guess_and_others_are() -> None:
 def test_of_a_large_table_the_first_rows_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_VALUES", 20 * DIMS)
+    monkeypatch.setattr(module, "MAX_VALUES", (20 + module.MAX_MAP_TOKENS) * DIMS)
     path = written(tmp_path / "a.safetensors", wte__weight=TABLE)
     np.save(tmp_path / "a.npy", TABLE.numpy())
     for found in (read_vectors(path), read_vectors(tmp_path / "a.npy")):
         assert found.rows == ROWS
         assert np.array_equal(found.vectors, TABLE[:20].numpy())
+    for name in ("a.safetensors", "a.npy"):
+        with pytest.raises(Stopped):
+            read_vectors(tmp_path / name, progress=lambda step: step.done < 0)
 
 
 def choose_tensor(shapes: dict[str, tuple[int, ...]], wanted: str = "") -> str:

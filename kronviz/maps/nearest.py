@@ -22,6 +22,8 @@ from kronviz.progress import Progress, tell
 BLOCK_CELLS, BLOCK_FLOP = 1 << 25, 4e10
 """Limits of a block: similarities in memory (128 MB of float32), and operations until a stop is
 noticed."""
+BLOCK_VALUES = 1 << 20
+"""Most numbers that are tested at once for being finite."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ def nearest(
     vectors: NDArray[np.floating] | torch.Tensor,
     k: int,
     progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Nearest:
     """Find the ``k`` nearest neighbours of every vector, by cosine.
 
@@ -48,12 +52,14 @@ def nearest(
         vectors: shape ``(n, d)``; a vector of length zero has cosine 0 with everything.
         k: 1 to ``n - 1``.
         progress: called with the number of vectors done.
+        overwrite: make float32 vectors unit vectors in place, so that they need no second copy.
 
     Raises:
         ValueError: the shape is not ``(n, d)``, a value is not finite, or ``k`` is out of range.
         Stopped: ``progress`` returned ``False``.
     """
-    units = F.normalize(_checked(vectors), dim=1)
+    checked = _checked(vectors)
+    units = F.normalize(checked, dim=1, out=checked if overwrite else None)
     count = len(units)
     if not 1 <= k < count:
         raise ValueError(f"k is {k!r}; for {count} vectors it must be 1 to {count - 1}")
@@ -95,6 +101,8 @@ def _checked(vectors: NDArray[np.floating] | torch.Tensor) -> torch.Tensor:
     tensor = torch.as_tensor(vectors).detach().to("cpu", torch.float32)
     if tensor.dim() != 2:
         raise ValueError(f"vectors have shape {tuple(tensor.shape)}; they must be (n, d)")
-    if not all(part.isfinite().all() for part in tensor.split(1024)):
+    width = max(1, tensor.shape[1])
+    # In blocks: the test makes several copies of its argument.
+    if not all(part.isfinite().all() for part in tensor.split(max(1, BLOCK_VALUES // width))):
         raise ValueError("vectors have values that are not finite; leave out those rows")
     return tensor

@@ -137,15 +137,19 @@ class Asked:
 class Vectors:
     """All vectors of a trained space, centred.
 
+    Args:
+        raw: the vectors, float32, shape ``(n, d)``.
+        overwrite: centre them in place, so that they need no second copy.
+
     Attributes:
         rows: the centred vectors, normalised: float32, shape ``(n, d)``.
         lengths: their norms, by which they were divided, shape ``(n, 1)``.
         mean: the mean that was subtracted before, shape ``(d,)``.
     """
 
-    def __init__(self, raw: Tensor):
+    def __init__(self, raw: Tensor, *, overwrite: bool = False):
         self.mean = raw.mean(0)
-        self.rows = raw - self.mean
+        self.rows = torch.sub(raw, self.mean, out=raw if overwrite else None)
         self.lengths = self.rows.norm(dim=1, keepdim=True)
         self.rows /= self.lengths.clamp(min=1e-12)
 

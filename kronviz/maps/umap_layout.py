@@ -46,6 +46,7 @@ def layout(
     min_dist: float = 0.1,
     seed: int = 1,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> NDArray[np.float32]:
     """Lay out vectors on a plane by UMAP with cosine distance.
 
@@ -58,6 +59,7 @@ def layout(
         min_dist: how close points may lie, 0 to 1.
         seed: seed of the layout.
         progress: called with the share done.
+        overwrite: use float32 vectors as working memory, so that they need no second copy.
 
     Returns:
         Coordinates, float32, shape ``(n, 2)``.
@@ -79,8 +81,9 @@ def layout(
 
     search = part(progress, 0, SEARCH_SHARE)
     optimization = part(progress, SEARCH_SHARE, 1 - SEARCH_SHARE)
-    near = nearest(vectors, min(neighbors, len(vectors) - 1) - 1 or 1, search)
-    start = main_axes(vectors, seed, optimization)
+    most = min(neighbors, len(vectors) - 1) - 1 or 1
+    near = nearest(vectors, most, search, overwrite=overwrite)
+    start = main_axes(vectors, seed, optimization, overwrite=overwrite)
     return lay_out(near, start, min_dist, seed, optimization)
 
 
@@ -163,13 +166,20 @@ def _optimized(
 
 
 def main_axes(
-    vectors: NDArray[np.float32], seed: int = 1, progress: Progress | None = None
+    vectors: NDArray[np.float32],
+    seed: int = 1,
+    progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> NDArray[np.float32]:
     """Project the directions of vectors on their two main axes, as a start for a layout.
 
     The signs of the axes are fixed, and a little noise separates points that coincide. Not
     scikit-learn's `PCA`: it works in float32, and a picture changes with the last digits of its
     start.
+
+    Args:
+        overwrite: as for `layout`.
 
     Returns:
         Coordinates within ±`SPREAD`, float32, shape ``(n, 2)``.
@@ -180,7 +190,7 @@ def main_axes(
     count = len(vectors)
     if not count:
         return np.zeros((0, 2), np.float32)
-    units = vectors.copy()
+    units = vectors if overwrite else vectors.copy()
     for first in range(0, count, ROWS):
         # In blocks: NumPy's norm makes two copies of its argument.
         rows = units[first : first + ROWS]

@@ -57,7 +57,7 @@ def as_own_model(
     key = secrets.token_hex(8)
     starts = {place for place, token in enumerate(ids) if tokens.starts[token]}
     on_map = OwnModelTokens(TABLE + key, [tokens.tokens[token] for token in ids], ids, starts)
-    vectors = Vectors(torch.from_numpy(table.vectors[ids]))
+    vectors = Vectors(torch.from_numpy(table.vectors[ids]), overwrite=True)
     model = OwnModel(key, clean_text(source), listed, on_map, vectors, pos_dim)
     known_table(model)
     return model

@@ -33,7 +33,7 @@ def read_files(
         vectors: safetensors, .npy, GGUF, or text of words with their vectors.
         tokens: see `read_tokens`; not needed if the first file has them.
         tensor: name of the table, if it is not found automatically.
-        progress: called with the bytes of a text file that are read.
+        progress: called with the rows, or the bytes of a text file, that are read.
 
     Raises:
         InputError: a file cannot be used, or is missing.
@@ -55,7 +55,7 @@ def read_files(
         )
     if _starts(first, MAGIC):
         given = _tokens_of(second) if second else None
-        table, known = read_gguf(first, tensor, given)
+        table, known = read_gguf(first, tensor, given, progress)
         if second and known is not given:
             ignored = (
                 f"The tokens are those of {short(first.name)}; {short(second.name)} was not used."
@@ -75,7 +75,7 @@ def read_files(
     if second is None:
         raise InputError(NEEDED)
     known = _tokens_of(second)
-    return read_vectors(first, tensor, known), known
+    return read_vectors(first, tensor, known, progress), known
 
 
 def _is_both(path: Path) -> bool:

@@ -9,7 +9,7 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -82,19 +82,23 @@ def anisotropy(
     mean: NDArray[np.float64],
     rng: np.random.Generator,
     seed: int,
-) -> Anisotropy:
-    """Measure how much the rows point in the same direction.
+    wanted: Callable[[], bool] = lambda: True,
+) -> Anisotropy | None:
+    """Measure how much the rows point in the same direction; ``None`` if no longer wanted.
 
     Args:
         ids: ids of the rows to measure.
         lengths: norms of all rows.
         mean: mean of the rows ``ids``.
+        wanted: called between two steps.
     """
     pairs = rng.integers(0, len(ids), (RANDOM_PAIRS, 2))
     first, second = ids[pairs[pairs[:, 0] != pairs[:, 1]].T]
     most = min(SPECTRUM_ROWS, max(SPECTRUM_AXES, SPECTRUM_VALUES // vectors.shape[1]), len(ids))
     axes = _spectrum(vectors[ids[np.sort(rng.choice(len(ids), most, replace=False))]], seed)
     own = lengths[ids]
+    if not wanted():
+        return None
     return Anisotropy(
         cosine=bootstrap_intervals(pair_cosines(vectors, first, second)[:, None], seed, 500)[0],
         mean_share=float(np.linalg.norm(mean) / own.mean()),

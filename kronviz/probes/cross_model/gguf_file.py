@@ -31,6 +31,7 @@ from kronviz.probes.cross_model.sentencepiece_model import (
 )
 from kronviz.probes.cross_model.table import VectorTable, check_shape, filled, part_of
 from kronviz.probes.cross_model.tokens import TokenList, built, check_count, from_strings
+from kronviz.progress import Progress
 
 MAGIC = b"GGUF"
 TABLE = "token_embd.weight"
@@ -47,16 +48,21 @@ _BERT = Scheme("WordPiece", blank="▁")
 
 
 def read_gguf(
-    path: Path, tensor: str = "", tokens: TokenList | None = None
+    path: Path,
+    tensor: str = "",
+    tokens: TokenList | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VectorTable, TokenList]:
     """Read the tokens and the table of a file.
 
     Args:
         tensor: name of the table, if it is not the usual one.
         tokens: the model's tokens, for a file without them.
+        progress: called with the rows read.
 
     Raises:
         InputError: the file is damaged, or has no tokens or no table.
+        Stopped: ``progress`` returned ``False``.
     """
     label = short(path.name)
     with path.open("rb") as file:
@@ -79,7 +85,7 @@ def read_gguf(
             raise InputError(
                 f"{label} is a GGUF file of a vocabulary only; give the file of the whole model."
             )
-        return _table(header, label, size, tensor, known), known
+        return _table(header, label, size, tensor, known, progress), known
 
 
 class _Damaged(Exception):
@@ -212,7 +218,14 @@ def _wordpieces(strings: list[str | None], literal: dict[int, str], special: set
     return replace(tokens, tokens=tuple(token.removeprefix(b" ") for token in tokens.tokens))
 
 
-def _table(header: _Header, label: str, size: int, tensor: str, tokens: TokenList) -> VectorTable:
+def _table(
+    header: _Header,
+    label: str,
+    size: int,
+    tensor: str,
+    tokens: TokenList,
+    progress: Progress | None,
+) -> VectorTable:
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     name, notes = choose(
@@ -241,7 +254,7 @@ def _table(header: _Header, label: str, size: int, tensor: str, tokens: TokenLis
         return _numbers(np.frombuffer(data, np.uint8).reshape(last - first, row), quantised)
 
     file = header._file
-    return VectorTable(filled(rows, dims, read), name, quantised.name, total, notes)
+    return VectorTable(filled(rows, dims, read, progress), name, quantised.name, total, notes)
 
 
 def _numbers(data: NDArray[np.uint8], kind: Any) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from kronviz.probes.cross_model.report import (
     Margin,
     Share,
 )
-from kronviz.probes.cross_model.table import VectorTable
+from kronviz.probes.cross_model.table import MAX_MAP_TOKENS, VectorTable
 from kronviz.probes.cross_model.tokens import TokenList
 from kronviz.probes.cross_model.view import MIN_TOKENS, SPACES, WORDS_AT_ONCE, View
 from kronviz.probes.intervals import bootstrap_intervals, difference_interval
@@ -40,7 +40,7 @@ PAIRS = 1_000
 PROBED = 200
 MIN_KIN = 5
 """Fewest pairs of words for a headline."""
-MAP_TOKENS, MAX_MAP_TOKENS = 1_500, 4_000
+MAP_TOKENS = 1_500
 RELATIONS = ("typographic", "morphological", "other")
 MAX_SEED = 2**31 - 1
 ALIKE = 0.999
@@ -212,8 +212,12 @@ class TableProbe:
             InputError: all rows of the table are the same.
         """
         tell = Latch(progress)
+        goes_on(tell, 0.0)
         report = known or self.neighbors()
+        goes_on(tell, 0.02)
         view, seed = self.view, self._seed
+        spelling = view.spelling
+        goes_on(tell, 0.05)
         repeated = copies(view.table.vectors, view.ids)
         if repeated == len(view.ids) - 1:
             raise InputError(
@@ -226,12 +230,12 @@ class TableProbe:
         drawn: list[tuple[int, int]] = []
         for place, bucket in enumerate(BUCKETS):
             if goes_on(tell, 0.1 * (place + 1)):
-                pairs = pairs_of(bucket, view.spelling, PAIRS, rng)
+                pairs = pairs_of(bucket, spelling, PAIRS, rng)
                 figures, cosines[bucket] = self._bucket(bucket, pairs)
                 buckets.append(figures)
                 drawn += pairs if bucket != "unrelated" else []
         shares = self._shares(rng, tell) if goes_on(tell, 0.4) else ()
-        measured = self._anisotropy(rng) if goes_on(tell, 0.92) else None
+        measured = self._anisotropy(rng, tell) if goes_on(tell, 0.92) else None
         warnings, problems = list(report.warnings), list(report.problems)
         if measured and measured.cosine.mean > ALIKE:
             warnings.append(
@@ -244,13 +248,13 @@ class TableProbe:
                 "never trained."
             )
         warnings += self._doubts(drawn) if goes_on(tell, 0.96) else []
-        if not view.spelling.words:
+        if not spelling.words:
             problems.append("No token is a whole word in lower case, so no neighbours are counted.")
         if tell.stopped:
             problems.append(STOPPED)
         return replace(
             report,
-            words=len(view.spelling.words),
+            words=len(spelling.words),
             buckets=tuple(buckets),
             shares=shares,
             margin=_margin(cosines, seed),
@@ -281,15 +285,19 @@ class TableProbe:
         view = self.view
         chosen, groups = _mapped(report, view, min(count, len(view.ids)))
         data = [view.data[place] for place in chosen]
-        # Centred, because a direction that all rows share would hide their differences.
-        rows = view.table.vectors[view.ids[chosen]]
-        rows -= view.mean.astype(np.float32)
         places = []
+
+        def rows() -> NDArray[np.float32]:
+            """Return the chosen rows, centred: a direction that all share hides differences."""
+            copied = view.table.vectors[view.ids[chosen]]
+            copied -= view.mean.astype(np.float32)
+            return copied
+
         try:
-            for half, vectors in enumerate((rows, dense_codes(data, report.pos_dim))):
-                places.append(
-                    layout(vectors, seed=report.seed, progress=part(progress, half / 2, 0.5))
-                )
+            # Made one after the other, because each may take a quarter of a gigabyte.
+            for half, vectors in enumerate((rows, lambda: dense_codes(data, report.pos_dim))):
+                told = part(progress, half / 2, 0.5)
+                places.append(layout(vectors(), seed=report.seed, progress=told, overwrite=True))
         except Stopped:
             return report
         points = tuple(
@@ -347,9 +355,17 @@ class TableProbe:
             if shares
         )
 
-    def _anisotropy(self, rng: np.random.Generator) -> Anisotropy:
+    def _anisotropy(self, rng: np.random.Generator, tell: Progress) -> Anisotropy | None:
         view = self.view
-        return anisotropy(view.table.vectors, view.ids, view.lengths, view.mean, rng, self._seed)
+        return anisotropy(
+            view.table.vectors,
+            view.ids,
+            view.lengths,
+            view.mean,
+            rng,
+            self._seed,
+            lambda: goes_on(tell, 0.94),
+        )
 
     def _doubts(self, pairs: list[tuple[int, int]]) -> list[str]:
         """Return a warning if tokens of related spelling are no closer than chance."""

@@ -3,8 +3,8 @@
 Notable:
 
 - A table is in memory once, as float32; reading it makes no second copy.
-- Of a table with more than `MAX_VALUES` numbers only the first rows are read, because most
-  vocabularies order ids by frequency.
+- Of a table too large for `MAX_VALUES` only the first rows are read, because most vocabularies
+  order ids by frequency.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model.choice import MIN_ROWS, short
+from kronviz.progress import Progress, tell
 
-MAX_VALUES = 200_000_000
-"""Gemma 3's 262,208 rows of 640 fit, in 0.7 GB."""
+MAX_MAP_TOKENS = 4_000
+"""Most tokens of a map, which needs a copy of their rows."""
+MAX_VALUES = 171_000_000
+"""Most numbers in memory, with those of a map: Gemma 3's 262,208 rows of 640 fit, in 0.7 GB."""
 MIN_DIMS, MAX_DIMS = 2, 16_384
 BLOCK_VALUES = 1 << 22
 """Numbers that are converted to float32 at once."""
@@ -52,21 +55,29 @@ def check_shape(rows: int, dims: int, name: str) -> int:
             f"{short(name)} has {rows:,} rows of {dims:,} numbers; a table of tokens has at least "
             f"{MIN_ROWS} rows and {MIN_DIMS} to {MAX_DIMS:,} numbers in each."
         )
-    return min(rows, MAX_VALUES // dims)
+    return min(rows, MAX_VALUES // dims - MAX_MAP_TOKENS)
 
 
 def filled(
-    rows: int, dims: int, read: Callable[[int, int], NDArray[np.floating]]
+    rows: int,
+    dims: int,
+    read: Callable[[int, int], NDArray[np.floating]],
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Fill a table.
 
     Args:
         read: returns the rows from a first up to, but excluding, a last one.
+        progress: called with the rows read.
+
+    Raises:
+        Stopped: ``progress`` returned ``False``.
     """
     vectors = np.empty((rows, dims), np.float32)
     step = max(1, BLOCK_VALUES // dims)
     with np.errstate(over="ignore"):
         for first in range(0, rows, step):
+            tell(progress, first, rows)
             last = min(rows, first + step)
             vectors[first:last] = read(first, last)
     return vectors

@@ -9,6 +9,7 @@ Notable:
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from kronviz.probes.cross_model.choice import Matrix, choose, fits, short
 from kronviz.probes.cross_model.json_file import parse
 from kronviz.probes.cross_model.table import VectorTable, check_shape, filled, part_of
 from kronviz.probes.cross_model.tokens import TokenList
+from kronviz.progress import Progress
 
 MAX_HEADER_BYTES, MAX_TENSORS = 25_000_000, 100_000
 MAX_UPLOAD_BYTES = 400 * 2**20
@@ -47,16 +49,21 @@ _EXPORT = "load the model in full precision and save its get_input_embeddings().
 
 
 def read_vectors(
-    path: str | Path, tensor: str = "", tokens: TokenList | None = None
+    path: str | Path,
+    tensor: str = "",
+    tokens: TokenList | None = None,
+    progress: Progress | None = None,
 ) -> VectorTable:
     """Read the table in a file.
 
     Args:
         tensor: name of the tensor in a safetensors file; empty to find it automatically.
         tokens: the model's tokens, which decide which tensor it is.
+        progress: called with the rows read.
 
     Raises:
         InputError: the file is of another kind, damaged, or has no table of vectors.
+        Stopped: ``progress`` returned ``False``.
     """
     path = Path(path)
     try:
@@ -67,7 +74,7 @@ def read_vectors(
                 if start.startswith(magic) and not _is_length(start, size):
                     raise InputError(f"{short(path.name)} is {kind}; {_WANTED}.")
             if start.startswith(b"\x93NUMPY"):
-                return _read_npy(path, tokens)
+                return _read_npy(path, tokens, progress)
             if re.match(rb"\d+ \d+\s?", start) and b"\0" in file.read(4096):
                 raise InputError(
                     f"{short(path.name)} is in word2vec’s binary format; save it as text "
@@ -80,7 +87,13 @@ def read_vectors(
                 return part_of(file, first, end)
 
             return read_safetensors(
-                read, size, tensor, tokens, label=short(path.name), places=_index_beside(path)
+                read,
+                size,
+                tensor,
+                tokens,
+                label=short(path.name),
+                places=_index_beside(path),
+                progress=progress,
             )
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
@@ -95,6 +108,7 @@ def read_safetensors(
     *,
     label: str = "The file",
     places: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> VectorTable:
     """Read the table in a safetensors file by ranges of bytes.
 
@@ -103,9 +117,11 @@ def read_safetensors(
         tokens: the model's tokens, which decide which tensor it is.
         label: the file's name in error messages.
         places: the file of each tensor of the whole model, if there is an index.
+        progress: called with the rows read.
 
     Raises:
         InputError: it is not a safetensors file, or has no such table.
+        Stopped: ``progress`` returned ``False``.
     """
     entries, origin = read_header(read, size, label)
     matrices = [Matrix(key, shape_of(entry)) for key, entry in entries.items()]
@@ -143,7 +159,7 @@ def read_safetensors(
         # bfloat16 is the upper half of float32.
         return (values.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else values
 
-    return VectorTable(filled(rows, dims, part), name, dtype, total, notes)
+    return VectorTable(filled(rows, dims, part, progress), name, dtype, total, notes)
 
 
 def read_header(read: Read, size: int | None, label: str) -> tuple[dict[str, Any], int]:
@@ -232,7 +248,7 @@ def _what(dtype: str) -> str:
     return "an unknown type"
 
 
-def _read_npy(path: Path, tokens: TokenList | None) -> VectorTable:
+def _read_npy(path: Path, tokens: TokenList | None, progress: Progress | None) -> VectorTable:
     name = short(path.name)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -255,8 +271,14 @@ def _read_npy(path: Path, tokens: TokenList | None) -> VectorTable:
             "for each token."
         )
     rows = check_shape(total, dims, name)
-    vectors = filled(rows, dims, lambda first, last: array[first:last])
-    return VectorTable(vectors, name, str(array.dtype), total)
+
+    def part(start: int, end: int) -> NDArray[np.floating]:
+        values = np.array(array[start:end])
+        if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            array.base.madvise(mmap.MADV_DONTNEED)  # What was read of the file leaves memory.
+        return values
+
+    return VectorTable(filled(rows, dims, part, progress), name, str(array.dtype), total)
 
 
 def _is_length(start: bytes, size: int) -> bool:
