@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import URL, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -120,7 +121,9 @@ class LinkTags:
             if message.get("more_body"):
                 return
             kind = MutableHeaders(raw=start["headers"]).get("content-type", "")
-            page = self._tagged(body, scope) if kind.startswith("text/html") else body
+            page = body
+            if kind.startswith("text/html"):  # A megabyte to read, where others wait.
+                page = await run_in_threadpool(self._tagged, body, scope)
             MutableHeaders(raw=start["headers"])["content-length"] = str(len(page))
             await send(start)
             await send({"type": "http.response.body", "body": page})
