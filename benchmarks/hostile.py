@@ -167,7 +167,7 @@ async def many_streams(client: httpx.AsyncClient, url: str, chance: random.Rando
 
 
 async def agent(client: httpx.AsyncClient, url: str, chance: random.Random) -> None:
-    """Call a tool with a file that is none, with values of a wrong type, or leave it."""
+    """Call a tool with something that is not a file or with wrong types, or abandon the call."""
     file = base64.b64encode(chance.randbytes(3_000_000)).decode()
     name, values, patience = chance.choice(
         (

@@ -47,7 +47,7 @@ class Tally:
     """The results of visitors' requests.
 
     Attributes:
-        seconds: times of right answers, without refusals, which are quick, and failures.
+        seconds: times of successful answers; refusals, which are quick, and failures are left out.
         failures: a description of each failure.
         busy: the messages of those who were told to wait.
     """

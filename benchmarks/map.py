@@ -193,7 +193,7 @@ def _note(sizes: dict[str, int], response: Any) -> None:
 
 
 def _answered(page: Any, box: str, text: str, answer: str) -> float:
-    """Return the seconds from a text in a field to its answer on the maps."""
+    """Return the seconds from typing a text into a field to its answer on the maps."""
     before = page.evaluate(f"document.querySelector(`{answer}`)?.outerHTML ?? ''")
     started = time.perf_counter()
     page.locator(box).fill(text)

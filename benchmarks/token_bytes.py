@@ -82,7 +82,7 @@ class Case:
     blank: str = ""
 
     def ours(self, ids: list[int]) -> str:
-        """Join our bytes of the ids."""
+        """Return our bytes of the ids, joined."""
         found = bytearray()
         for token in ids:
             mark = self.blank.encode() if self.tokens.starts[token] else b""

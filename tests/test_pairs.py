@@ -238,6 +238,8 @@ def test_a_hundred_thousand_rows() -> None:
     )
     short = parse_pairs(b"clean,typo\n" + b"a,b\n" * 100_000, "many.csv")
     assert short.problems == result.problems[1:]
+    one_line = parse_pairs(b"x" * (module.MAX_BYTES + 1), "many.csv")
+    assert one_line.problems == result.problems[:1]
 
 
 def test_many_problems_are_counted_not_listed() -> None:
