@@ -20,6 +20,7 @@ from kronviz.probes.__main__ import main
 from kronviz.probes.cross_model import (
     CrossModelReport,
     TableProbe,
+    TableSettings,
     TokenList,
     VectorTable,
     compare_table,
@@ -55,7 +56,7 @@ def table(vectors: np.ndarray = VECTORS, rows: int | None = None) -> VectorTable
 
 
 def probe() -> TableProbe:
-    return TableProbe(table(), TOKENS, seed=3)
+    return TableProbe(table(), TOKENS, TableSettings(seed=3))
 
 
 @pytest.fixture(scope="module")

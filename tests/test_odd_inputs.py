@@ -138,7 +138,7 @@ def test_robustness(context: Context) -> None:
             inert(page)
     sentences = "\n".join(text for text in ODD if len(text) < 500)
     asked = MisspellingSettings(sentences=tuple(sentences.split("\n")), kinds=("swap",))
-    made = robustness_tab._given(robustness_tab.SENTENCES, None, asked)
+    made = robustness_tab._given(robustness_tab.SENTENCES, None, asked, lambda _: True)
     run = robustness(context.predictor(), made)
     assert run.done > 50
     inert(robustness_view.pairs_view(run))

@@ -108,15 +108,15 @@ class SensitivitySettings:
 def run(
     predictor: Predictor, asked: SensitivitySettings, progress: Progress | None = None
 ) -> Sensitivity:
-    """Run `sensitivity` as the settings say."""
-    return sensitivity(
-        predictor,
-        asked.text,
-        kinds=asked.kinds,
-        tries=asked.tries,
-        seed=asked.seed,
-        progress=progress,
-    )
+    """Misspell every word of a text in turn.
+
+    Args:
+        progress: called after each batch of texts; a stopped run returns what was read.
+
+    Raises:
+        InputError: the text is empty or too long, or a setting is invalid.
+    """
+    return sensitivity_of(predictor, sensitivity_jobs(predictor, asked), progress)
 
 
 def sensitivity(
@@ -128,19 +128,8 @@ def sensitivity(
     seed: int = SensitivitySettings.seed,
     progress: Progress | None = None,
 ) -> Sensitivity:
-    """Misspell every word of a text in turn.
-
-    Args:
-        text: at most `MAX_WORDS` words.
-        kinds: names in `typos.KINDS`, one of them drawn for each variant.
-        tries: variants of each word, 1 to `MAX_TRIES`; equal ones count once.
-        progress: called after each batch of texts; a stopped run returns what was read.
-
-    Raises:
-        InputError: the text is empty or too long, or an argument is invalid.
-    """
-    jobs = sensitivity_jobs(predictor, text, kinds=kinds, tries=tries, seed=seed)
-    return sensitivity_of(predictor, jobs, progress)
+    """Call `run` with settings by name, see `SensitivitySettings`."""
+    return run(predictor, SensitivitySettings(text, tuple(kinds), tries, seed), progress)
 
 
 def sensitivity_of(
@@ -155,24 +144,17 @@ def sensitivity_of(
     )
 
 
-def sensitivity_jobs(
-    predictor: Predictor,
-    text: str,
-    *,
-    kinds: Sequence[str] = SensitivitySettings.kinds,
-    tries: int = SensitivitySettings.tries,
-    seed: int = SensitivitySettings.seed,
-) -> Jobs:
-    """Return what `sensitivity` will read; arguments and errors are the same."""
-    text = clean_text(text)
+def sensitivity_jobs(predictor: Predictor, asked: SensitivitySettings) -> Jobs:
+    """Return what `run` will read; errors as for `run`."""
+    text = clean_text(asked.text)
     predictor.encode(text, "text")
-    tries = whole_number(tries, "tries", 1, MAX_TRIES)
+    tries = whole_number(asked.tries, "tries", 1, MAX_TRIES)
     words = find_words(text)
     if len(words) > MAX_WORDS:
         raise InputError(
             f"The text has {len(words):,} words; “where it hurts” takes {MAX_WORDS}. Shorten it."
         )
-    variants = [word_variants(word.text, kinds, tries, seed) for word in words]
+    variants = [word_variants(word.text, asked.kinds, tries, asked.seed) for word in words]
     # The clean text against itself gives the first choices, even where no word can be misspelled.
     pairs = [Pair("", "", text, text)]
     for number, (word, own) in enumerate(zip(words, variants, strict=True)):
@@ -180,7 +162,7 @@ def sensitivity_jobs(
             typo = text[: word.start] + variant + text[word.end :]
             if len(predictor.tokenizer.encode(typo)) <= predictor.n_ctx:
                 pairs.append(Pair(str(number), "", text, typo))
-    return Jobs(text, tuple(words), tuple(variants), tuple(pairs), tuple(kinds), seed)
+    return Jobs(text, tuple(words), tuple(variants), tuple(pairs), asked.kinds, asked.seed)
 
 
 def summarise_sensitivity(

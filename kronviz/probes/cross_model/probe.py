@@ -89,17 +89,21 @@ def run(
     source: str = "",
     progress: Progress | None = None,
 ) -> CrossModelReport:
-    """Run `compare_table` as the settings say."""
-    return compare_table(
-        table,
-        tokens,
-        source=source,
-        words=asked.words,
-        pos_dim=asked.pos_dim,
-        seed=asked.seed,
-        map_tokens=asked.map_tokens,
-        progress=progress,
-    )
+    """Run the cross-model probe on a table and its tokens.
+
+    Args:
+        source: a name for the report.
+        progress: called for the figures, then from 0 again for the map.
+
+    Raises:
+        InputError: the table does not fit the tokens, or a setting is out of range.
+    """
+    tell = Latch(progress)
+    probe = TableProbe(table, tokens, asked, source)
+    report = probe.figures(tell)
+    if not asked.map_tokens or tell.stopped:
+        return report
+    return probe.lay_out(report, asked.map_tokens, tell)
 
 
 def compare_table(
@@ -113,48 +117,25 @@ def compare_table(
     map_tokens: int = TableSettings.map_tokens,
     progress: Progress | None = None,
 ) -> CrossModelReport:
-    """Run the cross-model probe on a table and its tokens.
-
-    Args:
-        source: a name for the report.
-        words: at most `MAX_WORDS` words whose neighbours are listed.
-        pos_dim: positions of the byte code, 4 to 64.
-        seed: seed of the words, the pairs, the intervals and the map.
-        map_tokens: number of tokens on the map, at most `MAX_MAP_TOKENS`; 0 for no map.
-        progress: called for the figures, then from 0 again for the map.
-
-    Raises:
-        InputError: the table does not fit the tokens, or an argument is out of range.
-    """
-    tell = Latch(progress)
-    probe = TableProbe(table, tokens, source=source, words=words, pos_dim=pos_dim, seed=seed)
-    report = probe.figures(tell)
-    if not map_tokens or tell.stopped:
-        return report
-    return probe.lay_out(report, map_tokens, tell)
+    """Call `run` with settings by name, see `TableSettings`."""
+    asked = TableSettings(words, pos_dim, map_tokens, seed)  # type: ignore[arg-type]
+    return run(table, tokens, asked, source, progress)
 
 
 class TableProbe:
     """The probe step by step: neighbours of words (quick), then figures, then a map.
 
-    Arguments as for `compare_table`.
+    Arguments as for `run`.
     """
 
     def __init__(
-        self,
-        table: VectorTable,
-        tokens: TokenList,
-        *,
-        source: str = "",
-        words: Sequence[str] = TableSettings.words,
-        pos_dim: int = TableSettings.pos_dim,
-        seed: int = TableSettings.seed,
+        self, table: VectorTable, tokens: TokenList, asked: TableSettings, source: str = ""
     ):
         self._started = time.perf_counter()
-        self._seed = whole_number(seed, "seed", 0, MAX_SEED)
-        self._words = _checked_words(words)
+        self._seed = whole_number(asked.seed, "seed", 0, MAX_SEED)
+        self._words = _checked_words(asked.words)
         self._source = clean_text(source)
-        self.view = View(table, tokens, positions(pos_dim))
+        self.view = View(table, tokens, positions(asked.pos_dim))
 
     def neighbors(self) -> CrossModelReport:
         """Look the words up; return a report with their nearest tokens only."""

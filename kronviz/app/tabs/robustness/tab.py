@@ -264,7 +264,8 @@ def _sentence_section(
         text: str, word: float, models: str | None, visitor: str
     ) -> Iterator[tuple[Any, ...]]:
         predictor = context.predictor(models)
-        jobs = sensitivity.sensitivity_jobs(predictor, clean_text(text or ""))
+        asked = sensitivity.SensitivitySettings(clean_text(text or ""))
+        jobs = sensitivity.sensitivity_jobs(predictor, asked)
         stages = runs.stages(
             visitor,
             ("words", predictor.pair, jobs),

@@ -230,14 +230,7 @@ def measured(
     def looked_up(tell: Progress) -> CrossModelReport:
         nonlocal probe
         assert table is not None
-        probe = TableProbe(
-            table[1],
-            table[2],
-            source=table[0],
-            words=asked.words,
-            pos_dim=asked.pos_dim,
-            seed=asked.seed,
-        )
+        probe = TableProbe(table[1], table[2], asked, table[0])
         return probe.neighbors()
 
     def figured(tell: Progress) -> CrossModelReport:
