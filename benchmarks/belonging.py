@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kronviz.probes.cross_model import TableProbe, read_files
+from kronviz.probes.cross_model import TableProbe, TableSettings, read_files
 from kronviz.probes.cross_model.belonging import THRESHOLD, belonging
 from kronviz.probes.cross_model.lexicon import pairs_of
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--permutations", type=int, default=200)
     options = parser.parse_args()
     table, tokens = read_files(options.vectors, options.tokens)
-    view = TableProbe(table, tokens).view
+    view = TableProbe(table, tokens, TableSettings()).view
     rng = np.random.default_rng(1)
     kinds = ("typographic", "morphological")
     pairs = [pair for kind in kinds for pair in pairs_of(kind, view.spelling, 1000, rng)]

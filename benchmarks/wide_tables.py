@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kronviz.maps.umap_layout import layout, main_axes
-from kronviz.probes.cross_model import TableProbe, read_files
+from kronviz.probes.cross_model import TableProbe, TableSettings, read_files
 
 SHAPES = {"tall": (262_144, 640, 1_500), "wide": (4_000, 16_384, 4_000)}
 
@@ -60,7 +60,7 @@ def stages(name: str) -> None:
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(f"{step:18} {passed:6.1f} s  {own:6.1f} s worked  {memory:.2f} GB", flush=True)
 
-        probe = TableProbe(*read_files(*files))
+        probe = TableProbe(*read_files(*files), TableSettings())
         say("table read")
         report = probe.neighbors()
         say("first neighbours")
