@@ -1,7 +1,7 @@
-"""What a page shows of one set of models, drawn anew when another set is chosen.
+"""Redraw what a page shows of the chosen models when others are chosen.
 
-Until then the page dims it (``stale`` in ``assets/kronviz.js``): under the name of the models that
-are chosen now, it would be wrong.
+Until then the page dims the old figures (``stale`` in ``assets/kronviz.js``), which would be wrong
+under the name of the new models.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Redrawn:
         pair.change(None, pair, self._chosen, js=take, **QUIET)
 
     def connect(self) -> None:
-        """Draw all parts anew when other models are chosen. Call after all views."""
+        """Redraw all parts when other models are chosen. Call after all views."""
         self._chosen.render()
 
         def redraw(models: str, *values: Any) -> list[Any]:
@@ -59,25 +59,25 @@ class Redrawn:
 
         every = [one for _, inputs, _ in self._parts for one in inputs]
         shown = [part for _, _, outputs in self._parts for part in outputs]
-        # An event of its own does not wait for what the views themselves ask.
+        # A separate event does not wait for the views' own requests.
         drawn = self._chosen.change(redraw, [self._chosen, *every], shown, queue=False, **QUIET)
         then = f"() => {{ window.kronviz?.fresh('.{STORED}'); }}"
         drawn.then(None, None, None, js=then, **QUIET)
 
 
-def answers(parts: Iterable[Any], event: Any = None) -> None:
+def answers(parts: Iterable[Any], drawn: Any = None) -> None:
     """Dim parts that a view draws itself until it has done so for the chosen models.
 
     Args:
         parts: components with an ``elem_id``.
-        event: what the listener that draws them returned; without one, the page notices that the
-            number of the question in a part (``data-seq``) has changed.
+        drawn: what Gradio returned for the listener that draws them; without it, the page notices
+            that the number of the question in a part (``data-seq``) has changed.
     """
     parts = list(parts)
     _name(parts, ANSWER)
-    if event is not None:
+    if drawn is not None:
         names = json.dumps(", ".join(f"#{part.elem_id}" for part in parts))
-        event.then(None, None, None, js=f"() => {{ window.kronviz?.fresh({names}); }}", **QUIET)
+        drawn.then(None, None, None, js=f"() => {{ window.kronviz?.fresh({names}); }}", **QUIET)
 
 
 def _name(parts: Iterable[Any], name: str) -> None:
