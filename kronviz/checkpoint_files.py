@@ -302,7 +302,10 @@ def find_pair(pair: str | Path) -> PairInfo | None:
     ``+arm``.
     """
     path = Path(pair)
-    folder = path.with_name(path.name.partition(FURTHER)[0])
+    name = path.name.partition(FURTHER)[0]
+    if not name:
+        return None
+    folder = path.with_name(name)
     root = folder.parent if folder.is_dir() else CHECKPOINTS
     return next((info for info in list_pairs(root) if info.name == path.name), None)
 

@@ -463,6 +463,12 @@ def test_arms_of_other_folders_and_other_pairs_are_named_before_they_are_loaded(
     assert swapped.problems == ("The checkpoint toy/kron holds the arm bpe; restore the folder.",)
 
 
+def test_a_pair_without_a_name_is_not_there() -> None:
+    for name in ("", ".", "/", "..", "a\0b", "+kron"):
+        with pytest.raises(CheckpointError, match="There is no pair"):
+            Predictor.load(name)
+
+
 def test_a_pair_that_no_page_can_name_is_left_out(pair: Path) -> None:
     shutil.copytree(pair, pair.parent / "a\nb")
     shutil.copytree(pair, pair.parent / os.fsdecode(b"\xff"))

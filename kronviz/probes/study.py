@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from kronviz import cli
 from kronviz.arms import ARMS
 from kronviz.errors import InputError
+from kronviz.lines import short_name
 from kronviz.paths import ASSETS
 from kronviz.probes.continuation import MEAN
 from kronviz.probes.intervals import Interval, bootstrap_intervals
@@ -551,7 +552,11 @@ def signed(value: Interval, bounds: bool = True, digits: int = 3) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=STUDIES)
-    for study in studies(parser.parse_args().folder):
+    folder = parser.parse_args().folder
+    listed = studies(folder)
+    if not listed:
+        raise InputError(f"There is no study in {short_name(str(folder))}; give another folder.")
+    for study in listed:
         print("\n".join(lines(study)), end="\n\n")
 
 
