@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -317,6 +318,45 @@ def test_a_connection_whose_request_does_not_come_is_closed(
         assert [line.recv(4_000) for line in (silent, slow)] == [b"", b""]
         while second.recv(4_000):
             pass
+
+
+def test_a_connection_that_takes_no_answer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would hold a megabyte for as long as its client likes."""
+    monkeypatch.setattr(connections, "READ_S", 0.02)
+    base: Any = type("Base", (), dict.fromkeys(("pause_writing", "resume_writing"), lambda _: None))
+
+    async def looked_at(left: list[int], resumes: bool) -> list[str]:
+        said: list[str] = []
+        line = connections.impatient(base)()
+        line.transport = SimpleNamespace(
+            get_write_buffer_size=lambda: left.pop(0), abort=lambda: said.append("aborted")
+        )
+        line.pause_writing()
+        if resumes:
+            line.resume_writing()
+        await asyncio.sleep(0.5)
+        return said
+
+    assert asyncio.run(looked_at([9, 8, 7, 7], False)) == ["aborted"]
+    assert asyncio.run(looked_at([9], True)) == []
+
+
+def test_an_upload_whose_parts_cannot_be_counted_is_refused(served: str) -> None:
+    parts = "".join(
+        f'--{{0}}\r\nContent-Disposition: form-data; name="files"; filename="{i}.npy"\r\n\r\n1\r\n'
+        for i in range(uploads.MOST_FILES + 1)
+    )
+    for written, boundary, sentence in (
+        ("boundary={0}", "b" * 201, "has at most 200 bytes"),
+        ("boundary={0}", "b" * 50_000, "has at most 200 bytes"),
+        ('Boundary="{0}"', "a b", "at most 8 files"),
+    ):
+        kind = f"multipart/form-data; {written.format(boundary)}"
+        body = f"{parts.format(boundary)}--{boundary}--\r\n"
+        answer = httpx.post(
+            f"{served}gradio_api/upload", content=body, headers={"content-type": kind}
+        )
+        assert (answer.status_code, sentence in answer.text) == (400, True), answer.text
 
 
 def test_upgrades_and_malformed_requests_leave_no_line_in_the_log(

@@ -1,7 +1,8 @@
-"""Close connections that send no request: each is a file that the process holds open.
+"""Close connections that send no request, or take no answer.
 
-uvicorn waits forever for the head of a request, and a client can open thousands of connections
-and send one letter a minute on each.
+uvicorn waits forever for both. A client can open thousands of connections and send one
+letter a minute on each, or ask for the page on each and never read it: each is a file that the
+process holds open, and a megabyte of answer.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import Any
 
 HEAD_S = 20.0
 """Seconds for the head of a request to arrive, counted from its first byte or the connection."""
+READ_S = 30.0
+"""Seconds for a client to take at least a part of an answer that waits for it."""
 
 
 def impatient(protocol: Any) -> Any:
-    """Return a protocol class of uvicorn that closes a connection whose request does not arrive.
+    """Return a protocol class of uvicorn that closes a connection whose client does nothing.
 
     Between two requests of a connection, uvicorn's own ``timeout_keep_alive`` applies.
 
@@ -24,6 +27,7 @@ def impatient(protocol: Any) -> Any:
 
     class Impatient(protocol):  # type: ignore[misc]
         _late: asyncio.TimerHandle | None = None
+        _unread: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -38,7 +42,33 @@ def impatient(protocol: Any) -> Any:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._end_waiting()
+            self._read()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._offer(self.transport.get_write_buffer_size())
+
+        def resume_writing(self) -> None:
+            self._read()
+            super().resume_writing()
+
+        def _offer(self, left: int) -> None:
+            loop = asyncio.get_running_loop()
+            self._unread = loop.call_later(READ_S, self._look, left)
+
+        def _look(self, before: int) -> None:
+            left = self.transport.get_write_buffer_size()
+            if left < before:
+                self._offer(left)
+            else:
+                self._unread = None
+                self.transport.abort()
+
+        def _read(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
 
         def _answering(self) -> bool:
             return self.cycle is not None and not self.cycle.response_complete

@@ -17,6 +17,7 @@ Notable:
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import re
@@ -34,6 +35,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATH = "/preview.png"
 SIZE = (1200, 630)
+AT_ONCE = 4
+"""Pages that are made at once: each takes a thread, and other requests need the rest."""
 _OLD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 _BASE = re.compile(rb'<base href="\./"[^>]*>\s*')
 _HEAD = re.compile(rb"<head[^>]*>")
@@ -104,6 +107,7 @@ class LinkTags:
     ) -> None:
         self.app, self.title, self.sentence, self.picture = app, title, sentence, picture
         self.first = first.encode()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope.get("path") != "/" or scope.get("method") != "GET":
@@ -121,14 +125,14 @@ class LinkTags:
             if message.get("more_body"):
                 return
             kind = MutableHeaders(raw=start["headers"]).get("content-type", "")
-            page = body
             if kind.startswith("text/html"):  # A megabyte to read, where others wait.
-                page = await run_in_threadpool(self._tagged, body, scope)
-            MutableHeaders(raw=start["headers"])["content-length"] = str(len(page))
-            await send(start)
-            await send({"type": "http.response.body", "body": page})
+                body = await run_in_threadpool(self._tagged, body, scope)
 
-        await self.app(scope, receive, collect)
+        async with self._turns:
+            await self.app(scope, receive, collect)
+        MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
 
     def _tagged(self, page: bytes, scope: Scope) -> bytes:
         request = Request(scope)

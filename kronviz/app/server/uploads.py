@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive, Scope, Send
@@ -41,7 +42,8 @@ _LEAST = 160_000
 """Smallest size that a file counts as, in bytes: so there are at most 20,000, quickly listed."""
 _STEP = 8_000_000
 _IDLE_S, _LONGEST_S, _WAIT_S, _BEAT_S = 60.0, 1800.0, 3.0, 0.2
-_BOUNDARY = re.compile(rb'boundary="?([^";,\s]{1,200})"?')
+MAX_BOUNDARY = 200
+"""Bytes of an upload's boundary."""
 _FILE_NAME = re.compile(rb'filename="([^"\r\n]{1,500})"')
 _TOO_LARGE = "The upload is larger than the maximum allowed size of {:,} bytes; send less."
 
@@ -98,13 +100,16 @@ class Upload:
     def __init__(self, scope: Scope, largest: int):
         headers = dict(scope["headers"])
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        boundary = _BOUNDARY.search(headers.get(b"content-type", b""))
+        _, given = parse_options_header(headers.get(b"content-type", b""))
+        boundary = given.get(b"boundary", b"")
+        if len(boundary) > MAX_BOUNDARY:
+            raise Refused(400, f"The boundary of an upload has at most {MAX_BOUNDARY} bytes.")
         self.identifier = query.get("upload_id", [""])[0]
         self.name = ""
         self.reserved = self.came = 0
         self.watched = False
         self._limit = largest + MORE
-        self._begin = b"--" + boundary[1] if boundary else b""
+        self._begin = boundary and b"--" + boundary
         self._end = self._begin and self._begin + b"--"
         self._tail, self._parts = b"", 0
         self._began = time.monotonic()
