@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small import draw_quickly
 
 from kronviz.app.context import load_context
 from kronviz.app.page import build_app, launch
@@ -86,8 +87,12 @@ def unhurried(small_predictor: Predictor) -> Unhurried:
 
 @pytest.fixture(scope="session")
 def address(
-    pair_folder: Path, unhurried: Unhurried, tmp_path_factory: pytest.TempPathFactory
+    pair_folder: Path,
+    small_predictor: Predictor,
+    unhurried: Unhurried,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
+    draw_quickly(small_predictor, "bpe", "kron")
     root = tmp_path_factory.mktemp("pairs")
     shutil.copytree(pair_folder, root / "toy")
     for arm, drift in (("bpe", 0.02), ("kron", 0.001)):

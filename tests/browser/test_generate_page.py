@@ -14,6 +14,7 @@ from kronviz.app.tabs.generate import tab as generate
 from kronviz.app.tabs.generate.tab import PROMPTS, SLOTS
 
 Visit = Callable[..., Any]
+PAGE = "compare"
 DONE = ".kv-gen-result[data-finished]"
 TOKENS = "document.querySelectorAll('.kv-gen-token').length"
 

@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import draw_quickly
 from walking import SELECTED, open_tab, slowly
 
 from kronviz.app.page import TABS
 from kronviz.app.tabs.generate import tab as generate
 from kronviz.maps.umap_layout import main_axes
-from kronviz.predictor import Predictor
 from kronviz.probes.outcomes import outcomes
 
 Visit = Callable[..., Any]
+PAGE = "everyone"
 
 
 @pytest.fixture
-def page(stay: Visit, small_predictor: Predictor) -> Any:
-    draw_quickly(small_predictor, "bpe", "kron")
+def page(stay: Visit) -> Any:
     return stay()
 
 

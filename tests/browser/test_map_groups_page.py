@@ -6,18 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from small import draw_quickly
-
-from kronviz.predictor import Predictor
-
 Visit = Callable[..., Any]
+PAGE = "compare"
 READY = "window.kronvizMap?.plots?.left?.count > 500 && window.kronvizMap.maps.left.points"
-
-
-@pytest.fixture(autouse=True)
-def maps(small_predictor: Predictor) -> None:
-    draw_quickly(small_predictor, "bpe", "kron")
 
 
 def around(page: Any) -> None:

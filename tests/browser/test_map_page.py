@@ -7,22 +7,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from small import draw_quickly
 
 from kronviz.maps.lookup import look_up
 from kronviz.predictor import Predictor
 
+PAGE = "compare"
 READY = "window.kronvizMap?.plots?.left?.count > 500 && window.kronvizMap.plots.right.count > 500"
 
 
-@pytest.fixture
-def maps(small_predictor: Predictor) -> Predictor:
-    draw_quickly(small_predictor, "bpe", "kron")
-    return small_predictor
-
-
 def test_a_map_that_is_not_there_is_drawn_on_request(
-    visit: Callable[..., Any], maps: Predictor, monkeypatch: pytest.MonkeyPatch
+    visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kronviz.maps.store.lay_out", lambda found, start, *rest: start)
     page = visit("?tab=map&map.left=bpe-1")
@@ -34,7 +28,7 @@ def test_a_map_that_is_not_there_is_drawn_on_request(
 
 
 def test_a_map_that_arrives_while_its_tab_is_hidden_is_whole_when_one_comes_back(
-    stay: Callable[..., Any], maps: Predictor
+    stay: Callable[..., Any],
 ) -> None:
     page = stay("?tab=map")
     page.wait_for_function(READY)
@@ -61,7 +55,9 @@ def test_a_map_that_arrives_while_its_tab_is_hidden_is_whole_when_one_comes_back
     assert not broken
 
 
-def test_a_click_selects_a_token_in_both_maps(stay: Callable[..., Any], maps: Predictor) -> None:
+def test_a_click_selects_a_token_in_both_maps(
+    stay: Callable[..., Any], small_predictor: Predictor
+) -> None:
     page = stay("?tab=map")
     page.wait_for_function(READY)
     page.wait_for_selector("#kv-map-near [data-answer]")
@@ -94,13 +90,13 @@ def test_a_click_selects_a_token_in_both_maps(stay: Callable[..., Any], maps: Pr
         f"document.getElementById('kv-float').textContent.includes('id {token},')"
     )
     page.mouse.click(x, y)
-    text = maps.tokenizer.token_text(token)
+    text = small_predictor.tokenizer.token_text(token)
     page.wait_for_function(
         "text => JSON.parse(document.querySelector('#kv-map-near [data-answer]').dataset.answer)"
         ".word === text",
         arg=text,
     )
-    expected = look_up(text, maps)
+    expected = look_up(text, small_predictor)
     for panel, side in zip(
         page.locator("#kv-map-near .kv-panel").all(), expected.sides, strict=True
     ):
@@ -112,7 +108,7 @@ def test_a_click_selects_a_token_in_both_maps(stay: Callable[..., Any], maps: Pr
 
 
 def test_a_link_brings_words_colours_selection_and_zoom_back(
-    stay: Callable[..., Any], visit: Callable[..., Any], maps: Predictor
+    stay: Callable[..., Any], visit: Callable[..., Any]
 ) -> None:
     page = stay("?tab=map")
     page.wait_for_function(READY)
@@ -147,7 +143,9 @@ def test_a_link_brings_words_colours_selection_and_zoom_back(
     assert parse_qs(urlsplit(other.url).query)["map.words"] == ["there\n other\nqwertz"]
 
 
-def test_what_is_typed_is_text_and_saving_works(stay: Callable[..., Any], maps: Predictor) -> None:
+def test_what_is_typed_is_text_and_saving_works(
+    stay: Callable[..., Any], small_predictor: Predictor
+) -> None:
     page = stay("?tab=map")
     page.wait_for_function(READY)
     page.set_viewport_size({"width": 390, "height": 900})

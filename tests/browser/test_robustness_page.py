@@ -12,6 +12,7 @@ from walking import slowly
 from kronviz.probes.outcomes import outcomes
 
 Visit = Callable[..., Any]
+PAGE = "compare"
 
 
 @pytest.fixture

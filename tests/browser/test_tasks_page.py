@@ -6,10 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from small import draw_quickly
 from walking import open_tab
-
-from kronviz.predictor import Predictor
 
 Visit = Callable[..., Any]
 PAGE = "compare"
@@ -49,8 +46,7 @@ def test_see_why_insertion_hurts(clicks: Clicks) -> None:
     assert clicks.count <= MOST
 
 
-def test_find_your_own_word_on_the_map(clicks: Clicks, small_predictor: Predictor) -> None:
-    draw_quickly(small_predictor, "bpe", "kron")
+def test_find_your_own_word_on_the_map(clicks: Clicks) -> None:
     clicks(".kv-groups >> text=Map")
     clicks.page.wait_for_function("window.kronvizMap?.plots?.left?.count > 500")
     clicks("#kv-map-word :is(input, textarea)")
