@@ -137,9 +137,11 @@ def test_a_link_brings_words_colours_selection_and_zoom_back(
     assert other.locator("#kv-map-word :is(input, textarea)").input_value() == " the"
     assert other.locator("#kv-map-colour").input_value() == "space"
     assert "no leading space" in other.locator(".kv-map-key").inner_text()
-    assert other.locator(".kv-map[data-side=right] .kv-map-sign-own").count() == 3
     # Of several tokens, bpe has but a mean: its mark is another one.
-    assert other.locator(".kv-map[data-side=left] .kv-map-sign-mean").count() >= 1
+    other.wait_for_function(
+        """document.querySelectorAll(".kv-map[data-side=right] .kv-map-sign-own").length === 3
+            && document.querySelector(".kv-map[data-side=left] .kv-map-sign-mean")"""
+    )
     assert parse_qs(urlsplit(other.url).query)["map.words"] == ["there\n other\nqwertz"]
 
 
