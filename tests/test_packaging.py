@@ -26,7 +26,9 @@ EXTRAS = {
 }
 OPTIONAL = {"triton", "datasets", "spaces", "lm_eval"}
 """Used where they are there: on a GPU, to fetch FineWeb, on ZeroGPU, as the harness’s model."""
-DISTRIBUTIONS = {"umap": "umap-learn", "tiktoken_ext": "tiktoken"}
+DISTRIBUTIONS = {
+    "umap": "umap-learn", "tiktoken_ext": "tiktoken", "python_multipart": "python-multipart",
+}  # fmt: skip
 
 
 def declared(*extras: str) -> set[str]:

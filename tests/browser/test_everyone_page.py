@@ -17,7 +17,6 @@ from kronviz.app.guide import STEPS
 from kronviz.app.page import TABS
 
 Visit = Callable[..., Any]
-PAGE = "everyone"
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from kronviz.maps.umap_layout import main_axes
 from kronviz.probes.outcomes import outcomes
 
 Visit = Callable[..., Any]
-PAGE = "everyone"
 
 
 @pytest.fixture
