@@ -264,9 +264,13 @@ def test_human_misspellings_keep_the_case_and_the_first_letter() -> None:
 
 def test_human_without_codespell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(human, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install codespell"):
-        misspell("receive", kinds=("human",))
-    assert misspell("receive").edits
+    human.dictionary_path.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="pip install codespell"):
+            misspell("receive", kinds=("human",))
+        assert misspell("receive").edits
+    finally:
+        human.dictionary_path.cache_clear()
 
 
 def test_arguments_of_no_use() -> None:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
+@cache
 def dictionary_path() -> Path | None:
     """Return the path of codespell's dictionary, or None when codespell is not installed."""
     spec = find_spec("codespell_lib")
