@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
@@ -18,7 +19,7 @@ from test_html import read
 
 from kronviz.app import theme
 from kronviz.app.components.html import clean_text, escape
-from kronviz.app.context import Context, load_context
+from kronviz.app.context import Context, load_context, warm
 from kronviz.app.page import build_app
 from kronviz.app.tabs.compare import tab as compare
 from kronviz.app.tabs.compare.view import METRICS, refusal, result
@@ -249,6 +250,17 @@ def test_one_call_draws_all_stored_figures_of_other_models(app: gr.Blocks) -> No
     pair = next(one for one in app.blocks.values() if one.elem_id == "kv-pair")
     first = next(one for one in app.fns.values() if (pair._id, "change") in one.targets)
     assert first.outputs == [chosen], "the page dims what is old before it asks for anything"
+
+
+def test_garbage_collections_leave_out_what_was_loaded_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To walk all of it takes most of a second, for which every visitor waits."""
+    done: list[str] = []
+    for name in ("collect", "freeze"):
+        monkeypatch.setattr(gc, name, lambda name=name: done.append(name))
+    warm(Context({}, warming=[lambda: done.append("warmed")]))
+    assert done == ["warmed", "collect", "freeze"]
 
 
 def test_no_plot_is_on_the_page_by_accident(app: gr.Blocks) -> None:
