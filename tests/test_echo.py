@@ -15,7 +15,7 @@ from kronviz.app.tabs.generate import echo as section
 from kronviz.generation import Sampler, continue_text
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import stored_runs
-from kronviz.probes.echo import EchoReport, echo, echo_plan, longest_piece
+from kronviz.probes.echo import EchoReport, EchoSettings, echo, echo_plan, longest_piece
 from kronviz.progress import Step
 from kronviz.results import from_json, to_json
 
@@ -25,7 +25,7 @@ PROMPTS = ("We run {} in", "A {} is")
 
 @pytest.fixture(scope="module")
 def report(small_predictor: Predictor) -> EchoReport:
-    return echo(small_predictor, STRINGS, PROMPTS, seeds=2, sampler=Sampler(max_tokens=4))
+    return echo(small_predictor, EchoSettings(STRINGS, PROMPTS, seeds=2, max_tokens=4))
 
 
 def test_every_string_prompt_seed_and_reading_is_run_once(report: EchoReport) -> None:
@@ -69,7 +69,7 @@ def test_rates_add_up(report: EchoReport) -> None:
 
 
 def test_an_echo_is_a_whole_repetition_in_any_case(small_predictor: Predictor) -> None:
-    found = echo(small_predictor, ["zyzzyva"], ["A {} is"], sampler=Sampler(max_tokens=2))
+    found = echo(small_predictor, EchoSettings(("zyzzyva",), ("A {} is",), max_tokens=2))
     assert not any(run.echoed for run in found.runs)
     assert longest_piece("Zyzzyva", "a ZYZZYVA!") == 7
 
@@ -84,7 +84,7 @@ def test_the_longest_piece_is_in_the_text_and_none_is_longer(string: str, text: 
 
 def test_what_cannot_be_run_is_refused_at_once(small_predictor: Predictor) -> None:
     for arguments, said in (
-        ({"strings": []}, "0 strings"),
+        ({"strings": ()}, "0 strings"),
         ({"strings": ["the"]}, "single token"),
         ({"strings": "kubernetes"}, "list of texts"),
         ({"strings": [1]}, "list of texts"),
@@ -99,7 +99,7 @@ def test_what_cannot_be_run_is_refused_at_once(small_predictor: Predictor) -> No
         ({"seeds": True}, "seeds is True"),
     ):
         with pytest.raises(InputError, match=said):
-            echo_plan(small_predictor, **{"strings": ["kubernetes"], **arguments})
+            echo_plan(small_predictor, EchoSettings(**{"strings": ["kubernetes"], **arguments}))
 
 
 def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> None:
@@ -109,7 +109,7 @@ def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> Non
         seen.append(step.share)
         return step.done < 3
 
-    found = echo(small_predictor, sampler=Sampler(max_tokens=1), progress=progress)
+    found = echo(small_predictor, EchoSettings(max_tokens=1), progress=progress)
     assert len(found.runs) == 3
     assert seen == sorted(seen)
     assert 0 == seen[0] < seen[-1] < 1
@@ -117,9 +117,7 @@ def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> Non
     # Within a run, too, at the next token.
     asked = iter(range(9))
     found = echo(
-        small_predictor,
-        sampler=Sampler(max_tokens=20),
-        progress=lambda step: next(asked) < 8,
+        small_predictor, EchoSettings(max_tokens=20), progress=lambda step: next(asked) < 8
     )
     assert found.runs == ()
 
@@ -127,8 +125,8 @@ def test_a_stopped_run_keeps_what_was_written(small_predictor: Predictor) -> Non
 def test_a_kept_echo_stands_there_before_anything_is_run(
     pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def few(predictor: Predictor, strings: object, sampler: Sampler) -> EchoReport:
-        return echo(predictor, ["zyzzyva"], sampler=replace(sampler, max_tokens=3))
+    def few(predictor: Predictor, settings: EchoSettings) -> EchoReport:
+        return echo(predictor, replace(settings, strings=("zyzzyva",), max_tokens=3))
 
     monkeypatch.setattr(stored_runs, "echo", few)
     for name in ("kept", "other"):

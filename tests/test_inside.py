@@ -18,7 +18,7 @@ from kronviz.arms import input_embedding
 from kronviz.metrics import kl_divergence
 from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.inside import THINGS, Followed, Inside, Survey, inside, survey
+from kronviz.probes.inside import THINGS, Followed, Inside, InsideSettings, Survey, inside, survey
 from kronviz.probes.inside.attribution import _clenshaw_curtis
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.patching import Patch, resume
@@ -36,7 +36,7 @@ CLEAN, TYPO = "The capital of France is", "The captial of Frnace is"
 
 @pytest.fixture(scope="module")
 def report(tiny_predictor: Predictor) -> Inside:
-    return inside(tiny_predictor, CLEAN, TYPO, answer="Paris")
+    return inside(tiny_predictor, InsideSettings(CLEAN, TYPO, right="Paris"))
 
 
 @pytest.mark.parametrize(("clean", "typo"), [("A ship ", "A shpi"), ("A ship ", "A shpi ")])
@@ -48,7 +48,9 @@ def test_the_right_answer_is_the_same_token_on_every_tab(
     right = tiny_predictor.compare(clean, typo, " sails ").arms[0].answer
     assert right is not None
     wanted = right.text
-    traced = inside(tiny_predictor, clean, typo, answer=" sails ", parts=()).arms[0].lens
+    traced = (
+        inside(tiny_predictor, InsideSettings(clean, typo, right=" sails ", parts=())).arms[0].lens
+    )
     assert {line.token for line in traced if line.target == "answer"} == {wanted}
     assert [[one.answer for one in batch] for batch in outcomes(tiny_predictor, [pair])] == [
         [wanted]
@@ -283,7 +285,7 @@ def test_texts_that_are_no_misspelling_of_each_other_are_told_so(tiny_predictor:
         ("word " * 100, "wrod " * 100, "reads up to 64"),
     ):
         with pytest.raises(InputError, match=sentence):
-            inside(tiny_predictor, clean, typo)
+            inside(tiny_predictor, InsideSettings(clean, typo))
 
 
 def test_the_lens_ends_at_the_models_own_prediction(
@@ -380,7 +382,7 @@ def test_the_rule_along_the_path_integrates_polynomials_exactly() -> None:
 def test_the_parts_add_up_whatever_was_misspelled(
     tiny_predictor: Predictor, clean: str, typo: str
 ) -> None:
-    for arm in inside(tiny_predictor, clean, typo, parts=["bytes"]).arms:
+    for arm in inside(tiny_predictor, InsideSettings(clean, typo, parts=("bytes",))).arms:
         found = arm.attribution
         assert found is not None
         for measure in ("kl", "logprob"):
@@ -390,7 +392,10 @@ def test_the_parts_add_up_whatever_was_misspelled(
 
 def test_only_changed_cells_of_the_code_are_blamed(tiny_predictor: Predictor) -> None:
     """Two letters swapped in a word of as many tokens: the other bytes light the same cells."""
-    found = inside(tiny_predictor, "There are seven days", "There are seven dyas", parts=["bytes"])
+    found = inside(
+        tiny_predictor,
+        InsideSettings("There are seven days", "There are seven dyas", parts=("bytes",)),
+    )
     word = next(word for word in found.words if word.changed)
     counts = [end - start for start, end in (word.clean, word.typo)]
     arm = next(arm for arm in found.arms if arm.arm == "kron")
@@ -419,8 +424,14 @@ def test_parts_come_one_by_one_and_a_result_is_json(
     parts = ("mlp", "bytes")
     followed = Followed(tiny_predictor, CLEAN, TYPO)
     seen = [followed.report(parts[:1]), followed.report(parts)]
-    stopped = inside(tiny_predictor, CLEAN, TYPO, parts=parts, progress=lambda step: step.done < 1)
-    at_once = inside(tiny_predictor, CLEAN, TYPO, parts=parts, progress=lambda step: False)
+    stopped = inside(
+        tiny_predictor,
+        InsideSettings(CLEAN, TYPO, parts=parts),
+        progress=lambda step: step.done < 1,
+    )
+    at_once = inside(
+        tiny_predictor, InsideSettings(CLEAN, TYPO, parts=parts), progress=lambda step: False
+    )
     assert at_once.arms
     assert at_once.parts == ()
     assert replace(stopped, seconds=0) == replace(seen[0], seconds=0)
@@ -429,13 +440,13 @@ def test_parts_come_one_by_one_and_a_result_is_json(
     assert seen[1].arms[0].attribution is not None
     assert from_json(Inside, to_json(report)) == report
     with pytest.raises(InputError, match="no part called 'brain'"):
-        inside(tiny_predictor, CLEAN, TYPO, parts=("brain",))
+        inside(tiny_predictor, InsideSettings(CLEAN, TYPO, parts=("brain",)))
 
 
 def test_any_number_of_arms_is_followed(tiny_predictor: Predictor) -> None:
     arms = dict(tiny_predictor.arms)
     several = Predictor("several", {**arms, "third": arms["kron"]})
-    found = inside(several, CLEAN, TYPO, parts=("residual", "bytes"))
+    found = inside(several, InsideSettings(CLEAN, TYPO, parts=("residual", "bytes")))
     assert [arm.arm for arm in found.arms] == ["bpe", "kron", "third"]
     assert replace(found.arms[2], arm="kron") == found.arms[1]
     pairs = PairSet(load_pairs().pairs[:5], ())

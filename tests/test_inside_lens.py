@@ -14,7 +14,7 @@ from torch import Tensor
 from kronviz.metrics import kl_divergence
 from kronviz.model import GPT
 from kronviz.predictor import Predictor
-from kronviz.probes.inside import THINGS, inside
+from kronviz.probes.inside import THINGS, InsideSettings, inside
 
 transformer_lens = pytest.importorskip("transformer_lens")
 
@@ -65,7 +65,7 @@ def test_patching_equals_transformer_lens(tiny_predictor: Predictor, arm: str) -
     model = tiny_predictor.arms[arm]
     theirs = hooked(model)
     clean, typo = (torch.tensor([tiny_predictor.tokenizer.encode(t)]) for t in (CLEAN, TYPO))
-    report = inside(tiny_predictor, CLEAN, TYPO, parts=THINGS)
+    report = inside(tiny_predictor, InsideSettings(CLEAN, TYPO, parts=THINGS))
     found = report.arm(arm)
     # TransformerLens patches position by position: texts of as many tokens, aligned one by one.
     position = torch.arange(typo.shape[1])

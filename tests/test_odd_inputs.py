@@ -37,7 +37,7 @@ from kronviz.probes.byteview import encode
 from kronviz.probes.cross_model import TokenList, compare_table
 from kronviz.probes.cross_model.report import MapPoint
 from kronviz.probes.editwalk import edit_walk
-from kronviz.probes.inside import inside
+from kronviz.probes.inside import InsideSettings, inside
 from kronviz.probes.robustness import MisspellingSettings, robustness
 from kronviz.probes.stringpair import compare_strings
 
@@ -146,7 +146,10 @@ def test_robustness(context: Context) -> None:
 
 def test_inside(small_predictor: Predictor) -> None:
     for text in MARKUP[::4]:
-        report = inside(small_predictor, f"{text} the", f"{text} teh", parts=("residual", "bytes"))
+        report = inside(
+            small_predictor,
+            InsideSettings(f"{text} the", f"{text} teh", parts=("residual", "bytes")),
+        )
         inert(inside_view.answer(report, "residual", "kl", 1))
 
 

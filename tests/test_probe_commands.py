@@ -11,7 +11,7 @@ import pytest
 from kronviz.generation import Generation, Sampler, side_by_side
 from kronviz.predictor import Predictor
 from kronviz.probes.__main__ import main
-from kronviz.probes.echo import EchoReport, echo
+from kronviz.probes.echo import EchoReport, EchoSettings, echo
 from kronviz.probes.layers import LayerReport
 from kronviz.probes.recovery import recovery_strip
 from kronviz.probes.tables import strip_rows
@@ -42,7 +42,7 @@ def test_a_probe_prints_and_saves(
         *_, made = side_by_side(small_predictor, ["A {} is"], sampler, "zyzzyva")
         assert result.continuations == made.continuations
     if isinstance(result, EchoReport):
-        assert result.runs == echo(small_predictor, ["zyzzyva"], sampler=Sampler(seed=3)).runs
+        assert result.runs == echo(small_predictor, EchoSettings(("zyzzyva",), seed=3)).runs
 
 
 def test_knobs_out_of_range_are_refused_in_a_sentence(

@@ -18,11 +18,12 @@ from kronviz.probes import recovery as module
 from kronviz.probes.alignment import aligned, changed_bytes
 from kronviz.probes.recovery import (
     Recovery,
+    RecoverySettings,
     our_passages,
     recovery,
     recovery_strip,
 )
-from kronviz.probes.sensitivity import Sensitivity, sensitivity
+from kronviz.probes.sensitivity import Sensitivity, SensitivitySettings, sensitivity
 from kronviz.probes.tables import recovery_rows, sensitivity_rows
 from kronviz.results import from_json, to_json
 from kronviz.typos import Edit, Misspelling
@@ -140,8 +141,8 @@ def test_the_strip_refuses_in_a_sentence(small_predictor: Predictor) -> None:
 
 @pytest.fixture(scope="module")
 def curve(small_predictor: Predictor) -> Recovery:
-    texts = [passage[:150] for passage in our_passages()[:4]]
-    return recovery(small_predictor, texts, repeats=2, later=6, seed=1)
+    texts = tuple(passage[:150] for passage in our_passages()[:4])
+    return recovery(small_predictor, RecoverySettings(texts, repeats=2, later=6, seed=1))
 
 
 def test_curves_average_over_passages(curve: Recovery, small_predictor: Predictor) -> None:
@@ -157,8 +158,8 @@ def test_curves_average_over_passages(curve: Recovery, small_predictor: Predicto
         if arm.half_after is not None:
             assert means[arm.half_after] <= means[0] / 2
             assert all(mean > means[0] / 2 for mean in means[: arm.half_after])
-    texts = [passage[:150] for passage in our_passages()[:4]]
-    again = recovery(small_predictor, texts, repeats=2, later=6, seed=1)
+    texts = tuple(passage[:150] for passage in our_passages()[:4])
+    again = recovery(small_predictor, RecoverySettings(texts, repeats=2, later=6, seed=1))
     assert replace(again, seconds=0) == replace(curve, seconds=0)
     assert from_json(Recovery, to_json(curve)) == curve
     assert len(recovery_rows(curve)) == 6
@@ -180,7 +181,7 @@ def test_a_misspelled_passage_that_outgrows_the_model_is_followed_as_far_as_it_i
 
     monkeypatch.setattr(module, "misspelled", misspelled)
     *_, (runs,) = module.passage_runs(
-        small_predictor, [clean], kinds=("swap",), repeats=1, later=64, seed=0
+        small_predictor, [clean], RecoverySettings(kinds=("swap",), repeats=1, later=64)
     )
     for arm, model in small_predictor.arms.items():
         with torch.inference_mode():
@@ -191,9 +192,11 @@ def test_a_misspelled_passage_that_outgrows_the_model_is_followed_as_far_as_it_i
 
 
 def test_a_stopped_run_keeps_its_passages(small_predictor: Predictor) -> None:
-    texts = [passage[:150] for passage in our_passages()[:4]]
+    texts = tuple(passage[:150] for passage in our_passages()[:4])
     found = recovery(
-        small_predictor, texts, repeats=1, later=3, progress=lambda step: step.done == 0
+        small_predictor,
+        RecoverySettings(texts, repeats=1, later=3),
+        progress=lambda step: step.done == 0,
     )
     assert (found.done, found.asked) == (1, 4)
     assert found.points
@@ -205,14 +208,14 @@ def test_recovery_refuses_in_a_sentence(small_predictor: Predictor) -> None:
         {"repeats": True},
         {"later": 65},
         {"kinds": ("nothing",)},
-        {"passages": []},
+        {"passages": (" ",)},
     ):
         with pytest.raises(InputError):
-            recovery(small_predictor, **{"passages": [CLEAN], **arguments})
+            recovery(small_predictor, RecoverySettings(**{"passages": (CLEAN,), **arguments}))
 
 
 def test_a_passage_that_is_too_long_is_named(small_predictor: Predictor) -> None:
-    found = recovery(small_predictor, ["word " * 200, CLEAN], repeats=1, later=2)
+    found = recovery(small_predictor, RecoverySettings(("word " * 200, CLEAN), repeats=1, later=2))
     assert found.done == 1
     assert "passage 1" in found.problems[0]
 
@@ -224,7 +227,7 @@ def test_our_passages_are_prose_that_the_models_can_read() -> None:
 
 
 def test_every_word_is_misspelled_in_turn(small_predictor: Predictor) -> None:
-    found = sensitivity(small_predictor, CLEAN, tries=2, seed=1)
+    found = sensitivity(small_predictor, SensitivitySettings(CLEAN, tries=2, seed=1))
     assert [word.word for word in found.words] == [word.text for word in find_words(CLEAN)]
     for word in found.words:
         assert CLEAN[word.start : word.end] == word.word
@@ -244,8 +247,10 @@ def test_a_stopped_run_has_the_first_words(
     small_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 120)
-    whole = sensitivity(small_predictor, CLEAN, tries=1)
-    part = sensitivity(small_predictor, CLEAN, tries=1, progress=lambda step: step.done == 0)
+    whole = sensitivity(small_predictor, SensitivitySettings(CLEAN, tries=1))
+    part = sensitivity(
+        small_predictor, SensitivitySettings(CLEAN, tries=1), progress=lambda step: step.done == 0
+    )
     assert whole.measured == len(whole.words)
     assert 0 < part.measured < whole.measured
     assert part.words[: part.measured] == whole.words[: part.measured]
@@ -253,7 +258,7 @@ def test_a_stopped_run_has_the_first_words(
 
 
 def test_a_text_without_words_has_first_choices_and_no_figures(small_predictor: Predictor) -> None:
-    found = sensitivity(small_predictor, "1 + 1 =")
+    found = sensitivity(small_predictor, SensitivitySettings("1 + 1 ="))
     assert found.words == ()
     assert len(found.arms) == 2
 
@@ -267,4 +272,4 @@ def test_sensitivity_refuses_in_a_sentence(small_predictor: Predictor) -> None:
         (CLEAN, {"kinds": ()}),
     ):
         with pytest.raises(InputError, match=r"\.$"):
-            sensitivity(small_predictor, text, **arguments)
+            sensitivity(small_predictor, SensitivitySettings(text, **arguments))

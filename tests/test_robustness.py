@@ -27,7 +27,7 @@ from kronviz.probes.robustness import (
     misspelled_pairs,
     robustness,
 )
-from kronviz.probes.sweep import Sweep, our_sentences, sweep
+from kronviz.probes.sweep import Sweep, SweepSettings, our_sentences, sweep
 from kronviz.probes.tables import csv_text, robustness_rows, sweep_rows
 from kronviz.progress import Step
 from kronviz.results import from_json, to_dict, to_json
@@ -300,7 +300,9 @@ def test_sentences_are_misspelled_with_kinds_as_categories() -> None:
 
 
 def test_a_sweep_has_a_point_for_each_kind_and_strength(small_predictor: Predictor) -> None:
-    found = sweep(small_predictor, TEXTS, kinds=("swap", "leet"), strengths=(1, 2), seed=1)
+    found = sweep(
+        small_predictor, SweepSettings(TEXTS, kinds=("swap", "leet"), strengths=(1, 2), seed=1)
+    )
     assert [(p.kind, p.strength) for p in found.points] == [
         ("swap", 1),
         ("swap", 2),
@@ -311,12 +313,14 @@ def test_a_sweep_has_a_point_for_each_kind_and_strength(small_predictor: Predict
     assert found.done == found.asked == sum(p.texts for p in found.points)
     assert from_json(Sweep, to_json(found)) == found
     assert len(sweep_rows(found)) == 4 * len(METRICS)
-    again = sweep(small_predictor, TEXTS, kinds=("swap", "leet"), strengths=(1, 2), seed=1)
+    again = sweep(
+        small_predictor, SweepSettings(TEXTS, kinds=("swap", "leet"), strengths=(1, 2), seed=1)
+    )
     assert replace(again, seconds=0) == replace(found, seconds=0)
 
 
 def test_a_point_of_a_sweep_is_the_robustness_of_its_texts(small_predictor: Predictor) -> None:
-    found = sweep(small_predictor, TEXTS, kinds=("drop",), strengths=(1,), seed=2)
+    found = sweep(small_predictor, SweepSettings(TEXTS, kinds=("drop",), strengths=(1,), seed=2))
     same = robustness(small_predictor, misspelled_pairs(TEXTS, kinds=("drop",), seed=2), seed=2)
     for one, other in zip(found.points[0].metrics, same.metrics, strict=True):
         assert one.arms[0].value.mean == pytest.approx(other.arms[0].value.mean, abs=1e-6)
@@ -328,9 +332,7 @@ def test_a_stopped_sweep_keeps_what_was_done(
     monkeypatch.setattr("kronviz.probes.outcomes.BATCH_FLOP", 1e7)
     found = sweep(
         small_predictor,
-        TEXTS,
-        kinds=("swap", "drop"),
-        strengths=(1,),
+        SweepSettings(TEXTS, kinds=("swap", "drop"), strengths=(1,)),
         progress=lambda step: step.done == 0,
     )
     assert 0 < found.done < found.asked
@@ -339,8 +341,8 @@ def test_a_stopped_sweep_keeps_what_was_done(
 
 def test_a_sweep_refuses_arguments_in_a_sentence(small_predictor: Predictor) -> None:
     for arguments in (
-        {"sentences": []},
-        {"sentences": ["a word"] * 501},
+        {"sentences": (" ",)},
+        {"sentences": ("a word",) * 501},
         {"strengths": (0,)},
         {"strengths": (9,)},
         {"strengths": ("1",)},
@@ -349,7 +351,10 @@ def test_a_sweep_refuses_arguments_in_a_sentence(small_predictor: Predictor) -> 
         {"kinds": ("nothing",)},
     ):
         with pytest.raises(InputError) as refused:
-            sweep(small_predictor, **{"sentences": TEXTS, "strengths": (1,), **arguments})
+            sweep(
+                small_predictor,
+                SweepSettings(**{"sentences": TEXTS, "strengths": (1,), **arguments}),
+            )
         assert str(refused.value).endswith(".")
 
 

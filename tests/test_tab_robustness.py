@@ -36,14 +36,14 @@ from kronviz.predictor import InputError, Predictor
 from kronviz.probes import stored_runs
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import PairSet, load_pairs, parse_pairs
-from kronviz.probes.recovery import our_passages, recovery, recovery_strip
+from kronviz.probes.recovery import RecoverySettings, our_passages, recovery, recovery_strip
 from kronviz.probes.robustness import METRICS, MisspellingSettings, Robustness, robustness
-from kronviz.probes.sensitivity import sensitivity
-from kronviz.probes.sweep import sweep
+from kronviz.probes.sensitivity import SensitivitySettings, sensitivity
+from kronviz.probes.sweep import SweepSettings, sweep
 from kronviz.progress import Progress, gather
 from kronviz.results import to_dict
 
-TEXTS = ["The sun rises in the", "Water boils at one hundred"]
+TEXTS = ("The sun rises in the", "Water boils at one hundred")
 GIVEN = [{"clean": "The sun is", "typo": "The snu is"}, {"clean": "The sky is", "typo": "The syk"}]
 
 
@@ -75,13 +75,18 @@ def test_the_endpoints_give_the_same_as_python(client: Client, small_predictor: 
     said = client.predict(
         sentences=TEXTS, kinds=["swap"], strengths=[1, 2], seed=1, api_name="/sweep"
     )
-    assert same(said, sweep(small_predictor, TEXTS, kinds=["swap"], strengths=[1, 2], seed=1))
+    assert same(
+        said,
+        sweep(small_predictor, SweepSettings(TEXTS, kinds=("swap",), strengths=(1, 2), seed=1)),
+    )
     said = client.predict(passages=TEXTS, repeats=2, later=3, seed=1, api_name="/recovery")
-    assert same(said, recovery(small_predictor, TEXTS, repeats=2, later=3, seed=1))
+    assert same(
+        said, recovery(small_predictor, RecoverySettings(TEXTS, repeats=2, later=3, seed=1))
+    )
     said = client.predict(clean=TEXTS[0], typo="The snu rises in the", api_name="/recovery")
     assert same(said, recovery_strip(small_predictor, TEXTS[0], "The snu rises in the"))
     said = client.predict(text=TEXTS[0], tries=2, api_name="/sensitivity")
-    assert same(said, sensitivity(small_predictor, TEXTS[0], tries=2))
+    assert same(said, sensitivity(small_predictor, SensitivitySettings(TEXTS[0], tries=2)))
 
 
 def test_our_pairs_are_read_when_none_are_given(context: Context) -> None:
@@ -247,19 +252,21 @@ def test_the_cache_is_bounded() -> None:
 
 
 def test_sweeps_and_forgetting_are_drawn(small_predictor: Predictor) -> None:
-    found = sweep(small_predictor, TEXTS, kinds=["swap", "join"], strengths=[1, 4], seed=1)
+    found = sweep(
+        small_predictor, SweepSettings(TEXTS, kinds=("swap", "join"), strengths=(1, 4), seed=1)
+    )
     for metric in METRICS:
         assert metric in AXES
         assert advantages(found, metric).data
         page = read(lab_sweep.sweep_view(found, metric))
         assert [tag for tag, _ in page.tags].count("figure") == 2
-    curve = recovery(small_predictor, TEXTS, repeats=1, later=2)
+    curve = recovery(small_predictor, RecoverySettings(TEXTS, repeats=1, later=2))
     assert [trace.name for trace in forgetting(curve).data] == ["bpe", "kron"]
     assert "forgotten" in read(lab_sweep.recovery_view(curve)).said
 
 
 def test_a_kind_that_moves_both_alike_is_drawn_for_neither(small_predictor: Predictor) -> None:
-    found = sweep(small_predictor, TEXTS, kinds=["swap"], strengths=[1], seed=1)
+    found = sweep(small_predictor, SweepSettings(TEXTS, kinds=("swap",), strengths=(1,), seed=1))
     (point,) = found.points
     alike = replace(point.metric("kl_nats"), difference=Interval(0.0, -0.1, 0.1))
     drawn = advantages(replace(found, points=(replace(point, metrics=(alike,)),)))
@@ -286,10 +293,10 @@ def test_one_arm_alone_is_still_drawn(small_predictor: Predictor) -> None:
     alone = Predictor("alone", {"kron": small_predictor.arms["kron"]})
     assert "kron" in robustness_view.pairs_view(robustness(alone, parse_pairs(b"", "x.json")))
     assert read(robustness_view.pairs_view(robustness(alone, PairSet(load_pairs().pairs[:3]))))
-    found = sweep(alone, TEXTS, kinds=["swap"], strengths=[1])
+    found = sweep(alone, SweepSettings(TEXTS, kinds=("swap",), strengths=(1,)))
     assert lab_sweep.sweep_view(found, "kl_nats")
     assert advantages(found)
-    assert lab_words.words_view(sensitivity(alone, TEXTS[0]), 0)
+    assert lab_words.words_view(sensitivity(alone, SensitivitySettings(TEXTS[0])), 0)
     assert lab_words.strip_view(recovery_strip(alone, TEXTS[0], TEXTS[0]))
 
 
@@ -316,10 +323,14 @@ def test_a_kept_run_stands_there_before_anything_is_run(
 def test_kept_curves_stand_there_before_anything_is_run(
     pair_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = {"kinds": ["swap", "drop"], "strengths": [1, 2]}
-    monkeypatch.setattr(stored_runs, "sweep", lambda p, _, seed: sweep(p, TEXTS, seed=seed, **few))
+    few = SweepSettings(TEXTS, kinds=("swap", "drop"), strengths=(1, 2))
     monkeypatch.setattr(
-        stored_runs, "recovery", lambda p, seed: recovery(p, our_passages()[:3], seed=seed)
+        stored_runs, "sweep", lambda p, asked: sweep(p, replace(few, seed=asked.seed))
+    )
+    monkeypatch.setattr(
+        stored_runs,
+        "recovery",
+        lambda p, asked: recovery(p, replace(asked, passages=our_passages()[:3])),
     )
     context = Context({}, (), tmp_path)
     for name in ("kept", "other"):

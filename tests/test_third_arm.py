@@ -34,7 +34,7 @@ from kronviz.probes.continuation import SETS, continuation
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import PairSet, load_pairs
 from kronviz.probes.stored_continuation import StoredContinuation, store_continuation
-from kronviz.probes.sweep import sweep
+from kronviz.probes.sweep import SweepSettings, sweep
 from kronviz.probes.training import lead_lost, training_evidence
 from kronviz.results import to_json
 from kronviz.typos import KINDS
@@ -143,7 +143,9 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
 
 def test_a_sweep_draws_it_beside_kron(context: Context) -> None:
     predictor = context.predictor(NAME)
-    found = sweep(predictor, ["The sun rises in the"], kinds=["swap", "drop"], strengths=[1])
+    found = sweep(
+        predictor, SweepSettings(("The sun rises in the",), kinds=("swap", "drop"), strengths=(1,))
+    )
     drawn = advantages(found, "kl_nats")
     assert [trace.name for trace in drawn.data] == ["kron", ARM]
     assert drawn.layout.xaxis.title.text == "KL, bpe − arm, nats"

@@ -229,21 +229,21 @@ COMMANDS: dict[str, Command] = {
     "sweep": declared(
         "Every kind of misspelling at every strength.",
         sweep.SweepSettings,
-        sweep.run,
+        sweep.sweep,
         _sweep_lines,
         tables.sweep_rows,
     ),
     "recovery": declared(
         "How long a typo affects the models, in tokens.",
         recovery.RecoverySettings,
-        recovery.run,
+        recovery.recovery,
         _recovery_lines,
         tables.recovery_rows,
     ),
     "sensitivity": declared(
         "Every word of a text misspelled in turn.",
         sensitivity.SensitivitySettings,
-        sensitivity.run,
+        sensitivity.sensitivity,
         _sensitivity_lines,
         tables.sensitivity_rows,
     ),
@@ -258,7 +258,7 @@ COMMANDS: dict[str, Command] = {
     "echo": declared(
         "How often a continuation repeats a string that no model has seen (section 6.12).",
         echo.EchoSettings,
-        echo.run,
+        echo.echo,
         echo.lines,
         tables.echo_rows,
     ),
@@ -272,7 +272,7 @@ COMMANDS: dict[str, Command] = {
     "inside": declared(
         "Follow one misspelling through both networks: patching, logit lens, attention, bytes.",
         inside.InsideSettings,
-        inside.run,
+        inside.inside,
         insides.lines,
         insides.rows,
     ),

@@ -34,8 +34,8 @@ from kronviz.generation import (
 from kronviz.predictor import InputError, Predictor, clean_text
 from kronviz.probes.intervals import wilson
 from kronviz.progress import Progress, Step, gather, goes_on
-from kronviz.settings import setting
-from kronviz.strings import embeds_bytes, whole_number
+from kronviz.settings import check, setting
+from kronviz.strings import embeds_bytes
 
 STRINGS = (
     *("kubernetes", "frobnicator", "glockenspiel", "quokkas", "petrichor", "zymurgy"),
@@ -142,40 +142,20 @@ class EchoSettings:
     )
 
 
-def run(predictor: Predictor, asked: EchoSettings, progress: Progress | None = None) -> EchoReport:
-    """Run `echo` as the settings say."""
-    return echo_of(predictor, planned(predictor, asked), progress)
-
-
-def planned(predictor: Predictor, asked: EchoSettings) -> EchoPlan:
-    """Return the plan of `run`; errors as for `echo`."""
-    sampler = Sampler(max_tokens=asked.max_tokens, seed=asked.seed)
-    return echo_plan(predictor, asked.strings, asked.prompts, seeds=asked.seeds, sampler=sampler)
-
-
 def echo(
     predictor: Predictor,
-    strings: Sequence[str] = STRINGS,
-    prompts: Sequence[str] | None = None,
-    *,
-    seeds: int = EchoSettings.seeds,
-    sampler: Sampler | None = None,
+    settings: EchoSettings = EchoSettings(),
     progress: Progress | None = None,
 ) -> EchoReport:
-    """Measure how often the arms repeat novel strings.
+    """Measure how often the arms repeat novel strings; those that are single tokens are skipped.
 
     Args:
-        strings: strings to try; single tokens are skipped.
-        prompts: each with ``{}`` once, where the string goes.
-        seeds: number of continuations of each string in each prompt, with seeds counting up from
-            the sampler's.
         progress: called after each continuation; a stopped run returns what was written.
 
     Raises:
         InputError: before the run, if any part of it is invalid.
     """
-    plan = echo_plan(predictor, strings, prompts, seeds=seeds, sampler=sampler)
-    return echo_of(predictor, plan, progress)
+    return echo_of(predictor, echo_plan(predictor, settings), progress)
 
 
 @dataclass(frozen=True)
@@ -205,29 +185,22 @@ class EchoPlan:
         return len(self.cases) * len(self.readings)
 
 
-def echo_plan(
-    predictor: Predictor,
-    strings: Sequence[str] = STRINGS,
-    prompts: Sequence[str] | None = None,
-    *,
-    seeds: int = EchoSettings.seeds,
-    sampler: Sampler | None = None,
-) -> EchoPlan:
-    """Check and plan a run; arguments and errors as for `echo`."""
-    sampler = sampler or Sampler()
-    strings = _checked(strings, "string", MAX_STRINGS, MAX_SLOT_BYTES)
-    prompts = _checked(PROMPTS if prompts is None else prompts, "prompt", MAX_PROMPTS, 500)
+def echo_plan(predictor: Predictor, settings: EchoSettings) -> EchoPlan:
+    """Check and plan a run; errors as for `echo`."""
+    check(settings)
+    sampler = Sampler(max_tokens=settings.max_tokens, seed=settings.seed)
+    strings = _checked(settings.strings, "string", MAX_STRINGS, MAX_SLOT_BYTES)
+    prompts = _checked(settings.prompts, "prompt", MAX_PROMPTS, 500)
     for prompt in prompts:
         if prompt.count(SLOT) != 1:
             raise InputError(f"Write {SLOT} once in each prompt, where the string should be.")
-    seeds = whole_number(seeds, "seeds", 1, MAX_SEEDS)
     encode = predictor.tokenizer.encode
     novel = [string for string in strings if len(encode(f" {string}")) > 1]
     if not novel:
         raise InputError(
             "Each of these strings is a single token and so not novel; try rarer ones."
         )
-    total = len(novel) * len(prompts) * int(seeds)
+    total = len(novel) * len(prompts) * settings.seeds
     if total > MAX_RUNS:
         raise InputError(
             f"That makes {total} continuations for each model; the limit is {MAX_RUNS}. Take fewer "
@@ -251,7 +224,7 @@ def echo_plan(
         (string, prompt, replace(sampler, seed=sampler.seed + extra))
         for string in novel
         for prompt in prompts
-        for extra in range(int(seeds))
+        for extra in range(settings.seeds)
     )
     skipped = tuple(sorted(set(strings) - set(novel)))
     return EchoPlan(cases, tuple(readings), skipped, sampler)

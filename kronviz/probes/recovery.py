@@ -30,8 +30,7 @@ from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.probes.pairs import misspelled
 from kronviz.probes.robustness import MAX_SENTENCES, MisspellingSettings
 from kronviz.progress import Progress, gather
-from kronviz.settings import narrowed, setting
-from kronviz.strings import whole_number
+from kronviz.settings import check, narrowed, setting
 
 PASSAGES = ASSETS / "passages.txt"
 MAX_LATER = 64
@@ -142,56 +141,26 @@ class RecoverySettings:
     seed: int = narrowed(MisspellingSettings, "seed")
 
 
-def run(
-    predictor: Predictor, asked: RecoverySettings, progress: Progress | None = None
-) -> Recovery:
-    """Run `recovery` as the settings say."""
-    return recovery(
-        predictor,
-        asked.passages or None,
-        kinds=asked.kinds,
-        repeats=asked.repeats,
-        later=asked.later,
-        seed=asked.seed,
-        progress=progress,
-    )
-
-
 def recovery(
     predictor: Predictor,
-    passages: Iterable[str] | None = None,
-    *,
-    kinds: Sequence[str] = RecoverySettings.kinds,
-    repeats: int = RecoverySettings.repeats,
-    later: int = RecoverySettings.later,
-    seed: int = RecoverySettings.seed,
+    settings: RecoverySettings = RecoverySettings(),
     progress: Progress | None = None,
 ) -> Recovery:
     """Misspell one word in the first half of each passage and compare the runs over the rest.
 
     Args:
-        passages: clean texts; `our_passages` if ``None``.
-        kinds: names in `typos.KINDS`, one of them drawn for each misspelling.
-        repeats: misspellings tried in each passage, 1 to `MAX_REPEATS`.
-        later: tokens compared after the misspelled word, 1 to `MAX_LATER`.
         progress: called after each passage; a stopped run returns what was read.
 
     Raises:
-        InputError: an argument is invalid.
+        InputError: a setting is invalid.
     """
-    texts, problems = fitting_passages(predictor, passages)
-    steps = passage_runs(predictor, texts, kinds=kinds, repeats=repeats, later=later, seed=seed)
+    check(settings)
+    texts, problems = fitting_passages(predictor, settings.passages or our_passages())
+    steps = passage_runs(predictor, texts, settings)
 
     def summarize(read: list[PassageRuns], seconds: float) -> Recovery:
         return summarise_recovery(
-            predictor,
-            read,
-            asked=len(texts),
-            kinds=kinds,
-            repeats=repeats,
-            seed=seed,
-            problems=problems,
-            seconds=seconds,
+            predictor, read, settings, asked=len(texts), problems=problems, seconds=seconds
         )
 
     return gather(steps, len(texts), summarize, progress)
@@ -203,10 +172,10 @@ def our_passages() -> tuple[str, ...]:
 
 
 def fitting_passages(
-    predictor: Predictor, passages: Iterable[str] | None
+    predictor: Predictor, passages: Iterable[str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return the passages that fit the models, and a sentence for each that does not."""
-    lines = our_passages() if passages is None else [p.strip() for p in passages if p.strip()]
+    lines = [stripped for passage in passages if (stripped := passage.strip())]
     if not lines:
         raise InputError("There are no passages; type at least one.")
     if len(lines) > MAX_SENTENCES:
@@ -223,30 +192,22 @@ def fitting_passages(
 
 
 def passage_runs(
-    predictor: Predictor,
-    passages: Sequence[str],
-    *,
-    kinds: Sequence[str],
-    repeats: int,
-    later: int,
-    seed: int,
+    predictor: Predictor, passages: Sequence[str], settings: RecoverySettings
 ) -> Iterator[Sequence[PassageRuns]]:
-    """Read passage after passage, each clean and misspelled ``repeats`` times.
+    """Read passage after passage, each clean and misspelled ``settings.repeats`` times.
 
     Yields:
         One passage that was read, or an empty tuple in between, so that the run can be stopped.
     """
-    repeats = whole_number(repeats, "repeats", 1, MAX_REPEATS)
-    later = whole_number(later, "later", 1, MAX_LATER)
     for number, clean in enumerate(passages):
         half = len(clean[: len(clean) // 2].rpartition(" ")[0]) or len(clean)
         typos = []
-        for repeat in range(repeats):
-            draw = seed + number * MAX_REPEATS + repeat
-            made = misspelled(clean[:half], kinds, seed=draw)
+        for repeat in range(settings.repeats):
+            draw = settings.seed + number * MAX_REPEATS + repeat
+            made = misspelled(clean[:half], settings.kinds, seed=draw)
             if made.edits:
                 typos.append(made.text + clean[half:])
-        yield from _read_passage(predictor, clean, typos, later)
+        yield from _read_passage(predictor, clean, typos, settings.later)
 
 
 def _read_passage(
@@ -305,11 +266,9 @@ def _kls(
 def summarise_recovery(
     predictor: Predictor,
     read: Sequence[PassageRuns],
+    settings: RecoverySettings,
     *,
     asked: int,
-    kinds: Sequence[str],
-    repeats: int,
-    seed: int,
     problems: tuple[str, ...] = (),
     seconds: float = 0.0,
 ) -> Recovery:
@@ -325,14 +284,14 @@ def summarise_recovery(
             ]
             if reaching[0]:
                 by_passage.append([sum(values) / len(values) for values in reaching])
-        intervals = bootstrap_intervals(by_passage, seed)
+        intervals = bootstrap_intervals(by_passage, settings.seed)
         runs = sum(length > place for length in lengths)
         points.append(RecoveryPoint(place, runs, tuple(map(ArmInterval, arms, intervals))))
     return Recovery(
         pair=predictor.pair,
-        seed=seed,
-        kinds=tuple(kinds),
-        repeats=repeats,
+        seed=settings.seed,
+        kinds=settings.kinds,
+        repeats=settings.repeats,
         asked=asked,
         done=len(read),
         runs=len(lengths),

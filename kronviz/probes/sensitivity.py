@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.predictor import InputError, Predictor
 from kronviz.probes.outcomes import PairOutcome, outcomes
 from kronviz.probes.pairs import Pair, misspelled
 from kronviz.probes.robustness import MisspellingSettings
 from kronviz.progress import Progress, gather
-from kronviz.settings import narrowed, setting
-from kronviz.strings import whole_number
+from kronviz.settings import check, narrowed, setting
 from kronviz.typos.words import Word, find_words
 
 MAX_TRIES = 10
@@ -105,8 +104,8 @@ class SensitivitySettings:
     seed: int = setting(0, "Seed of the misspellings")
 
 
-def run(
-    predictor: Predictor, asked: SensitivitySettings, progress: Progress | None = None
+def sensitivity(
+    predictor: Predictor, settings: SensitivitySettings, progress: Progress | None = None
 ) -> Sensitivity:
     """Misspell every word of a text in turn.
 
@@ -116,20 +115,7 @@ def run(
     Raises:
         InputError: the text is empty or too long, or a setting is invalid.
     """
-    return sensitivity_of(predictor, sensitivity_jobs(predictor, asked), progress)
-
-
-def sensitivity(
-    predictor: Predictor,
-    text: str,
-    *,
-    kinds: Sequence[str] = SensitivitySettings.kinds,
-    tries: int = SensitivitySettings.tries,
-    seed: int = SensitivitySettings.seed,
-    progress: Progress | None = None,
-) -> Sensitivity:
-    """Call `run` with settings by name, see `SensitivitySettings`."""
-    return run(predictor, SensitivitySettings(text, tuple(kinds), tries, seed), progress)
+    return sensitivity_of(predictor, sensitivity_jobs(predictor, settings), progress)
 
 
 def sensitivity_of(
@@ -144,17 +130,19 @@ def sensitivity_of(
     )
 
 
-def sensitivity_jobs(predictor: Predictor, asked: SensitivitySettings) -> Jobs:
-    """Return what `run` will read; errors as for `run`."""
-    text = clean_text(asked.text)
+def sensitivity_jobs(predictor: Predictor, settings: SensitivitySettings) -> Jobs:
+    """Return what `sensitivity` will read, with its errors."""
+    check(settings)
+    text = settings.text
     predictor.encode(text, "text")
-    tries = whole_number(asked.tries, "tries", 1, MAX_TRIES)
     words = find_words(text)
     if len(words) > MAX_WORDS:
         raise InputError(
             f"The text has {len(words):,} words; “where it hurts” takes {MAX_WORDS}. Shorten it."
         )
-    variants = [word_variants(word.text, asked.kinds, tries, asked.seed) for word in words]
+    variants = [
+        word_variants(word.text, settings.kinds, settings.tries, settings.seed) for word in words
+    ]
     # The clean text against itself gives the first choices, even where no word can be misspelled.
     pairs = [Pair("", "", text, text)]
     for number, (word, own) in enumerate(zip(words, variants, strict=True)):
@@ -162,7 +150,7 @@ def sensitivity_jobs(predictor: Predictor, asked: SensitivitySettings) -> Jobs:
             typo = text[: word.start] + variant + text[word.end :]
             if len(predictor.tokenizer.encode(typo)) <= predictor.n_ctx:
                 pairs.append(Pair(str(number), "", text, typo))
-    return Jobs(text, tuple(words), tuple(variants), tuple(pairs), asked.kinds, asked.seed)
+    return Jobs(text, tuple(words), tuple(variants), tuple(pairs), settings.kinds, settings.seed)
 
 
 def summarise_sensitivity(

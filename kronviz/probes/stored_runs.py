@@ -21,18 +21,17 @@ from typing import Any, Generic, TypeVar
 
 from kronviz import cli
 from kronviz.checkpoint_files import beside, fingerprints
-from kronviz.generation import Sampler
 from kronviz.predictor import Predictor
 from kronviz.probes.commands import COMMANDS
-from kronviz.probes.echo import STRINGS, EchoReport, echo
+from kronviz.probes.echo import STRINGS, EchoReport, EchoSettings, echo
 from kronviz.probes.examples import Examples, choose
 from kronviz.probes.inside import Survey, survey
 from kronviz.probes.layers import LayerReport, layers
 from kronviz.probes.pairs import OUR_PAIRS, load_pairs
-from kronviz.probes.recovery import PASSAGES, Recovery, recovery
+from kronviz.probes.recovery import PASSAGES, Recovery, RecoverySettings, recovery
 from kronviz.probes.robustness import Robustness, robustness
 from kronviz.probes.stored import read_stored
-from kronviz.probes.sweep import Sweep, our_sentences, sweep
+from kronviz.probes.sweep import Sweep, SweepSettings, sweep
 from kronviz.results import to_json
 
 SEED = 1
@@ -105,15 +104,15 @@ def _layers(predictor: Predictor, seed: int) -> tuple[LayerReport, None]:
 
 
 def _sweep(predictor: Predictor, seed: int) -> tuple[Sweep, None]:
-    return sweep(predictor, our_sentences(SENTENCES), seed=seed), None
+    return sweep(predictor, SweepSettings(count=SENTENCES, seed=seed)), None
 
 
 def _recovery(predictor: Predictor, seed: int) -> tuple[Recovery, None]:
-    return recovery(predictor, seed=seed), None
+    return recovery(predictor, RecoverySettings(seed=seed)), None
 
 
 def _echo(predictor: Predictor, seed: int) -> tuple[EchoReport, None]:
-    report = echo(predictor, ECHOED, sampler=Sampler(seed=seed))
+    report = echo(predictor, EchoSettings(ECHOED, seed=seed))
     largest = sorted(report.runs, key=lambda run: (run.echoed, run.piece), reverse=True)
     return replace(report, runs=tuple(largest[:CONTINUATIONS])), None
 

@@ -12,7 +12,7 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kronviz.predictor import InputError, Predictor, clean_text
@@ -25,7 +25,7 @@ from kronviz.probes.robustness import (
     metric_rows,
 )
 from kronviz.progress import Progress, asking, gather
-from kronviz.settings import narrowed, refuse_idle, setting
+from kronviz.settings import check, narrowed, refuse_idle, setting
 from kronviz.strings import whole_number
 from kronviz.typos import KINDS
 
@@ -85,49 +85,21 @@ class SweepSettings:
     seed: int = narrowed(MisspellingSettings, "seed")
 
 
-def run(predictor: Predictor, asked: SweepSettings, progress: Progress | None = None) -> Sweep:
-    """Run `sweep` as the settings say."""
-    if asked.sentences:
-        refuse_idle(asked, ["count"], "our own sentences instead of yours")
-    return sweep(
-        predictor,
-        asked.sentences or our_sentences(asked.count),
-        kinds=asked.kinds,
-        strengths=asked.strengths,
-        seed=asked.seed,
-        progress=progress,
-    )
-
-
 def sweep(
     predictor: Predictor,
-    sentences: Iterable[str] | None = None,
-    *,
-    kinds: Sequence[str] = SweepSettings.kinds,
-    strengths: Sequence[int] = SweepSettings.strengths,
-    seed: int = SweepSettings.seed,
+    settings: SweepSettings = SweepSettings(),
     progress: Progress | None = None,
 ) -> Sweep:
     """Misspell sentences with every kind and strength and read them with every arm.
 
     Args:
-        sentences: clean texts; `our_sentences` if ``None``.
-        kinds: names in `typos.KINDS`.
-        strengths: misspellings in a text, each 1 to `MAX_STRENGTH`.
         progress: called after each batch; a stopped run returns what was read.
 
     Raises:
-        InputError: an argument is invalid.
+        InputError: a setting is invalid.
     """
-    jobs = sweep_jobs(
-        predictor,
-        our_sentences() if sentences is None else sentences,
-        kinds=kinds,
-        strengths=strengths,
-        seed=seed,
-        progress=progress,
-    )
-    return sweep_of(predictor, jobs, seed=seed, progress=progress)
+    jobs = sweep_jobs(predictor, settings, progress)
+    return sweep_of(predictor, jobs, seed=settings.seed, progress=progress)
 
 
 def sweep_of(
@@ -158,13 +130,7 @@ def our_sentences(count: int = SweepSettings.count) -> tuple[str, ...]:
 
 
 def sweep_jobs(
-    predictor: Predictor,
-    sentences: Iterable[str],
-    *,
-    kinds: Sequence[str],
-    strengths: Sequence[int],
-    seed: int,
-    progress: Progress | None = None,
+    predictor: Predictor, settings: SweepSettings, progress: Progress | None = None
 ) -> PairSet:
     """Return every text of a sweep as a pair: category is the kind, the id ends in the strength.
 
@@ -172,17 +138,20 @@ def sweep_jobs(
         progress: as for `kronviz.progress.asking`.
 
     Raises:
-        InputError: an argument is invalid.
+        InputError: a setting is invalid.
     """
+    check(settings)
+    if settings.sentences:
+        refuse_idle(settings, ["count"], "our own sentences instead of yours")
+    sentences = settings.sentences or our_sentences(settings.count)
     lines = [line for given in sentences if (line := clean_text(given).strip())]
     if not lines:
         raise InputError("There are no sentences; type at least one.")
     if len(lines) > MAX_SENTENCES:
         raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
-    strengths = [whole_number(s, "each of the strengths", 1, MAX_STRENGTH) for s in strengths]
-    if not strengths:
+    if not settings.strengths:
         raise InputError(f"No strength is chosen; give whole numbers from 1 to {MAX_STRENGTH}.")
-    if not kinds:
+    if not settings.kinds:
         raise InputError(f"No kind of misspelling is chosen; choose from {', '.join(KINDS)}.")
     whole = fitted(
         predictor,
@@ -190,16 +159,14 @@ def sweep_jobs(
     )
     variants: list[Pair] = []
     for clean in asking(whole.pairs, progress, 1):
-        variants += _variants(clean, kinds, strengths, seed)
+        variants += _variants(clean, settings)
     return replace(fitted(predictor, PairSet(tuple(variants)), progress), problems=whole.problems)
 
 
-def _variants(
-    clean: Pair, kinds: Sequence[str], strengths: Sequence[int], seed: int
-) -> Iterator[Pair]:
-    for kind in dict.fromkeys(kinds):
-        for strength in dict.fromkeys(strengths):
-            draw = seed + int(clean.id) - 1
+def _variants(clean: Pair, settings: SweepSettings) -> Iterator[Pair]:
+    for kind in dict.fromkeys(settings.kinds):
+        for strength in dict.fromkeys(settings.strengths):
+            draw = settings.seed + int(clean.id) - 1
             made = misspelled(clean.clean, (kind,), edits=strength, seed=draw)
             if len(made.edits) == strength:
                 at = f"{clean.id}/{strength}"

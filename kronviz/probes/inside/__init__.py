@@ -7,16 +7,16 @@ Notable:
 - `survey` takes many pairs: it measures where, on average, the damage is undone.
 
 >>> from kronviz.predictor import Predictor
->>> report = inside(
-...     Predictor.load("tiny"), "The capital of France is", "The captial of France is",
-...     parts=("residual",),
+>>> settings = InsideSettings(
+...     "The capital of France is", "The captial of France is", parts=("residual",)
 ... )
+>>> report = inside(Predictor.load("tiny"), settings)
 >>> [round(outcome.kl_undone, 1) for outcome in report.arms[0].map("residual").outcomes[0]][0]
 0.0
 """
 
 from kronviz.probes.inside.patching import THINGS
-from kronviz.probes.inside.probe import PARTS, Followed, InsideSettings, inside, run
+from kronviz.probes.inside.probe import PARTS, Followed, InsideSettings, inside
 from kronviz.probes.inside.report import ArmInside, Inside, PatchMap
 from kronviz.probes.inside.survey import Survey, SurveySettings, survey
 
@@ -31,6 +31,5 @@ __all__ = [
     "Survey",
     "SurveySettings",
     "inside",
-    "run",
     "survey",
 ]

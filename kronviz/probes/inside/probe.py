@@ -18,8 +18,7 @@ from kronviz.probes.inside.report import BYTES, ArmInside, Inside, PatchMap
 from kronviz.probes.inside.runs import Run, trace
 from kronviz.probes.inside.words import AlignedWord, align_words
 from kronviz.progress import Progress, Stopped, goes_on, tell
-from kronviz.settings import setting
-from kronviz.strings import one_of
+from kronviz.settings import check, setting
 
 MAX_TOKENS = 64
 _LOOK_S = 0.3
@@ -48,42 +47,23 @@ class InsideSettings:
     )
 
 
-def run(predictor: Predictor, asked: InsideSettings, progress: Progress | None = None) -> Inside:
-    """Run `inside` as the settings say."""
-    return inside(
-        predictor,
-        asked.clean,
-        asked.typo,
-        answer=asked.right,
-        parts=asked.parts,
-        progress=progress,
-    )
-
-
 def inside(
-    predictor: Predictor,
-    clean: str,
-    typo: str,
-    *,
-    answer: str = "",
-    parts: Sequence[str] = PARTS,
-    progress: Progress | None = None,
+    predictor: Predictor, settings: InsideSettings, progress: Progress | None = None
 ) -> Inside:
     """Follow a clean and a misspelled text through every arm.
 
+    Alignment, lens and attention are always included.
+
     Args:
-        clean, typo: the text as it should be spelled, and misspelled; at most `MAX_TOKENS` tokens.
-        answer: the right next word; the logit lens follows its first token.
-        parts: names of `PARTS`; alignment, lens and attention are always included.
         progress: called during and after each part; a stopped run returns what is known.
 
     Raises:
         InputError: a text is empty or too long, both are the same, or one is not a misspelling of
             the other.
     """
-    for part in parts:
-        one_of(part, "part", PARTS)
-    followed = Followed(predictor, clean, typo, answer)
+    check(settings)
+    parts = settings.parts
+    followed = Followed(predictor, settings.clean, settings.typo, settings.right)
     for count in range(min(1, len(parts)), len(parts) + 1):
         report = followed.report(parts[:count], progress)
         if not goes_on(progress, count, len(parts)):
@@ -95,7 +75,11 @@ class Followed:
     """Two texts followed through every arm; each part is computed once, when first needed.
 
     Args:
-        clean, typo, answer: as for `inside`, with its errors.
+        clean, typo: the text as it should be spelled, and misspelled; at most `MAX_TOKENS` tokens.
+        answer: the right next word; the logit lens follows its first token.
+
+    Raises:
+        InputError: as for `inside`.
     """
 
     def __init__(self, predictor: Predictor, clean: str, typo: str, answer: str = ""):

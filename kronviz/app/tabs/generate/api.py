@@ -83,7 +83,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         published(GenerationSettings, generate, "generate", GENERATE, None, order),
         published(
             echo.EchoSettings,
-            lambda models, asked: echo.run(models, asked, still_there()),
+            lambda models, asked: echo.echo(models, asked, still_there()),
             "echo",
             ECHO,
         ),

@@ -51,7 +51,7 @@ from kronviz.probes.echo import (
     EchoRun,
     EchoSettings,
     echo_of,
-    planned,
+    echo_plan,
 )
 from kronviz.probes.stored_runs import ECHO
 from kronviz.probes.tables import echo_rows
@@ -103,7 +103,7 @@ def build(context: Context, pair: gr.Radio) -> None:
     def steps(models: str | None, strings: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
         *values, visitor = rest
         predictor = context.predictor(models)
-        plan = planned(predictor, fields.read([(strings or "").replace(",", "\n"), *values]))
+        plan = echo_plan(predictor, fields.read([(strings or "").replace(",", "\n"), *values]))
         stages = runs.stages(
             visitor,
             (predictor.pair, plan),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kronviz.app.components import PAIR, QUEUE, Answer, add_endpoint, of_pair, still_there
 from kronviz.app.context import Context
 from kronviz.predictor import Predictor
-from kronviz.probes.inside import InsideSettings, Survey, SurveySettings, run, survey
+from kronviz.probes.inside import InsideSettings, Survey, SurveySettings, inside, survey
 from kronviz.probes.pairs import load_pairs
 from kronviz.probes.stored_runs import INSIDE as STORED
 from kronviz.probes.stored_runs import stored_run
@@ -47,7 +47,9 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             return report
         return survey(models, load_pairs(), seed=asked.seed, progress=still_there())
 
-    followed = of_pair(context.predictor, lambda models, asked: run(models, asked, still_there()))
+    followed = of_pair(
+        context.predictor, lambda models, asked: inside(models, asked, still_there())
+    )
     surveyed = of_pair(context.predictor, inside_pairs, QUEUE)
     return (
         endpoint(InsideSettings, followed, "inside", INSIDE, PAIR),

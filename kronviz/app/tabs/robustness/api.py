@@ -104,13 +104,13 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                 idle = "passages", "kinds", "repeats", "later", "seed"
                 refuse_idle(asked, idle, "passages instead of clean and typo")
                 return recovery.recovery_strip(models(pair), *one)
-            return recovery.run(models(pair), asked, still_there())
+            return recovery.recovery(models(pair), asked, still_there())
 
         return answer(ask, QUEUE)
 
-    def plain(probe: Any, queue: str | None = None) -> Callable[..., Answer]:
+    def plain(probe: Callable[..., Any], queue: str | None = None) -> Callable[..., Answer]:
         return of_pair(
-            context.predictor, lambda models, asked: probe.run(models, asked, still_there()), queue
+            context.predictor, lambda models, asked: probe(models, asked, still_there()), queue
         )
 
     def continuation_(settings: Ask, pair: str = "") -> Answer:
@@ -165,7 +165,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         ),
         endpoint(
             sweep.SweepSettings,
-            plain(sweep, QUEUE),
+            plain(sweep.sweep, QUEUE),
             "sweep",
             "Misspell sentences in every kind and strength and measure both models on each.",
             PAIR,
@@ -184,7 +184,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
         ),
         endpoint(
             sensitivity.SensitivitySettings,
-            plain(sensitivity),
+            plain(sensitivity.sensitivity),
             "sensitivity",
             "Misspell every word of a text in turn and measure how far each prediction moves.",
             PAIR,

@@ -102,18 +102,11 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     def steps(metric: str, models: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
         *values, visitor = rest
         predictor, asked = context.predictor(models), fields.read(values)
-        number = asked.seed
-        jobs = sweep.sweep_jobs(
-            predictor,
-            sweep.our_sentences(asked.count),
-            kinds=asked.kinds,
-            strengths=asked.strengths,
-            seed=number,
-        )
+        jobs = sweep.sweep_jobs(predictor, asked)
         stages = runs.stages(
             visitor,
-            ("sweep", predictor.pair, jobs, number),
-            lambda tell: sweep.sweep_of(predictor, jobs, seed=number, progress=tell),
+            ("sweep", predictor.pair, jobs, asked.seed),
+            lambda tell: sweep.sweep_of(predictor, jobs, seed=asked.seed, progress=tell),
             len(jobs.pairs),
             partial=False,
         )
@@ -167,7 +160,7 @@ def recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         stages = runs.stages(
             visitor,
             ("recovery", predictor.pair, asked),
-            lambda tell: recovery.run(predictor, asked, tell),
+            lambda tell: recovery.recovery(predictor, asked, tell),
             len(recovery.our_passages()),
             partial=False,
         )

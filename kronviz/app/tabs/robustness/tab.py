@@ -313,7 +313,9 @@ def _words(context: Context, text: str, word: float | None, models: str | None) 
         predictor = context.predictor(models)
         until = time.monotonic() + TYPING_S
         report = sensitivity.sensitivity(
-            predictor, clean_text(text or ""), progress=lambda *_: time.monotonic() < until
+            predictor,
+            sensitivity.SensitivitySettings(text or ""),
+            lambda _: time.monotonic() < until,
         )
         chosen = max(1, min(int(word or 1), len(report.words)))
         strip = Markup("")
