@@ -22,9 +22,9 @@ from kronviz.probes.pairs import Pair, PairSet, load_pairs, parse_pairs
 from kronviz.probes.robustness import (
     FEWEST,
     METRICS,
+    MisspellingSettings,
     Robustness,
     metric_rows,
-    misspelled_pairs,
     robustness,
 )
 from kronviz.probes.sweep import Sweep, SweepSettings, our_sentences, sweep
@@ -287,16 +287,16 @@ def test_batches_cost_no_more_than_they_may(
 
 
 def test_sentences_are_misspelled_with_kinds_as_categories() -> None:
-    made = misspelled_pairs([*TEXTS, "", "42"], kinds=("swap",), edits=1, seed=4)
+    made = MisspellingSettings((*TEXTS, "", "42"), ("swap",), seed=4).pairs()
     assert [pair.clean for pair in made.pairs] == list(TEXTS)
     assert {pair.category for pair in made.pairs} == {"swap"}
     assert made.problems == ("Sentence 4 could not be misspelled that way.",)
-    assert made == misspelled_pairs([*TEXTS, "", "42"], kinds=("swap",), edits=1, seed=4)
+    assert made == MisspellingSettings((*TEXTS, "", "42"), ("swap",), seed=4).pairs()
     for arguments in ({"kinds": ("nothing",)}, {"kinds": ()}, {"kinds": ("swap",), "edits": -1}):
         with pytest.raises(InputError):
-            misspelled_pairs(TEXTS, **arguments)
+            MisspellingSettings(TEXTS, **arguments).pairs()
     with pytest.raises(InputError, match="give at most 500"):
-        misspelled_pairs(["a word"] * 501, kinds=("swap",))
+        MisspellingSettings(("a word",) * 501).pairs()
 
 
 def test_a_sweep_has_a_point_for_each_kind_and_strength(small_predictor: Predictor) -> None:
@@ -321,7 +321,9 @@ def test_a_sweep_has_a_point_for_each_kind_and_strength(small_predictor: Predict
 
 def test_a_point_of_a_sweep_is_the_robustness_of_its_texts(small_predictor: Predictor) -> None:
     found = sweep(small_predictor, SweepSettings(TEXTS, kinds=("drop",), strengths=(1,), seed=2))
-    same = robustness(small_predictor, misspelled_pairs(TEXTS, kinds=("drop",), seed=2), seed=2)
+    same = robustness(
+        small_predictor, MisspellingSettings(TEXTS, ("drop",), seed=2).pairs(), seed=2
+    )
     for one, other in zip(found.points[0].metrics, same.metrics, strict=True):
         assert one.arms[0].value.mean == pytest.approx(other.arms[0].value.mean, abs=1e-6)
 
@@ -404,20 +406,23 @@ def test_outcomes_come_in_the_order_of_the_pairs(small_predictor: Predictor) -> 
 
 
 def test_sentences_are_misspelled_in_the_manner_asked_for() -> None:
-    lines = ["quiet zebra waits", "yellow azaleas quickly wither"]
+    lines = ("quiet zebra waits", "yellow azaleas quickly wither")
+    manner = MisspellingSettings(lines, ("neighbour",), seed=3, share=1.0)
     for keyboard in ("qwerty", "qwertz", "azerty"):
-        made = misspelled_pairs(lines, kinds=["neighbour"], seed=3, share=1.0, keyboard=keyboard)
+        made = replace(manner, keyboard=keyboard).pairs()
         for pair in made.pairs:
             assert len(pair.edits) == len(pair.clean.split())
             words = zip(pair.clean.split(), pair.typo.split(), strict=True)
             assert all(a[0] == b[0] and a != b for a, b in words)
-    free = misspelled_pairs(["qa qa qa qa"] * 20, kinds=["swap"], share=1.0, protect_first=False)
+    free = MisspellingSettings(
+        ("qa qa qa qa",) * 20, ("swap",), share=1.0, protect_first=False
+    ).pairs()
     assert {pair.typo for pair in free.pairs} == {"aq aq aq aq"}
     with pytest.raises(InputError, match="keyboard"):
-        misspelled_pairs(lines, kinds=["neighbour"], keyboard="dvorak")
+        replace(manner, keyboard="dvorak").pairs()
 
 
 def test_a_sentence_too_long_is_not_misspelled_at_all() -> None:
-    made = misspelled_pairs(["short one", "x" * 2001], kinds=("swap",), edits=1, seed=1)
+    made = MisspellingSettings(("short one", "x" * 2001), ("swap",), seed=1).pairs()
     assert [pair.clean for pair in made.pairs] == ["short one"]
     assert made.problems == ("Sentence 2 has 2,001 characters; the limit is 2,000.",)

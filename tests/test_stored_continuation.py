@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from kronviz.app.tabs.robustness import api, tab
 from kronviz.checkpoint_files import CheckpointError
 from kronviz.predictor import Predictor
 from kronviz.probes import stored_continuation as module
-from kronviz.probes.continuation import MEAN, SETS, continuation
+from kronviz.probes.continuation import MEAN, SETS, ContinuationSettings, continuation
 from kronviz.results import to_dict
 
+SETTINGS = ContinuationSettings(count=8, context=16, tokens=6)
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -28,9 +30,7 @@ def folder(pair_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(pair_folder, folder)
     predictor = Predictor.load(folder, device="cpu")
     runs: dict[str, Any] = {
-        name: continuation(predictor, README, count=8, context=16, length=6, conditions=SETS[name])[
-            0
-        ]
+        name: continuation(predictor, README, replace(SETTINGS, conditions=name))[0]
         for name in ("misspelled", "perturbed")
     }
     module.store_continuation(folder, "A text of 1,234 words.", **runs)

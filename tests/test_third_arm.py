@@ -30,7 +30,7 @@ from kronviz.maps.spaces import ask, space_of
 from kronviz.maps.store import map_file, read_map
 from kronviz.paths import CHECKPOINTS
 from kronviz.probes import stored_runs as module
-from kronviz.probes.continuation import SETS, continuation
+from kronviz.probes.continuation import ContinuationSettings, continuation
 from kronviz.probes.intervals import Interval
 from kronviz.probes.pairs import PairSet, load_pairs
 from kronviz.probes.stored_continuation import StoredContinuation, store_continuation
@@ -187,9 +187,10 @@ def _losses(stored: StoredContinuation, lead: float) -> StoredContinuation:
 def test_the_first_screen_says_so_if_it_wins_and_leads_there(context: Context, lead: float) -> None:
     root = context.root
     run = continuation(
-        context.predictor(NAME), Path(__file__).parent.parent / "README.md", count=4, context=16,
-        length=4, conditions=SETS["misspelled"],
-    )[0]  # fmt: skip
+        context.predictor(NAME),
+        Path(__file__).parent.parent / "README.md",
+        ContinuationSettings(count=4, context=16, tokens=4),
+    )[0]
     folder = context.folder(NAME)
     stored = _losses(store_continuation(folder, "A text.", run), lead)
     beside(folder, "continuation.json").write_text(to_json(stored), encoding="utf-8")

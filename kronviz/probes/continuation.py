@@ -60,7 +60,7 @@ from kronviz.probes.intervals import (
 from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.progress import Progress, goes_on
 from kronviz.settings import add_arguments as add_settings
-from kronviz.settings import from_options, setting
+from kronviz.settings import check, from_options, setting
 from kronviz.typos import DEFAULT_KINDS, KINDS
 
 SETS: dict[str, tuple[Condition, ...]] = {
@@ -170,35 +170,20 @@ class ContinuationSettings:
     kinds: tuple[str, ...] = setting(DEFAULT_KINDS, "Kinds of misspellings", choices=KINDS)
     seed: int = setting(0, "Seed of the passages, the misspellings and the bootstrap")
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Return the settings as arguments of `continuation_of`."""
-        return {
-            "count": self.count,
-            "context": self.context,
-            "length": self.tokens,
-            "conditions": SETS[self.conditions],
-            "kinds": self.kinds,
-            "seed": self.seed,
-        }
 
-
-def continuation(predictor: Predictor, text: Path, **options: Any) -> tuple[Continuation, Losses]:
-    """Read passages of a file with every arm; arguments and errors as for `continuation_of`."""
-    return continuation_of(predictor, list(documents(text)), text.name, **options)
+def continuation(
+    predictor: Predictor, text: Path, *arguments: Any, **options: Any
+) -> tuple[Continuation, Losses]:
+    """Read passages of a file with every arm; other arguments and errors as for `continuation_of`."""
+    return continuation_of(predictor, list(documents(text)), text.name, *arguments, **options)
 
 
 def continuation_of(
     predictor: Predictor,
     documents: Sequence[str],
     name: str,
+    settings: ContinuationSettings = ContinuationSettings(),
     *,
-    count: int = ContinuationSettings.count,
-    context: int = ContinuationSettings.context,
-    length: int = ContinuationSettings.tokens,
-    conditions: Sequence[Condition] = SETS[ContinuationSettings.conditions],
-    kinds: Sequence[str] = ContinuationSettings.kinds,
-    seed: int = ContinuationSettings.seed,
     half: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Continuation, Losses]:
@@ -206,26 +191,27 @@ def continuation_of(
 
     Args:
         name: the text's name, for the result.
+        half: half of the documents, see `kronviz.passages.HALVES`; ``None`` for all.
         progress: called after each block of passages; a stopped run returns what was read.
-        count and the others: as for `kronviz.passages.passages`.
 
     Returns:
         The figures, and the losses from which they were computed.
 
     Raises:
-        InputError: the text or an argument is invalid.
+        InputError: the text or a setting is invalid.
     """
     started = time.perf_counter()
+    check(settings)
     try:
         made = passages(
             documents,
             predictor.tokenizer.name,
-            count=count,
-            context=context,
-            continuation=length,
-            conditions=conditions,
-            kinds=kinds,
-            seed=seed,
+            count=settings.count,
+            context=settings.context,
+            continuation=settings.tokens,
+            conditions=SETS[settings.conditions],
+            kinds=settings.kinds,
+            seed=settings.seed,
             half=half,
             progress=progress,
         )
@@ -233,8 +219,10 @@ def continuation_of(
     except PassageError as error:
         raise InputError(str(error)) from None
     problems = list(predictor.problems)
-    if len(made) < count:
-        problems.append(f"The text has only {len(made):,} of the {count:,} passages asked for.")
+    if len(made) < settings.count:
+        problems.append(
+            f"The text has only {len(made):,} of the {settings.count:,} passages asked for."
+        )
     result = report(predictor, made, by_arm, name, documents, seconds=time.perf_counter() - started)
     return replace(result, problems=tuple(problems)), by_arm
 
@@ -370,7 +358,7 @@ def run(
     """Run the probe of a command line, and write each passage's losses if it asks for them."""
     asked = from_options(ContinuationSettings, options)
     result, by_arm = continuation(
-        predictor, options.text, half=options.half, progress=progress, **asked.arguments
+        predictor, options.text, asked, half=options.half, progress=progress
     )
     if options.losses:
         arrays = {f"{arm}/{at}": nats for arm, by in by_arm.items() for at, nats in by.items()}

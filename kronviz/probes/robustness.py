@@ -11,13 +11,13 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kronviz.checkpoint_files import PAIR
-from kronviz.predictor import MAX_CHARS, InputError, Predictor, clean_text
+from kronviz.predictor import MAX_CHARS, InputError, Predictor
 from kronviz.probes.answers import Answers, answers
 from kronviz.probes.intervals import (
     RESAMPLES,
@@ -32,7 +32,7 @@ from kronviz.probes.intervals import (
 from kronviz.probes.outcomes import ArmOutcome, PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, misspelled
 from kronviz.progress import Progress, asking, gather
-from kronviz.settings import refuse_idle, setting
+from kronviz.settings import check, refuse_idle, setting
 from kronviz.typos import DEFAULT_KINDS, KEYBOARDS, KINDS
 
 TIE = 1e-6
@@ -204,17 +204,37 @@ class MisspellingSettings:
         return others()
 
     def pairs(self, progress: Progress | None = None) -> PairSet:
-        """Return the sentences and their misspelled forms as pairs; argument as for `pairs_or`."""
-        return misspelled_pairs(
-            self.sentences,
-            kinds=self.kinds,
-            edits=self.edits,
-            seed=self.seed,
-            share=self.share or None,
-            protect_first=self.protect_first,
-            keyboard=self.keyboard,
-            progress=progress,
-        )
+        """Return the sentences and their misspelled forms as pairs; argument as for `pairs_or`.
+
+        A pair's category is the kind of its misspelling.
+        """
+        check(self)
+        pairs, problems = [], []
+        lines = [line for given in self.sentences if (line := given.strip())]
+        if len(lines) > MAX_SENTENCES:
+            raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
+        for number, clean in enumerate(asking(lines, progress, 8), 1):
+            if len(clean) > MAX_CHARS:
+                problems.append(
+                    f"Sentence {number} has {len(clean):,} characters; the limit is {MAX_CHARS:,}."
+                )
+                continue
+            made = misspelled(
+                clean,
+                self.kinds,
+                edits=self.edits,
+                # Each sentence has its own seed, or the same place would be misspelled in all.
+                seed=self.seed + number - 1,
+                share=self.share or None,
+                protect_first=self.protect_first,
+                keyboard=self.keyboard,
+            )
+            if not made.edits:
+                problems.append(f"Sentence {number} could not be misspelled that way.")
+                continue
+            names = " + ".join(dict.fromkeys(KINDS[edit.kind].label for edit in made.edits))
+            pairs.append(Pair(str(number), names, clean, made.text, None, made.edits))
+        return PairSet(tuple(pairs), tuple(problems))
 
 
 def robustness(
@@ -227,7 +247,7 @@ def robustness(
     """Read every pair with every arm and summarise.
 
     Args:
-        pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `misspelled_pairs`.
+        pairs: from `pairs.load_pairs`, `pairs.parse_pairs` or `MisspellingSettings.pairs`.
         seed: of the bootstrap; the same pairs and seed give the same figures.
         progress: called after each batch; a stopped run returns what was read.
     """
@@ -238,57 +258,6 @@ def robustness(
         lambda read, seconds: summarise(predictor, fitting, read, seed=seed, seconds=seconds),
         progress,
     )
-
-
-def misspelled_pairs(
-    sentences: Iterable[str],
-    *,
-    kinds: Sequence[str],
-    edits: int = MisspellingSettings.edits,
-    seed: int = MisspellingSettings.seed,
-    share: float | None = None,
-    protect_first: bool = MisspellingSettings.protect_first,
-    keyboard: str = MisspellingSettings.keyboard,
-    progress: Progress | None = None,
-) -> PairSet:
-    """Misspell clean sentences and return the pairs; a pair's category is the kind of misspelling.
-
-    Args:
-        edits: misspellings in each sentence.
-        share: share of the words to misspell, 0 to 1; ``edits`` is then per word.
-        protect_first: the first letter of every word stays.
-        keyboard: ``qwerty``, ``qwertz`` or ``azerty``, for hits on a neighbouring key.
-        progress: as for `kronviz.progress.asking`.
-
-    Raises:
-        InputError: an argument is invalid, or there are too many sentences.
-    """
-    pairs, problems = [], []
-    lines = [line for given in sentences if (line := clean_text(given).strip())]
-    if len(lines) > MAX_SENTENCES:
-        raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
-    for number, clean in enumerate(asking(lines, progress, 8), 1):
-        if len(clean) > MAX_CHARS:
-            problems.append(
-                f"Sentence {number} has {len(clean):,} characters; the limit is {MAX_CHARS:,}."
-            )
-            continue
-        made = misspelled(
-            clean,
-            kinds,
-            edits=edits,
-            # Each sentence has its own seed, or the same place would be misspelled in all of them.
-            seed=seed + number - 1,
-            share=share,
-            protect_first=protect_first,
-            keyboard=keyboard,
-        )
-        if not made.edits:
-            problems.append(f"Sentence {number} could not be misspelled that way.")
-            continue
-        names = " + ".join(dict.fromkeys(KINDS[edit.kind].label for edit in made.edits))
-        pairs.append(Pair(str(number), names, clean, made.text, None, made.edits))
-    return PairSet(tuple(pairs), tuple(problems))
 
 
 def summarise(

@@ -24,7 +24,6 @@ import torch
 from kronviz.checkpoint_files import CheckpointError, beside, fingerprints
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.continuation import (
-    SETS,
     Continuation,
     ContinuationSettings,
     continuation,
@@ -113,7 +112,9 @@ def main() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
             runs = {
                 name: continuation(
-                    predictor, options.text, count=count, conditions=SETS[name], seed=options.seed
+                    predictor,
+                    options.text,
+                    ContinuationSettings(count=count, conditions=name, seed=options.seed),
                 )[0]
                 for name, count in counts.items()
             }

@@ -129,7 +129,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
             if sum(map(len, given.documents)) > MAX_DOCUMENTS:
                 raise InputError(f"The documents are longer than {MAX_DOCUMENTS:,} characters.")
             return continuation_of(
-                predictor, given.documents, "documents", progress=still_there(), **given.arguments
+                predictor, given.documents, "documents", given, progress=still_there()
             )[0]
 
         return answer(ask, QUEUE)
