@@ -174,7 +174,7 @@ class ContinuationSettings:
 def continuation(
     predictor: Predictor, text: Path, *arguments: Any, **options: Any
 ) -> tuple[Continuation, Losses]:
-    """Read passages of a file with every arm; other arguments and errors as for `continuation_of`."""
+    """Read passages of a file with every arm; the rest as for `continuation_of`."""
     return continuation_of(predictor, list(documents(text)), text.name, *arguments, **options)
 
 
