@@ -86,8 +86,8 @@ def test_what_cannot_be_run_is_refused_at_once(small_predictor: Predictor) -> No
     for arguments, said in (
         ({"strings": ()}, "0 strings"),
         ({"strings": ["the"]}, "single token"),
-        ({"strings": "kubernetes"}, "list of texts"),
-        ({"strings": [1]}, "list of texts"),
+        ({"strings": "kubernetes"}, "must be a list"),
+        ({"strings": [1]}, "text in quotes"),
         ({"strings": ["x" * 65]}, "65 bytes"),
         ({"strings": ["kubernetes", "antidisestablishmentarian"]}, "reads 16. Shorten"),
         ({"strings": [f"zz{i}q" for i in range(51)]}, "51 strings"),
