@@ -114,7 +114,8 @@ def address(
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser(address: str) -> Iterator[Any]:
+    """A browser, closed before the app, which would wait five seconds for its connections."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -151,7 +151,7 @@ def remember(
     depending: Mapping[str, Depending] | None = None,
     by_hand: Mapping[str, str] | None = None,
     short: bool = False,
-) -> None:
+) -> Any:
     """Keep the controls of a tab in the page's address. Call inside a `gr.Blocks`.
 
     Args:
@@ -163,6 +163,9 @@ def remember(
         by_hand: values, by name, with which a link restores the controls but starts no run.
         depending: rules, by name, of the controls whose limits depend on other controls.
         short: whether the names are written without that of the tab.
+
+    Returns:
+        The event that follows a link to this view, once its controls are set.
     """
     own, before = depending or {}, "" if short else f"{tab}."
     rules = {f"{before}{name}": own.get(name) or rule_of(made) for name, made in parts.items()}
@@ -189,7 +192,7 @@ def remember(
     links.followed.append(query)
     read = f"() => window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? ''"
     gr.on(None, None, None, query, js=read, **quiet)  # Without a trigger: when the page opens.
-    query.change(
+    return query.change(
         lambda text: restored(str(text or ""), tab, rules), query, controls, queue=False, **quiet
     ).then(
         None,

@@ -13,7 +13,6 @@ Notable:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,17 +22,18 @@ from kronviz.app.components import (
     Depending,
     Line,
     Markup,
+    Rule,
     alert,
     amount,
     answers,
     clean_text,
     control,
-    declare,
     element,
     head,
     html_part,
     join,
     refused,
+    remember,
     textbox,
     visible,
 )
@@ -215,12 +215,23 @@ def build(context: Context) -> None:
         "text": text, "with": second, "positions": pos_dim, "edit": kind, "at": place,
         "vocabulary": vocabulary,
     }  # fmt: skip
-    at = Depending(lambda values: amount(1, _last_place(values, own, sizes)))
-    declare(context.links, "bytes", {**named, "at": at})
-    ids = {name: control.elem_id.removeprefix("kv-byte-") for name, control in named.items()}
-    follow = f"() => {{ window.kronvizBytes?.follow({json.dumps(ids)}); }}"
-    gr.on(None, None, js=follow, api_visibility="private")
+    at = Depending(lambda values: _place_rule(_last_place(values, own, sizes)))
+    followed = remember(context.links, "bytes", named, {}, depending={"at": at}, short=True)
+    # The controls' own listeners hear only what a visitor changes.
+    drawn_anew = followed.then(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
+    drawn_anew.then(near_of, where, near, **numbered)
     add_endpoints(context)
+
+
+def _place_rule(last: int) -> Rule:
+    """Return the rule of the edit's place, which raises the slider's maximum as well."""
+    read = amount(1, last)
+
+    def place(text: str) -> tuple[Any, str]:
+        value, problem = read(text)
+        return (value if problem else gr.update(value=value, maximum=max(last, 2))), problem
+
+    return place
 
 
 def _last_place(values: Mapping[str, str], own: int, sizes: Sequence[int]) -> int:
