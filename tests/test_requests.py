@@ -170,6 +170,8 @@ def test_an_agent_can_call_every_tool(
 ) -> None:
     few = PairSet(load_pairs().pairs[:3])
     monkeypatch.setattr("kronviz.app.tabs.inside.api.load_pairs", lambda: few)
+    # UMAP, which would compile for ten seconds, has tests of its own.
+    monkeypatch.setattr("kronviz.maps.fresh.layout", lambda vectors, **settings: main_axes(vectors))
 
     async def ask() -> None:
         async with (

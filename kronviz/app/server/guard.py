@@ -54,7 +54,7 @@ INLINE = frozenset({"table_of_bytes"})
 """Endpoints whose values may contain whole files."""
 OF_FILES = frozenset({"table_of_files"})
 """Endpoints whose values name files that were uploaded before."""
-_IDENTIFIER = re.compile(r"[\w-]{1,64}")
+_IDENTIFIER = re.compile(r"[\w-]{1,64}", re.ASCII)
 _RANGE = re.compile(rb"bytes=(\d{0,15})-(\d{0,15})")
 _API = "/gradio_api"
 _CLOSED = re.compile(
@@ -505,7 +505,8 @@ def _check_head(scope: Scope, path: str) -> None:
     if len(scope["path"]) > MAX_PATH or len(query) > MAX_QUERY:
         raise Refused(414, "The address is too long; leave its end out.")
     if path.startswith(f"{_API}/upload"):
-        identifier = parse_qs(query.decode("latin-1")).get("upload_id", ["x"])[0]
+        unnamed = "" if path.endswith("_progress") else "x"
+        identifier = parse_qs(query.decode("latin-1")).get("upload_id", [unnamed])[0]
         if not _IDENTIFIER.fullmatch(identifier):
             raise Refused(422, "upload_id is a text of up to 64 letters and digits.")
     asked = [value for name, value in scope["headers"] if name == b"range"]
