@@ -32,6 +32,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from kronviz.app.server import bodies, connections, guard, listening, uploads
+from kronviz.maps.umap_layout import main_axes
 from kronviz.probes.pairs import PairSet, load_pairs
 
 FEW: dict[str, Any] = {
