@@ -42,6 +42,7 @@ class Arm:
     Attributes:
         name: its name in commands, checkpoints, links and endpoints.
         about: one phrase that says how it makes a token's vector.
+        sum: the same in a few words, beside a picture of the vector.
         make: makes the embedding.
         shapes: the shapes of its tensors, see `kronviz.arms.shapes`.
         light, dark: its colour in the light and the dark theme, ``#rrggbb``.
@@ -51,6 +52,7 @@ class Arm:
 
     name: str
     about: str
+    sum: str
     make: Make
     shapes: Shapes
     light: str
@@ -85,38 +87,39 @@ ARMS = {
     arm.name: arm
     for arm in (
         Arm("bpe", "looks each token up in a learned table",
-            *_of("table", table), "#0072B2", "#56B4E9", tied=True),
+            "one table row a token", *_of("table", table), "#0072B2", "#56B4E9", tied=True),
         Arm("bpe-untied", "the same table, with a head of its own",
-            *_of("table", table), "#3F6D8C", "#9CC7E0"),
+            "one table row a token", *_of("table", table), "#3F6D8C", "#9CC7E0"),
         Arm("kron", "computes each token from its bytes",
-            *_of("kronecker", projection), "#B84A08", "#F0A35E"),
+            "sum of the lit cells’ rows", *_of("kronecker", projection), "#B84A08", "#F0A35E"),
         Arm("kron-whitened", "kron, trained through a whitening of its code",
+            "sum of the lit cells’ rows",
             *_of("whitened", projection), "#8A5A00", "#E8C36A", counted=True),
         Arm("kron-mlp", "kron with a projection of two layers",
-            *_of("mlp", two_layers), "#8C3B4A", "#E59AA6"),
+            "two layers over the lit cells", *_of("mlp", two_layers), "#8C3B4A", "#E59AA6"),
         Arm("ngram-2k", "adds up 2,048 rows shared by byte n-grams",
-            *_rows("ngram", rows=2048), "#3B7549", "#93D0A0"),
+            "sum of its n-grams’ rows", *_rows("ngram", rows=2048), "#3B7549", "#93D0A0"),
         Arm("ngram-4k", "adds up 4,096 rows shared by byte n-grams",
-            *_rows("ngram", rows=4096), "#1F7465", "#79CDBB"),
+            "sum of its n-grams’ rows", *_rows("ngram", rows=4096), "#1F7465", "#79CDBB"),
         Arm("ngram", "adds up 8,192 rows shared by byte n-grams",
-            *_rows("ngram", rows=8192), "#00705A", "#5CCBB0"),
+            "sum of its n-grams’ rows", *_rows("ngram", rows=8192), "#00705A", "#5CCBB0"),
         Arm("ngram-16k", "adds up 16,384 rows shared by byte n-grams",
-            *_rows("ngram", rows=16384), "#005E63", "#4FC3C9"),
+            "sum of its n-grams’ rows", *_rows("ngram", rows=16384), "#005E63", "#4FC3C9"),
         Arm("ngram-word", "adds up rows of byte n-grams, and a row of its own for a frequent token",
-            *_rows("ngram", rows=8192, own=4096), "#8A3C7D", "#E29AD6"),
+            "n-grams and a row", *_rows("ngram", rows=8192, own=4096), "#8A3C7D", "#E29AD6"),
         Arm("ngram-context", "adds up 12,288 rows shared by byte n-grams of the word so far",
-            *_rows("context", rows=12288), "#A3195B", "#FF8FC2"),
+            "word’s n-grams", *_rows("context", rows=12288), "#A3195B", "#FF8FC2"),
         Arm("ngram-words",
             "adds up 8,192 rows of the word so far, and one of 4,096 for the last two words",
-            *_rows("context", rows=8192, n_pairs=4096), "#7A2048", "#F2A7C3"),
+            "word’s n-grams", *_rows("context", rows=8192, n_pairs=4096), "#7A2048", "#F2A7C3"),
         Arm("pairs", "adds up 4,096 rows shared by adjacent bytes",
-            *_rows("pairs", rows=4096), "#5B6B2A", "#BBCC33"),
+            "sum of its byte pairs’ rows", *_rows("pairs", rows=4096), "#5B6B2A", "#BBCC33"),
         Arm("spelling-bee", "averages a learned table and rotated byte vectors",
-            *_of("spelling_bee", rotated), "#6B5B95", "#BBA8E8"),
+            "its table row and its bytes", *_of("spelling_bee", rotated), "#6B5B95", "#BBA8E8"),
         Arm("hybrid", "adds up rows of byte n-grams and a row for every token",
-            *_rows("ngram", rows=8192, own=EVERY), "#4A4F8C", "#A9B0EE"),
+            "n-grams and a row", *_rows("ngram", rows=8192, own=EVERY), "#4A4F8C", "#A9B0EE"),
         Arm("ngram-shuffled", "ngram, with every token spelled as another",
-            *_rows("shuffled", rows=8192), "#6F6A60", "#B5B0A5"),
+            "another token’s n-grams", *_rows("shuffled", rows=8192), "#6F6A60", "#B5B0A5"),
     )
 }  # fmt: skip
 """The arms by name, in the order in which they are shown."""

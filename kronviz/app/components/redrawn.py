@@ -41,13 +41,15 @@ class Redrawn:
 
     def begin(self, pair: gr.Radio) -> None:
         """Dim all parts when other models are chosen. Call before all views, to be the first."""
-        self._chosen = hidden_text()
-        take = "(models) => { window.kronviz?.stale(); return models; }"
-        pair.change(None, pair, self._chosen, js=take, **QUIET)
+        self._chosen, self._drawn = hidden_text(), hidden_text()
+        # Gradio may tell of the same choice twice.
+        take = "(models, last) => { if (models !== last) window.kronviz?.stale(); return models; }"
+        pair.change(None, [pair, self._chosen], self._chosen, js=take, **QUIET)
 
     def connect(self) -> None:
         """Redraw all parts when other models are chosen. Call after all views."""
         self._chosen.render()
+        self._drawn.render()
 
         def redraw(models: str, *values: Any) -> list[Any]:
             given = iter(values)
@@ -55,14 +57,18 @@ class Redrawn:
             for draw, inputs, outputs in self._parts:
                 new = draw(models, *islice(given, len(inputs)))
                 drawn += [new] if len(outputs) == 1 else new
-            return drawn
+            return [*drawn, models]
 
         every = [one for _, inputs, _ in self._parts for one in inputs]
         shown = [part for _, _, outputs in self._parts for part in outputs]
         # A separate event does not wait for the views' own requests.
-        drawn = self._chosen.change(redraw, [self._chosen, *every], shown, queue=False, **QUIET)
-        then = f"() => {{ window.kronviz?.fresh('.{STORED}'); }}"
-        drawn.then(None, None, None, js=then, **QUIET)
+        drawn = self._chosen.change(
+            redraw, [self._chosen, *every], [*shown, self._drawn], queue=False, **QUIET
+        )
+        # If others have been chosen meanwhile, another answer is on its way.
+        now = f"window.kronviz?.fresh('.{STORED}')"
+        then = f"(chosen, drawn) => {{ if (chosen === drawn) {now}; }}"
+        drawn.then(None, [self._chosen, self._drawn], None, js=then, **QUIET)
 
 
 def answers(parts: Iterable[Any], drawn: Any = None) -> None:

@@ -154,7 +154,9 @@ def _bars(method: Method, values: Sequence[float], middle: float) -> Markup:
 
 
 def _sign(byte: int) -> str:
-    return glyphs(bytes([byte]))[0].text
+    """Return a byte's character; a dot for part of one or none, whose two digits stand below."""
+    sign = glyphs(bytes([byte]))[0].text
+    return sign if len(sign) == 1 else "·"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:

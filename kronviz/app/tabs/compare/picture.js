@@ -82,7 +82,6 @@
     return made;
   };
   const arm = (name) => { const made = tag("b", "kv-arm-name", name); made.dataset.arm = name; return made; };
-  const WAYS = { bpe: "one table row a token", kron: "sum of the lit cells’ rows" };
   let chosen = null;
   let drawnFor = "";
   const draw = () => {
@@ -110,10 +109,11 @@
       title.append("Cosine of the first tokens: ");
       cosines.forEach(([name, value], at) => title.append(at ? ", " : "", arm(name), " ", number(value)));
     }
+    const sums = JSON.parse(place.dataset.sums);
     const names = tag("div", "kv-now-names");
     names.append(tag("span", "", "bytes"), tag("span", "", "cells"));
     for (const name of Object.keys(vectors)) {
-      const line = tag("span", "kv-now-arm", arm(name), tag("span", "kv-now-way", ` ${WAYS[name] ?? ""}`));
+      const line = tag("span", "kv-now-arm", arm(name), tag("span", "kv-now-way", ` ${sums[name] ?? ""}`));
       names.append(line);
     }
     const sides = place.querySelector(".kv-now-sides");

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from kronviz.app.components import Markup, element
+from kronviz.arms import ARMS
 from kronviz.probes.input_words import InputWords
 
 
@@ -20,6 +21,7 @@ def picture() -> Markup:
         aria_label="How both models read the word at the cursor",
         class_="kv-now",
         data_title="the word at the cursor",
+        data_sums=json.dumps({arm.name: arm.sum for arm in ARMS.values()}),
     )
 
 
