@@ -167,6 +167,18 @@ def test_a_link_brings_the_view_back_and_typing_keeps_it_current(visit: Visit) -
     assert (query["positions"], query["edit"]) == (["8"], ["swap"])
 
 
+def test_a_link_sets_the_controls_without_a_text_and_a_place_beyond_the_first_words_end(
+    visit: Visit,
+) -> None:
+    page = visit("?tab=bytes&positions=8&edit=delete&at=3&vocabulary=cl100k_base")
+    page.wait_for_function("document.querySelectorAll('#kv-byte-sheet .kv-position').length === 8")
+    page.wait_for_selector(".kv-column-here[data-kind=delete][data-place='3']")
+    page.wait_for_selector("#kv-byte-near :text('in cl100k')")
+    longer = visit("?tab=bytes&text=abcdefghijk&edit=delete&at=10")
+    longer.wait_for_selector(".kv-column-here[data-kind=delete][data-place='10']")
+    assert page.errors == longer.errors == []
+
+
 def test_the_keyboard_moves_through_cells_and_hears_what_they_are(stay: Visit) -> None:
     page = open_bytes(stay)
     page.fill(TEXT, "run")
