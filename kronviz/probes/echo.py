@@ -31,7 +31,7 @@ from kronviz.generation import (
     continue_text,
     slot_bytes,
 )
-from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.predictor import InputError, Predictor
 from kronviz.probes.intervals import wilson
 from kronviz.progress import Progress, Step, gather, goes_on
 from kronviz.settings import check, setting
@@ -336,9 +336,7 @@ def _rate(arm: str, reading: str, runs: Sequence[EchoRun]) -> EchoRate:
 
 
 def _checked(texts: Sequence[str], what: str, most: int, size: int) -> list[str]:
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"The {what}s must be a list of texts.")
-    unique = list(dict.fromkeys(clean for text in texts if (clean := clean_text(text).strip())))
+    unique = list(dict.fromkeys(stripped for text in texts if (stripped := text.strip())))
     if not 0 < len(unique) <= most:
         raise InputError(f"There are {len(unique)} {what}s; give 1 to {most}.")
     for text in unique:

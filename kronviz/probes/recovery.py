@@ -28,7 +28,7 @@ from kronviz.probes.alignment import Place, aligned, changed_bytes
 from kronviz.probes.intervals import Interval, bootstrap_intervals
 from kronviz.probes.outcomes import BATCH_FLOP
 from kronviz.probes.pairs import misspelled
-from kronviz.probes.robustness import MAX_SENTENCES, MisspellingSettings
+from kronviz.probes.robustness import MisspellingSettings, not_too_many
 from kronviz.progress import Progress, gather
 from kronviz.settings import check, narrowed, setting
 
@@ -175,13 +175,11 @@ def fitting_passages(
     predictor: Predictor, passages: Iterable[str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return the passages that fit the models, and a sentence for each that does not."""
-    lines = [stripped for passage in passages if (stripped := passage.strip())]
+    lines = not_too_many(passages, "passages")
     if not lines:
         raise InputError("There are no passages; type at least one.")
-    if len(lines) > MAX_SENTENCES:
-        raise InputError(f"There are {len(lines):,} passages; give at most {MAX_SENTENCES:,}.")
     fitting, problems = [], []
-    for number, line in enumerate(map(clean_text, lines), 1):
+    for number, line in enumerate(lines, 1):
         try:
             predictor.encode(line, f"passage {number}")
         except InputError as error:

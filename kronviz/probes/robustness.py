@@ -11,7 +11,7 @@ Notable:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -210,9 +210,7 @@ class MisspellingSettings:
         """
         check(self)
         pairs, problems = [], []
-        lines = [line for given in self.sentences if (line := given.strip())]
-        if len(lines) > MAX_SENTENCES:
-            raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
+        lines = not_too_many(self.sentences, "sentences")
         for number, clean in enumerate(asking(lines, progress, 8), 1):
             if len(clean) > MAX_CHARS:
                 problems.append(
@@ -235,6 +233,21 @@ class MisspellingSettings:
             names = " + ".join(dict.fromkeys(KINDS[edit.kind].label for edit in made.edits))
             pairs.append(Pair(str(number), names, clean, made.text, None, made.edits))
         return PairSet(tuple(pairs), tuple(problems))
+
+
+def not_too_many(texts: Iterable[str], what: str) -> list[str]:
+    """Return texts without the space around them and without empty ones.
+
+    Args:
+        what: what they are, in the plural.
+
+    Raises:
+        InputError: there are more than `MAX_SENTENCES`.
+    """
+    given = [stripped for text in texts if (stripped := text.strip())]
+    if len(given) > MAX_SENTENCES:
+        raise InputError(f"There are {len(given):,} {what}; give at most {MAX_SENTENCES:,}.")
+    return given
 
 
 def robustness(

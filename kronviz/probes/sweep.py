@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kronviz.predictor import InputError, Predictor, clean_text
+from kronviz.predictor import InputError, Predictor
 from kronviz.probes.outcomes import PairOutcome, fitted, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs, misspelled
 from kronviz.probes.robustness import (
-    MAX_SENTENCES,
     MetricRow,
     MisspellingSettings,
     metric_rows,
+    not_too_many,
 )
 from kronviz.progress import Progress, asking, gather
 from kronviz.settings import check, narrowed, refuse_idle, setting
@@ -143,12 +143,9 @@ def sweep_jobs(
     check(settings)
     if settings.sentences:
         refuse_idle(settings, ["count"], "our own sentences instead of yours")
-    sentences = settings.sentences or our_sentences(settings.count)
-    lines = [line for given in sentences if (line := clean_text(given).strip())]
+    lines = not_too_many(settings.sentences or our_sentences(settings.count), "sentences")
     if not lines:
         raise InputError("There are no sentences; type at least one.")
-    if len(lines) > MAX_SENTENCES:
-        raise InputError(f"There are {len(lines):,} sentences; give at most {MAX_SENTENCES:,}.")
     if not settings.strengths:
         raise InputError(f"No strength is chosen; give whole numbers from 1 to {MAX_STRENGTH}.")
     if not settings.kinds:

@@ -26,6 +26,10 @@ def open_bytes(visit: Visit, query: str = NONSENSE, **settings: Any) -> Any:
     page = visit(f"?tab=bytes{query}", **settings)
     page.wait_for_selector("#kv-byte-sheet .kv-lit, #kv-byte-sheet .kv-refused", state="visible")
     page.wait_for_selector("#kv-byte-near .kv-near")
+    if query == NONSENSE and not page.evaluate("window.__followed"):
+        # Else the link's own text could replace what a test types.
+        page.wait_for_function(f"document.querySelector('{TEXT}').value === 'run'")
+        page.evaluate("window.__followed = true")
     return page
 
 
