@@ -26,10 +26,6 @@ def open_bytes(visit: Visit, query: str = NONSENSE, **settings: Any) -> Any:
     page = visit(f"?tab=bytes{query}", **settings)
     page.wait_for_selector("#kv-byte-sheet .kv-lit, #kv-byte-sheet .kv-refused", state="visible")
     page.wait_for_selector("#kv-byte-near .kv-near")
-    if query == NONSENSE and not page.evaluate("window.__followed"):
-        # Else the link's own text could replace what a test types.
-        page.wait_for_function(f"document.querySelector('{TEXT}').value === 'run'")
-        page.evaluate("window.__followed = true")
     return page
 
 
@@ -104,6 +100,22 @@ def test_typing_asks_once_and_then_rests(stay: Visit) -> None:
     assert 2 <= after - before <= 2 * len(" and more")
     page.wait_for_timeout(500)
     assert asked() == after
+
+
+def test_what_is_typed_before_a_link_was_followed_stays(visit: Visit) -> None:
+    late = """const now = window.fetch;
+        window.fetch = async (...asked) => {
+            if (String(asked[0]).includes("/run/")) await new Promise((go) => setTimeout(go, 1000));
+            return now(...asked);
+        };"""
+    page = visit("?tab=bytes&text=link&with=other&positions=8", script=late)
+    page.fill(TEXT, "mine")
+    assert page.input_value(SECOND) != "other", "the link was followed before something was typed"
+    page.wait_for_function(f"document.querySelector('{SECOND}').value === 'other'")
+    wait_for(page, "mine")
+    assert page.input_value(TEXT) == "mine"
+    page.wait_for_function("new URLSearchParams(location.search).get('text') === 'mine'")
+    page.get_by_role("radio", name="8", exact=True).and_(page.locator(":checked")).wait_for()
 
 
 def test_opening_the_tab_asks_for_nothing(visit: Visit) -> None:

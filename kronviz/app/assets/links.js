@@ -5,12 +5,13 @@
   const query = new URLSearchParams(location.search);
   const buttons = {};
   let ready = {};
+  const written = (value) => (Array.isArray(value) ? value.join(",") : String(value ?? ""));
   const shown = (tab) => document.getElementById(`kv-tab-${tab}-button`)?.getAttribute("aria-selected") === "true";
   const write = (tab, names, defaults, values) => {
     if (!ready[tab] || !shown(tab)) return;
     const changes = {};
     names.forEach((name, index) => {
-      const text = Array.isArray(values[index]) ? values[index].join(",") : String(values[index] ?? "");
+      const text = written(values[index]);
       changes[name] = text === defaults[index] ? "" : text;
     });
     window.kronviz.writeLink(changes);
@@ -22,6 +23,12 @@
     if (query.get("tab") === tab) return location.search;
     settle(tab);
     return "";
+  };
+  // What a visitor changed before the link's values arrived stays as it is.
+  const follow = (defaults, answer, ...values) => {
+    const given = JSON.parse(answer);
+    const made = values.map((value, index) => (written(value) === defaults[index] ? given[index] ?? value : value));
+    return made.length === 1 ? made[0] : made;
   };
   // The link has been followed.
   const start = (tab, runs, left) => {
@@ -41,5 +48,5 @@
     if (pressed && event.isTrusted) window.kronviz.writeLink({ [`${pressed.tab}.run`]: pressed.name });
   });
 
-  window.kronvizLinks = { write, read, start };
+  window.kronvizLinks = { write, read, follow, start };
 }

@@ -50,13 +50,14 @@ class Links(dict[str, dict[str, Rule | Depending]]):
     """The entries that a link may have, by view; those under "" belong to every view.
 
     Attributes:
-        followed: a hidden field for each view with such entries, which gets the query of a link to
-            it. The page draws them outside the views, because Gradio watches only what is drawn.
+        fields: two hidden fields for each view with such entries: the query of a link to it, and
+            its values for the controls. The page draws them outside the views, because Gradio
+            watches only what is drawn.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.followed: list[gr.Textbox] = []
+        self.fields: list[gr.Textbox] = []
 
 
 def choice(values: Iterable[object]) -> Rule:
@@ -188,18 +189,23 @@ def remember(
             **quiet,
         )
     # The field changes, and the server is asked, only if the link is for this view.
-    query = hidden_text()
-    links.followed.append(query)
+    query, values = hidden_text(), hidden_text()
+    links.fields += [query, values]
     read = f"() => window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? ''"
     gr.on(None, None, None, query, js=read, **quiet)  # Without a trigger: when the page opens.
-    return query.change(
-        lambda text: restored(str(text or ""), tab, rules), query, controls, queue=False, **quiet
-    ).then(
-        None,
-        None,
-        None,
-        js=f"() => {{ window.kronvizLinks?.start({begun}); }}",
-        api_visibility="private",
+    follow = f"(...values) => window.kronvizLinks.follow({json.dumps(defaults)}, ...values)"
+
+    def answer(text: str) -> list[Any]:
+        made = restored(str(text or ""), tab, rules)
+        # Values are set by the page, limits from here, because Gradio checks what it has set.
+        updates = [dict(one) if isinstance(one, dict) else gr.skip() for one in made]
+        values = [update.pop("value", one) for one, update in zip(made, updates, strict=True)]
+        return [json.dumps(values), *updates]
+
+    return (
+        query.change(answer, query, [values, *controls], queue=False, **quiet)
+        .then(None, [values, *controls], controls, js=follow, **quiet)
+        .then(None, None, None, js=f"() => {{ window.kronvizLinks?.start({begun}); }}", **quiet)
     )
 
 
@@ -208,17 +214,18 @@ def hidden_text() -> gr.Textbox:
     return gr.Textbox(elem_classes="kv-gone", show_label=False, container=False, render=False)
 
 
-def restored(query: str, tab: str, rules: Mapping[str, Rule | Depending]) -> Any:
-    """Return each control's value from a link, or no changes if the link is for another tab."""
+def restored(query: str, tab: str, rules: Mapping[str, Rule | Depending]) -> list[Any]:
+    """Return each control's value from a link, ``None`` where it has none for this tab.
+
+    In place of a value there may be an update that also changes a limit of the control.
+    """
     values = _first_values(query)
     if values.get("tab") != tab:
-        made = [gr.skip()] * len(rules)
-    else:
-        made = [
-            _read(rule, name, values)[0] if name in values else gr.skip()
-            for name, rule in rules.items()
-        ]
-    return made[0] if len(made) == 1 else made
+        return [None] * len(rules)
+    made = [
+        _read(rule, name, values)[0] if name in values else None for name, rule in rules.items()
+    ]
+    return [None if value == gr.skip() else value for value in made]
 
 
 def tell_ignored(
@@ -232,7 +239,7 @@ def tell_ignored(
         moved: views by the names that older links use.
     """
     query = hidden_text()
-    for field in [query, *links.followed]:
+    for field in [query, *links.fields]:
         field.render()
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(None, None, None, query, js="() => location.search", **quiet)
