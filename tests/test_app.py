@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import re
@@ -254,6 +255,20 @@ def test_one_call_draws_all_stored_figures_of_other_models(app: gr.Blocks) -> No
     pair = next(one for one in app.blocks.values() if one.elem_id == "kv-pair")
     first = next(one for one in app.fns.values() if (pair._id, "change") in one.targets)
     assert first.outputs == [chosen], "the page dims what is old before it asks for anything"
+
+
+def test_what_a_view_draws_for_other_models_says_for_which_it_was_drawn(app: gr.Blocks) -> None:
+    pair = next(one for one in app.blocks.values() if one.elem_id == "kv-pair")
+    ends = [one for one in app.fns.values() if "fresh(\"#" in str(one.js)]
+    assert len(ends) == 3, "Robustness, the byte view and the maps draw their answers themselves"
+    for end in ends:
+        models, of = end.inputs
+        listener = app.fns[end.trigger_after]
+        assert (models, of) == (pair, listener.outputs[-1])
+        values = ["toy" if one is pair else one.value for one in listener.inputs]
+        drawn = asyncio.run(listener.fn(*values))
+        assert len(drawn) == len(listener.outputs)
+        assert drawn[-1] == "toy"
 
 
 def test_garbage_collections_leave_out_what_was_loaded_at_the_start(

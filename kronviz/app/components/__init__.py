@@ -31,6 +31,7 @@ from kronviz.app.components.links import (
     any_text,
     choice,
     declare,
+    hidden_text,
     matching,
     remember,
     tell_ignored,
@@ -74,7 +75,7 @@ from kronviz.app.components.pieces import (
     token_list,
     told,
 )
-from kronviz.app.components.redrawn import Redrawn, answers
+from kronviz.app.components.redrawn import Redrawn, answers, naming_models
 from kronviz.app.components.results import (
     METRIC_NAMES,
     direction,
@@ -150,6 +151,7 @@ __all__ = [
     "folded",
     "glyphs",
     "head",
+    "hidden_text",
     "html_part",
     "in_queue",
     "info",
@@ -165,6 +167,7 @@ __all__ = [
     "measuring",
     "millions",
     "more",
+    "naming_models",
     "next_number",
     "number",
     "of_pair",

@@ -7,7 +7,7 @@ under the name of the new models.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -65,27 +65,45 @@ class Redrawn:
         drawn = self._chosen.change(
             redraw, [self._chosen, *every], [*shown, self._drawn], queue=False, **QUIET
         )
-        # If others have been chosen meanwhile, another answer is on its way.
-        now = f"window.kronviz?.fresh('.{STORED}')"
-        then = f"(chosen, drawn) => {{ if (chosen === drawn) {now}; }}"
-        drawn.then(None, [self._chosen, self._drawn], None, js=then, **QUIET)
+        _brighten(drawn, self._chosen, self._drawn, f".{STORED}")
 
 
-def answers(parts: Iterable[Any], drawn: Any = None) -> None:
+def answers(parts: Sequence[Any], pair: Any = None, drawn: Any = None, of: Any = None) -> None:
     """Dim parts that a view draws itself until it has done so for the chosen models.
 
     Args:
-        parts: components with an ``elem_id``.
-        drawn: what Gradio returned for the listener that draws them; without it, the page notices
-            that the number of the question in a part (``data-seq``) has changed.
+        parts: components with an ``elem_id``. Without the other arguments, the page notices that
+            the number of the question in a part (``data-seq``) has changed.
+        pair: the choice of models.
+        drawn: what Gradio returned for the listener that draws the parts (`naming_models`).
+        of: a `hidden_text`, the last output of that listener.
     """
-    parts = list(parts)
     _name(parts, ANSWER)
     if drawn is not None:
-        names = json.dumps(", ".join(f"#{part.elem_id}" for part in parts))
-        drawn.then(None, None, None, js=f"() => {{ window.kronviz?.fresh({names}); }}", **QUIET)
+        _brighten(drawn, pair, of, ", ".join(f"#{part.elem_id}" for part in parts))
 
 
-def _name(parts: Iterable[Any], name: str) -> None:
+def naming_models(draw: Callable[..., Any], place: int = -1) -> Callable[..., tuple[Any, ...]]:
+    """Return a function that returns, after the values of ``draw``, the models it drew them for.
+
+    Args:
+        place: which argument of ``draw`` that is.
+    """
+
+    def drawn(*state: Any) -> tuple[Any, ...]:
+        made = draw(*state)
+        return *(made if isinstance(made, tuple) else (made,)), state[place]
+
+    return drawn
+
+
+def _brighten(drawn: Any, chosen: Any, of: gr.Textbox, parts: str) -> None:
+    """End the dimming of parts; if others have been chosen meanwhile, leave it to their answer."""
+    now = f"window.kronviz?.fresh({json.dumps(parts)})"
+    then = f"(chosen, of) => {{ if ((chosen ?? '') === (of ?? '')) {now}; }}"
+    drawn.then(None, [chosen, of], None, js=then, **QUIET)
+
+
+def _name(parts: Sequence[Any], name: str) -> None:
     for part in parts:
         part.elem_classes = [*(part.elem_classes or []), name]

@@ -30,8 +30,10 @@ from kronviz.app.components import (
     control,
     element,
     head,
+    hidden_text,
     html_part,
     join,
+    naming_models,
     refused,
     remember,
     textbox,
@@ -199,7 +201,11 @@ def build(context: Context) -> None:
     gr.on([kind.input, place.input], walk_of, walking, walk, **numbered)
     vocabulary.input(near_of, where, near, **numbered)
     switched = pair.change(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
-    answers([drawn, both, near], switched.then(near_of, where, near, **numbered))
+    of = hidden_text()
+    of.render()
+    named_near = line(naming_models(searched, where.index(pair)))
+    switched = switched.then(named_near, where, [near, of], **numbered)
+    answers([drawn, both, near], pair, switched, of)
     counted = [listed, rule, pos_dim]
     quiet["show_progress"] = "minimal"
     gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)

@@ -34,9 +34,11 @@ from kronviz.app.components import (
     declare,
     element,
     failure,
+    hidden_text,
     html_part,
     lane,
     matching,
+    naming_models,
     textbox,
     watched,
 )
@@ -217,9 +219,11 @@ def build(context: Context) -> None:
     gr.on(changes, all_of, every, [near, placed, figures], **moved)
     if context.selector is not None:
         other = context.selector.change(switched, pair, choices, **direct)
-        answers(
-            [near, placed, figures], other.then(all_of, every, [near, placed, figures], **direct)
-        )
+        of = hidden_text()
+        of.render()
+        named_all = line(naming_models(followed))
+        other = other.then(named_all, every, [near, placed, figures, of], **direct)
+        answers([near, placed, figures], pair, other, of)
     gr.on([add.click, base.submit], _varied, [words, base, rules], [words, said], **direct)
     anew.click(arranged, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
     saved = table.click(line(_distances(context)), [words, *where], [csv, said], **direct)

@@ -31,7 +31,9 @@ from kronviz.app.components import (
     clean_text,
     connect,
     head,
+    hidden_text,
     html_part,
+    naming_models,
     readable_run,
     refused,
     remember,
@@ -276,16 +278,18 @@ def _sentence_section(
             shown = stage.result or sensitivity.summarise_sensitivity(predictor, jobs, [])
             yield stage, lab_words.words_view(shown, max(1, int(word or 1)) - 1)
 
+    of = hidden_text()
+    of.render()
     drawn = gr.on(
         [text.change, word.input, pair.change],
-        Line("sentence", 1)(answer),
+        Line("sentence", 1)(naming_models(answer)),
         [text, word, pair],
-        [words, strip, word, rest],
+        [words, strip, word, rest, of],
         trigger_mode="always_last",
         queue=False,
         **QUIET,
     )
-    answers([words, strip], drawn)
+    answers([words, strip], pair, drawn, of)
     connect(runs, press, steps, [text, word, pair], [words])
     return {"text": text, "word": word}
 
