@@ -46,7 +46,8 @@
       const group = part("g", { transform: `translate(${left} 0)` });
       block.bytes.forEach((byte, position) => {
         const text = sign(byte);
-        group.append(part("text", { x: position * COLUMN + COLUMN / 2, y: 13, class: text.length > 1 ? "kv-now-hex" : "kv-now-letter" }, text));
+        const [name, size] = text.length > 1 ? ["kv-now-hex", Math.min(9, COLUMN * 0.75)] : ["kv-now-letter", Math.min(14, COLUMN * 1.5)];
+        group.append(part("text", { x: position * COLUMN + COLUMN / 2, y: 13, class: name, style: `font-size: ${size}px` }, text));
       });
       for (const [index] of rows.entries()) {
         group.append(part("line", { x1: 0, x2: block.bytes.length * COLUMN, y1: letters + index * ROW + ROW / 2, y2: letters + index * ROW + ROW / 2, class: "kv-now-rule" }));
