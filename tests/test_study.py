@@ -110,6 +110,22 @@ def test_a_tie_is_not_called_a_win(folder: Path) -> None:
     assert "no arm wins outright" in verdict(study)
 
 
+def test_a_verdict_says_where_a_lead_is_clear_and_where_not(folder: Path) -> None:
+    for seed in (1, 2, 3):
+        table = np.load(folder / "toy" / f"bpe-untied-muon-0.002-600-s{seed}.npy")
+        passages = np.random.default_rng(seed).normal(size=table.shape[1])
+        better = table.astype(float) - [[0.0], [0.5], [0.5]]
+        better[0] += passages - passages.mean() - 0.001
+        write(folder, "ngram", seed, 5.1 + seed / 100, better)
+    (study,) = studies(folder)
+    said = verdict(study)
+    ahead, _, level = said.partition("but not ")
+    assert "after 15% misspelled words" in ahead
+    assert "after clean contexts" in level
+    assert "after 15% misspelled words" not in level
+    assert said.endswith(": no arm wins outright.")
+
+
 def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> None:
     for steps, gap in ((200, -0.2), (1800, -0.01)):
         for seed in (1, 2, 3):

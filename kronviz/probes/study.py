@@ -44,6 +44,15 @@ PERTURBED = MEAN
 """The mean loss over the five perturbations, passage by passage."""
 SHOWN = (CLEAN, *MISSPELLED, PERTURBED)
 """Conditions shown in tables, in this order."""
+VALIDATION = "validation"
+_AFTER = {
+    VALIDATION: "in validation loss",
+    CLEAN: "after clean contexts",
+    MISSPELLED[0]: "after 15% misspelled words",
+    MISSPELLED[1]: "after 15% of people’s misspellings",
+    PERTURBED: "after the five perturbations",
+}
+"""Where an arm can lead, in a sentence."""
 COSTS = "costs.json"
 SEEDS = 3
 """Runs of an arm that a verdict needs."""
@@ -316,15 +325,31 @@ def _won(study: Study) -> str:
     if seeds < SEEDS:
         ran = f"It or the table was run and measured with {seeds} of {SEEDS} seeds"
         return f"{said} {ran}: not settled."
-    clear = all(
-        d is not None and d.high < 0
-        for d in (low.difference, *(m.difference for m in low.measured))
-    )
-    if low.arm in TABLES or not clear:
-        return f"{said} Not every paired interval is clear of 0: no arm wins outright."
+    clear = {VALIDATION: _is_clear(low.difference)}
+    clear |= {m.condition: _is_clear(m.difference) for m in low.measured}
+    if not all(clear.values()):
+        told = {_AFTER[where]: won for where, won in clear.items() if where in _AFTER}
+        ahead = [where for where, won in told.items() if won]
+        level = [where for where, won in told.items() if not won]
+        if low.arm in TABLES or not ahead:
+            return f"{said} Not every paired interval is clear of 0: no arm wins outright."
+        share = f", with {low.share:.0%} of its input parameters," if low.share < 1 else ""
+        return (
+            f"{said} Over {seeds} seeds its lead over {study.table}{share} is clear of 0 "
+            f"{_and(ahead)}, but not {_and(level)}: no arm wins outright."
+        )
     said += f" Over {seeds} seeds, every paired interval against {study.table} is clear of 0."
     fewer = [arm.arm for arm in study.arms if len(arm.seeds) < SEEDS]
     return said + (f" With fewer seeds: {', '.join(fewer)}." if fewer else "")
+
+
+def _and(parts: Sequence[str]) -> str:
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _is_clear(difference: Interval | None) -> bool:
+    return difference is not None and difference.high < 0
 
 
 def _longer(study: Study) -> str:
