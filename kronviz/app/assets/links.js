@@ -7,7 +7,10 @@
   let ready = {};
   const written = (value) => (Array.isArray(value) ? value.join(",") : String(value ?? ""));
   const shown = (tab) => document.getElementById(`kv-tab-${tab}-button`)?.getAttribute("aria-selected") === "true";
+  const early = {}; // by tab, the newest change before it was ready
+  const set = {}; // by tab, the values that the link set
   const write = (tab, names, defaults, values) => {
+    if (!ready[tab]) early[tab] = [names, defaults, values];
     if (!ready[tab] || !shown(tab)) return;
     const changes = {};
     names.forEach((name, index) => {
@@ -16,8 +19,13 @@
     });
     window.kronviz.writeLink(changes);
   };
-  // The page has loaded: from now on changes are made by the visitor.
-  const settle = (tab) => setTimeout(() => { ready[tab] = true; }, 500);
+  // The page has loaded: from now on changes are made by the visitor, as are those before that are
+  // not the link's.
+  const settle = (tab) => setTimeout(() => {
+    ready[tab] = true;
+    const [names, defaults, values] = early[tab] ?? [[], [], []];
+    if (values.some((value, index) => written(value) !== (set[tab] ?? defaults)[index])) write(tab, names, defaults, values);
+  }, 500);
   const read = (tab, runs) => {
     for (const [name, id] of Object.entries(runs)) if (name) buttons[id] = { tab, name };
     if (query.get("tab") === tab) return location.search;
@@ -25,9 +33,10 @@
     return "";
   };
   // What a visitor changed before the link's values arrived stays as it is.
-  const follow = (defaults, answer, ...values) => {
+  const follow = (tab, defaults, answer, ...values) => {
     const given = JSON.parse(answer);
     const made = values.map((value, index) => (written(value) === defaults[index] ? given[index] ?? value : value));
+    set[tab] = made.map((value, index) => written(given[index] ?? value));
     return made.length === 1 ? made[0] : made;
   };
   // The link has been followed.

@@ -193,7 +193,8 @@ def remember(
     links.fields += [query, values]
     read = f"() => window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? ''"
     gr.on(None, None, None, query, js=read, **quiet)  # Without a trigger: when the page opens.
-    follow = f"(...values) => window.kronvizLinks.follow({json.dumps(defaults)}, ...values)"
+    began = f"{json.dumps(tab)}, {json.dumps(defaults)}"
+    follow = f"(...values) => window.kronvizLinks.follow({began}, ...values)"
 
     def answer(text: str) -> list[Any]:
         made = restored(str(text or ""), tab, rules)

@@ -101,8 +101,8 @@ def costs_of(study: Study, costs: CostsAbout) -> Markup:
 
 def other_runs(study: Study, shown: Study) -> Markup:
     """Return the verdict and the table of runs that read more or fewer tokens, folded."""
-    # Without a number, because saved files are named after it, and names ignore the locale.
-    title = f"All arms, {'longer' if study.tokens > shown.tokens else 'shorter'} runs"
+    # A whole number, because saved files are named after it, and names ignore the locale.
+    title = f"All arms, {study.tokens / 1e6:.0f} million tokens a run"
     return folded(
         marked(f"The same with {_tokens(study)} tokens a run"),
         element("p", _with_names(verdict(study)), class_="kv-caption"),
