@@ -26,7 +26,8 @@ def differences(study: Study) -> go.Figure:
     if not arms:
         return not_yet(plain_chart(HEIGHT), "Not measured yet.")
     title = f"loss − {study.table}’s, nats per token"
-    figure = plain_chart(110 + ROW * len(arms), x_title=title)
+    # A legend of three rows, as on a phone, needs this much above a single arm.
+    figure = plain_chart(max(200, 110 + ROW * len(arms)), x_title=title)
     order = [arm.arm for arm in reversed(arms)]
     for place, (condition, symbol) in enumerate(SYMBOLS.items()):
         rows = [(arm, arm.at(condition)) for arm in arms]
