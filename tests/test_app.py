@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import re
@@ -15,6 +14,7 @@ import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from loops import run
 from odd_inputs import ODD
 from test_html import read
 
@@ -266,7 +266,7 @@ def test_what_a_view_draws_for_other_models_says_for_which_it_was_drawn(app: gr.
         listener = app.fns[end.trigger_after]
         assert (models, of) == (pair, listener.outputs[-1])
         values = ["toy" if one is pair else one.value for one in listener.inputs]
-        drawn = asyncio.run(listener.fn(*values))
+        drawn = run(listener.fn(*values))
         assert len(drawn) == len(listener.outputs)
         assert drawn[-1] == "toy"
 

@@ -15,7 +15,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +27,7 @@ from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from jsonschema import Draft202012Validator
+from loops import run
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
@@ -210,9 +210,7 @@ def test_an_agent_can_call_every_tool(
 
             assert refused == {}
 
-    # In a thread of its own: a browser test in this process may have left an event loop here.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, ask()).result()
+    run(ask())
 
 
 NESTED = {
@@ -340,8 +338,8 @@ def test_a_connection_that_takes_no_answer_is_closed(monkeypatch: pytest.MonkeyP
         await asyncio.sleep(0.5)
         return said
 
-    assert asyncio.run(looked_at([9, 8, 7, 7], False)) == ["aborted"]
-    assert asyncio.run(looked_at([9], True)) == []
+    assert run(looked_at([9, 8, 7, 7], False)) == ["aborted"]
+    assert run(looked_at([9], True)) == []
 
 
 def test_an_upload_whose_parts_cannot_be_counted_is_refused(served: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pickle
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -20,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from gradio.utils import get_upload_folder
+from loops import run
 
 from kronviz.app.server import guard, uploads
 from kronviz.checkpoint import load_arm
@@ -235,9 +234,7 @@ def test_an_answer_of_another_process_is_said_to_be_elsewhere(served: str) -> No
 
 
 def test_random_calls_end_in_no_500_and_show_no_insides(served: str) -> None:
-    # A thread of its own: where a browser test ran before, this one has an event loop already.
-    with ThreadPoolExecutor(1) as thread:
-        kinds, faults = thread.submit(asyncio.run, fuzz(served, 60, seed=7)).result()
+    kinds, faults = run(fuzz(served, 60, seed=7))
     assert faults == []
     assert kinds["answered"] > 5
     assert sum(kinds.values()) == 60

@@ -159,7 +159,7 @@ def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> No
     assert studies(folder)[0].gaps[0].extrapolated is not None, "four budgets are enough, too"
     assert [each.tokens for each in study.others] == [1000, 333]
     assert len(study.others[0].arms) == 3
-    assert "every paired interval" in str(other_runs(study.others[0], study))
+    assert "every paired interval" in str(other_runs(study.others[0]))
 
 
 def test_longer_runs_of_fewer_seeds_do_not_replace_a_verdict_but_are_told(folder: Path) -> None:

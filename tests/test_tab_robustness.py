@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +15,7 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from loops import run
 from test_html import read
 
 from kronviz.app.components import run_controls as lab_parts
@@ -204,11 +202,6 @@ def test_a_place_in_the_queue_is_known_and_can_be_left(monkeypatch: pytest.Monke
 
     def event(session: str, function: Any) -> Any:
         return SimpleNamespace(_id=session, session_hash=session, fn=SimpleNamespace(fn=function))
-
-    def run(asked: Any) -> Any:
-        # A thread of its own: where a browser test ran before, this one has an event loop already.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(copy_context().run, asyncio.run, asked).result()
 
     sent: list[Any] = []
     waiting = [event("you", mine), event("me", print), event("me", mine)]
