@@ -44,9 +44,9 @@ PERTURBED = MEAN
 """The mean loss over the five perturbations, passage by passage."""
 SHOWN = (CLEAN, *MISSPELLED, PERTURBED)
 """Conditions shown in tables, in this order."""
-VALIDATION = "validation"
-_AFTER = {
-    VALIDATION: "in validation loss",
+_VALIDATION = "validation"
+_WHERE = {
+    _VALIDATION: "in validation loss",
     CLEAN: "after clean contexts",
     MISSPELLED[0]: "after 15% misspelled words",
     MISSPELLED[1]: "after 15% of people’s misspellings",
@@ -325,10 +325,10 @@ def _won(study: Study) -> str:
     if seeds < SEEDS:
         ran = f"It or the table was run and measured with {seeds} of {SEEDS} seeds"
         return f"{said} {ran}: not settled."
-    clear = {VALIDATION: _is_clear(low.difference)}
+    clear = {_VALIDATION: _is_clear(low.difference)}
     clear |= {m.condition: _is_clear(m.difference) for m in low.measured}
     if not all(clear.values()):
-        told = {_AFTER[where]: won for where, won in clear.items() if where in _AFTER}
+        told = {_WHERE[where]: won for where, won in clear.items() if where in _WHERE}
         ahead = [where for where, won in told.items() if won]
         level = [where for where, won in told.items() if not won]
         if low.arm in TABLES or not ahead:

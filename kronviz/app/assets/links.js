@@ -36,7 +36,7 @@
   const follow = (tab, defaults, answer, ...values) => {
     const given = JSON.parse(answer);
     const made = values.map((value, index) => (written(value) === defaults[index] ? given[index] ?? value : value));
-    set[tab] = made.map((value, index) => written(given[index] ?? value));
+    set[tab] = given.map((value, index) => (value === null ? defaults[index] : written(value)));
     return made.length === 1 ? made[0] : made;
   };
   // The link has been followed.

@@ -31,7 +31,7 @@ _TOLD, _LISTED = 3, 12
 """The most problems of a link, and choices of an entry, that one sentence lists."""
 
 Rule = Callable[[str], tuple[Any, str]]
-"""Maps an entry of a link to the value for its control, `gr.skip()` if there is none, and to what
+"""Maps an entry of a link to the value for its control, `None` if there is none, and to what
 is wrong with the entry, such as "is 'x', not one of a, b"; empty if nothing is."""
 
 
@@ -67,7 +67,7 @@ def choice(values: Iterable[object]) -> Rule:
     def read(text: str) -> tuple[Any, str]:
         if text in by_name:
             return by_name[text], ""
-        return gr.skip(), f"is {shown(text)}, not {_one_of(by_name)}"
+        return None, f"is {shown(text)}, not {_one_of(by_name)}"
 
     return read
 
@@ -96,7 +96,7 @@ def amount(low: float | None, high: float | None, *, whole: bool = True) -> Rule
         except ValueError:
             value = float("nan")
         if not least <= value <= most or (whole and value % 1):
-            return gr.skip(), f"is {shown(text)}, not {kind} from {least:,} to {most:,}"
+            return None, f"is {shown(text)}, not {kind} from {least:,} to {most:,}"
         return int(value) if whole else value, ""
 
     return read
@@ -107,7 +107,7 @@ def matching(pattern: str, what: str) -> Rule:
 
     def read(text: str) -> tuple[Any, str]:
         fits = re.fullmatch(pattern, text, re.ASCII)
-        return (text, "") if fits else (gr.skip(), f"is {shown(text)}, not {what}")
+        return (text, "") if fits else (None, f"is {shown(text)}, not {what}")
 
     return read
 
@@ -123,7 +123,7 @@ def rule_of(control: gr.components.Component) -> Rule:
         return choices([str(value) for _, value in control.choices])
     if isinstance(control, gr.Checkbox):
         named = {"true": True, "false": False}
-        return lambda text: (named.get(text, gr.skip()), choice(named)(text)[1])
+        return lambda text: (named.get(text), choice(named)(text)[1])
     if isinstance(control, gr.Radio):
         return choice(value for _, value in control.choices)
     if isinstance(control, gr.Slider | gr.Number):
@@ -193,8 +193,8 @@ def remember(
     links.fields += [query, values]
     read = f"() => window.kronvizLinks?.read({json.dumps(tab)}, {json.dumps(buttons)}) ?? ''"
     gr.on(None, None, None, query, js=read, **quiet)  # Without a trigger: when the page opens.
-    began = f"{json.dumps(tab)}, {json.dumps(defaults)}"
-    follow = f"(...values) => window.kronvizLinks.follow({began}, ...values)"
+    usual = f"{json.dumps(tab)}, {json.dumps(defaults)}"
+    follow = f"(...values) => window.kronvizLinks.follow({usual}, ...values)"
 
     def answer(text: str) -> list[Any]:
         made = restored(str(text or ""), tab, rules)
@@ -223,10 +223,9 @@ def restored(query: str, tab: str, rules: Mapping[str, Rule | Depending]) -> lis
     values = _first_values(query)
     if values.get("tab") != tab:
         return [None] * len(rules)
-    made = [
+    return [
         _read(rule, name, values)[0] if name in values else None for name, rule in rules.items()
     ]
-    return [None if value == gr.skip() else value for value in made]
 
 
 def tell_ignored(

@@ -68,7 +68,7 @@ def _study(study: Study, place: int) -> None:
         element(
             "div",
             box(view.table_of(study), label="All arms"),
-            *[view.other_runs(each, study) for each in study.others],
+            *[view.other_runs(each) for each in study.others],
             *([view.costs_of(study, study.costs)] if study.costs else []),
             reproduced(COMMAND),
             class_="kv-evidence",

@@ -99,7 +99,7 @@ def costs_of(study: Study, costs: CostsAbout) -> Markup:
     )
 
 
-def other_runs(study: Study, shown: Study) -> Markup:
+def other_runs(study: Study) -> Markup:
     """Return the verdict and the table of runs that read more or fewer tokens, folded."""
     # A whole number, because saved files are named after it, and names ignore the locale.
     title = f"All arms, {study.tokens / 1e6:.0f} million tokens a run"
