@@ -280,16 +280,15 @@ def _sentence_section(
 
     of = hidden_text()
     of.render()
-    drawn = gr.on(
-        [text.change, word.input, pair.change],
-        Line("sentence", 1)(naming_models(answer)),
-        [text, word, pair],
-        [words, strip, word, rest, of],
-        trigger_mode="always_last",
-        queue=False,
-        **QUIET,
+    listener = Line("sentence", 1)(naming_models(answer))
+    inputs, outputs = [text, word, pair], [words, strip, word, rest, of]
+    direct: dict[str, Any] = {**QUIET, "queue": False}
+    gr.on(
+        [text.change, word.input], listener, inputs, outputs, trigger_mode="always_last", **direct
     )
-    answers([words, strip], pair, drawn, of)
+    # Each choice of models is answered, in its turn, so that none of several quick ones is lost.
+    switched = pair.change(listener, inputs, outputs, trigger_mode="multiple", **direct)
+    answers([words, strip], pair, switched, of)
     connect(runs, press, steps, [text, word, pair], [words])
     return {"text": text, "word": word}
 
