@@ -68,19 +68,20 @@ class Redrawn:
         _brighten(drawn, self._chosen, self._drawn, f".{STORED}")
 
 
-def answers(parts: Sequence[Any], pair: Any = None, drawn: Any = None, of: Any = None) -> None:
+def answers(parts: Sequence[Any], pair: Any = None, of: Any = None, *drawn: Any) -> None:
     """Dim parts that a view draws itself until it has done so for the chosen models.
 
     Args:
         parts: components with an ``elem_id``. Without the other arguments, the page notices that
             the number of the question in a part (``data-seq``) has changed.
         pair: the choice of models.
-        drawn: what Gradio returned for the listener that draws the parts (`naming_models`).
-        of: a `hidden_text`, the last output of that listener.
+        of: a `hidden_text`, the last output of the listeners that draw the parts
+            (`naming_models`).
+        drawn: what Gradio returned for those listeners.
     """
     _name(parts, ANSWER)
-    if drawn is not None:
-        _brighten(drawn, pair, of, ", ".join(f"#{part.elem_id}" for part in parts))
+    for listener in drawn:
+        _brighten(listener, pair, of, ", ".join(f"#{part.elem_id}" for part in parts))
 
 
 def naming_models(draw: Callable[..., Any], place: int = -1) -> Callable[..., tuple[Any, ...]]:

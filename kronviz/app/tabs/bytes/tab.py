@@ -205,7 +205,7 @@ def build(context: Context) -> None:
     of.render()
     named_near = line(naming_models(searched, where.index(pair)))
     switched = switched.then(named_near, where, [near, of], **numbered)
-    answers([drawn, both, near], pair, switched, of)
+    answers([drawn, both, near], pair, of, switched)
     counted = [listed, rule, pos_dim]
     quiet["show_progress"] = "minimal"
     gr.on([more.expand, listed.input, rule.input], shared_of, counted, shared, **quiet)

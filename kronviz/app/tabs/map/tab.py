@@ -223,7 +223,7 @@ def build(context: Context) -> None:
         of.render()
         named_all = line(naming_models(followed))
         other = other.then(named_all, every, [near, placed, figures, of], **direct)
-        answers([near, placed, figures], pair, other, of)
+        answers([near, placed, figures], pair, of, other)
     gr.on([add.click, base.submit], _varied, [words, base, rules], [words, said], **direct)
     anew.click(arranged, [words, *where], fresh, **{**quiet, "concurrency_limit": 1})
     saved = table.click(line(_distances(context)), [words, *where], [csv, said], **direct)

@@ -283,12 +283,12 @@ def _sentence_section(
     listener = Line("sentence", 1)(naming_models(answer))
     inputs, outputs = [text, word, pair], [words, strip, word, rest, of]
     direct: dict[str, Any] = {**QUIET, "queue": False}
-    gr.on(
+    typed = gr.on(
         [text.change, word.input], listener, inputs, outputs, trigger_mode="always_last", **direct
     )
     # Each choice of models is answered, in its turn, so that none of several quick ones is lost.
     switched = pair.change(listener, inputs, outputs, trigger_mode="multiple", **direct)
-    answers([words, strip], pair, switched, of)
+    answers([words, strip], pair, of, typed, switched)
     connect(runs, press, steps, [text, word, pair], [words])
     return {"text": text, "word": word}
 
