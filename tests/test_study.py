@@ -187,7 +187,18 @@ def test_an_arm_is_shown_as_it_learned_best(folder: Path) -> None:
     assert study.arms[0].val_nats == 5.0
     assert study.arms[0].seeds == (1,)
     assert study.arms[0].tuning.input_rate == 0.1
-    assert "× the learning rate" in str(table_of(study))
+    assert "input at 0.1× the rate" in table_of(study).striptags()
+    assert "learning rate" not in (table_of(study) + finding(study)).striptags()
+    for arm, loss in (("bpe", 4.5), ("ngram", 5.3)):
+        path = folder / "toy" / f"{arm}-muon-0.004-600-s1.json"
+        path.write_text(
+            json.dumps(run | {"arm": arm, "val_loss": loss, "config": CONFIG | {"adam_lr": 0.004}})
+        )
+    (study,) = studies(folder)
+    assert (study.table, study.rate, study.rates) == ("bpe", 0.004, (0.002, 0.004))
+    assert [arm.tuning.rate for arm in study.arms] == [0.004, 0.002, 0.002]
+    assert table_of(study).striptags().count("learning rate 0.002") == 2
+    assert "each at the best of 2 learning rates" in finding(study).striptags()
 
 
 def test_the_view_and_the_figures_hold_every_arm(folder: Path) -> None:

@@ -4,10 +4,11 @@
 
 Notable:
 
-- A study is all runs of one configuration, optimizer, rate and number of steps
+- A study is all runs of one configuration, optimizer and number of steps
   (`kronviz.training.study`); `kronviz.training.measure` adds the loss on true continuations.
-- Of an arm that was trained with several scales or rates of its input, the runs with the lowest
-  mean validation loss are shown; passages are read from a text on which nothing was chosen.
+- Of an arm that was trained at several learning rates, or with several scales or rates of its
+  input, the runs with the lowest mean validation loss are shown; passages are read from a text on
+  which nothing was chosen.
 - Every arm is compared with the better of the two learned tables, run by run over the seeds and
   passage by passage over the text, so that what both share cancels out.
 - A verdict needs three seeds of the best arm and the table, and intervals that exclude 0; the
@@ -109,14 +110,22 @@ class CostsAbout:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the input embedding of a run was trained, see `kronviz.training.configs.TrainConfig`."""
+    """At what rates a run was trained, see `kronviz.training.configs.TrainConfig`.
 
+    Attributes:
+        rate: the learning rate, ``adam_lr``.
+        init_std, input_rate: scale and share of the rate of the input embedding.
+    """
+
+    rate: float
     init_std: float = 0.0
     input_rate: float = 1.0
 
-    def __str__(self) -> str:
-        parts = [f"drawn with std {self.init_std:g}"] if self.init_std else []
-        parts += [f"{self.input_rate:g}× the learning rate"] if self.input_rate != 1 else []
+    def said(self, usual: float) -> str:
+        """Describe what differs from a run at the rate ``usual``; empty if nothing does."""
+        parts = [f"learning rate {self.rate:g}"] if self.rate != usual else []
+        parts += [f"input drawn with std {self.init_std:g}"] if self.init_std else []
+        parts += [f"input at {self.input_rate:g}× the rate"] if self.input_rate != 1 else []
         return ", ".join(parts)
 
 
@@ -133,8 +142,8 @@ class ArmResult:
         share: input parameters over the learned table's.
         curve: tokens read and mean validation loss.
         measured: by condition; empty if nothing was measured.
-        cost: ``None`` if it was not measured.
         tuning: of several, the one with the lowest validation loss.
+        cost: ``None`` if it was not measured.
     """
 
     arm: str
@@ -147,8 +156,8 @@ class ArmResult:
     share: float
     curve: tuple[tuple[int, float], ...]
     measured: tuple[Measured, ...]
+    tuning: Tuning
     cost: Cost | None = None
-    tuning: Tuning = Tuning()
 
     @property
     def difference(self) -> Interval | None:
@@ -185,6 +194,8 @@ class Study:
 
     Attributes:
         name: name of the configuration.
+        rate: the learning rate of the table's best runs.
+        rates: all that were tried, with any arm.
         table: the better of the learned tables, with which the arms are compared.
         tokens: training tokens of each run.
         text, documents, passages: the text that the passages were cut from, and how many of each;
@@ -192,7 +203,7 @@ class Study:
         arms: the arms, lowest validation loss first.
         costs: how the costs were measured, if they were.
         gaps: how the arms' differences change with the training tokens; empty if all runs of this
-            configuration, optimizer and rate read equally many.
+            configuration and optimizer read equally many.
         others: the studies of the runs that read more or fewer tokens, most tokens first.
     """
 
@@ -200,6 +211,7 @@ class Study:
     vocabulary: str
     optimizer: str
     rate: float
+    rates: tuple[float, ...]
     d_model: int
     n_layer: int
     tokens: int
@@ -237,7 +249,7 @@ def studies(folder: Path = STUDIES) -> list[Study]:
         try:
             run = json.loads(path.read_text(encoding="utf-8"))
             c = run["config"]
-            key = path.parent, c["optimizer"], c["adam_lr"], c["steps"]
+            key = path.parent, c["optimizer"], c["steps"]
             groups[key].append((path, run))
         except (ValueError, KeyError, TypeError):
             raise InputError(f"The result {path.name} is damaged; restore it.") from None
@@ -253,7 +265,7 @@ def studies(folder: Path = STUDIES) -> list[Study]:
         gaps = _gaps(budgets[::-1]) if len(budgets) > 1 else ()
         others = tuple(study for study in budgets if study is not first)
         shown.append(replace(first, gaps=gaps, others=others))
-    return sorted(shown, key=lambda study: -study.tokens)
+    return sorted(shown, key=lambda study: (-study.tokens, study.optimizer != "muon"))
 
 
 def _seeds(study: Study) -> int:
@@ -378,7 +390,8 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     for path, run in runs:
         if run["arm"] in ARMS:
             config = run["config"]
-            tuning = Tuning(config.get("init_std", 0.0), config.get("input_rate", 1.0))
+            own = config.get("init_std", 0.0), config.get("input_rate", 1.0)
+            tuning = Tuning(config["adam_lr"], *own)
             tuned[run["arm"]][tuning][run["seed"]] = path, run
     best = {arm: min(tried, key=lambda t: _mean_loss(tried[t])) for arm, tried in tuned.items()}
     by_arm = {arm: tuned[arm][tuning] for arm, tuning in best.items()}
@@ -402,9 +415,8 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     costs, costs_about = _costs(folder)
     arms = tuple(
         replace(
-            _arm(arm, by_arm[arm], losses, table, full, measured.get(arm, ())),
+            _arm(arm, by_arm[arm], losses, table, full, measured.get(arm, ()), best[arm]),
             cost=costs.get(arm),
-            tuning=best[arm],
         )
         for arm in by_arm
     )
@@ -412,7 +424,8 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
         name=folder.name,
         vocabulary=config["vocabulary"],
         optimizer=config["optimizer"],
-        rate=config["adam_lr"],
+        rate=best[table].rate,
+        rates=tuple(sorted({run["config"]["adam_lr"] for _, run in runs})),
         d_model=config["d_model"],
         n_layer=config["n_layer"],
         tokens=one["tokens"],
@@ -449,6 +462,7 @@ def _arm(
     table: str,
     full: int,
     measured: tuple[Measured, ...],
+    tuning: Tuning,
 ) -> ArmResult:
     values, own = list(losses[arm].values()), losses[arm]
     both = sorted(own.keys() & losses[table].keys()) if arm != table else []
@@ -468,6 +482,7 @@ def _arm(
         share=run["input_parameters"] / full,
         curve=tuple((s, float(np.mean([curve[s] for curve in curves]))) for s in steps),
         measured=measured,
+        tuning=tuning,
     )
 
 
@@ -534,9 +549,12 @@ def _passages(folder: Path) -> dict[str, Any]:
 
 def lines(study: Study) -> Iterator[str]:
     """Yield a study as text, one line per arm."""
+    rates = f"{study.rate:g}"
+    if len(study.rates) > 1:
+        rates += f" (each arm at its best of {', '.join(f'{rate:g}' for rate in study.rates)})"
     yield (
         f"{study.name}: {study.vocabulary}, width {study.d_model}, {study.n_layer} layers, "
-        f"{study.tokens:,} tokens per run, {study.optimizer} at {study.rate:g}; differences are "
+        f"{study.tokens:,} tokens per run, {study.optimizer} at {rates}; differences are "
         f"arm − {study.table}, nats per token"
     )
     yield verdict(study)
@@ -554,7 +572,8 @@ def lines(study: Study) -> Iterator[str]:
                 cells.append(f"{condition} {loss.nats.mean:.4f}")
                 if loss.difference:
                     cells.append(f"({signed(loss.difference)})")
-        yield "  ".join(cells + ([f"({arm.tuning})"] if str(arm.tuning) else []))
+        tuning = arm.tuning.said(study.rate)
+        yield "  ".join(cells + ([f"({tuning})"] if tuning else []))
     for gap in study.gaps:
         said = ", ".join(f"{signed(d, d.low < d.high)} at {t:,}" for t, d in gap.points)
         if gap.extrapolated:

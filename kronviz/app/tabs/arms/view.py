@@ -46,15 +46,14 @@ def finding(study: Study) -> Markup:
     """Return the verdict in one or two sentences, and a description of the models."""
     return element(
         "div",
-        element("h2", marked(_capital(_vocabulary(study.vocabulary))), class_="kv-title"),
+        element("h2", marked(_title(study)), class_="kv-title"),
         element("p", _with_names(verdict(study)), class_="kv-finding"),
         element(
             "p",
             marked(
                 f"Models with {study.n_layer} layers of width {study.d_model}, "
                 f"{_vocabulary(study.vocabulary)}, {_tokens(study)} tokens a "
-                f"run, {'Muon and AdamW' if study.optimizer == 'muon' else 'AdamW'}, all "
-                "identical except for the input embedding."
+                f"run, {_optimizer(study)}, all identical except for the input embedding."
             ),
             class_="kv-caption",
         ),
@@ -79,7 +78,7 @@ def table_of(study: Study, caption: str = "All arms, the lowest validation loss 
         ],
         "Seeds",
     ]
-    return table(caption, titles, [_losses(arm) for arm in study.arms])
+    return table(caption, titles, [_losses(arm, study.rate) for arm in study.arms])
 
 
 def costs_of(study: Study, costs: CostsAbout) -> Markup:
@@ -170,7 +169,7 @@ def _costs_note(costs: CostsAbout) -> Markup:
     )
 
 
-def _losses(arm: ArmResult) -> Markup:
+def _losses(arm: ArmResult, rate: float) -> Markup:
     cells: list[str] = [
         join([millions(arm.input_parameters), _small(f"{arm.share:.0%}")]),
         join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.seeds) > 1)]),
@@ -182,7 +181,9 @@ def _losses(arm: ArmResult) -> Markup:
             if loss is None
             else join([number(loss.nats.mean, 3), _difference(loss.difference)])
         )
-    return _row(arm.arm, _about(arm), *cells, str(len(arm.seeds)))
+    tuning = arm.tuning.said(rate)
+    about = f"{ARMS[arm.arm].about}; {tuning}" if tuning else ARMS[arm.arm].about
+    return _row(arm.arm, about, *cells, str(len(arm.seeds)))
 
 
 def _costs(arm: str, cost: Cost) -> Markup:
@@ -198,11 +199,6 @@ def _costs(arm: str, cost: Cost) -> Markup:
 def _row(arm: str, about: str, *cells: str) -> Markup:
     name = element("th", arm_name(arm), *([_small(about)] if about else []), scope="row")
     return element("tr", name, *[element("td", marked(cell)) for cell in cells])
-
-
-def _about(arm: ArmResult) -> str:
-    tuning = str(arm.tuning)
-    return f"{ARMS[arm.arm].about}; input {tuning}" if tuning else ARMS[arm.arm].about
 
 
 def _difference(value: Interval | None, bounds: bool = True) -> Markup:
@@ -229,8 +225,16 @@ def _tokens(study: Study) -> str:
     return f"{study.tokens / 1e6:.1f} million"
 
 
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def _title(study: Study) -> str:
+    words = _vocabulary(study.vocabulary)
+    alone = "" if study.optimizer == "muon" else ", AdamW alone"
+    return f"{words[:1].upper()}{words[1:]}{alone}"
+
+
+def _optimizer(study: Study) -> str:
+    name = "Muon and AdamW" if study.optimizer == "muon" else "AdamW"
+    tried = f", each at the best of {len(study.rates)} learning rates"
+    return name + (tried if len(study.rates) > 1 else "")
 
 
 def _with_names(said: str) -> Markup:
