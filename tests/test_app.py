@@ -260,7 +260,8 @@ def test_one_call_draws_all_stored_figures_of_other_models(app: gr.Blocks) -> No
 def test_what_a_view_draws_for_other_models_says_for_which_it_was_drawn(app: gr.Blocks) -> None:
     pair = next(one for one in app.blocks.values() if one.elem_id == "kv-pair")
     ends = [one for one in app.fns.values() if 'fresh("#' in str(one.js)]
-    assert len(ends) == 3, "Robustness, the byte view and the maps draw their answers themselves"
+    # Robustness (on a choice of models, and on typing), the byte view and the maps.
+    assert len(ends) == 4
     for end in ends:
         models, of = end.inputs
         listener = app.fns[end.trigger_after]

@@ -46,8 +46,10 @@
       const shares = weighted(JSON.parse(look.dataset.weights));
       [...look.querySelectorAll(".kv-ins-token")].forEach((token, index) => {
         token.style.setProperty("--w", shares[index].toFixed(3));
-        token.querySelector("small").textContent = `${Math.round(shares[index] * 100)}`;
-        token.title = `${Math.round(shares[index] * 100)}% of the attention`;
+        const share = `${Math.round(shares[index] * 100)}`;
+        const text = token.querySelector("small");
+        if (text.textContent !== share) text.textContent = share;
+        token.title = `${share}% of the attention`;
       });
     }
     for (const pick of page.querySelectorAll(".kv-ins-pick")) pick.setAttribute("aria-pressed", pick.dataset.head === head);
@@ -104,25 +106,20 @@
     tell(next);
   });
 
-  // The choices stay while an answer arrives in parts.
-  let due = 0;
+  // The choices stay while an answer arrives in parts, before any of it is painted.
+  const where = "#kv-inside-answer";
   const settle = () => {
-    due = 0;
     shade();
     if (!chosen) return;
     const cell = [...document.querySelectorAll(".kv-heat-cell")].find((one) => one.dataset.arm + one.dataset.place === chosen);
-    if (cell && !cell.hasAttribute("aria-pressed")) tell(cell);
+    if (cell && (!cell.hasAttribute("aria-pressed") || document.querySelector(`${where} .kv-ins-told.kv-quiet`))) tell(cell);
   };
-  const watch = () => {
-    const page = document.getElementById("kv-inside-answer");
-    if (!page) return setTimeout(watch, 300);
-    new MutationObserver((changes) => {
-      if (changes.every((change) => change.target.closest?.(".kv-ins-told, .kv-ins-token"))) return;
-      due ||= requestAnimationFrame(settle);
-    }).observe(page, { childList: true, subtree: true });
-    settle();
-  };
-  watch();
+  // Gradio changes only what differs from the answer before, which may be what was written here.
+  const holds = (node) => node.matches?.(where) || node.querySelector?.(where);
+  new MutationObserver((changes) => {
+    if (changes.some(({ target, addedNodes }) => target.closest?.(where) || [...addedNodes].some(holds))) settle();
+  }).observe(document.body, { childList: true, subtree: true });
+  settle();
 
   window.kronvizInside = { ask, newest, taken };
 }
