@@ -126,6 +126,18 @@ def test_a_verdict_says_where_a_lead_is_clear_and_where_not(folder: Path) -> Non
     assert said.endswith(": no arm wins outright.")
 
 
+def test_a_condition_that_no_table_shows_can_keep_a_lead_from_being_outright(folder: Path) -> None:
+    noise = np.random.default_rng(4).normal(size=200)
+    for path in (folder / "toy").glob("*.npy"):
+        rows = np.load(path).astype(float)
+        twin = rows[:1] + (noise - noise.mean() + 0.2 if path.name.startswith("ngram") else 0)
+        np.save(path, np.vstack([rows, twin]).astype(np.float16))
+    about = {"text": "unseen.jsonl", "conditions": [*CONDITIONS, "synthetic 30%"], "passages": 200}
+    (folder / "toy" / "passages.json").write_text(json.dumps(about))
+    (study,) = studies(folder)
+    assert "but not after synthetic 30% contexts: no arm wins outright." in verdict(study)
+
+
 def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> None:
     for steps, gap in ((200, -0.2), (1800, -0.01)):
         for seed in (1, 2, 3):

@@ -343,6 +343,7 @@ def _won(study: Study) -> str:
         told = {_WHERE[where]: won for where, won in clear.items() if where in _WHERE}
         ahead = [where for where, won in told.items() if won]
         level = [where for where, won in told.items() if not won]
+        level = level or [f"after {where} contexts" for where, won in clear.items() if not won]
         if low.arm in TABLES or not ahead:
             return f"{said} Not every paired interval is clear of 0: no arm wins outright."
         share = f", with {low.share:.0%} of its input parameters," if low.share < 1 else ""
@@ -390,8 +391,8 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     for path, run in runs:
         if run["arm"] in ARMS:
             config = run["config"]
-            own = config.get("init_std", 0.0), config.get("input_rate", 1.0)
-            tuning = Tuning(config["adam_lr"], *own)
+            scale, share = config.get("init_std", 0.0), config.get("input_rate", 1.0)
+            tuning = Tuning(config["adam_lr"], scale, share)
             tuned[run["arm"]][tuning][run["seed"]] = path, run
     best = {arm: min(tried, key=lambda t: _mean_loss(tried[t])) for arm, tried in tuned.items()}
     by_arm = {arm: tuned[arm][tuning] for arm, tuning in best.items()}

@@ -46,9 +46,8 @@
       const shares = weighted(JSON.parse(look.dataset.weights));
       [...look.querySelectorAll(".kv-ins-token")].forEach((token, index) => {
         token.style.setProperty("--w", shares[index].toFixed(3));
-        const share = `${Math.round(shares[index] * 100)}`;
-        const text = token.querySelector("small");
-        if (text.textContent !== share) text.textContent = share;
+        const share = Math.round(shares[index] * 100);
+        token.querySelector("small").textContent = `${share}`;
         token.title = `${share}% of the attention`;
       });
     }
@@ -106,20 +105,25 @@
     tell(next);
   });
 
-  // The choices stay while an answer arrives in parts, before any of it is painted.
-  const where = "#kv-inside-answer";
+  // The choices stay while an answer arrives in parts. Gradio changes only what differs from the
+  // answer before, which may be what was written here.
   const settle = () => {
     shade();
     if (!chosen) return;
     const cell = [...document.querySelectorAll(".kv-heat-cell")].find((one) => one.dataset.arm + one.dataset.place === chosen);
-    if (cell && (!cell.hasAttribute("aria-pressed") || document.querySelector(`${where} .kv-ins-told.kv-quiet`))) tell(cell);
+    if (cell && (!cell.hasAttribute("aria-pressed") || document.querySelector("#kv-inside-answer .kv-ins-told.kv-quiet"))) tell(cell);
   };
-  // Gradio changes only what differs from the answer before, which may be what was written here.
-  const holds = (node) => node.matches?.(where) || node.querySelector?.(where);
-  new MutationObserver((changes) => {
-    if (changes.some(({ target, addedNodes }) => target.closest?.(where) || [...addedNodes].some(holds))) settle();
-  }).observe(document.body, { childList: true, subtree: true });
-  settle();
+  const watch = () => {
+    const page = document.getElementById("kv-inside-answer");
+    if (!page) return setTimeout(watch, 300);
+    const observer = new MutationObserver(() => {
+      settle();
+      observer.takeRecords(); // its own changes
+    });
+    observer.observe(page, { childList: true, subtree: true });
+    settle();
+  };
+  watch();
 
   window.kronvizInside = { ask, newest, taken };
 }
