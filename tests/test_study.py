@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 
+from kronviz.app.tabs.arms.tab import _longer_runs
 from kronviz.app.tabs.arms.view import costs_of, finding, gaps_caption, other_runs, table_of
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
+from kronviz.paths import CHECKPOINTS
 from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, studies, verdict
+from kronviz.tokenizer import load_tokenizer
 from kronviz.typos.noise import PERTURBATIONS
 
 CONDITIONS = [CLEAN, *MISSPELLED]
@@ -210,7 +216,7 @@ def test_an_arm_is_shown_as_it_learned_best(folder: Path) -> None:
     assert (study.table, study.rate, study.rates) == ("bpe", 0.004, (0.002, 0.004))
     assert [arm.tuning.rate for arm in study.arms] == [0.004, 0.002, 0.002]
     assert table_of(study).striptags().count("learning rate 0.002") == 2
-    assert "each at the best of 2 learning rates" in finding(study).striptags()
+    assert "each at its best learning rate from 0.002 to 0.004" in finding(study).striptags()
 
 
 def test_the_view_and_the_figures_hold_every_arm(folder: Path) -> None:
@@ -277,3 +283,20 @@ def test_what_ships_can_be_read() -> None:
     for study in studies():
         assert study.arms
         assert verdict(study)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_longer_run_is_told_beside_studies_of_its_own_optimizer(
+    folder: Path, optimizer: str
+) -> None:
+    """The shipped set’s was Muon."""
+    (study,) = studies(folder)
+    context = SimpleNamespace(
+        predictors={
+            "tiny+ngram-words": SimpleNamespace(tokenizer=load_tokenizer(study.vocabulary))
+        },
+        folder=CHECKPOINTS.joinpath,
+    )
+    with gr.Blocks() as page:
+        _longer_runs(context, replace(study, optimizer=optimizer))  # type: ignore[arg-type]
+    assert ("Trained for longer" in str(page.config)) == (optimizer == "muon")

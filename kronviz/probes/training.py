@@ -53,6 +53,7 @@ class TrainingCurve:
         scored: how many tokens of the vocabulary a training step scored to estimate its loss;
             ``None`` if every step scored all. Validations always score all.
         exact: share of the steps, the last ones, that scored all tokens.
+        optimizer: that of the matrices, ``muon`` or ``adamw``, if the configuration says so.
     """
 
     arm: str
@@ -71,6 +72,7 @@ class TrainingCurve:
     total_seconds: float | None
     scored: int | None = None
     exact: float = 1.0
+    optimizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,7 @@ def _curve(folder: Path) -> TrainingCurve | None:
         total_seconds=seconds[-1] if seconds else None,
         scored=_number(training.get("scored")) or None,
         exact=_number(training.get("exact", 1.0)) if training.get("scored") else 1.0,
+        optimizer=training.get("optimizer"),
     )
 
 

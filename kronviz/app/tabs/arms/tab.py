@@ -34,20 +34,21 @@ def build(context: Context) -> None:
         html_part(element("p", "No study of arms has been run yet.", class_="kv-caption"))
     for place, study in enumerate(listed):
         html_part(view.finding(study))
-        _longer_runs(context, study.vocabulary)
+        _longer_runs(context, study)
         _study(study, place)
 
 
-def _longer_runs(context: Context, vocabulary: str) -> None:
+def _longer_runs(context: Context, study: Study) -> None:
     for name, predictor in context.predictors.items():
-        if FURTHER not in name or predictor.tokenizer.name != vocabulary:
+        if FURTHER not in name or predictor.tokenizer.name != study.vocabulary:
             continue
         try:
             evidence = training_evidence(context.folder(name))
         except CheckpointError:
             # The tab “Training” says what is wrong with that log.
             continue
-        if any(curve.final_nats is not None for curve in evidence.further):
+        alike = [each for each in evidence.further if each.optimizer == study.optimizer]
+        if any(curve.final_nats is not None for curve in alike):
             html_part(view.longer_run(evidence))
 
 

@@ -233,8 +233,9 @@ def _title(study: Study) -> str:
 
 def _optimizer(study: Study) -> str:
     name = "Muon and AdamW" if study.optimizer == "muon" else "AdamW"
-    tried = f", each at the best of {len(study.rates)} learning rates"
-    return name + (tried if len(study.rates) > 1 else "")
+    if len(study.rates) == 1:
+        return name
+    return f"{name}, each at its best learning rate from {study.rates[0]:g} to {study.rates[-1]:g}"
 
 
 def _with_names(said: str) -> Markup:
