@@ -92,7 +92,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not skipped and (ROOT / name).is_file() and (ROOT / name).stat().st_size < 1_000_000:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).symlink_to(ROOT / name)
-    build = f"from setuptools import build_meta; build_meta.build_wheel({str(out)!r})"
+    options = {"--build-option": "--compression=stored"}
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(out)!r}, {options})"
     done = subprocess.run(
         [sys.executable, "-c", build], cwd=tree, capture_output=True, text=True, check=False
     )
