@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from kronviz.app.tabs.arms.tab import _longer_runs
+from kronviz.app.tabs.arms import tab
 from kronviz.app.tabs.arms.view import costs_of, finding, gaps_caption, other_runs, table_of
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
@@ -287,7 +287,7 @@ def test_what_ships_can_be_read() -> None:
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_a_longer_run_is_told_beside_studies_of_its_own_optimizer(
-    folder: Path, optimizer: str
+    folder: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shipped set’s was Muon."""
     (study,) = studies(folder)
@@ -297,6 +297,7 @@ def test_a_longer_run_is_told_beside_studies_of_its_own_optimizer(
         },
         folder=CHECKPOINTS.joinpath,
     )
+    monkeypatch.setattr(tab, "studies", lambda _: [replace(study, optimizer=optimizer)])
     with gr.Blocks() as page:
-        _longer_runs(context, replace(study, optimizer=optimizer))  # type: ignore[arg-type]
+        tab.build(context)  # type: ignore[arg-type]
     assert ("Trained for longer" in str(page.config)) == (optimizer == "muon")

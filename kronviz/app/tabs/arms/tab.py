@@ -18,7 +18,7 @@ from kronviz.checkpoint_files import FURTHER, CheckpointError
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.probes.study import STUDIES, Study, studies
-from kronviz.probes.training import training_evidence
+from kronviz.probes.training import TrainingEvidence, training_evidence
 
 COMMAND = "python -m kronviz.probes.study"
 
@@ -32,24 +32,29 @@ def build(context: Context) -> None:
         return
     if not listed:
         html_part(element("p", "No study of arms has been run yet.", class_="kv-caption"))
+    longer = _longer_runs(context) if listed else {}
     for place, study in enumerate(listed):
         html_part(view.finding(study))
-        _longer_runs(context, study)
+        for evidence in longer.get((study.vocabulary, study.optimizer), ()):
+            html_part(view.longer_run(evidence))
         _study(study, place)
 
 
-def _longer_runs(context: Context, study: Study) -> None:
+def _longer_runs(context: Context) -> dict[tuple[str, str | None], list[TrainingEvidence]]:
+    """Return how the sets with further arms were trained, by vocabulary and optimizer."""
+    found: dict[tuple[str, str | None], list[TrainingEvidence]] = {}
     for name, predictor in context.predictors.items():
-        if FURTHER not in name or predictor.tokenizer.name != study.vocabulary:
+        if FURTHER not in name:
             continue
         try:
             evidence = training_evidence(context.folder(name))
         except CheckpointError:
             # The tab “Training” says what is wrong with that log.
             continue
-        alike = [each for each in evidence.further if each.optimizer == study.optimizer]
-        if any(curve.final_nats is not None for curve in alike):
-            html_part(view.longer_run(evidence))
+        ended = [curve for curve in evidence.further if curve.final_nats is not None]
+        for optimizer in {curve.optimizer for curve in ended}:
+            found.setdefault((predictor.tokenizer.name, optimizer), []).append(evidence)
+    return found
 
 
 def _study(study: Study, place: int) -> None:
