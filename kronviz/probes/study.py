@@ -7,8 +7,8 @@ Notable:
 - A study is all runs of one configuration, optimizer and number of steps
   (`kronviz.training.study`); `kronviz.training.measure` adds the loss on true continuations.
 - Of an arm that was trained at several learning rates, or with several scales or rates of its
-  input, the runs with the lowest mean validation loss are shown; passages are read from a text on
-  which nothing was chosen.
+  input, the runs with the most seeds are shown, and of these the ones with the lowest mean
+  validation loss; passages are read from a text on which nothing was chosen.
 - Every arm is compared with the better of the two learned tables, run by run over the seeds and
   passage by passage over the text, so that what both share cancels out.
 - A verdict needs three seeds of the best arm and the table, and intervals that exclude 0; the
@@ -72,12 +72,14 @@ class Measured:
         nats: mean over passages and seeds.
         difference: arm − table, passage by passage; ``None`` for the table itself.
         seeds: number of seeds that the difference averages over, for the table that `nats` does.
+        gaps: mean of the differences for each of these seeds; none for the table itself.
     """
 
     condition: str
     nats: Interval
     difference: Interval | None
     seeds: int
+    gaps: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -311,21 +313,7 @@ def verdict(study: Study) -> str:
 
 def _won(study: Study) -> str:
     low = study.arms[0]
-    parts = [f"{low.arm} has the lowest validation loss"]
-    winners = {condition: study.best(condition) for condition in SHOWN}
-    measured = [arm for arm in winners.values() if arm is not None]
-    if measured:
-        names = {arm.arm for arm in measured}
-        if names == {low.arm}:
-            parts[0] += " and the lowest loss on true continuations after clean, misspelled"
-            parts[0] += " and perturbed contexts" if len(measured) == len(SHOWN) else " contexts"
-        else:
-            parts += [
-                f"{arm.arm} loses least after {c} contexts"
-                for c, arm in winners.items()
-                if arm is not None
-            ]
-    said = "; ".join(parts) + "."
+    said = _winners(study)
     if low.share > 1:
         small = next((arm for arm in study.arms if arm.share <= 1), None)
         if small is not None:
@@ -337,32 +325,82 @@ def _won(study: Study) -> str:
     if seeds < SEEDS:
         ran = f"It or the table was run and measured with {seeds} of {SEEDS} seeds"
         return f"{said} {ran}: not settled."
-    clear = {_VALIDATION: _is_clear(low.difference)}
-    clear |= {m.condition: _is_clear(m.difference) for m in low.measured}
-    if not all(clear.values()):
-        told = {_WHERE[where]: won for where, won in clear.items() if where in _WHERE}
-        ahead = [where for where, won in told.items() if won]
-        level = [where for where, won in told.items() if not won]
-        level = level or [f"after {where} contexts" for where, won in clear.items() if not won]
-        if low.arm in TABLES or not ahead:
-            return f"{said} Not every paired interval is clear of 0: no arm wins outright."
-        share = f", with {low.share:.0%} of its input parameters," if low.share < 1 else ""
-        return (
-            f"{said} Over {seeds} seeds its lead over {study.table}{share} is clear of 0 "
-            f"{_and(ahead)}, but not {_and(level)}: no arm wins outright."
+    rival = _rival(study)
+    if rival is None:
+        return said
+    measured: dict[str, ArmResult | Measured] = {_VALIDATION: rival}
+    measured |= {m.condition: m for m in rival.measured}
+    ahead = [where for where, result in measured.items() if _side(result) < 0]
+    if len(ahead) == len(measured):
+        fewer = [arm.arm for arm in study.arms if len(arm.seeds) < SEEDS]
+        said += f" In each of {seeds} seeds, and by every paired interval, it is ahead of "
+        said += f"{study.table}."
+        if fewer:
+            names = _and(fewer) if len(fewer) <= 3 else f"{len(fewer)} other arms"
+            said += f" {names} had fewer seeds."
+        return said
+    behind = [where for where, result in measured.items() if _side(result) > 0]
+    level = [where for where in measured if where not in ahead + behind]
+    share = f" ({rival.share:.0%} of the input parameters)" if rival.share < 1 else ""
+    parts = [
+        f"{how} {_where(places)}"
+        for how, places in (("ahead", ahead), ("behind", behind), ("level", level))
+        if places
+    ]
+    both = {rival.arm, study.table}
+    known = {low.arm, *(a.arm for c in SHOWN if (a := study.best(c)))} <= both and low.share <= 1
+    return ("" if known else f"{said} ") + (
+        f"No arm wins outright: against {study.table}, {rival.arm}{share} is "
+        f"{_and(parts, ', and ')}. Ahead or behind means in each of {seeds} seeds, by an interval "
+        "clear of 0."
+    )
+
+
+def _winners(study: Study) -> str:
+    """Say which arm has the lowest loss where, arm by arm."""
+    low = study.arms[0].arm
+    places: dict[str, list[str]] = {low: []}
+    for condition in SHOWN:
+        if (best := study.best(condition)) is not None:
+            places.setdefault(best.arm, []).append(condition)
+    said = f"{low} has the lowest validation loss"
+    if len(places) == 1 and places[low]:
+        said += " and the lowest loss on true continuations after clean, misspelled"
+        return said + (
+            " and perturbed contexts." if len(places[low]) == len(SHOWN) else " contexts."
         )
-    said += f" Over {seeds} seeds, every paired interval against {study.table} is clear of 0."
-    fewer = [arm.arm for arm in study.arms if len(arm.seeds) < SEEDS]
-    return said + (f" With fewer seeds: {', '.join(fewer)}." if fewer else "")
+    if mine := places.pop(low):
+        said += f" and loses least {_where(mine)}"
+    return f"{'; '.join([said, *(f'{a} loses least {_where(p)}' for a, p in places.items())])}."
 
 
-def _and(parts: Sequence[str]) -> str:
+def _rival(study: Study) -> ArmResult | None:
+    """Return the best arm that is no table and ran with the table’s seeds."""
+    return next((a for a in study.arms if a.arm not in TABLES and a.difference is not None), None)
+
+
+def _side(result: ArmResult | Measured) -> int:
+    """Return -1 where an arm is ahead of the table, 1 where it is behind.
+
+    It is if the interval of the difference excludes 0 and all seeds agree: an interval over
+    passages knows nothing of how seeds differ. Otherwise 0.
+    """
+    interval, gaps = result.difference, result.gaps
+    if interval is None:
+        return 0
+    return int(interval.low > 0 and min(gaps) > 0) - int(interval.high < 0 and max(gaps) < 0)
+
+
+def _where(places: Sequence[str]) -> str:
+    """Name conditions: those that tables show, or else the others."""
+    return _and(
+        [_WHERE[p] for p in places if p in _WHERE] or [f"after {p} contexts" for p in places]
+    )
+
+
+def _and(parts: Sequence[str], last_of: str = " and ") -> str:
     *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _is_clear(difference: Interval | None) -> bool:
-    return difference is not None and difference.high < 0
+    return f"{', '.join(first)}{last_of}{last}" if first else last
 
 
 def _longer(study: Study) -> str:
@@ -394,7 +432,7 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
             scale, share = config.get("init_std", 0.0), config.get("input_rate", 1.0)
             tuning = Tuning(config["adam_lr"], scale, share)
             tuned[run["arm"]][tuning][run["seed"]] = path, run
-    best = {arm: min(tried, key=lambda t: _mean_loss(tried[t])) for arm, tried in tuned.items()}
+    best = {arm: _best(tried) for arm, tried in tuned.items()}
     by_arm = {arm: tuned[arm][tuning] for arm, tuning in best.items()}
     tables = [arm for arm in TABLES if arm in by_arm]
     if not tables:
@@ -439,8 +477,14 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     )
 
 
-def _mean_loss(runs: dict[int, tuple[Path, dict[str, Any]]]) -> float:
-    return float(np.mean([run["val_loss"] for _, run in runs.values()]))
+def _best(tried: dict[Tuning, dict[int, tuple[Path, dict[str, Any]]]]) -> Tuning:
+    """Return the tuning with the lowest mean loss among those that ran with the most seeds."""
+    most = max(map(len, tried.values()))
+
+    def loss(tuning: Tuning) -> float:
+        return float(np.mean([run["val_loss"] for _, run in tried[tuning].values()]))
+
+    return min((tuning for tuning, runs in tried.items() if len(runs) == most), key=loss)
 
 
 def _costs(folder: Path) -> tuple[dict[str, Cost], CostsAbout | None]:
@@ -517,18 +561,30 @@ def _conditions(
 
     own = {arm: columns(list(runs.values())) for arm, runs in measured.items() if runs}
     apart, seeds = {}, {arm: len(runs) for arm, runs in measured.items()}
+    by_seed: dict[str, NDArray[np.float64]] = {}
     for arm in own.keys() - {table}:
         if both := sorted(measured[arm].keys() & measured.get(table, {}).keys()):
-            apart[arm] = columns([measured[arm][seed] - measured[table][seed] for seed in both])
-            seeds[arm] = len(both)
+            gaps = [measured[arm][seed] - measured[table][seed] for seed in both]
+            apart[arm], seeds[arm] = columns(gaps), len(both)
+            by_seed[arm] = np.stack([columns([gap]).mean(0) for gap in gaps], 1)
     if not own:
         return {}
     # From one call for all arms, because drawing the passages takes longest.
     drawn = iter(bootstrap_intervals(np.hstack([*own.values(), *apart.values()]), seed=0))
-    nats, gaps = ({arm: tuple(islice(drawn, len(rows))) for arm in part} for part in (own, apart))
-    none = (None,) * len(rows)
+    nats, differences = (
+        {arm: tuple(islice(drawn, len(rows))) for arm in part} for part in (own, apart)
+    )
     return {
-        arm: tuple(map(Measured, rows, nats[arm], gaps.get(arm, none), [seeds[arm]] * len(rows)))
+        arm: tuple(
+            Measured(
+                condition,
+                nats[arm][place],
+                differences[arm][place] if arm in differences else None,
+                seeds[arm],
+                tuple(map(float, by_seed[arm][place])) if arm in by_seed else (),
+            )
+            for place, condition in enumerate(rows)
+        )
         for arm in own
     }
 
