@@ -18,6 +18,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -177,7 +178,7 @@ def _resampled_means(
 
 def wilson(hits: int, runs: int) -> tuple[float, float]:
     """Return the 95% interval of a share (Wilson 1927), which stays within 0 to 1."""
-    from scipy.stats import binomtest  # As below.
+    from scipy.stats import binomtest  # Imported here, as it takes a second.
 
     interval = binomtest(hits, runs).proportion_ci(LEVEL, method="wilson")
     return float(interval.low), float(interval.high)
@@ -190,8 +191,5 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
         only_first, only_second: how many items only the first, or only the second, of two models
             got right.
     """
-    # Imported here, because scipy.stats takes a second and the app should start quickly.
-    from scipy.stats import binomtest
-
-    n = only_first + only_second
-    return float(binomtest(only_first, n).pvalue) if n else 1.0
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    return min(1.0, 2 * float(bdtr(fewer, n, 0.5)))

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from kronviz import cli
 from kronviz.arms import ARMS
@@ -294,15 +295,13 @@ def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
 
 def _extrapolated(runs: Sequence[tuple[int, float]]) -> Interval:
     """Fit a line to the tokens and differences of single runs and predict at `PAPER_TOKENS`."""
-    from scipy import stats  # As below.
-
     x, y = np.log10([tokens for tokens, _ in runs]), np.array([gap for _, gap in runs])
-    slope, intercept, *_ = stats.linregress(x, y)
+    slope, intercept = np.polyfit(x, y, 1)
     at, freedom = np.log10(PAPER_TOKENS), len(runs) - 2
     mean = float(intercept + slope * at)
     spread = np.sqrt(((y - intercept - slope * x) ** 2).sum() / freedom)
     apart = (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
-    half = float(stats.t.ppf(0.975, freedom) * spread * np.sqrt(1 + 1 / len(runs) + apart))
+    half = float(stdtrit(freedom, 0.975) * spread * np.sqrt(1 + 1 / len(runs) + apart))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -538,11 +537,8 @@ def _over_seeds(gaps: Sequence[float]) -> Interval | None:
     mean = float(np.mean(gaps))
     if len(gaps) < 2 or np.ptp(gaps) == 0:
         return Interval(mean, mean, mean)
-    # Imported here, because scipy.stats takes a second and the app should start quickly.
-    from scipy import stats
-
-    low, high = stats.t.interval(0.95, len(gaps) - 1, mean, stats.sem(gaps))
-    return Interval(mean, float(low), float(high))
+    half = float(stdtrit(len(gaps) - 1, 0.975)) * float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5
+    return Interval(mean, mean - half, mean + half)
 
 
 def _conditions(
