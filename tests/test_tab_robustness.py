@@ -154,6 +154,7 @@ def test_the_table_stands_at_every_stage_with_the_papers_figures(result: Robustn
 
 def test_a_stopped_run_says_so_and_keeps_its_figures(result: Robustness) -> None:
     assert "Stopped: 3 of 8 pairs" in read(progress(3, 8, False)).said
+    assert "Stopped before the first pair was read." in read(progress(0, 8, False)).said
 
 
 def test_files_are_read_once_and_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ def test_runs_files_and_words(page: Any, tmp_path: Path, monkeypatch: pytest.Mon
     # The button that was pressed has been disabled; the next Tab goes on from there.
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "kv-lab-run-cancel"
+    page.wait_for_function("document.querySelector('#kv-lab-table progress')?.value > 0")
     page.keyboard.press("Space")
     page.wait_for_selector("#kv-lab-table .kv-downloads")
     monkeypatch.undo()

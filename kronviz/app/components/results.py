@@ -42,7 +42,8 @@ def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup
     """Return the progress of a run, as a bar and in words, and whether it was stopped."""
     words = f"{done:,} of {count(asked, noun)}"
     if not running and done < asked:
-        words = f"Stopped: {words}. What was read is kept below."
+        kept = f"Stopped: {words}. What was read is kept below."
+        words = kept if done else f"Stopped before the first {noun} was read."
     elif not running:
         words = f"{count(done, noun)}, all read."
     return element(
