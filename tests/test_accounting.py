@@ -8,6 +8,7 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -152,10 +153,26 @@ def test_a_measurement_leaves_out_a_second_table_that_is_too_large_and_can_be_st
     measured = measure(1000, 1, 32, "float32", 64, seconds=0.1)
     assert [one.name for one in measured.timings] == ["table", "kron, fused", "kron, reference"]
     assert measured.notes == ("cached is left out: with it this would take more than 0.00 GB.",)
-    for steps in (0, 3, 6):
+    made, called = [], []
+
+    class Counted(KroneckerEmbedding):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(1)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            called.append(1)
+            return super().forward(ids)
+
+    monkeypatch.setattr(timing, "KroneckerEmbedding", Counted)
+    # Before each of two encoders is made and warmed up, before the first call of the table and of
+    # each encoder, and before each turn.
+    for steps, counts in ((0, (0, 0)), (1, (1, 1)), (3, (2, 2)), (4, (2, 3)), (5, (2, 4))):
+        made.clear(), called.clear()
         goes_on = iter([True] * steps + [False])
         with pytest.raises(Stopped):
             measure(1000, 1, 32, "float32", 64, seconds=9, progress=lambda _, on=goes_on: next(on))
+        assert (len(made), len(called)) == counts
 
 
 def test_odd_measurements() -> None:
