@@ -24,21 +24,21 @@ EXPLANATIONS = {
         "What each model predicts next, and how a misspelling changes it.",
         "Hatched bars are the clean text, solid bars the misspelled one. Read the right answer’s "
         "probability first, then how far the whole prediction shifted (KL; 0 means no shift).",
-        "Which model is better. One sentence proves nothing; Evidence counts hundreds. A model "
-        "that does not move may simply be wrong both times. Both are small (51M parameters, "
-        "GPT-2’s tokenizer, trained here) and often wrong about the world.",
+        "Which model is better. One sentence proves nothing; Evidence has hundreds. A model "
+        "that does not move may simply be wrong both times. Both are small, were trained here and "
+        "are often wrong about the world.",
     ),
     "bytes": Explanation(
         "What kron is given for a string: one lit cell per byte, at the byte’s position.",
-        "A row of the grid is a byte value, a column a position. Two strings are similar as far as "
-        "they light the same cells. The bars show each byte’s share of kron’s vector.",
+        "A row of the grid is a byte value, a column a position. The more cells two strings share, "
+        "the more similar they are. The bars show each byte’s share of kron’s vector.",
         "Meaning. The code knows spelling alone, so “nation” is close to “ration”; later layers "
         "have to learn what they mean.",
     ),
     "map": Explanation(
         "Tokens as points: tokens with similar vectors lie close together.",
-        "Look for what forms a group: spellings, endings, subjects. Names of groups say what "
-        "most of their tokens share.",
+        "Look for what tokens group by: spelling, ending, subject. A group’s name says what most "
+        "of its tokens share.",
         "Distances. The axes have no meaning, nor does the gap between distant groups, and a flat "
         "picture of many dimensions separates some neighbors: the tables have the true ones.",
     ),
@@ -55,7 +55,7 @@ EXPLANATIONS = {
         "stronger the tint, the more of the damage this undoes. Follow strong cells from the "
         "misspelled word to the last token: that is the path of the damage.",
         "What a block is for. A cell says that something passes there, not what; and one sentence "
-        "proves nothing. Many pairs has the average.",
+        "proves nothing: see Many pairs.",
     ),
     "inside-pairs": Explanation(
         "Where in each network the damage of a misspelling is undone, over 320 pairs of texts.",
@@ -103,8 +103,8 @@ EXPLANATIONS = {
     ),
     "cost": Explanation(
         "What an input embedding costs in parameters, memory and time: a table, and kron.",
-        "The breakdown follows the controls. Times are measured when you press the button, on the "
-        "machine that runs this page.",
+        "The breakdown follows the controls. The times shown at first are stored; the button "
+        "measures on the machine that runs this page.",
         "The whole model. kron needs a separate output head, so the input’s saving is not the "
         "whole model’s; the table below counts both.",
     ),

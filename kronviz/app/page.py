@@ -69,8 +69,8 @@ from kronviz.probes.own_model import KEPT_S
 TITLE = "kronviz: how two GPTs read misspelled text"
 TAGLINE = "bpe looks a token’s vector up in a table, kron computes it from the bytes."
 SENTENCE = (
-    "Two GPTs, identical except for the input embedding: bpe looks each token up in a table, kron "
-    "computes it from its bytes. Misspell a text and see whose prediction holds up."
+    "Two GPTs with different input embeddings: bpe looks each token up in a table, kron computes "
+    "it from its bytes. Misspell a text and see whose prediction holds up."
 )
 START = "Tour"
 PAPER = "https://arxiv.org/abs/2605.29459"

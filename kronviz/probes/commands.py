@@ -171,7 +171,7 @@ def _sensitivity_lines(result: sensitivity.Sensitivity) -> Iterator[str]:
         arms = "  ".join(
             f"{arm.arm} {arm.kl_nats:.4f} nats, kept {arm.top1_kept:.0%}" for arm in word.arms
         )
-        yield f"{word.word} ({', '.join(word.variants) or 'cannot be misspelled so'}): {arms}"
+        yield f"{word.word} ({', '.join(word.variants) or 'cannot be misspelled'}): {arms}"
 
 
 def _generate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -64,8 +64,8 @@ def _finding(result: ByteView) -> Markup:
     shares = _character_shares(result)
     if len(shares) > 1 and result.background:
         best, share = max(shares, key=lambda entry: entry[1])
-        parts += [". ", piece(best), f" carries {percent(share)} of what ", arm_name("kron")]
-        parts.append(" makes of them")
+        parts += [". ", piece(best), f" carries {percent(share)} of ", arm_name("kron")]
+        parts.append("’s vector")
         if result.background.share >= COMMON:
             parts.append(f"; {percent(result.background.share)} is the same for any ")
             parts.append(count(result.length, "byte"))

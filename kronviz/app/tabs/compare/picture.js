@@ -105,7 +105,7 @@
     const cosines = Object.entries(alike ?? {});
     title.replaceChildren();
     if (!differs) title.append("Spelled the same in both texts: the same vectors.");
-    else if (!cosines.length) title.append("This word stands in one text only.");
+    else if (!cosines.length) title.append("This word is in one text only.");
     else {
       title.append("Cosine of the first tokens: ");
       cosines.forEach(([name, value], at) => title.append(at ? ", " : "", arm(name), " ", number(value)));

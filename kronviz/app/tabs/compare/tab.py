@@ -273,11 +273,11 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
     ]
     return element(
         "div",
-        element("span", "or try, and who is ahead", class_="kv-quiet"),
+        element("span", "examples, and who is ahead", class_="kv-quiet"),
         info(
             "kv-tip-rule",
             "the rule for these examples",
-            f"{rule} The model that loses less is ahead.",
+            f"{rule} The model whose loss rises less is ahead.",
         ),
         *chips,
         element("button", "Undo", type="button", class_="kv-textbutton kv-undo", hidden=True),
@@ -305,7 +305,7 @@ def _rule(rule: str) -> Markup:
     return element(
         "details",
         element("summary", "How these examples were chosen", class_="kv-more-link"),
-        element("p", marked(rule), " The model that loses less is ahead."),
+        element("p", marked(rule), " The model whose loss rises less is ahead."),
         reproduced(STORE_COMMAND),
         class_="kv-rule",
     )

@@ -186,9 +186,9 @@ def _headline(comparison: Comparison) -> Markup:
     steadier, other = sorted(arms, key=lambda arm: arm.metrics.kl_nats)[:2]
     if steadier.metrics.kl_nats > ABOUT_AS_MUCH * other.metrics.kl_nats:
         if len(arms) == 2:
-            return join([*parts, ". Both predictions shifted about as much."])
+            return join([*parts, ". Both predictions shifted about equally."])
         least = arm_name(steadier.arm), " and ", arm_name(other.arm)
-        return join([*parts, ". ", *least, " shifted least, and about as much."])
+        return join([*parts, ". ", *least, " shifted least, about equally."])
     degree = "less" if len(arms) == 2 else "least"
     return join([*parts, ". ", arm_name(steadier.arm), f"’s prediction shifted {degree}."])
 

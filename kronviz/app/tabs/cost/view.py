@@ -186,7 +186,7 @@ def measured(measurement: Measurement) -> Markup:
             (
                 "Embedding one batch",
                 "Median",
-                join(["Times the table’s", ratio]),
+                join(["Relative to the table", ratio]),
                 "Fastest and slowest",
             ),
             rows,

@@ -90,7 +90,7 @@ def _finding(generation: Generation, mode: str) -> Markup:
             join([arm_name(clean.arm), " for ", count(same_start(clean, typo), "token")])
             for clean, typo in pairs
         ]
-        words = "The misspelled text is continued like the clean one by "
+        words = "Both texts get the same continuation from "
         return join([words, *_list(clauses), "."])
     if len(continuations) < 2:
         return join([arm_name(continuations[0].arm), " continues the text."])

@@ -304,7 +304,7 @@ def _finding(result: LookUp) -> list[object]:
             "; " if place else "",
             "in ",
             name_of(side),
-            f" {count} {'are' if len(near) != 1 else 'is'} the same word or of its root",
+            f" {count} {'share' if len(near) != 1 else 'shares'} its word or root",
         ]
     return [*parts, "."]
 

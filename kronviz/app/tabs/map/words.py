@@ -138,16 +138,16 @@ def _words(placement: Placement) -> Markup:
         rows.append(element("tr", name, *cells))
     titles: list[object] = ["Word"]
     for side in placement.sides:
-        titles += [join([name_of(side), " has for it"]), "nearest token"]
+        titles += [join([name_of(side), " uses"]), "nearest token"]
     return box(
         table(
-            "Words and what stands for them",
+            "How each word is embedded",
             titles,
             rows,
             name="words",
             class_="kv-table kv-map-words",
         ),
-        label="Words and what stands for them",
+        label="How each word is embedded",
         class_="kv-map-listed",
     )
 

@@ -78,7 +78,7 @@ def answers_view(answers: Answers) -> Markup:
                     *_compared(
                         answers.row("typo_logprob_nats").differences,
                         "gives it more probability",
-                        "Its probability does not differ, as far as these pairs can tell.",
+                        "These pairs show no difference in its probability.",
                         larger_wins=True,
                     ),
                 ]
@@ -253,9 +253,9 @@ def _perturbed(run: Continuation) -> Markup:
             table(
                 "Loss of the true continuation, nats per token, and how much of the context’s "
                 "value is left: 100 is all of it, 0 is like having no context. Normalised "
-                "as H-Net’s robustness score (arXiv 2507.07955), with the loss after no context "
-                f"for chance. {run.done:,} passages."
-                + (f" Of {cut:,} contexts only the end fits the models." if cut else ""),
+                "like H-Net’s robustness score (arXiv 2507.07955); the loss without context counts "
+                f"as chance. {run.done:,} passages."
+                + (f" The models read only the end of {cut:,} contexts." if cut else ""),
                 [
                     "Context",
                     *_arm_titles(arms, rows[0].differences),

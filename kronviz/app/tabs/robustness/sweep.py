@@ -232,7 +232,7 @@ def _forgetting(result: Recovery) -> Markup:
 def _halves(arm: RecoveryArm, result: Recovery) -> str:
     def after(tokens: int | None) -> str:
         if tokens is None:
-            return f"not within {len(result.points)} tokens"
+            return f"after more than {len(result.points)} tokens"
         return f"after {count(tokens, 'token')}"
 
     return f"’s shift halves {after(arm.half_after)} and falls to a tenth {after(arm.tenth_after)}"

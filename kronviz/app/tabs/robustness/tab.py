@@ -137,10 +137,10 @@ def _pairs_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         fields.kinds()
         with gr.Row(elem_classes="kv-lab-controls"):
             fields("edits", "Misspellings in each sentence", minimum=1)
-            fields("share", "Or in so many per cent of its words", step=5)
+            fields("share", "Or in this share of its words, in %", step=5)
             keyboards = [(name.upper(), name) for name in KEYBOARDS]
             fields("keyboard", "Keyboard", choices=keyboards)
-            fields("protect_first", "First letters stay")
+            fields("protect_first", "Keep first letters")
     press = buttons("Run the pairs", "kv-lab-run")
     shown = html_part(_opening(context, context.default), "kv-lab-table")
 
@@ -237,7 +237,7 @@ def _sentence_section(
 ) -> dict[str, gr.components.Component]:
     head(
         "One sentence, word by word",
-        "Which word can this sentence least afford to lose? Each is misspelled in turn. Then one "
+        "Which word does most harm when misspelled? Each is misspelled in turn. Then one "
         "typo is followed through the rest of the sentence.",
     )
     with gr.Row(elem_classes="kv-lab-controls"):

@@ -239,8 +239,8 @@ def _facts(report: CrossModelReport) -> Markup:
         where = "a word and its continuation piece, such as “run” and “##run”"
         which = where if report.scheme == WORDPIECE.name else "two tokens"
         parts.append(
-            f"Of the {same.pairs:,} pairs of the same word, {same.same_bytes:,} are {which} of the "
-            "same bytes, which no byte code can tell apart. "
+            f"{same.same_bytes:,} of the {same.pairs:,} same-word pairs are {which} with the same "
+            "bytes; no byte code can tell these apart. "
         )
     parts.append(
         f"Byte code with {report.pos_dim} positions, seed {report.seed}. "
