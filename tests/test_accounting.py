@@ -168,7 +168,8 @@ def test_a_measurement_leaves_out_a_second_table_that_is_too_large_and_can_be_st
     # Before each of two encoders is made and warmed up, before the first call of the table and of
     # each encoder, and before each turn.
     for steps, counts in ((0, (0, 0)), (1, (1, 1)), (3, (2, 2)), (4, (2, 3)), (5, (2, 4))):
-        made.clear(), called.clear()
+        made.clear()
+        called.clear()
         goes_on = iter([True] * steps + [False])
         with pytest.raises(Stopped):
             measure(1000, 1, 32, "float32", 64, seconds=9, progress=lambda _, on=goes_on: next(on))

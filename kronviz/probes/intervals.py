@@ -178,7 +178,7 @@ def _resampled_means(
 
 def wilson(hits: int, runs: int) -> tuple[float, float]:
     """Return the 95% interval of a share (Wilson 1927), which stays within 0 to 1."""
-    from scipy.stats import binomtest  # Imported here, as it takes a second.
+    from scipy.stats import binomtest  # Imported here, because scipy.stats is slow to import.
 
     interval = binomtest(hits, runs).proportion_ci(LEVEL, method="wilson")
     return float(interval.low), float(interval.high)

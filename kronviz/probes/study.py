@@ -11,8 +11,8 @@ Notable:
   validation loss; passages are read from a text on which nothing was chosen.
 - Every arm is compared with the better of the two learned tables, run by run over the seeds and
   passage by passage over the text, so that what both share cancels out.
-- A verdict needs three seeds of the best arm and the table, and intervals that exclude 0; the
-  sentence says if they are missing.
+- A verdict needs three seeds of the best arm and the table, which must agree, and intervals that
+  exclude 0; the sentence says if they are missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ class ArmResult:
         share: input parameters over the learned table's.
         curve: tokens read and mean validation loss.
         measured: by condition; empty if nothing was measured.
-        tuning: of several, the one with the lowest validation loss.
+        tuning: of those that ran with the most seeds, the one with the lowest validation loss.
         cost: ``None`` if it was not measured.
     """
 
@@ -350,8 +350,8 @@ def _won(study: Study) -> str:
     known = {low.arm, *(a.arm for c in SHOWN if (a := study.best(c)))} <= both and low.share <= 1
     return ("" if known else f"{said} ") + (
         f"No arm wins outright: against {study.table}, {rival.arm}{share} is "
-        f"{_and(parts, ', and ')}. Ahead or behind means in each of {seeds} seeds, by an interval "
-        "clear of 0."
+        f"{_and(parts, ', and ')}. To count as ahead or behind, all {seeds} seeds must agree and "
+        "the interval must exclude 0."
     )
 
 
@@ -379,10 +379,10 @@ def _rival(study: Study) -> ArmResult | None:
 
 
 def _side(result: ArmResult | Measured) -> int:
-    """Return -1 where an arm is ahead of the table, 1 where it is behind.
+    """Return -1 if an arm is ahead of the table, 1 if it is behind, and otherwise 0.
 
-    It is if the interval of the difference excludes 0 and all seeds agree: an interval over
-    passages knows nothing of how seeds differ. Otherwise 0.
+    The interval of the difference must exclude 0 and all seeds must agree, because an interval
+    over passages says nothing about how seeds differ.
     """
     interval, gaps = result.difference, result.gaps
     if interval is None:
@@ -557,12 +557,12 @@ def _conditions(
 
     own = {arm: columns(list(runs.values())) for arm, runs in measured.items() if runs}
     apart, seeds = {}, {arm: len(runs) for arm, runs in measured.items()}
-    by_seed: dict[str, NDArray[np.float64]] = {}
+    gaps: dict[str, Any] = {}
     for arm in own.keys() - {table}:
         if both := sorted(measured[arm].keys() & measured.get(table, {}).keys()):
-            gaps = [measured[arm][seed] - measured[table][seed] for seed in both]
-            apart[arm], seeds[arm] = columns(gaps), len(both)
-            by_seed[arm] = np.stack([columns([gap]).mean(0) for gap in gaps], 1)
+            by_seed = [columns([measured[arm][seed] - measured[table][seed]]) for seed in both]
+            apart[arm], seeds[arm] = np.mean(by_seed, axis=0), len(both)
+            gaps[arm] = zip(*(one.mean(0).tolist() for one in by_seed), strict=True)
     if not own:
         return {}
     # From one call for all arms, because drawing the passages takes longest.
@@ -572,14 +572,14 @@ def _conditions(
     )
     return {
         arm: tuple(
-            Measured(
-                condition,
-                nats[arm][place],
-                differences[arm][place] if arm in differences else None,
-                seeds[arm],
-                tuple(map(float, by_seed[arm][place])) if arm in by_seed else (),
+            Measured(condition, mean, difference, seeds[arm], by_seed)
+            for condition, mean, difference, by_seed in zip(
+                rows,
+                nats[arm],
+                differences.get(arm, repeat(None, len(rows))),
+                gaps.get(arm, repeat((), len(rows))),
+                strict=True,
             )
-            for place, condition in enumerate(rows)
         )
         for arm in own
     }

@@ -41,11 +41,12 @@ def refused(sentence: str, class_: str = "kv-lab-result") -> Markup:
 def progress(done: int, asked: int, running: bool, noun: str = "pair") -> Markup:
     """Return the progress of a run, as a bar and in words, and whether it was stopped."""
     words = f"{done:,} of {count(asked, noun)}"
-    if not running and done < asked:
-        kept = f"Stopped: {words}. What was read is kept below."
-        words = kept if done else f"Stopped before the first {noun} was read."
-    elif not running:
+    if not running and done >= asked:
         words = f"{count(done, noun)}, all read."
+    elif not running and not done:
+        words = f"Stopped before the first {noun} was read."
+    elif not running:
+        words = f"Stopped: {words}. What was read is kept below."
     return element(
         "div",
         element("progress", value=done, max=max(asked, 1), aria_label=words)
