@@ -12,8 +12,8 @@ from kronviz.probes.examples import Example
 
 INTRO = (
     "A Kronecker embedding computes a token’s vector from its bytes instead of looking it up. It "
-    "saves input parameters and shifts less under misspelling, but ours predicts clean text "
-    "slightly worse."
+    "saves parameters and shifts less under misspelling, but ours predicts clean text slightly "
+    "worse."
 )
 FIELDS = (
     ("Clean text", "Spelled as it should be", 5),
