@@ -347,8 +347,8 @@ def test_the_headline_is_the_difference_of_two_means_with_its_interval() -> None
     assert report.margin.table.low == pytest.approx(oracle.low, abs=0.03)
     assert report.margin.table.high == pytest.approx(oracle.high, abs=0.03)
     said = headline(report)
-    assert f"{report.margin.table.mean:+.3f}" in said[0]
-    assert "+0.230" in said[0]
+    assert f"{report.margin.table.mean:.3f}" in said[0]
+    assert "by 0.230" in said[0]
     assert "more of spelling" in said[1]
 
 

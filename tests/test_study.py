@@ -99,11 +99,11 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
     # Validation losses of three seeds do not settle what passages of two say.
     (folder / "toy" / "ngram-muon-0.002-600-s3.npy").unlink()
     (study,) = studies(folder)
-    assert "2 of 3 seeds: not settled" in verdict(study)
+    assert "Only 2 of 3 seeds have been run" in verdict(study)
     for seed in (2, 3):
         (folder / "toy" / f"ngram-muon-0.002-600-s{seed}.json").unlink()
     (study,) = studies(folder)
-    assert "1 of 3 seeds: not settled" in verdict(study)
+    assert "Only 1 of 3 seeds has been run" in verdict(study)
 
 
 def test_a_tie_is_not_called_a_win(folder: Path) -> None:

@@ -126,6 +126,7 @@ def forgetting(result: Recovery) -> go.Figure:
                     "dash": "solid" if arm == "kron" else "7px,3px",
                 },
                 marker=_marker(arm),
+                cliponaxis=False,
                 error_y=error_bars(intervals, arm_colour(arm).light, thickness=1.2),
                 hovertemplate="%{y:.3f} nats",
             )

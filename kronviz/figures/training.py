@@ -22,6 +22,8 @@ from kronviz.published import GAP_NATS
 
 POINTS = 240
 HEIGHT = 300
+_MARGINS, _NAME = 60, 15
+"""Pixels above and below a plot, and of a name's line."""
 
 
 def losses(evidence: TrainingEvidence) -> go.Figure:
@@ -50,11 +52,10 @@ def losses(evidence: TrainingEvidence) -> go.Figure:
             )
         )
     ends = [(c.arm, c.eval_tokens[-1], c.eval_nats[-1]) for c in evidence.curves if c.eval_nats]
-    _name_ends(figure, ends)
     highest = max((max(c.eval_nats) for c in evidence.curves if c.eval_nats), default=None)
     lowest = min((min(c.train_nats) for c in evidence.curves if c.train_nats), default=None)
     if highest is not None and lowest is not None:
-        figure.update_yaxes(range=[lowest - 0.1, highest + 0.3])
+        _name_ends(figure, ends, lowest - 0.1, highest + 0.3)
     return figure
 
 
@@ -107,7 +108,10 @@ def norms(evidence: TrainingEvidence) -> go.Figure:
             )
         )
     ends = [(c.arm, c.tokens[-1], c.norm_ratios[-1]) for c in evidence.curves if c.norm_ratios]
-    _name_ends(figure, ends)
+    ratios = [ratio for c in evidence.curves for ratio in c.norm_ratios]
+    if ratios:
+        spare = 0.05 * (max(ratios) - min(ratios)) or 0.1
+        _name_ends(figure, ends, min(ratios) - spare, max(ratios) + spare)
     return figure
 
 
@@ -166,14 +170,21 @@ def _line(
     )
 
 
-def _name_ends(figure: go.Figure, ends: Sequence[tuple[str, float, float]]) -> None:
-    """Write each arm's name at the end of its line, shifted apart at the top and the bottom."""
-    order = sorted(ends, key=lambda end: -end[2])
+def _name_ends(
+    figure: go.Figure, ends: Sequence[tuple[str, float, float]], low: float, high: float
+) -> None:
+    """Show losses from ``low`` to ``high``, and write each arm's name at the end of its line.
+
+    Names of lines that end close together are moved apart.
+    """
+    figure.update_yaxes(range=[low, high])
+    figure.update_xaxes(range=[0, max((x for _, x, _ in ends), default=1)])
     figure.update_layout(margin_r=20 + 8 * max((len(arm) for arm, _, _ in ends), default=3))
-    anchors = ["bottom", *["middle"] * (len(order) - 2), "top"]
-    for (arm, x, y), anchor in zip(order, anchors, strict=False):
-        shift = {"bottom": -6, "top": 6}.get(anchor, 0)
-        name_line(figure, arm, x, y, xshift=4, yanchor=anchor, yshift=shift)
+    pixels = (HEIGHT - _MARGINS) / (high - low)
+    lowest = float("inf")
+    for arm, x, y in sorted(ends, key=lambda end: -end[2]):
+        lowest = min(y * pixels, lowest - _NAME)
+        name_line(figure, arm, x, y, xshift=4, yanchor="middle", yshift=lowest - y * pixels)
 
 
 def _dash(curve: TrainingCurve) -> str:

@@ -322,8 +322,11 @@ def _won(study: Study) -> str:
             )
     seeds = _seeds(study)
     if seeds < SEEDS:
-        ran = f"It or the table was run and measured with {seeds} of {SEEDS} seeds"
-        return f"{said} {ran}: not settled."
+        have = "has" if seeds == 1 else "have"
+        return (
+            f"{said} Only {seeds} of {SEEDS} seeds {have} been run and measured for both {low.arm} "
+            f"and {study.table}, so this is not settled."
+        )
     rival = _rival(study)
     if rival is None:
         return said
@@ -332,7 +335,7 @@ def _won(study: Study) -> str:
     ahead = [where for where, result in measured.items() if _side(result) < 0]
     if len(ahead) == len(measured):
         fewer = [arm.arm for arm in study.arms if len(arm.seeds) < SEEDS]
-        said += f" In each of {seeds} seeds, and by every paired interval, it is ahead of "
+        said += f" In each of {seeds} seeds, and by every paired interval, {rival.arm} is ahead of "
         said += f"{study.table}."
         if fewer:
             names = _and(fewer) if len(fewer) <= 3 else f"{len(fewer)} other arms"

@@ -239,6 +239,7 @@
   const stale = () => { awaited = true; dim(PARTS); };
   const fresh = (parts) => {
     if (parts === STORED) awaited = false;
+    if (undoing()) undoing().hidden = !earlier; // The examples may have been drawn anew.
     for (const part of document.querySelectorAll(parts)) {
       delete part.dataset.stale;
       part.removeAttribute("aria-busy");

@@ -24,10 +24,10 @@ def headline(report: CrossModelReport) -> tuple[str, ...]:
         return ()
     figure = (
         "In this table a word and the same word with an ending (run, runs) are closer than two "
-        f"random words by {_signed(margin.table.mean)} in cosine (95% interval "
+        f"random words by {_closer(margin.table.mean)} in cosine (95% interval "
         f"{_bounds(margin.table)}); in the paper’s six models by "
-        f"{_signed(margin.paper_table)}, in the byte code of these tokens by "
-        f"{_signed(margin.code.mean)}."
+        f"{_closer(margin.paper_table)}, in the byte code of these tokens by "
+        f"{_closer(margin.code.mean)}."
     )
     return (figure,) if report.warnings else (figure, meaning(report))
 
@@ -58,6 +58,10 @@ def meaning(report: CrossModelReport) -> str:
         "It has learned as much of spelling as those models, so what the paper found for them is a "
         "fair guide: a Kronecker embedding gives that part from the first step, without a table."
     )
+
+
+def _closer(value: float) -> str:
+    return _signed(value).removeprefix("+")
 
 
 def _signed(value: float) -> str:

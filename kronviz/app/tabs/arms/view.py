@@ -33,8 +33,9 @@ from kronviz.probes.training import TrainingEvidence, lead_lost
 
 DIFFERENCES = (
     "Loss on the true next 24 tokens of real text minus the better table’s, passage by passage, "
-    "after a clean context and after one with 15% of its words misspelled. Bars are 95% intervals "
-    "over passages. Left of the line, an arm beats the table."
+    "after a clean context (○), after one with 15% of its words misspelled (●), and after one "
+    "with 15% misspelled as people do (◆). Bars are 95% intervals over passages. Left of the line, "
+    "an arm beats the table."
 )
 CURVES = (
     "Validation loss minus the better table’s, as all read the same text in the same order. A line "
@@ -61,11 +62,19 @@ def finding(study: Study) -> Markup:
     )
 
 
-def table_of(study: Study, caption: str = "All arms, the lowest validation loss first") -> Markup:
-    """Return a table of each arm's losses and their differences from the better table's."""
+def table_of(
+    study: Study,
+    caption: str = "All arms, the lowest validation loss first",
+    name: str = "All arms",
+) -> Markup:
+    """Return a table of each arm's losses and their differences from the better table's.
+
+    Args:
+        name: name of the file that the table is saved as.
+    """
     titles: list[object] = [
         "Input embedding",
-        ("Input parameters", "of the table’s"),
+        ("Input parameters", "% of the table’s"),
         *[
             (title, f"− {study.table}’s")
             for title in (
@@ -78,7 +87,7 @@ def table_of(study: Study, caption: str = "All arms, the lowest validation loss 
         ],
         "Seeds",
     ]
-    return table(caption, titles, [_losses(arm, study.rate) for arm in study.arms])
+    return table(caption, titles, [_losses(arm, study.rate) for arm in study.arms], name=name)
 
 
 def costs_of(study: Study, costs: CostsAbout) -> Markup:
@@ -93,19 +102,18 @@ def costs_of(study: Study, costs: CostsAbout) -> Markup:
     rows = [_costs(arm.arm, arm.cost) for arm in study.arms if arm.cost]
     return folded(
         "What each costs",
-        box(table("Costs of each input embedding", titles, rows), label="Costs"),
+        box(table("Costs of each input embedding", titles, rows, name="Costs"), label="Costs"),
         _costs_note(costs),
     )
 
 
 def other_runs(study: Study) -> Markup:
     """Return the verdict and the table of runs that read more or fewer tokens, folded."""
-    # A whole number, because saved files are named after it, and names ignore the locale.
-    title = f"All arms, {study.tokens / 1e6:.0f} million tokens a run"
+    title = f"All arms, {_tokens(study)} tokens a run"
     return folded(
         marked(f"The same with {_tokens(study)} tokens a run"),
         element("p", _with_names(verdict(study)), class_="kv-caption"),
-        box(table_of(study, title), label=title),
+        box(table_of(study, title, f"All arms, {study.tokens / 1e6:.1f}M tokens"), label=title),
     )
 
 

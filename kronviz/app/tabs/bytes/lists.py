@@ -195,7 +195,7 @@ def _groups(listed: Collisions) -> Markup:
             element("span", f" {note}", class_="kv-quiet"),
             class_="kv-heading",
         ),
-        element("ol", *[_group(group) for group in listed.groups], class_="kv-groups"),
+        element("ol", *[_group(group) for group in listed.groups], class_="kv-code-groups"),
     )
 
 

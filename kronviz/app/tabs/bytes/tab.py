@@ -115,8 +115,8 @@ def build(context: Context) -> None:
 
     head(
         "One edit, at every place",
-        "The code’s strength and its weakness: another letter is a small step at any place, but "
-        "one letter more or less moves every later byte to another position.",
+        "The code’s strength and its weakness: a substituted letter is a small step anywhere, but "
+        "an inserted or deleted one moves every later byte to another position.",
     )
     with gr.Row(elem_id="kv-byte-walk-controls"):
         kind = gr.Radio(

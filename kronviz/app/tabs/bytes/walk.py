@@ -69,9 +69,9 @@ def _finding(walk: EditWalk) -> Markup:
     steps, inserts = of("substitute"), of("insert")
     return sentence(
         [
-            "Another letter anywhere in ",
+            "Substituting one letter of ",
             short_piece(walk.text.encode()),
-            f" leaves {written(min(steps), 2)} of the similarity; one more letter leaves ",
+            f" leaves a similarity of at least {written(min(steps), 2)}; inserting one leaves ",
             f"{written(inserts[0], 2)} at the front and {written(inserts[-1], 2)} at the end.",
         ]
         if steps and len(inserts) > 1

@@ -69,7 +69,7 @@ computes them from their bytes. The answer holds the tokens of both texts and, f
 next tokens with their probability after either text, whether the first choice was kept, KL(clean ||
 typo) in nats, the cosine of the final hidden states, the drop in log-probability of the clean
 text's first choice, and the probability of the right answer where one is given."""
-STORE_COMMAND = "python -m kronviz.probes.stored_runs checkpoints/gpt2"
+STORE_COMMAND = "python -m kronviz.probes.stored_runs checkpoints/"
 _ASK = "(...values) => window.kronviz.ask(...values)"
 _TYPE = "(made) => { window.kronviz.misspelled(made); }"
 _RESTORE = "() => window.kronviz.restore()"
@@ -104,7 +104,7 @@ def build(context: Context) -> None:
     context.shared.update(clean=clean, typo=typo, right=right)
     with gr.Row(elem_id="kv-tools"):
         button = gr.Button(MISSPELL, variant="primary", elem_id="kv-misspell")
-        html_part(_examples(examples, rule), "kv-tries")
+        tries = html_part(_examples(examples, rule), "kv-tries")
     with gr.Row(elem_id="kv-manner"):
         with gr.Accordion(MANNER, open=False, elem_id="kv-how"):
             manner.kinds()
@@ -125,7 +125,13 @@ def build(context: Context) -> None:
         elem_id="kv-answer",
     )
     answers([answer])
-    html_part(join([_rule(rule), explained("compare") or ""]), "kv-rule")
+    said = html_part(_about_examples(context, rule), "kv-rule")
+
+    def redraw(pair: str) -> tuple[Markup, Markup]:
+        examples, rule = first_examples(context, pair)
+        return _examples(examples, rule), _about_examples(context, rule, pair)
+
+    context.redrawn.add(redraw, [tries, said])
 
     async def respond(
         clean: str, typo: str, right: str, pair: str | None, asked: float, request: gr.Request
@@ -199,11 +205,12 @@ def compare_endpoint(context: Context) -> Callable[..., Awaitable[Answer]]:
     return endpoint(CompareSettings, compare, "compare", COMPARE, PAIR, order)
 
 
-def first_examples(context: Context) -> tuple[tuple[Example, ...], str]:
-    """Return the page's examples, the opening one first, and the rule by which they were chosen."""
-    stored = readable_run(context.folder())
+def first_examples(context: Context, pair: str | None = None) -> tuple[tuple[Example, ...], str]:
+    """Return a pair's examples, the opening one first, and the rule by which they were chosen."""
+    stored = readable_run(context.folder(pair))
     if stored is not None and stored.examples is not None:
-        return stored.examples.chosen, stored.examples.rule
+        rule = f"{stored.examples.rule} The model whose loss rises less is ahead."
+        return stored.examples.chosen, rule
     pairs = load_pairs().pairs[::EVERY]
     return (
         tuple(Example(pair.clean, pair.typo, pair.expected or "", 0.0) for pair in pairs),
@@ -262,7 +269,7 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
         element(
             "button",
             element("span", _misspelled_word(example)),
-            _ahead(example.difference_nats),
+            _ahead(example),
             type="button",
             class_="kv-example",
             data_clean=example.clean,
@@ -273,23 +280,23 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
     ]
     return element(
         "div",
-        element("span", "examples, and who is ahead", class_="kv-quiet"),
-        info(
-            "kv-tip-rule",
-            "the rule for these examples",
-            f"{rule} The model whose loss rises less is ahead.",
+        element(
+            "span",
+            "examples, and who is ahead" if any(_ahead(e) for e in examples) else "examples",
+            class_="kv-quiet",
         ),
+        info("kv-tip-rule", "the rule for these examples", rule),
         *chips,
         element("button", "Undo", type="button", class_="kv-textbutton kv-undo", hidden=True),
         class_="kv-examples",
     )
 
 
-def _ahead(difference_nats: float) -> Markup:
-    """Say which model loses less to the misspelling."""
-    if not difference_nats:
+def _ahead(example: Example) -> Markup:
+    """Say which model loses less to the misspelling; nothing if that was not measured."""
+    if not example.difference_nats:
         return Markup("")
-    ahead = "kron" if difference_nats < 0 else "bpe"
+    ahead = "kron" if example.difference_nats < 0 else "bpe"
     return element(
         "span", arm_name(ahead), element("span", " ahead", class_="kv-hidden"), class_="kv-ahead"
     )
@@ -301,14 +308,15 @@ def _misspelled_word(example: Example) -> str:
     return " ".join(words) or example.typo
 
 
-def _rule(rule: str) -> Markup:
-    return element(
+def _about_examples(context: Context, rule: str, pair: str | None = None) -> Markup:
+    chosen = element(
         "details",
         element("summary", "How these examples were chosen", class_="kv-more-link"),
-        element("p", marked(rule), " The model whose loss rises less is ahead."),
-        reproduced(STORE_COMMAND),
+        element("p", marked(rule)),
+        reproduced(STORE_COMMAND + context.folder(pair).name),
         class_="kv-rule",
     )
+    return join([chosen, explained("compare") or ""])
 
 
 def _report(made: Misspelling) -> Markup:

@@ -184,11 +184,11 @@ def _view(report: LayerReport | None) -> tuple[Any, ...]:
     method = element(
         "p",
         marked(
-            "Every token is read alone; the mean vector is subtracted before cosines are "
-            "taken. The paper’s pair has 124 million parameters and 50,257 tokens and used 48 "
-            "words, the first token of each; ours uses the words of the same six families that are "
-            "one token of its vocabulary. Compare the direction of an effect, not its "
-            "size."
+            "Except in the two charts of sentences, every token is read alone. The mean vector is "
+            "subtracted before cosines are taken. The paper’s pair has 124 million parameters and "
+            "50,257 tokens; it used the first token of each of 48 words. Ours uses those words of "
+            "the same six families that are a single token. Compare the direction of an effect, "
+            "not its size."
         ),
     )
     tables: list[Markup] = [method, _table(report)]

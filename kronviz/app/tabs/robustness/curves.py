@@ -71,8 +71,9 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
     """Lay out the sweep over kinds and strengths of misspelling, and connect it."""
     head(
         "Where the byte code helps, and where it hurts",
-        "Every kind of misspelling, gentle to strong, over the same clean sentences. A swapped "
-        "letter is a small step in bytes; one letter more or less moves all that follow.",
+        "Every kind of misspelling, gentle to strong, over the same clean sentences. A "
+        "substituted letter is a small step in bytes; an inserted or deleted one moves all bytes "
+        "that follow.",
     )
     fields = Fields(sweep.SweepSettings)
     with gr.Row(elem_classes="kv-lab-controls"):

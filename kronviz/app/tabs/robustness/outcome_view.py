@@ -59,9 +59,16 @@ def answers_view(answers: Answers) -> Markup:
     """Return the results for the right answers: a sentence and a table."""
     first = answers.row("typo_first")
     shares = [
-        join([marked(percent(arm.value.mean, 1)), " with ", arm_name(arm.arm)])
+        join(
+            [
+                arm_name(arm.arm),
+                "’s first choice in " if arm is first.arms[0] else "’s in ",
+                percent(arm.value.mean, 1),
+            ]
+        )
         for arm in first.arms
     ]
+    shares[0] = join([shares[0], " of the pairs"])
     medians = [
         join([arm_name(arm.arm), f" {written(arm.clean, 0)} → {written(arm.typo, 0)}"])
         for arm in answers.medians
@@ -72,7 +79,7 @@ def answers_view(answers: Answers) -> Markup:
             "p",
             sentence(
                 [
-                    "Misspelled, the right answer comes first on ",
+                    "After the misspelling, the right answer is ",
                     listing(shares),
                     ". ",
                     *_compared(
@@ -153,12 +160,13 @@ def _continuation_finding(run: Continuation) -> Markup:
     rows = [run.row(kind, SHARE) for kind in KINDS]
     best = min(rows[0].arms, key=lambda arm: arm.nats.mean)
     cost = [join([arm_name(arm.arm), f" {written(arm.rise_nats.mean, 3)}"]) for arm in rows[0].arms]
+    two = len(cost) == 2
     parts: list[object] = [
         f"With {SHARE:.0%} of the words misspelled, ",
         *(
-            [arm_name(best.arm), " predicts the continuation best"]
+            [arm_name(best.arm), f" predicts the continuation {'better' if two else 'best'}"]
             if all(_leads(best.arm, row) for row in rows)
-            else ["no model predicts the continuation clearly best"]
+            else [f"no model predicts the continuation clearly {'better' if two else 'best'}"]
         ),
         ". The misspellings cost ",
         listing(cost),
@@ -185,7 +193,10 @@ def minimal_view(result: MinimalPairs) -> Markup:
         for arm in clean.arms
     ]
     compared = _compared(
-        clean.differences, "is right more often", " No difference shows.", larger_wins=True
+        clean.differences,
+        "is right more often",
+        "These pairs show no difference.",
+        larger_wins=True,
     )
     return element(
         "div",

@@ -123,7 +123,7 @@ def _finding(result: Sweep, metric: str) -> Markup:
         join([arm_name(arm), f" is clearly {how} under ", _kinds(kinds, len(result.kinds))])
         for arm, kinds in better.items()
     ]
-    return join([Markup("; ").join(parts), "."])
+    return join([f"With {count(strength, 'misspelling')} a sentence, ", listing(parts, "; "), "."])
 
 
 def _kinds(labels: list[str], of: int) -> Markup:
@@ -225,8 +225,12 @@ def _axis(y: object, value: float, metric: str) -> Markup:
 def _forgetting(result: Recovery) -> Markup:
     if not result.points:
         return Markup("No passage could be misspelled that way.")
-    parts = [join([arm_name(arm.arm), _halves(arm, result)]) for arm in result.arms]
-    return join(["How soon is a typo forgotten? ", listing(parts, "; "), "."])
+    halves = {_halves(arm, result) for arm in result.arms}
+    if len(halves) == 1 and len(result.arms) > 1:
+        every = "Both models’" if len(result.arms) == 2 else "Every model’s"
+        return join([every, f" shift {halves.pop()}."])
+    parts = [join([arm_name(arm.arm), "’s shift ", _halves(arm, result)]) for arm in result.arms]
+    return join([listing(parts, "; "), "."])
 
 
 def _halves(arm: RecoveryArm, result: Recovery) -> str:
@@ -235,4 +239,4 @@ def _halves(arm: RecoveryArm, result: Recovery) -> str:
             return f"after more than {len(result.points)} tokens"
         return f"after {count(tokens, 'token')}"
 
-    return f"’s shift halves {after(arm.half_after)} and falls to a tenth {after(arm.tenth_after)}"
+    return f"halves {after(arm.half_after)} and falls to a tenth {after(arm.tenth_after)}"

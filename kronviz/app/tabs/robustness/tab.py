@@ -30,6 +30,7 @@ from kronviz.app.components import (
     buttons,
     clean_text,
     connect,
+    empty,
     head,
     hidden_text,
     html_part,
@@ -229,6 +230,14 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
             yield stage, running(stage, "pair") if done is None else minimal_view(done)
 
     connect(runs, press, steps, [pair, *fields.controls], [shown])
+
+    def redraw(models: str, lines: str) -> Markup:
+        if lines != MINIMAL:
+            return empty("Other models were chosen. Run the sentences to measure them.")
+        measured = minimal_pairs.minimal_pairs(context.predictor(models), few, conditions=(CLEAN,))
+        return minimal_view(measured)
+
+    context.redrawn.add(redraw, [shown], fields.controls[0])
     return fields.named, press.run
 
 

@@ -115,14 +115,13 @@ def _finding(result: Robustness) -> Markup:
         return sentence([arm_name(only.arm), f" keeps its first choice on {share} of the pairs."])
     arms = sorted(first.arms, key=lambda arm: -arm.value.mean)
     shares = [
-        join([marked(percent(arm.value.mean, 1)), words, arm_name(arm.arm)])
-        for arm, words in zip(
-            arms, (" of first choices stay with ", *[" with "] * len(arms)), strict=False
-        )
+        join([arm_name(arm.arm), " keeps " if arm is arms[0] else " ", percent(arm.value.mean, 1)])
+        for arm in arms
     ]
+    shares[0] = join([shares[0], " of its first choices"])
     of = "kron and bpe: " if len(arms) > 2 else ""
     p = f" ({of}p{NO_BREAK}{_p(result.mcnemar.p_value)}). "
-    return sentence(["Misspelled, ", listing(shares), p, *_verdict(kl)])
+    return sentence(["After the misspelling, ", listing(shares), p, *_verdict(kl)])
 
 
 def _verdict(row: MetricRow) -> Iterable[object]:

@@ -132,9 +132,9 @@ def _finding(report: Sensitivity) -> Markup:
                 sentence(
                     [
                         arm_name(choice.arm),
-                        " at ",
+                        " most at ",
                         piece(word.word.encode()),
-                        f" ({written(kl, 2)})",
+                        f" ({written(kl, 2)} nats)",
                     ]
                 )
             )
@@ -142,8 +142,8 @@ def _finding(report: Sensitivity) -> Markup:
         return Markup("No word has been measured yet.")
     if not parts:
         return Markup("No word of this text could be misspelled; type a longer one.")
-    so_far = " so far" if report.measured < len(report.words) else ""
-    return join(["A typo hurts ", listing(parts), f" most{so_far}, in nats."])
+    begin = "So far, a typo hurts " if report.measured < len(report.words) else "A typo hurts "
+    return join([begin, listing(parts), "."])
 
 
 def _says(top: str) -> Markup:
@@ -203,7 +203,7 @@ def _felt(strip: RecoveryStrip, arms: list[str]) -> list[object]:
             )
     if not parts:
         return ["Both texts are the same, so there is nothing to recover from."]
-    return [piece(strip.typo.encode()), " – ", listing(parts), " nats."]
+    return [piece(strip.typo.encode()), " – ", listing(parts, "; "), " nats."]
 
 
 def _token(token: StripToken, index: int, top: float) -> Markup:

@@ -44,8 +44,9 @@ _PLOTS = (
     (
         "Norms",
         figures.norms,
-        "Frobenius norm of what the input embedding learns, bpe’s table and kron’s projection, "
-        "divided by its first logged value. Does the embedding keep its size during training?",
+        "Frobenius norm of what the input embedding learns, such as bpe’s table and kron’s "
+        "projection, divided by its first logged value. Does the embedding keep its size during "
+        "training?",
     ),
     (
         "Rare tokens",

@@ -9,6 +9,7 @@ from kronviz.app.components import (
     element,
     escape,
     join,
+    listing,
     marked,
     millions,
     number,
@@ -52,8 +53,13 @@ def differences(evidence: TrainingEvidence) -> Markup:
     return sentence(
         [
             "Ours and the paper’s are not the same experiment. Here: ",
-            _millions(curve.parameters),
-            " parameters a model, ",
+            listing(
+                [
+                    join([_millions(one.parameters), " (", arm_name(one.arm), ")"])
+                    for one in evidence.curves
+                ]
+            ),
+            " parameters, ",
             _millions(curve.tokens[-1]),
             " tokens of books and textbooks, one seed. The paper: ",
             published.TRAINING_RUN,
@@ -151,7 +157,7 @@ def figures(evidence: TrainingEvidence) -> Markup:
             for curve in evidence.further
         ],
         (
-            named("Scale", "parameters, tokens, steps"),
+            named("Scale", "bpe’s parameters, tokens, steps"),
             _scale(bpe or kron),
             published.SCALE,
         ),

@@ -38,7 +38,7 @@ from kronviz.published import CROSS_MODEL, CROSS_MODEL_WHERE
 BUCKETS = {
     "typographic": (RELATIONS["typographic"][0].capitalize(), "“run” and “ Run”"),
     "morphological": (RELATIONS["morphological"][0].capitalize(), "“run” and “runs”"),
-    "unrelated": ("Drawn at random", "“sermon” and “roads”"),
+    "unrelated": ("Two random words", "“sermon” and “roads”"),
 }
 SPACES = {"table": ("bpe", "the table"), "code": ("kron", "the byte code")}
 
@@ -150,11 +150,11 @@ def _finding(report: CrossModelReport | None) -> Markup:
     parts: list[object] = ["Of the ten tokens nearest to a word, "]
     for place, (space, (arm, name)) in enumerate(SPACES.items()):
         share = shares[space]
+        same, root = percent(share.typographic.mean, 1), percent(share.morphological.mean, 1)
         parts += [
-            "; " if place else "",
+            "; in " if place else f"{same} are the same word and {root} share its root in ",
             element("span", name, class_="kv-arm-name", data_arm=arm),
-            f" has {percent(share.typographic.mean, 1)} of the {RELATIONS['typographic'][0]} "
-            f"and {percent(share.morphological.mean, 1)} of the {RELATIONS['morphological'][0]}",
+            f", {same} and {root}" if place else "",
         ]
     return sentence([*parts, "."])
 
@@ -229,7 +229,8 @@ def _facts(report: CrossModelReport) -> Markup:
     ]
     if anisotropy:
         parts.append(
-            f"Two tokens drawn at random have a mean cosine of {written(anisotropy.cosine.mean)}; "
+            "Two tokens drawn from the whole vocabulary have a mean cosine of "
+            f"{written(anisotropy.cosine.mean)}; "
             f"the mean row is {percent(anisotropy.mean_share)} as long as a row, and the first "
             f"principal axis holds {percent(anisotropy.first_axis, 1)} of the variance, ten axes "
             f"{percent(anisotropy.ten_axes, 1)}: that is how far the rows of this table point the "
