@@ -123,7 +123,9 @@ def declared(cls: type) -> dict[str, tuple[Field[Any], Any, Setting]]:
 
 
 def checked(cls: type[Settings], **values: Any) -> Settings:
-    """Return settings from values of any JSON type; ``None`` and an empty list mean the default.
+    """Return settings from values of any JSON type.
+
+    ``None`` means the default, and so does an empty list for a setting that is a list.
 
     Raises:
         InputError: a value is invalid; it names the setting.
@@ -134,9 +136,9 @@ def checked(cls: type[Settings], **values: Any) -> Settings:
     made = {}
     for name, (each, type_, about) in known.items():
         value = values.get(name)
-        if value is None or (isinstance(value, list | tuple) and not value):
+        many = typing.get_origin(type_) is tuple
+        if value is None or (many and isinstance(value, list | tuple) and not value):
             if each.default is MISSING:
-                many = typing.get_origin(type_) is tuple
                 raise InputError(
                     f"{name} must be a {'list with something in it' if many else 'text in quotes'}."
                 )

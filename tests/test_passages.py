@@ -97,6 +97,8 @@ def test_losses_are_those_of_each_passage_read_alone() -> None:
 def test_figures_are_paired_over_passages(small_predictor: Predictor) -> None:
     found = made()
     values = read(small_predictor, found)
+    # These models were not trained: no context helps them.
+    values["kron"][NONE] = values["kron"][CLEAN] + np.linspace(0.1, 1, len(found))
     rows = {(row.kind, row.share): row for row in summarise(found, values, small_predictor.n_ctx)}
     at = Condition("synthetic", 0.3)
     row = rows["synthetic", 0.3]
@@ -112,6 +114,16 @@ def test_figures_are_paired_over_passages(small_predictor: Predictor) -> None:
     bits = kron.sum() * 6 / np.log(2) / found.bytes.sum()
     assert row.arms[1].bits_per_byte.mean == pytest.approx(bits)
     assert row.arms[1].nats.low < row.arms[1].nats.mean < row.arms[1].nats.high
+
+
+def test_a_context_without_a_clear_benefit_has_no_score(small_predictor: Predictor) -> None:
+    found = made()
+    values = read(small_predictor, found)
+    for arm, least in (("bpe", 0.1), ("kron", -1)):
+        values[arm][NONE] = values[arm][CLEAN] + np.linspace(least, 1.2, len(found))
+    row = next(r for r in summarise(found, values, small_predictor.n_ctx) if r.share == 0.3)
+    assert row.arms[0].score is not None
+    assert row.arms[1].score is None
 
 
 def test_a_command_writes_figures_and_losses(

@@ -142,6 +142,26 @@ def test_a_value_of_the_wrong_kind_is_a_sentence_at_every_endpoint(
                 assert "error of the app" not in sentence, (name, parameter)
 
 
+def test_files_are_named_by_their_path_and_numbers_are_not_rounded(
+    served: str, files: tuple[Path, Path]
+) -> None:
+    client = httpx.Client(base_url=f"{served}gradio_api/", timeout=60)
+    paths = client.post("upload", files=[("files", path.open("rb")) for path in files]).json()
+    named = {what: {"path": path} for what, path in zip(("vectors", "tokens"), paths, strict=True)}
+
+    def said(**values: object) -> str:
+        answer = client.post("call/v2/table_of_files", json=named | values)
+        if answer.status_code != 200:
+            return answer.json()["detail"]
+        return client.get(f"call/v2/table_of_files/{answer.json()['event_id']}").text
+
+    assert '"tokens": 40' in said()
+    assert '"tokens": 40' in said(vectors=named["vectors"] | {"size": "x", "meta": 3})
+    assert "pos_dim is 16.7; it must be a whole number" in said(pos_dim=16.7)
+    assert "seed is True; it must be a whole number" in said(seed=True)
+    assert "not a file that was uploaded" in said(tokens={"path": "/etc/passwd"})
+
+
 def test_values_that_would_have_no_effect_are_named(served: str) -> None:
     """Otherwise an answer to another question looks like the one that was asked for."""
     client = Client(served, verbose=False)
@@ -151,6 +171,8 @@ def test_values_that_would_have_no_effect_are_named(served: str) -> None:
         ("robustness", {"pairs": pairs, "edits": 2}, "edits has no effect without sentences"),
         ("robustness", {"pairs": pairs, "sentences": ["The sun"]}, "pairs or sentences, not both"),
         ("robustness", {"pairs": [pairs[0] | {"expcted": " is"}]}, "Pair 1 has 'expcted'; a pair"),
+        ("robustness", {"pairs": {}}, "pairs must be a list"),
+        ("table_of_bytes", {"vectors": ""}, "vectors is empty"),
         ("recovery", {"clean": "The sun", "typo": "Teh sun", "later": 3}, "later has no effect"),
         ("sweep", {"sentences": ["The sun"], "count": 7}, "count has no effect without our own"),
         ("continuation", {"count": 7}, "count has no effect without documents"),

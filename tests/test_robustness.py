@@ -297,6 +297,8 @@ def test_sentences_are_misspelled_with_kinds_as_categories() -> None:
             MisspellingSettings(TEXTS, **arguments).pairs()
     with pytest.raises(InputError, match="give at most 500"):
         MisspellingSettings(("a word",) * 501).pairs()
+    with pytest.raises(InputError, match="There are no sentences"):
+        MisspellingSettings((" ", "\n")).pairs()
 
 
 def test_a_sweep_has_a_point_for_each_kind_and_strength(small_predictor: Predictor) -> None:

@@ -100,6 +100,7 @@ def test_what_is_of_no_use_is_one_sentence() -> None:
         ({"text": "a", "depth": 10}, "depth is 10; it must be a whole number from 1 to 9"),
         ({"text": "a", "depth": True}, "depth is True; it must be"),
         ({"text": "a", "share": float("nan")}, "share is nan; it must be a number from 0 to 1"),
+        ({"text": "a", "depth": []}, "depth is []; it must be a whole number from 1 to 9"),
         ({"text": "a", "kinds": "swap"}, "kinds must be a list"),
         ({"text": "a", "kinds": ["x"]}, "no kind called 'x'; choose from swap, drop"),
         ({"text": "a", "words": ["a", 1]}, "each of the words must be a text"),

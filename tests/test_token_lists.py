@@ -150,6 +150,14 @@ def test_lists_of_lines_json_lists_and_ranks_are_read() -> None:
     assert read_tokens(ranks).tokens == (b"\xe2", b" run")
 
 
+def growing(content: int, steps: int) -> bytes:
+    """A tokenizer whose decoder puts many characters in place of each one, several times."""
+    step = {"type": "Replace", "pattern": {"String": "x"}, "content": "x" * content}
+    decoder = {"type": "Sequence", "decoders": [step] * steps}
+    vocab = {"x" + "y" * i: i for i in range(20)}
+    return json.dumps({"model": {"vocab": vocab}, "decoder": decoder}).encode()
+
+
 def test_what_is_no_token_list_is_refused_in_one_sentence() -> None:
     for data, said in (
         (b"", "is empty"),
@@ -176,6 +184,10 @@ def test_what_is_no_token_list_is_refused_in_one_sentence() -> None:
         # A pattern that tries each way to cut a number takes an hour for these, and holds all up.
         (b"\n".join([b"a 1 1 1 1 1 " + b"1" * 100_000 + b"x"] * 9), "100,013 bytes"),
         (b"x" * 5000, "5,000 bytes"),
+        # Small files whose tokens grow to gigabytes, or take hours.
+        (growing(64, 3), "262,144 characters"),
+        (growing(65, 1), "more than 64 characters"),
+        (growing(1, 17), "more than 16 strings"),
     ):
         with pytest.raises(InputError, match=said.replace("(", r"\(")) as refusal:
             read_tokens(data)

@@ -322,7 +322,15 @@ def _row(
     scores: Sequence[Interval | None] = [None] * n
     if NONE in made.contexts and condition != CLEAN:
         none = np.stack([by_arm[arm][NONE] for arm in arms], 1)
-        scores = ratio_intervals(100 * (none - nats), none - clean, seed)
+        # Without a clear benefit of the context there is no share of it to keep.
+        scores = [
+            score if benefit.low > 0 else None
+            for score, benefit in zip(
+                ratio_intervals(100 * (none - nats), none - clean, seed),
+                bootstrap_intervals(none - clean, seed),
+                strict=True,
+            )
+        ]
     return ContinuationRow(
         kind=condition.kind,
         share=condition.share,

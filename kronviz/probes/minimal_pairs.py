@@ -320,6 +320,8 @@ def _pair(line: str, place: str) -> MinimalPair:
     for text in (good, bad):
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_CHARS:
             raise InputError(f"{place}: a sentence must be text of 1 to {MAX_CHARS:,} characters.")
+    if good == bad:
+        raise InputError(f"{place}: both sentences are the same; a pair has to differ.")
     phenomenon = next((row[key] for key in _PHENOMENON if isinstance(row.get(key), str)), "")
     return MinimalPair(good, bad, phenomenon[:80])
 

@@ -211,6 +211,8 @@ class MisspellingSettings:
         check(self)
         pairs, problems = [], []
         lines = not_too_many(self.sentences, "sentences")
+        if not lines:
+            raise InputError("There are no sentences; type at least one.")
         for number, clean in enumerate(asking(lines, progress, 8), 1):
             if len(clean) > MAX_CHARS:
                 problems.append(
@@ -336,6 +338,8 @@ def metric_rows(read: Sequence[Sequence[ArmOutcome]], seed: int) -> tuple[Metric
 
 
 def _mcnemar(read: Sequence[PairOutcome]) -> McNemar | None:
+    if not read:
+        return None
     counts = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0)
     for outcome in read:
         kept = {arm.arm: arm.metrics.top1_kept for arm in outcome.arms}

@@ -458,9 +458,14 @@ def _check_files(body: Any, parameters: list[dict[str, Any]]) -> None:
         path = given.get("path") if isinstance(given, dict) else None
         if given is not None and not (isinstance(path, str) and _is_plain(path)):
             raise Refused(
-                422, f'{name} is a file that was uploaded, as {{"path": …}}; upload it first.'
+                422, f'{name} must be a file that was uploaded, as {{"path": …}}; upload it first.'
             )
-        if path is not None and _may_be_served(f"{_API}/file={path}"):
+        if path is not None:
+            if not _may_be_served(f"{_API}/file={path}"):
+                raise Refused(422, f"{name} is not a file that was uploaded; upload it first.")
+            # Gradio fails on other fields of the wrong type.
+            given.clear()
+            given.update(path=path, meta={"_type": "gradio.FileData"})
             try:
                 check_size(Path(path))
             except InputError as error:

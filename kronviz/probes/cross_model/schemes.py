@@ -19,8 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kronviz.errors import InputError
 from kronviz.predictor import clean_text
 from kronviz.vocabulary import byte_characters
+
+MAX_TOKEN_BYTES = 4_096
+_MAX_REPLACED, _MAX_CONTENT = 16, 64
+"""Replacements that a decoder makes in each token, and characters that each may put in."""
 
 _FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SHARE = 0.01
@@ -75,7 +80,7 @@ class Scheme:
         if self.byte_level:
             return utf8(string)
         for old, new in self.replaced:
-            string = string.replace(old, new)
+            string = _short(_short(string).replace(old, new))
         if self.blank:
             string = string.replace(self.blank, " ")
         if self.fallback and (byte := _FALLBACK.fullmatch(string)):
@@ -123,6 +128,12 @@ def scheme_of_tokenizer(definition: dict[str, Any], strings: Sequence[str | None
     suffix = suffix or _first(decoder, "BPEDecoder", "suffix")
     byte_level = "ByteLevel" in kinds
     replaced = [pair for part in decoder if (pair := _replacement(part))]
+    if len(replaced) > _MAX_REPLACED or any(len(new) > _MAX_CONTENT for _, new in replaced):
+        raise InputError(
+            f"The decoder of the tokenizer replaces more than {_MAX_REPLACED} strings, or one by "
+            f"more than {_MAX_CONTENT} characters; check that this is the tokenizer.json of a "
+            "model."
+        )
     if word_end := _first(decoder, "CTC", "word_delimiter_token"):
         replaced.append((word_end, " "))
     blank = _blank(parts)
@@ -170,6 +181,16 @@ def scheme_of_strings(strings: Sequence[str | None]) -> Scheme:
     if sum(bool(_FALLBACK.fullmatch(string)) for string in known) >= 200:
         return SENTENCEPIECE
     return PLAIN
+
+
+def _short(string: str) -> str:
+    """Return a token's string; `InputError` if it is too long for a token."""
+    if len(string) > MAX_TOKEN_BYTES:
+        raise InputError(
+            f"A token has {len(string):,} characters; the limit is {MAX_TOKEN_BYTES:,} bytes. "
+            "Check that this is a list of tokens."
+        )
+    return string
 
 
 def utf8(text: str) -> bytes:

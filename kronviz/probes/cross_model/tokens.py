@@ -13,10 +13,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kronviz.errors import InputError
-from kronviz.probes.cross_model.schemes import RANKS, Scheme, scheme_of_strings
+from kronviz.probes.cross_model.schemes import (
+    MAX_TOKEN_BYTES,
+    RANKS,
+    Scheme,
+    scheme_of_strings,
+)
 
 MAX_TOKENS = 400_000
-MAX_TOKEN_BYTES = 4_096
 
 UNUSED = re.compile(
     r"\[unused\d+\]|<\|?unused_?\d+\|?>|<\|?reserved_\w+\|?>|<extra_id_\d+>|madeupword\d+|"

@@ -89,10 +89,11 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     def robustness_(settings: Ask, pairs: object = None, pair: str = "") -> Answer:
         def ask() -> object:
             manner = settings()
-            if pairs and manner.sentences:
+            ours = pairs is None or pairs == []
+            if manner.sentences and not ours:
                 raise InputError("Give pairs or sentences, not both.")
             there = still_there()
-            chosen = manner.pairs_or(lambda: given(pairs) if pairs else load_pairs(), there)
+            chosen = manner.pairs_or(lambda: load_pairs() if ours else given(pairs), there)
             return robustness(models(pair), chosen, seed=manner.seed, progress=there)
 
         return answer(ask, QUEUE)

@@ -66,14 +66,19 @@ def add_endpoints(context: Context) -> None:
     add_endpoint(table_of_bytes, QUEUE)
     # Files come through components, which check the paths that a visitor may name.
     files = [uploaded_file(visible=False) for _ in range(2)]
-    text = gr.Textbox(TableSettings.tensor, visible=False)
-    words = gr.JSON(visible=False)
     defaults = TableSettings.pos_dim, TableSettings.map_tokens, TableSettings.seed
-    numbers = [gr.Number(value, precision=0, visible=False) for value in defaults]
-    on_map = gr.Checkbox(visible=False)
+    plain = [
+        gr.Textbox(TableSettings.tensor, visible=False),
+        gr.JSON(visible=False),
+        *[gr.Number(value, precision=0, visible=False) for value in defaults],
+        gr.Checkbox(visible=False),
+    ]
+    for field in plain:
+        # As sent: the settings check the values, where the fields would round a number or fail.
+        field.preprocess = lambda payload: payload  # type: ignore[method-assign]
     gr.Button(visible=False).click(
         offer(table_of_files, "table_of_files", QUEUE),
-        [*files, text, words, *numbers, on_map],
+        [*files, *plain],
         gr.JSON(visible=False),
         api_name="table_of_files",
         concurrency_limit=1,
@@ -141,10 +146,18 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
-            typed(vectors, "vectors")
-            files = ((vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens"))
+            files = [
+                (content, name, what)
+                for content, name, what in (
+                    (typed(vectors, "vectors"), vectors_name, "vectors"),
+                    (optional(tokens, "tokens"), tokens_name, "tokens"),
+                )
+                if content
+            ]
+            if not files:
+                raise InputError("vectors is empty; give the bytes of a file, written in base64.")
             with tempfile.TemporaryDirectory() as folder:
-                first, *second = [_written(Path(folder), *file) for file in files if file[0]]
+                first, *second = [_written(Path(folder), *file) for file in files]
                 size = sum(path.stat().st_size for path in (first, *second))
                 if size > MAX_INLINE_FILES:
                     raise InputError(
