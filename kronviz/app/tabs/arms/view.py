@@ -113,7 +113,8 @@ def other_runs(study: Study) -> Markup:
     return folded(
         marked(f"The same with {_tokens(study)} tokens a run"),
         element("p", _with_names(verdict(study)), class_="kv-caption"),
-        box(table_of(study, title, f"All arms, {study.tokens / 1e6:.1f}M tokens"), label=title),
+        # A whole number, because names of files ignore the locale.
+        box(table_of(study, title, f"All arms, {study.tokens / 1e6:.0f}M tokens"), label=title),
     )
 
 

@@ -63,7 +63,7 @@ def answers_view(answers: Answers) -> Markup:
             [
                 arm_name(arm.arm),
                 "’s first choice in " if arm is first.arms[0] else "’s in ",
-                percent(arm.value.mean, 1),
+                marked(percent(arm.value.mean, 1)),
             ]
         )
         for arm in first.arms

@@ -115,7 +115,13 @@ def _finding(result: Robustness) -> Markup:
         return sentence([arm_name(only.arm), f" keeps its first choice on {share} of the pairs."])
     arms = sorted(first.arms, key=lambda arm: -arm.value.mean)
     shares = [
-        join([arm_name(arm.arm), " keeps " if arm is arms[0] else " ", percent(arm.value.mean, 1)])
+        join(
+            [
+                arm_name(arm.arm),
+                " keeps " if arm is arms[0] else " ",
+                marked(percent(arm.value.mean, 1)),
+            ]
+        )
         for arm in arms
     ]
     shares[0] = join([shares[0], " of its first choices"])
