@@ -19,11 +19,14 @@ from odd_inputs import ODD
 from test_html import read
 
 from kronviz.app import theme
+from kronviz.app.components import readable_run
 from kronviz.app.components.html import clean_text, escape
 from kronviz.app.context import Context, load_context, warm
 from kronviz.app.page import build_app
 from kronviz.app.tabs.compare import tab as compare
+from kronviz.app.tabs.compare.tab import first_examples
 from kronviz.app.tabs.compare.view import METRICS, refusal, result
+from kronviz.paths import CHECKPOINTS
 from kronviz.predictor import InputError, Predictor
 from kronviz.results import to_dict
 
@@ -250,11 +253,22 @@ def test_one_call_draws_all_stored_figures_of_other_models(app: gr.Blocks) -> No
         part.postprocess(value.value if isinstance(value, gr.Plot) else value)
         assert "kv-of-models" in part.elem_classes
     assert drawn[-1] == "toy"
+    assert {"kv-tries", "kv-rule", "kv-lab-minimal-table"} <= {part.elem_id for part in parts}
     bright = next(one for one in app.fns.values() if one.trigger_after == listener._id)
     assert bright.inputs == [chosen, of], "an answer that is no longer the newest leaves them dim"
     pair = next(one for one in app.blocks.values() if one.elem_id == "kv-pair")
     first = next(one for one in app.fns.values() if (pair._id, "change") in one.targets)
     assert first.outputs == [chosen], "the page dims what is old before it asks for anything"
+
+
+def test_each_set_of_models_has_its_own_examples() -> None:
+    context = Context({}, root=CHECKPOINTS)
+    stored = {pair: readable_run(CHECKPOINTS / pair) for pair in ("gpt2", "tiny")}
+    for pair, run_ in stored.items():
+        assert run_ is not None
+        assert run_.examples is not None
+        assert first_examples(context, pair)[0] == run_.examples.chosen
+    assert first_examples(context, "gpt2") != first_examples(context, "tiny")
 
 
 def test_what_a_view_draws_for_other_models_says_for_which_it_was_drawn(app: gr.Blocks) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from kronviz.checkpoint_files import CheckpointError, fingerprint
 from kronviz.figures import training as figures
+from kronviz.figures.axes import plain_chart
 from kronviz.paths import CHECKPOINTS
 from kronviz.probes import training
 from kronviz.probes.rarity import names, rarity
@@ -112,6 +113,15 @@ def test_the_command_prints_what_the_page_shows(
     assert "of which the code: +0.2500 ± 0.0707 nats" in said
     assert "gap, nats: +1.0000" in said
     assert "× fewer steps with kron: 1.600" in said
+
+
+def test_names_of_lines_that_end_together_stand_apart() -> None:
+    figure = plain_chart(figures.HEIGHT)
+    figures._name_ends(figure, [("bpe", 1, 2.0), ("kron", 1, 2.01), ("ngram-words", 1, 3.9)], 0, 4)
+    pixels = (figures.HEIGHT - figures._MARGINS) / 4
+    heights = sorted(one.y * pixels + one.yshift for one in figure.layout.annotations)
+    assert heights[0] == pytest.approx(heights[1] - 15)
+    assert heights[2] == pytest.approx(3.9 * pixels)
 
 
 def test_figures_draw_what_there_is_and_nothing_else(pair: Path) -> None:

@@ -286,7 +286,7 @@ def test_batches_cost_no_more_than_they_may(
     assert list(batch_sizes(small_predictor, [])) == []
 
 
-def test_sentences_are_misspelled_with_kinds_as_categories() -> None:
+def test_sentences_are_misspelled_with_kinds_as_categories(small_predictor: Predictor) -> None:
     made = MisspellingSettings((*TEXTS, "", "42"), ("swap",), seed=4).pairs()
     assert [pair.clean for pair in made.pairs] == list(TEXTS)
     assert {pair.category for pair in made.pairs} == {"swap"}
@@ -297,6 +297,7 @@ def test_sentences_are_misspelled_with_kinds_as_categories() -> None:
             MisspellingSettings(TEXTS, **arguments).pairs()
     with pytest.raises(InputError, match="give at most 500"):
         MisspellingSettings(("a word",) * 501).pairs()
+    assert robustness(small_predictor, PairSet(())).mcnemar is None
     with pytest.raises(InputError, match="There are no sentences"):
         MisspellingSettings((" ", "\n")).pairs()
 
