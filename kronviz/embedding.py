@@ -110,7 +110,7 @@ class KroneckerEmbedding(RowSumEmbedding):
         cells = torch.from_numpy(codec.cells(data, self.pos_dim)).to(self.weight.device)
         if length := len(cells):
             _, deviation = codec.moments(length, self.pos_dim)
-            rows = self.weight[cells] / (math.sqrt(length) * deviation)
+            rows = self._rows()[cells] / (math.sqrt(length) * deviation)
             parts[:length] = rows + (self.embed_bytes([data])[0] - rows.sum(0)) / length
         return parts
 

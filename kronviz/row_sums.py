@@ -193,13 +193,8 @@ class RowSumEmbedding(nn.Module):
             RuntimeError: ids and weight are on different devices.
             ValueError: the weight's shape has changed, because it was tied to a head.
         """
-        weight = self._parameters.get("weight")
-        if weight is None:
-            # Pruned or parametrized.
-            weight = self.weight
-        # Not while tracing, which would record the comparison.
-        tied = not torch._C._get_tracing_state() and weight.shape != self._shape
-        if tied or getattr(ids, "dtype", None) not in INTEGERS:
+        weight = self._rows()
+        if getattr(ids, "dtype", None) not in INTEGERS:
             self._refuse(weight, ids)
         if encoders.is_traced() or weight.is_meta:
             return self._traceable(weight, ids, forced)
@@ -218,8 +213,13 @@ class RowSumEmbedding(nn.Module):
         return embedded.view(*ids.shape, self.embedding_dim)
 
     def embed_bytes(self, strings: Sequence[bytes]) -> Tensor:
-        """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
-        return self._encode(self.weight, *self._encodable(checked(strings, "strings")))
+        """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``.
+
+        Raises:
+            TypeError: the strings are not a sequence of bytes.
+            ValueError: the weight's shape has changed, because it was tied to a head.
+        """
+        return self._encode(self._rows(), *self._encodable(checked(strings, "strings")))
 
     @torch.no_grad()
     def warm_up(self) -> None:
@@ -227,6 +227,17 @@ class RowSumEmbedding(nn.Module):
         self.embed_bytes([b" "])
         if self.num_embeddings:
             self(torch.zeros(1, dtype=torch.long, device=self.weight.device))
+
+    def _rows(self) -> Tensor:
+        """Return the rows to add up; `ValueError` if they have another shape than at first."""
+        weight = self._parameters.get("weight")
+        if weight is None:
+            # Pruned or parametrized.
+            weight = self.weight
+        # Not while tracing, which would record the comparison.
+        if not torch._C._get_tracing_state() and weight.shape != self._shape:
+            self._refuse(weight, None)
+        return weight
 
     def _read(self, strings: Sequence[bytes]) -> Sequence[bytes]:
         """Return what the code reads of each string."""

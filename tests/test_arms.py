@@ -194,6 +194,17 @@ def test_a_forced_string_goes_on_in_the_word_of_an_earlier_call() -> None:
     torch.testing.assert_close(model.embed(ids[:, 2:], ids[:, :2], {(1, 1): b"nal"}), whole[:, 2:])
 
 
+def test_in_context_only_integers_are_ids() -> None:
+    embedding = ContextEmbedding(VOCABULARY, 4, Rule(64))
+    ids = torch.tensor([[0, 1]])
+    for wrong in (ids.float(), ids.bool(), ids[0].tolist()):
+        for arguments in ((wrong,), (ids, wrong)):
+            with pytest.raises(TypeError, match="must be a tensor of int64"):
+                embedding.in_context(*arguments)  # type: ignore[arg-type]
+    with pytest.raises(IndexError, match="ids hold -1"):
+        embedding.in_context(ids, ids - 1)
+
+
 def test_in_context_every_encoder_has_the_same_vectors_and_gradients() -> None:
     model, _, ids = in_context_model()
     embedding = cast(ContextEmbedding, model.wte).double()

@@ -86,10 +86,11 @@ class BagEmbedding(RowSumEmbedding):
         spans = list(self.rule.spans(len(data)))
         if (own := self._owners.get(data)) is not None:
             cells, spans = np.append(cells, self.rule.rows + own), [*spans, (0, len(data))]
-        rows = self.weight[torch.from_numpy(cells).to(self.weight.device)] - self.weight.mean(0)
+        weight = self._rows()
+        rows = weight[torch.from_numpy(cells).to(weight.device)] - weight.mean(0)
         for row, (start, end) in zip(rows, spans, strict=True):
             parts[start:end] += row / (end - start)
-        return parts * math.sqrt(len(self.weight) / len(spans))
+        return parts * math.sqrt(len(weight) / len(spans))
 
     def extra_repr(self) -> str:
         return (
