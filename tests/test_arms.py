@@ -225,6 +225,23 @@ def test_a_word_goes_on_in_the_next_call_of_the_cache() -> None:
     torch.testing.assert_close(torch.cat(pieces, 1), model(torch.tensor([ids])).logits)
 
 
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_keeps_half_precision_and_takes_an_empty_batch(arm: str) -> None:
+    embedding, _ = input_embedding(arm, VOCABULARY, 4, 4, COUNTS)
+    with torch.no_grad():
+        for parameter in embedding.parameters():
+            parameter.normal_()
+    embed = getattr(embedding, "in_context", embedding)
+    ids = torch.arange(8).view(2, 4)
+    exact, made = embed(ids), embed(ids[:0])
+    assert made.shape == (0, 4, 4)
+    made.sum().backward()
+    embedding.bfloat16()
+    rounded = embed(ids)
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded - exact).norm() < 0.02 * exact.norm()
+
+
 def test_shuffled_tokens_keep_their_lengths_and_lose_their_spelling() -> None:
     words = [f"w{i:03}".encode() for i in range(200)] + [b"x" * n for n in range(20)]
     dealt = shuffle(TokenBytes.of(words))

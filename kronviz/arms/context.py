@@ -104,7 +104,7 @@ class ContextEmbedding(BagEmbedding):
         if self.pairs is not None and words.pairs is not None:
             chosen = F.embedding(words.pairs % len(self.pairs), self.pairs)
             second = (words.pairs >= 0)[..., None]
-            vectors = vectors + chosen * (math.sqrt(self.rule.rows / 16) * second)
+            vectors = vectors + chosen * second * math.sqrt(self.rule.rows / 16)
         return vectors[:, past:]
 
     def extra_repr(self) -> str:
