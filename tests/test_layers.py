@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -202,6 +204,19 @@ def test_a_depth_leaves_no_vectors_in_memory(small_predictor: Predictor) -> None
     pairs = len(layer_words.lookalikes(small_predictor.tokenizer.name))
     for kept in reading._twins.values():
         assert {each.shape for each in kept} == {(2, pairs)}
+
+
+def test_a_model_in_half_precision_has_nearly_the_same_report(
+    predictor: Predictor, report: LayerReport
+) -> None:
+    halved = {arm: copy.deepcopy(model).bfloat16() for arm, model in predictor.arms.items()}
+    found = layers(Predictor("halved", halved))
+    for ours, exact in zip(found.arms, report.arms, strict=True):
+        for at, whole in zip(ours.depths, exact.depths, strict=True):
+            assert at.norm == pytest.approx(whole.norm, rel=0.01)
+            assert at.other_form == pytest.approx(whole.other_form, abs=0.05)
+        for pairs, whole_pairs in zip(ours.pairs, exact.pairs, strict=True):
+            assert pairs.cosines == pytest.approx(whole_pairs.cosines, abs=0.02)
 
 
 def test_a_vocabulary_without_any_of_the_words_still_has_a_report(

@@ -212,7 +212,8 @@ class _Reading:
                 for count in _pass_block(model, depth, streams, arm):
                     done += count
                     yield done / everything
-                mean = streams[arm].mean(0)
+                # Differences from a float32 mean are float32, whatever the model's type.
+                mean = streams[arm].mean(0, dtype=torch.float32)
                 twins = streams[arm][lookalikes(self._tokenizer.name)] - mean
                 self._twins[arm].append(_alike(twins[:, 0], twins[:, 1]))
                 yield done / everything
@@ -262,7 +263,7 @@ def _pass_block(model: GPT, depth: int, streams: dict[str, Tensor], arm: str) ->
     if depth:
         chunk = int(BATCH_FLOP / (2 * parameter_count(model.blocks[depth - 1])))
     else:
-        streams[arm] = torch.empty(model.n_vocab, model.config.d_model, device=model.device)
+        streams[arm] = model.lm_head.weight.new_empty(model.n_vocab, model.config.d_model)
     ids = torch.arange(model.n_vocab, device=model.device)
     for part in ids.split(max(16, min(CHUNK, chunk))):
         if depth:
