@@ -116,7 +116,7 @@ class KroneckerEmbedding(RowSumEmbedding):
 
     def to_reference_state_dict(self) -> dict[str, Tensor]:
         """Return a state dict for the reference: ``projection.weight``, shape ``(d_model, D)``."""
-        return {REFERENCE_KEY: self.weight.detach().t().contiguous()}
+        return {REFERENCE_KEY: self._rows().detach().t().contiguous()}
 
     def _read(self, strings: Sequence[bytes]) -> Sequence[bytes]:
         return [codec.truncate(string, self.pos_dim) for string in strings]

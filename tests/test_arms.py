@@ -85,7 +85,30 @@ def test_a_whitened_projection_folds_into_a_plain_one() -> None:
     with torch.no_grad():
         plain.weight.copy_(trained.folded())
     ids = torch.arange(len(WORDS))
-    torch.testing.assert_close(trained(ids), plain(ids), atol=1e-5, rtol=1e-5)
+    forced = {(0,): b"new"}
+    for mode in (True, False):
+        trained.train(mode)
+        for found, expected in (
+            (trained(ids), plain(ids)),
+            (trained(ids, forced), plain(ids, forced)),
+            (trained.embed_bytes(WORDS), plain.embed_bytes(WORDS)),
+            (trained.byte_parts(b"off"), plain.byte_parts(b"off")),
+        ):
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    exported = trained.to_reference_state_dict()
+    assert torch.equal(exported["projection.weight"], plain.weight.t())
+    with pytest.raises(RuntimeError, match="load it into a KroneckerEmbedding"):
+        trained.load_state_dict(exported)
+
+
+def test_a_whitening_of_a_code_whose_every_cell_is_used_is_finite() -> None:
+    letters = TokenBytes.of([bytes([i]) for i in range(256)])
+    trained = WhitenedKronecker(letters, 4, 1, np.ones(256, np.int64))
+    vectors = trained(torch.arange(256))
+    assert vectors.isfinite().all()
+    # All directions but that of the mean, which is centred away, are equally frequent.
+    trained.whitening = nn.Identity()
+    torch.testing.assert_close(vectors, trained(torch.arange(256)), atol=1e-4, rtol=1e-4)
 
 
 def test_whitening_is_the_inverse_root_of_the_second_moment() -> None:
