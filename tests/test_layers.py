@@ -108,6 +108,11 @@ def test_the_same_pair_is_not_measured_twice_and_other_weights_are(
     assert layers(predictor) is report
     other = Predictor("layered", {"kron": small_model("kron", 1, vocabulary="r50k_base:2048")})
     assert probe.known_layers(other) is None
+    changed = Predictor("layered", {"kron": copy.deepcopy(predictor.arms["kron"])})
+    assert layers(changed) is probe.known_layers(changed)
+    with torch.no_grad():
+        changed.arms["kron"].blocks[0].mlp.up.weight.zero_()
+    assert probe.known_layers(changed) is None
 
 
 def test_a_stopped_run_keeps_what_was_read_and_is_not_taken_for_a_whole_one(
