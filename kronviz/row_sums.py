@@ -191,7 +191,8 @@ class RowSumEmbedding(nn.Module):
                 fused encoder returns a row of NaN, and the others fail as `nn.Embedding` does).
             TypeError: ids are not integers, or a forced value is not bytes.
             RuntimeError: ids and weight are on different devices.
-            ValueError: the weight's shape has changed, because it was tied to a head.
+            ValueError: a forced index has another number of dimensions than the ids, or the
+                weight's shape has changed, because it was tied to a head.
         """
         weight = self._rows()
         if getattr(ids, "dtype", None) not in INTEGERS:
@@ -298,6 +299,12 @@ class RowSumEmbedding(nn.Module):
             raise TypeError(
                 "forced has a key that is not a tuple; use (position,) or (row, position)"
             )
+        for slot in forced:
+            if len(slot) != ids.dim():
+                raise ValueError(
+                    f"forced has the key {slot}; each must have {ids.dim()} numbers, one for each "
+                    f"dimension of the ids, which have shape {tuple(ids.shape)}"
+                )
         places, tokens = self._appended(checked(list(forced.values()), "strings"))
         index = tuple(torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True))
         return ids.long().index_put(index, places), tokens

@@ -214,7 +214,16 @@ def test_a_forced_string_goes_on_in_the_word_of_an_earlier_call() -> None:
     model, _, _ = in_context_model()
     ids = torch.tensor(load_tokenizer("r50k_base:512").encode(" a interest it")).expand(2, -1)
     whole = model.embed(ids, forced={(1, 3): b"nal"})
-    torch.testing.assert_close(model.embed(ids[:, 2:], ids[:, :2], {(1, 1): b"nal"}), whole[:, 2:])
+    before, rest = ids[:, :2], ids[:, 2:]
+    time = rest.shape[1]
+    for place in (1, 1 - time):
+        found = model.embed(rest, before, {(1, place): b"nal"})
+        torch.testing.assert_close(found, whole[:, 2:])
+    for place in (time, -1 - time):
+        with pytest.raises(IndexError):
+            model.embed(rest, before, {(1, place): b"nal"})
+    with pytest.raises(ValueError, match=r"forced has the key \(1,\); each must have 2 numbers"):
+        model.embed(rest, before, {(1,): b"nal"})
 
 
 def test_in_context_only_integers_are_ids() -> None:

@@ -84,20 +84,21 @@ class ContextEmbedding(BagEmbedding):
         Raises:
             IndexError: an id or a forced index is out of range (for ids on a CPU).
             TypeError: ids are not integers, or a forced value is not bytes.
-            ValueError: the weight's shape has changed, because it was tied to a head.
+            ValueError: a forced index is not two numbers, or the weight's shape has changed,
+                because it was tied to a head.
         """
         weight = self._rows()
         for given in (ids,) if before is None else (before, ids):
             if getattr(given, "dtype", None) not in INTEGERS:
                 self._refuse(weight, given)
             self._check(given, self.num_embeddings)
-        past = 0 if before is None else before.shape[1]
-        if before is not None:
-            ids = torch.cat([before, ids], 1)
-            forced = {(row, place + past): data for (row, place), data in (forced or {}).items()}
         tokens = self._tables_on(weight.device)
         if forced:
             ids, tokens = self._with_forced(ids, forced)
+        past = 0
+        if before is not None:
+            past = before.shape[1]
+            ids = torch.cat([before, ids], 1)
         words = words_so_far(ids, tokens, with_pairs=self.pairs is not None)
         vectors = self._encode(weight, words.ids.flatten(), words.tokens)
         vectors = vectors.view(*ids.shape, self.embedding_dim)
