@@ -405,6 +405,15 @@ class RowSumEmbedding(nn.Module):
         if name == "weight":
             self._adopt(self._parameters["weight"])
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Load the weight, as `nn.Module` does, or a contiguous copy: only that can be sampled."""
+        weight = state_dict.get(prefix + "weight")
+        if isinstance(weight, Tensor) and not weight.is_contiguous():
+            state_dict[prefix + "weight"] = weight.detach().contiguous()
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation mode, and clear the cache."""
         self._cache.clear()

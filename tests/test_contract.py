@@ -306,6 +306,18 @@ def test_averages_in_evaluation(make: Make) -> None:
 
 
 @each
+def test_writes_to_a_weight_that_was_loaded_transposed(make: Make) -> None:
+    module = make()
+    transposed = make().weight.detach().t().contiguous().t()
+    module.load_state_dict({"weight": transposed}, assign=True)
+    assert torch.equal(module.weight, transposed)
+    warm(module)
+    with torch.no_grad():
+        by_numpy(module.weight, make().weight)
+        agrees(module)
+
+
+@each
 def test_averaged_model(make: Make) -> None:
     for use_buffers in (False, True):
         module = make()
