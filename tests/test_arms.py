@@ -71,6 +71,14 @@ def test_a_string_embeds_as_its_token_and_can_be_forced() -> None:
         torch.testing.assert_close(forced[2:], embedding(ids)[2:])
 
 
+def test_of_equal_tokens_the_first_lends_its_row_to_a_string() -> None:
+    embedding = BagEmbedding([b"a", b"b", b"a"], 4, Rule(64), 3)
+    first = embedding(torch.tensor([0]))
+    torch.testing.assert_close(embedding.embed_bytes([b"a"]), first)
+    torch.testing.assert_close(embedding(torch.tensor([1]), {(0,): b"a"}), first)
+    torch.testing.assert_close(embedding.byte_parts(b"a"), first)
+
+
 def test_gradients_of_a_bag_are_right() -> None:
     embedding = BagEmbedding(VOCABULARY, 3, Rule(16), 2).double()
     ids = torch.tensor([[0, 1], [1, 7]])

@@ -59,7 +59,8 @@ class BagEmbedding(RowSumEmbedding):
             tokens, d_model, code, encoder, init_std=init_std, device=device, dtype=dtype
         )
         self.rule, self.own = rule, own
-        self._owners = {tokens[i]: i for i in range(own)}
+        # Of equal tokens the first.
+        self._owners = {tokens[i]: i for i in reversed(range(own))}
 
     def _encodable(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
         # Own rows are chosen by id, so a string that is such a token needs the token's id.
