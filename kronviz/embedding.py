@@ -110,13 +110,13 @@ class KroneckerEmbedding(RowSumEmbedding):
         cells = torch.from_numpy(codec.cells(data, self.pos_dim)).to(self.weight.device)
         if length := len(cells):
             _, deviation = codec.moments(length, self.pos_dim)
-            rows = self.weight[cells] / (math.sqrt(length) * deviation)
+            rows = self._rows()[cells] / (math.sqrt(length) * deviation)
             parts[:length] = rows + (self.embed_bytes([data])[0] - rows.sum(0)) / length
         return parts
 
     def to_reference_state_dict(self) -> dict[str, Tensor]:
         """Return a state dict for the reference: ``projection.weight``, shape ``(d_model, D)``."""
-        return {REFERENCE_KEY: self.weight.detach().t().contiguous()}
+        return {REFERENCE_KEY: self._rows().detach().t().contiguous()}
 
     def _read(self, strings: Sequence[bytes]) -> Sequence[bytes]:
         return [codec.truncate(string, self.pos_dim) for string in strings]

@@ -321,6 +321,17 @@ def padded_vocabulary(tokenizer: Tokenizer) -> TokenBytes:
     return TokenBytes.of([vocabulary[i] for i in range(len(vocabulary))] + [b""] * padding)
 
 
+def versions(module: nn.Module) -> tuple[tuple[int, int], ...]:
+    """Return a value that changes when a module's weights are replaced or PyTorch writes to them.
+
+    It misses the writes that PyTorch does not count, such as those through ``data``.
+    """
+    return tuple(
+        (parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version)
+        for parameter in module.parameters()
+    )
+
+
 def parameter_count(model: nn.Module) -> int:
     """Return the number of trainable parameters of a model; a tied tensor counts once."""
     return sum(parameter.numel() for parameter in model.parameters())

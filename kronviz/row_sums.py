@@ -191,15 +191,11 @@ class RowSumEmbedding(nn.Module):
                 fused encoder returns a row of NaN, and the others fail as `nn.Embedding` does).
             TypeError: ids are not integers, or a forced value is not bytes.
             RuntimeError: ids and weight are on different devices.
-            ValueError: the weight's shape has changed, because it was tied to a head.
+            ValueError: a forced index has another number of dimensions than the ids, or the
+                weight's shape has changed, because it was tied to a head.
         """
-        weight = self._parameters.get("weight")
-        if weight is None:
-            # Pruned or parametrized.
-            weight = self.weight
-        # Not while tracing, which would record the comparison.
-        tied = not torch._C._get_tracing_state() and weight.shape != self._shape
-        if tied or getattr(ids, "dtype", None) not in INTEGERS:
+        weight = self._rows()
+        if getattr(ids, "dtype", None) not in INTEGERS:
             self._refuse(weight, ids)
         if encoders.is_traced() or weight.is_meta:
             return self._traceable(weight, ids, forced)
@@ -218,8 +214,13 @@ class RowSumEmbedding(nn.Module):
         return embedded.view(*ids.shape, self.embedding_dim)
 
     def embed_bytes(self, strings: Sequence[bytes]) -> Tensor:
-        """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``."""
-        return self._encode(self.weight, *self._encodable(checked(strings, "strings")))
+        """Embed byte strings, in the vocabulary or not: shape ``(len(strings), d_model)``.
+
+        Raises:
+            TypeError: the strings are not a sequence of bytes.
+            ValueError: the weight's shape has changed, because it was tied to a head.
+        """
+        return self._encode(self._rows(), *self._encodable(checked(strings, "strings")))
 
     @torch.no_grad()
     def warm_up(self) -> None:
@@ -227,6 +228,17 @@ class RowSumEmbedding(nn.Module):
         self.embed_bytes([b" "])
         if self.num_embeddings:
             self(torch.zeros(1, dtype=torch.long, device=self.weight.device))
+
+    def _rows(self) -> Tensor:
+        """Return the rows to add up; `ValueError` if they have another shape than at first."""
+        weight = self._parameters.get("weight")
+        if weight is None:
+            # Pruned or parametrized.
+            weight = self.weight
+        # Not while tracing, which would record the comparison.
+        if not torch._C._get_tracing_state() and weight.shape != self._shape:
+            self._refuse(weight, None)
+        return weight
 
     def _read(self, strings: Sequence[bytes]) -> Sequence[bytes]:
         """Return what the code reads of each string."""
@@ -287,6 +299,12 @@ class RowSumEmbedding(nn.Module):
             raise TypeError(
                 "forced has a key that is not a tuple; use (position,) or (row, position)"
             )
+        for slot in forced:
+            if len(slot) != ids.dim():
+                raise ValueError(
+                    f"forced has the key {slot}; each must have {ids.dim()} numbers, one for each "
+                    f"dimension of the ids, which have shape {tuple(ids.shape)}"
+                )
         places, tokens = self._appended(checked(list(forced.values()), "strings"))
         index = tuple(torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True))
         return ids.long().index_put(index, places), tokens
@@ -386,6 +404,15 @@ class RowSumEmbedding(nn.Module):
         super().register_parameter(name, param)
         if name == "weight":
             self._adopt(self._parameters["weight"])
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Load the weight, as `nn.Module` does, or a contiguous copy: only that can be sampled."""
+        weight = state_dict.get(prefix + "weight")
+        if isinstance(weight, Tensor) and not weight.is_contiguous():
+            state_dict[prefix + "weight"] = weight.detach().contiguous()
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation mode, and clear the cache."""

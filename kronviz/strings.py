@@ -9,17 +9,17 @@ Notable:
 
 from __future__ import annotations
 
-import functools
 import math
 import reprlib
 from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from kronviz import codec
 from kronviz.embedding import KroneckerEmbedding
-from kronviz.model import GPT
+from kronviz.model import GPT, versions
 from kronviz.predictor import InputError, Predictor, TokenView, clean_text
 from kronviz.tokenizer import VOCABULARIES, Tokenizer, VocabularyError, load_tokenizer
 
@@ -164,12 +164,23 @@ def bpe_cosines(
     return result
 
 
-@functools.lru_cache(maxsize=8)
+_means: WeakKeyDictionary[GPT, tuple[object, Tensor]] = WeakKeyDictionary()
+
+
 @torch.inference_mode()
 def mean_embedding(model: GPT) -> Tensor:
-    """Return the mean input embedding of all tokens of a model: float64, ``(d_model,)``."""
-    ids = torch.arange(model.n_vocab, device=model.device)
-    return sum(model.wte(part).double().sum(0) for part in ids.split(CHUNK)) / model.n_vocab  # type: ignore[return-value]
+    """Return the mean input embedding of all tokens of a model: float64, ``(d_model,)``.
+
+    It is computed again only if `versions` of the embedding has changed.
+    """
+    state = versions(model.wte)
+    known, mean = _means.get(model, (None, None))
+    if mean is None or known != state:
+        ids = torch.arange(model.n_vocab, device=model.device)
+        total = sum(model.wte(part).double().sum(0) for part in ids.split(CHUNK))
+        mean = total / model.n_vocab
+        _means[model] = state, mean
+    return mean
 
 
 def tokens(predictor: Predictor | None, data: bytes) -> tuple[TokenView, ...]:

@@ -55,7 +55,7 @@ def token_bytes(
     Raises:
         TypeError: the tokenizer is of another kind.
         ValueError: ``bytes`` is neither, the file is not a tokenizer.json, or the tokenizer has
-            more ids than ``num_embeddings``.
+            a negative id or more ids than ``num_embeddings``.
         ImportError: ``bytes`` is ``reference``, the tokenizer is a file, and ``tokenizers`` is not
             installed.
     """
@@ -149,12 +149,14 @@ def _of_definition(definition: Mapping[str, Any]) -> tuple[list[bytes], list[int
 def _built(
     pieces: Pieces, literal: Literal, decode: Callable[[str], bytes]
 ) -> tuple[list[bytes], list[int]]:
+    if (least := min([*pieces, *literal], default=0)) < 0:
+        raise ValueError(f"the tokenizer has the id {least}; ids must be 0 or more")
     tokens = [b""] * (max([*pieces, *literal], default=-1) + 1)
     for number, piece in pieces.items():
         tokens[number] = decode(piece)
     for number, (content, special) in literal.items():
         # Added tokens are matched in the text literally, except for SentencePiece's space.
-        tokens[number] = (content if special else content.replace(_BLANK, " ")).encode()
+        tokens[number] = _encoded(content if special else content.replace(_BLANK, " "))
     return tokens, sorted(number for number, (_, special) in literal.items() if special)
 
 
@@ -195,7 +197,7 @@ def _from_byte_level(piece: str, suffix: str = "") -> bytes:
     ends = bool(suffix) and piece.endswith(suffix)
     table = byte_characters()
     text = piece.removesuffix(suffix) if ends else piece
-    data = bytes(table[char] for char in text) if all(c in table for c in text) else text.encode()
+    data = bytes(table[char] for char in text) if all(c in table for c in text) else _encoded(text)
     return data + b" " if ends else data
 
 
@@ -212,6 +214,10 @@ def _from_text(
         text = text.removesuffix(suffix) + " "
     for blank in blanks:
         text = text.replace(blank, " ")
+    return _encoded(text)
+
+
+def _encoded(text: str) -> bytes:
     # Lone surrogates cannot be encoded; no tokenizer ever reads one.
     return text.encode(errors="replace")
 
@@ -245,7 +251,7 @@ def _slow_decoder(tokenizer: Any) -> Callable[[str], bytes]:
         # Take what a third piece adds to two: marks and spaces are special at the ends of a text.
         twice, thrice = (tokenizer.convert_tokens_to_string([piece] * n) for n in (2, 3))
         added = thrice.removeprefix(twice) if thrice.startswith(twice) else None
-        return (added or thrice.removesuffix(twice)).encode(errors="replace")
+        return _encoded(added or thrice.removesuffix(twice))
 
     return decode
 

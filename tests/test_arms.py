@@ -71,6 +71,14 @@ def test_a_string_embeds_as_its_token_and_can_be_forced() -> None:
         torch.testing.assert_close(forced[2:], embedding(ids)[2:])
 
 
+def test_of_equal_tokens_the_first_lends_its_row_to_a_string() -> None:
+    embedding = BagEmbedding([b"a", b"b", b"a"], 4, Rule(64), 3)
+    first = embedding(torch.tensor([0]))
+    torch.testing.assert_close(embedding.embed_bytes([b"a"]), first)
+    torch.testing.assert_close(embedding(torch.tensor([1]), {(0,): b"a"}), first)
+    torch.testing.assert_close(embedding.byte_parts(b"a"), first)
+
+
 def test_gradients_of_a_bag_are_right() -> None:
     embedding = BagEmbedding(VOCABULARY, 3, Rule(16), 2).double()
     ids = torch.tensor([[0, 1], [1, 7]])
@@ -85,7 +93,30 @@ def test_a_whitened_projection_folds_into_a_plain_one() -> None:
     with torch.no_grad():
         plain.weight.copy_(trained.folded())
     ids = torch.arange(len(WORDS))
-    torch.testing.assert_close(trained(ids), plain(ids), atol=1e-5, rtol=1e-5)
+    forced = {(0,): b"new"}
+    for mode in (True, False):
+        trained.train(mode)
+        for found, expected in (
+            (trained(ids), plain(ids)),
+            (trained(ids, forced), plain(ids, forced)),
+            (trained.embed_bytes(WORDS), plain.embed_bytes(WORDS)),
+            (trained.byte_parts(b"off"), plain.byte_parts(b"off")),
+        ):
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    exported = trained.to_reference_state_dict()
+    assert torch.equal(exported["projection.weight"], plain.weight.t())
+    with pytest.raises(RuntimeError, match="load it into a KroneckerEmbedding"):
+        trained.load_state_dict(exported)
+
+
+def test_a_whitening_of_a_code_whose_every_cell_is_used_is_finite() -> None:
+    letters = TokenBytes.of([bytes([i]) for i in range(256)])
+    trained = WhitenedKronecker(letters, 4, 1, np.ones(256, np.int64))
+    vectors = trained(torch.arange(256))
+    assert vectors.isfinite().all()
+    # All directions but that of the mean, which is centred away, are equally frequent.
+    trained.whitening = nn.Identity()
+    torch.testing.assert_close(vectors, trained(torch.arange(256)), atol=1e-4, rtol=1e-4)
 
 
 def test_whitening_is_the_inverse_root_of_the_second_moment() -> None:
@@ -191,7 +222,27 @@ def test_a_forced_string_goes_on_in_the_word_of_an_earlier_call() -> None:
     model, _, _ = in_context_model()
     ids = torch.tensor(load_tokenizer("r50k_base:512").encode(" a interest it")).expand(2, -1)
     whole = model.embed(ids, forced={(1, 3): b"nal"})
-    torch.testing.assert_close(model.embed(ids[:, 2:], ids[:, :2], {(1, 1): b"nal"}), whole[:, 2:])
+    before, rest = ids[:, :2], ids[:, 2:]
+    time = rest.shape[1]
+    for place in (1, 1 - time):
+        found = model.embed(rest, before, {(1, place): b"nal"})
+        torch.testing.assert_close(found, whole[:, 2:])
+    for place in (time, -1 - time):
+        with pytest.raises(IndexError):
+            model.embed(rest, before, {(1, place): b"nal"})
+    with pytest.raises(ValueError, match=r"forced has the key \(1,\); each must have 2 numbers"):
+        model.embed(rest, before, {(1,): b"nal"})
+
+
+def test_in_context_only_integers_are_ids() -> None:
+    embedding = ContextEmbedding(VOCABULARY, 4, Rule(64))
+    ids = torch.tensor([[0, 1]])
+    for wrong in (ids.float(), ids.bool(), ids[0].tolist()):
+        for arguments in ((wrong,), (ids, wrong)):
+            with pytest.raises(TypeError, match="must be a tensor of int64"):
+                embedding.in_context(*arguments)  # type: ignore[arg-type]
+    with pytest.raises(IndexError, match="ids hold -1"):
+        embedding.in_context(ids, ids - 1)
 
 
 def test_in_context_every_encoder_has_the_same_vectors_and_gradients() -> None:
@@ -212,6 +263,23 @@ def test_a_word_goes_on_in_the_next_call_of_the_cache() -> None:
     cache = KVCache()
     pieces = [model(part, cache=cache).logits for part in torch.tensor([ids]).split(1, dim=1)]
     torch.testing.assert_close(torch.cat(pieces, 1), model(torch.tensor([ids])).logits)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_keeps_half_precision_and_takes_an_empty_batch(arm: str) -> None:
+    embedding, _ = input_embedding(arm, VOCABULARY, 4, 4, COUNTS)
+    with torch.no_grad():
+        for parameter in embedding.parameters():
+            parameter.normal_()
+    embed = getattr(embedding, "in_context", embedding)
+    ids = torch.arange(8).view(2, 4)
+    exact, made = embed(ids), embed(ids[:0])
+    assert made.shape == (0, 4, 4)
+    made.sum().backward()
+    embedding.bfloat16()
+    rounded = embed(ids)
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded - exact).norm() < 0.02 * exact.norm()
 
 
 def test_shuffled_tokens_keep_their_lengths_and_lose_their_spelling() -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,6 +25,7 @@ from kronviz.app.context import load_context
 from kronviz.arms import ARMS
 from kronviz.checkpoint import load_arm, quantise, save_arm
 from kronviz.checkpoint_files import PAIR, CheckpointError, fingerprint, list_pairs, read_log
+from kronviz.model import GPT
 from kronviz.model_config import weight_shapes
 from kronviz.predictor import Comparison, Predictor
 
@@ -518,6 +520,15 @@ def test_a_further_arm_joins_the_pair(pair: Path, arm: str) -> None:
     answers = joined.compare("a clean text", "a claen text").arms
     assert [answer.arm for answer in answers] == ["bpe", "kron", arm]
     assert answers[:2] == plain.compare("a clean text", "a claen text").arms
+
+
+def test_a_whitened_model_is_saved_as_what_it_computes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = small_model("kron-whitened").config
+    model = GPT(config, np.arange(1088) % 7).eval()
+    save_arm(model, tmp_path / "kron-whitened", int8=False)
+    loaded = load_arm(tmp_path / "kron-whitened")
+    torch.testing.assert_close(loaded(IDS).logits, model(IDS).logits)
 
 
 def test_a_damaged_further_arm_leaves_the_pair(pair: Path) -> None:

@@ -41,6 +41,7 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
+from kronviz.arms.context import ContextEmbedding
 from kronviz.embedding import KroneckerEmbedding
 
 Make = Callable[..., nn.Module]
@@ -305,6 +306,18 @@ def test_averages_in_evaluation(make: Make) -> None:
 
 
 @each
+def test_writes_to_a_weight_that_was_loaded_transposed(make: Make) -> None:
+    module = make()
+    transposed = make().weight.detach().t().contiguous().t()
+    module.load_state_dict({"weight": transposed}, assign=True)
+    assert torch.equal(module.weight, transposed)
+    warm(module)
+    with torch.no_grad():
+        by_numpy(module.weight, make().weight)
+        agrees(module)
+
+
+@each
 def test_averaged_model(make: Make) -> None:
     for use_buffers in (False, True):
         module = make()
@@ -555,9 +568,20 @@ def test_no_head_is_tied_to_it(count: int) -> None:
     if count == len(WORDS):
         embedding = kron()
         embedding.weight = head.weight
+        tied = ContextEmbedding(WORDS, WIDTH, RULE)
+        tied.weight = head.weight
         for training in (True, False):
-            with pytest.raises(ValueError, match="do not tie it to an output head"):
-                embedding.train(training)(IDS)
+            embedding.train(training)
+            tied.train(training)
+            for embed in (
+                lambda: embedding(IDS),
+                lambda: embedding.embed_bytes(WORDS),
+                lambda: embedding.byte_parts(b"x"),
+                lambda: tied.in_context(IDS),
+                lambda: tied.byte_parts(b"x"),
+            ):
+                with pytest.raises(ValueError, match="do not tie it to an output head"):
+                    embed()
     # Two embeddings may share a projection.
     first, second = kron(), kron()
     second.weight = first.weight

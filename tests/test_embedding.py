@@ -157,6 +157,9 @@ def test_forced_slots_have_gradients(encoder: str) -> None:
 def test_forced_index_out_of_range() -> None:
     with pytest.raises(IndexError):
         embedding()(torch.tensor([0, 1]), {(2,): b"far"})
+    for slot in ((0,), (0, 0, 0), ()):
+        with pytest.raises(ValueError, match="each must have 2 numbers, one for each dimension"):
+            embedding()(torch.tensor([[0, 1]]), {slot: b"far"})
 
 
 def test_no_strings() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,11 @@ def test_the_same_pair_is_not_measured_twice_and_other_weights_are(
     assert layers(predictor) is report
     other = Predictor("layered", {"kron": small_model("kron", 1, vocabulary="r50k_base:2048")})
     assert probe.known_layers(other) is None
+    changed = Predictor("layered", {"kron": copy.deepcopy(predictor.arms["kron"])})
+    assert layers(changed) is probe.known_layers(changed)
+    with torch.no_grad():
+        changed.arms["kron"].blocks[0].mlp.up.weight.zero_()
+    assert probe.known_layers(changed) is None
 
 
 def test_a_stopped_run_keeps_what_was_read_and_is_not_taken_for_a_whole_one(
@@ -202,6 +209,19 @@ def test_a_depth_leaves_no_vectors_in_memory(small_predictor: Predictor) -> None
     pairs = len(layer_words.lookalikes(small_predictor.tokenizer.name))
     for kept in reading._twins.values():
         assert {each.shape for each in kept} == {(2, pairs)}
+
+
+def test_a_model_in_half_precision_has_nearly_the_same_report(
+    predictor: Predictor, report: LayerReport
+) -> None:
+    halved = {arm: copy.deepcopy(model).bfloat16() for arm, model in predictor.arms.items()}
+    found = layers(Predictor("halved", halved))
+    for ours, exact in zip(found.arms, report.arms, strict=True):
+        for at, whole in zip(ours.depths, exact.depths, strict=True):
+            assert at.norm == pytest.approx(whole.norm, rel=0.01)
+            assert at.other_form == pytest.approx(whole.other_form, abs=0.05)
+        for pairs, whole_pairs in zip(ours.pairs, exact.pairs, strict=True):
+            assert pairs.cosines == pytest.approx(whole_pairs.cosines, abs=0.02)
 
 
 def test_a_vocabulary_without_any_of_the_words_still_has_a_report(

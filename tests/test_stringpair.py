@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small import small_model
 from test_codec import PUBLISHED
 
 from kronviz import codec
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.stringpair import Similarity, compare_strings
 from kronviz.results import from_json, to_json
+from kronviz.strings import mean_embedding
 
 
 def test_similarities_of_the_paper() -> None:
@@ -70,6 +74,21 @@ def test_centred_cosines_are_those_without_the_mean_of_all_tokens(
         vectors = model.wte(torch.arange(model.n_vocab)).detach().double()
         a, b = (vectors - vectors.mean(0))[ids]
         assert cosine == pytest.approx(float(a @ b / a.norm() / b.norm()), abs=1e-5)
+
+
+@pytest.mark.parametrize("arm", ["bpe", "kron"])
+def test_the_mean_embedding_follows_the_weights_and_keeps_no_model_alive(arm: str) -> None:
+    model = small_model(arm)
+    before = mean_embedding(model)
+    assert mean_embedding(model) is before
+    with torch.no_grad():
+        model.wte.weight.mul_(2)
+    torch.testing.assert_close(mean_embedding(model), 2 * before)
+    model.wte.weight = torch.nn.Parameter(model.wte.weight.detach() * 2)
+    torch.testing.assert_close(mean_embedding(model), 4 * before)
+    alive = weakref.ref(model)
+    del model
+    assert alive() is None
 
 
 def test_bpe_has_no_similarity_for_more_than_one_token(small_predictor: Predictor) -> None:

@@ -270,7 +270,21 @@ def test_slow_tokenizers(
     assert token_bytes(tokenizer, 16, bytes="reference") == theirs
 
 
+@pytest.mark.parametrize("decoder", [None, {"type": "ByteLevel"}])
+def test_half_a_surrogate_pair_has_the_bytes_of_a_question_mark(decoder: object) -> None:
+    for special in (True, False):
+        definition = {
+            "model": {"vocab": {"a": 0, "\ud800": 1}},
+            "added_tokens": [{"id": 2, "content": "x\ud800", "special": special}],
+            "decoder": decoder,
+        }
+        assert token_bytes(definition, 16) == [b"a", b"?", b"x?"]
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
+    for pieces, added in (({"a": 0, "b": -1}, []), ({"a": 0}, [{"id": -1, "content": "b"}])):
+        with pytest.raises(ValueError, match="the tokenizer has the id -1; ids must be 0 or more"):
+            token_bytes({"model": {"vocab": pieces}, "added_tokens": added}, 16)
     for wrong in (None, 5, ["a"], object()):
         with pytest.raises(TypeError, match="it must be a tiktoken encoding"):
             KroneckerEmbedding.from_tokenizer(wrong, 4)

@@ -59,7 +59,8 @@ class BagEmbedding(RowSumEmbedding):
             tokens, d_model, code, encoder, init_std=init_std, device=device, dtype=dtype
         )
         self.rule, self.own = rule, own
-        self._owners = {tokens[i]: i for i in range(own)}
+        # Of equal tokens the first.
+        self._owners = {tokens[i]: i for i in reversed(range(own))}
 
     def _encodable(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:
         # Own rows are chosen by id, so a string that is such a token needs the token's id.
@@ -86,10 +87,11 @@ class BagEmbedding(RowSumEmbedding):
         spans = list(self.rule.spans(len(data)))
         if (own := self._owners.get(data)) is not None:
             cells, spans = np.append(cells, self.rule.rows + own), [*spans, (0, len(data))]
-        rows = self.weight[torch.from_numpy(cells).to(self.weight.device)] - self.weight.mean(0)
+        weight = self._rows()
+        rows = weight[torch.from_numpy(cells).to(weight.device)] - weight.mean(0)
         for row, (start, end) in zip(rows, spans, strict=True):
             parts[start:end] += row / (end - start)
-        return parts * math.sqrt(len(self.weight) / len(spans))
+        return parts * math.sqrt(len(weight) / len(spans))
 
     def extra_repr(self) -> str:
         return (

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from kronviz.arms.bags import BagEmbedding
 from kronviz.ngrams import Rule
-from kronviz.row_sums import Slot, Tokens
+from kronviz.row_sums import INTEGERS, Slot, Tokens
 from kronviz.tokenizer import TokenBytes
 
 LONGEST_N = 6
@@ -82,23 +82,30 @@ class ContextEmbedding(BagEmbedding):
             Shape ``(batch, time, d_model)``, dtype of the weight.
 
         Raises:
-            IndexError: an id is out of range (for ids on a CPU).
+            IndexError: an id or a forced index is out of range (for ids on a CPU).
+            TypeError: ids are not integers, or a forced value is not bytes.
+            ValueError: a forced index is not two numbers, or the weight's shape has changed,
+                because it was tied to a head.
         """
-        self._check(ids, self.num_embeddings)
-        past = 0 if before is None else before.shape[1]
-        if before is not None:
-            ids = torch.cat([before, ids], 1)
-            forced = {(row, place + past): data for (row, place), data in (forced or {}).items()}
-        tokens = self._tables_on(self.weight.device)
+        weight = self._rows()
+        for given in (ids,) if before is None else (before, ids):
+            if getattr(given, "dtype", None) not in INTEGERS:
+                self._refuse(weight, given)
+            self._check(given, self.num_embeddings)
+        tokens = self._tables_on(weight.device)
         if forced:
             ids, tokens = self._with_forced(ids, forced)
+        past = 0
+        if before is not None:
+            past = before.shape[1]
+            ids = torch.cat([before, ids], 1)
         words = words_so_far(ids, tokens, with_pairs=self.pairs is not None)
-        vectors = self._encode(self.weight, words.ids.flatten(), words.tokens)
+        vectors = self._encode(weight, words.ids.flatten(), words.tokens)
         vectors = vectors.view(*ids.shape, self.embedding_dim)
         if self.pairs is not None and words.pairs is not None:
             chosen = F.embedding(words.pairs % len(self.pairs), self.pairs)
             second = (words.pairs >= 0)[..., None]
-            vectors = vectors + chosen * (math.sqrt(self.rule.rows / 16) * second)
+            vectors = vectors + chosen * second * math.sqrt(self.rule.rows / 16)
         return vectors[:, past:]
 
     def extra_repr(self) -> str:

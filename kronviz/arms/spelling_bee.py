@@ -59,8 +59,9 @@ class SpellingBeeEmbedding(nn.Module):
         positions = torch.arange(bags.numel(), device=bags.device) - firsts[bags]
         cells = self.data[starts[bags] + positions] * self.pos_dim + positions
         sums = F.embedding_bag(cells, self._rotated(), firsts, mode="sum")
-        spelled = sums / lengths.clamp(min=1).sqrt()[:, None]
-        return ((F.embedding(flat, self.weight) + spelled) / 2).view(*ids.shape, -1)
+        spelled = sums / lengths.clamp(min=1).to(sums.dtype).sqrt()[:, None]
+        embedded = (F.embedding(flat, self.weight) + spelled) / 2
+        return embedded.view(*ids.shape, self.embedding_dim)
 
     def _rotated(self) -> Tensor:
         """Return every byte at every position: ``(256 * pos_dim, d_model)``."""

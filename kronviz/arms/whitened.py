@@ -13,7 +13,7 @@ Notable:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kronviz import codec
-from kronviz.embedding import KroneckerEmbedding
-from kronviz.row_sums import Slot
+from kronviz.embedding import REFERENCE_KEY, KroneckerEmbedding
 from kronviz.tokenizer import TokenBytes
 
 RIDGE = 1.0
@@ -74,7 +73,7 @@ class Whitening(nn.Module):
         # Keeps the mean variance of the plain code.
         scale = math.sqrt(values.clip(0).sum() / (values.clip(0) * shrunk**2).sum())
         root = (vectors * (shrunk * scale)) @ vectors.T
-        self.size, self.rest = size, rest
+        self.size, self.norm = size, math.sqrt(max(rest, 1))
         self.register_buffer("used", torch.from_numpy(used), persistent=False)
         self.register_buffer("root", torch.from_numpy(root).float(), persistent=False)
 
@@ -82,15 +81,19 @@ class Whitening(nn.Module):
         """Return ``(D, d_model)``, which acts on every code of the text as ``A W'`` does."""
         other = torch.ones(self.size, dtype=torch.bool, device=weight.device)
         other[self.used] = False
-        share = weight[other].sum(0, keepdim=True) / math.sqrt(self.rest)
+        share = weight[other].sum(0, keepdim=True) / self.norm
         mixed = self.root @ torch.cat([weight[self.used], share])
         folded = weight.index_copy(0, self.used, mixed[:-1])
         # Codes depend on the unused cells through their sum only; their differences are kept.
-        return folded + other[:, None] * (mixed[-1:] - share) / math.sqrt(self.rest)
+        return folded + other[:, None] * (mixed[-1:] - share) / self.norm
 
 
 class WhitenedKronecker(KroneckerEmbedding):
-    """A `KroneckerEmbedding` in training whose ``weight`` is W', see `Whitening`."""
+    """A `KroneckerEmbedding` in training whose ``weight`` is W', see `Whitening`.
+
+    It embeds by W, and its `to_reference_state_dict` has W, which only a plain `KroneckerEmbedding`
+    can load.
+    """
 
     def __init__(
         self, vocabulary: TokenBytes, d_model: int, pos_dim: int, counts: NDArray[np.integer]
@@ -98,15 +101,22 @@ class WhitenedKronecker(KroneckerEmbedding):
         super().__init__(vocabulary, d_model, pos_dim)
         self.whitening = Whitening(vocabulary, counts, pos_dim)
 
-    def forward(self, ids: Tensor, forced: Mapping[Slot, bytes] | None = None) -> Tensor:
-        """Embed ids, as `KroneckerEmbedding.forward` does; ``forced`` is ignored in training."""
-        folded = self.folded()
-        embedded = self._encode(folded, ids.reshape(-1), self._tables_on(folded.device))
-        return embedded.view(*ids.shape, self.embedding_dim)
-
     def folded(self) -> Tensor:
         """Return the projection W that a plain `KroneckerEmbedding` is exported with."""
-        return self.whitening(self.weight)
+        return self._rows()
+
+    def _rows(self) -> Tensor:
+        return self.whitening(super()._rows())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any
+    ) -> None:
+        if state_dict.pop(prefix + REFERENCE_KEY, None) is not None:
+            arguments[-1].append(
+                f"{prefix}{REFERENCE_KEY} is a folded projection; load it into a KroneckerEmbedding"
+            )
+            return
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 def make(

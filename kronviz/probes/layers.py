@@ -21,6 +21,7 @@ Run it: ``python -m kronviz.probes layers --pair tiny``.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kronviz.families import FAMILIES
-from kronviz.model import GPT, parameter_count, right_padded
+from kronviz.model import GPT, parameter_count, right_padded, versions
 from kronviz.predictor import Predictor
 from kronviz.probes.layer_words import Cut, Spellings, lookalikes, sentences, spellings
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
@@ -145,12 +146,17 @@ class LayerReport:
         return next((arm for arm in self.arms if arm.arm == name), None)
 
 
-_done: dict[tuple[GPT, ...], LayerReport] = {}
+_done: dict[tuple, LayerReport] = {}
+
+
+def _key(predictor: Predictor) -> tuple:
+    """Return what a report belongs to: the models of a pair, held weakly, and their weights."""
+    return tuple((weakref.ref(model), versions(model)) for model in predictor.arms.values())
 
 
 def known_layers(predictor: Predictor) -> LayerReport | None:
-    """Return the report of a pair's models, if it was made since they were loaded."""
-    return _done.get(tuple(predictor.arms.values()))
+    """Return the report of a pair's models, if it was made with the weights that they have now."""
+    return _done.get(_key(predictor))
 
 
 def layers(predictor: Predictor, progress: Progress | None = None) -> LayerReport:
@@ -161,7 +167,7 @@ def layers(predictor: Predictor, progress: Progress | None = None) -> LayerRepor
     """
     if known := known_layers(predictor):
         return known
-    started = time.perf_counter()
+    started, key = time.perf_counter(), _key(predictor)
     reading = _Reading(predictor)
     for share in reading.steps():
         if not goes_on(progress, share, so_far=lambda: reading.report(started)):
@@ -170,7 +176,7 @@ def layers(predictor: Predictor, progress: Progress | None = None) -> LayerRepor
     if reading.whole:
         while len(_done) >= 4:
             _done.pop(next(iter(_done)))
-        _done[tuple(predictor.arms.values())] = report
+        _done[key] = report
     return report
 
 
@@ -212,7 +218,8 @@ class _Reading:
                 for count in _pass_block(model, depth, streams, arm):
                     done += count
                     yield done / everything
-                mean = streams[arm].mean(0)
+                # Differences from a float32 mean are float32, whatever the model's type.
+                mean = streams[arm].mean(0, dtype=torch.float32)
                 twins = streams[arm][lookalikes(self._tokenizer.name)] - mean
                 self._twins[arm].append(_alike(twins[:, 0], twins[:, 1]))
                 yield done / everything
@@ -262,7 +269,7 @@ def _pass_block(model: GPT, depth: int, streams: dict[str, Tensor], arm: str) ->
     if depth:
         chunk = int(BATCH_FLOP / (2 * parameter_count(model.blocks[depth - 1])))
     else:
-        streams[arm] = torch.empty(model.n_vocab, model.config.d_model, device=model.device)
+        streams[arm] = model.lm_head.weight.new_empty(model.n_vocab, model.config.d_model)
     ids = torch.arange(model.n_vocab, device=model.device)
     for part in ids.split(max(16, min(CHUNK, chunk))):
         if depth:
