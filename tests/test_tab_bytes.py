@@ -80,7 +80,7 @@ def test_the_walk_shows_every_kind_and_the_chosen_edit(small_predictor: Predicto
     assert len(tags(shown, "kv-column")) == len(walk.points)
     assert len(tags(shown, "kv-column-here")) == 1
     said = read(shown).said
-    assert "leaves 0.86 of the similarity" in said
+    assert "leaves a similarity of at least 0.86" in said
     assert "0.00 at the front and 0.94 at the end" in said
     assert "one letter becomes an x" in said
     other = bytes_walk.view(edit_walk("box"), "case", None, None)

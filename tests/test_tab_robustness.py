@@ -256,7 +256,7 @@ def test_sweeps_and_forgetting_are_drawn(small_predictor: Predictor) -> None:
         assert [tag for tag, _ in page.tags].count("figure") == 2
     curve = recovery(small_predictor, RecoverySettings(TEXTS, repeats=1, later=2))
     assert [trace.name for trace in forgetting(curve).data] == ["bpe", "kron"]
-    assert "forgotten" in read(lab_sweep.recovery_view(curve)).said
+    assert "shift halves after" in read(lab_sweep.recovery_view(curve)).said
 
 
 def test_a_kind_that_moves_both_alike_is_drawn_for_neither(small_predictor: Predictor) -> None:

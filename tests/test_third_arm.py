@@ -130,7 +130,7 @@ def test_its_results_are_kept_beside_it_until_its_weights_change(
     assert f"{ARM} − bpe" in measures
     titles, row = (len(re.findall("<t[hd][ >]", part)) for part in measures.split("<tr")[1:3])
     assert titles == row
-    assert f"with {ARM}" in re.sub(r"<[^>]+>", "", page)
+    assert f"{ARM}’s in" in re.sub(r"<[^>]+>", "", page)
     assert found.weights == fingerprints(pair)
     assert list(found.weights) == list(ENDS)
     assert found.command.startswith(f"python -m kronviz.probes robustness --pair {NAME}")
