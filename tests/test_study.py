@@ -106,6 +106,20 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
     assert "Only 1 of 3 seeds has been run" in verdict(study)
 
 
+def test_a_better_arm_of_one_seed_does_not_hide_what_is_settled(folder: Path) -> None:
+    best = np.load(folder / "toy" / "ngram-muon-0.002-600-s1.npy") - 0.1
+    write(folder, "hybrid", 1, 4.9, best)
+    (study,) = studies(folder)
+    said = verdict(study)
+    assert said.startswith("hybrid has the lowest validation loss")
+    assert "Only 1 of 3 seeds has been run and measured for both hybrid and bpe-untied" in said
+    assert "In each of 3 seeds, and by every paired interval, ngram is ahead of bpe-untied" in said
+    for seed in (1, 2, 3):
+        write(folder, "ngram", seed, 5.25, best)
+    (study,) = studies(folder)
+    assert verdict(study).endswith("so this is not settled.")
+
+
 def test_a_tie_is_not_called_a_win(folder: Path) -> None:
     random = np.random.default_rng(1)
     for seed in (1, 2, 3):

@@ -263,7 +263,7 @@ def studies(folder: Path = STUDIES) -> list[Study]:
     shown = []
     for budgets in by_budget.values():
         budgets.sort(key=lambda study: -study.tokens)
-        settled = (study for study in budgets if _seeds(study) >= SEEDS)
+        settled = (study for study in budgets if _seeds(study, _leader(study)) >= SEEDS)
         first = next(settled, budgets[0])
         gaps = _gaps(budgets[::-1]) if len(budgets) > 1 else ()
         others = tuple(study for study in budgets if study is not first)
@@ -271,10 +271,16 @@ def studies(folder: Path = STUDIES) -> list[Study]:
     return sorted(shown, key=lambda study: (-study.tokens, study.optimizer != "muon"))
 
 
-def _seeds(study: Study) -> int:
-    """Return with how many seeds both the best arm and the table have run and been measured."""
-    both = [arm for arm in (study.arms[0], study.arm(study.table)) if arm]
-    return min(n for arm in both for n in (len(arm.seeds), *(m.seeds for m in arm.measured)))
+def _seeds(study: Study, arm: ArmResult) -> int:
+    """Return with how many seeds both an arm and the table have run and been measured."""
+    both = [one for one in (arm, study.arm(study.table)) if one]
+    return min(n for one in both for n in (len(one.seeds), *(m.seeds for m in one.measured)))
+
+
+def _leader(study: Study) -> ArmResult:
+    """Return the best arm; if it has too few seeds for a verdict, the best that has enough."""
+    low = study.arms[0]
+    return low if _seeds(study, low) >= SEEDS else _rival(study) or low
 
 
 def _gaps(budgets: Sequence[Study]) -> tuple[BudgetGaps, ...]:
@@ -317,19 +323,19 @@ def _won(study: Study) -> str:
         small = next((arm for arm in study.arms if arm.share <= 1), None)
         if small is not None:
             said = (
-                f"{said} Its input has {low.share:.2g}× the table’s parameters; among the arms no "
-                f"larger than the table, {small.arm} has the lowest validation loss."
+                f"{said} {low.arm}’s input has {low.share:.2g}× the table’s parameters; among the "
+                f"arms no larger than the table, {small.arm} has the lowest validation loss."
             )
-    seeds = _seeds(study)
-    if seeds < SEEDS:
-        have = "has" if seeds == 1 else "have"
-        return (
-            f"{said} Only {seeds} of {SEEDS} seeds {have} been run and measured for both {low.arm} "
-            f"and {study.table}, so this is not settled."
+    if (run := _seeds(study, low)) < SEEDS:
+        have = "has" if run == 1 else "have"
+        said += (
+            f" Only {run} of {SEEDS} seeds {have} been run and measured for both {low.arm} and "
+            f"{study.table}, so this is not settled."
         )
     rival = _rival(study)
     if rival is None:
         return said
+    seeds = _seeds(study, rival)
     measured: dict[str, ArmResult | Measured] = {_VALIDATION: rival}
     measured |= {m.condition: m for m in rival.measured}
     ahead = [where for where, result in measured.items() if _side(result) < 0]
@@ -340,6 +346,8 @@ def _won(study: Study) -> str:
         if fewer:
             names = _and(fewer) if len(fewer) <= 3 else f"{len(fewer)} other arms"
             said += f" {names} had fewer seeds."
+        return said
+    if run < SEEDS:
         return said
     behind = [where for where, result in measured.items() if _side(result) > 0]
     level = [where for where in measured if where not in ahead + behind]
@@ -377,8 +385,9 @@ def _winners(study: Study) -> str:
 
 
 def _rival(study: Study) -> ArmResult | None:
-    """Return the best arm that is no table and ran with the table’s seeds."""
-    return next((a for a in study.arms if a.arm not in TABLES and a.difference is not None), None)
+    """Return the best arm that is no table and, like the table, has enough seeds for a verdict."""
+    arms = (arm for arm in study.arms if arm.arm not in TABLES)
+    return next((arm for arm in arms if _seeds(study, arm) >= SEEDS), None)
 
 
 def _side(result: ArmResult | Measured) -> int:
@@ -408,7 +417,7 @@ def _and(parts: Sequence[str], last_of: str = " and ") -> str:
 def _longer(study: Study) -> str:
     """Say how the best arm of a study does in the longest runs, if these are other runs."""
     longest = max(study.others, key=lambda other: other.tokens, default=study)
-    arm = longest.arm(study.arms[0].arm)
+    arm = longest.arm(_leader(study).arm)
     if longest.tokens <= study.tokens or arm is None or arm.difference is None:
         return ""
     said = f"{apart(arm.difference.mean)} {longest.table} in validation loss"
