@@ -198,7 +198,7 @@ def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "kv-gen-stop"
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=Stopped.")
+    page.wait_for_selector("#kv-gen-status >> text=Stopped.")
     page.wait_for_selector("#kv-gen-stop[disabled]")
     press(page, "#kv-gen-max_tokens input[type=range]", "Home", "ArrowRight")
     monkeypatch.undo()
