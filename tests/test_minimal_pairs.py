@@ -108,7 +108,7 @@ def test_files_of_no_use_are_refused_by_line(tmp_path: Path) -> None:
         ("one sentence", "line 1: give a JSON object"),
         ("a | b | c", "line 1: give a JSON object"),
         ("a |", "must be text"),
-        ("a | a", "line 1: both sentences are the same"),
+        ("a | a", "line 1: the two sentences are the same"),
         ('{"sentence_good": "a", "sentence_bad": 3}', "must be text"),
     ):
         path = tmp_path / "odd.jsonl"

@@ -118,7 +118,8 @@ def test_the_command_prints_what_the_page_shows(
 def test_names_of_lines_that_end_together_stand_apart() -> None:
     figure = plain_chart(figures.HEIGHT)
     figures._name_ends(figure, [("bpe", 1, 2.0), ("kron", 1, 2.01), ("ngram-words", 1, 3.9)], 0, 4)
-    pixels = (figures.HEIGHT - figures._MARGINS) / 4
+    # What the margins leave of the chart's height.
+    pixels = (figures.HEIGHT - 12 - 48) / 4
     heights = sorted(one.y * pixels + one.yshift for one in figure.layout.annotations)
     assert heights[0] == pytest.approx(heights[1] - 15)
     assert heights[2] == pytest.approx(3.9 * pixels)

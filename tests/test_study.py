@@ -208,7 +208,10 @@ def test_gaps_are_followed_over_the_budgets_and_extrapolated(folder: Path) -> No
     assert figures.gaps(study).data[0].x == (333, 1000, 3000)
     # Only the 600 steps of the fixture were measured on passages; shorter runs keep their table.
     assert [tokens for tokens, _ in found.misspelled] == [1000]
-    assert figures.gaps(study).data[1].name == "ngram, misspelled"
+    moved = figures.gaps(study).data[1]
+    assert moved.name == "ngram, misspelled"
+    assert (moved.x, moved.customdata) == ((1030,), (1000,)), "apart, but named as it is"
+    assert "%{customdata:,} tokens" in moved.hovertemplate
     for arm in ("bpe-untied", "ngram"):
         write(folder, arm, 1, 5.0, None, 5400)
     assert studies(folder)[0].gaps[0].extrapolated is not None, "four budgets are enough, too"

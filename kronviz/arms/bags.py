@@ -59,7 +59,7 @@ class BagEmbedding(RowSumEmbedding):
             tokens, d_model, code, encoder, init_std=init_std, device=device, dtype=dtype
         )
         self.rule, self.own = rule, own
-        # Of equal tokens the first.
+        # The first of several equal tokens owns the row.
         self._owners = {tokens[i]: i for i in reversed(range(own))}
 
     def _encodable(self, strings: Sequence[bytes]) -> tuple[Tensor, Tokens]:

@@ -68,20 +68,21 @@ def gaps(study: Study) -> go.Figure:
     title = f"loss − {study.table}’s, nats per token"
     figure = plain_chart(HEIGHT, x_title="tokens per run", y_title=title)
     for arm in study.gaps:
-        # A little to the right, so that no interval covers another.
-        for points, dash, after, at in (
+        for points, dash, after, shift in (
             (arm.points, "solid", "", 1),
             (arm.misspelled, "dot", ", misspelled", 1.03),
         ):
             if points:
-                line = _line(arm.arm, [(tokens * at, d.mean) for tokens, d in points])
+                line = _line(arm.arm, [(tokens, d.mean) for tokens, d in points])
+                # Apart, so that no interval covers another.
+                line.x = [tokens * shift for tokens in line.customdata]
                 line.error_y = error_bars([d for _, d in points], arm_colour(arm.arm).light)
                 line.line.dash, line.name = dash, arm.arm + after
                 figure.add_trace(line)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     budgets = sorted({tokens for arm in study.gaps for tokens, _ in arm.points})
-    figure.update_xaxes(type="log", tickvals=budgets, showgrid=False)
-    figure.update_xaxes(ticktext=[f"{tokens / 1e6:.1f}M" for tokens in budgets])
+    labels = [f"{tokens / 1e6:.1f}M" for tokens in budgets]
+    figure.update_xaxes(type="log", tickvals=budgets, ticktext=labels, showgrid=False)
     figure.update_layout(hovermode="closest")
     return with_legend(figure)
 
@@ -102,14 +103,16 @@ def curves(study: Study) -> go.Figure:
     return with_legend(figure)
 
 
-def _line(arm: str, points: Sequence[tuple[float, float]]) -> go.Scatter:
+def _line(arm: str, points: Sequence[tuple[int, float]]) -> go.Scatter:
     """Return an arm's differences by tokens."""
+    tokens = [tokens for tokens, _ in points]
     return go.Scatter(
-        x=[tokens for tokens, _ in points],
+        x=tokens,
+        customdata=tokens,
         y=[gap for _, gap in points],
         name=arm,
         mode="lines+markers",
         line={"color": arm_colour(arm).light, "width": 2},
         marker={"size": 5},
-        hovertemplate=f"{arm}, " + "%{x:,} tokens: %{y:+.3f} nats<extra></extra>",
+        hovertemplate=f"{arm}, " + "%{customdata:,} tokens: %{y:+.3f} nats<extra></extra>",
     )

@@ -22,8 +22,8 @@ from kronviz.published import GAP_NATS
 
 POINTS = 240
 HEIGHT = 300
-_MARGINS, _NAME = 60, 15
-"""Pixels above and below a plot, and of a name's line."""
+_NAME = 15
+"""Pixels of a name's line."""
 
 
 def losses(evidence: TrainingEvidence) -> go.Figure:
@@ -173,14 +173,15 @@ def _line(
 def _name_ends(
     figure: go.Figure, ends: Sequence[tuple[str, float, float]], low: float, high: float
 ) -> None:
-    """Show losses from ``low`` to ``high``, and write each arm's name at the end of its line.
+    """Show values from ``low`` to ``high``, and write each arm's name at the end of its line.
 
     Names of lines that end close together are moved apart.
     """
     figure.update_yaxes(range=[low, high])
     figure.update_xaxes(range=[0, max((x for _, x, _ in ends), default=1)])
     figure.update_layout(margin_r=20 + 8 * max((len(arm) for arm, _, _ in ends), default=3))
-    pixels = (HEIGHT - _MARGINS) / (high - low)
+    margin = figure.layout.margin
+    pixels = (figure.layout.height - margin.t - margin.b) / (high - low)
     lowest = float("inf")
     for arm, x, y in sorted(ends, key=lambda end: -end[2]):
         lowest = min(y * pixels, lowest - _NAME)

@@ -52,6 +52,7 @@ from kronviz.probes.intervals import (
     Difference,
     Interval,
     bootstrap_intervals,
+    clear_ratios,
     columns,
     differences,
     gaps,
@@ -323,14 +324,7 @@ def _row(
     if NONE in made.contexts and condition != CLEAN:
         none = np.stack([by_arm[arm][NONE] for arm in arms], 1)
         # Without a clear benefit of the context there is no share of it to keep.
-        scores = [
-            score if benefit.low > 0 else None
-            for score, benefit in zip(
-                ratio_intervals(100 * (none - nats), none - clean, seed),
-                bootstrap_intervals(none - clean, seed),
-                strict=True,
-            )
-        ]
+        scores = clear_ratios(100 * (none - nats), none - clean, seed)
     return ContinuationRow(
         kind=condition.kind,
         share=condition.share,

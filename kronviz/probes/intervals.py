@@ -118,6 +118,20 @@ def ratio_intervals(
     return _percentiles(middle, np.divide(tops, bottoms, out=undefined, where=bottoms != 0))
 
 
+def clear_ratios(
+    numerators: NDArray[np.float64], denominators: NDArray[np.float64], seed: int
+) -> list[Interval | None]:
+    """Return `ratio_intervals`; ``None`` for a column whose denominators are not clearly above 0.
+
+    That is, the 95% interval of their mean reaches 0, so that the ratio may have any size and sign.
+    """
+    clear = np.array([mean.low > 0 for mean in bootstrap_intervals(denominators, seed)])
+    if not clear.any():
+        return [None] * len(clear)
+    ratios = iter(ratio_intervals(numerators[:, clear], denominators[:, clear], seed))
+    return [next(ratios) if is_clear else None for is_clear in clear]
+
+
 def ratio_differences(
     ones: tuple[NDArray[np.float64], NDArray[np.float64]],
     others: tuple[NDArray[np.float64], NDArray[np.float64]],

@@ -37,10 +37,10 @@ from kronviz.probes.intervals import (
     Difference,
     Interval,
     bootstrap_intervals,
+    clear_ratios,
     columns,
     differences,
     gaps,
-    ratio_intervals,
 )
 from kronviz.probes.outcomes import BATCH_FLOP, batch_sizes
 from kronviz.probes.pairs import misspelled
@@ -254,10 +254,8 @@ def _row(
     clean = np.stack([table[arm][:, 0] for arm in arms], 1)
     intervals = bootstrap_intervals(np.hstack([right, gaps(right)]), seed)
     scores: list[Interval | None] = [None] * n
-    for i, accuracy in enumerate(bootstrap_intervals(clean, seed) if column else ()):
-        if accuracy.low > CHANCE:
-            left, worth = 100 * (right[:, [i]] - CHANCE), clean[:, [i]] - CHANCE
-            (scores[i],) = ratio_intervals(left, worth, seed)
+    if column:
+        scores = clear_ratios(100 * (right - CHANCE), clean - CHANCE, seed)
     return MinimalRow(
         condition.kind,
         condition.share,
@@ -321,7 +319,7 @@ def _pair(line: str, place: str) -> MinimalPair:
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_CHARS:
             raise InputError(f"{place}: a sentence must be text of 1 to {MAX_CHARS:,} characters.")
     if good == bad:
-        raise InputError(f"{place}: both sentences are the same; a pair has to differ.")
+        raise InputError(f"{place}: the two sentences are the same; they must differ.")
     phenomenon = next((row[key] for key in _PHENOMENON if isinstance(row.get(key), str)), "")
     return MinimalPair(good, bad, phenomenon[:80])
 

@@ -269,7 +269,7 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
         element(
             "button",
             element("span", _misspelled_word(example)),
-            _ahead(example),
+            _ahead(example.difference_nats),
             type="button",
             class_="kv-example",
             data_clean=example.clean,
@@ -282,7 +282,9 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
         "div",
         element(
             "span",
-            "examples, and who is ahead" if any(_ahead(e) for e in examples) else "examples",
+            "examples, and who is ahead"
+            if any(example.difference_nats for example in examples)
+            else "examples",
             class_="kv-quiet",
         ),
         info("kv-tip-rule", "the rule for these examples", rule),
@@ -292,11 +294,11 @@ def _examples(examples: Sequence[Example], rule: str) -> Markup:
     )
 
 
-def _ahead(example: Example) -> Markup:
+def _ahead(difference_nats: float) -> Markup:
     """Say which model loses less to the misspelling; nothing if that was not measured."""
-    if not example.difference_nats:
+    if not difference_nats:
         return Markup("")
-    ahead = "kron" if example.difference_nats < 0 else "bpe"
+    ahead = "kron" if difference_nats < 0 else "bpe"
     return element(
         "span", arm_name(ahead), element("span", " ahead", class_="kv-hidden"), class_="kv-ahead"
     )

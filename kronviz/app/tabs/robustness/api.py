@@ -89,7 +89,7 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     def robustness_(settings: Ask, pairs: object = None, pair: str = "") -> Answer:
         def ask() -> object:
             manner = settings()
-            ours = pairs is None or pairs == []
+            ours = pairs in (None, [])
             if manner.sentences and not ours:
                 raise InputError("Give pairs or sentences, not both.")
             there = still_there()

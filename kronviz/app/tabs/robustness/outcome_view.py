@@ -160,13 +160,13 @@ def _continuation_finding(run: Continuation) -> Markup:
     rows = [run.row(kind, SHARE) for kind in KINDS]
     best = min(rows[0].arms, key=lambda arm: arm.nats.mean)
     cost = [join([arm_name(arm.arm), f" {written(arm.rise_nats.mean, 3)}"]) for arm in rows[0].arms]
-    two = len(cost) == 2
+    none, best_of = ("neither", "better") if len(cost) == 2 else ("no", "best")
     parts: list[object] = [
         f"With {SHARE:.0%} of the words misspelled, ",
         *(
-            [arm_name(best.arm), f" predicts the continuation {'better' if two else 'best'}"]
+            [arm_name(best.arm), f" predicts the continuation {best_of}"]
             if all(_leads(best.arm, row) for row in rows)
-            else [f"no model predicts the continuation clearly {'better' if two else 'best'}"]
+            else [f"{none} model predicts the continuation clearly {best_of}"]
         ),
         ". The misspellings cost ",
         listing(cost),

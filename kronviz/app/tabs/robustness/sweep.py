@@ -123,7 +123,9 @@ def _finding(result: Sweep, metric: str) -> Markup:
         join([arm_name(arm), f" is clearly {how} under ", _kinds(kinds, len(result.kinds))])
         for arm, kinds in better.items()
     ]
-    return join([f"With {count(strength, 'misspelling')} a sentence, ", listing(parts, "; "), "."])
+    return join(
+        [f"With {count(strength, 'misspelling')} per sentence, ", listing(parts, "; "), "."]
+    )
 
 
 def _kinds(labels: list[str], of: int) -> Markup:

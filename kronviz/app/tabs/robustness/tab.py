@@ -233,7 +233,7 @@ def _minimal_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
 
     def redraw(models: str, lines: str) -> Markup:
         if lines != MINIMAL:
-            return empty("Other models were chosen. Run the sentences to measure them.")
+            return empty("These sentences have not been run with the models chosen now.")
         measured = minimal_pairs.minimal_pairs(context.predictor(models), few, conditions=(CLEAN,))
         return minimal_view(measured)
 

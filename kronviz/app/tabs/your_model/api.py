@@ -146,14 +146,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
     ) -> Answer:
         def ask() -> Answer:
             asked, wanted = settings(), still_there()
-            files = [
-                (content, name, what)
-                for content, name, what in (
-                    (typed(vectors, "vectors"), vectors_name, "vectors"),
-                    (optional(tokens, "tokens"), tokens_name, "tokens"),
-                )
-                if content
-            ]
+            given = (vectors, vectors_name, "vectors"), (tokens, tokens_name, "tokens")
+            files = [file for file in given if file[0] not in (None, "")]
             if not files:
                 raise InputError("vectors is empty; give the bytes of a file, written in base64.")
             with tempfile.TemporaryDirectory() as folder:
@@ -166,8 +160,8 @@ def endpoints(context: Context) -> tuple[Callable[..., Answer], ...]:
                         "model for /table."
                     )
                 beside = second[0] if second else None
-                given = read_files(first, beside, asked.tensor, wanted)
-                return answered(given, first.name, asked, False, wanted)
+                read = read_files(first, beside, asked.tensor, wanted)
+                return answered(read, first.name, asked, False, wanted)
 
         return answer(ask, QUEUE)
 
