@@ -114,6 +114,9 @@ def test_a_better_arm_of_one_seed_does_not_hide_what_is_settled(folder: Path) ->
     assert said.startswith("hybrid has the lowest validation loss")
     assert "Only 1 of 3 seeds has been run and measured for both hybrid and bpe-untied" in said
     assert "In each of 3 seeds, and by every paired interval, ngram is ahead of bpe-untied" in said
+    write(folder, "hybrid", 1, 5.15, best)
+    assert "; hybrid (1 seed) loses least after clean" in verdict(*studies(folder))
+    write(folder, "hybrid", 1, 4.9, best)
     for seed in (1, 2, 3):
         write(folder, "ngram", seed, 5.25, best)
     (study,) = studies(folder)

@@ -381,7 +381,11 @@ def _winners(study: Study) -> str:
         )
     if mine := places.pop(low):
         said += f" and loses least {_where(mine)}"
-    return f"{'; '.join([said, *(f'{a} loses least {_where(p)}' for a, p in places.items())])}."
+    for result in study.arms:
+        if where := places.get(result.arm):
+            few = f" ({_counted(len(result.seeds))})" if len(result.seeds) < SEEDS else ""
+            said += f"; {result.arm}{few} loses least {_where(where)}"
+    return f"{said}."
 
 
 def _rival(study: Study) -> ArmResult | None:
@@ -424,8 +428,12 @@ def _longer(study: Study) -> str:
     misspelled = arm.at(MISSPELLED[0])
     if misspelled and misspelled.difference:
         said += f" and {apart(misspelled.difference.mean)} after 15% misspelled words"
-    runs = f"{len(arm.gaps)} seed{'s' * (len(arm.gaps) > 1)}"
-    return f" In runs of {longest.tokens / 1e6:.1f} million tokens {arm.arm} is {said} ({runs})."
+    length = f"{longest.tokens / 1e6:.1f} million tokens"
+    return f" In runs of {length} {arm.arm} is {said} ({_counted(len(arm.gaps))})."
+
+
+def _counted(seeds: int) -> str:
+    return f"{seeds} seed{'s' * (seeds > 1)}"
 
 
 def apart(nats: float) -> str:
