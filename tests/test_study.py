@@ -106,6 +106,15 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
     assert "Only 1 of 3 seeds has been run" in verdict(study)
 
 
+def test_an_arm_of_one_seed_is_drawn_from_the_table_with_that_seed(folder: Path) -> None:
+    write(folder, "hybrid", 1, 5.0, None)
+    (study,) = studies(folder)
+    (line,) = [line for line in figures.curves(study).data if line.name == "hybrid"]
+    assert line.y == pytest.approx((-0.21, -0.21)), (
+        "bpe-untied has 5.21 with this seed, 5.22 in all"
+    )
+
+
 def test_a_better_arm_of_one_seed_does_not_hide_what_is_settled(folder: Path) -> None:
     best = np.load(folder / "toy" / "ngram-muon-0.002-600-s1.npy") - 0.1
     write(folder, "hybrid", 1, 4.9, best)

@@ -88,16 +88,15 @@ def gaps(study: Study) -> go.Figure:
 
 
 def curves(study: Study) -> go.Figure:
-    """Draw each arm's validation loss minus the table's by tokens read."""
+    """Draw each arm's validation loss minus the table's with the same seeds, by tokens read."""
     title = f"validation loss − {study.table}’s, nats per token"
     height = max(HEIGHT, 110 + ROW * len(study.arms))
     figure = plain_chart(height, x_title="tokens read", y_title=title)
     figure.update_xaxes(tickformat="~s", showgrid=False)
-    table = dict(arm.curve) if (arm := study.arm(study.table)) else {}
+    table = study.arm(study.table)
     for arm in study.arms:
-        if arm.arm != study.table:
-            gaps = [(tokens, nats - table[tokens]) for tokens, nats in arm.curve if tokens in table]
-            figure.add_trace(_line(arm.arm, gaps))
+        if table is not None and arm is not table:
+            figure.add_trace(_line(arm.arm, arm.curve_from(table)))
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     figure.update_layout(hovermode="closest")
     return with_legend(figure)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from pathlib import Path
@@ -143,7 +143,7 @@ class ArmResult:
         gaps: arm − table for each seed that both have; none for the table itself.
         parameters, input_parameters: trained parameters of the model and of its input embedding.
         share: input parameters over the learned table's.
-        curve: tokens read and mean validation loss.
+        curves: validation loss by the tokens read, for each seed.
         measured: by condition; empty if nothing was measured.
         tuning: of those that ran with the most seeds, the one with the lowest validation loss.
         cost: ``None`` if it was not measured.
@@ -157,7 +157,7 @@ class ArmResult:
     parameters: int
     input_parameters: int
     share: float
-    curve: tuple[tuple[int, float], ...]
+    curves: Mapping[int, Mapping[int, float]]
     measured: tuple[Measured, ...]
     tuning: Tuning
     cost: Cost | None = None
@@ -166,6 +166,20 @@ class ArmResult:
     def difference(self) -> Interval | None:
         """Return the mean of `gaps`, with its 95% t-interval if there are two or more."""
         return _over_seeds(self.gaps)
+
+    @property
+    def curve(self) -> tuple[tuple[int, float], ...]:
+        """Return tokens read and the mean validation loss."""
+        return _mean_curve(self.curves.values())
+
+    def curve_from(self, other: ArmResult) -> tuple[tuple[int, float], ...]:
+        """Return tokens read and the mean of `gaps` from another arm, over the seeds of both."""
+        pairs = [
+            (self.curves[seed], other.curves[seed]) for seed in self.curves if seed in other.curves
+        ]
+        return _mean_curve(
+            {at: own[at] - base[at] for at in own if at in base} for own, base in pairs
+        )
 
     def at(self, condition: str) -> Measured | None:
         """Return what was measured in a condition, if it was."""
@@ -533,8 +547,6 @@ def _arm(
     gaps = tuple(own[seed] - losses[table][seed] for seed in both)
     run = next(iter(runs.values()))[1]
     # A tied table is also the head: its rows are counted once, as input.
-    curves = [dict(map(tuple, run["curve"])) for _, run in runs.values()]  # type: ignore[arg-type]
-    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
     return ArmResult(
         arm=arm,
         seeds=tuple(sorted(runs)),
@@ -544,10 +556,17 @@ def _arm(
         parameters=run["parameters"],
         input_parameters=run["input_parameters"],
         share=run["input_parameters"] / full,
-        curve=tuple((s, float(np.mean([curve[s] for curve in curves]))) for s in steps),
+        curves={seed: dict(run["curve"]) for seed, (_, run) in runs.items()},
         measured=measured,
         tuning=tuning,
     )
+
+
+def _mean_curve(curves: Iterable[Mapping[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Return the mean at each number of tokens that all curves have."""
+    known = list(curves)
+    steps = sorted(set.intersection(*map(set, known))) if known else []
+    return tuple((step, float(np.mean([curve[step] for curve in known]))) for step in steps)
 
 
 def _over_seeds(gaps: Sequence[float]) -> Interval | None:
