@@ -234,7 +234,7 @@ def test_a_forced_string_goes_on_in_the_word_of_an_earlier_call() -> None:
         model.embed(rest, before, {(1,): b"nal"})
 
 
-def test_in_context_only_integers_are_ids() -> None:
+def test_in_context_ids_are_integers_of_batch_and_time_beside_the_weight() -> None:
     embedding = ContextEmbedding(VOCABULARY, 4, Rule(64))
     ids = torch.tensor([[0, 1]])
     for wrong in (ids.float(), ids.bool(), ids[0].tolist()):
@@ -243,6 +243,15 @@ def test_in_context_only_integers_are_ids() -> None:
                 embedding.in_context(*arguments)  # type: ignore[arg-type]
     with pytest.raises(IndexError, match="ids hold -1"):
         embedding.in_context(ids, ids - 1)
+    for wrong in (ids[0], ids[None]):
+        for arguments in ((wrong,), (ids, wrong)):
+            with pytest.raises(ValueError, match=r"need \(batch, time\)"):
+                embedding.in_context(*arguments)
+    with pytest.raises(ValueError, match="the same batch"):
+        embedding.in_context(ids, ids.repeat(2, 1))
+    for arguments in ((ids.to("meta"),), (ids, ids.to("meta"))):
+        with pytest.raises(RuntimeError, match="ids are on meta and the weight on cpu"):
+            embedding.in_context(*arguments)
 
 
 def test_in_context_every_encoder_has_the_same_vectors_and_gradients() -> None:

@@ -84,13 +84,20 @@ class ContextEmbedding(BagEmbedding):
         Raises:
             IndexError: an id or a forced index is out of range (for ids on a CPU).
             TypeError: ids are not integers, or a forced value is not bytes.
-            ValueError: a forced index is not two numbers, or the weight's shape has changed,
-                because it was tied to a head.
+            RuntimeError: ids and weight are on different devices.
+            ValueError: ids or ``before`` is not ``(batch, time)``, their batches differ, a forced
+                index is not two numbers, or the weight's shape has changed, because it was tied
+                to a head.
         """
         weight = self._rows()
-        for given in (ids,) if before is None else (before, ids):
-            if getattr(given, "dtype", None) not in INTEGERS:
+        for given in (ids,) if before is None else (ids, before):
+            if getattr(given, "dtype", None) not in INTEGERS or given.device != weight.device:
                 self._refuse(weight, given)
+            if given.dim() != 2 or len(given) != len(ids):
+                raise ValueError(
+                    f"ids or before has shape {tuple(given.shape)}; both need (batch, time), with "
+                    "the same batch"
+                )
             self._check(given, self.num_embeddings)
         tokens = self._tables_on(weight.device)
         if forced:
