@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from walking import SELECTED, open_tab, slowly
+from walking import SELECTED, open_tab, settle, slowly
 
 from kronviz.app.page import TABS
 from kronviz.app.tabs.generate import tab as generate
@@ -182,6 +182,8 @@ def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(page, "#kv-gen-mode") == "typo"
     press(page, "#kv-gen-mode input:checked", "ArrowLeft")
     press(page, "#kv-gen-knobs > button", "Enter")
+    page.wait_for_selector("#kv-gen-max_tokens input[type=range]")
+    settle(page)
     press(page, "#kv-gen-max_tokens input[type=range]", "Home", "ArrowRight")
     assert page.locator("#kv-gen-max_tokens input[type=range]").input_value() == "2"
     write(page, "#kv-gen-prompt :is(input, textarea)", "Once upon a")

@@ -17,7 +17,11 @@ def open_tab(page: Any, name: str) -> None:
         """[...document.querySelectorAll(".kv-plot")].filter((plot) => plot.checkVisibility())
             .every((plot) => plot.querySelector(".main-svg"))"""
     )
-    # What follows a tab's opening (sizes, lines that save) is drawn within two frames.
+    settle(page)
+
+
+def settle(page: Any) -> None:
+    """Wait for what follows an opening (sizes, values, lines that save), drawn in two frames."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
