@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def on_each(name: str, kinds: Iterable[str] | Mapping[str, Any]) -> Callable:
-    """Return a decorator that calls a test with each value as the argument ``name``.
+def on_each(name: str, values: Iterable[Any]) -> Callable:
+    """Return a decorator that runs a test on each value, given as the argument ``name``.
 
-    The calls are one test: fixtures are shared, and the error of a failure names the kind.
+    They are one test, with the same fixtures; the error of a failure names the value.
     """
-    values = kinds if isinstance(kinds, Mapping) else {kind: kind for kind in kinds}
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(test)
         def each(**fixtures: Any) -> None:
-            for kind, value in values.items():
+            for value in values:
                 try:
                     test(**fixtures, **{name: value})
                 except BaseException as error:
-                    error.add_note(f"{name}: {kind}")
+                    error.add_note(f"{name}: {getattr(value, '__name__', value)}")
                     raise
 
         signature = inspect.signature(test)

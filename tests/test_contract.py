@@ -46,7 +46,7 @@ from kronviz.arms.context import ContextEmbedding
 from kronviz.embedding import KroneckerEmbedding
 
 Make = Callable[..., nn.Module]
-each = on_each("make", {"table": table, "kron": kron, "bag": bag})
+each = on_each("make", [table, kron, bag])
 each_mode = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 
 
