@@ -183,7 +183,7 @@ def test_swapped_parameters(make: Make) -> None:
     module = warm(make())
     torch.__future__.set_swap_module_params_on_conversion(True)
     try:
-        module.double().load_state_dict(make().double().state_dict())
+        module.bfloat16().float().load_state_dict(make().state_dict())
     finally:
         torch.__future__.set_swap_module_params_on_conversion(False)
     agrees(warm(module))
