@@ -126,3 +126,6 @@ CONTROLS = tuple(f"a{chr(code)}b" for code in (*range(0x20), *range(0x7F, 0xA0))
 ODD = (*MARKUP, *BLANKS, *LONG, *SCRIPTS, *EMOJI, *HALVES, *HIDDEN, *ZALGO, *PLAIN, *CONTROLS)
 VARIED = tuple(text for text in ODD if text not in CONTROLS[3:])
 """All of them, with three control characters for all 63: for what takes long."""
+FEW_MARKUP = MARKUP[::3]
+FEW = (*FEW_MARKUP, *VARIED[len(MARKUP) :])
+"""Those with a third of the markup: for pages of many parts that escape in one place."""

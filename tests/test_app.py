@@ -151,30 +151,25 @@ def test_answers_and_refusals_have_the_same_skeleton(small_predictor: Predictor)
         assert explanation in full.said
 
 
-def test_a_damaged_arm_is_a_banner_and_the_other_arm_still_answers(
+def test_a_damaged_arm_or_shard_is_a_banner_and_the_other_arm_still_answers(
     pair_folder: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "checkpoints"
-    shutil.copytree(pair_folder, root / "toy")
+    for pair in ("toy", "other"):
+        shutil.copytree(pair_folder, root / pair)
     (root / "toy" / "bpe" / "config.json").write_text("{")
-    context = load_context(root)
-    assert list(context.predictors) == ["toy"]
-    assert len(context.problems) == 1
-    page = json.dumps(build_app(context).get_config_file(), default=str)
-    assert json.dumps(escape(context.problems[0]))[1:-1] in page
-    assert "kron" in compare._answer(context, CLEAN, TYPO, None, 1)
-
-
-def test_a_damaged_shard_is_a_banner_too(pair_folder: Path, tmp_path: Path) -> None:
-    root = tmp_path / "checkpoints"
-    shutil.copytree(pair_folder, root / "toy")
-    shard = next((root / "toy" / "kron").glob("*.safetensors"))
+    shard = next((root / "other" / "kron").glob("*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-9] + b"different")
     context = load_context(root)
-    assert list(context.predictor().arms) == ["bpe"]
-    assert len(context.problems) == 1
-    assert "damaged" in context.problems[0]
-    assert build_app(context)
+    arms = {pair: list(predictor.arms) for pair, predictor in context.predictors.items()}
+    assert arms == {"toy": ["kron"], "other": ["bpe"]}
+    assert len(context.problems) == 2
+    assert "damaged" in " ".join(context.problems)
+    page = json.dumps(build_app(context).get_config_file(), default=str)
+    for problem in context.problems:
+        assert json.dumps(escape(problem))[1:-1] in page
+    for pair, (arm,) in arms.items():
+        assert arm in compare._answer(context, CLEAN, TYPO, pair, 1)
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])

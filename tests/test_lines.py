@@ -46,7 +46,7 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path: Path) -> None:
                 assert split_lines("\ufeff" + "\r\n".join(SENTENCES)) == SENTENCES
 
 
-def test_what_is_no_file_of_lines_is_one_sentence(tmp_path: Path) -> None:
+def test_what_is_no_file_of_lines_is_one_sentence(pair_folder: Path, tmp_path: Path) -> None:
     for data, said in (
         (b"", "is empty"),
         (b"\xef\xbb\xbf \r\n\t\n", "is empty"),
@@ -61,7 +61,7 @@ def test_what_is_no_file_of_lines_is_one_sentence(tmp_path: Path) -> None:
         for probe, option in (("sweep", "--sentences"), ("recovery", "--passages")):
             with pytest.raises(InputError, match=said):
                 read_lines(path)
-            assert main([probe, "--pair", "tiny", option, str(path)]) == 2
+            assert main([probe, "--pair", str(pair_folder), option, str(path)]) == 2
 
 
 def test_what_is_no_file_is_one_sentence() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from odd_inputs import LONG, MARKUP, ODD, VARIED
+from odd_inputs import FEW, FEW_MARKUP, LONG, MARKUP, ODD, VARIED
 from test_cross_model import TOKENS, table
 from test_html import Reader, read
 
@@ -83,7 +83,7 @@ def test_as_content_and_as_attribute() -> None:
 
 
 def test_compare(context: Context) -> None:
-    for text in ODD:
+    for text in VARIED:
         page = compare._answer(context, text, f"{text} teh", None, 3)
         inert(page, OURS - {"a"})
         assert refused_in_a_sentence(page) or page.count("<tr") == 2 * (ROWS + 1)
@@ -105,7 +105,7 @@ def test_generate(context: Context) -> None:
 
 def test_byte_view(context: Context) -> None:
     ask = bytes_api.endpoints(context)[0]
-    for text in VARIED:
+    for text in FEW:
         size = len(clean_text(text).encode())
         first, shown, *others = bytes_tab._views(context, text, "run", 16, "insert", 1, None)[:4]
         for page in (first, shown, *others):
@@ -121,7 +121,7 @@ def test_byte_view(context: Context) -> None:
 
 
 def test_neighbours_and_edits_of_markup(small_predictor: Predictor) -> None:
-    for text in (text for text in MARKUP if len(text.encode()) <= 200):
+    for text in FEW_MARKUP:
         steps = edit_walk(text, small_predictor)
         point = walk.nearest(steps, "swap", 2)
         twins = compare_strings(text, point.text, small_predictor) if point else None
@@ -155,7 +155,9 @@ def test_inside(small_predictor: Predictor) -> None:
 
 def test_map(context: Context) -> None:
     predictor = context.predictor()
-    short = [text for text in dict.fromkeys(map(clean_text, ODD)) if 0 < len(text.encode()) <= 60]
+    short = [
+        text for text in dict.fromkeys(map(clean_text, VARIED)) if 0 < len(text.encode()) <= 60
+    ]
     for text in short:
         try:
             found = look_up(text, predictor)
@@ -181,7 +183,7 @@ def test_your_model() -> None:
         odd = TokenList((*part, *TOKENS.tokens[len(part) :]), TOKENS.starts, "SentencePiece", 0)
         report = compare_table(table(), odd, words=["run", *MARKUP[:3]])
         inert(report_view(report))
-    for text in MARKUP:
+    for text in FEW_MARKUP:
         inert(report_view(replace(report, source=text)))
     points = tuple(MapPoint(0, text, "", 0, 0, 0, 0) for text in ODD)
     drawn = token_map(replace(report, points=points), "table").data[0].customdata

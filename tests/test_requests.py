@@ -357,7 +357,7 @@ def test_a_connection_that_takes_no_answer_is_closed(monkeypatch: pytest.MonkeyP
         line.pause_writing()
         if resumes:
             line.resume_writing()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
         return said
 
     assert run(looked_at([9, 8, 7, 7], False)) == ["aborted"]
@@ -413,12 +413,16 @@ def test_few_calls_with_files_inside_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(listening, "MOST_INLINE", 2)
-    monkeypatch.setattr(listening, "KEPT_S", 3)
     url = f"{served}gradio_api/call/v2/"
-    assert httpx.post(f"{url}robustness", json={}).status_code == 200
+    long = httpx.post(f"{url}robustness", json={})
     assert batches[0].wait(20)
-    codes = [httpx.post(f"{url}table_of_bytes", json=inline(files)).status_code for _ in range(3)]
-    assert codes == [200, 200, 503]
+    calls = [httpx.post(f"{url}table_of_bytes", json=inline(files)) for _ in range(3)]
+    assert [call.status_code for call in calls] == [200, 200, 503]
+    # Who listens and leaves ends a call.
+    listened = ("table_of_bytes", calls[0]), ("table_of_bytes", calls[1]), ("robustness", long)
+    for name, call in listened:
+        with httpx.stream("GET", f"{url}{name}/{call.json()['event_id']}"):
+            pass
     is_over(app, batches[1])
 
 
@@ -621,12 +625,12 @@ def run_on_page(served: str, function: Any) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("kind", [MemoryError, RuntimeError, KeyboardInterrupt])
 def test_an_error_in_any_long_run_is_one_sentence_and_it_can_run_again(
-    app: gr.Blocks, served: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    app: gr.Blocks, served: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> Any:
-        raise kind("boom /secret/path")
+        # Who only expects an Exception is found out.
+        raise KeyboardInterrupt("boom /secret/path")
 
     for module, name in LONG:
         monkeypatch.setattr(importlib.import_module(module), name, broken)
@@ -674,7 +678,7 @@ def is_over(app: gr.Blocks, counted: Iterator[int]) -> None:
     queue = app._queue.event_queue_per_concurrency_id["lab"]
     eventually(lambda: not queue.queue and queue.current_concurrency == 0)
     reached = next(counted)
-    time.sleep(0.3)
+    time.sleep(0.15)
     assert next(counted) == reached + 1
 
 
@@ -690,8 +694,7 @@ def test_a_call_whose_visitor_left_ends_soon(
         with httpx.stream("GET", f"{url}/{event}"):
             pass
         reached = next(counted)
-        time.sleep(0.3)
-        assert next(counted) > reached + 1
+        eventually(lambda: next(counted) > reached + 5)
     is_over(app, counted)
 
 

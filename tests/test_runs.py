@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from each import on_each
 from markupsafe import Markup
 
 from kronviz.app.components.endpoints import answer
@@ -85,7 +86,7 @@ def test_a_run_that_says_nothing_speaks_all_the_same(queue: str) -> None:
     assert next(run) is True
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@on_each("kind", KINDS)
 def test_whatever_a_run_raises_what_it_read_stays(kind: type[BaseException], queue: str) -> None:
     def batches() -> Iterator[list[int]]:
         yield [1, 2]
@@ -117,7 +118,7 @@ PARTIAL = {
 """The buttons of the long runs that have results before their end."""
 
 
-@pytest.mark.parametrize("kind", [MemoryError, RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", [MemoryError, KeyboardInterrupt])
 def test_an_error_in_the_middle_of_a_run_leaves_its_results_on_the_page(
     app: gr.Blocks, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,7 +242,7 @@ def test_random_calls_end_in_no_500_and_show_no_insides(served: str) -> None:
 
 def test_no_address_is_fetched_whichever_way_a_call_comes(served: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
-        elsewhere.settimeout(1)
+        elsewhere.settimeout(0.3)
         address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/v.npy"
         file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
         tool = {"name": "table_of_bytes", "arguments": {"vectors": file, "tokens": file}}

@@ -48,7 +48,7 @@ def test_everything_else_runs_in_bfloat16_too(rounded: Predictor) -> None:
 def test_the_benchmark_runs(
     pair_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["serve.py", "--pair", str(pair_folder), "--device", "cpu", "--seconds", "0.05"]
+    line = ["serve.py", "--pair", str(pair_folder), "--device", "cpu", "--seconds", "0.01"]
     monkeypatch.setattr(sys, "argv", [*line, "--markdown"])
     monkeypatch.setattr("kronviz.training.train.has_fast_bfloat16", lambda: True)
     monkeypatch.syspath_prepend(ROOT / "benchmarks")

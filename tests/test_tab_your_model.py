@@ -134,7 +134,7 @@ def test_what_a_watched_task_raises_is_raised_and_a_stuck_one_is_left_alone() ->
         list(watched(bad, lambda: False))
     assert list(watched(lambda tell: 7, lambda: False)) == [7]
     release = threading.Event()
-    assert list(watched(lambda tell: release.wait(30), lambda: True)) == [None]
+    assert list(watched(lambda tell: release.wait(30), lambda: True, grace=0.1)) == [None]
     release.set()
 
 
