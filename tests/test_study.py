@@ -16,7 +16,7 @@ from kronviz.app.tabs.arms.view import costs_of, finding, gaps_caption, other_ru
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.paths import CHECKPOINTS
-from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, studies, verdict
+from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, lines, studies, verdict
 from kronviz.tokenizer import load_tokenizer
 from kronviz.typos.noise import PERTURBATIONS
 
@@ -104,6 +104,19 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
         (folder / "toy" / f"ngram-muon-0.002-600-s{seed}.json").unlink()
     (study,) = studies(folder)
     assert "Only 1 of 3 seeds has been run" in verdict(study)
+
+
+def test_one_lucky_seed_of_the_other_table_does_not_replace_three(folder: Path) -> None:
+    for seed in (2, 3):
+        (folder / "toy" / f"bpe-muon-0.002-600-s{seed}.json").unlink()
+    write(folder, "bpe", 1, 5.205, None)
+    (study,) = studies(folder)
+    assert study.table == "bpe-untied"
+    said = list(lines(study))
+    assert [line for line in said if line.startswith("bpe ") and "(-0.005)" in line]
+    assert [
+        line for line in said if line.startswith("ngram ") and "(-0.100 [-0.101, -0.098])" in line
+    ]
 
 
 def test_an_arm_of_one_seed_is_drawn_from_the_table_with_that_seed(folder: Path) -> None:

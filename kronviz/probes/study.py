@@ -9,8 +9,8 @@ Notable:
 - Of an arm that was trained at several learning rates, or with several scales or rates of its
   input, the runs with the most seeds are shown, and of these the ones with the lowest mean
   validation loss; passages are read from a text on which nothing was chosen.
-- Every arm is compared with the better of the two learned tables, run by run over the seeds and
-  passage by passage over the text, so that what both share cancels out.
+- Every arm is compared with the better of the two learned tables (of those with the most seeds), run
+  by run over the seeds and passage by passage over the text, so that what both share cancels out.
 - A verdict needs three seeds of the best arm and the table, which must agree, and intervals that
   exclude 0; the sentence says if they are missing.
 """
@@ -213,7 +213,8 @@ class Study:
         name: name of the configuration.
         rate: the learning rate of the table's best runs.
         rates: all that were tried, with any arm.
-        table: the better of the learned tables, with which the arms are compared.
+        table: the better of the learned tables with the most seeds, with which the arms are
+            compared.
         tokens: training tokens of each run.
         text, documents, passages: the text that the passages were cut from, and how many of each;
             empty, ``None`` and 0 if nothing was measured.
@@ -474,7 +475,8 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
         arm: {seed: run["val_loss"] for seed, (_, run) in chosen.items()}
         for arm, chosen in by_arm.items()
     }
-    table = min(tables, key=lambda arm: np.mean(list(losses[arm].values())))
+    # One lucky seed does not replace a table of more.
+    table = min(tables, key=lambda arm: (-len(losses[arm]), np.mean(list(losses[arm].values()))))
     about = _passages(folder)
     one = runs[0][1]
     config = one["config"]
@@ -654,7 +656,7 @@ def lines(study: Study) -> Iterator[str]:
         cells = [f"{arm.arm:15} seeds {len(arm.seeds)}  input {arm.input_parameters:>11,}"]
         cells.append(f"validation {arm.val_nats:.4f}")
         if arm.difference:
-            cells.append(f"({signed(arm.difference, len(arm.seeds) > 1)})")
+            cells.append(f"({signed(arm.difference, len(arm.gaps) > 1)})")
         if arm.cost:
             c = arm.cost
             cells.append(f"stored {c.stored_bytes / 1e6:.2f} MB, embedding ×{c.embed_ratio:.2f}")

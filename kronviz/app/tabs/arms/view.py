@@ -181,7 +181,7 @@ def _costs_note(costs: CostsAbout) -> Markup:
 def _losses(arm: ArmResult, rate: float) -> Markup:
     cells: list[str] = [
         join([millions(arm.input_parameters), _small(f"{arm.share:.0%}")]),
-        join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.seeds) > 1)]),
+        join([number(arm.val_nats, 3), _difference(arm.difference, len(arm.gaps) > 1)]),
     ]
     for condition in SHOWN:
         loss = arm.at(condition)
