@@ -9,7 +9,7 @@ Notable:
 - Of an arm that was trained at several learning rates, or with several scales or rates of its
   input, the runs with the most seeds are shown, and of these the ones with the lowest mean
   validation loss; passages are read from a text on which nothing was chosen.
-- Every arm is compared with the better of the two learned tables (of those with the most seeds), run
+- Every arm is compared with the better of the two learned tables, of those with the most seeds: run
   by run over the seeds and passage by passage over the text, so that what both share cancels out.
 - A verdict needs three seeds of the best arm and the table, which must agree, and intervals that
   exclude 0; the sentence says if they are missing.
