@@ -44,6 +44,7 @@ def wait_for(page: Any, text: str, which: int = 1) -> None:
 
 
 def test_the_first_screen_shows_a_result_before_anything_is_asked(visit: Visit) -> None:
+    """And so does the byte sheet."""
     page = visit()
     assert page.locator(".kv-result").get_attribute("data-seq") == "0", "it came with the page"
     assert page.input_value(CLEAN_BOX) == CLEAN
@@ -73,6 +74,11 @@ def test_the_first_screen_shows_a_result_before_anything_is_asked(visit: Visit) 
             assert box["y"] + box["height"] <= height, part
         assert page.locator(".kv-finding").first.inner_text().startswith("P(")
         every_tooltip_stays_inside(page, width)
+    page.requests.clear()
+    open_tab(page, "bytes")
+    page.wait_for_selector("#kv-byte-sheet .kv-lit", state="visible")
+    page.wait_for_timeout(300)
+    assert not [url for url in page.requests if "/queue/" in url or "/run/" in url]
     assert page.errors == []
 
 
@@ -309,12 +315,6 @@ def test_a_link_restores_the_view_and_typing_keeps_it_current(visit: Visit) -> N
     assert query["clean"] == [clean]
 
 
-def test_a_link_to_what_the_page_shows_anyway_is_shown_at_once(visit: Visit) -> None:
-    page = visit(f"?clean={quote(CLEAN)}&typo={quote(TYPO)}")
-    page.wait_for_function("!document.documentElement.classList.contains('kv-restoring')")
-    assert page.locator(".kv-result").is_visible()
-
-
 def test_a_link_names_its_tab(stay: Visit) -> None:
     """And a link with a name opens it, as the tests of other tabs show."""
     page = stay()
@@ -396,9 +396,22 @@ def test_a_text_too_long_to_be_read_is_not_misspelled(stay: Visit) -> None:
     wait_for(page, "Plants need water and sunlight", 0)
 
 
+@pytest.fixture
+def dark(stay: Visit) -> Any:
+    """A page in the dark, opened by a link to what it shows anyway."""
+    return stay(f"?clean={quote(CLEAN)}&typo={quote(TYPO)}", color_scheme="dark")
+
+
+def test_a_link_to_what_the_page_shows_anyway_is_shown_at_once(dark: Any) -> None:
+    dark.wait_for_function("!document.documentElement.classList.contains('kv-restoring')")
+    assert dark.locator(".kv-result").is_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_themes_follow_the_system_and_the_button_switches(stay: Visit, scheme: str) -> None:
-    page = stay(**{"color_scheme": "dark"} if scheme == "dark" else {})
+def test_both_themes_follow_the_system_and_the_button_switches(
+    stay: Visit, dark: Any, scheme: str
+) -> None:
+    page = dark if scheme == "dark" else stay()
     other = {"light": "dark", "dark": "light"}[scheme]
 
     def paper() -> str:
@@ -410,11 +423,10 @@ def test_both_themes_follow_the_system_and_the_button_switches(stay: Visit, sche
     page.get_by_role("button", name="Light / dark").click()
 
 
-def test_figures_are_repainted_in_the_dark(stay: Visit) -> None:
-    page = stay(color_scheme="dark")
-    open_tab(page, "training")
-    page.wait_for_selector(".kv-plot .js-line")
-    strokes = page.evaluate(
+def test_figures_are_repainted_in_the_dark(dark: Any) -> None:
+    open_tab(dark, "training")
+    dark.wait_for_selector(".kv-plot .js-line")
+    strokes = dark.evaluate(
         "[...document.querySelectorAll('.kv-plot .js-line')].map(e => getComputedStyle(e).stroke)"
     )
     assert set(strokes) == {
@@ -436,12 +448,11 @@ CORNER = """async ([where, format]) => {
 }"""
 
 
-def test_what_is_saved_in_the_dark_is_dark(stay: Visit) -> None:
-    page = stay(color_scheme="dark")
-    open_tab(page, "training")
+def test_what_is_saved_in_the_dark_is_dark(dark: Any) -> None:
+    open_tab(dark, "training")
     plot = "#kv-tab-training .kv-plot:has(.js-line)"
-    page.wait_for_selector(plot)
-    drawn = page.evaluate(CORNER, [plot, "svg"]).lower()
+    dark.wait_for_selector(plot)
+    drawn = dark.evaluate(CORNER, [plot, "svg"]).lower()
     pair = [ARMS[arm] for arm in PAIR]
     for colour in (*pair, NEUTRALS["paper"]):
         assert rgb(colour.dark) in drawn
@@ -449,7 +460,7 @@ def test_what_is_saved_in_the_dark_is_dark(stay: Visit) -> None:
         assert rgb(colour.light) not in drawn
         assert colour.light.lower() not in drawn
     for where in (plot, "#kv-answer"):
-        corner, light = page.evaluate(CORNER, [where, "png"])
+        corner, light = dark.evaluate(CORNER, [where, "png"])
         assert corner == rgb(NEUTRALS["paper"].dark)
         assert light < 0.25
 
