@@ -90,8 +90,9 @@ def test_bad_input_is_one_sentence_and_nothing_is_lost(stay: Visit) -> None:
 
 
 def test_a_link_brings_the_view_back_and_writes_it(visit: Visit) -> None:
+    """The view's run, and that of the echo below it."""
     query = f"?tab=generate&mode=slot&slotted={quote('A {} is <b>')}&string=zyzzyva&seed=5"
-    page = visit(query)
+    page = visit(f"{query}&generate.strings=zyzzyva&generate.run=echo")
     page.wait_for_selector(f"{DONE} .kv-gen-slot:has-text('zyzzyva')")
     page.wait_for_selector("text=seed 5")
     field = page.locator("#kv-gen-string textarea, #kv-gen-string input")
@@ -100,6 +101,8 @@ def test_a_link_brings_the_view_back_and_writes_it(visit: Visit) -> None:
     found = parse_qs(urlsplit(page.url).query)
     assert found["tab"] == ["generate"]
     assert found["slotted"] == ["A {} is <b>"]
+    page.wait_for_selector("#kv-echo-shown .kv-downloads")
+    assert "9 continuations, all read" in page.locator("#kv-echo-shown").inner_text()
 
 
 @pytest.mark.parametrize("text", MARKUP[::15])
