@@ -44,6 +44,7 @@ def wait_for(page: Any, text: str, which: int = 1) -> None:
 
 
 def test_the_first_screen_shows_a_result_before_anything_is_asked(visit: Visit) -> None:
+    """And so does the byte sheet."""
     page = visit()
     assert page.locator(".kv-result").get_attribute("data-seq") == "0", "it came with the page"
     assert page.input_value(CLEAN_BOX) == CLEAN
@@ -73,6 +74,11 @@ def test_the_first_screen_shows_a_result_before_anything_is_asked(visit: Visit) 
             assert box["y"] + box["height"] <= height, part
         assert page.locator(".kv-finding").first.inner_text().startswith("P(")
         every_tooltip_stays_inside(page, width)
+    page.requests.clear()
+    open_tab(page, "bytes")
+    page.wait_for_selector("#kv-byte-sheet .kv-lit", state="visible")
+    page.wait_for_timeout(300)
+    assert not [url for url in page.requests if "/queue/" in url or "/run/" in url]
     assert page.errors == []
 
 
@@ -224,7 +230,7 @@ def test_the_last_keystroke_wins_and_an_overtaken_answer_is_never_drawn(
     for end in ("o", "on", "one", "one t", "one two"):
         page.fill(TYPO_BOX, f"quick {end}")
     wait_for(page, "quick one two")
-    page.wait_for_timeout(1200)
+    page.wait_for_timeout(500)
     assert read_tokens(page) == "quick one two"
     seen = [text.replace("␣", " ") for text in page.evaluate("window.seen")]
     assert seen[-1] == "quick one two"
@@ -309,12 +315,6 @@ def test_a_link_restores_the_view_and_typing_keeps_it_current(visit: Visit) -> N
     assert query["clean"] == [clean]
 
 
-def test_a_link_to_what_the_page_shows_anyway_is_shown_at_once(visit: Visit) -> None:
-    page = visit(f"?clean={quote(CLEAN)}&typo={quote(TYPO)}")
-    page.wait_for_function("!document.documentElement.classList.contains('kv-restoring')")
-    assert page.locator(".kv-result").is_visible()
-
-
 def test_a_link_names_its_tab(stay: Visit) -> None:
     """And a link with a name opens it, as the tests of other tabs show."""
     page = stay()
@@ -396,9 +396,22 @@ def test_a_text_too_long_to_be_read_is_not_misspelled(stay: Visit) -> None:
     wait_for(page, "Plants need water and sunlight", 0)
 
 
+@pytest.fixture
+def dark(stay: Visit) -> Any:
+    """A page in the dark, opened by a link to what it shows anyway."""
+    return stay(f"?clean={quote(CLEAN)}&typo={quote(TYPO)}", color_scheme="dark")
+
+
+def test_a_link_to_what_the_page_shows_anyway_is_shown_at_once(dark: Any) -> None:
+    dark.wait_for_function("!document.documentElement.classList.contains('kv-restoring')")
+    assert dark.locator(".kv-result").is_visible()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_themes_follow_the_system_and_the_button_switches(stay: Visit, scheme: str) -> None:
-    page = stay(**{"color_scheme": "dark"} if scheme == "dark" else {})
+def test_both_themes_follow_the_system_and_the_button_switches(
+    stay: Visit, dark: Any, scheme: str
+) -> None:
+    page = dark if scheme == "dark" else stay()
     other = {"light": "dark", "dark": "light"}[scheme]
 
     def paper() -> str:
@@ -410,11 +423,10 @@ def test_both_themes_follow_the_system_and_the_button_switches(stay: Visit, sche
     page.get_by_role("button", name="Light / dark").click()
 
 
-def test_figures_are_repainted_in_the_dark(stay: Visit) -> None:
-    page = stay(color_scheme="dark")
-    open_tab(page, "training")
-    page.wait_for_selector(".kv-plot .js-line")
-    strokes = page.evaluate(
+def test_figures_are_repainted_in_the_dark(dark: Any) -> None:
+    open_tab(dark, "training")
+    dark.wait_for_selector(".kv-plot .js-line")
+    strokes = dark.evaluate(
         "[...document.querySelectorAll('.kv-plot .js-line')].map(e => getComputedStyle(e).stroke)"
     )
     assert set(strokes) == {
@@ -436,12 +448,11 @@ CORNER = """async ([where, format]) => {
 }"""
 
 
-def test_what_is_saved_in_the_dark_is_dark(stay: Visit) -> None:
-    page = stay(color_scheme="dark")
-    open_tab(page, "training")
+def test_what_is_saved_in_the_dark_is_dark(dark: Any) -> None:
+    open_tab(dark, "training")
     plot = "#kv-tab-training .kv-plot:has(.js-line)"
-    page.wait_for_selector(plot)
-    drawn = page.evaluate(CORNER, [plot, "svg"]).lower()
+    dark.wait_for_selector(plot)
+    drawn = dark.evaluate(CORNER, [plot, "svg"]).lower()
     pair = [ARMS[arm] for arm in PAIR]
     for colour in (*pair, NEUTRALS["paper"]):
         assert rgb(colour.dark) in drawn
@@ -449,7 +460,7 @@ def test_what_is_saved_in_the_dark_is_dark(stay: Visit) -> None:
         assert rgb(colour.light) not in drawn
         assert colour.light.lower() not in drawn
     for where in (plot, "#kv-answer"):
-        corner, light = page.evaluate(CORNER, [where, "png"])
+        corner, light = dark.evaluate(CORNER, [where, "png"])
         assert corner == rgb(NEUTRALS["paper"].dark)
         assert light < 0.25
 
@@ -494,27 +505,4 @@ def test_where_too_many_wait_the_page_says_the_place_and_asks_again(
     page.fill("#kv-typo textarea", "Teh captial")
     page.wait_for_selector(".kv-refused:has-text('number 313 in the queue')")
     page.wait_for_selector(".kv-finding:not(.kv-refused)")
-    assert page.errors == []
-
-
-def test_figures_of_the_models_before_are_dim_until_those_of_the_chosen_are_there(
-    visit: Callable[..., Any],
-) -> None:
-    page = visit("?tab=robustness")
-    page.wait_for_selector("#kv-lab-table table, #kv-lab-table p")
-    page.evaluate("window.kronviz.stale()")
-    for part in ("#kv-answer", "#kv-lab-table", "#kv-lab-words"):
-        assert page.get_attribute(part, "aria-busy") == "true", part
-    open_tab(page, "layers")
-    page.wait_for_selector("#kv-lay-status[aria-busy]", state="attached")
-    page.wait_for_function("getComputedStyle(document.getElementById('kv-lab-table')).opacity < .5")
-    page.evaluate("window.kronviz.fresh('.kv-of-models')")
-    assert page.locator("#kv-lab-table[aria-busy], #kv-lay-status[aria-busy]").count() == 0
-    open_tab(page, "robustness")
-    page.fill("#kv-lab-text textarea", "A sentence that is new here")
-    page.wait_for_selector("#kv-lab-words:not([aria-busy])", state="attached")
-    assert page.get_attribute("#kv-answer", "aria-busy") == "true"
-    page.evaluate("document.querySelector('#kv-typo textarea').value = 'Once apon a time'")
-    page.locator("#kv-typo textarea").dispatch_event("input")
-    page.wait_for_selector("#kv-answer:not([aria-busy])", state="attached")
     assert page.errors == []

@@ -8,9 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from odd_inputs import MARKUP
-from walking import slowly
 
-from kronviz.app.tabs.generate import tab as generate
 from kronviz.app.tabs.generate.tab import PROMPTS, SLOTS
 
 Visit = Callable[..., Any]
@@ -81,37 +79,6 @@ def test_an_example_is_one_click_away(stay: Visit) -> None:
     assert all(text.startswith(slotted.split(" {}")[0]) for text in texts(page))
 
 
-def test_stop_is_heard_within_two_seconds_and_keeps_what_was_written(
-    stay: Visit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = generate_tab(stay)
-    mode(page, "clean")
-    monkeypatch.setattr(generate, "side_by_side", slowly(generate.side_by_side, 0.1))
-    stop = page.locator("#kv-gen-stop")
-    assert stop.is_disabled()
-    page.click("#kv-gen-knobs > button")
-    field = page.locator("#kv-gen-max_tokens input[type=number]")
-    field.fill("50")
-    field.press("Tab")
-    page.evaluate("document.querySelector('.kv-gen-result').removeAttribute('data-finished')")
-    page.click("#kv-gen-start")
-    page.wait_for_selector("#kv-gen-status >> text=Writing")
-    page.wait_for_function(f"{TOKENS} > 2")
-    stop.click()
-    page.wait_for_selector("#kv-gen-status >> text=Stopped.")
-    page.wait_for_selector("#kv-gen-stop[disabled]")
-    page.wait_for_timeout(300)
-    count = page.evaluate(TOKENS)
-    page.wait_for_timeout(700)
-    assert page.evaluate(TOKENS) == count
-    assert count < 50, "it was not stopped but came to its end"
-    assert page.locator("text=Stopped.").count() == 1
-    field.fill("5")
-    field.press("Tab")
-    run(page)
-    page.wait_for_selector("#kv-gen-stop[disabled]")
-
-
 def test_bad_input_is_one_sentence_and_nothing_is_lost(stay: Visit) -> None:
     page = generate_tab(stay)
     mode(page, "slot")
@@ -123,8 +90,9 @@ def test_bad_input_is_one_sentence_and_nothing_is_lost(stay: Visit) -> None:
 
 
 def test_a_link_brings_the_view_back_and_writes_it(visit: Visit) -> None:
+    """The view's run, and that of the echo below it."""
     query = f"?tab=generate&mode=slot&slotted={quote('A {} is <b>')}&string=zyzzyva&seed=5"
-    page = visit(query)
+    page = visit(f"{query}&generate.strings=zyzzyva&generate.run=echo")
     page.wait_for_selector(f"{DONE} .kv-gen-slot:has-text('zyzzyva')")
     page.wait_for_selector("text=seed 5")
     field = page.locator("#kv-gen-string textarea, #kv-gen-string input")
@@ -133,6 +101,8 @@ def test_a_link_brings_the_view_back_and_writes_it(visit: Visit) -> None:
     found = parse_qs(urlsplit(page.url).query)
     assert found["tab"] == ["generate"]
     assert found["slotted"] == ["A {} is <b>"]
+    page.wait_for_selector("#kv-echo-shown .kv-downloads")
+    assert "9 continuations, all read" in page.locator("#kv-echo-shown").inner_text()
 
 
 @pytest.mark.parametrize("text", MARKUP[::15])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from walking import SELECTED, open_tab, settle, slowly
+from walking import open_tab, press, settle, slowly
 
 from kronviz.app.page import TABS
 from kronviz.app.tabs.generate import tab as generate
@@ -19,18 +19,12 @@ from kronviz.maps.umap_layout import main_axes
 from kronviz.probes.outcomes import outcomes
 
 Visit = Callable[..., Any]
+PAGE = "whole"
 
 
 @pytest.fixture
 def page(stay: Visit) -> Any:
     return stay()
-
-
-def press(page: Any, where: str, *keys: str) -> None:
-    """Keys on the first control that a selector names."""
-    page.locator(where).first.focus()
-    for key in keys:
-        page.keyboard.press(key)
 
 
 def write(page: Any, where: str, text: str) -> None:
@@ -86,21 +80,6 @@ def test_compare(page: Any) -> None:
     press(page, ".kv-copy", "Enter")
     page.wait_for_selector("text=Link copied")
     assert page.evaluate("navigator.clipboard.readText()") == page.url
-
-
-def test_the_path(page: Any) -> None:
-    press(page, ".kv-path-start", "Enter")
-    page.wait_for_selector(".kv-step:visible >> text=Misspell")
-    typo = page.input_value("#kv-typo textarea")
-    press(page, ".kv-step:visible .kv-step-try", "Enter")
-    page.wait_for_function("typo => document.querySelector('#kv-typo textarea').value !== typo",
-                           arg=typo)  # fmt: skip
-    press(page, ".kv-step-next", "Enter")
-    page.wait_for_function(f"{SELECTED} === 'bytes'")
-    press(page, ".kv-step-back", "Enter")
-    page.wait_for_function(f"{SELECTED} === 'compare'")
-    press(page, ".kv-step-off", "Enter")
-    page.wait_for_selector(".kv-path", state="hidden")
 
 
 def test_the_byte_sheet(page: Any) -> None:
@@ -202,6 +181,11 @@ def test_generate_and_stop(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#kv-gen-status >> text=Stopped.")
     page.wait_for_selector("#kv-gen-stop[disabled]")
+    written = page.locator(".kv-gen-token").count()
+    page.wait_for_timeout(400)
+    assert page.locator(".kv-gen-token").count() == written
+    assert written < 50, "it was not stopped but came to its end"
+    assert page.locator("text=Stopped.").count() == 1
     press(page, "#kv-gen-max_tokens input[type=range]", "Home", "ArrowRight")
     monkeypatch.undo()
     press(page, ".kv-gen-try", "Enter")
@@ -228,6 +212,9 @@ def test_runs_files_and_words(page: Any, tmp_path: Path, monkeypatch: pytest.Mon
     page.keyboard.press("Space")
     page.wait_for_selector("#kv-lab-table .kv-downloads")
     monkeypatch.undo()
+    said = page.locator("#kv-lab-table .kv-progress").inner_text()
+    assert "Stopped:" in said
+    assert "320 pairs, all read" not in said
     press(page, "#kv-lab-source input:checked", "ArrowRight")
     (tmp_path / "mine.csv").write_text("clean,typo\nThe sun is,The snu is\n")
     with page.expect_file_chooser() as asked:
@@ -328,9 +315,10 @@ def test_tab_alone_reaches_every_control_of_every_tab(page: Any) -> None:
             if not page.locator(result).count():
                 page.locator(button).click()
                 page.wait_for_selector(result)
-        for fold in page.locator(f"#kv-tab-{tab.name} .label-wrap:not(.open)").all():
-            fold.click()
-        page.wait_for_timeout(150)
+        folds = page.locator(f"#kv-tab-{tab.name} .label-wrap:not(.open)")
+        for _ in range(folds.count()):
+            folds.first.click()
+        page.wait_for_timeout(30)  # For what was folded to be drawn.
         controls = page.evaluate(CONTROLS, f"#kv-tab-{tab.name}" if place else "html")
         for pressed in range(controls + 60):
             page.keyboard.down("Tab")

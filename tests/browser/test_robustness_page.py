@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from walking import slowly
-
-from kronviz.probes.outcomes import outcomes
 
 Visit = Callable[..., Any]
 PAGE = "compare"
@@ -33,20 +30,6 @@ def test_the_pairs_run_and_can_be_saved(lab: Any) -> None:
     assert len(Path(saved.value.path()).read_text().splitlines()) == 321
     assert lab.locator("#kv-lab-run").is_enabled()
     assert lab.errors == []
-
-
-def test_a_stop_is_heard_and_keeps_what_was_read(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kronviz.probes.robustness.outcomes", slowly(outcomes, 0.5))
-    monkeypatch.setattr("kronviz.probes.outcomes.BATCH_TOKENS", 200)
-    lab.fill("#kv-lab-pairs input[type=number]", "7")
-    lab.click("#kv-lab-run")
-    lab.wait_for_selector("#kv-lab-table progress")
-    lab.wait_for_function("document.querySelector('#kv-lab-table progress')?.value > 0")
-    lab.click("#kv-lab-run-cancel")
-    lab.wait_for_selector("#kv-lab-table .kv-downloads")
-    said = lab.locator("#kv-lab-table .kv-progress").inner_text()
-    assert "Stopped:" in said
-    assert "320 pairs, all read" not in said
 
 
 def test_a_file_with_a_bad_row_runs_and_names_the_row(lab: Any, tmp_path: Path) -> None:

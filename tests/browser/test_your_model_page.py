@@ -1,4 +1,6 @@
-"""Your model and the lab's links in a real browser: files are measured, links bring runs back."""
+"""Your model and the lab's links in a real browser: files are measured, links bring runs back,
+and what other models said is dimmed.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from walking import open_tab
 
 Visit = Callable[..., Any]
+LAB = (
+    "?tab=robustness&robustness.pairs-source=sentences&robustness.pairs-seed=7"
+    "&robustness.pairs-sentences=The+sun+rises+in+the&robustness.pairs-kinds=drop"
+    "&robustness.text=One+small+step&robustness.word=3&robustness.run=pairs"
+)
 
 
 def test_a_link_brings_settings_and_run_back(visit: Visit) -> None:
@@ -72,21 +80,35 @@ def test_files_are_measured_and_others_refused_on_a_phone(
     assert page.errors == []
 
 
-def test_links_bring_the_lab_and_the_echo_back(visit: Visit) -> None:
-    page = visit(
-        "?tab=robustness&robustness.pairs-source=sentences&robustness.pairs-seed=7"
-        "&robustness.pairs-sentences=The+sun+rises+in+the&robustness.pairs-kinds=drop"
-        "&robustness.text=One+small+step&robustness.word=3&robustness.run=pairs"
-    )
+def test_a_link_brings_the_lab_back(stay: Visit) -> None:
+    page = stay(LAB)
     page.wait_for_selector("#kv-lab-table .kv-downloads")
     assert "1 pair, all read" in page.locator("#kv-lab-table .kv-progress").inner_text()
     page.wait_for_selector("#kv-lab-words .kv-hurt[data-word='3'][aria-pressed='true']")
     assert page.input_value("#kv-lab-pairs input[type=number]") == "7"
-    page.goto(
-        page.url.partition("?")[0] + "?tab=generate&generate.strings=zyzzyva&generate.run=echo"
-    )
-    page.wait_for_selector("#kv-echo-shown .kv-downloads")
-    assert "9 continuations, all read" in page.locator("#kv-echo-shown").inner_text()
+
+
+def test_figures_of_the_models_before_are_dim_until_those_of_the_chosen_are_there(
+    stay: Visit,
+) -> None:
+    page = stay(LAB)
+    page.wait_for_selector("#kv-lab-table .kv-downloads")
+    page.evaluate("window.kronviz.stale()")
+    for part in ("#kv-answer", "#kv-lab-table", "#kv-lab-words"):
+        assert page.get_attribute(part, "aria-busy") == "true", part
+    open_tab(page, "layers")
+    page.wait_for_selector("#kv-lay-status[aria-busy]", state="attached")
+    page.wait_for_function("getComputedStyle(document.getElementById('kv-lab-table')).opacity < .5")
+    page.evaluate("window.kronviz.fresh('.kv-of-models')")
+    assert page.locator("#kv-lab-table[aria-busy], #kv-lay-status[aria-busy]").count() == 0
+    open_tab(page, "robustness")
+    page.fill("#kv-lab-text textarea", "A sentence that is new here")
+    page.wait_for_selector("#kv-lab-words:not([aria-busy])", state="attached")
+    assert page.get_attribute("#kv-answer", "aria-busy") == "true"
+    page.evaluate("document.querySelector('#kv-typo textarea').value = 'Once apon a time'")
+    page.locator("#kv-typo textarea").dispatch_event("input")
+    page.wait_for_selector("#kv-answer:not([aria-busy])", state="attached")
+    assert page.errors == []
 
 
 def test_a_link_fetches_nothing_and_what_it_asks_in_vain_is_said(visit: Visit) -> None:
@@ -96,7 +118,7 @@ def test_a_link_fetches_nothing_and_what_it_asks_in_vain_is_said(visit: Visit) -
     )
     page.wait_for_selector("#kv-ignored >> text=your-model.seed is '-1'")
     page.wait_for_selector("#kv-table-model :is(input, textarea)")
-    page.wait_for_timeout(800)
+    page.wait_for_timeout(800)  # A link's run starts after 300.
     assert page.locator("#kv-table-shown .kv-refused, #kv-table-shown .kv-progress").count() == 0
     assert page.locator("#kv-table-run").is_enabled()
     page.click(".kv-bar-of-views [data-view=map]")

@@ -25,6 +25,13 @@ def settle(page: Any) -> None:
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def press(page: Any, where: str, *keys: str) -> None:
+    """Keys on the first control that a selector names."""
+    page.locator(where).first.focus()
+    for key in keys:
+        page.keyboard.press(key)
+
+
 def slowly(function: Callable[..., Any], seconds: float) -> Callable[..., Iterator[Any]]:
     """A generator that waits before each item, so that there is something left to stop."""
 
