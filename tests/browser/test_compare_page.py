@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from walking import open_tab
+from walking import cut_off, open_tab
 
 from kronviz.app.tabs.compare.tab import EVERY, INTRO
 from kronviz.checkpoint_files import PAIR
@@ -108,7 +108,7 @@ def test_the_first_picture_is_there_before_any_script_of_the_app(
     page.wait_for_selector("#kv-first .kv-now-sides svg >> nth=1")
     assert page.locator("#kv-first .kv-finding").inner_text().startswith("P(")
     assert page.locator("#kv-first textarea").nth(1).input_value() == TYPO
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert cut_off(page) == []
     paper = page.evaluate("getComputedStyle(document.querySelector('#kv-first')).backgroundColor")
     assert paper == rgb(NEUTRALS["paper"].dark)
     page.goto(f"{address}?tab=map")

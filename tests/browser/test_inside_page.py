@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+from walking import cut_off
+
 Visit = Callable[..., Any]
 PAGE = "#kv-inside-answer"
 
@@ -54,7 +56,11 @@ def test_cells_measures_and_heads_are_chosen_and_travel_in_the_link(visit: Visit
         arg=[f"{PAGE} .kv-ins-look", shares],
     )
     assert phone.locator("#kv-inside-measure input:checked").input_value() == "logprob"
-    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    assert cut_off(phone) == []
+    for field, word in {"clean": "xq" * 15, "typo": "xq" * 14 + "qx"}.items():
+        phone.fill(f"#kv-inside-{field} textarea", word)
+    phone.wait_for_selector(f"{PAGE} .kv-ins-word.kv-ins-changed:has-text('xqx')")
+    assert cut_off(phone) == []
     page.fill("#kv-inside-typo textarea", page.input_value("#kv-inside-clean textarea"))
     page.wait_for_selector(f"{PAGE} [role=alert]:has-text('Both texts are the same')")
     assert page.errors == phone.errors == []

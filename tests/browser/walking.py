@@ -7,6 +7,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 SELECTED = "window.kronvizViews.current()"
+CUT_OFF = """async () => {
+    const scrolls = (one) => one && (["auto", "scroll"].includes(getComputedStyle(one).overflowX)
+        || scrolls(one.parentElement));
+    const beyond = () => {
+        const right = document.documentElement.clientWidth + 1;
+        return [...document.querySelectorAll("body :not(svg *)")].filter((one) =>
+            one.getBoundingClientRect().right > right && one.checkVisibility()
+                && !scrolls(one.parentElement));
+    };
+    for (let tried = 0; tried < 30 && beyond().length; tried++) {
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    return beyond().map(
+        (one) => `${one.closest("[role=tabpanel]")?.id}: ${one.outerHTML.slice(0, 120)}`);
+}"""
 
 
 def open_tab(page: Any, name: str) -> None:
@@ -23,6 +38,14 @@ def open_tab(page: Any, name: str) -> None:
 def settle(page: Any) -> None:
     """Wait for what follows an opening (sizes, values, lines that save), drawn in two frames."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def cut_off(page: Any) -> list[str]:
+    """What reaches beyond the right edge where nothing scrolls, once figures have their new size.
+
+    The page itself never scrolls sideways, because Gradio's container hides what is too wide.
+    """
+    return page.evaluate(CUT_OFF)
 
 
 def press(page: Any, where: str, *keys: str) -> None:
