@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -246,8 +247,18 @@ def test_both_arms_get_the_same_batches(data: Path) -> None:
 def test_one_command_makes_a_pair_that_answers(
     text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command runs here; the two trainings that it starts are processes of their own."""
+    """The command and the two trainings that it starts run here, which spares two processes."""
+
+    class Here:
+        def __init__(self, command: list[str], env: dict[str, str]):
+            assert command[:2] == [sys.executable, "-m"]
+            run_here(command[2:])
+
+        def wait(self) -> int:
+            return 0
+
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("kronviz.training.pair.subprocess", SimpleNamespace(Popen=Here))
     command = ["kronviz.training.pair", "--config", "smoke", "--text", str(text_folder)]
     command += ["--data", str(tmp_path / "d"), "--runs", str(tmp_path / "r")]
     run_here([*command, "--out", str(tmp_path / "smoke")])
