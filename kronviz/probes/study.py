@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ from kronviz.probes.intervals import Interval, bootstrap_intervals
 from kronviz.typos.noise import PERTURBATIONS
 
 STUDIES = ASSETS / "studies"
+Key = TypeVar("Key")
 TABLES = ("bpe", "bpe-untied")
 CLEAN, MISSPELLED = "clean", ("synthetic 15%", "human 15%")
 PERTURBED = MEAN
@@ -475,8 +476,7 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
         arm: {seed: run["val_loss"] for seed, (_, run) in chosen.items()}
         for arm, chosen in by_arm.items()
     }
-    # One lucky seed does not replace a table of more.
-    table = min(tables, key=lambda arm: (-len(losses[arm]), np.mean(list(losses[arm].values()))))
+    table = _best({arm: by_arm[arm] for arm in tables})
     about = _passages(folder)
     one = runs[0][1]
     config = one["config"]
@@ -512,14 +512,14 @@ def _study(folder: Path, runs: Sequence[tuple[Path, dict[str, Any]]]) -> Study |
     )
 
 
-def _best(tried: dict[Tuning, dict[int, tuple[Path, dict[str, Any]]]]) -> Tuning:
-    """Return the tuning with the lowest mean loss among those that ran with the most seeds."""
+def _best(tried: Mapping[Key, dict[int, tuple[Path, dict[str, Any]]]]) -> Key:
+    """Return the key of the runs with the lowest mean loss, of those with the most seeds."""
     most = max(map(len, tried.values()))
 
-    def loss(tuning: Tuning) -> float:
-        return float(np.mean([run["val_loss"] for _, run in tried[tuning].values()]))
+    def loss(key: Key) -> float:
+        return float(np.mean([run["val_loss"] for _, run in tried[key].values()]))
 
-    return min((tuning for tuning, runs in tried.items() if len(runs) == most), key=loss)
+    return min((key for key, runs in tried.items() if len(runs) == most), key=loss)
 
 
 def _costs(folder: Path) -> tuple[dict[str, Cost], CostsAbout | None]:
