@@ -94,9 +94,10 @@ class ContextEmbedding(BagEmbedding):
             if getattr(given, "dtype", None) not in INTEGERS or given.device != weight.device:
                 self._refuse(weight, given)
             if given.dim() != 2 or len(given) != len(ids):
+                name = "ids" if given is ids else "before"
                 raise ValueError(
-                    f"ids or before has shape {tuple(given.shape)}; both need (batch, time), with "
-                    "the same batch"
+                    f"{name} has shape {tuple(given.shape)}; it must be (batch, time), with the "
+                    "same batch in ids and before"
                 )
             self._check(given, self.num_embeddings)
         tokens = self._tables_on(weight.device)
