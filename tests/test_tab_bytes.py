@@ -156,3 +156,10 @@ def test_endpoints_answer_or_refuse_whatever_they_are_sent(context: Context) -> 
                 sentence = refusal_of(ask, first, second)
                 assert sentence is None or sentence.endswith(".")
                 assert sentence is None or len(sentence) < 300
+
+
+def test_the_picture_says_that_it_reads_the_first_bytes_of_a_longer_string(
+    context: Context,
+) -> None:
+    assert "”: 6 bytes, written in two" in tab._method(context, "magnet", None)
+    assert "”: its first 16 bytes, written in two" in tab._method(context, "magnet" * 4, None)

@@ -20,10 +20,11 @@ _MOST_CELLS = 9
 def picture(method: Method) -> Markup:
     """Return the whole picture."""
     shown, numbers = len(method.cells), len(method.vector)
+    first = "its first " if shown < len(method.text.encode()) else ""
     panels = (
         (
             "A token is its bytes",
-            f"“{_visible(method)}”: {shown} bytes, written in two "
+            f"“{_visible(method)}”: {first}{shown} bytes, written in two "
             "hexadecimal digits each, in order, at positions from 1.",
             _bytes(method),
         ),
