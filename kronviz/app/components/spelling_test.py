@@ -17,7 +17,7 @@ from typing import Any
 
 from kronviz.app.components.html import Markup, element, join
 from kronviz.app.components.numbers import number
-from kronviz.app.components.pieces import arm_name, listing
+from kronviz.app.components.pieces import arm_name, count, listing
 from kronviz.checkpoint_files import FURTHER, CheckpointError
 from kronviz.probes.continuation import Continuation
 from kronviz.probes.intervals import ArmMean, Difference
@@ -98,7 +98,7 @@ def facts(pair_dir: Path) -> tuple[list[Fact], str]:
         gap = Difference("kron", "bpe", first_choice.difference)
         pair = [arm for arm in first_choice.arms if arm.arm in (gap.arm, gap.base)]
         listed.append(Fact("First choice kept", pair, [gap], True, True))
-        over.insert(0, f"{test.report.done:,} texts")
+        over.insert(0, count(test.report.done, "text"))
     return listed, ", ".join(over)
 
 

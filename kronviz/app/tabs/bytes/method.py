@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kronviz.app.components import Markup, element, glyphs, join, marked, number
+from kronviz.app.components import Markup, count, element, glyphs, join, marked, number
 from kronviz.probes.method import Method
 
 WIDTH, HEIGHT, LOW = 260, 224, 118
@@ -24,7 +24,7 @@ def picture(method: Method) -> Markup:
     panels = (
         (
             "A token is its bytes",
-            f"“{_visible(method)}”: {first}{shown} bytes, written in two "
+            f"“{_visible(method)}”: {first}{count(shown, 'byte')}, written in two "
             "hexadecimal digits each, in order, at positions from 1.",
             _bytes(method),
         ),
@@ -37,7 +37,7 @@ def picture(method: Method) -> Markup:
         (
             "Each cell picks a row",
             f"One learned matrix has a row for every cell. The last row here is what all tokens of "
-            f"{shown} bytes share. The first {numbers} of {method.d_model} numbers.",
+            f"{count(shown, 'byte')} share. The first {numbers} of {method.d_model} numbers.",
             _rows(method),
         ),
         (

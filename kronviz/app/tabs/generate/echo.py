@@ -211,9 +211,10 @@ def _notes(report: EchoReport, *, timed: bool = True) -> Markup:
     sampler = report.sampler
     parts: list[object] = [
         f"{count(len(report.strings), 'string')}, {count(len(report.prompts), 'prompt')}, "
-        f"{sampler.max_tokens} tokens each, top-p {written(sampler.top_p, 2)}, temperature "
-        f"{written(sampler.temperature, 2)}, seed {sampler.seed}; every reading draws the same "
-        f"random numbers. {f'{written(report.seconds, 1)} s. ' if timed else ''}"
+        f"{count(sampler.max_tokens, 'token')} each, top-p {written(sampler.top_p, 2)}, "
+        f"temperature {written(sampler.temperature, 2)}, seed {sampler.seed}; "
+        "every reading draws the same random numbers. "
+        f"{f'{written(report.seconds, 1)} s. ' if timed else ''}"
     ]
     if report.skipped:
         parts.append(

@@ -70,9 +70,9 @@ def progress(generation: Generation) -> Markup:
     """Return the status of unfinished or finished continuations."""
     done = max((len(c.tokens) for c in generation.continuations), default=0)
     if not generation.finished:
-        return status(f"Writing … {done} of {generation.sampler.max_tokens} tokens")
-    words = f"{done} tokens each in {generation.seconds:.1f} s, seed {generation.sampler.seed}."
-    return status(marked(words))
+        return status(f"Writing … {done} of {count(generation.sampler.max_tokens, 'token')}")
+    seconds, seed = generation.seconds, generation.sampler.seed
+    return status(marked(f"{count(done, 'token')} each in {seconds:.1f} s, seed {seed}."))
 
 
 def _finding(generation: Generation, mode: str) -> Markup:

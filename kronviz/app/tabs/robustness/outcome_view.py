@@ -15,6 +15,7 @@ from kronviz.app.components import (
     Markup,
     arm_name,
     box,
+    count,
     element,
     join,
     listing,
@@ -95,7 +96,7 @@ def answers_view(answers: Answers) -> Markup:
         ),
         box(
             table(
-                f"The right answer, over the {answers.pairs:,} pairs that have one: its first "
+                f"The right answer, over {count(answers.pairs, 'pair')} with one: its first "
                 "token, after the clean and after the misspelled text.",
                 ["Measure", *_arm_titles([arm.arm for arm in first.arms], first.differences)],
                 [_answer_row(row) for row in answers.rows],

@@ -274,7 +274,7 @@ def _pairs(outcomes: Sequence[PairOutcome]) -> Markup:
     chosen = sorted(outcomes, key=gap, reverse=True)[:SHOWN_PAIRS]
     arms = [arm.arm for arm in chosen[0].arms]
     return more(
-        f"The {len(chosen)} pairs on which the models differ most",
+        f"The {count(len(chosen), 'pair')} on which the models differ most",
         box(
             table(
                 "First choice after the clean and after the misspelled text",

@@ -15,6 +15,7 @@ from kronviz.app.components import (
     DASH,
     Markup,
     arm_name,
+    count,
     downloads,
     element,
     escape,
@@ -220,9 +221,8 @@ def _token(token: StripToken, index: int, top: float) -> Markup:
         value = written(tint, 2)
         where = "before the misspelling"
         if token.later is not None:
-            where = (
-                f"{token.later} tokens after the misspelling" if token.later else "right after it"
-            )
+            later = count(token.later, "token")
+            where = f"{later} after the misspelling" if token.later else "right after it"
         said = sentence([escape(text), f", {where}: {written(tint)} nats."])
     return told(
         join([element("bdi", shown), element("small", marked(value))]),
