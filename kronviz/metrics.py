@@ -74,12 +74,14 @@ def log_prob_metrics(
     p: Tensor, q: Tensor, clean_hidden: Tensor, typo_hidden: Tensor
 ) -> list[PairMetrics]:
     """Return `pair_metrics` from the log-probabilities of the clean and the misspelled text."""
-    top = p.argmax(-1, keepdim=True)
-    kept = (q.argmax(-1, keepdim=True) == top).squeeze(-1)
-    drop = (p.gather(-1, top) - q.gather(-1, top)).squeeze(-1)
-    cosine = F.cosine_similarity(clean_hidden.double(), typo_hidden.double(), dim=-1)
-    rows = torch.stack([_divergence(p, q), cosine, drop], -1).tolist()
-    return [PairMetrics(bool(k), *row) for k, row in zip(kept.tolist(), rows, strict=True)]
+    pair, top = torch.arange(len(p), device=p.device), p.argmax(-1)
+    columns = (
+        q.argmax(-1) == top,
+        _divergence(p, q),
+        F.cosine_similarity(clean_hidden.double(), typo_hidden.double()),
+        p[pair, top] - q[pair, top],
+    )
+    return [PairMetrics(*row) for row in zip(*[c.tolist() for c in columns], strict=True)]
 
 
 def answer_metrics(p: Tensor, q: Tensor, answers: Tensor) -> list[AnswerMetrics]:
@@ -89,9 +91,10 @@ def answer_metrics(p: Tensor, q: Tensor, answers: Tensor) -> list[AnswerMetrics]
         p, q: log-probabilities after the clean and the misspelled texts, ``(pairs, vocab)``.
         answers: ids of the right next tokens, int64, ``(pairs,)``.
     """
-    logs = [side.gather(-1, answers[:, None]) for side in (p, q)]
-    ranks = [(side > log).sum(-1) + 1 for side, log in zip((p, q), logs, strict=True)]
-    columns = [log.squeeze(-1).tolist() for log in logs] + [rank.tolist() for rank in ranks]
+    pair = torch.arange(len(p), device=p.device)
+    logs = [side[pair, answers] for side in (p, q)]
+    ranks = [(side > log[:, None]).sum(-1) + 1 for side, log in zip((p, q), logs, strict=True)]
+    columns = [column.tolist() for column in (*logs, *ranks)]
     return [AnswerMetrics(*row) for row in zip(*columns, strict=True)]
 
 
