@@ -323,12 +323,13 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
     """Draw tokens from a model: pairs of id and probability (at temperature 1, before top-p)."""
     random = torch.Generator().manual_seed(sampler.seed)
     cache = KVCache()
-    ids = torch.tensor([prompt.ids], device=model.device)
-    # Only the last token goes through the head, which costs as much as all blocks.
-    states = model.residual_stream(ids, cache=cache, forced=prompt.forced or None)[-1]
-    logits = model.logits(model.norm(states[0, -1]))
+    unread, forced = prompt.ids, prompt.forced or None
     run, last = 0, None
-    for number in range(sampler.max_tokens):
+    for _ in range(sampler.max_tokens):
+        ids = torch.tensor([unread], device=model.device)
+        states = model.residual_stream(ids, cache=cache, forced=forced)[-1]
+        # Only the last token goes through the head, which costs as much as all blocks.
+        logits = model.logits(model.norm(states[0, -1]))
         # One draw per token, used or not, so that a greedy stretch does not shift later draws.
         draw = torch.rand((), generator=random).item()
         greedy = sampler.temperature == 0 or run >= sampler.repeat_limit
@@ -336,10 +337,7 @@ def sample(model: GPT, prompt: Prompt, sampler: Sampler) -> Iterator[tuple[int, 
         token = int(logits.argmax()) if greedy else nucleus(logits.cpu(), sampler, draw)
         yield token, probabilities[token].item()
         run = run + 1 if token == last else 1
-        last = token
-        if number + 1 == sampler.max_tokens:
-            return
-        logits = model(torch.tensor([[token]], device=model.device), cache=cache).logits[0, -1]
+        last, unread, forced = token, [token], None
 
 
 def nucleus(logits: Tensor, sampler: Sampler, draw: float) -> int:

@@ -187,7 +187,7 @@ def test_knobs_have_limits() -> None:
         {"top_p": 0},
         {"top_p": None},
         {"max_tokens": 0},
-        {"max_tokens": 10_000},
+        {"max_tokens": 201},
         {"max_tokens": 1.5},
         {"max_tokens": True},
         {"seed": -1},
@@ -199,8 +199,10 @@ def test_knobs_have_limits() -> None:
             Sampler(**knob)
 
 
-def test_the_usual_sampler_is_the_papers() -> None:
-    assert (Sampler().temperature, Sampler().top_p) == (0.7, 0.9)
+def test_what_is_not_said_is_the_papers_and_stays_what_links_mean() -> None:
+    assert Sampler() == Sampler(0.7, 0.9, max_tokens=30, seed=42, repeat_limit=5)
+    Sampler(5, 1, max_tokens=200, seed=2**32 - 1, repeat_limit=200)
+    Sampler(0, 0.01, max_tokens=1, seed=0, repeat_limit=1)
 
 
 def test_whole_numbers_may_come_as_floats_and_stay_whole() -> None:
@@ -230,8 +232,12 @@ def test_side_by_side_is_what_each_arm_writes_alone(small_predictor: Predictor) 
     assert list(steps[-1].continuations) == alone
     assert [c.tokens for c in steps[0].continuations] == [()] * 4
     assert from_json(Generation, to_json(steps[-1])) == steps[-1]
+    counts = [[len(made.tokens) for made in step.continuations] for step in steps[:6]]
+    assert counts == [*([1] * row + [0] * (4 - row) for row in range(5)), [2] * 4]
     one = alone[0]
     assert same_start(one, replace(one, tokens=one.tokens[:2])) == 2
+    other = replace(one.tokens[3], id=one.tokens[3].id + 1)
+    assert same_start(one, replace(one, tokens=(*one.tokens[:3], other, *one.tokens[4:]))) == 3
 
 
 def test_half_a_surrogate_pair_in_a_slot_is_answered_and_written_as_json(
