@@ -6,8 +6,9 @@
     python tests/mutants.py codec --all         every mutant of one part
 
 The mutants are those of `cosmic-ray`; each is tried by the tests that cover its file, in a process
-forked from one that has the libraries loaded, so that a mutant costs seconds. Mutants of
-annotations, which nothing evaluates, are left out. What survives is printed as a difference.
+forked from one that has the libraries loaded, so that a mutant costs seconds. Left out are mutants
+of annotations, which nothing evaluates, and of decorators of classes, which `test_architecture`
+reads. What survives is printed as a difference.
 """
 
 from __future__ import annotations
@@ -96,23 +97,26 @@ def files(part: str) -> dict[Path, list[str]]:
     return found
 
 
-def unevaluated(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where annotations stand, as pairs of a line and a column."""
-    spans = []
+def left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where annotations stand, and decorators of a class, as pairs of a line and a column.
+
+    `test_architecture` reads from the source itself which classes are frozen.
+    """
+    parts: list[ast.AST | None] = []
     for node in ast.walk(ast.parse(source)):
-        for name in ("annotation", "returns"):
-            part = getattr(node, name, None)
-            if isinstance(part, ast.expr):
-                spans.append(
-                    ((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset))
-                )
-    return spans  # type: ignore[return-value]
+        parts += [getattr(node, name, None) for name in ("annotation", "returns")]
+        parts += node.decorator_list if isinstance(node, ast.ClassDef) else []
+    return [
+        ((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset))
+        for part in parts
+        if isinstance(part, ast.expr)
+    ]  # type: ignore[misc]
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
     """Yield the operator, its place and the changed source of each mutant of a file."""
     source = path.read_text(encoding="utf-8")
-    tree, spans = get_ast(source), unevaluated(source)
+    tree, spans = get_ast(source), left_out(source)
     for name in sorted(cosmic_ray.plugins.operator_names()):
         kind = cosmic_ray.plugins.get_operator(name)
         if kind.arguments():

@@ -28,6 +28,8 @@ TRAINING = 2
 """The highest floor that the training wing may import from."""
 FLOORS = {part: floor for floor, parts in enumerate(HOUSE) for part in parts}
 ORDER = [part for parts in HOUSE for part in parts]
+GROW = {"KVCache", "_Group", "_Waiting", "Runs"}
+"""Classes that are filled step by step, and never shared."""
 HEAVY = {"gradio": {"app"}, "plotly": {"figures", "app"}, "umap": {"maps"}}
 
 
@@ -65,6 +67,19 @@ def test_imports_go_down() -> None:
                 assert there in ORDER[: ORDER.index(here)], above
             elif top in HEAVY:
                 assert here in HEAVY[top], f"{path.name} imports {top}"
+
+
+def test_what_visitors_share_cannot_be_changed() -> None:
+    """Results and settings are kept and handed to many pages: their classes are frozen."""
+    changeable = {
+        node.name
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        for decorator in map(ast.unparse, node.decorator_list)
+        if decorator.startswith("dataclass") and "frozen=True" not in decorator
+    }
+    assert changeable == GROW
 
 
 def test_training_needs_nothing_of_the_app() -> None:

@@ -218,8 +218,23 @@ def test_letters_of_other_scripts_are_separate() -> None:
 
 
 def test_what_changes_the_letter_before_it_belongs_to_it() -> None:
-    for mark in "\u0301\u200d\U0001f3fb\U0001f3ff\U000e0020\U000e007f":
+    for (
+        mark
+    ) in "\u0301\u093c\u1160\u11ff\u200c\u200d\ud7b0\U0001f3fb\U0001f3ff\U000e0020\U000e007f":
         assert words.find_words(f"ce{mark}e")[0].letters == ("c", f"e{mark}", "e"), ascii(mark)
+
+
+def test_a_virama_joins_the_next_consonant_and_a_nukta_does_not() -> None:
+    for text, letters in (("क्तक", ("क्त", "क")), ("क़त", ("क़", "त")), ("क्‍षा", ("क्‍षा",))):
+        assert words.find_words(text)[0].letters == letters
+
+
+def test_every_place_of_a_word_can_be_hit() -> None:
+    for word in ("as", "sad", "sand"):
+        site, n = Site(word, words.find_words(word)[0], 0, "qwerty"), len(word)
+        places = {"swap": n - 1, "insert": n + 1, "drop": n, "double": n, "neighbour": n}
+        for kind, count in places.items():
+            assert [spot.start for spot in FINDERS[kind](site)] == list(range(count)), kind
 
 
 def test_share_of_words() -> None:
