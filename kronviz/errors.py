@@ -9,3 +9,8 @@ class Sentence(Exception):
 
 class InputError(Sentence, ValueError):
     """An input cannot be used; the message says why and what to do."""
+
+
+def count(amount: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural, for a sentence."""
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")

@@ -23,6 +23,7 @@ from kronviz.probes.inside.attribution import _clenshaw_curtis
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.patching import Patch, resume
 from kronviz.probes.inside.runs import Run, trace
+from kronviz.probes.inside.survey import _joining
 from kronviz.probes.inside.words import AlignedWord, align_words
 from kronviz.probes.intervals import Interval, ratio_differences, ratio_intervals
 from kronviz.probes.outcomes import outcomes
@@ -487,6 +488,12 @@ def test_the_survey_is_the_ratio_of_sums_over_pairs(tiny_predictor: Predictor) -
             assert all(share.low <= share.mean <= share.high for share in place.shares)
         assert arm.damage_kl_nats.mean == pytest.approx(whole / 3, rel=1e-4)
     assert from_json(Survey, to_json(found)) == found
+
+
+def test_heads_that_join_pieces_are_counted_from_one_and_averaged_over_pairs() -> None:
+    found = _joining([np.array([[0.1, 0.9], [0.3, 0.2]]), None, np.array([[0.1, 0.1], [0.5, 0.2]])])
+    assert [(head.block, head.head) for head in found] == [(1, 2), (2, 1), (2, 2), (1, 1)]
+    assert [head.share for head in found] == pytest.approx([0.5, 0.4, 0.2, 0.1])
 
 
 def test_a_survey_that_is_stopped_has_what_was_read(tiny_predictor: Predictor) -> None:

@@ -93,6 +93,7 @@ def test_what_is_judged_stays_and_the_rest_is_perturbed_alike() -> None:
         good, bad = _perturbed(pair, at, 1)
         assert good.replace(" is ", " are ") == bad
         assert good != pair.good
+    assert _perturbed(pair, Condition("UpperCase"), 0)[0] == "THE OLD DOG is IN THE PARK."
     assert _perturbed(MinimalPair("a b", "c d"), Condition("UpperCase"), 0) == ("a b", "c d")
     assert _perturbed(MinimalPair("We go", "We go we go"), Condition("UpperCase"), 0) == (
         "WE GO",

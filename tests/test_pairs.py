@@ -156,13 +156,13 @@ def test_a_bad_row_is_named_and_the_good_ones_count() -> None:
 
 def test_a_bad_row_of_a_table() -> None:
     for row, sentence in (
-        ("only one cell", "Row 2 (line 3): it has 1 cells where the header has 2."),
+        ("only one cell", "Row 2 (line 3): it has 1 cell where the header has 2."),
         ('a "cat",b,c', "Row 2 (line 3): it has 3 cells where the header has 2."),
         ('"a"cat,b', "Row 2 (line 3): not a row of a table: "),
         (",b", "Row 2 (line 3): “clean” is empty."),
         ("x" * 200_000 + ",b", "Row 2 (line 3): not a row of a table: field larger than"),
     ):
-        result = parse_pairs(f"clean,typo\na cat,a kat\n{row}\na dog,a dgo\n".encode(), "p.csv")
+        result = parse_pairs(f"clean,typo\na cat,a kat\n{row}\n\na dog,a dgo\n".encode(), "p.csv")
         assert [(pair.id, pair.clean) for pair in result.pairs] == [("1", "a cat"), ("3", "a dog")]
         assert len(result.problems) == 1
         assert result.problems[0].startswith(sentence)

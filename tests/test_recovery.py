@@ -15,7 +15,7 @@ from kronviz.metrics import kl_divergence
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes import alignment
 from kronviz.probes import recovery as module
-from kronviz.probes.alignment import aligned, changed_bytes
+from kronviz.probes.alignment import aligned, changed_bytes, equal_stretches
 from kronviz.probes.recovery import (
     Recovery,
     RecoverySettings,
@@ -106,6 +106,8 @@ def test_a_letter_left_out_at_the_end_is_compared_with_the_whole_word() -> None:
 def test_changed_bytes_are_those_that_are_new() -> None:
     assert changed_bytes(split("cat"), split("c|oat")) == [(), (0,)]
     assert changed_bytes(split("a capital b"), split("a capt|ial b")) == [(5,), (0,)]
+    parts = equal_stretches(split("A| capital| of| it"), split("A| cpiatl| of| it"))
+    assert [tag for tag, *_ in parts] == ["equal", "changed", "equal"]
 
 
 def test_the_strip_is_what_reading_each_beginning_gives(small_predictor: Predictor) -> None:

@@ -313,6 +313,9 @@ def test_costs_are_shown_for_the_arms_that_were_measured(folder: Path) -> None:
     assert 'value="2.5"' in page
     assert 'value="3.25"' in page
     assert study.arms[1].cost is None
+    (said,) = [line for line in lines(study) if "stored" in line]
+    assert said.startswith("ngram ")
+    assert "stored 2.50 MB, embedding ×3.25  step ×1.12" in said
     assert page.count('scope="row"') == 1
     (folder / "toy" / "costs.json").write_text(json.dumps(about | {"arms": {"ngram": {}}}))
     with pytest.raises(InputError, match=r"costs.json is damaged"):

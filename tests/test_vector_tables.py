@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from kronviz.predictor import InputError
-from kronviz.probes.cross_model import read_files, read_tokens
+from kronviz.probes.cross_model import files, read_files, read_tokens, token_files
 from kronviz.probes.cross_model import table as module
 from kronviz.probes.cross_model.choice import Matrix, choose
 from kronviz.probes.cross_model.hub import fetch
@@ -428,11 +428,18 @@ def test_words_with_vectors_are_both_files_in_one(tmp_path: Path) -> None:
             read_files(path)
 
 
-def test_numbers_alone_want_their_tokens(tmp_path: Path) -> None:
+def test_numbers_alone_want_their_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers, listed = tmp_path / "vectors.tsv", tmp_path / "tokens.txt"
     numbers.write_text("\n".join("\t".join(f"{x:.6f}" for x in row) for row in TABLE.tolist()))
     listed.write_text("\n".join(f"word{i}" for i in range(ROWS)))
     assert np.allclose(read_files(numbers, listed)[0].vectors, TABLE.numpy(), atol=1e-6)
+    for module in (
+        files,
+        token_files,
+    ):  # A list that is cut off at the limit looks like a whole one.
+        monkeypatch.setattr(module, "MAX_FILE_BYTES", listed.stat().st_size - 1)
+    with pytest.raises(InputError, match="larger than the limit"):
+        read_files(numbers, listed)
     with pytest.raises(InputError, match="tokens, too"):
         read_files(numbers)
     with pytest.raises(InputError, match="Two files are needed"):

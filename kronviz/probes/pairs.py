@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from kronviz.errors import InputError
+from kronviz.errors import InputError, count
 from kronviz.lines import MAX_BYTES, read_bytes
 from kronviz.lines import short_name as _short
 from kronviz.paths import ASSETS
@@ -218,7 +218,8 @@ def _table_rows(text: str, name: str) -> Iterator[_Row]:
         if isinstance(cells, list):
             value = dict(zip(columns, cells, strict=False))
             if len(cells) != len(columns):
-                value = _Refusal(f"it has {len(cells)} cells where the header has {len(columns)}.")
+                has = count(len(cells), "cell")
+                value = _Refusal(f"it has {has} where the header has {len(columns)}.")
         yield _Row(number, start, value)
 
 

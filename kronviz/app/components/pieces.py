@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from kronviz import codec
 from kronviz.app.components.html import Markup, element, glyphs, join, visible
 from kronviz.app.components.numbers import label, written
+from kronviz.errors import count as count
 from kronviz.predictor import TokenView
 
 HEADLINE_BYTES = 24
@@ -100,11 +101,6 @@ def sign(character: str, hex_: str, parts: int = 1) -> Markup:
 def percent(share: float, digits: int = 0) -> str:
     """Return a share in percent."""
     return f"{written(share * 100, digits)}%"
-
-
-def count(amount: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural."""
-    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
 
 
 def token_list(views: Sequence[TokenView]) -> Markup:
