@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from kronviz.predictor import InputError
-from kronviz.probes.cross_model import files, read_files, read_tokens, token_files
+from kronviz.probes.cross_model import read_files, read_tokens
 from kronviz.probes.cross_model import table as module
 from kronviz.probes.cross_model.choice import Matrix, choose
 from kronviz.probes.cross_model.hub import fetch
@@ -433,13 +433,13 @@ def test_numbers_alone_want_their_tokens(tmp_path: Path, monkeypatch: pytest.Mon
     numbers.write_text("\n".join("\t".join(f"{x:.6f}" for x in row) for row in TABLE.tolist()))
     listed.write_text("\n".join(f"word{i}" for i in range(ROWS)))
     assert np.allclose(read_files(numbers, listed)[0].vectors, TABLE.numpy(), atol=1e-6)
-    for module in (
-        files,
-        token_files,
-    ):  # A list that is cut off at the limit looks like a whole one.
-        monkeypatch.setattr(module, "MAX_FILE_BYTES", listed.stat().st_size - 1)
-    with pytest.raises(InputError, match="larger than the limit"):
-        read_files(numbers, listed)
+    with monkeypatch.context() as limit:
+        # A list that is cut off at the limit looks like a whole one.
+        for module in ("files", "token_files"):
+            size = listed.stat().st_size - 1
+            limit.setattr(f"kronviz.probes.cross_model.{module}.MAX_FILE_BYTES", size)
+        with pytest.raises(InputError, match="larger than the limit"):
+            read_files(numbers, listed)
     with pytest.raises(InputError, match="tokens, too"):
         read_files(numbers)
     with pytest.raises(InputError, match="Two files are needed"):
