@@ -23,6 +23,7 @@ from kronviz.probes.cross_model import (
     TableSettings,
     TokenList,
     VectorTable,
+    command,
     compare_table,
     read_files,
     read_tokens,
@@ -71,6 +72,12 @@ def test_the_report_says_what_was_looked_at(report: CrossModelReport) -> None:
     assert [asked.text for asked in report.asked] == [" Run", "stone"]
     assert from_json(CrossModelReport, to_json(report)) == report
     assert len(csv_text(cross_model_rows(report)).splitlines()) == 4
+    said = "\n".join(command.lines(report))
+    for bucket in report.buckets:
+        assert f"{bucket.bucket}: {bucket.pairs} pairs" in said
+    for share in report.shares:
+        assert f"ten nearest in the {share.space}, {share.words} words" in said
+    assert report.shares
 
 
 def test_the_same_seed_gives_the_same_figures(report: CrossModelReport) -> None:

@@ -18,7 +18,16 @@ from kronviz.arms import input_embedding
 from kronviz.metrics import kl_divergence
 from kronviz.model import GPT
 from kronviz.predictor import InputError, Predictor
-from kronviz.probes.inside import THINGS, Followed, Inside, InsideSettings, Survey, inside, survey
+from kronviz.probes.inside import (
+    THINGS,
+    Followed,
+    Inside,
+    InsideSettings,
+    Survey,
+    command,
+    inside,
+    survey,
+)
 from kronviz.probes.inside.attribution import _clenshaw_curtis
 from kronviz.probes.inside.damage import Damage
 from kronviz.probes.inside.patching import Patch, resume
@@ -342,6 +351,22 @@ def test_attention_is_what_the_heads_look_at(tiny_predictor: Predictor, report: 
     share = (patterns[2, 1] + patterns[5, 4] + patterns[6, 4] + patterns[6, 5]) / 3
     assert first.share == pytest.approx(float(share), abs=1e-5)
     assert list(arm.joining) == sorted(arm.joining, key=lambda head: -head.share)
+
+
+def test_a_table_has_a_row_for_each_patch_and_the_command_prints_each_part(report: Inside) -> None:
+    table, said = command.rows(report), "\n".join(command.lines(report))
+    for arm in report.arms:
+        own = [row for row in table if row["arm"] == arm.arm]
+        heads = [(row["block"], row["head"]) for row in own if row["thing"] == "head"]
+        numbers = [(b, h) for b in range(1, arm.blocks + 1) for h in range(1, arm.heads + 1)]
+        assert heads == [number for number in numbers for _ in report.words]
+        assert {row["head"] for row in own if row["thing"] != "head"} == {""}
+        outcomes = [o for part in arm.maps for row in part.outcomes for o in row]
+        assert [row["kl_nats"] for row in own] == [outcome.kl_nats for outcome in outcomes]
+        assert f"{arm.arm}: clean says {arm.clean.guesses[0].text!r}" in said
+        assert f"{arm.joining[0].block}.{arm.joining[0].head} ({arm.joining[0].share:.0%})" in said
+    for thing in THINGS:
+        assert f"  {thing}" in said
 
 
 def test_bytes_explain_the_whole_change(tiny_predictor: Predictor, report: Inside) -> None:

@@ -201,7 +201,11 @@ def test_files_that_cannot_be_used() -> None:
         ("p.jsonl", b"", "p.jsonl has no rows."),
         ("p.csv", b"clean,typo\n", "p.csv has no rows."),
         ("p.csv", b"\xff\xfec\x00", "p.csv is UTF-16 text; save it as UTF-8."),
-        ("p.txt", b"clean,typo\n", "p.txt has no known format; its name must end in .json"),
+        (
+            "p.txt",
+            b"clean,typo\n",
+            "p.txt has no known format; its name must end in .json, .jsonl, .csv or .tsv.",
+        ),
         ("p", b"clean,typo\n", "p has no known format; its name must end in .json"),
         ("p.json", b"[" + b" " * 2_000_000 + b"]", "p.json is larger than the limit of 2 MB; "),
         (

@@ -260,6 +260,15 @@ def test_longer_runs_of_fewer_seeds_do_not_replace_a_verdict_but_are_told(folder
     ) in said
 
 
+def test_of_runs_of_the_same_length_muons_come_first(folder: Path) -> None:
+    for path in (folder / "toy").glob("*.json"):
+        run = json.loads(path.read_text())
+        if "config" in run:
+            run["config"]["optimizer"] = "adamw"
+            path.with_name(path.name.replace("muon", "adamw")).write_text(json.dumps(run))
+    assert [study.optimizer for study in studies(folder)] == ["muon", "adamw"]
+
+
 def test_an_arm_is_shown_as_it_learned_best(folder: Path) -> None:
     run = json.loads((folder / "toy" / "ngram-muon-0.002-600-s1.json").read_text())
     for rate, loss, seeds in ((0.1, 5.0, 3), (0.3, 5.2, 3), (0.5, 4.9, 1)):
