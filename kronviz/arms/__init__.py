@@ -111,7 +111,7 @@ ARMS = {
             "word’s n-grams", *_rows("context", rows=12288), "#A3195B", "#FF8FC2"),
         Arm("ngram-words",
             "adds up 8,192 rows of the word so far, and one of 4,096 for the last two words",
-            "word’s n-grams", *_rows("context", rows=8192, n_pairs=4096), "#7A2048", "#F2A7C3"),
+            "word’s n-grams", *_rows("context", rows=8192, n_pairs=4096), "#7A2048", "#E06B9D"),
         Arm("pairs", "adds up 4,096 rows shared by adjacent bytes",
             "sum of its byte pairs’ rows", *_rows("pairs", rows=4096), "#5B6B2A", "#BBCC33"),
         Arm("spelling-bee", "averages a learned table and rotated byte vectors",
