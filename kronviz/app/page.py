@@ -158,7 +158,10 @@ def build_app(context: Context) -> gr.Blocks:
 
 def _first(context: Context) -> Markup:
     """Return what the page shows until the app has loaded: its head and the first example."""
-    scripts = [theme.APP / "tabs/compare/picture.js", theme.APP / "first.js"]
+    scripts = [
+        (theme.APP / name).read_text(encoding="utf-8").strip()
+        for name in ("tabs/compare/picture.js", "first.js", "rest.js")
+    ]
     main = element(
         "main", _masthead(), bar(GROUPS, MOVED), compare.first_view(context), class_="contain"
     )
@@ -171,10 +174,7 @@ def _first(context: Context) -> Markup:
                 id="kv-first",
                 inert=True,
             ),
-            *[
-                Markup(f"<script>({path.read_text(encoding='utf-8').strip()})()</script>")
-                for path in scripts
-            ],
+            *[Markup(f"<script>({script})()</script>") for script in scripts],
         ]
     )
 

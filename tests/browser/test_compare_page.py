@@ -117,6 +117,25 @@ def test_the_first_picture_is_there_before_any_script_of_the_app(
     page.close()
 
 
+RESTS = """async () => {
+    const now = performance.now.bind(performance);
+    let calls;
+    performance.now = () => { calls += 1; return now(); };
+    for (let tries = 0; tries < 30 && calls !== 0; tries += 1) {
+        calls = 0;
+        await new Promise((done) => setTimeout(done, 300));
+    }
+    delete performance.now;
+    return calls;
+}"""
+"""How often clocks and movements ask for the time, once they do no more."""
+
+
+def test_a_page_that_nobody_touches_comes_to_rest(stay: Visit) -> None:
+    """Gradio's loading screen leaves a clock behind that ticks with every frame."""
+    assert stay().evaluate(RESTS) == 0
+
+
 def test_the_picture_shows_the_word_at_the_cursor_and_keeps_its_height(stay: Visit) -> None:
     page = stay()
     page.fill(CLEAN_BOX, "an extraordinary day")
