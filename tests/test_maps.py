@@ -13,6 +13,7 @@ import torch
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 from small import draw_quickly, small_model
+from umap.umap_ import smooth_knn_dist
 
 from kronviz import codec
 from kronviz.checkpoint import save_arm
@@ -66,6 +67,7 @@ def test_layout_is_the_same_every_time_and_keeps_groups() -> None:
     first = layout(vectors, progress=lambda step: shares.append(step.share))
     assert first.dtype == np.float32
     assert first.shape == (60, 2)
+    assert smooth_knn_dist.stats.cache_path, "its machine code is not kept on disk"
     assert np.array_equal(first, layout(vectors))
     assert not np.array_equal(first, layout(vectors, seed=2))
     assert shares == sorted(shares)

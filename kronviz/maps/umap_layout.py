@@ -6,8 +6,9 @@ Notable:
   the only source of chance.
 - Progress is read from umap-learn's progress bar, which writes to a stream of ours.
 - One layout at a time: numba's thread pools abort if two run at once.
-- umap-learn is compiled once per process, which takes about ten seconds and cannot be stopped. It
-  happens in a thread of its own (`compile_ahead`), and a layout that waits for it can be stopped.
+- umap-learn is compiled once per process, which cannot be stopped. It happens in a thread of its
+  own (`compile_ahead`), and a layout that waits for it can be stopped. It takes about ten seconds
+  the first time; machine code of the slowest parts is then kept on disk, as umap-learn keeps more.
 """
 
 from __future__ import annotations
@@ -130,6 +131,11 @@ def compile_ahead() -> Future[None]:
 def _compile(done: Future[None]) -> None:
     try:
         points = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from umap.umap_ import compute_membership_strengths, smooth_knn_dist
+        smooth_knn_dist.enable_caching()
+        compute_membership_strengths.enable_caching()
         _optimized(nearest(points, 7), main_axes(points), 0.1, 1, None)
     except BaseException as error:
         done.set_exception(error)
