@@ -533,16 +533,19 @@ def begun(served: str, head: bytes, query: str = "") -> socket.socket:
 PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.npy"\r\n\r\n'
 
 
-def test_uploads_reserve_what_they_announce(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_reserve_what_they_announce(
+    served: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     before = left()
     # What another test began may not have ended yet, and is neither of these two.
     eventually(lambda: not uploads._under_way)
-    here = uploads.delete_old()
-    monkeypatch.setattr(uploads, "MOST_BYTES", here + 25_000_000)
-    with begun(served, b"Content-Length: 20000000\r\n\r\n" + PART):
-        eventually(lambda: bool(uploads._under_way))
-        with begun(served, b"Content-Length: 20000000\r\n\r\n" + PART) as second:
-            assert b" 503 " in second.recv(1000)
+    with monkeypatch.context() as empty:  # A folder where files of other tests do not come and go.
+        empty.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+        empty.setattr(uploads, "MOST_BYTES", 25_000_000)
+        with begun(served, b"Content-Length: 20000000\r\n\r\n" + PART):
+            eventually(lambda: bool(uploads._under_way))
+            with begun(served, b"Content-Length: 20000000\r\n\r\n" + PART) as second:
+                assert b" 503 " in second.recv(1000)
     eventually(lambda: not uploads._under_way)
     monkeypatch.setattr(uploads, "MOST_BYTES", uploads.delete_old() + 9_000_000)
     chunk = b"400000\r\n" + b"0" * 0x400000 + b"\r\n"

@@ -68,10 +68,10 @@ METRICS = (
         "1 means the same direction; larger is steadier.",
     ),
     (
-        "change",
-        "Log P change",
-        "Change of the log-probability, in nats, of the clean text’s first choice when the text is "
-        "misspelled. Below 0 it became less likely.",
+        "drop",
+        "Log-prob drop",
+        "How much log-probability, in nats, the clean text’s first choice loses when the text is "
+        "misspelled. Below 0 it became more likely; smaller is steadier.",
     ),
 )
 
@@ -228,7 +228,7 @@ def _scores(arm: ArmComparison, farthest: float) -> list[Markup]:
         first,
         _moved(metrics.kl_nats, farthest),
         number(metrics.hidden_cosine, 3),
-        join([number(-metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
+        join([number(metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
     ]
 
 
