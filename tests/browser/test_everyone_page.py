@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from walking import SELECTED, cut_off, open_tab, press
+from walking import ALIKE, SELECTED, cut_off, open_tab, press
 
 from kronviz.app.guide import STEPS
 from kronviz.app.page import TABS
@@ -28,16 +28,6 @@ def axe() -> str:
     return (resources.files(package) / "axe.min.js").read_text(encoding="utf-8")
 
 
-ALIKE = """() => [...document.querySelectorAll("[role=tabpanel] *")].flatMap((parent) => {
-    const counts = {};
-    return [...parent.children].filter((one) => {
-        const kind = [one.tagName, ...["class", "style", "data-arm", "aria-pressed"]
-            .map((name) => one.getAttribute(name)), ...one.getAttributeNames()].join();
-        counts[kind] = (counts[kind] ?? 0) + 1;
-        return counts[kind] > 3;
-    });
-})"""
-"""Of many alike in one place, as the rows of a table are, all but three."""
 KINDS = """() => {
     const [grounds, kinds] = [new Map(), new Set()];
     for (const one of document.querySelectorAll("body, body *")) {

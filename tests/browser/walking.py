@@ -23,6 +23,17 @@ CUT_OFF = """async () => {
         (one) => `${one.closest("[role=tabpanel]")?.id}: ${one.outerHTML.slice(0, 120)}`);
 }"""
 
+ALIKE = """() => [...document.querySelectorAll("[role=tabpanel] *")].flatMap((parent) => {
+    const counts = {};
+    return [...parent.children].filter((one) => {
+        const kind = [one.tagName, ...["class", "style", "data-arm", "aria-pressed"]
+            .map((name) => one.getAttribute(name)), ...one.getAttributeNames()].join();
+        counts[kind] = (counts[kind] ?? 0) + 1;
+        return counts[kind] > 3;
+    });
+})"""
+"""Of many alike in one place, as the rows of a table are, all but three."""
+
 
 def open_tab(page: Any, name: str) -> None:
     """Open a tab by its name in links, and wait until it is drawn."""
