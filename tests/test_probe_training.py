@@ -48,10 +48,10 @@ def pair(tmp_path: Path) -> Path:
 
 def test_the_gap_is_the_difference_of_the_final_losses(pair: Path) -> None:
     evidence = training_evidence(pair)
-    assert evidence.gap_nats == 1.0
-    assert evidence.gap_percent == 50.0
+    assert evidence.gap_nats == -1.0
+    assert evidence.gap_percent == -50.0
     assert [(point.step, point.nats) for point in evidence.gaps] == [
-        (2, 1.0), (4, 1.5), (6, 1.5), (8, 1.0),
+        (2, -1.0), (4, -1.5), (6, -1.5), (8, -1.0),
     ]  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_an_arm_that_never_catches_up_saves_no_steps(tmp_path: Path) -> None:
     write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
     write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
     evidence = training_evidence(tmp_path / "p")
-    assert evidence.gap_nats == -0.5
+    assert evidence.gap_nats == 0.5
     assert evidence.step_factor is None
     # bpe falls from 3.0 at step 2 to 2.0 at step 4, so it is at kron's final 2.5 at step 3.
     assert evidence.reverse_factor == 4 / 3
@@ -110,8 +110,8 @@ def test_the_command_prints_what_the_page_shows(
     monkeypatch.setattr("sys.argv", ["training", str(pair)])
     training.main()
     said = capsys.readouterr().out
-    assert "of which the code: +0.2500 ± 0.0707 nats" in said
-    assert "gap, nats: +1.0000" in said
+    assert "of which the code: -0.2500 ± 0.0707 nats" in said
+    assert "gap, nats: -1.0000" in said
     assert "× fewer steps with kron: 1.600" in said
 
 
@@ -171,8 +171,8 @@ def test_seeds_give_the_gap_a_spread_and_the_control_parts_it(pair: Path) -> Non
     evidence = training_evidence(pair)
     found = evidence.seeds
     assert found is not None
-    assert found.gap.values == pytest.approx((0.2, 0.3))
-    assert found.gap.mean == pytest.approx(0.25)
+    assert found.gap.values == pytest.approx((-0.2, -0.3))
+    assert found.gap.mean == pytest.approx(-0.25)
     assert found.gap.deviation == pytest.approx(np.std([0.2, 0.3], ddof=1))
     for gap, head, code in zip(found.gap.values, found.head.values, found.code.values, strict=True):
         assert head + code == pytest.approx(gap)
@@ -206,7 +206,7 @@ def test_rates_are_read_from_the_slowest_on(pair: Path) -> None:
     (pair / "rates.json").write_text(json.dumps([swift, slow]))
     evidence = training_evidence(pair)
     assert [found.rate for found in evidence.rates] == [0.0006, 0.0024]
-    assert [found.gap.mean for found in evidence.rates] == pytest.approx([-0.05, 0.25])
+    assert [found.gap.mean for found in evidence.rates] == pytest.approx([0.05, -0.25])
     assert from_json(TrainingEvidence, to_json(evidence)) == evidence
 
 
@@ -215,16 +215,16 @@ def test_the_gap_by_rarity_finds_what_was_put_there(tmp_path: Path) -> None:
     counts = random.choice([0, 5, 50, 20_000], (200, 32))
     kron = random.gamma(4, 1, (200, 32)).astype(np.float32)
     gaps = {0: 1.0, 5: 0.5, 50: -0.25, 20_000: 0.0}
-    bpe = kron + np.vectorize(gaps.get)(counts) + random.normal(0, 0.1, (200, 32))
+    bpe = kron - np.vectorize(gaps.get)(counts) + random.normal(0, 0.1, (200, 32))
     rows = by_count(counts, bpe, kron)
     assert [row["low"] for row in rows] == [0, 1, 10, 10_000]
     for row, (count, gap) in zip(rows, gaps.items(), strict=True):
         assert row["tokens"] == (counts == count).sum()
         assert row["gap"] == pytest.approx(gap, abs=0.02)
-        assert row["gap"] == pytest.approx(row["bpe"] - row["kron"], abs=1e-5)
+        assert row["gap"] == pytest.approx(row["kron"] - row["bpe"], abs=1e-5)
         assert row["gap_low"] < gap + 0.01
         assert row["gap_high"] > gap - 0.01
-    assert sum(row["share"] for row in rows) == pytest.approx((bpe - kron).mean(), abs=1e-6)
+    assert sum(row["share"] for row in rows) == pytest.approx((kron - bpe).mean(), abs=1e-6)
 
 
 def test_rarity_of_other_weights_is_refused(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_seeds_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     write_seeds(tmp_path / "p", {"bpe": [5.0, 5.2], "kron": [4.8, 4.9], "bpe-untied": [5.1, 5.1]})
     said = read(view(tmp_path).table).said
     assert "2 seeds at a smaller size" in said
-    assert "+0.250 ±\u00a00.071" in said
+    assert "−0.250 ±\u00a00.071" in said
     assert "<data" not in said
     assert "next token" not in said
 
@@ -85,7 +85,7 @@ def test_learning_rates_stand_in_a_table_with_the_best_of_each_in_bold(tmp_path:
     table = view(tmp_path).table
     said = read(table).said
     assert (
-        "kron is ahead at 1 of 2 learning rates; each at its best, the gap is −0.150 nats" in said
+        "kron is ahead at 1 of 2 learning rates; each at its best, the gap is +0.150 nats" in said
     )
     assert "5.100 ±\u00a00.1415.250 ±\u00a00.071" in said
     assert table.count("<b><data value=") == 3

@@ -97,7 +97,7 @@ EXPLANATIONS = {
     "training": Explanation(
         "How the two models learned: their loss, the gap between them, their embedding norms.",
         "Both read the same text in the same order. Lower loss is better; in “The gap” and “Rare "
-        "tokens”, kron is ahead above zero.",
+        "tokens”, kron is ahead below zero.",
         "What happens at another scale, or with another optimizer. Ours is one run with one seed; "
         "the paper’s figures beside it come from another experiment.",
     ),

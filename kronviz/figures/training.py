@@ -60,9 +60,9 @@ def losses(evidence: TrainingEvidence) -> go.Figure:
 
 
 def gap(evidence: TrainingEvidence) -> go.Figure:
-    """Draw how much lower kron's validation loss is, with the paper's final gap as a band."""
-    figure = _figure("loss, bpe − kron, nats")
-    low, high = GAP_NATS.value - GAP_NATS.spread, GAP_NATS.value + GAP_NATS.spread  # type: ignore[operator]
+    """Draw kron's validation loss minus bpe's, with the paper's final gap as a band."""
+    figure = _figure("loss, kron − bpe, nats")
+    low, high = -GAP_NATS.value - GAP_NATS.spread, -GAP_NATS.value + GAP_NATS.spread  # type: ignore[operator]
     figure.add_hrect(
         y0=low,
         y1=high,
@@ -72,12 +72,12 @@ def gap(evidence: TrainingEvidence) -> go.Figure:
     )
     figure.add_annotation(
         x=1,
-        y=low,
+        y=high,
         xref="paper",
         text="the paper’s final gap, GPT-2 124M",
         showarrow=False,
         xanchor="right",
-        yanchor="top",
+        yanchor="bottom",
         font={"color": NEUTRALS["muted"].light, "size": 12},
     )
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
@@ -119,7 +119,7 @@ def by_rarity(evidence: TrainingEvidence) -> go.Figure:
     """Draw the gap by how often the token just read, or to be predicted, was read in training."""
     if evidence.rarity is None:
         return not_yet(plain_chart(HEIGHT), "Not measured for this pair.")
-    figure = plain_chart(HEIGHT, x_title="times read in training", y_title="loss, bpe − kron, nats")
+    figure = plain_chart(HEIGHT, x_title="times read in training", y_title="loss, kron − bpe, nats")
     figure.update_xaxes(type="category", showgrid=False)
     figure.add_hline(y=0, line_width=1, line_color=NEUTRALS["edge"].light)
     for classes, name, colour, symbol in (

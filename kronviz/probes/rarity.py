@@ -24,7 +24,7 @@ class RarityClass:
             `RARITY_EDGES` begins.
         tokens: number of validation tokens in it.
         bpe, kron: mean losses in nats.
-        gap: bpe − kron, positive if kron is better. ``gap_low`` and ``gap_high`` are its 95%
+        gap: kron − bpe, negative if kron is better. ``gap_low`` and ``gap_high`` are its 95%
             bootstrap interval, resampled by window.
         share: the class's contribution to the gap over all tokens, in nats.
     """

@@ -63,9 +63,9 @@ class SeedSpread:
         rate: AdamW's peak learning rate.
         seeds: the seeds, in the order of all values below.
         losses: final validation losses of ``bpe``, ``kron`` and the control ``bpe-untied``.
-        gap: bpe's loss − kron's; positive if kron is better.
-        head: bpe's − the control's: what a separate head gains.
-        code: the control's − kron's: what the code gains with the same kind of head.
+        gap: kron's loss − bpe's; negative if kron is better.
+        head: the control's − bpe's: what a separate head changes.
+        code: kron's − the control's: what the code changes with the same kind of head.
         read, predicted: the same by how often training read the token just read, and the token to
             be predicted; empty if that was not measured.
     """
@@ -104,11 +104,11 @@ def rate_sweep(pair_dir: Path) -> tuple[SeedSpread, ...]:
 
 
 def best_gap(sweep: Sequence[SeedSpread]) -> float | None:
-    """Return bpe's mean loss at its best rate − kron's at its own, in nats; ``None`` if empty."""
+    """Return kron's mean loss at its best rate − bpe's at its own, in nats; ``None`` if empty."""
     if not sweep:
         return None
     bpe, kron = (min(spread.losses[name].mean for spread in sweep) for name in (BPE, KRON))
-    return bpe - kron
+    return kron - bpe
 
 
 def _read(path: Path) -> list[SeedSpread]:
@@ -137,9 +137,9 @@ def _seed_spread(stored: dict[str, Any]) -> SeedSpread:
         rate=float(config["adam_lr"]),
         seeds=seeds,
         losses={name: _spread(values) for name, values in losses.items()},
-        gap=_difference(losses[BPE], losses[KRON]),
-        head=_difference(losses[BPE], losses[CONTROL]),
-        code=_difference(losses[CONTROL], losses[KRON]),
+        gap=_difference(losses[KRON], losses[BPE]),
+        head=_difference(losses[CONTROL], losses[BPE]),
+        code=_difference(losses[KRON], losses[CONTROL]),
         **{side: _classes(rows) for side, rows in stored.get("rarity", {}).items()},
     )
 

@@ -77,7 +77,7 @@ class TrainingCurve:
 
 @dataclass(frozen=True)
 class GapPoint:
-    """How much lower kron's validation loss is than bpe's at one step; negative if higher."""
+    """kron's validation loss − bpe's at one step; negative if kron is better."""
 
     step: int
     tokens: int
@@ -93,7 +93,7 @@ class TrainingEvidence:
         pair: the pair's name.
         curves: the arms that have a log.
         gaps: at every step at which both arms were validated.
-        gap_nats, gap_percent: bpe's final loss − kron's, and that as a share of bpe's.
+        gap_nats, gap_percent: kron's final loss − bpe's, and that as a share of bpe's.
         matched_step: the step, interpolated, at which kron first reached bpe's last logged
             validation loss; ``None`` if it never did.
         step_factor: bpe's last step over ``matched_step``.
@@ -172,7 +172,7 @@ def _evidence(pair: Path) -> TrainingEvidence:
     if not by_arm.keys() >= set(PAIR):
         return TrainingEvidence(pair.name, curves, seeds=seeds, rates=rates)
     bpe, kron = (by_arm[arm] for arm in PAIR)
-    gap_nats = _difference(bpe.final_nats, kron.final_nats)
+    gap_nats = _difference(kron.final_nats, bpe.final_nats)
     matched, step_factor = _steps_saved(kron, bpe)
     return TrainingEvidence(
         pair=pair.name,
@@ -247,7 +247,7 @@ def _number(value: Any) -> Any:
 def _gaps(bpe: TrainingCurve, kron: TrainingCurve) -> tuple[GapPoint, ...]:
     reached = dict(zip(kron.eval_steps, kron.eval_nats, strict=True))
     return tuple(
-        GapPoint(step, tokens, loss - reached[step], 100 * (loss - reached[step]) / loss)
+        GapPoint(step, tokens, reached[step] - loss, 100 * (reached[step] - loss) / loss)
         for step, tokens, loss in zip(bpe.eval_steps, bpe.eval_tokens, bpe.eval_nats, strict=True)
         if step in reached
     )
@@ -316,7 +316,7 @@ def _print_seeds(result: SeedSpread) -> None:
     print(f"{result.config}, {result.tokens:,} tokens, seeds {', '.join(map(str, result.seeds))}:")
     for name, spread in (
         *((f"loss of {variant}", losses) for variant, losses in result.losses.items()),
-        ("gap, bpe − kron", result.gap),
+        ("gap, kron − bpe", result.gap),
         ("of which the separate head", result.head),
         ("of which the code", result.code),
     ):

@@ -74,7 +74,7 @@ def by_count(
 
     Returns:
         For each class with `LEAST_TOKENS` or more: ``low`` (its smallest count), ``tokens``, mean
-        losses ``bpe`` and ``kron``, ``gap`` (bpe's − kron's) and its 95% bootstrap interval
+        losses ``bpe`` and ``kron``, ``gap`` (kron's − bpe's) and its 95% bootstrap interval
         ``gap_low``, ``gap_high``, and ``share``: the class's part of the gap over all tokens.
     """
     random = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def by_count(
         sizes = inside.sum(1)
         if sizes.sum() < LEAST_TOKENS:
             continue
-        sums = np.where(inside, bpe - kron, 0).sum(1, dtype=np.float64)
+        sums = np.where(inside, kron - bpe, 0).sum(1, dtype=np.float64)
         drawn = (weights @ sums) / np.maximum(weights @ sizes, 1)
         gap_low, gap_high = np.quantile(drawn, [0.025, 0.975])
         rows.append(

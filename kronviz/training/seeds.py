@@ -44,7 +44,7 @@ VARIANTS = {
     "bpe-untied": ("bpe", ["untied=true"]),
 }
 """For each variant: its arm, and its overrides of the configuration."""
-PARTS = {"gap": ("bpe", "kron"), "head": ("bpe", "bpe-untied"), "code": ("bpe-untied", "kron")}
+PARTS = {"gap": ("kron", "bpe"), "head": ("bpe-untied", "bpe"), "code": ("kron", "bpe-untied")}
 """The gap and its parts, each the first variant's loss − the second's."""
 EVERY = 3
 """The losses by rarity read one of this many windows of the validation text."""
@@ -126,7 +126,7 @@ def by_rarity(
     sides = {}
     for side, ids in (("read", windows[:, :-1]), ("predicted", windows[:, 1:])):
         parts = {
-            name: by_count(counts[ids], losses[first], losses[second])
+            name: by_count(counts[ids], losses[second], losses[first])
             for name, (first, second) in PARTS.items()
         }
         sides[side] = [

@@ -125,7 +125,7 @@ def _figures(context: Context, name: str) -> Markup:
             _pair(bpe, kron, lambda curve: curve.final_nats, lambda nats: number(nats, 4)),
             None,
         ),
-        ("Loss, bpe − kron", _one(evidence.gap_nats, 4, " nats"), published.GAP_NATS),
+        ("Loss, kron − bpe", _one(evidence.gap_nats, 4, " nats", sign=True), published.GAP_NATS),
         ("Steps saved with kron", _steps(evidence), published.FEWER_STEPS),
         (
             "Time of a training step, kron against bpe",

@@ -228,7 +228,7 @@ def _scores(arm: ArmComparison, farthest: float) -> list[Markup]:
         first,
         _moved(metrics.kl_nats, farthest),
         number(metrics.hidden_cosine, 3),
-        join([number(metrics.logprob_drop_nats, 3, sign=True), _unit("nats")]),
+        join([number(metrics.logprob_drop_nats, 3), _unit("nats")]),
     ]
 
 

@@ -98,9 +98,9 @@ def seeds(result: SeedSpread) -> Markup:
             control,
             plain,
         ),
-        (named("Gap", "loss, bpe − kron; above zero, kron is better"), result.gap, signed),
-        (named("of which the head", "loss, bpe − control"), result.head, signed),
-        (named("of which the code", "loss, control − kron"), result.code, signed),
+        (named("Gap", "loss, kron − bpe; below zero, kron is better"), result.gap, signed),
+        (named("of which the head", "loss, control − bpe"), result.head, signed),
+        (named("of which the code", "loss, kron − control"), result.code, signed),
     ]
     body = [
         element(
@@ -174,7 +174,7 @@ def rates(results: Sequence[SeedSpread]) -> Markup:
     """Return the comparison with nanoGPT's optimizer, at several learning rates."""
     names = ("bpe", "kron", "bpe-untied")
     best = {name: min(results, key=lambda one: one.losses[name].mean) for name in names}
-    ahead = sum(one.gap.mean > 0 for one in results)
+    ahead = sum(one.gap.mean < 0 for one in results)
     papers = any(one.rate == NANOGPT_RATE for one in results)
     at = "that rate and others" if papers else "other rates"
     numbers = [len(one.seeds) for one in results]

@@ -38,8 +38,8 @@ _PLOTS = (
     (
         "The gap",
         figures.gap,
-        "How much lower kron’s validation loss is than bpe’s at the same step. Above zero, kron "
-        "is ahead. The band is the paper’s final gap, at another scale.",
+        "kron’s validation loss minus bpe’s at the same step. Below zero, kron is ahead. "
+        "The band is the paper’s final gap, at another scale.",
     ),
     (
         "Norms",
@@ -52,7 +52,7 @@ _PLOTS = (
         "Rare tokens",
         figures.by_rarity,
         "The gap on all validation text, by how often training has seen the token just read (●) or "
-        "the next token (◇), with 95% intervals. Above zero, kron is better. A table learns a row "
+        "the next token (◇), with 95% intervals. Below zero, kron is better. A table learns a row "
         "only when its token occurs; a byte code shares everything it learns. Do bytes help with "
         "rare tokens?",
     ),

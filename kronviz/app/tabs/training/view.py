@@ -28,12 +28,12 @@ def headline(evidence: TrainingEvidence) -> Markup:
     gap, factor = evidence.gap_nats, evidence.step_factor
     if gap is None:
         return Markup("Only one of the two models of this pair has a training log.")
-    side = " nats below " if gap > 0 else " nats above "
+    side = " nats below " if gap < 0 else " nats above "
     parts: list[object] = ["On the same text, ", arm_name("kron"), " ends "]
     parts += [number(abs(gap), 3), side, arm_name("bpe")]
-    if gap <= 0:
+    if gap >= 0:
         parts.append(": no gain here")
-        if (best_gap(evidence.rates) or 0) > 0:
+        if (best_gap(evidence.rates) or 0) < 0:
             parts.append(". Trained like the paper’s, small models show the opposite (below)")
     elif factor is not None:
         parts += [" and reaches its final loss in ", number(factor, 2), "× fewer steps"]
@@ -41,9 +41,9 @@ def headline(evidence: TrainingEvidence) -> Markup:
     for curve in evidence.further:
         bpe = evidence.curve("bpe")
         if bpe and bpe.final_nats is not None and curve.final_nats is not None:
-            gap = bpe.final_nats - curve.final_nats
+            gap = curve.final_nats - bpe.final_nats
             parts += [" ", arm_name(curve.arm), " ends ", number(abs(gap), 3)]
-            parts += [" nats below " if gap > 0 else " nats above ", arm_name("bpe"), "."]
+            parts += [" nats below " if gap < 0 else " nats above ", arm_name("bpe"), "."]
     return join(parts)
 
 
@@ -103,7 +103,7 @@ def figures(evidence: TrainingEvidence) -> Markup:
             for curve in evidence.further
         ],
         (
-            named("Gap", "loss, bpe − kron; above zero, kron is better"),
+            named("Gap", "loss, kron − bpe; below zero, kron is better"),
             _figure(evidence.gap_nats, 4, " nats", sign=True),
             published.GAP_NATS,
         ),
