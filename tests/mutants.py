@@ -7,8 +7,9 @@
 
 The mutants are those of `cosmic-ray`; each is tried by the tests that cover its file, in a process
 forked from one that has the libraries loaded, so that a mutant costs seconds. Left out are mutants
-of annotations, which nothing evaluates, and of decorators of classes, which `test_architecture`
-reads. What survives is printed as a difference.
+of annotations, which nothing evaluates, of decorators of classes, which `test_architecture` reads,
+and of ``strict`` in ``zip``, which only speaks where other code is wrong. What survives is printed
+as a difference.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def files(part: str) -> dict[Path, list[str]]:
 
 
 def left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where annotations stand, and decorators of a class, as pairs of a line and a column.
+    """Where annotations, decorators of classes and ``strict`` stand: pairs of a line and a column.
 
     `test_architecture` reads from the source itself which classes are frozen.
     """
@@ -106,6 +107,7 @@ def left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     for node in ast.walk(ast.parse(source)):
         parts += [getattr(node, name, None) for name in ("annotation", "returns")]
         parts += node.decorator_list if isinstance(node, ast.ClassDef) else []
+        parts += [node.value] if isinstance(node, ast.keyword) and node.arg == "strict" else []
     return [
         ((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset))
         for part in parts

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Kind
-from gguf import GGUFReader, GGUFWriter, quants
+from gguf import GGUFReader, GGUFValueType, GGUFWriter, quants
 
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model import read_files
@@ -40,11 +41,13 @@ def written(
     types: list[int] | None = TYPES,
     name: str = "token_embd.weight",
     rows: int = ROWS,
+    more: Callable[[GGUFWriter], None] = lambda _: None,
 ) -> Path:
     """Write a small model: some keys, the tokens, a table of random blocks and another matrix."""
     writer = GGUFWriter(path, "llama")
     writer.add_name("small")
     writer.add_array("numbers", [1, 2, 3])
+    more(writer)
     if strings:
         writer.add_tokenizer_model(model)
         writer.add_token_list(strings)
@@ -127,6 +130,22 @@ def refused(path: Path, tokens: Path | None = None) -> str:
         read_files(path, tokens)
     assert str(path.parent) not in str(refusal.value)
     return str(refusal.value)
+
+
+def test_keys_of_every_type_are_passed_over(tmp_path: Path) -> None:
+    """A number read as one of another width moves all that follows."""
+    numbers = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "uint64", "int64",
+               "float64", "bool")  # fmt: skip
+
+    def more(writer: GGUFWriter) -> None:
+        for name in numbers:
+            for key in (f"general.{name}", f"other.{name}"):
+                getattr(writer, f"add_{name}")(key, 1)
+                kind = GGUFValueType[name.upper()]
+                writer.add_key_value(f"{key}s", [1] * 5, GGUFValueType.ARRAY, kind)
+
+    found, tokens = read_files(written(tmp_path / "m.gguf", more=more))
+    assert (found.rows, tokens.tokens[3]) == (ROWS, b" run")
 
 
 def test_files_without_tokens_or_table_say_what_is_missing(tmp_path: Path) -> None:

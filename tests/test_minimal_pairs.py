@@ -12,13 +12,14 @@ import torch
 
 from kronviz.app.context import load_context
 from kronviz.app.tabs.robustness import api
-from kronviz.passages import Condition
+from kronviz.passages import CLEAN, Condition
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.__main__ import main
 from kronviz.probes.minimal_pairs import (
     MinimalPair,
     MinimalPairs,
     _perturbed,
+    _phenomena,
     minimal_pairs,
     read_pairs,
 )
@@ -85,6 +86,28 @@ def test_accuracies_are_those_of_sentences_read_alone(
             else:
                 assert noisy.score is None
     assert scored
+
+
+def test_a_phenomenon_has_its_own_pairs_without_perturbation() -> None:
+    pairs = [MinimalPair("a", "b", name) for name in ("x", "x", "", "y")]
+    right = np.array([[1, 0], [0, 0], [1, 1], [1, 0]], float)
+    found = _phenomena(pairs, {"bpe": right, "kron": 1 - right})
+    assert [(one.name, one.pairs, one.accuracies) for one in found] == [
+        ("x", 2, {"bpe": 0.5, "kron": 0.5}), ("y", 1, {"bpe": 1.0, "kron": 0.0}),
+    ]  # fmt: skip
+
+
+def test_pairs_that_do_not_fit_are_left_out_and_counted(small_predictor: Predictor) -> None:
+    short = MinimalPair("The dog is old.", "The dog are old.")
+    fits = " the" * (small_predictor.n_ctx - 1)
+    assert len(small_predictor.tokenizer.encode(fits)) == small_predictor.n_ctx - 1
+    whole = MinimalPair(f"{fits[1:]} is", f"{fits[1:]} are")
+    longer = MinimalPair(f"{fits[1:]} is old", f"{fits[1:]} are old")
+    found = minimal_pairs(small_predictor, [short, longer, whole], conditions=(CLEAN,))
+    assert found.problems == ("Left out, as too long once perturbed: 1 pair.",)
+    assert found.done == found.asked == 2
+    with pytest.raises(InputError, match="No pair"):
+        minimal_pairs(small_predictor, [longer], conditions=(CLEAN,))
 
 
 def test_what_is_judged_stays_and_the_rest_is_perturbed_alike() -> None:

@@ -81,6 +81,8 @@ def test_passages_are_paired(folder: Path) -> None:
     found = study.arms[0].at(CLEAN)
     assert found is not None
     assert found.difference is not None
+    measured = map(study.arms[0].at, CONDITIONS)
+    assert [one.condition for one in measured if one] == CONDITIONS
     assert found.difference.mean == pytest.approx(-0.1, abs=0.01)
     # Passages differ by 0.17 in the mean of three seeds; their differences by a tenth of that.
     assert found.difference.high - found.difference.low < 0.02

@@ -143,6 +143,8 @@ def test_lists_of_lines_json_lists_and_ranks_are_read() -> None:
     assert (bert.scheme, bert.tokens) == (
         WORDPIECE.name, (b"", b"", b"run", b"ing", "\u2028".encode()),
     )  # fmt: skip
+    unused = read_tokens(b"[PAD]\n[unused3]\n[unused4]\nrun\n##ing")
+    assert unused.special == bert.special + 1
     assert read_tokens(b'["a", "b c"]').tokens == (b"a", b"b c")
     gaps = read_tokens(b'{"a": 0, "b": 3}')
     assert gaps.tokens == (b"a", b"", b"", b"b")

@@ -23,7 +23,7 @@ from safetensors.torch import save, save_file
 from kronviz.predictor import InputError
 from kronviz.probes.cross_model import read_files, read_tokens
 from kronviz.probes.cross_model import table as module
-from kronviz.probes.cross_model.choice import Matrix, choose
+from kronviz.probes.cross_model.choice import Matrix, choose, fits
 from kronviz.probes.cross_model.hub import fetch
 from kronviz.probes.cross_model.vectors import read_vectors
 from kronviz.progress import Step, Stopped
@@ -314,6 +314,23 @@ LISTED = read_tokens(TOKENS)
 FIT, LARGE, OTHER = torch.zeros(ROWS, DIMS), torch.zeros(4 * ROWS, DIMS), torch.zeros(99, DIMS)
 
 
+def test_rows_fit_tokens_exactly_with_padding_or_without_the_last_special_ones() -> None:
+    # 61 tokens of text, then 3 special ones that a table may leave out.
+    added = [{"id": 61 + i, "content": f"<{i}>", "special": True} for i in range(3)]
+    vocab = {f"w{i}": i for i in range(61)}
+    given = {"model": {"type": "BPE", "vocab": vocab}, "added_tokens": added}
+    tokens = read_tokens(json.dumps(given).encode(), "tokenizer.json")
+    assert len(tokens) == 64
+    exact, near, unfit = range(3)
+    for rows, fit in ((64, exact), (61, near), (60, unfit), (67, near), (68, unfit), (128, unfit)):
+        assert fits(rows, tokens) == fit, rows
+    hundred = read_tokens(json.dumps([f"w{i}" for i in range(100)]).encode(), "t.json")
+    assert (fits(128, hundred), fits(130, hundred)) == (near, unfit)
+    # Of two that fit as well, the one whose rows are nearest.
+    two = [Matrix("a", (62, 4)), Matrix("b", (65, 4))]
+    assert choose(two, "a.safetensors", tokens=tokens)[0] == "b"
+
+
 def test_the_number_of_tokens_decides(tmp_path: Path) -> None:
     for tensors, chosen in (
         # The number of tokens beats every name and every size.
@@ -354,7 +371,9 @@ def said_of(path: Path, tensors: dict[str, Any], tensor: str = "") -> str:
     return str(refusal.value)
 
 
-def test_files_without_a_table_say_what_they_are(tmp_path: Path) -> None:
+def test_files_without_a_table_say_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer = {"model.layers.1.mlp.up_proj.weight": LARGE, "model.norm.weight": torch.zeros(DIMS)}
     shard = tmp_path / "model-00002-of-00002.safetensors"
     assert "part 2 of 2" in said_of(shard, layer)
@@ -366,6 +385,10 @@ def test_files_without_a_table_say_what_they_are(tmp_path: Path) -> None:
     assert "model-00001-of-00002.safetensors" in said_of(shard, layer)
     with pytest.raises(InputError, match="model-00001-of-00002"):
         read_vectors(tmp_path / "model.safetensors.index.json", tokens=LISTED)
+    monkeypatch.setattr("kronviz.probes.cross_model.vectors.MAX_HEADER_BYTES", 100)
+    with pytest.raises(InputError, match="JSON without vectors"):
+        read_vectors(tmp_path / "model.safetensors.index.json", tokens=LISTED)
+    monkeypatch.undo()
     lora = {
         f"base_model.model.h.{i}.attn.q_proj.lora_{ab}.weight": FIT for i in "01" for ab in "AB"
     }

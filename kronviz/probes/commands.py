@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kronviz.errors import InputError, count
 from kronviz.generation import Generation, GenerationSettings, side_by_side
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
 from kronviz.probes import (
     continuation,
     echo,
@@ -106,9 +107,9 @@ def _run_robustness(predictor: Predictor, options: argparse.Namespace) -> Robust
 
 def _robustness_lines(result: Robustness) -> Iterator[str]:
     yield from result.problems
-    yield f"pair {result.pair}, {result.done} of {result.asked} pairs, seed {result.seed}"
+    yield f"pair {result.pair}, {result.done} of {count(result.asked, 'pair')}, seed {result.seed}"
     if result.answers:
-        yield f"the right answer, over the {result.answers.pairs} pairs that have one"
+        yield f"the right answer, over {count(result.answers.pairs, 'pair')} with one"
         for rated in result.answers.rows:
             arms = "  ".join(f"{arm.arm} {arm.value}" for arm in rated.arms)
             yield f"  {rated.measure}: {arms}"
@@ -144,20 +145,26 @@ def _robustness_lines(result: Robustness) -> Iterator[str]:
 
 def _sweep_lines(result: sweep.Sweep) -> Iterator[str]:
     yield from result.problems
-    yield f"pair {result.pair}, {result.sentences} sentences, {result.done} of {result.asked} texts"
+    yield (
+        f"pair {result.pair}, {count(result.sentences, 'sentence')}, "
+        f"{result.done} of {count(result.asked, 'text')}"
+    )
     for point in result.points:
         row = point.metric("kl_nats")
         arms = "  ".join(f"{arm.arm} {arm.value}" for arm in row.arms)
-        yield f"{point.kind} × {point.strength} ({point.texts} texts): KL {arms}"
+        yield f"{point.kind} × {point.strength} ({count(point.texts, 'text')}): KL {arms}"
     yield f"{result.seconds:.1f} s"
 
 
 def _recovery_lines(result: recovery.Recovery) -> Iterator[str]:
     yield from result.problems
-    yield f"pair {result.pair}, {result.done} of {result.asked} passages, {result.runs} runs"
+    yield (
+        f"pair {result.pair}, {result.done} of {count(result.asked, 'passage')}, "
+        f"{count(result.runs, 'run')}"
+    )
     for point in result.points:
         arms = "  ".join(f"{arm.arm} {arm.kl_nats}" for arm in point.arms)
-        yield f"{point.later} tokens later: KL {arms}"
+        yield f"{count(point.later, 'token')} later: KL {arms}"
     for arm in result.arms:
         yield (
             f"{arm.arm}: half after {arm.half_after}, a tenth after {arm.tenth_after}, "

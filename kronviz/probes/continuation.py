@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.errors import InputError, count
 from kronviz.lines import documents
 from kronviz.model import parameter_count
 from kronviz.passages import (
@@ -46,7 +47,7 @@ from kronviz.passages import (
     losses,
     passages,
 )
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
 from kronviz.probes.intervals import (
     RESAMPLES,
     Difference,
@@ -373,12 +374,13 @@ def lines(result: Continuation) -> Iterator[str]:
     yield from result.problems
     half = f", {result.half} half" if result.half else ""
     yield (
-        f"pair {result.pair}, {result.text}{half}, {result.done} of {result.asked} passages, "
-        f"{result.continuation} tokens after {result.context}, seed {result.seed}"
+        f"pair {result.pair}, {result.text}{half}, "
+        f"{result.done} of {count(result.asked, 'passage')}, "
+        f"{count(result.continuation, 'token')} after {result.context}, seed {result.seed}"
     )
     for row in result.rows:
         real = "" if row.misspelled is None else f" ({row.misspelled:.1%} of the words)"
-        cut = f" ({row.cut} contexts cut)" if row.cut else ""
+        cut = f" ({count(row.cut, 'context')} cut)" if row.cut else ""
         yield f"{Condition(row.kind, row.share)}{real}{cut}"
         for arm in row.arms:
             score = f", score {arm.score}" if arm.score else ""

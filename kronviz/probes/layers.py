@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kronviz.errors import count
 from kronviz.families import FAMILIES
 from kronviz.model import GPT, parameter_count, right_padded, versions
 from kronviz.predictor import Predictor
@@ -215,8 +216,8 @@ class _Reading:
             for arm, model in self._predictor.arms.items():
                 if depth > blocks[arm]:
                     continue
-                for count in _pass_block(model, depth, streams, arm):
-                    done += count
+                for passed in _pass_block(model, depth, streams, arm):
+                    done += passed
                     yield done / everything
                 # Differences from a float32 mean are float32, whatever the model's type.
                 mean = streams[arm].mean(0, dtype=torch.float32)
@@ -388,5 +389,5 @@ def lines(report: LayerReport) -> Iterator[str]:
             means = [f"{by_kind[k].cosines[at.depth]:11.3f}" if k in by_kind else "" for k in KINDS]
             yield f"{arm.arm:5} {at.depth:5} {shares}{''.join(means)}"
     for pairs in report.arms[0].pairs:
-        yield f"{pairs.kind}: {pairs.pairs} pairs"
+        yield f"{pairs.kind}: {count(pairs.pairs, 'pair')}"
     yield f"{report.seconds:.1f} s"

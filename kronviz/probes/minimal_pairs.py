@@ -28,10 +28,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kronviz.errors import InputError, count
 from kronviz.lines import decode_text, read_bytes
 from kronviz.model import parameter_count
 from kronviz.passages import CLEAN, PERTURBED, Condition
-from kronviz.predictor import InputError, Predictor
+from kronviz.predictor import Predictor
 from kronviz.probes.intervals import (
     RESAMPLES,
     Difference,
@@ -192,7 +193,7 @@ def minimal_pairs(
             fitting.append((pair, ids))
     if len(fitting) < len(pairs):
         left = len(pairs) - len(fitting)
-        problems.append(f"{left:,} pairs were left out: once perturbed, they are too long.")
+        problems.append(f"Left out, as too long once perturbed: {count(left, 'pair')}.")
     if not fitting:
         raise InputError("No pair of sentences fits the models; give shorter ones.")
     right: dict[str, list[NDArray[np.float64]]] = {arm: [] for arm in predictor.arms}

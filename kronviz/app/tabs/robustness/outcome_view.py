@@ -266,8 +266,8 @@ def _perturbed(run: Continuation) -> Markup:
                 "Loss of the true continuation, nats per token, and how much of the context’s "
                 "value is left: 100 is all of it, 0 is like having no context. Normalised "
                 "like H-Net’s robustness score (arXiv 2507.07955); the loss without context counts "
-                f"as chance. {run.done:,} passages."
-                + (f" The models read only the end of {cut:,} contexts." if cut else ""),
+                f"as chance. {count(run.done, 'passage')}."
+                + (f" The models read only the end of {count(cut, 'context')}." if cut else ""),
                 [
                     "Context",
                     *_arm_titles(arms, rows[0].differences),
