@@ -100,14 +100,17 @@ def test_typing_asks_once_and_then_rests(stay: Visit) -> None:
     assert 2 <= at_rest() - before <= 2 * len(" and more")
 
 
+LATE = """const now = window.fetch;
+    const said = new Promise((go) => { window.follow = go; });
+    window.fetch = async (...asked) => {
+        if (String(asked[1]?.body).includes("?tab=")) await said;
+        return now(...asked);
+    };"""
+"""Holds the link back until `window.follow` is called."""
+
+
 def test_what_is_typed_before_a_link_was_followed_stays(visit: Visit) -> None:
-    late = """const now = window.fetch;
-        const said = new Promise((go) => { window.follow = go; });
-        window.fetch = async (...asked) => {
-            if (String(asked[1]?.body).includes("?tab=")) await said;
-            return now(...asked);
-        };"""
-    page = visit("?tab=bytes&text=link&with=%20other&positions=8", script=late)
+    page = visit("?tab=bytes&text=link&with=%20other&positions=8", script=LATE)
     page.fill(TEXT, "mine")
     assert page.input_value(SECOND) != " other", "the link was followed already"
     page.evaluate("window.follow()")
@@ -116,6 +119,16 @@ def test_what_is_typed_before_a_link_was_followed_stays(visit: Visit) -> None:
     assert page.input_value(TEXT) == "mine"
     page.wait_for_function("new URLSearchParams(location.search).get('text') === 'mine'")
     page.get_by_role("radio", name="8", exact=True).and_(page.locator(":checked")).wait_for()
+
+
+def test_the_place_of_a_link_is_shown_after_typing_into_the_other_field(visit: Visit) -> None:
+    page = visit("?tab=bytes&text=extraordinary&edit=delete&at=13", script=LATE)
+    page.fill(SECOND, "mine")
+    page.evaluate("window.follow()")
+    wait_for(page, "extraordinary")
+    page.wait_for_selector("#kv-byte-walk .kv-walk-edit >> text=extraordinar")
+    page.fill(TEXT, "extraordinarily")
+    wait_for(page, "extraordinarily")
 
 
 def test_the_slider_and_a_click_walk_through_the_word(stay: Visit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kronviz.app.components.controls import Fields, control
+from kronviz.app.components.controls import Fields, control, uncapped
 from kronviz.app.components.endpoints import (
     PAIR,
     Answer,
@@ -202,6 +202,7 @@ __all__ = [
     "token_list",
     "told",
     "typed",
+    "uncapped",
     "uploaded_file",
     "visible",
     "watched",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, get_origin
 
@@ -45,6 +45,37 @@ def control(cls: type, name: str, label: str, **changes: Any) -> Any:
         return gr.Slider(**{**limits, "step": 1, "label": label, **changes})
     shown = ", ".join(default) if isinstance(default, tuple) else about.example or default
     return gr.Textbox(**{"value": shown, "label": label, **changes})
+
+
+def uncapped(
+    slider: gr.Slider, inputs: list[Any]
+) -> tuple[list[Any], str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    """Let listeners read a slider whose maximum follows a text, however late that maximum comes.
+
+    Gradio refuses a value above the maximum that the page was sent last, which a link or a newer
+    text may have overtaken. So the value travels in a hidden number, and in the slider's place its
+    minimum.
+
+    Args:
+        inputs: of the listeners; ``slider`` is one of them.
+
+    Returns:
+        The inputs, the script of the listeners, and what makes a listener of a function that takes
+        the values of ``inputs``.
+    """
+    place = inputs.index(slider)
+
+    def read(function: Callable[..., Any]) -> Callable[..., Any]:
+        def listener(value: float | None, *state: Any) -> Any:
+            given = list(state)
+            given[place] = given[place] if value is None else value
+            return function(*given)
+
+        return listener
+
+    value = f"state[{place + 1}]"
+    script = f"(...state) => {{ state[0] = {value}; {value} = {slider.minimum}; return state; }}"
+    return [gr.Number(visible=False), *inputs], script, read
 
 
 class Fields(Generic[Settings]):

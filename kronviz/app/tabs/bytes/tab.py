@@ -37,6 +37,7 @@ from kronviz.app.components import (
     refused,
     remember,
     textbox,
+    uncapped,
     visible,
 )
 from kronviz.app.context import Context
@@ -172,9 +173,9 @@ def build(context: Context) -> None:
         *shown, slider = _views(context, *asked)
         return *(_numbered(view, number) for view in shown), slider
 
-    def walked(*state: Any) -> Markup:
+    def walked(text: str, second: str, *state: Any) -> Markup:
         *asked, number = state
-        return _numbered(_walk(context, *asked)[0], number)
+        return _numbered(_walk(context, text, *asked)[0], number)
 
     def searched(*state: Any) -> Markup:
         *asked, number = state
@@ -186,21 +187,19 @@ def build(context: Context) -> None:
         "trigger_mode": "always_last",
         "queue": False,
     }
-    views_of, walk_of, near_of = line(typed), line(walked), line(searched)
+    state, carry, read = uncapped(place, [text, second, pos_dim, kind, place, pair, asked])
+    views_of, walk_of, near_of = line(read(typed)), line(read(walked)), line(searched)
     shared_of = counting(_shared)
     numbered: dict[str, Any] = {**quiet, "js": _ASK}
-    state = [text, second, pos_dim, kind, place, pair, asked]
+    placed = {**numbered, "js": f"(...state) => ({_ASK})(...({carry})(...state))"}
     views = [drawn, sheet, both, walk, place]
     where = [text, pos_dim, vocabulary, pair, asked]
-    walking = [text, pos_dim, kind, place, pair, asked]
     # One listener per event: two that always run last would restart each other forever.
-    answered = gr.on(
-        [text.change, second.change, pos_dim.input], views_of, state, views, **numbered
-    )
+    answered = gr.on([text.change, second.change, pos_dim.input], views_of, state, views, **placed)
     answered.then(near_of, where, near, **numbered)
-    gr.on([kind.input, place.input], walk_of, walking, walk, **numbered)
+    gr.on([kind.input, place.input], walk_of, state, walk, **placed)
     vocabulary.input(near_of, where, near, **numbered)
-    switched = pair.change(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
+    switched = pair.change(views_of, state, views, **{**placed, "trigger_mode": "multiple"})
     of = hidden_text()
     of.render()
     named_near = line(naming_models(searched, where.index(pair)))
@@ -224,7 +223,7 @@ def build(context: Context) -> None:
     at = Depending(lambda values: _place_rule(_last_place(values, own, sizes)))
     followed = remember(context.links, "bytes", named, {}, depending={"at": at}, short=True)
     # The controls' own listeners hear only what a visitor changes.
-    drawn_anew = followed.then(views_of, state, views, **{**numbered, "trigger_mode": "multiple"})
+    drawn_anew = followed.then(views_of, state, views, **{**placed, "trigger_mode": "multiple"})
     drawn_anew.then(near_of, where, near, **numbered)
     add_endpoints(context)
 

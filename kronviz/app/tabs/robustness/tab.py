@@ -41,6 +41,7 @@ from kronviz.app.components import (
     running,
     still_there,
     textbox,
+    uncapped,
     uploaded_file,
 )
 from kronviz.app.context import Context
@@ -289,9 +290,10 @@ def _sentence_section(
 
     of = hidden_text()
     of.render()
-    listener = Line("sentence", 1)(naming_models(answer))
-    inputs, outputs = [text, word, pair], [words, strip, word, rest, of]
-    direct: dict[str, Any] = {**QUIET, "queue": False}
+    inputs, carry, read = uncapped(word, [text, word, pair])
+    listener = Line("sentence", 1)(read(naming_models(answer)))
+    outputs = [words, strip, word, rest, of]
+    direct: dict[str, Any] = {**QUIET, "queue": False, "js": carry}
     typed = gr.on(
         [text.change, word.input], listener, inputs, outputs, trigger_mode="always_last", **direct
     )
