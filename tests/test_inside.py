@@ -190,9 +190,8 @@ def test_patching_equals_a_plain_loop_with_hooks(
                 assert outcome.kl_undone == pytest.approx(1 - kl / whole, abs=1e-4)
                 assert outcome.logprob_nats == pytest.approx(log, abs=1e-4)
                 undone = (log - logs[1]) / (logs[0] - logs[1])
-                if outcome.logprob_undone is None:
-                    assert logs[0] - logs[1] < 0.01
-                else:
+                assert (outcome.logprob_undone is None) == (logs[0] - logs[1] < 0.01)
+                if outcome.logprob_undone is not None:
                     assert outcome.logprob_undone == pytest.approx(undone, abs=1e-3)
                 probs, tokens = logits.softmax(-1).topk(5)
                 names = [tiny_predictor.tokenizer.token_text(token) for token in tokens.tolist()]

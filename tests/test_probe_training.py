@@ -55,6 +55,15 @@ def test_the_gap_is_the_difference_of_the_final_losses(pair: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_time_of_a_step_is_that_of_one_step_however_rarely_they_were_logged(pair: Path) -> None:
+    log = pair / "kron" / "log.jsonl"
+    records = [json.loads(line) for line in log.read_text().split("\n")]
+    log.write_text("\n".join(json.dumps(one | {"step": 10 * one["step"]}) for one in records))
+    found = training_evidence(pair).curve("kron")
+    assert found is not None
+    assert found.step_seconds == 0.125
+
+
 def test_steps_saved_are_interpolated_between_validations(pair: Path) -> None:
     evidence = training_evidence(pair)
     # kron falls from 2.5 at step 4 to 1.5 at step 6, so it is at bpe's final 2.0 at step 5.

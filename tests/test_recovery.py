@@ -17,6 +17,7 @@ from kronviz.probes import alignment
 from kronviz.probes import recovery as module
 from kronviz.probes.alignment import aligned, changed_bytes, equal_stretches
 from kronviz.probes.recovery import (
+    PassageRuns,
     Recovery,
     RecoverySettings,
     our_passages,
@@ -165,6 +166,18 @@ def test_curves_average_over_passages(curve: Recovery, small_predictor: Predicto
     assert replace(again, seconds=0) == replace(curve, seconds=0)
     assert from_json(Recovery, to_json(curve)) == curve
     assert len(recovery_rows(curve)) == 6
+
+
+def test_a_point_averages_the_runs_that_reach_it(small_predictor: Predictor) -> None:
+    both = [
+        PassageRuns(dict.fromkeys(small_predictor.arms, kls))
+        for kls in ([[4.0, 2.0], [2.0]], [[1.0, 1.0, 1.0]])
+    ]
+    found = module.summarise_recovery(small_predictor, both, RecoverySettings(), asked=2)
+    assert [(point.later, point.runs) for point in found.points] == [(0, 3), (1, 2), (2, 1)]
+    assert [point.arms[0].kl_nats.mean for point in found.points] == [2.0, 1.5, 1.0]
+    assert (found.runs, found.arms[0].summed_nats) == (3, 4.5)
+    assert (found.arms[0].half_after, found.arms[0].tenth_after) == (2, None)
 
 
 def test_a_misspelled_passage_that_outgrows_the_model_is_followed_as_far_as_it_is_read(

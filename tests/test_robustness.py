@@ -16,6 +16,7 @@ from scipy import special, stats
 
 from kronviz.predictor import InputError, Predictor
 from kronviz.probes.__main__ import main
+from kronviz.probes.answers import answers
 from kronviz.probes.intervals import bootstrap_intervals, mcnemar_exact
 from kronviz.probes.outcomes import ArmOutcome, batch_sizes, outcomes
 from kronviz.probes.pairs import Pair, PairSet, load_pairs, parse_pairs
@@ -53,6 +54,8 @@ def test_right_answers_are_rated_over_the_pairs_that_have_one(
     rated = result.answers
     assert rated is not None
     assert rated.pairs == len(pairs.pairs) == result.done - 1
+    assert rated != answers(result.outcomes, seed=2)
+    assert answers(result.outcomes) == answers(result.outcomes, seed=0)
     for i, arm in enumerate(("bpe", "kron")):
         logs, ranks = [], []
         for pair in pairs.pairs:

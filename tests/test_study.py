@@ -94,6 +94,13 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
     assert "every paired interval" in verdict(study)
     assert "Not every" not in verdict(study)
     assert "fewer seeds" not in verdict(study)
+    for arm, loss in (("bpe-untied", 5.24), ("ngram", 5.14)):
+        first = np.load(folder / "toy" / f"{arm}-muon-0.002-600-s1.npy")
+        write(folder, arm, 4, loss, first)
+    (study,) = studies(folder)
+    assert "In each of 4 seeds, and by every paired interval" in verdict(study)
+    for file in (folder / "toy").glob("*-s4.*"):
+        file.unlink()
     for seed in (2, 3):
         (folder / "toy" / f"bpe-muon-0.002-600-s{seed}.json").unlink()
     (study,) = studies(folder)

@@ -174,7 +174,8 @@ def test_what_is_no_token_list_is_refused_in_one_sentence() -> None:
         (b"{}", "another kind"),
         (b'{"model": {"vocab": 5}}', "no vocabulary"),
         (b'{"model": {"vocab": [[1]]}}', "no vocabulary"),
-        (b'{"a": 99999999}', f"{MAX_TOKENS:,}"),
+        (b'{"a": 99999999}', "begins at id 99,999,999"),
+        (b'{"a": 0, "b": 400000}', f"the limit is {MAX_TOKENS:,}"),
         (
             b'{"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 99999999, "content": "x"}]}',
             f"{MAX_TOKENS:,}",

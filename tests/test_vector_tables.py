@@ -198,7 +198,8 @@ class Server(BaseHTTPRequestHandler):
         path, asked = self.path.lstrip("/"), self.headers.get("Range")
         ASKED.append((path, asked, self.headers.get("Authorization")))
         if path not in FILES:
-            self.send_response(404 if "public" in path else 401)
+            codes = {"public": 404, "gated": 403}
+            self.send_response(next((codes[one] for one in codes if one in path), 401))
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -277,6 +278,9 @@ def test_a_model_without_what_is_needed_is_refused(hub: str) -> None:
         publish("some/public", **files)
         with pytest.raises(InputError, match=said):
             fetch("some/public", endpoint=hub)
+    for name in ("some/gated", "some/private"):
+        with pytest.raises(InputError, match="does not exist"):
+            fetch(name, endpoint=hub)
 
 
 def test_a_server_without_ranges_is_not_read_in_full(

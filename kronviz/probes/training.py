@@ -82,7 +82,6 @@ class GapPoint:
     step: int
     tokens: int
     nats: float
-    percent: float
 
 
 @dataclass(frozen=True)
@@ -247,7 +246,7 @@ def _number(value: Any) -> Any:
 def _gaps(bpe: TrainingCurve, kron: TrainingCurve) -> tuple[GapPoint, ...]:
     reached = dict(zip(kron.eval_steps, kron.eval_nats, strict=True))
     return tuple(
-        GapPoint(step, tokens, reached[step] - loss, 100 * (reached[step] - loss) / loss)
+        GapPoint(step, tokens, reached[step] - loss)
         for step, tokens, loss in zip(bpe.eval_steps, bpe.eval_tokens, bpe.eval_nats, strict=True)
         if step in reached
     )

@@ -92,7 +92,6 @@ def _from_json(content: Any) -> TokenList:
             "The token list is a JSON object of another kind; give tokenizer.json, a vocab.json "
             "(token to id) or a JSON list of tokens."
         )
-    check_count(max(numbered.values()) + 1)
     first = min(numbered.values())
     if first > len(numbered):
         raise InputError(
