@@ -71,6 +71,7 @@ def test_rates_add_up(report: EchoReport) -> None:
 def test_an_echo_is_a_whole_repetition_in_any_case(small_predictor: Predictor) -> None:
     found = echo(small_predictor, EchoSettings(("zyzzyva",), ("A {} is",), max_tokens=2))
     assert not any(run.echoed for run in found.runs)
+    assert {run.chance for run in found.runs} == {0.0}, "there is no other string"
     assert longest_piece("Zyzzyva", "a ZYZZYVA!") == 7
 
 

@@ -169,7 +169,12 @@ def two(row: dict[str, str]) -> tuple[str, str]:
     return row["sentence_good"], row["sentence_bad"]
 
 
-def test_a_command_judges_a_file(pair_folder: Path, file: Path, tmp_path: Path) -> None:
+def test_a_command_judges_a_file(
+    pair_folder: Path, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["minimal-pairs", "--pair", str(pair_folder)])
+    assert "--file" in capsys.readouterr().err
     out = tmp_path / "out.json"
     asked = ["minimal-pairs", "--pair", str(pair_folder), "--file", str(file)]
     assert main([*asked, "--json", str(out), "--csv", str(tmp_path / "out.csv")]) == 0

@@ -147,6 +147,8 @@ REFUSED = {
     ),
     "digits": (b"a " + b"1" * 200_000 + b"x\n", "not a safetensors file"),
     "type": (header(dtype={"F": 1}, data_offsets=[0, 320]) + b"\0" * 320, "unknown type"),
+    "json": (b'{"a": 1}', "JSON without vectors"),
+    "json list": (b'[["a"]]', "JSON without vectors"),
     "deep": (struct.pack("<Q", 90_000) + b"[" * 90_000, "not a safetensors file"),
     "npy of objects": (saved(np.array([[{}] * 3] * 20)), "array of objects"),
     "npy of text": (saved(np.array([["a"] * 3] * 20)), "matrix"),
@@ -246,7 +248,10 @@ def test_only_the_table_travels(hub: str) -> None:
     assert not [token for _, _, token in ASKED if token]
 
 
-def test_of_several_files_only_the_right_one_is_opened(hub: str) -> None:
+def test_of_several_files_only_the_right_one_is_opened(
+    hub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_VALUES", 7 * DIMS)
     index = {"weight_map": {"model.embed_tokens.weight": "b.safetensors", "x": "a.safetensors"}}
     publish(
         "some/public",
