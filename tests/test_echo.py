@@ -73,7 +73,7 @@ def test_an_echo_is_a_whole_repetition_in_any_case(small_predictor: Predictor) -
     assert not any(run.echoed for run in found.runs)
     assert {run.chance for run in found.runs} == {0.0}, "there is no other string"
     assert longest_piece("Zyzzyva", "a ZYZZYVA!") == 7
-    assert longest_piece("kubernetes", "these trees are here " * 20 + "kubernetes") == 10
+    assert longest_piece("here", "these trees are here " * 20) == 4
 
 
 @given(st.text(max_size=12), st.text(max_size=30))
