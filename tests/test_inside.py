@@ -219,6 +219,20 @@ def test_everything_undoes_everything_and_nothing_undoes_nothing(
             assert {row[0].kl_undone for row in found.outcomes} == {0}
 
 
+def test_a_share_of_hardly_any_damage_is_none(
+    tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean, typo = (tiny_predictor.tokenizer.encode(text) for text in (CLEAN, TYPO))
+    model = next(iter(tiny_predictor.arms.values()))
+    damage = Damage(trace(model, clean), trace(model, typo), tiny_predictor.tokenizer)
+    final = trace(model, clean).streams[-1][-1:]
+    for drop, kl, none in ((0.011, 1.1e-4, False), (0.009, 0.9e-4, True)):
+        monkeypatch.setattr(damage, "_base_log", damage._top_log - drop)
+        monkeypatch.setattr(damage, "_base_kl", kl)
+        (outcome,) = damage.outcomes(final)
+        assert (outcome.logprob_undone is None, outcome.kl_undone is None) == (none, none)
+
+
 def test_many_patches_are_the_same_in_one_batch_and_in_several(
     tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -352,7 +352,11 @@ def test_a_sentencepiece_model_is_read_as_its_library_does(tmp_path: Path) -> No
     )  # fmt: skip
     found = read_tokens(made.getvalue(), "tokenizer.model")
     processor = sentencepiece.SentencePieceProcessor(model_proto=made.getvalue())
-    assert len(found) == processor.get_piece_size()
+    ids = range(processor.get_piece_size())
+    assert len(found) == len(ids)
+    assert [not token for token in found.tokens] == [
+        processor.is_control(i) or processor.is_unknown(i) or processor.is_unused(i) for i in ids
+    ]
     for text in ["The runner ran 人 🙂", "Naïve café <mine>"]:
         joined = b"".join(found.tokens[i] for i in processor.encode(text)).decode()
         assert joined.removeprefix(" ") == processor.decode(processor.encode(text)) == text

@@ -135,6 +135,7 @@ REFUSED = {
     "pickle": (pickle.dumps({"weight": [1.0] * 99}), "a pickle"),
     "short": (header(data_offsets=[0, 320]) + b"\0" * 100, "ends before"),
     "offsets": (header(data_offsets=[0, 9]) + b"\0" * 400, "does not fit its shape"),
+    "three offsets": (header(data_offsets=[0, 320, 9]) + b"\0" * 400, "does not fit its shape"),
     "offsets of text": (header(data_offsets="x") + b"\0" * 400, "does not fit its shape"),
     "shape": (header(shape=[-1, "x"], data_offsets=[0, 320]), "no matrix"),
     "int8": (header(dtype="I8", data_offsets=[0, 80]) + b"\0" * 400, "stored as I8"),

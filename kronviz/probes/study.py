@@ -140,7 +140,6 @@ class ArmResult:
     Attributes:
         seeds: of its runs.
         val_nats: validation loss in nats per token, averaged over the seeds.
-        deviation: its standard deviation over the seeds; ``None`` with one seed.
         gaps: arm − table for each seed that both have; none for the table itself.
         parameters, input_parameters: trained parameters of the model and of its input embedding.
         share: input parameters over the learned table's.
@@ -153,7 +152,6 @@ class ArmResult:
     arm: str
     seeds: tuple[int, ...]
     val_nats: float
-    deviation: float | None
     gaps: tuple[float, ...]
     parameters: int
     input_parameters: int
@@ -544,7 +542,7 @@ def _arm(
     measured: tuple[Measured, ...],
     tuning: Tuning,
 ) -> ArmResult:
-    values, own = list(losses[arm].values()), losses[arm]
+    own = losses[arm]
     both = sorted(own.keys() & losses[table].keys()) if arm != table else []
     gaps = tuple(own[seed] - losses[table][seed] for seed in both)
     run = next(iter(runs.values()))[1]
@@ -552,8 +550,7 @@ def _arm(
     return ArmResult(
         arm=arm,
         seeds=tuple(sorted(runs)),
-        val_nats=float(np.mean(values)),
-        deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        val_nats=float(np.mean(list(own.values()))),
         gaps=gaps,
         parameters=run["parameters"],
         input_parameters=run["input_parameters"],
