@@ -137,7 +137,9 @@ def test_every_pair_is_what_reading_it_alone_gives(
             assert arm.metrics.top1_kept == (top == q.argmax())
 
 
-def test_the_table_adds_up(result: Robustness, pairs: PairSet) -> None:
+def test_the_table_adds_up(
+    result: Robustness, pairs: PairSet, small_predictor: Predictor
+) -> None:
     n = len(pairs.pairs)
     assert result.asked == result.done == n == len(result.outcomes)
     assert [outcome.id for outcome in result.outcomes] == [pair.id for pair in pairs.pairs]
@@ -163,6 +165,9 @@ def test_the_table_adds_up(result: Robustness, pairs: PairSet) -> None:
     assert test.p_value == mcnemar_exact(test.only_bpe, test.only_kron)
     assert sum(category.pairs for category in result.categories) == n
     assert result.inflation is not None
+    encode = small_predictor.tokenizer.encode
+    for outcome in result.outcomes:
+        assert outcome.typo_tokens == len(encode(outcome.typo))
     assert result.inflation.ratio == sum(o.typo_tokens for o in result.outcomes) / sum(
         o.clean_tokens for o in result.outcomes
     )

@@ -262,6 +262,9 @@ def test_longer_runs_of_fewer_seeds_do_not_replace_a_verdict_but_are_told(folder
     (study,) = studies(folder)
     assert (study.tokens, [other.tokens for other in study.others]) == (1000, [10_000_000])
     said = verdict(study)
+    assert said.startswith(
+        "ngram has the lowest validation loss and the lowest loss on true continuations"
+    )
     assert "In each of 3 seeds" in said
     assert (
         "In runs of 10.0 million tokens ngram is 0.004 above bpe-untied in validation loss and "
