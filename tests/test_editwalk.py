@@ -60,6 +60,8 @@ def test_places_behind_the_cut_are_left_out() -> None:
     walk = edit_walk("x" * 60)
     assert len(walk.characters) == 16
     assert max(point.position for point in walk.points) == 16
+    assert by_kind(edit_walk("x" * 16), "insert")[-1][0] == 16
+    assert by_kind(edit_walk("x" * 15), "insert")[-1][0] == 16
 
 
 def test_arms_agree_with_a_single_comparison(small_predictor: Predictor) -> None:

@@ -30,13 +30,21 @@ def predictor() -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def report(predictor: Predictor) -> LayerReport:
-    return layers(predictor)
+def shares() -> list[float]:
+    """What `report` told of its progress."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def report(predictor: Predictor, shares: list[float]) -> LayerReport:
+    return layers(predictor, lambda step: not shares.append(step.share))
 
 
 def test_the_report_covers_both_arms_at_every_depth(
-    predictor: Predictor, report: LayerReport
+    predictor: Predictor, report: LayerReport, shares: list[float]
 ) -> None:
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
     assert [arm.arm for arm in report.arms] == ["bpe", "kron"]
     for arm in report.arms:
         assert [at.depth for at in arm.depths] == [0, 1, 2]

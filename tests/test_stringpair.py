@@ -47,6 +47,8 @@ def test_marks_and_cosines_are_those_of_the_dense_codes(first: bytes, second: by
 def test_no_byte_is_lost_that_the_other_string_has_to_spare() -> None:
     swap = compare_strings("compute", "copmute")
     assert (swap.shared, swap.moved, swap.lost, swap.new) == (5, 2, 0, 0)
+    nearest = compare_strings("PQRSa", "123a4aPQRS")
+    assert nearest.first_bytes[-1].other == 4
     front = compare_strings("run", " run")
     assert (front.shared, front.moved, front.lost, front.new) == (0, 3, 0, 1)
 

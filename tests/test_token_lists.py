@@ -257,7 +257,7 @@ def test_parts_of_odd_kinds_are_passed_over() -> None:
 
 
 def test_special_tokens_at_the_end_may_have_no_row() -> None:
-    added = [{"id": 2, "content": "<image>", "special": True}, {"id": 3, "content": "<more>"}]
+    added = [5, {"id": 2, "content": "<image>", "special": True}, {"id": 3, "content": "<more>"}]
     found = read_tokens(tokenizer({}, ["▁run", "▁runs"], added_tokens=added))
     assert (found.tokens, found.tail) == ((b" run", b" runs", b"", b"<more>"), 2)
 
