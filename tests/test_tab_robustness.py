@@ -252,11 +252,13 @@ def test_sweeps_and_forgetting_are_drawn(small_predictor: Predictor) -> None:
     for metric in METRICS:
         assert metric in AXES
         assert advantages(found, metric).data
-        page = read(lab_sweep.sweep_view(found, metric))
+        below, above = lab_sweep.sweep_view(found, metric)
+        assert "kv-finding" in above
+        page = read(below)
         assert [tag for tag, _ in page.tags].count("figure") == 2
     curve = recovery(small_predictor, RecoverySettings(TEXTS, repeats=1, later=2))
     assert [trace.name for trace in forgetting(curve).data] == ["bpe", "kron"]
-    assert "shift halves after" in read(lab_sweep.recovery_view(curve)).said
+    assert "shift halves after" in read(lab_sweep.recovery_view(curve)[1]).said
 
 
 def test_a_kind_that_moves_both_alike_is_drawn_for_neither(small_predictor: Predictor) -> None:
@@ -288,7 +290,7 @@ def test_one_arm_alone_is_still_drawn(small_predictor: Predictor) -> None:
     assert "kron" in robustness_view.pairs_view(robustness(alone, parse_pairs(b"", "x.json")))
     assert read(robustness_view.pairs_view(robustness(alone, PairSet(load_pairs().pairs[:3]))))
     found = sweep(alone, SweepSettings(TEXTS, kinds=("swap",), strengths=(1,)))
-    assert lab_sweep.sweep_view(found, "kl_nats")
+    assert all(lab_sweep.sweep_view(found, "kl_nats"))
     assert advantages(found)
     assert lab_words.words_view(sensitivity(alone, SensitivitySettings(TEXTS[0])), 0)
     assert lab_words.strip_view(recovery_strip(alone, TEXTS[0], TEXTS[0]))
@@ -332,13 +334,13 @@ def test_kept_curves_stand_there_before_anything_is_run(
     found = stored_runs.store(tmp_path / "kept", stored_runs.SWEEP).report
     stored_runs.store(tmp_path / "kept", stored_runs.RECOVERY)
     for metric in METRICS:
-        figure, shown = curves.sweep_opening(context, "kept", metric)
+        figure, shown, _ = curves.sweep_opening(context, "kept", metric)
         assert shown.count("<figcaption>") == 2
         assert "sweep --pair kept --count 20 --seed 1" in shown
         assert "data:text/csv" not in shown, "its numbers would weigh on every first visit"
         assert figure == advantages(found, metric)
     assert "recovery --pair kept --seed 1" in curves.recovery_opening(context, "kept")[1]
-    for _, shown in (
+    for *_, shown in (
         curves.sweep_opening(context, "other", "kl_nats"),
         curves.recovery_opening(context, "other"),
     ):

@@ -36,6 +36,11 @@ def test_find_out_whether_kron_helps_with_a_dropped_letter(clicks: Clicks) -> No
     clicks("#kv-lab-sweep")
     clicks.page.wait_for_selector("#kv-lab-curves svg")
     assert "drop" in clicks.page.locator("#kv-lab-curves").inner_text().lower()
+    finding = clicks.page.locator("#kv-lab-curves-said .kv-finding").bounding_box()
+    curves = clicks.page.locator("#kv-lab-curves").bounding_box()
+    assert finding is not None
+    assert curves is not None
+    assert finding["y"] < curves["y"], "the answer comes first"
     assert clicks.count <= MOST
 
 

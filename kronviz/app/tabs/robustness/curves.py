@@ -35,36 +35,38 @@ from kronviz.probes.stored_runs import RECOVERY, SWEEP
 
 Section = tuple[Mapping[str, gr.components.Component], gr.Button]
 """The controls of a section by name, and its run button."""
+Drawn = tuple[go.Figure | None, Markup, Markup]
+"""A chart, what stands below it, and the finding, which stands above it."""
 
 
-def sweep_opening(
-    context: Context, models: str | None, metric: str
-) -> tuple[go.Figure | None, Markup]:
+def sweep_opening(context: Context, models: str | None, metric: str) -> Drawn:
     """Return the initial curves, stored with the weights."""
     stored = readable_run(context.folder(models), SWEEP)
     if stored is None:
-        return None, empty(
+        said = empty(
             "No curve yet. A sweep reads about 2,500 misspelled texts with each model; it can be "
             "cancelled at any time and keeps what it has."
         )
+        return None, Markup(""), said
     drawn = lab_sweep.sweep_view(stored.report, metric, stored.command)
-    return advantages(stored.report, metric), drawn
+    return advantages(stored.report, metric), *drawn
 
 
-def recovery_opening(context: Context, models: str | None) -> tuple[go.Figure | None, Markup]:
+def recovery_opening(context: Context, models: str | None) -> Drawn:
     """Return the initial curve, stored with the weights."""
     stored = readable_run(context.folder(models), RECOVERY)
     if stored is None:
-        return None, empty(
+        said = empty(
             f"No curve yet. {len(recovery.our_passages())} passages of about fifty words are read "
             "clean and misspelled, and compared at every token after the misspelling."
         )
-    return forgetting(stored.report), lab_sweep.recovery_view(stored.report, stored.command)
+        return None, Markup(""), said
+    return forgetting(stored.report), *lab_sweep.recovery_view(stored.report, stored.command)
 
 
-def _changed(figure: go.Figure | None, drawn: Markup) -> tuple[gr.Plot, Markup]:
+def _changed(figure: go.Figure | None, *drawn: Markup) -> tuple[Any, ...]:
     """Return a listener's answer, with the plot hidden if there is no figure."""
-    return gr.Plot(figure, visible=figure is not None), drawn
+    return gr.Plot(figure, visible=figure is not None), *drawn
 
 
 def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
@@ -96,9 +98,10 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         fields.kinds()
     press = buttons("Run the sweep", "kv-lab-sweep")
 
-    figure, first = sweep_opening(context, context.default, "kl_nats")
+    figure, below, above = sweep_opening(context, context.default, "kl_nats")
+    said = html_part(above, "kv-lab-curves-said")
     chart = plot(figure, "Advantage by kind", visible=figure is not None)
-    shown = html_part(first, "kv-lab-curves")
+    shown = [chart, html_part(below, "kv-lab-curves"), said]
 
     def steps(metric: str, models: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
         *values, visitor = rest
@@ -113,26 +116,26 @@ def sweep_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         )
         for stage in stages:
             if stage.result is None:
-                yield stage, gr.Plot(visible=False), running(stage, "text")
+                yield stage, gr.Plot(visible=False), Markup(""), running(stage, "text")
             else:
                 runs.keep(("sweep on page", visitor, models), stage.result)
                 picture = gr.Plot(advantages(stage.result, metric), visible=True)
-                yield stage, picture, lab_sweep.sweep_view(stage.result, metric)
+                yield stage, picture, *lab_sweep.sweep_view(stage.result, metric)
 
-    connect(runs, press, steps, [metric, pair, *fields.controls], [chart, shown])
+    connect(runs, press, steps, [metric, pair, *fields.controls], shown)
 
-    def measured_by(metric: str, models: str | None, request: gr.Request) -> tuple[gr.Plot, Markup]:
+    def measured_by(metric: str, models: str | None, request: gr.Request) -> tuple[Any, ...]:
         last = runs.found(("sweep on page", f"{press.run.elem_id}/{request.session_hash}", models))
         if last is None:
             return _changed(*sweep_opening(context, models, metric))
-        return gr.Plot(advantages(last, metric)), lab_sweep.sweep_view(last, metric)
+        return gr.Plot(advantages(last, metric)), *lab_sweep.sweep_view(last, metric)
 
     context.redrawn.add(
         lambda models, metric: _changed(*sweep_opening(context, models, metric)),
-        [chart, shown],
+        shown,
         metric,
     )
-    metric.input(measured_by, [metric, pair], [chart, shown], queue=False, **QUIET)
+    metric.input(measured_by, [metric, pair], shown, queue=False, **QUIET)
     return {"metric": metric, **fields.named}, press.run
 
 
@@ -149,11 +152,12 @@ def recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         fields.seed()
     press = buttons("Run the passages", "kv-lab-recovery")
 
-    figure, first = recovery_opening(context, context.default)
+    figure, below, above = recovery_opening(context, context.default)
+    said = html_part(above, "kv-lab-forgetting-said")
     chart = plot(
         figure, "KL by token", visible=figure is not None, elem_classes="kv-plot kv-plot-narrow"
     )
-    shown = html_part(first, "kv-lab-forgetting")
+    shown = [chart, html_part(below, "kv-lab-forgetting"), said]
 
     def steps(models: str | None, *rest: Any) -> Iterator[tuple[Any, ...]]:
         *values, visitor = rest
@@ -167,11 +171,11 @@ def recovery_section(context: Context, runs: Runs, pair: gr.Radio) -> Section:
         )
         for stage in stages:
             if stage.result is None:
-                yield stage, gr.Plot(visible=False), running(stage, "passage")
+                yield stage, gr.Plot(visible=False), Markup(""), running(stage, "passage")
             else:
                 picture = gr.Plot(forgetting(stage.result), visible=bool(stage.result.points))
-                yield stage, picture, lab_sweep.recovery_view(stage.result)
+                yield stage, picture, *lab_sweep.recovery_view(stage.result)
 
-    connect(runs, press, steps, [pair, *fields.controls], [chart, shown])
-    context.redrawn.add(lambda models: _changed(*recovery_opening(context, models)), [chart, shown])
+    connect(runs, press, steps, [pair, *fields.controls], shown)
+    context.redrawn.add(lambda models: _changed(*recovery_opening(context, models)), shown)
     return fields.named, press.run

@@ -35,17 +35,14 @@ MOST_NAMED = 6
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 200, 112, 34, 18, 8, 8
 
 
-def sweep_view(result: Sweep, metric: str, command: str = "") -> Markup:
-    """Return the finding of a sweep, one curve per kind, and downloads.
+def sweep_view(result: Sweep, metric: str, command: str = "") -> tuple[Markup, Markup]:
+    """Return what stands below a sweep's chart, curves and downloads, and above it, its finding.
 
     Args:
         command: the command that made the run, if it was stored with the weights.
     """
-    return element(
+    below = element(
         "div",
-        progress(result.done, result.asked, False, "text") if not command else "",
-        element("p", _finding(result, metric), class_="kv-finding", role="status"),
-        problems(result.problems),
         element(
             "p",
             f"{METRIC_NAMES[metric][0]} by the number of misspellings in a sentence; "
@@ -69,19 +66,17 @@ def sweep_view(result: Sweep, metric: str, command: str = "") -> Markup:
         else downloads("sweep", result, sweep_rows(result)),
         class_="kv-lab-result",
     )
+    return below, _above(result, "text", _finding(result, metric), command)
 
 
-def recovery_view(result: Recovery, command: str = "") -> Markup:
-    """Return a sentence on how long each model remembers a misspelling, and downloads.
+def recovery_view(result: Recovery, command: str = "") -> tuple[Markup, Markup]:
+    """Return what stands below the curves, with downloads, and above them: who forgets sooner.
 
     Args:
         command: as for `sweep_view`.
     """
-    return element(
+    below = element(
         "div",
-        progress(result.done, result.asked, False, "passage") if not command else "",
-        element("p", _forgetting(result), class_="kv-finding", role="status"),
-        problems(result.problems),
         element(
             "p",
             marked(
@@ -95,6 +90,17 @@ def recovery_view(result: Recovery, command: str = "") -> Markup:
         made_by(command, "Run the passages")
         if command
         else downloads("recovery", result, recovery_rows(result)),
+        class_="kv-lab-result",
+    )
+    return below, _above(result, "passage", _forgetting(result), command)
+
+
+def _above(result: Sweep | Recovery, noun: str, finding: Markup, command: str) -> Markup:
+    return element(
+        "div",
+        progress(result.done, result.asked, False, noun) if not command else "",
+        element("p", finding, class_="kv-finding", role="status"),
+        problems(result.problems),
         class_="kv-lab-result",
     )
 
