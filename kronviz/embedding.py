@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from kronviz import codec
-from kronviz.row_sums import RowSumEmbedding, checked
+from kronviz.row_sums import RowSumEmbedding, checked, is_whole
 from kronviz.tokenizer import TokenBytes
 from kronviz.vocabulary import token_bytes
 
@@ -147,7 +147,7 @@ class KroneckerEmbedding(RowSumEmbedding):
 def _index(place: int | None, count: int) -> int | None:
     if place is None:
         return None
-    if not isinstance(place, SupportsIndex):
+    if not is_whole(place):
         raise TypeError(f"padding_idx is {place!r}; it must be a whole number")
     place = int(place)
     if not -count <= place < count:

@@ -178,7 +178,9 @@ class GPT(nn.Module):
             hidden: also return the residual stream at every depth.
 
         Raises:
-            ValueError: the sequence, with the cached tokens, is longer than ``n_ctx``.
+            ValueError: ids are not ``(batch, time)``, or the sequence, with the cached tokens, is
+                longer than ``n_ctx``.
+            TypeError: ``forced`` is given to an arm that embeds no bytes.
         """
         states = self.residual_stream(ids, cache=cache, forced=forced)
         final = self.norm(states[-1])
@@ -198,6 +200,8 @@ class GPT(nn.Module):
             ids, cache, forced: as for `forward`.
             depth: how many blocks to run; all by default.
         """
+        if ids.dim() != 2:
+            raise ValueError(f"ids have shape {tuple(ids.shape)}; a model reads (batch, time)")
         past = cache.length if cache else 0
         time = ids.shape[1]
         if past + time > self.config.n_ctx:
@@ -232,6 +236,10 @@ class GPT(nn.Module):
         """
         if self.reads_context:
             return self.wte.in_context(ids, before, forced)  # type: ignore[operator]
+        if forced and not hasattr(self.wte, "embed_bytes"):
+            raise TypeError(
+                f"{self.config.arm} embeds ids alone; forced is for arms that embed bytes"
+            )
         return self.wte(ids, forced) if forced else self.wte(ids)
 
     def final_states(self, ids: Tensor) -> Tensor:

@@ -31,7 +31,9 @@ from kronviz.tokenizer import TokenBytes
 Cached = TypeVar("Cached")
 Slot = tuple[int, ...]
 """An index into a batch of ids: ``(position,)`` or ``(row, position)``."""
+BYTES = bytes | bytearray | memoryview
 INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
+FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 FREED = "the weight's memory has been freed; gather or load it first"
 
 
@@ -119,7 +121,7 @@ class RowSumEmbedding(nn.Module):
     ):
         super().__init__()
         encoders.check_name(encoder)
-        if not isinstance(d_model, SupportsIndex) or int(d_model) < 0:
+        if not is_whole(d_model) or int(d_model) < 0:
             raise ValueError(f"d_model is {d_model!r}; it must be a whole number, 0 or more")
         if init_std is not None and not 0 <= init_std < math.inf:
             raise ValueError(f"init_std is {init_std}; it must be a number, 0 or more")
@@ -187,12 +189,13 @@ class RowSumEmbedding(nn.Module):
             Shape ``(*ids.shape, d_model)``, dtype of the weight.
 
         Raises:
-            IndexError: an id or a forced index is out of range (for ids on a CPU; on a GPU the
+            IndexError: a forced index is out of range, or an id (for ids on a CPU; on a GPU the
                 fused encoder returns a row of NaN, and the others fail as `nn.Embedding` does).
-            TypeError: ids are not integers, or a forced value is not bytes.
+            TypeError: ids are not integers, ``forced`` does not map tuples of them to bytes, or the
+                weight is not float32, float64, bfloat16 or float16.
             RuntimeError: ids and weight are on different devices.
-            ValueError: a forced index has another number of dimensions than the ids, or the
-                weight's shape has changed, because it was tied to a head.
+            ValueError: a forced index has another number of dimensions than the ids, two are the
+                same place, or the weight's shape has changed, because it was tied to a head.
         """
         weight = self._rows()
         if getattr(ids, "dtype", None) not in INTEGERS:
@@ -267,6 +270,11 @@ class RowSumEmbedding(nn.Module):
         mean = self._cached(weight, "mean", self._mean) if self._is_frozen(weight) else None
         if encoders.is_fused(self.encoder, weight.device, weight.dtype):
             return operator.prepare(weight, mean, data, offsets, code)
+        if weight.dtype not in FLOATS:
+            raise TypeError(
+                f"the weight is {weight.dtype}, whose rows cannot be added up; convert the module "
+                "to float32, float64, bfloat16 or float16"
+            )
         if torch.compiler.is_compiling():
             return lambda ids: traceable.encode(weight, ids, data, offsets, code, longest)
 
@@ -295,17 +303,8 @@ class RowSumEmbedding(nn.Module):
         return self._prepare(weight, tokens)(ids.reshape(-1))
 
     def _with_forced(self, ids: Tensor, forced: Mapping[Slot, bytes]) -> tuple[Tensor, Tokens]:
-        if not all(isinstance(slot, tuple) for slot in forced):
-            raise TypeError(
-                "forced has a key that is not a tuple; use (position,) or (row, position)"
-            )
-        for slot in forced:
-            if len(slot) != ids.dim():
-                raise ValueError(
-                    f"forced has the key {slot}; each must have {ids.dim()} numbers, one for each "
-                    f"dimension of the ids, which have shape {tuple(ids.shape)}"
-                )
-        places, tokens = self._appended(checked(list(forced.values()), "strings"))
+        _check_forced(forced, ids)
+        places, tokens = self._appended(checked(list(forced.values()), "forced"))
         index = tuple(torch.tensor(axis, device=ids.device) for axis in zip(*forced, strict=True))
         return ids.long().index_put(index, places), tokens
 
@@ -470,6 +469,45 @@ def _refuse_tied_head(module: nn.Module, name: str, parameter: Tensor | None) ->
 register_module_parameter_registration_hook(_refuse_tied_head)
 
 
+def _check_forced(forced: Any, ids: Tensor) -> None:
+    """Raise an error if ``forced`` does not name places of ``ids``, each at most once."""
+    if not isinstance(forced, Mapping):
+        raise TypeError(
+            f"forced is {type(forced).__name__}; it must be a dict of bytes by (position,) or "
+            "(row, position)"
+        )
+    shape, seen = tuple(ids.shape), set()
+    for slot, string in forced.items():
+        if not isinstance(slot, tuple) or not all(map(is_whole, slot)):
+            raise TypeError(
+                f"forced has the key {slot!r}; it must be a tuple of whole numbers, (position,) or "
+                "(row, position)"
+            )
+        if len(slot) != len(shape):
+            raise ValueError(
+                f"forced has the key {slot}; each must have {len(shape)} numbers, one for each "
+                f"dimension of the ids, which have shape {shape}"
+            )
+        if not isinstance(string, BYTES):
+            raise TypeError(
+                f"forced has {type(string).__name__} at {slot}; it must be bytes, such as "
+                "text.encode()"
+            )
+        if torch.compiler.is_compiling() or encoders.is_traced():
+            continue  # Comparisons with a size would fix it in the graph.
+        if not all(-size <= place < size for place, size in zip(slot, shape, strict=True)):
+            raise IndexError(f"forced has the key {slot}; the ids have shape {shape}")
+        place = tuple(int(place) % size for place, size in zip(slot, shape, strict=True))
+        if place in seen:
+            raise ValueError(f"forced has two strings for {place}; a place takes one")
+        seen.add(place)
+
+
+def is_whole(number: object) -> bool:
+    """Return whether something is a whole number, which True is not."""
+    return isinstance(number, SupportsIndex) and not isinstance(number, bool)
+
+
 def checked(strings: Any, name: str) -> list[bytes]:
     """Return a list of byte strings; `TypeError` if it is anything else."""
     if isinstance(strings, TokenBytes):
@@ -480,7 +518,7 @@ def checked(strings: Any, name: str) -> list[bytes]:
             "(KroneckerEmbedding.from_tokenizer makes it from a tokenizer)"
         )
     for place, string in enumerate(strings):
-        if not isinstance(string, bytes | bytearray | memoryview):
+        if not isinstance(string, BYTES):
             raise TypeError(
                 f"{name} has {type(string).__name__} at index {place}; it must be bytes, such as "
                 "text.encode() (KroneckerEmbedding.from_tokenizer makes them from a tokenizer)"

@@ -613,13 +613,27 @@ def test_a_vocabulary_that_is_no_bytes() -> None:
             KroneckerEmbedding(vocabulary, 4)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="strings"):
             kron().embed_bytes(vocabulary)
-        with pytest.raises(TypeError, match=r"strings|tuple"):
-            kron()(IDS, {(0, 0): "text"})
-        with pytest.raises(TypeError, match="forced has a key that is not a tuple"):
-            kron()(IDS, {0: b"text"})
+
+
+def test_forced_strings_that_are_refused() -> None:
+    for forced, kind, said in (
+        ({(0, 0): "text"}, TypeError, r"forced has str at \(0, 0\); it must be bytes"),
+        ({0: b"a"}, TypeError, "forced has the key 0; it must be a tuple of whole numbers"),
+        ({(True, 0): b"a"}, TypeError, r"forced has the key \(True, 0\); it must be a tuple"),
+        ([b"a"], TypeError, "forced is list; it must be a dict"),
+        ({(0, 0, 0): b"a"}, ValueError, "must have 2 numbers"),
+        ({(0, 9): b"a"}, IndexError, r"forced has the key \(0, 9\); the ids have shape \(2, 3\)"),
+        ({(0, 2): b"a", (0, -1): b"b"}, ValueError, r"two strings for \(0, 2\)"),
+    ):
+        with pytest.raises(kind, match=said):
+            kron()(torch.tensor([[1, 2, 3], [4, 5, 6]]), forced)  # type: ignore[arg-type]
 
 
 def test_other_arguments_that_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"the weight is torch.float8_e4m3fn.*convert the module"):
+        kron().to(torch.float8_e4m3fn)(IDS)
+    with pytest.raises(ValueError, match="d_model is True; it must be a whole number"):
+        KroneckerEmbedding([b"a"], True)
     with pytest.raises(ValueError, match=r"padding_idx is 8; this vocabulary has ids 0 … 7"):
         kron(padding_idx=8)
     with pytest.raises(ValueError, match="this embedding has the 8 tokens of its vocabulary"):

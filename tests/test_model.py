@@ -70,6 +70,10 @@ def test_loss_is_the_cross_entropy_over_the_padded_head(arm: str) -> None:
 def test_too_long_a_text_is_refused(arm: str) -> None:
     with pytest.raises(ValueError, match="65 tokens; this model reads 64"):
         small_model(arm)(torch.zeros(1, 65, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"ids have shape \(3,\); a model reads \(batch, time\)"):
+        small_model("bpe")(torch.tensor([1, 2, 3]))
+    with pytest.raises(TypeError, match="bpe embeds ids alone"):
+        small_model("bpe")(torch.tensor([[1, 2]]), forced={(0, 1): b"a"})
 
 
 def test_the_arms_differ_in_the_input_embedding_and_the_head_alone() -> None:

@@ -137,9 +137,7 @@ def test_every_pair_is_what_reading_it_alone_gives(
             assert arm.metrics.top1_kept == (top == q.argmax())
 
 
-def test_the_table_adds_up(
-    result: Robustness, pairs: PairSet, small_predictor: Predictor
-) -> None:
+def test_the_table_adds_up(result: Robustness, pairs: PairSet, small_predictor: Predictor) -> None:
     n = len(pairs.pairs)
     assert result.asked == result.done == n == len(result.outcomes)
     assert [outcome.id for outcome in result.outcomes] == [pair.id for pair in pairs.pairs]

@@ -82,8 +82,8 @@ class ContextEmbedding(BagEmbedding):
             Shape ``(batch, time, d_model)``, dtype of the weight.
 
         Raises:
-            IndexError: an id or a forced index is out of range (for ids on a CPU).
-            TypeError: ids are not integers, or a forced value is not bytes.
+            IndexError: a forced index is out of range, or an id (for ids on a CPU).
+            TypeError: ids are not integers, or ``forced`` does not map tuples of them to bytes.
             RuntimeError: ids and weight are on different devices.
             ValueError: ids or ``before`` is not ``(batch, time)``, their batches differ, a forced
                 index is not two numbers, or the weight's shape has changed, because it was tied
