@@ -49,7 +49,7 @@ class SpellingBeeEmbedding(nn.Module):
         self.register_buffer("data", torch.tensor(cut.data).long(), persistent=False)
         self.register_buffer("offsets", torch.tensor(cut.offsets), persistent=False)
 
-    def forward(self, ids: Tensor, forced: None = None) -> Tensor:
+    def forward(self, ids: Tensor) -> Tensor:
         """Embed ids: ``(*ids.shape, d_model)``. No string can be forced: it has no row."""
         flat = ids.reshape(-1)
         starts = self.offsets[flat]

@@ -32,7 +32,7 @@ def build(context: Context) -> None:
         return
     if not listed:
         html_part(element("p", "No study of arms has been run yet.", class_="kv-caption"))
-    longer = _longer_runs(context) if listed else {}
+    longer = _longer_runs(context)
     for place, study in enumerate(listed):
         html_part(view.finding(study))
         for evidence in longer.get((study.vocabulary, study.optimizer), ()):
