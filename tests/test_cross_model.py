@@ -269,6 +269,7 @@ def test_the_command_line_gives_the_same(
     assert "Two files are needed" in capsys.readouterr().err
     assert main(["table", "--pair", str(pair_folder)]) == 0
     ours = own_table(small_predictor)
+    assert ours[1].special == 1
     assert ours[1].starts == tuple(token.startswith(b" ") for token in ours[1].tokens)
     own = compare_table(*ours)
     assert f"{own.bucket('unrelated').table.mean:.3f}" in capsys.readouterr().out
@@ -336,8 +337,16 @@ def test_special_tokens_without_a_row_are_no_other_model() -> None:
         compare_table(table(VECTORS[:-3]), without)
 
 
+def test_pairs_with_the_same_bytes_are_counted() -> None:
+    listed = read_tokens(json.dumps(["[UNK]", *WORDS, *(f"##{w}" for w in WORDS)]).encode())
+    same = compare_table(table(VECTORS[: len(listed)]), listed).bucket("typographic")
+    assert same.same_bytes == same.pairs > 0
+
+
 def test_the_headline_is_the_difference_of_two_means_with_its_interval() -> None:
     report = compare_table(table(kin_table()), TOKENS)
+    assert report.bucket("typographic").pairs
+    assert report.bucket("typographic").same_bytes == 0
     kin, strangers = report.bucket("morphological"), report.bucket("unrelated")
     assert report.margin is not None
     assert report.margin.table.mean == pytest.approx(kin.table.mean - strangers.table.mean)

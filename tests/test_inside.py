@@ -538,6 +538,7 @@ def test_a_survey_that_is_stopped_has_what_was_read(tiny_predictor: Predictor) -
     pairs = PairSet(load_pairs().pairs[:6], ())
     found = survey(tiny_predictor, pairs, progress=lambda step: step.done < 3)
     assert (found.done, found.asked, found.used) == (3, 6, 3)
+    assert survey(tiny_predictor, pairs, progress=lambda step: step.done < 2).arms
     assert not survey(tiny_predictor, pairs, progress=lambda step: False).arms
 
 

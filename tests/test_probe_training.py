@@ -74,12 +74,12 @@ def test_steps_saved_are_interpolated_between_validations(pair: Path) -> None:
 
 def test_an_arm_that_never_catches_up_saves_no_steps(tmp_path: Path) -> None:
     write_log(tmp_path / "p" / "bpe", [3.0, 2.0], norm=1.0, step_seconds=1.0)
-    write_log(tmp_path / "p" / "kron", [4.0, 2.5], norm=1.0, step_seconds=1.0)
+    write_log(tmp_path / "p" / "kron", [4.0, 2.25], norm=1.0, step_seconds=1.0)
     evidence = training_evidence(tmp_path / "p")
-    assert evidence.gap_nats == 0.5
+    assert evidence.gap_nats == 0.25
     assert evidence.step_factor is None
-    # bpe falls from 3.0 at step 2 to 2.0 at step 4, so it is at kron's final 2.5 at step 3.
-    assert evidence.reverse_factor == 4 / 3
+    # bpe falls from 3.0 at step 2 to 2.0 at step 4, so it is at kron's final 2.25 at step 3.5.
+    assert evidence.reverse_factor == 4 / 3.5
 
 
 def test_norms_and_step_time_are_relative(pair: Path) -> None:

@@ -109,6 +109,9 @@ def test_changed_bytes_are_those_that_are_new() -> None:
     assert changed_bytes(split("a capital b"), split("a capt|ial b")) == [(5,), (0,)]
     parts = equal_stretches(split("A| capital| of| it"), split("A| cpiatl| of| it"))
     assert [tag for tag, *_ in parts] == ["equal", "changed", "equal"]
+    # What the texts share inside a word belongs to the change, also if nothing stands before it.
+    parts = equal_stretches(split("xabz| d"), split("aby| d"))
+    assert [tag for tag, *_ in parts] == ["changed", "equal"]
 
 
 def test_the_strip_is_what_reading_each_beginning_gives(small_predictor: Predictor) -> None:

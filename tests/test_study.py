@@ -16,7 +16,15 @@ from kronviz.app.tabs.arms.view import costs_of, finding, gaps_caption, other_ru
 from kronviz.errors import InputError
 from kronviz.figures import study as figures
 from kronviz.paths import CHECKPOINTS
-from kronviz.probes.study import CLEAN, MISSPELLED, PERTURBED, lines, studies, verdict
+from kronviz.probes.study import (
+    CLEAN,
+    MISSPELLED,
+    PERTURBED,
+    Tuning,
+    lines,
+    studies,
+    verdict,
+)
 from kronviz.tokenizer import load_tokenizer
 from kronviz.typos.noise import PERTURBATIONS
 
@@ -105,6 +113,11 @@ def test_a_verdict_needs_three_seeds_and_clear_intervals(folder: Path) -> None:
         (folder / "toy" / f"bpe-muon-0.002-600-s{seed}.json").unlink()
     (study,) = studies(folder)
     assert "is ahead of bpe-untied. bpe had fewer seeds." in verdict(study)
+    for arm in ("kron", "hybrid"):
+        write(folder, arm, 1, 5.25, None)
+    assert "hybrid, kron and bpe had fewer seeds." in verdict(*studies(folder))
+    for arm in ("kron", "hybrid"):
+        (folder / "toy" / f"{arm}-muon-0.002-600-s1.json").unlink()
     # Validation losses of three seeds do not settle what passages of two say.
     (folder / "toy" / "ngram-muon-0.002-600-s3.npy").unlink()
     (study,) = studies(folder)
@@ -279,6 +292,13 @@ def test_of_runs_of_the_same_length_muons_come_first(folder: Path) -> None:
             run["config"]["optimizer"] = "adamw"
             path.with_name(path.name.replace("muon", "adamw")).write_text(json.dumps(run))
     assert [study.optimizer for study in studies(folder)] == ["muon", "adamw"]
+
+
+def test_what_is_unusual_about_a_run_is_said() -> None:
+    slow = Tuning(0.1, init_std=0.00018, input_rate=0.1)
+    assert slow.said(0.1) == "input drawn with std 0.00018, input at 0.1× the rate"
+    assert Tuning(0.2).said(0.1) == "learning rate 0.2"
+    assert Tuning(0.1).said(0.1) == ""
 
 
 def test_an_arm_is_shown_as_it_learned_best(folder: Path) -> None:
