@@ -10,13 +10,14 @@ from typing import Any
 
 import gradio as gr
 import pytest
+import torch
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from test_html import read
 
 from kronviz.accounting import SIZES, input_cost
 from kronviz.accounting.stored_times import stored_times
-from kronviz.accounting.timing import Measurement, Timing
+from kronviz.accounting.timing import Measurement, Timing, machine
 from kronviz.app.components.html import Markup
 from kronviz.app.tabs.cost import tab, view
 from kronviz.figures import cost as figures
@@ -125,6 +126,12 @@ def test_measuring_from_the_page() -> None:
     assert "--measure 16" in steps[-1][1]
     steps = list(tab._measured("o200k_base", None, 16, 8192, "float32", 16, visitor))
     assert "Ask for less of them" in steps[-1][0]
+
+
+def test_a_machine_is_named_with_its_vector_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for capability, said in (("AVX512", " (AVX-512), "), ("AVX2", " (AVX2), ")):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda name=capability: name)
+        assert said in machine()
 
 
 def test_machine_names_are_escaped() -> None:

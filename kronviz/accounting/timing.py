@@ -263,12 +263,19 @@ def zipf_ids(n_vocab: int, tokens: int, seed: int = 0) -> Tensor:
     return ((n_vocab + 1) ** uniform - 1).long().clamp(max=n_vocab - 1)
 
 
+VECTORS = {"AVX2": " (AVX2)", "AVX512": " (AVX-512)"}
+"""Vector instructions by PyTorch's names: the same processor family may or may not have the wider."""
+
+
 def machine(device: torch.device | None = None) -> str:
-    """Return the processor's or GPU's own name, and how many threads compute on it."""
+    """Return the processor's or GPU's own name, its vector instructions, and how many threads
+    compute on it.
+    """
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+    vectors = VECTORS.get(torch.backends.cpu.get_cpu_capability(), "")
+    return f"{_processor()}{vectors}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _processor() -> str:
