@@ -264,7 +264,7 @@ def zipf_ids(n_vocab: int, tokens: int, seed: int = 0) -> Tensor:
 
 
 VECTORS = {"AVX2": " (AVX2)", "AVX512": " (AVX-512)"}
-"""Vector instructions by PyTorch's names: the same processor family may or may not have the wider."""
+"""By PyTorch's names; processors of one name may or may not have the wider ones."""
 
 
 def machine(device: torch.device | None = None) -> str:
