@@ -43,7 +43,7 @@ EXPLANATIONS = {
         "picture of many dimensions separates some neighbors: the tables have the true ones.",
     ),
     "generate": Explanation(
-        "How each model continues a text, and a word no tokenizer has.",
+        "How each model continues a text, and what becomes of a word no tokenizer has.",
         "The longer the line under a token, the more probable it was. Both models sample with the "
         "same random numbers, so where they diverge, the models differ.",
         "Which model writes better. A continuation is one sample, and small models are fluent "
